@@ -1,0 +1,1 @@
+"""The APIs that a Blaxel model can speak, one file each."""

@@ -1,0 +1,162 @@
+"""What can be set, what each key means and what it defaults to.
+
+This module is the schema alone; `settings_sources` reads it from the command line, the
+environment, the TOML file and the `bl login` file.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from blaxel_mcp.apis.names import ApiName
+
+DEFAULT_RUN_URL = "https://run.blaxel.ai"
+DEFAULT_API_URL = "https://api.blaxel.ai/v0"
+DEFAULT_API_VERSION = "2026-04-28"
+"""The control-plane version that every Blaxel SDK has been seen to send."""
+
+BUILTIN_TOOLS = ("run_model", "list_models")
+BuiltinTool = Literal["run_model", "list_models"]
+
+TOOL_NAME_LIMIT = 40
+"""Characters in a tool's name: clients put prefixes before it and cut at 60 to 64."""
+
+_TOOL_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}")
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise ValueError("must be an http(s) URL with no user name, query or fragment")
+    return value.rstrip("/")
+
+
+def _tool_name(value: str) -> str:
+    if not _TOOL_NAME.fullmatch(value):
+        raise ValueError(f"must be 1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DiscoverySettings(_Section):
+    """Whether and how often the control plane is asked about models."""
+
+    enabled: bool | None = Field(
+        default=None,
+        description="false: the control plane is never asked. Unset: it is asked for the record of a model "
+        "that is called.",
+    )
+    refresh_seconds: float = Field(default=300, gt=0, description="How long a model's record is trusted.")
+
+
+class AccessSettings(_Section):
+    """What may be called at all; globs."""
+
+    models: tuple[str, ...] = Field(default=("*",), description="Globs of model names that may be called.")
+    paths: tuple[str, ...] = Field(default=("*",), description="Globs of sub-endpoints that may be called.")
+
+
+class ToolSettings(_Section):
+    """Which tools are listed and how they are named."""
+
+    prefix: str = Field(default="", max_length=20, pattern=r"^[A-Za-z0-9_-]*$", description="Put before every tool's name.")
+    builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Which built-in tools are listed.")
+    max_tools: int = Field(
+        default=30, ge=0, description="Model tools listed at most; the rest stay reachable through run_model."
+    )
+
+
+class LimitSettings(_Section):
+    """Bounds on one call."""
+
+    timeout_seconds: float = Field(default=600, gt=0, description="The whole call, in seconds.")
+    connect_seconds: float = Field(default=10, gt=0, description="Connecting, in seconds.")
+    max_response_bytes: int = Field(
+        default=64 * 1024 * 1024, gt=0, description="The most read from upstream, in bytes, after decompression."
+    )
+
+
+class Price(_Section):
+    """What a model costs, in USD per million tokens."""
+
+    input: float = Field(ge=0, description="USD per million input tokens.")
+    output: float = Field(ge=0, description="USD per million output tokens.")
+
+
+class ModelSettings(_Section):
+    """One `[[models]]` entry: a model API that gets a tool of its own."""
+
+    name: str = Field(min_length=1, max_length=128, description="The model API's name in the workspace.")
+    tool: Annotated[str, AfterValidator(_tool_name)] | None = Field(
+        default=None, description="The tool's name; made from the model's otherwise."
+    )
+    title: str | None = Field(default=None, description="The tool's title.")
+    description: str | None = Field(default=None, description="What the agent reads to choose this tool.")
+    api: ApiName | None = Field(default=None, description="Which API the endpoint speaks.")
+    path: str | None = Field(default=None, description="The sub-endpoint; overrides the API's own.")
+    workspace: str | None = Field(default=None, description="Another workspace than the global one.")
+    url: HttpUrl | None = Field(default=None, description="A forced endpoint URL.")
+    defaults: dict[str, Any] = Field(default_factory=dict, description="Body fields filled in when absent.")
+    locked: dict[str, Any] = Field(default_factory=dict, description="Body fields that the caller cannot change.")
+    input_schema: dict[str, Any] | None = Field(default=None, description="A JSON Schema for the tool's arguments.")
+    timeout_seconds: float | None = Field(default=None, gt=0, description="The whole call, for this model.")
+    price: Price | None = Field(default=None, description="For the cost in each receipt.")
+
+
+class Settings(BaseSettings):
+    """The settings of one server, as a value.
+
+    Constructing it reads nothing but its arguments, so a test or a script gets exactly
+    what it says; `settings_sources.load_settings` is what consults the outside.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    workspace: str | None = Field(default=None, description="The workspace's name.")
+    api_key: SecretStr | None = Field(default=None, description="A Blaxel API key.")
+    client_credentials: SecretStr | None = Field(
+        default=None, description="A service account's client credentials, as Blaxel shows them (base64 of id:secret)."
+    )
+    api_key_command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="A command, as a list of words, that prints the API key."
+    )
+    run_url: HttpUrl = Field(default=DEFAULT_RUN_URL, description="Base URL of the inference endpoint.")
+    api_url: HttpUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane.")
+    api_version: str = Field(default=DEFAULT_API_VERSION, description="The control plane's version.")
+    url_source: Literal["auto", "metadata", "run"] = Field(
+        default="auto",
+        description="auto: mk3 models at their own URL, others at run_url; metadata: any model's own URL where it "
+        "has one; run: always run_url.",
+    )
+    discovery: DiscoverySettings = DiscoverySettings()
+    access: AccessSettings = AccessSettings()
+    tools: ToolSettings = ToolSettings()
+    limits: LimitSettings = LimitSettings()
+    models: tuple[ModelSettings, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings' own
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the arguments only: a Settings is a value, not a reader."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _workspace_and_version_fit_a_header(self) -> "Settings":
+        for name in ("workspace", "api_version"):
+            value = getattr(self, name)
+            if value is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value):
+                raise ValueError(f"{name} must be 1 to 128 letters, digits, '.', '_' or '-'")
+        return self
