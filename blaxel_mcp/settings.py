@@ -7,18 +7,16 @@ environment, the TOML file and the `bl login` file.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-
-from blaxel_mcp.apis.names import ApiName
 
 DEFAULT_RUN_URL = "https://run.blaxel.ai"
 DEFAULT_API_URL = "https://api.blaxel.ai/v0"
 DEFAULT_API_VERSION = "2026-04-28"
 """The control-plane version that every Blaxel SDK has been seen to send."""
 
-BUILTIN_TOOLS = ("run_model", "list_models")
 BuiltinTool = Literal["run_model", "list_models"]
+BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models")
 
 TOOL_NAME_LIMIT = 40
 """Characters in a tool's name: clients put prefixes before it and cut at 60 to 64."""
@@ -26,10 +24,21 @@ TOOL_NAME_LIMIT = 40
 _TOOL_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}")
 
 
+# "$", "{" and "}" are refused so that `https://${HOST}` is a mistake and not a host.
+_HTTP_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]{1,5})?(/[^\s?#]*)?")
+_HEADER_VALUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
 def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+    if not _HTTP_URL.fullmatch(value):
         raise ValueError("must be an http(s) URL with no user name, query or fragment")
     return value.rstrip("/")
+
+
+def _header_value(value: str) -> str:
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
+    return value
 
 
 def _tool_name(value: str) -> str:
@@ -39,6 +48,10 @@ def _tool_name(value: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+"""What is sent as the value of a header, as a workspace and a version are."""
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -53,7 +66,7 @@ class DiscoverySettings(_Section):
         description="false: the control plane is never asked. Unset: it is asked for the record of a model "
         "that is called.",
     )
-    refresh_seconds: float = Field(default=300, gt=0, description="How long a model's record is trusted.")
+    refresh_seconds: Seconds = Field(default=300, description="How long a model's record is trusted.")
 
 
 class AccessSettings(_Section):
@@ -66,7 +79,9 @@ class AccessSettings(_Section):
 class ToolSettings(_Section):
     """Which tools are listed and how they are named."""
 
-    prefix: str = Field(default="", max_length=20, pattern=r"^[A-Za-z0-9_-]*$", description="Put before every tool's name.")
+    prefix: str = Field(
+        default="", max_length=20, pattern=r"^[A-Za-z0-9_-]*$", description="Put before every tool's name."
+    )
     builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Which built-in tools are listed.")
     max_tools: int = Field(
         default=30, ge=0, description="Model tools listed at most; the rest stay reachable through run_model."
@@ -76,8 +91,8 @@ class ToolSettings(_Section):
 class LimitSettings(_Section):
     """Bounds on one call."""
 
-    timeout_seconds: float = Field(default=600, gt=0, description="The whole call, in seconds.")
-    connect_seconds: float = Field(default=10, gt=0, description="Connecting, in seconds.")
+    timeout_seconds: Seconds = Field(default=600, description="The whole call, in seconds.")
+    connect_seconds: Seconds = Field(default=10, description="Connecting, in seconds.")
     max_response_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="The most read from upstream, in bytes, after decompression."
     )
@@ -86,8 +101,8 @@ class LimitSettings(_Section):
 class Price(_Section):
     """What a model costs, in USD per million tokens."""
 
-    input: float = Field(ge=0, description="USD per million input tokens.")
-    output: float = Field(ge=0, description="USD per million output tokens.")
+    input: float = Field(ge=0, allow_inf_nan=False, description="USD per million input tokens.")
+    output: float = Field(ge=0, allow_inf_nan=False, description="USD per million output tokens.")
 
 
 class ModelSettings(_Section):
@@ -99,14 +114,14 @@ class ModelSettings(_Section):
     )
     title: str | None = Field(default=None, description="The tool's title.")
     description: str | None = Field(default=None, description="What the agent reads to choose this tool.")
-    api: ApiName | None = Field(default=None, description="Which API the endpoint speaks.")
+    api: str | None = Field(default=None, description="Which API the endpoint speaks; one of the files in `apis`.")
     path: str | None = Field(default=None, description="The sub-endpoint; overrides the API's own.")
-    workspace: str | None = Field(default=None, description="Another workspace than the global one.")
+    workspace: HeaderValue | None = Field(default=None, description="Another workspace than the global one.")
     url: HttpUrl | None = Field(default=None, description="A forced endpoint URL.")
     defaults: dict[str, Any] = Field(default_factory=dict, description="Body fields filled in when absent.")
     locked: dict[str, Any] = Field(default_factory=dict, description="Body fields that the caller cannot change.")
     input_schema: dict[str, Any] | None = Field(default=None, description="A JSON Schema for the tool's arguments.")
-    timeout_seconds: float | None = Field(default=None, gt=0, description="The whole call, for this model.")
+    timeout_seconds: Seconds | None = Field(default=None, description="The whole call, for this model.")
     price: Price | None = Field(default=None, description="For the cost in each receipt.")
 
 
@@ -119,7 +134,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    workspace: str | None = Field(default=None, description="The workspace's name.")
+    workspace: HeaderValue | None = Field(default=None, description="The workspace's name.")
     api_key: SecretStr | None = Field(default=None, description="A Blaxel API key.")
     client_credentials: SecretStr | None = Field(
         default=None, description="A service account's client credentials, as Blaxel shows them (base64 of id:secret)."
@@ -129,7 +144,7 @@ class Settings(BaseSettings):
     )
     run_url: HttpUrl = Field(default=DEFAULT_RUN_URL, description="Base URL of the inference endpoint.")
     api_url: HttpUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane.")
-    api_version: str = Field(default=DEFAULT_API_VERSION, description="The control plane's version.")
+    api_version: HeaderValue = Field(default=DEFAULT_API_VERSION, description="The control plane's version.")
     url_source: Literal["auto", "metadata", "run"] = Field(
         default="auto",
         description="auto: mk3 models at their own URL, others at run_url; metadata: any model's own URL where it "
@@ -152,11 +167,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take the arguments only: a Settings is a value, not a reader."""
         return (init_settings,)
-
-    @model_validator(mode="after")
-    def _workspace_and_version_fit_a_header(self) -> "Settings":
-        for name in ("workspace", "api_version"):
-            value = getattr(self, name)
-            if value is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value):
-                raise ValueError(f"{name} must be 1 to 128 letters, digits, '.', '_' or '-'")
-        return self
