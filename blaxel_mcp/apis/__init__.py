@@ -1,1 +1,27 @@
-"""The APIs that a Blaxel model can speak, one file each."""
+"""The APIs that a Blaxel model can speak, one file each.
+
+One more API is one more file and one more entry in `APIS`.
+"""
+
+from blaxel_mcp.apis.base import ModelAPI
+from blaxel_mcp.apis.chat_completions import ChatCompletions
+from blaxel_mcp.apis.embeddings import Embeddings
+from blaxel_mcp.apis.raw import Raw
+
+CHAT_COMPLETIONS = ChatCompletions()
+RAW = Raw()
+
+APIS: tuple[ModelAPI, ...] = (CHAT_COMPLETIONS, Embeddings(), RAW)
+
+
+def api_named(name: str) -> ModelAPI | None:
+    """The API that settings call `name`."""
+    return next((api for api in APIS if api.name == name), None)
+
+
+def api_at(path: str) -> ModelAPI | None:
+    """The API that answers at a sub-endpoint, for a caller who names only the path."""
+    return next((api for api in APIS if api.path == path), None)
+
+
+__all__ = ["APIS", "CHAT_COMPLETIONS", "RAW", "ModelAPI", "api_at", "api_named"]

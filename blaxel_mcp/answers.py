@@ -1,0 +1,128 @@
+"""What came back from an endpoint, told apart by what it says it is and what it really is."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from blaxel_mcp import json_text
+from blaxel_mcp.exceptions import UpstreamError
+
+_JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)|text/json")
+_HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
+_CHARSET = re.compile(r'charset="?([\w.:-]+)')
+_TEXT_TYPES = ("text/", "application/x-ndjson", "application/xml", "application/yaml")
+
+_SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"GIF87a", 0, "image/gif"),
+    (b"GIF89a", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+    (b"WAVE", 8, "audio/wav"),
+    (b"ID3", 0, "audio/mpeg"),
+    (b"\xff\xfb", 0, "audio/mpeg"),
+    (b"OggS", 0, "audio/ogg"),
+    (b"fLaC", 0, "audio/flac"),
+)
+"""Leading bytes, where they stand, and the media type that they show."""
+
+
+@dataclass(frozen=True, slots=True)
+class JSONAnswer:
+    """JSON: the text as it came, less its insignificant white space, and the value it spells."""
+
+    text: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """Text that is not JSON, verbatim."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryAnswer:
+    """Bytes, with the media type that their content shows or else the one that was declared."""
+
+    data: bytes
+    media_type: str
+
+
+Answer = JSONAnswer | TextAnswer | BinaryAnswer
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request_id: str | None = None) -> Answer:
+    """Tell what a 2xx answer holds. An empty body is JSON's null.
+
+    Args:
+        status: The HTTP status, for the message of an error.
+        headers: Response headers with lower-case names; only `content-type` is looked at.
+        body: The whole body, decoded.
+        request_id: For the message of an error.
+
+    Raises:
+        UpstreamError: `bad_response`: an HTML page, or JSON that is not JSON.
+    """
+    content_type = headers.get("content-type", "").lower()
+    if not body.strip():
+        return JSONAnswer("null", None)
+    if "html" in content_type or _HTML.match(body):
+        raise _bad_response("with an HTML page instead of an answer", status, request_id)
+    if _JSON_TYPE.match(content_type):
+        return _json_answer(body, status, request_id)
+    if media_type := _recognised(body):
+        return BinaryAnswer(body, media_type)
+    if content_type.startswith(_TEXT_TYPES):
+        return TextAnswer(_decoded(body, content_type))
+    if not content_type:
+        return _undeclared(body)
+    return BinaryAnswer(body, content_type.partition(";")[0].strip())
+
+
+def _json_answer(body: bytes, status: int, request_id: str | None) -> JSONAnswer:
+    try:
+        text = body.decode("utf-8-sig")
+        value = json_text.parse(text)
+    except ValueError:
+        raise _bad_response("with a body that it calls JSON and that is not", status, request_id) from None
+    return JSONAnswer(json_text.compact(text), value)
+
+
+def _undeclared(body: bytes) -> Answer:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return BinaryAnswer(body, "application/octet-stream")
+    try:
+        return JSONAnswer(json_text.compact(text), json_text.parse(text))
+    except ValueError:
+        return TextAnswer(text)
+
+
+def _recognised(body: bytes) -> str | None:
+    found = (kind for magic, offset, kind in _SIGNATURES if body.startswith(magic, offset))
+    return next(found, None)
+
+
+def _decoded(body: bytes, content_type: str) -> str:
+    charset = _CHARSET.search(content_type)
+    try:
+        return body.decode(charset[1] if charset else "utf-8", "replace")
+    except LookupError:
+        return body.decode("utf-8", "replace")
+
+
+def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamError:
+    return UpstreamError(
+        f"The endpoint answered {status} {what}.",
+        code="bad_response",
+        origin="blaxel",
+        hint="The call may have been paid for. Check the path: this is not what the model's API answers."
+        + (f" Blaxel finds the call under request id {request_id}." if request_id else ""),
+        billed="maybe",
+        status=status,
+        request_id=request_id,
+    )

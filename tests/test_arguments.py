@@ -1,0 +1,132 @@
+"""Arguments: repaired where clients are known to bend them, refused with a reason otherwise."""
+
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.arguments import ArgumentReader, nearest, spelled_json
+from blaxel_mcp.exceptions import ConfigurationError, InvalidArgumentsError
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "count": {"type": "integer", "minimum": 1},
+        "data": {"type": ["object", "array"]},
+        "tags": {"type": "array", "items": {"type": "object", "required": ["key"]}},
+        "mode": {"type": "string", "enum": ["fast", "slow"]},
+        "maybe": {"type": ["string", "null"]},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture
+def reader() -> ArgumentReader:
+    return ArgumentReader(SCHEMA, owner="The schema")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        pytest.param({}, "$: 'name' is required", id="missing"),
+        pytest.param({"name": 5}, "$.name: expected string, got integer 5", id="type"),
+        pytest.param({"name": None}, "$.name: expected string, got null", id="null where required"),
+        pytest.param({"name": "x", "count": 0}, "$.count: expected minimum 1, got 0", id="bound"),
+        pytest.param({"name": "x", "count": True}, "$.count: expected integer, got boolean true", id="boolean"),
+        pytest.param({"name": "x", "mode": "quick"}, '$.mode: expected one of "fast", "slow", got "quick"', id="enum"),
+        pytest.param({"name": "x", "tags": [{}]}, "$.tags[0]: 'key' is required", id="deep inside"),
+        pytest.param(
+            {"name": "x", "data": "not json"}, '$.data: expected object or array, got string "not json"', id="a string"
+        ),
+        pytest.param({"name": "x", "moed": "fast"}, "$: there is no 'moed', did you mean 'mode'?", id="unknown"),
+        pytest.param({"name": "x", "zzzzz": 1}, "$: there is no 'zzzzz'", id="unknown, like nothing"),
+        pytest.param(
+            {"name": 5, "count": "2"},
+            '$.count: expected integer, got string "2"; $.name: expected string, got integer 5',
+            id="several",
+        ),
+    ],
+)
+def test_a_misfit_names_the_place_and_what_was_expected(
+    reader: ArgumentReader, arguments: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InvalidArgumentsError) as caught:
+        reader.read(arguments)
+
+    assert caught.value.message == f"The arguments do not fit: {problem}."
+    assert caught.value.code == "invalid_arguments"
+
+
+def test_a_long_value_is_shown_in_part(reader: ArgumentReader) -> None:
+    with pytest.raises(InvalidArgumentsError) as caught:
+        reader.read({"name": ["x" * 10_000]})
+
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "kind"),
+    [
+        pytest.param('{"a": 1}', {"a": 1}, "object", id="an object as a string"),
+        pytest.param("[1, 2]", [1, 2], "array", id="an array as a string"),
+        pytest.param('```json\n{"a": 1}\n```', {"a": 1}, "object", id="in a Markdown fence"),
+        pytest.param('"{\\"a\\": 1}"', {"a": 1}, "object", id="quoted twice"),
+    ],
+)
+def test_a_json_string_is_taken_as_what_it_spells_and_the_repair_is_told(
+    reader: ArgumentReader, given: str, taken: Any, kind: str
+) -> None:
+    ready, repairs = reader.read({"name": "x", "data": given})
+
+    assert ready == {"name": "x", "data": taken}
+    assert repairs == [f"data was given as a JSON string and taken as the {kind} that it spells"]
+
+
+def test_a_text_argument_that_happens_to_be_json_stays_text(reader: ArgumentReader) -> None:
+    assert reader.read({"name": '{"a": 1}'}) == ({"name": '{"a": 1}'}, [])
+
+
+def test_null_for_an_optional_argument_counts_as_left_out(reader: ArgumentReader) -> None:
+    ready, repairs = reader.read({"name": "x", "count": None, "data": None, "maybe": None})
+
+    assert ready == {"name": "x", "maybe": None}
+    assert repairs == []
+
+
+def test_the_advertised_schema_decides_on_repairs_and_the_accepted_one_on_validity() -> None:
+    advertised = {"type": "object", "properties": {"input": {"type": "array"}}}
+    accepted = {"type": "object", "properties": {"input": {"type": ["string", "array"]}}}
+    reader = ArgumentReader(accepted, advertised=advertised, owner="The schema")
+
+    assert reader.read({"input": '["a", "b"]'})[0] == {"input": ["a", "b"]}
+    assert reader.read({"input": "a"}) == ({"input": "a"}, [])
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        pytest.param({"type": "objekt"}, "is not a JSON Schema", id="not a schema"),
+        pytest.param({"type": "array"}, "does not describe an object", id="not an object"),
+        pytest.param({}, "does not describe an object", id="empty"),
+        pytest.param(
+            {"type": "object", "properties": {"a": {"$ref": "https://example.com/s.json"}}},
+            "outside itself",
+            id="a reference that would have to be fetched",
+        ),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        ArgumentReader(schema, owner="The input_schema of the model 'x'")
+
+
+@pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'"])
+def test_a_string_that_spells_no_json_spells_nothing(text: str) -> None:
+    assert spelled_json(text) is None
+
+
+def test_the_nearest_name_is_found_only_when_one_is_near() -> None:
+    assert nearest("huose-chat", ["house-chat", "edge-chat"]) == "house-chat"
+    assert nearest("zzz", ["house-chat"]) is None
