@@ -1,9 +1,12 @@
 """What every test stands on: one async backend, an empty home and an environment without our variables."""
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from blaxel_mcp.emulator import Emulator, run_emulator
 
 _SCRUBBED_PREFIXES = ("BL_", "BLAXEL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "XDG_")
 
@@ -24,3 +27,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(directory))
     monkeypatch.setenv("USERPROFILE", str(directory))
     return directory
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """The emulated platform, on a free port of loopback."""
+    async with run_emulator() as running:
+        yield running

@@ -1,0 +1,116 @@
+"""Responses that go wrong on the wire: late, without end, cut off, or far larger than they look."""
+
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+
+import anyio
+import anyio.lowlevel
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+CLOSE_CONNECTION = "blaxel_mcp.emulator.close_connection"
+"""The ASGI extension by which `run_emulator` lets the application close its connection."""
+
+MEBIBYTE = 1024 * 1024
+BOMB_MEBIBYTES = 256
+TRUNCATED_BY_BYTES = 1000
+
+
+class DroppedResponse(Response):
+    """Closes the connection without a byte of an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
+        """Close the connection and wait until it is gone."""
+        await _close(scope, receive)
+
+
+class TruncatedResponse(Response):
+    """Closes the connection before the announced length is reached."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the headers and the body, which is shorter than they say, and close."""
+        length = len(self.body) + TRUNCATED_BY_BYTES
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
+        await _close(scope, receive)
+
+
+class SlowResponse(Response):
+    """Answers in full, after a while."""
+
+    def __init__(self, response: Response, seconds: float) -> None:
+        super().__init__()
+        self._response = response
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait, then send the answer."""
+        await anyio.sleep(self._seconds)
+        await self._response(scope, receive, send)
+
+
+def dripping() -> Response:
+    """Return a response that sends one byte a second and never ends."""
+    return StreamingResponse(_drip(), media_type="application/json")
+
+
+def flood(mebibytes: int) -> Response:
+    """Return a JSON object with one string of so many MiB."""
+    return StreamingResponse(_long_json(mebibytes), media_type="application/json")
+
+
+def gzip_bomb() -> Response:
+    """Return a small gzip body that expands to a JSON object of 256 MiB."""
+    return _encoded_stream(_gzip_stream(_long_json(BOMB_MEBIBYTES)))
+
+
+def gzipped(body: bytes) -> Response:
+    """Return a proper gzip answer."""
+    return _encoded(gzip.compress(body))
+
+
+def truncated_gzip(body: bytes) -> Response:
+    """Return a gzip answer whose compressed data stops halfway."""
+    compressed = gzip.compress(body)
+    return _encoded(compressed[: len(compressed) // 2])
+
+
+def _encoded(content: bytes) -> Response:
+    return Response(content, headers={"content-encoding": "gzip"}, media_type="application/json")
+
+
+def _encoded_stream(content: AsyncIterator[bytes]) -> Response:
+    return StreamingResponse(content, headers={"content-encoding": "gzip"}, media_type="application/json")
+
+
+async def _drip() -> AsyncIterator[bytes]:
+    while True:
+        yield b" "
+        await anyio.sleep(1)
+
+
+async def _long_json(mebibytes: int) -> AsyncIterator[bytes]:
+    yield b'{"output": "'
+    for _ in range(mebibytes):
+        yield b"a" * MEBIBYTE
+        await anyio.lowlevel.checkpoint()
+    yield b'"}'
+
+
+async def _gzip_stream(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    async for piece in content:
+        yield compressor.compress(piece)
+    yield compressor.flush()
+
+
+async def _close(scope: Scope, receive: Receive) -> None:
+    """Close the connection once what was sent has gone out, and wait until it is closed."""
+    close = scope["extensions"].get(CLOSE_CONNECTION)
+    if close is None:
+        raise RuntimeError("This fault closes its connection, which needs run_emulator.")
+    close()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,128 @@
+"""Recording each request, and stopping the work on it when its caller goes away."""
+
+import itertools
+from typing import Any
+
+import anyio
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blaxel_mcp.emulator.fault_streams import CLOSE_CONNECTION
+from blaxel_mcp.emulator.recording import RecordedRequest
+from blaxel_mcp.emulator.state import Emulator
+
+
+class RecordingMiddleware:
+    """Records each request, gives its response an id, and stops the work when the caller goes away."""
+
+    def __init__(self, app: ASGIApp, *, emulator: Emulator) -> None:
+        self._app = app
+        self._emulator = emulator
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        recorded = _recorded(scope, f"emulator-{next(self._numbers):06d}")
+        await _read_body(recorded, receive, self._emulator.max_request_bytes)
+        self._emulator.record(recorded)
+        if not recorded.aborted:
+            await self._answer(recorded, scope, receive, send)
+
+    async def _answer(self, recorded: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(recorded, send)
+        scope["state"] = {**scope.get("state", {}), "recorded": recorded}
+        scope["extensions"] = exchange.watch_closing(scope.get("extensions", {}))
+        async with anyio.create_task_group() as group:
+
+            async def watch_for_disconnect() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                exchange.gone.set()
+                if not exchange.complete:
+                    recorded.mark_aborted()
+                    self._emulator.notify()
+                    group.cancel_scope.cancel()
+
+            group.start_soon(watch_for_disconnect)
+            await self._app(scope, exchange.receive, exchange.send)
+            group.cancel_scope.cancel()
+
+
+def recorded_request(request: Request) -> RecordedRequest:
+    """Return what was recorded of a request that came through the middleware."""
+    recorded = request.state.recorded
+    assert isinstance(recorded, RecordedRequest)
+    return recorded
+
+
+class _Exchange:
+    """The application's side of one exchange.
+
+    It gives the body that was already read, adds the request id to the response, and
+    notices when the response has come to its end.
+    """
+
+    def __init__(self, recorded: RecordedRequest, send: Send) -> None:
+        self._unread = [recorded.body]
+        self._header = (b"x-cf-request-id", recorded.request_id.encode())
+        self._send = send
+        self.gone = anyio.Event()
+        self.complete = False
+
+    async def receive(self) -> Message:
+        """Give the body, then nothing until the connection is gone."""
+        if self._unread:
+            return {"type": "http.request", "body": self._unread.pop(), "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Pass a part of the response on."""
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], self._header]}
+        await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.complete = True
+
+    def watch_closing(self, extensions: dict[str, Any]) -> dict[str, Any]:
+        """Return the ASGI extensions so that a connection closed from our side is no caller gone away."""
+        close = extensions.get(CLOSE_CONNECTION)
+        if close is None:
+            return extensions
+
+        def close_and_complete() -> None:
+            self.complete = True
+            close()
+
+        return {**extensions, CLOSE_CONNECTION: close_and_complete}
+
+
+def _recorded(scope: Scope, request_id: str) -> RecordedRequest:
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    return RecordedRequest(
+        request_id=request_id,
+        method=scope["method"],
+        path=scope["path"],
+        raw_path=scope["raw_path"] + query,
+        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+    )
+
+
+async def _read_body(recorded: RecordedRequest, receive: Receive, limit: int) -> None:
+    """Read the body to its end, keeping no more than `limit` bytes of it.
+
+    What is over the limit is read all the same: a client that is still writing when
+    the connection closes may never see the refusal.
+    """
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            recorded.mark_aborted()
+            break
+        body += message["body"]
+        more = message["more_body"]
+        recorded.oversized = recorded.oversized or len(body) > limit
+        del body[limit:]
+    recorded.body = bytes(body)

@@ -1,0 +1,45 @@
+"""A local OpenAI-compatible server (Ollama, llama.cpp, vLLM) that answers in the emulator's place.
+
+Written on the standard library: the emulator stands apart from the client that it tests, the
+HTTP library included.
+"""
+
+import urllib.error
+import urllib.request
+from functools import partial
+
+import anyio.to_thread
+
+TIMEOUT_SECONDS = 600.0
+"""A model on a laptop may think for minutes."""
+
+
+class OpenAIServer:
+    """Posts to an OpenAI-compatible server.
+
+    Args:
+        base_url: Such as `http://127.0.0.1:11434`, with or without a final `/v1`.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._base = base_url.rstrip("/").removesuffix("/v1")
+        # The server is on this machine or this network: a proxy for the outside is not asked.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    async def post(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        """Post a JSON body; the status, content type and body of the answer, whatever the status.
+
+        Raises:
+            OSError: there was no answer.
+        """
+        return await anyio.to_thread.run_sync(partial(self._post, path, body), abandon_on_cancel=True)
+
+    def _post(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        request = urllib.request.Request(  # noqa: S310 - the scheme was checked when the command line was read
+            self._base + path, data=body, headers={"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                return answer.status, answer.headers.get("content-type", ""), answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("content-type", ""), error.read()

@@ -1,0 +1,131 @@
+"""What the demo workspace holds: its models and the integrations that serve them, as data."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+API = Literal["chat-completions", "embeddings", "classification"]
+
+DEMO_WORKSPACE = "demo"
+
+CHAT_PATH = "/v1/chat/completions"
+EMBEDDINGS_PATH = "/v1/embeddings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """One model API of the workspace.
+
+    Args:
+        name: Its name in the workspace.
+        type: The provider's integration, `spec.runtime.type` of the record.
+        model: The provider's id of the model, `spec.runtime.model` of the record.
+        apis: What the provider's model can do.
+        generation: `mk2` is served under the workspace's gateway URL, `mk3` at `own_url`.
+        own_url: The model's own URL; one that starts with "/" lies on this emulator.
+        enabled: Whether it serves at all.
+        sandbox: Whether it is the trial model of a new workspace.
+        status: Its deployment status.
+        created_at: ISO time of creation.
+    """
+
+    name: str
+    type: str = "openai"
+    model: str = "gpt-4o-mini"
+    apis: tuple[API, ...] = ("chat-completions",)
+    generation: str = "mk2"
+    own_url: str | None = None
+    enabled: bool = True
+    sandbox: bool = False
+    status: str = "DEPLOYED"
+    created_at: str = "2026-08-20T10:00:00.000Z"
+
+    def to_json(self, workspace: str, base_url: str) -> dict[str, Any]:
+        """Return the Model resource as the control plane shows it (Blaxel's Python SDK, client/models/model)."""
+        return {
+            "metadata": self._metadata(workspace, base_url),
+            "spec": {
+                "enabled": self.enabled,
+                "sandbox": self.sandbox,
+                "integrationConnections": [f"{workspace}-{self.type}"],
+                "policies": [],
+                "flavors": [],
+                "runtime": {"type": self.type, "model": self.model, "generation": self.generation},
+            },
+            "status": self.status,
+            "events": [],
+        }
+
+    def _metadata(self, workspace: str, base_url: str) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "name": self.name,
+            "displayName": self.name,
+            "workspace": workspace,
+            "labels": {},
+            "createdAt": self.created_at,
+            "updatedAt": self.created_at,
+            "createdBy": "demo-user",
+            "updatedBy": "demo-user",
+        }
+        if self.own_url is not None:
+            metadata["url"] = base_url + self.own_url if self.own_url.startswith("/") else self.own_url
+        return metadata
+
+
+def demo_models() -> dict[str, ModelRecord]:
+    """Return a fresh copy of the demo workspace's models, by name."""
+    records = (
+        ModelRecord(name="house-chat", created_at="2026-08-20T10:00:05.000Z"),
+        ModelRecord(
+            name="house-embed",
+            model="text-embedding-3-small",
+            apis=("embeddings",),
+            created_at="2026-08-20T10:00:04.000Z",
+        ),
+        ModelRecord(
+            name="house-classifier",
+            type="huggingface",
+            model="demo/house-sentiment",
+            apis=("classification",),
+            created_at="2026-08-20T10:00:03.000Z",
+        ),
+        ModelRecord(name="sandbox-openai", sandbox=True, created_at="2026-08-20T10:00:02.000Z"),
+        ModelRecord(
+            name="edge-chat",
+            apis=("chat-completions", "embeddings"),
+            generation="mk3",
+            own_url="/direct/edge-chat",
+            created_at="2026-08-20T10:00:01.000Z",
+        ),
+    )
+    return {record.name: record for record in records}
+
+
+def _endpoint(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> dict[str, Any]:
+    return {
+        "method": "POST",
+        "body": body,
+        "models": [],
+        "ignoreModels": [],
+        "streamKey": stream_key,
+        "token": tokens,
+        "streamToken": tokens if stream_key else {},
+    }
+
+
+def integrations() -> dict[str, dict[str, Any]]:
+    """Return the integrations by type, each with its endpoints by path (Blaxel CLI, `bl run`'s default path)."""
+    usage = {"received": "usage.prompt_tokens", "sent": "usage.completion_tokens", "total": "usage.total_tokens"}
+    chat = {"messages": [{"role": "user", "content": "Hello"}]}
+    openai = {
+        CHAT_PATH: _endpoint(chat, "choices.0.delta.content", usage),
+        EMBEDDINGS_PATH: _endpoint({"input": "Hello"}, "", usage),
+    }
+    return {
+        "openai": {"name": "openai", "endpoints": openai, "headers": {}, "params": {}},
+        "huggingface": {
+            "name": "huggingface",
+            "endpoints": {"/": _endpoint({"inputs": "Hello"}, "", {})},
+            "headers": {},
+            "params": {},
+        },
+    }

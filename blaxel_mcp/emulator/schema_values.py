@@ -1,0 +1,52 @@
+"""A small value that satisfies a JSON Schema, filled from a text."""
+
+import math
+import re
+from typing import Any
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_DEPTH = 16
+
+
+def value_for(schema: dict[str, Any], text: str, depth: int = _DEPTH) -> Any:
+    """Return a value of the schema's type: strings hold the text, numbers the first number in it.
+
+    Objects get their required properties, or all of them when none is required.
+    """
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    kind = schema.get("type", "object")
+    if isinstance(kind, list):
+        kind = kind[0] if kind else "object"
+    if kind == "object":
+        return _object(schema, text, depth)
+    if kind == "array":
+        return [value_for(_subschema(schema.get("items")), text, depth - 1)] if depth and schema.get("minItems") else []
+    return _scalar(kind, schema, text)
+
+
+def _object(schema: dict[str, Any], text: str, depth: int) -> dict[str, Any]:
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or not depth:
+        return {}
+    names = schema.get("required") or list(properties)
+    return {name: value_for(_subschema(properties.get(name)), text, depth - 1) for name in names}
+
+
+def _subschema(schema: Any) -> dict[str, Any]:
+    return schema if isinstance(schema, dict) else {"type": "string"}
+
+
+def _scalar(kind: str, schema: dict[str, Any], text: str) -> Any:
+    if kind == "string":
+        return text
+    if kind == "boolean":
+        return True
+    if kind == "null":
+        return None
+    found = _NUMBER.search(text)
+    value = float(found[0]) if found else 0.0
+    value = max(value, schema.get("minimum", value))
+    return math.ceil(value) if kind == "integer" else value

@@ -1,0 +1,120 @@
+"""Serving an emulated platform on a port, and taking it away at once."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from blaxel_mcp.emulator.app import create_app
+from blaxel_mcp.emulator.fault_streams import CLOSE_CONNECTION
+from blaxel_mcp.emulator.state import Emulator
+from blaxel_mcp.emulator.upstream import Upstream
+
+SHUTDOWN_SECONDS = 0.5
+"""How long requests in flight get to notice that their connection is gone."""
+
+
+@asynccontextmanager
+async def run_emulator(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    upstream: Upstream | None = None,
+    emulator: Emulator | None = None,
+) -> AsyncIterator[Emulator]:
+    """Serve an emulated platform while the context lasts.
+
+    It answers when the context is entered. When the context is left it stops at once:
+    requests in flight are cut off.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 takes any free one.
+        upstream: Answers chat completions and embeddings in place of the emulator.
+        emulator: What to serve; a fresh demo workspace otherwise.
+
+    Yields:
+        The emulator, with its `url` set.
+
+    Raises:
+        OSError: The address or port cannot be listened on.
+    """
+    emulator = emulator or Emulator()
+    emulator.upstream = upstream or emulator.upstream
+    listener = _listen(host, port)
+    emulator.url = _url(listener)
+    connections = ServerState()
+    server = await _serve(emulator, listener, connections)
+    try:
+        yield emulator
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _stop(server, connections)
+
+
+class _ClosableProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 connection, which the application may close before the answer is complete."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        app = self.app
+
+        async def closable_app(scope: Any, receive: Any, send: Any) -> None:
+            scope["extensions"] = {**scope.get("extensions", {}), CLOSE_CONNECTION: transport.close}
+            await app(scope, receive, send)
+
+        self.app = closable_app
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        message = f"The emulator cannot listen on {host} port {port}: {error.strerror or error}."
+        raise OSError(message) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _serve(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:
+    """Accept connections with uvicorn's protocol but without its server.
+
+    `uvicorn.Server` takes over the process's signal handlers, and leaves only after the
+    answers in flight are complete.
+    """
+    config = Config(
+        create_app(emulator),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+    )
+    config.load()
+    return await asyncio.get_running_loop().create_server(
+        lambda: _ClosableProtocol(config, connections, app_state={}), sock=listener
+    )
+
+
+async def _stop(server: asyncio.Server, connections: ServerState) -> None:
+    server.close()
+    while connections.connections:
+        for connection in list(connections.connections):
+            connection.transport.abort()
+        # An aborted connection is closed, and its request woken, in the loop's next turn.
+        await asyncio.sleep(0)
+    if connections.tasks:
+        await asyncio.wait(connections.tasks, timeout=SHUTDOWN_SECONDS)
+    with anyio.move_on_after(SHUTDOWN_SECONDS):
+        await server.wait_closed()
