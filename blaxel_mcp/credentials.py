@@ -1,6 +1,5 @@
 """Which credentials a call to a workspace is made with."""
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,18 +25,6 @@ class ClientCredentials:
     """A service account's credentials, exchanged for an access token."""
 
     value: SecretStr
-
-    def authorization(self) -> str:
-        """Give the value of the `Authorization` header that the token endpoint expects.
-
-        Blaxel shows the credentials as base64 of `id:secret`, which goes into the header as it
-        stands; a raw `id:secret`, which Blaxel's Go SDK takes as well, is encoded first. A colon
-        tells them apart, since base64 has none.
-        """
-        value = self.value.get_secret_value().strip()
-        if ":" in value:
-            value = base64.b64encode(value.encode()).decode("ascii")
-        return f"Basic {value}"
 
 
 @dataclass(frozen=True, slots=True)

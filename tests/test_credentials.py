@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from blaxel_mcp.auth.credential_values import basic_authorization
 from blaxel_mcp.credentials import (
     APIKey,
     ClientCredentials,
@@ -141,12 +142,12 @@ def test_the_source_names_the_winner(home: Path, file: str, environ: dict[str, s
 
 def test_client_credentials_as_blaxel_shows_them_go_into_the_header_verbatim() -> None:
     encoded = base64.b64encode(b"the-id:the-secret").decode()
-    assert ClientCredentials(SecretStr(f" {encoded}\n")).authorization() == f"Basic {encoded}"
+    assert basic_authorization(ClientCredentials(SecretStr(f" {encoded}\n"))) == f"Basic {encoded}"
 
 
 @pytest.mark.parametrize("raw", ["the-id:the-secret", "the-id:s:e:c", "id:sécret"])
 def test_a_raw_id_and_secret_are_encoded_for_the_header(raw: str) -> None:
-    header = ClientCredentials(SecretStr(raw)).authorization()
+    header = basic_authorization(ClientCredentials(SecretStr(raw)))
     assert header.startswith("Basic ")
     assert base64.b64decode(header.removeprefix("Basic ")).decode() == raw
 
