@@ -1,0 +1,285 @@
+"""The one HTTP client: signs a request, sends it, and reads the answer within its limits.
+
+A request is sent once. A 401 of Blaxel's own is the exception: it was refused before any model
+ran, so it goes out a second time where there are other credentials to send it with.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from blaxel_mcp.api_request import (
+    APIRequest,
+    APIResponse,
+    CallTrace,
+    Departure,
+    base_headers,
+    deadline,
+    request_headers,
+)
+from blaxel_mcp.auth import Authenticator, TokenReply
+from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError, UpstreamError
+from blaxel_mcp.network_errors import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
+from blaxel_mcp.response_body import read_some, read_whole
+from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.upstream_errors import classify, is_platform_401, request_id
+
+__all__ = ["APIClient", "APIRequest", "APIResponse", "CallTrace", "deadline"]
+
+# An error's message is in its first kilobyte, and a token in its reply's.
+MAX_ERROR_BYTES = 256 * 1024
+MAX_TOKEN_REPLY_BYTES = 64 * 1024
+
+# The status has come by then and says most of it.
+MAX_ERROR_SECONDS = 10.0
+
+# Looking for secrets in more than this is left to a thread.
+_REDACTED_INLINE_BYTES = 1024 * 1024
+
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+_LIBRARY_ERRORS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpx.CookieConflict,
+    # What Python's resolver says to a host name that IDNA cannot write.
+    UnicodeError,
+)
+_NOT_SENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, UnicodeError)
+
+
+class APIClient:
+    """Sends requests to Blaxel over one pool of connections, which is opened at the first of them.
+
+    Args:
+        config: The settings and the credentials.
+        transport: What carries the requests, in place of the network.
+        now: The clock, in seconds since the epoch.
+
+    Attributes:
+        auth: Signs the requests; knows which hosts may be sent credentials.
+    """
+
+    def __init__(
+        self,
+        config: Configuration,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.auth = Authenticator(config, self._post_json, now=now)
+        self._settings = config.settings
+        self._transport = transport
+        self._now = now
+        self._opening = anyio.Lock()
+        self._http: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection; a request after that would open new ones."""
+        await self.auth.aclose()
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def send(
+        self, request: APIRequest, *, timeout_seconds: float | None = None, trace: CallTrace | None = None
+    ) -> APIResponse:
+        """Send a request and return the whole of the answer.
+
+        Args:
+            request: What to send, and where.
+            timeout_seconds: How long everything may take together, the exchange of a token
+                included; None where a `deadline` is set around the call.
+            trace: Is kept up to date while the call goes on.
+
+        Raises:
+            BlaxelError: There was no answer, or not a 2xx; the fields say what is known of it.
+        """
+        trace = trace if trace is not None else CallTrace()
+        try:
+            with deadline(timeout_seconds, trace):
+                return await self._send_signed(request, trace)
+        except UpstreamError as error:
+            source = self.auth.for_workspace(request.workspace).source
+            if is_platform_401(error) and source:
+                error.hint = f"{error.hint} They come from {source}."
+            raise
+
+    async def _send_signed(self, request: APIRequest, trace: CallTrace) -> APIResponse:
+        with self._errors(request.url, trace):
+            first = await self._build(request, trace)
+            try:
+                return await self._exchange(first, request.workspace, trace)
+            except UpstreamError as error:
+                if not is_platform_401(error):
+                    raise
+                trace.sent = False
+                if not await self.auth.for_workspace(request.workspace).renew(first):
+                    raise
+            return await self._exchange(await self._build(request, trace), request.workspace, trace)
+
+    async def _build(self, request: APIRequest, trace: CallTrace) -> httpx.Request:
+        headers = request_headers(request, api_version=self._settings.api_version)
+        http = await self._open()
+        return http.build_request(
+            request.method,
+            request.url,
+            content=request.content,
+            headers=headers,
+            extensions={"trace": Departure(trace)},
+        )
+
+    async def _exchange(self, request: httpx.Request, workspace: str, trace: CallTrace) -> APIResponse:
+        http = await self._open()
+        response = await http.send(request, auth=self.auth.for_workspace(workspace), stream=True)
+        trace.first_byte_seconds = time.perf_counter() - trace.started
+        try:
+            return await self._read(response, trace)
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: httpx.Response, trace: CallTrace) -> APIResponse:
+        headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
+        trace.status, trace.request_id = response.status_code, request_id(headers)
+        if not response.is_success:
+            raise await self._error(response, headers)
+        try:
+            body = await read_whole(
+                _wire(response), _encoding(response), limit=self._settings.limits.max_response_bytes
+            )
+        except BlaxelError as error:
+            error.status, error.request_id = trace.status, trace.request_id
+            raise
+        return APIResponse(status=response.status_code, headers=headers, body=await self._redacted(body))
+
+    async def _redacted(self, body: bytes) -> bytes:
+        if len(body) <= _REDACTED_INLINE_BYTES:
+            return self.auth.redact(body)
+        return await anyio.to_thread.run_sync(self.auth.redact, body)
+
+    async def _error(self, response: httpx.Response, headers: Mapping[str, str]) -> UpstreamError:
+        body = b""
+        with anyio.move_on_after(MAX_ERROR_SECONDS), suppress(httpx.TransportError):
+            body = await read_some(_wire(response), _encoding(response), limit=MAX_ERROR_BYTES)
+        return classify(
+            response.status_code,
+            headers,
+            body,
+            redact=self.auth.redact,
+            now=self._now(),
+            control_plane=str(response.url).startswith(f"{self._settings.api_url}/"),
+        )
+
+    async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
+        """Post to the token endpoint, unsigned; no model runs for it, so nothing counts as sent."""
+        with self._errors(url, CallTrace()):
+            http = await self._open()
+            request = http.build_request("POST", url, json=dict(form), headers={**base_headers(), **headers})
+            response = await http.send(request, stream=True)
+            try:
+                body = await read_some(_wire(response), _encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
+                return TokenReply(response.status_code, body)
+            finally:
+                await response.aclose()
+
+    @contextmanager
+    def _errors(self, url: str, trace: CallTrace) -> Iterator[None]:
+        """Turn the library's exceptions into ours; this is the border that none of them crosses."""
+        try:
+            yield
+        except _LIBRARY_ERRORS as error:
+            if isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED)):
+                trace.sent = False
+            told = _mapped(error, _host(url), trace, self._settings.limits.connect_seconds)
+            told.status, told.request_id = trace.status, trace.request_id
+            raise told from error
+
+    async def _open(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._http is None:
+                self._http = await self._new_http()
+            return self._http
+
+    async def _new_http(self) -> httpx.AsyncClient:
+        try:
+            # Reading the certificates takes tens of milliseconds.
+            certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+            return httpx.AsyncClient(
+                verify=certificates,
+                transport=self._transport,
+                mounts=dict.fromkeys(_LOOPBACK),
+                timeout=httpx.Timeout(None, connect=self._settings.limits.connect_seconds),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+                cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+                event_hooks={"request": [_note_departure]},
+                follow_redirects=False,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                "The certificates that TLS connections are checked against cannot be read.",
+                hint="Check SSL_CERT_FILE and SSL_CERT_DIR in the server's environment.",
+            ) from error
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ConfigurationError(
+                "The proxy that the environment names cannot be used.",
+                hint="HTTP_PROXY, HTTPS_PROXY and ALL_PROXY take http:// and https:// URLs.",
+            ) from error
+
+
+async def _note_departure(request: httpx.Request) -> None:
+    departure = request.extensions.get("trace")
+    if isinstance(departure, Departure):
+        departure.hand_over()
+
+
+def _encoding(response: httpx.Response) -> str:
+    return str(response.headers.get("content-encoding", ""))
+
+
+def _wire(response: httpx.Response) -> httpx.AsyncByteStream:
+    """Return the body as it comes off the wire: the library's own decoder knows no limit."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.stream
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "The host"
+    except ValueError:
+        return "The host"
+
+
+def _mapped(error: Exception, host: str, trace: CallTrace, connect_seconds: float) -> BlaxelError:
+    match error:
+        case httpx.ConnectTimeout():
+            return connecting_timed_out(host, connect_seconds)
+        case httpx.ProxyError():
+            return proxy_failed(host)
+        case _ if isinstance(error, _NOT_CONNECTED):
+            return not_connected(host, error)
+        case _ if isinstance(error, _NOT_SENDABLE):
+            return InvalidArgumentsError(
+                f"A request to {host} cannot be written as HTTP, and nothing was sent.",
+                hint="Check the URL in the settings, and the request's method.",
+            )
+        case httpx.DecodingError():
+            return undecodable(host)
+    return broken_off(host, sent=trace.sent)
