@@ -138,23 +138,24 @@ def _container_types(properties: Mapping[str, Any]) -> dict[str, tuple[type, ...
 def _expectation(error: ValidationError, properties: Mapping[str, Any]) -> str:
     value: Any = error.validator_value
     schema: Any = error.schema
+    instance: Any = error.instance
     match error.validator:
         case "type":
             wanted = value if isinstance(value, str) else " or ".join(value)
-            given = "" if error.instance is None else f" {_shown(error.instance)}"
-            return f"expected {wanted}, got {_type_name(error.instance)}{given}"
+            given = "" if instance is None else f" {_shown(instance)}"
+            return f"expected {wanted}, got {_type_name(instance)}{given}"
         case "enum":
-            return f"expected one of {', '.join(json_text.dump(item) for item in value)}, got {_shown(error.instance)}"
+            return f"expected one of {', '.join(json_text.dump(item) for item in value)}, got {_shown(instance)}"
         case "required":
-            missing = next((name for name in value if name not in error.instance), value[0])
+            missing = next((name for name in value if name not in instance), value[0])
             return f"{missing!r} is required"
-        case "additionalProperties" if isinstance(error.instance, Mapping):
+        case "additionalProperties" if isinstance(instance, Mapping):
             named: Mapping[str, Any] = schema.get("properties", {})
-            unknown = next((name for name in error.instance if name not in named), "")
+            unknown = next((name for name in instance if name not in named), "")
             guess = nearest(unknown, properties)
             return f"there is no {_bounded(unknown)!r}" + (f", did you mean {guess!r}?" if guess else "")
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minLength" | "minItems" | "maxItems":
-            return f"expected {error.validator} {value}, got {_shown(error.instance)}"
+            return f"expected {error.validator} {value}, got {_shown(instance)}"
     return _bounded(error.message)
 
 

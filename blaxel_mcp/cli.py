@@ -1,0 +1,131 @@
+"""The command line: what can be said, which command it means, and how the process ends."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, get_args
+
+from blaxel_mcp import __version__
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.log import LEVELS, LogFormat, configure_logging
+from blaxel_mcp.wire import Wire
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+"""Exit codes: the request or a check failed; usage or settings are wrong; interrupted."""
+
+_USAGE_ERRORS = ("configuration_error", "invalid_arguments")
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit code.
+
+    Args:
+        argv: The words after the program's name; those of the process by default.
+    """
+    options = build_parser().parse_args(argv)
+    configure_logging(options.log_level, options.log_format)
+    try:
+        return _run(options)
+    except BlaxelError as error:
+        print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr)
+        return USAGE if error.code in _USAGE_ERRORS else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output had enough, as `head` does; Python would complain at exit.
+        sys.stderr.close()
+        return FAILED
+    except Exception:
+        logging.getLogger(__name__).exception("blaxel-mcp failed in a way that it did not expect")
+        return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    name = options.command or "serve"
+    if name == "serve":
+        # Before the server's own imports: a library that prints while it is imported spoils no frame.
+        options.wire = Wire()
+    # Each command is imported when it is asked for: every client starts `serve`, and waits for it.
+    command: Command = getattr(import_module(f"blaxel_mcp.commands.{name}"), name)
+    return command(options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; no command means `serve`."""
+    parser = argparse.ArgumentParser(
+        prog="blaxel-mcp",
+        description="An MCP server that gives an agent one tool per Blaxel model API.",
+        parents=[_common_options()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"blaxel-mcp {__version__}")
+    parser.set_defaults(**_COMMON_DEFAULTS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (_add_serve, _add_run, _add_models, _add_demo, _add_emulator):
+        add(commands)
+    return parser
+
+
+def _common_options() -> argparse.ArgumentParser:
+    """The options that stand before or after a command; there, a default of theirs would undo what stood before."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("common options")
+    group.add_argument("--config", metavar="FILE", help="the settings file")
+    group.add_argument("--workspace", metavar="W", help="the workspace")
+    group.add_argument("--log-level", choices=LEVELS, help="the least that goes to stderr (warning)")
+    group.add_argument("--log-format", choices=get_args(LogFormat), help="and how (text)")
+    group.add_argument("--demo", action="store_true", help="use an emulator on this machine in Blaxel's place")
+    return options
+
+
+_COMMON_DEFAULTS = {"config": None, "workspace": None, "log_level": "warning", "log_format": "text", "demo": False}
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
+
+
+def _add(commands: "_Commands", name: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=text, parents=[_common_options()], allow_abbrev=False)
+
+
+def _add_serve(commands: "_Commands") -> None:
+    _add(commands, "serve", "serve MCP on stdin and stdout (the default)")
+
+
+def _add_run(commands: "_Commands") -> None:
+    parser = _add(commands, "run", "send one request to a model and print the answer")
+    parser.add_argument("model", metavar="MODEL", help="the model API's name")
+    parser.add_argument("--path", metavar="P", help="the sub-endpoint; the model's own if left out, / for its base")
+    parser.add_argument("--data", metavar="JSON|@FILE|-", help="the request body")
+    parser.add_argument("--method", metavar="M", type=str.upper, default="POST", choices=METHODS, help="HTTP method")
+    parser.add_argument("--param", metavar="K=V", action="append", default=[], help="a query parameter; repeatable")
+    parser.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that the whole call may take")
+
+
+def _add_models(commands: "_Commands") -> None:
+    parser = _add(commands, "models", "list the models and how each is called")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_demo(commands: "_Commands") -> None:
+    _add(commands, "demo", "a tour that needs no account: emulator, server and a client, with what went over")
+
+
+def _add_emulator(commands: "_Commands") -> None:
+    parser = _add(commands, "emulator", "serve the emulated platform alone")
+    parser.add_argument("--port", metavar="N", type=int, default=0, help="the port; any free one if left out")
+    parser.add_argument("--upstream", metavar="URL", help="an OpenAI-compatible server that answers in its place")
+
+
+METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
+    return seconds

@@ -1,0 +1,1 @@
+"""What each command of `blaxel-mcp` does, one file each."""

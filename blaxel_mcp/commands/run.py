@@ -1,0 +1,106 @@
+"""`blaxel-mcp run MODEL`: one request, the answer on stdout."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from blaxel_mcp import json_text
+from blaxel_mcp.answers import Answer, BinaryAnswer
+from blaxel_mcp.commands.options import configured
+from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.receipt import Receipt
+from blaxel_mcp.run_model import read_invocation
+from blaxel_mcp.server import build_app
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send one request and print its answer.
+
+    Raises:
+        BlaxelError: the request is wrong, or it failed.
+    """
+    arguments = _arguments(options)
+    answer = anyio.run(partial(_call, options, arguments))
+    _print_answer(answer, options.model)
+    return 0
+
+
+async def _call(options: argparse.Namespace, arguments: dict[str, Any]) -> Answer:
+    receipt = Receipt()
+    async with configured(options) as config:
+        app = build_app(config)
+        invocation = read_invocation(arguments, app.catalog, timeout_seconds=options.timeout)
+        async with app.client:
+            try:
+                return await app.inference.run(invocation, receipt)
+            finally:
+                for sentence in (*receipt.repairs, *receipt.notes):
+                    print(f"note: {sentence}", file=sys.stderr)
+
+
+def _arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The command line as the arguments of `run_model`."""
+    arguments = {"model": options.model, "method": options.method, "query": _query(options.param)}
+    if options.path is not None:
+        arguments["path"] = options.path
+    if options.data is not None:
+        arguments["data"] = _data(options.data)
+    return arguments
+
+
+def _query(pairs: list[str]) -> dict[str, list[str]]:
+    query: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or not name:
+            raise InvalidArgumentsError(f"--param {pair!r} is not of the form NAME=VALUE.")
+        query.setdefault(name, []).append(value)
+    return query
+
+
+def _data(given: str) -> Any:
+    text, place = _data_text(given)
+    try:
+        return json_text.parse(text)
+    except ValueError as error:
+        raise InvalidArgumentsError(
+            f"The data from {place} is not JSON: {error}.",
+            hint="Give JSON in quotes, @FILE for a file that holds it, or - for standard input.",
+        ) from None
+
+
+def _data_text(given: str) -> tuple[str, str]:
+    try:
+        if given == "-":
+            return sys.stdin.buffer.read().decode("utf-8-sig"), "standard input"
+        if given.startswith("@"):
+            return Path(given[1:]).expanduser().read_text(encoding="utf-8-sig"), given[1:]
+    except OSError as error:
+        raise InvalidArgumentsError(f"The data cannot be read from {given[1:]}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InvalidArgumentsError("The data is not UTF-8 text.") from None
+    return given, "--data"
+
+
+def _print_answer(answer: Answer, model: str) -> None:
+    if not isinstance(answer, BinaryAnswer):
+        print(answer.text)
+    elif sys.stdout.isatty():
+        file = _free_file(f"{model}.{answer.media_type.rpartition('/')[2]}")
+        file.write_bytes(answer.data)
+        print(f"The answer is {answer.media_type}, {len(answer.data)} bytes: saved as {file}.", file=sys.stderr)
+    else:
+        sys.stdout.buffer.write(answer.data)
+
+
+def _free_file(name: str) -> Path:
+    """A file of this name, numbered if there is one already: an answer that was paid for overwrites nothing."""
+    file, number = Path(name), 1
+    while file.exists():
+        number += 1
+        file = Path(f"{Path(name).stem}-{number}{Path(name).suffix}")
+    return file

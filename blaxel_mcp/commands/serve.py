@@ -1,0 +1,42 @@
+"""`blaxel-mcp serve`: the MCP server on stdio."""
+
+import argparse
+import logging
+from functools import partial
+
+import anyio
+
+from blaxel_mcp.commands.options import configured
+from blaxel_mcp.credentials import resolve_credentials
+from blaxel_mcp.server import build_server
+from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.stdio import serve_stdio
+
+logger = logging.getLogger(__name__)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve over `options.wire` until the client goes away; the process ends with it.
+
+    Raises:
+        ConfigurationError: the settings cannot be used. Missing credentials are not a reason: clients and
+            registries list the tools of a server that has none yet.
+    """
+    anyio.run(partial(_serve, options))
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    async with configured(options) as config:
+        _announce(config)
+        await serve_stdio(build_server(config), options.wire)
+
+
+def _announce(config: Configuration) -> None:
+    found = resolve_credentials(config, config.settings.workspace)
+    logger.info(
+        "serving workspace %s with credentials from %s and %d configured models",
+        config.settings.workspace or "(none set)",
+        found.source if found else "nowhere yet",
+        len(config.settings.models),
+    )

@@ -1,0 +1,71 @@
+"""The receipt that goes with every result: what was called, what came of it, what it took."""
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from blaxel_mcp.client import CallTrace
+from blaxel_mcp.settings import Price
+from blaxel_mcp.usage import Usage, cost_usd, read_usage
+
+RECEIPT_KEY = "blaxel-mcp/call"
+
+
+@dataclass(slots=True, kw_only=True)
+class Receipt:
+    """Filled in while a call goes on, so that a failed or cancelled one has its receipt too.
+
+    Attributes:
+        repairs: A sentence for each change that was made to what the caller gave.
+        notes: A sentence for each thing about the call that the reader should know besides.
+    """
+
+    model: str | None = None
+    workspace: str | None = None
+    method: str | None = None
+    url: str | None = None
+    trace: CallTrace = field(default_factory=CallTrace)
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    repairs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")
+    started: float = field(default_factory=time.perf_counter)
+
+    def charge(self, answer: Any, price: Price | None) -> None:
+        """Note the tokens that the answer reports, and what they cost at the configured price."""
+        self.usage = read_usage(answer)
+        if price:
+            self.cost_usd = cost_usd(self.usage, input_price=price.input, output_price=price.output)
+
+    def meta(self) -> dict[str, Any]:
+        """The receipt as the value of `_meta["blaxel-mcp/call"]`; what is not known is null."""
+        first_byte = self.trace.first_byte_seconds
+        usage = self.usage
+        return {
+            "call_id": self.call_id,
+            "model": self.model,
+            "workspace": self.workspace,
+            "method": self.method,
+            "url": self.url,
+            "status": self.trace.status,
+            "request_id": self.trace.request_id,
+            "attempts": self.trace.attempts,
+            "elapsed_ms": _milliseconds(time.perf_counter() - self.started),
+            "first_byte_ms": None if first_byte is None else _milliseconds(first_byte),
+            "usage": usage
+            and {
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+                "total_tokens": usage.total_tokens,
+            },
+            "cost_usd": self.cost_usd,
+            "repairs": list(self.repairs),
+            "notes": list(self.notes),
+            "truncated": False,
+        }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

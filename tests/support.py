@@ -1,0 +1,70 @@
+"""What several tests need: a configuration that leads to an emulator, and a client of the server."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import httpx
+import mcp_types as types
+from mcp import Client
+
+from blaxel_mcp.demo_settings import demo_overrides
+from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.receipt import RECEIPT_KEY
+from blaxel_mcp.results import ERROR_KEY
+from blaxel_mcp.server import build_server
+from blaxel_mcp.settings import Settings
+from blaxel_mcp.settings_sources import Configuration, configuration
+
+Era = Literal["legacy", "2026-07-28"]
+ERAS: tuple[Era, ...] = ("legacy", "2026-07-28")
+
+KEY = "demo-key"
+
+
+def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
+    """The demo's configuration with some settings changed; None takes one away."""
+    values = {**demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url), **settings}
+    return configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
+
+
+@asynccontextmanager
+async def connect(
+    config: Configuration, era: Era = "2026-07-28", *, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Client]:
+    """An in-memory client of a server with this configuration."""
+    async with Client(build_server(config, transport=transport), mode=era) as client:
+        yield client
+
+
+def text_of(result: types.CallToolResult) -> str:
+    """The text of the first block, which is all that some clients read."""
+    block = result.content[0]
+    assert isinstance(block, types.TextContent)
+    return block.text
+
+
+def answer_of(result: types.CallToolResult) -> dict[str, Any]:
+    """The structured content of a call that succeeded."""
+    assert not result.is_error, text_of(result)
+    content: dict[str, Any] | None = result.structured_content
+    assert content is not None
+    return content
+
+
+def receipt_of(result: types.CallToolResult) -> dict[str, Any]:
+    """The receipt of a call."""
+    receipt: dict[str, Any] = (result.meta or {})[RECEIPT_KEY]
+    return receipt
+
+
+def error_of(result: types.CallToolResult) -> dict[str, Any]:
+    """The fields of a call that failed."""
+    assert result.is_error
+    error: dict[str, Any] = (result.meta or {})[ERROR_KEY]
+    return error
+
+
+def inference_requests(requests: Iterable[RecordedRequest]) -> list[RecordedRequest]:
+    """The requests that went to a model, in their order."""
+    return [request for request in requests if not request.path.startswith("/v0/")]

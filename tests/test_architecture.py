@@ -1,0 +1,145 @@
+"""The boundaries that keep a change small: who may import what, and where a secret is unwrapped."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "blaxel_mcp"
+MODULES = {
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted(PACKAGE.rglob("*.py"))
+}
+
+LAYERS = (
+    ("exceptions", "json_text", "placeholders", "usage", "redaction", "url_paths", "wire", "log"),
+    ("settings",),
+    ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
+    ("credentials", "endpoints", "tool_names", "runtime_types", "answers"),
+    ("auth", "response_body", "error_bodies", "error_wording", "upstream_errors", "network_errors"),
+    ("api_request", "client"),
+    ("apis", "body", "controlplane", "arguments", "receipt"),
+    ("catalog", "inference", "results"),
+    ("tools", "model_tools", "run_model", "model_listing", "list_models"),
+    ("server", "stdio"),
+    ("commands", "cli", "__main__"),
+)
+"""From the ground up: a module imports from its own layer and from those below it."""
+
+LEAVES = ("emulator",)
+"""What stands apart: it imports nothing of ours, and only commands import it."""
+
+
+def imports(module: str) -> Iterator[str]:
+    """The modules that a module imports, wherever in it; those for annotations alone do not count."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, "relative imports hide where a thing comes from"
+            yield node.module
+            if node.module == "blaxel_mcp":
+                yield from (f"blaxel_mcp.{alias.name}" for alias in node.names)
+
+
+def part(module: str) -> str:
+    """The first name below the package: `auth` of `blaxel_mcp.auth.tokens`."""
+    return [*module.split("."), ""][1]
+
+
+def layer(module: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if part(module) in names)
+
+
+ours = pytest.mark.parametrize("module", [name for name in MODULES if part(name) not in (*LEAVES, "")])
+
+
+@ours
+def test_a_module_imports_from_its_own_layer_and_below(module: str) -> None:
+    upward = [name for name in imports(module) if name in MODULES and part(name) not in (*LEAVES, "")]
+
+    assert [name for name in upward if layer(name) > layer(module)] == []
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in LEAVES])
+def test_the_emulator_shares_nothing_with_what_it_tests(module: str) -> None:
+    foreign = [name for name in imports(module) if name.startswith("blaxel_mcp") and part(name) != "emulator"]
+
+    assert foreign == []
+    assert "httpx" not in imports(module)
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("httpx", {"auth", "client"}),
+        ("mcp", {"tools", "server", "stdio", "commands"}),
+        ("mcp_types", {"tools", "model_tools", "run_model", "list_models", "results", "server", "commands"}),
+        ("starlette", {"emulator"}),
+        ("uvicorn", {"emulator"}),
+        ("yaml", {"login_file"}),
+        ("jsonschema", {"arguments", "emulator"}),
+        ("rich", {"commands"}),
+    ],
+)
+def test_a_library_is_the_secret_of_a_few_modules(library: str, allowed: set[str]) -> None:
+    users = {part(module) for module in MODULES if library in {name.split(".")[0] for name in imports(module)}}
+
+    assert users <= allowed
+    assert users, f"{library} is not used at all"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "allowed"),
+    [
+        pytest.param("get_secret_value", {"auth"}, id="unwrapping a secret"),
+        pytest.param("environ", {"settings_sources"}, id="reading the environment"),
+        pytest.param("getenv", set(), id="reading the environment in passing"),
+    ],
+)
+def test_what_is_done_in_one_place_is_done_nowhere_else(attribute: str, allowed: set[str]) -> None:
+    users = {
+        part(module)
+        for module, file in MODULES.items()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == attribute
+    }
+
+    assert users == allowed
+
+
+def test_printing_is_left_to_commands() -> None:
+    users = {
+        part(module)
+        for module, file in MODULES.items()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+
+    assert users <= {"cli", "commands"}
+
+
+def test_every_module_is_in_a_layer() -> None:
+    known = {name for names in LAYERS for name in names} | set(LEAVES)
+
+    assert {part(module) for module in MODULES} - known == {""}
+    assert all((PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file() for name in known)
+
+
+def test_importing_the_package_alone_imports_no_library() -> None:
+    check = "import sys, blaxel_mcp; print({'mcp', 'httpx', 'pydantic', 'anyio'} & set(sys.modules) or 'none')"
+    finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=20, check=True)
+
+    assert finished.stdout == "none\n"

@@ -1,0 +1,118 @@
+"""What the documents say is what the code does."""
+
+import argparse
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from blaxel_mcp import __version__
+from blaxel_mcp.apis import APIS
+from blaxel_mcp.catalog import build_catalog
+from blaxel_mcp.cli import build_parser
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.results import ERROR_KEY, error_result
+from blaxel_mcp.settings import BUILTIN_TOOLS
+from blaxel_mcp.settings_sources import load_settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return next(text for text in blocks if containing in text)
+
+
+def rows(heading: str) -> dict[str, str]:
+    """The rows of the first table below a heading or a table head, by their first cell."""
+    table = README[README.index(heading) :]
+    cells = re.findall(r"^\| `?([^`|]+?)`? \| (.*) \|$", table.partition("\n\n")[0] + "\n", re.MULTILINE)
+    return {first: rest for first, rest in cells if set(first) != {"-"}}
+
+
+def test_the_settings_in_the_readme_load_and_make_the_tools_that_it_says(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(block("toml", "[[models]]"), encoding="utf-8")
+
+    config = load_settings(config_file=file, environ={})
+
+    (entry,) = build_catalog(config.settings).entries
+    assert (entry.tool, entry.api.name) == ("gpt-4o-mini", "chat-completions")
+    assert config.warnings == ()
+
+
+def test_the_json_to_paste_is_json_and_its_variables_are_settings() -> None:
+    entry = json.loads(block("json", "mcpServers"))["mcpServers"]["blaxel"]
+
+    config = load_settings(environ=entry["env"])
+
+    assert config.settings.workspace == "your-workspace"
+    assert [entry.tool for entry in build_catalog(config.settings).entries] == ["gpt-4o-mini"]
+    assert config.warnings == ()
+
+
+def test_the_table_of_apis_is_the_table_in_the_code() -> None:
+    table = {name: rest.split(" | ")[0].strip("`") for name, rest in rows("| `api` | path").items() if name != "api"}
+
+    assert table == {api.name: api.path or "the base endpoint" for api in APIS}
+
+
+def test_the_tools_and_their_arguments_are_those_of_the_code() -> None:
+    assert [name for name in rows("| tool | arguments") if name in BUILTIN_TOOLS] == list(BUILTIN_TOOLS)
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    parser = build_parser()
+    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    choices: dict[str, argparse.ArgumentParser] = subparsers.choices
+    return choices
+
+
+def test_every_command_and_option_is_in_the_readme() -> None:
+    section = README[README.index("## On the command line") : README.index("## Troubleshooting")]
+    for name, parser in commands().items():
+        assert f"blaxel-mcp {name}" in section
+        for action in parser._actions:
+            for option in action.option_strings:
+                assert option in {"-h", "--help"} or option in section, f"{name} {option}"
+
+
+@pytest.mark.parametrize("name", sorted(Receipt().meta()))
+def test_every_field_of_the_receipt_is_in_the_readme(name: str) -> None:
+    assert RECEIPT_KEY in README
+    assert f"`{name}`" in README
+
+
+def test_every_field_of_an_error_is_in_the_readme() -> None:
+    error = BlaxelError("It failed.", code="timeout", origin="network")
+    result = error_result(error, Receipt())
+
+    assert ERROR_KEY in README
+    for name in (result.meta or {})[ERROR_KEY]:
+        assert f"`{name}`" in README or name == "message"
+
+
+def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert newest is not None
+    assert newest[1] == __version__
+
+
+def test_every_dependency_has_an_upper_bound_and_a_reason() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for dependency in tomllib.loads(text)["project"]["dependencies"]:
+        assert re.search(r",<\d", dependency), dependency
+        assert re.search(rf'"{re.escape(dependency)}", +# \w', text), dependency
+
+
+@pytest.mark.parametrize("purpose", ["demo", "test"])
+def test_the_two_commands_for_a_fresh_machine_are_one_line_each(purpose: str) -> None:
+    found = re.search(rf"<!-- command: {purpose} -->\n```sh\n(.*)\n```", README)
+
+    assert found is not None
+    assert found[1].startswith("python3 -m venv .venv && ")
