@@ -5,9 +5,8 @@ two things that no schema allows: null for every optional argument that was left
 object or array spelled as a JSON string.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -17,6 +16,7 @@ from referencing import Registry
 from blaxel_mcp import json_text
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.spelling import nearest
 
 _MAX_PROBLEMS = 5
 _MAX_SHOWN = 60
@@ -117,11 +117,6 @@ def spelled_json(text: str) -> Any:
         return json_text.parse(value) if isinstance(value, str) else value
     except ValueError:
         return None
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
 
 
 def _container_types(properties: Mapping[str, Any]) -> dict[str, tuple[type, ...]]:

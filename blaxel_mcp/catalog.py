@@ -6,10 +6,11 @@ from typing import Any
 
 from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.arguments import ArgumentReader, nearest
+from blaxel_mcp.arguments import ArgumentReader
 from blaxel_mcp.endpoints import check_model_name, split_path
 from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.settings import BUILTIN_TOOLS, TOOL_NAME_LIMIT, ModelSettings, Settings
+from blaxel_mcp.spelling import nearest
 from blaxel_mcp.tool_names import tool_name
 
 

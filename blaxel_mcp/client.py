@@ -120,7 +120,7 @@ class APIClient:
         except UpstreamError as error:
             source = self.auth.for_workspace(request.workspace).source
             if is_platform_401(error) and source:
-                error.hint = f"{error.hint} They come from {source}."
+                error.hint = f"{error.hint} The credentials came from {source}."
             raise
 
     async def _send_signed(self, request: APIRequest, trace: CallTrace) -> APIResponse:

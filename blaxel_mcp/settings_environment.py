@@ -6,7 +6,8 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 
 from blaxel_mcp.placeholders import is_absent, is_placeholder
 from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_layers import Layer, joined, layer_from, nearest, setting_locations
+from blaxel_mcp.settings_layers import Layer, joined, layer_from, setting_locations
+from blaxel_mcp.spelling import nearest
 
 PREFIX = "BLAXEL_MCP_"
 FILE_VARIABLE = "BLAXEL_MCP_CONFIG"

@@ -1,8 +1,7 @@
 """One source of settings as a value: freed of what counts as absent, checked, laid over the next."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, get_args
 
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from blaxel_mcp.placeholders import is_absent, is_placeholder
 from blaxel_mcp.settings import Settings
+from blaxel_mcp.spelling import nearest
 
 COMMAND_LINE = "command line"
 """The source label of what was given on it."""
@@ -19,9 +19,6 @@ Location = tuple[int | str, ...]
 """Where a value stands: `("models", 0, "name")`."""
 
 _CREDENTIALS: tuple[Location, ...] = (("api_key",), ("client_credentials",), ("api_key_command",))
-
-# A little under difflib's own 0.6, so that `tmeout` leads to `timeout_seconds`.
-_LIKENESS = 0.5
 
 _TYPE_NAMES = {
     "dict_type": "should be a table",
@@ -121,11 +118,6 @@ def problems_in(layer: Layer) -> list[str]:
         details = error.errors(include_url=False, include_input=False)
         problems += [_problem(layer, detail["loc"], _expectation(detail)) for detail in details]
     return problems
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """Give the known name that a misspelt one most likely stands for."""
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=_LIKENESS)), None)
 
 
 def _flatten(tree: Mapping[str, Any]) -> dict[Location, Any]:

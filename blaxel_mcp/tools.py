@@ -9,10 +9,11 @@ import mcp_types as types
 from mcp import MCPError
 
 from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.arguments import ArgumentReader, nearest
+from blaxel_mcp.arguments import ArgumentReader
 from blaxel_mcp.exceptions import BlaxelError
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.results import error_result
+from blaxel_mcp.spelling import nearest
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ MODULES = {
 }
 
 LAYERS = (
-    ("exceptions", "json_text", "placeholders", "usage", "redaction", "url_paths", "wire", "log"),
+    ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "log"),
     ("settings",),
     ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
     ("credentials", "endpoints", "tool_names", "runtime_types", "answers"),

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.arguments import ArgumentReader, nearest, spelled_json
+from blaxel_mcp.arguments import ArgumentReader, spelled_json
 from blaxel_mcp.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.spelling import nearest
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -143,6 +143,11 @@ def test_models_prints_a_table_with_the_source_of_the_credentials(run: Run, monk
 
 
 @pytest.mark.usefixtures("platform")
+def test_models_without_any_says_how_to_configure_them(run: Run) -> None:
+    assert "add [[models]] entries to the settings file" in run("models").out
+
+
+@pytest.mark.usefixtures("platform")
 def test_models_as_json_has_the_whole_listing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLAXEL_MCP_MODELS", json.dumps([{"name": f"m-{number}"} for number in range(60)]))
     monkeypatch.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")

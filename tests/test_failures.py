@@ -91,7 +91,7 @@ async def test_a_wrong_blaxel_key_is_told_with_its_source_and_without_its_value(
 
     assert error_of(result)["code"] == "authentication_failed"
     assert error_of(result)["origin"] == "blaxel"
-    assert "They come from api_key." in text_of(result)
+    assert "The credentials came from api_key." in text_of(result)
     assert "CANARY" not in result.model_dump_json()
     assert len(inference_requests(emulator.requests)) == 1
 

@@ -39,9 +39,10 @@ async def _listing(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print_table(listing: dict[str, Any]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"workspace    {listing['workspace'] or 'none set'}", markup=False)
-    console.print(f"credentials  {listing['credentials'] or 'none'}", markup=False)
+    # Nothing here is markup: names in brackets are TOML's.
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"workspace    {listing['workspace'] or 'none set'}")
+    console.print(f"credentials  {listing['credentials'] or 'none'}")
     if listing["models"]:
         table = Table(*_COLUMNS, box=None, padding=(0, 2, 0, 0))
         for model in listing["models"]:
@@ -51,4 +52,4 @@ def _print_table(listing: dict[str, Any]) -> None:
     else:
         console.print("\nNo models are configured: add [[models]] entries to the settings file.")
     for note in listing["notes"]:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}")
