@@ -18,14 +18,13 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.emulator import Emulator
+from processes import SERVE, variables
 from support import ERAS, KEY, Era, answer_of, receipt_of, text_of
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and descriptors are POSIX's here"),
 ]
-
-SERVE = [sys.executable, "-m", "blaxel_mcp", "serve"]
 
 NOISY = """
 import os, sys, threading, time
@@ -40,20 +39,6 @@ from blaxel_mcp.cli import main
 sys.exit(main(["serve"]))
 """
 """A process in which some library prints: early, while frames go over, and past Python's own buffers."""
-
-
-def variables(emulator: Emulator) -> dict[str, str]:
-    """What leads a server process to the emulator, and nothing of this process's own."""
-    models = [{"name": "house-chat", "api": "chat-completions"}]
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": os.environ["HOME"],
-        "BL_RUN_URL": emulator.run_url,
-        "BL_API_URL": emulator.api_url,
-        "BL_WORKSPACE": "demo",
-        "BL_API_KEY": KEY,
-        "BLAXEL_MCP_MODELS": json.dumps(models),
-    }
 
 
 def frame(method: str, number: int | None = None, **params: Any) -> bytes:

@@ -30,9 +30,9 @@ async def _emulator(options: argparse.Namespace) -> None:
             raise ConfigurationError(f"--upstream {options.upstream!r} is not an http(s) URL.")
         upstream = OpenAIServer(options.upstream)
     try:
-        async with run_emulator(port=options.port, upstream=upstream) as running:
-            _tell(running.run_url, running.api_url)
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with run_emulator(port=options.port, upstream=upstream) as running:
+                _tell(running.run_url, running.api_url)
                 await anext(signals)
     except OSError as error:
         raise ConfigurationError(str(error), hint="Choose another with --port.") from None
