@@ -144,6 +144,17 @@ async def test_the_sdks_client_lists_and_calls_over_stdio(emulator: Emulator, er
     assert receipt_of(result)["status"] == 200
 
 
+async def test_with_demo_it_serves_an_emulated_workspace_and_needs_nothing() -> None:
+    command, *arguments = SERVE
+    server = StdioServerParameters(command=command, args=[*arguments, "--demo"])
+    with anyio.fail_after(20):
+        async with Client(server) as client:
+            result = await client.call_tool("edge-chat", {"prompt": "What is 6 * 7?"})
+
+    assert "42" in answer_of(result)["choices"][0]["message"]["content"]
+    assert receipt_of(result)["workspace"] == "demo"
+
+
 async def test_a_settings_file_with_a_mistake_ends_the_process_at_once_with_the_reason(
     tmp_path: Path, emulator: Emulator
 ) -> None:

@@ -144,8 +144,7 @@ class Tour:
         self._console.print(Text(textwrap.indent(text, "      "), style="dim"))
 
     def _line(self, label: str, text: str, *, style: str = "default", width: int = _LABEL_WIDTH) -> None:
-        line = Text(f"   {label:<{width}} ", style="dim")
-        self._console.print(line.append(Text(text, style=style)))
+        self._console.print(Text.assemble((f"   {label:<{width}} ", "dim"), (text, style)))
 
 
 def _own_command() -> dict[str, Any]:
