@@ -7,25 +7,12 @@ from typing import Any
 
 from blaxel_mcp import json_text
 from blaxel_mcp.exceptions import UpstreamError
+from blaxel_mcp.media_types import media_type_of
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)|text/json")
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
 _CHARSET = re.compile(r'charset="?([\w.:-]+)')
 _TEXT_TYPES = ("text/", "application/x-ndjson", "application/xml", "application/yaml")
-
-_SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"GIF87a", 0, "image/gif"),
-    (b"GIF89a", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
-    (b"WAVE", 8, "audio/wav"),
-    (b"ID3", 0, "audio/mpeg"),
-    (b"\xff\xfb", 0, "audio/mpeg"),
-    (b"OggS", 0, "audio/ogg"),
-    (b"fLaC", 0, "audio/flac"),
-)
-"""Leading bytes, where they stand, and the media type that they show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +60,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request
         raise _bad_response("with an HTML page instead of an answer", status, request_id)
     if _JSON_TYPE.match(content_type):
         return _json_answer(body, status, request_id)
-    if media_type := _recognised(body):
+    if media_type := _media_type(body):
         return BinaryAnswer(body, media_type)
     if content_type.startswith(_TEXT_TYPES):
         return TextAnswer(_decoded(body, content_type))
@@ -102,9 +89,9 @@ def _undeclared(body: bytes) -> Answer:
         return TextAnswer(text)
 
 
-def _recognised(body: bytes) -> str | None:
-    found = (kind for magic, offset, kind in _SIGNATURES if body.startswith(magic, offset))
-    return next(found, None)
+def _media_type(body: bytes) -> str | None:
+    found = media_type_of(body)
+    return found if found and found.startswith(("image/", "audio/")) else None
 
 
 def _decoded(body: bytes, content_type: str) -> str:

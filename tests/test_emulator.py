@@ -19,6 +19,8 @@ import httpx
 import pytest
 
 from blaxel_mcp.emulator import Emulator, ModelRecord, RecordedRequest, create_app, run_emulator
+from blaxel_mcp.emulator.gateway import ENDPOINTS
+from blaxel_mcp.emulator.records import demo_models
 
 pytestmark = pytest.mark.anyio
 
@@ -303,7 +305,8 @@ async def names(client: httpx.AsyncClient, **parameters: str | int) -> list[str]
     return [record["metadata"]["name"] for record in response.json()["data"]]
 
 
-DEMO_NAMES = ["house-chat", "house-embed", "house-classifier", "sandbox-openai", "edge-chat"]
+DEMO_NAMES = list(demo_models())
+"""The newest first, as the control plane lists them."""
 
 
 @pytest.mark.parametrize("version", [{}, {"Blaxel-Version": "2026-04-16"}], ids=["none", "the oldest"])
@@ -315,9 +318,9 @@ async def test_list_is_a_bare_array_in_the_oldest_version(client: httpx.AsyncCli
 @pytest.mark.parametrize("version", ["2026-04-28", "2026-09-22"])
 async def test_list_has_pages_in_later_versions(client: httpx.AsyncClient, version: str) -> None:
     response = await client.get("/v0/models", headers=PAGED | {"Blaxel-Version": version})
-    meta = {"hasMore": False, "nextCursor": None, "total": 5, "totalIsPartial": False}
+    meta = {"hasMore": False, "nextCursor": None, "total": len(DEMO_NAMES), "totalIsPartial": False}
     assert response.json()["meta"] == meta
-    assert len(response.json()["data"]) == 5
+    assert len(response.json()["data"]) == len(DEMO_NAMES)
 
 
 async def test_unknown_version_is_refused(client: httpx.AsyncClient) -> None:
@@ -335,7 +338,7 @@ async def test_pages_give_every_model_once(client: httpx.AsyncClient) -> None:
         if not page["meta"]["hasMore"]:
             break
         parameters["cursor"] = page["meta"]["nextCursor"]
-    assert seen == [DEMO_NAMES[:2], DEMO_NAMES[2:4], DEMO_NAMES[4:]]
+    assert seen == [DEMO_NAMES[start : start + 2] for start in range(0, len(DEMO_NAMES), 2)]
 
 
 @pytest.mark.parametrize(
@@ -353,7 +356,8 @@ async def test_list_is_sorted_as_asked(client: httpx.AsyncClient, sort: str, exp
 
 async def test_list_is_filtered_by_text_and_status(client: httpx.AsyncClient, emulator: Emulator) -> None:
     emulator.models["house-embed"] = replace(emulator.models["house-embed"], status="FAILED")
-    assert await names(client, q="HOUSE", status="DEPLOYED") == ["house-chat", "house-classifier"]
+    assert await names(client, q="HOUSE-E", status="DEPLOYED,FAILED") == [n for n in DEMO_NAMES if "house-e" in n]
+    assert await names(client, q="HOUSE-C", status="FAILED") == []
     assert await names(client, status="FAILED,BUILDING") == ["house-embed"]
 
 
@@ -434,7 +438,12 @@ async def test_control_plane_answers_404_to_what_it_does_not_have(client: httpx.
 
 
 @pytest.mark.parametrize(
-    ("kind", "paths"), [("openai", ["/v1/chat/completions", "/v1/embeddings"]), ("huggingface", ["/"])]
+    ("kind", "paths"),
+    [
+        ("openai", list(ENDPOINTS["openai"])),
+        ("anthropic", ["/v1/messages"]),
+        ("huggingface", ["/"]),
+    ],
 )
 async def test_integration_lists_its_endpoints_by_path(client: httpx.AsyncClient, kind: str, paths: list[str]) -> None:
     integration = (await client.get(f"/v0/integrations/{kind}", headers=PAGED)).json()
@@ -479,7 +488,7 @@ async def test_sandbox_model_serves_chat_completions_alone(client: httpx.AsyncCl
     assert refused.headers["content-type"].startswith("text/plain")
 
 
-@pytest.mark.parametrize("path", ["", "/", "/chat/completions", "/v1/chat/completions/", "/v1/responses"])
+@pytest.mark.parametrize("path", ["", "/", "/chat/completions", "/v1/chat/completions/", "/v1/completions"])
 async def test_path_that_the_provider_does_not_have_is_its_own_404(client: httpx.AsyncClient, path: str) -> None:
     response = await client.post(f"/demo/models/house-chat{path}", json=HELLO)
     assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_url")

@@ -5,13 +5,25 @@ One more API is one more file and one more entry in `APIS`.
 
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.chat_completions import ChatCompletions
+from blaxel_mcp.apis.cohere_chat import CohereChat
 from blaxel_mcp.apis.embeddings import Embeddings
+from blaxel_mcp.apis.generate_content import GenerateContent
+from blaxel_mcp.apis.messages import Messages
 from blaxel_mcp.apis.raw import Raw
+from blaxel_mcp.apis.responses import Responses
 
 CHAT_COMPLETIONS = ChatCompletions()
 RAW = Raw()
 
-APIS: tuple[ModelAPI, ...] = (CHAT_COMPLETIONS, Embeddings(), RAW)
+APIS: tuple[ModelAPI, ...] = (
+    CHAT_COMPLETIONS,
+    Responses(),
+    Messages(),
+    GenerateContent(),
+    CohereChat(),
+    Embeddings(),
+    RAW,
+)
 
 
 def api_named(name: str) -> ModelAPI | None:
@@ -21,7 +33,7 @@ def api_named(name: str) -> ModelAPI | None:
 
 def api_at(path: str) -> ModelAPI | None:
     """The API that answers at a sub-endpoint, for a caller who names only the path."""
-    return next((api for api in APIS if api.path == path), None)
+    return next((api for api in APIS if api.answers_at(path)), None)
 
 
 __all__ = ["APIS", "CHAT_COMPLETIONS", "RAW", "ModelAPI", "api_at", "api_named"]

@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from blaxel_mcp import json_text
 
 JSONObject = dict[str, Any]
 Schema = Mapping[str, Any]
@@ -12,11 +15,20 @@ FREE_FORM: Schema = {"type": "object", "additionalProperties": {}}
 leaving it out makes another's strict mode accept nothing at all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request body as it goes over the wire."""
+
+    content: bytes
+    content_type: str
+
+
 class ModelAPI(ABC):
     """One API that an inference endpoint can speak.
 
     An API is a file in this folder: it says what an agent may fill in, turns that into the
-    request body, and names where the body goes. It touches no network and no protocol.
+    request body, names where the body goes, and finds the text in the answer. It touches no
+    network, no file and no protocol.
     """
 
     name: ClassVar[str]
@@ -31,8 +43,32 @@ class ModelAPI(ABC):
     accept: ClassVar[str] = "application/json"
     """The media types that an answer may have, as an Accept header."""
 
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Request headers that the API asks for, besides those of every request."""
+
     takes_model: ClassVar[bool] = True
     """Whether the body has a `model` field for the provider to choose by."""
+
+    file_arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments that name files: `body` finds `InputFile`s in their place (a list where a list was given)."""
+
+    multipart: ClassVar[bool] = False
+    """Whether the files are fields of the body itself, sent as multipart: run_model's `data` names them too."""
+
+    streams: ClassVar[bool] = False
+    """Whether an answer can be asked for as a stream of events."""
+
+    def streamed(self, path: str, body: JSONObject) -> tuple[str, JSONObject]:
+        """The path and the body that ask for the same answer as a stream."""
+        return path, {**body, "stream": True}
+
+    def endpoint_path(self, provider_model: str | None) -> str | None:  # noqa: ARG002 - for the APIs that name it
+        """The sub-endpoint for a model whose id at the provider is `provider_model`; None if that has to be known."""
+        return self.path
+
+    def answers_at(self, path: str) -> bool:
+        """Whether this is the API that answers at a sub-endpoint."""
+        return path == self.path
 
     @abstractmethod
     def input_schema(self) -> JSONObject:
@@ -56,3 +92,19 @@ class ModelAPI(ABC):
         Raises:
             InvalidArgumentsError: something that the API needs is missing.
         """
+
+    def encode(self, body: Any) -> Encoded:
+        """Write the body as it goes over the wire.
+
+        Raises:
+            ValueError: it holds something that JSON cannot write.
+        """
+        return Encoded(json_text.dump(body).encode(), "application/json")
+
+    def text(self, answer: Any) -> str | None:  # noqa: ARG002 - for the APIs whose answers have one
+        """The text in an answer, None where it has none; `answer` may be anything that JSON can be."""
+        return None
+
+    def finish_reason(self, answer: Any) -> str | None:  # noqa: ARG002 - as above
+        """Why the answer ends where it does, in the provider's own word."""
+        return None

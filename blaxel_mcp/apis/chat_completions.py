@@ -5,39 +5,39 @@ The body is the one of OpenAI's `POST /v1/chat/completions`.
 
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.content import (
+    ANY_CONTENT,
+    IMAGES,
+    MAX_TOKENS,
+    PROMPT,
+    SYSTEM,
+    TEXT_CONTENT,
+    TOOLS,
+    image_url,
+    messages_schema,
+    object_schema,
+    require,
+    text_of,
+    without,
+    word,
+)
 
 
-def _schema(content: JSONObject) -> JSONObject:
-    message: JSONObject = {
-        "type": "object",
-        "properties": {
-            "role": {"type": "string", "description": "system, developer, user, assistant or tool."},
-            "content": {**content, "description": "The text; an array of content parts is taken too."},
-        },
-        "required": ["role"],
-        "additionalProperties": {},
-    }
-    properties: JSONObject = {
-        "prompt": {"type": "string", "description": "The user's message: a shorthand for messages."},
-        "system": {"type": "string", "description": "Instructions for the model, put before the messages."},
-        "messages": {
-            "type": "array",
-            "items": message,
-            "description": "The conversation so far; with prompt as well, prompt is its last message.",
-        },
-        "max_tokens": {"type": "integer", "minimum": 1, "description": "The longest answer, in tokens."},
-        "temperature": {"type": "number", "minimum": 0, "maximum": 2, "description": "0 to 2; 0 is steadiest."},
-        "response_format": {**FREE_FORM, "description": 'For JSON: {"type": "json_object"} or a json_schema.'},
-        "tools": {
-            "type": "array",
-            "items": FREE_FORM,
-            "description": "Functions that the model may call: its calls come back in the answer.",
-        },
-        "reasoning_effort": {"type": "string", "description": "minimal, low, medium or high, where supported."},
-    }
-    return {"type": "object", "properties": properties, "additionalProperties": {}}
+def _schema(content: Schema) -> JSONObject:
+    return object_schema(
+        {
+            "prompt": PROMPT,
+            "system": SYSTEM,
+            "images": IMAGES,
+            "messages": messages_schema(content, roles="system, developer, user, assistant or tool."),
+            "max_tokens": MAX_TOKENS,
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2, "description": "0 to 2; 0 is steadiest."},
+            "response_format": {**FREE_FORM, "description": 'For JSON: {"type": "json_object"} or a json_schema.'},
+            "tools": TOOLS,
+            "reasoning_effort": {"type": "string", "description": "minimal, low, medium or high, where supported."},
+        }
+    )
 
 
 class ChatCompletions(ModelAPI):
@@ -46,29 +46,49 @@ class ChatCompletions(ModelAPI):
     name = "chat-completions"
     path = "/v1/chat/completions"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
+    streams = True
+    file_arguments = ("images",)
 
     def input_schema(self) -> JSONObject:
         """The fields that matter to an agent; every other field of the API passes through."""
-        return _schema({"type": "string"})
+        return _schema(TEXT_CONTENT)
 
     def accepted_schema(self) -> JSONObject:
         """The same with `content` left open: content parts are an array, null goes with tool calls."""
-        return _schema({})
+        return _schema(ANY_CONTENT)
 
     def body(self, arguments: JSONObject) -> JSONObject:
-        """Spell `system` and `prompt` out as the first and the last of `messages`."""
-        body = {name: value for name, value in arguments.items() if name not in ("prompt", "system", "messages")}
+        """Spell `system`, and `prompt` with `images`, out as the first and the last of `messages`."""
         messages: list[Any] = list(arguments.get("messages", []))
         if "system" in arguments:
             messages.insert(0, {"role": "system", "content": arguments["system"]})
-        if "prompt" in arguments:
-            messages.append({"role": "user", "content": arguments["prompt"]})
+        if "prompt" in arguments or arguments.get("images"):
+            messages.append({"role": "user", "content": _user_content(arguments)})
+        body = without(arguments, "prompt", "system", "images", "messages")
         return {"messages": messages, **body} if messages else body
 
     def check(self, body: JSONObject) -> None:
         """Refuse a request without a message to answer."""
-        if not body.get("messages"):
-            raise InvalidArgumentsError(
-                "There is no message for the model to answer.",
-                hint="Give `prompt` with the question, or `messages` with the conversation.",
-            )
+        require(body, "messages")
+
+    def text(self, answer: Any) -> str | None:
+        """What the first choice says."""
+        match answer:
+            case {"choices": [{"message": {"content": content}}, *_]}:
+                return text_of(content)
+        return None
+
+    def finish_reason(self, answer: Any) -> str | None:
+        """Such as `stop`, `length` or `tool_calls`, of the first choice."""
+        match answer:
+            case {"choices": [{"finish_reason": reason}, *_]}:
+                return word(reason)
+        return None
+
+
+def _user_content(arguments: JSONObject) -> Any:
+    prompt, images = arguments.get("prompt"), arguments.get("images")
+    if not images:
+        return prompt
+    text = [{"type": "text", "text": prompt}] if prompt else []
+    return [*text, *({"type": "image_url", "image_url": {"url": image_url(image)}} for image in images)]

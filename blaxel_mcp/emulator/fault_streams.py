@@ -1,6 +1,7 @@
 """Responses that go wrong on the wire: late, without end, cut off, or far larger than they look."""
 
 import gzip
+import json
 import zlib
 from collections.abc import AsyncIterator
 
@@ -15,6 +16,7 @@ CLOSE_CONNECTION = "blaxel_mcp.emulator.close_connection"
 MEBIBYTE = 1024 * 1024
 BOMB_MEBIBYTES = 256
 TRUNCATED_BY_BYTES = 1000
+SECONDS_A_WORD = 0.25
 
 
 class DroppedResponse(Response):
@@ -59,6 +61,31 @@ def dripping() -> Response:
 def flood(mebibytes: int) -> Response:
     """Return a JSON object with one string of so many MiB."""
     return StreamingResponse(_long_json(mebibytes), media_type="application/json")
+
+
+def cut_stream() -> Response:
+    """Return the beginning of a streamed chat completion, which ends before it says so."""
+    events = "".join(_event(text) for text in ("", "I", " count"))
+    return Response(events, media_type="text/event-stream")
+
+
+def slow_stream() -> Response:
+    """Return a streamed chat completion that takes a while."""
+    return StreamingResponse(_words(), media_type="text/event-stream")
+
+
+async def _words() -> AsyncIterator[str]:
+    for word in ("Slowly", " but", " surely,", " one", " word", " after", " the", " other."):
+        yield _event(word)
+        await anyio.sleep(SECONDS_A_WORD)
+    yield _event("", finish_reason="stop")
+    yield "data: [DONE]\n\n"
+
+
+def _event(text: str, *, finish_reason: str | None = None) -> str:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
+    chunk = {"id": "chatcmpl-fault", "object": "chat.completion.chunk", "choices": [choice]}
+    return f"data: {json.dumps(chunk)}\n\n"
 
 
 def gzip_bomb() -> Response:

@@ -16,10 +16,12 @@ from blaxel_mcp.emulator.fault_streams import (
     DroppedResponse,
     SlowResponse,
     TruncatedResponse,
+    cut_stream,
     dripping,
     flood,
     gzip_bomb,
     gzipped,
+    slow_stream,
     truncated_gzip,
 )
 from blaxel_mcp.emulator.records import ModelRecord
@@ -174,6 +176,8 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-numbers": _json_bytes(_NUMBERS),
         "fault-png": _png,
         "fault-redirect": _redirect,
+        "fault-stream-slow": lambda _request: slow_stream(),
+        "fault-stream-cut": lambda _request: cut_stream(),
         "fault-text": lambda _request: PlainTextResponse("Just a sentence."),
         "fault-truncated": lambda _request: TruncatedResponse(_COMPLETION_BYTES),
         "fault-truncated-gzip": lambda _request: truncated_gzip(_COMPLETION_BYTES),

@@ -6,19 +6,43 @@ from types import MappingProxyType
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from blaxel_mcp.emulator import chat, classification, embeddings
+from blaxel_mcp.emulator import (
+    chat,
+    classification,
+    cohere_chat,
+    embeddings,
+    generate_content,
+    messages,
+    responses,
+)
 from blaxel_mcp.emulator.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
 from blaxel_mcp.emulator.errors import RefusedError, edge_error
 from blaxel_mcp.emulator.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
 from blaxel_mcp.emulator.paths import path_segments
 from blaxel_mcp.emulator.provider import Endpoint, ProviderCall, find_endpoint, read_json_object
-from blaxel_mcp.emulator.records import CHAT_PATH, EMBEDDINGS_PATH, ModelRecord
+from blaxel_mcp.emulator.records import (
+    CHAT_PATH,
+    COHERE_CHAT_PATH,
+    EMBEDDINGS_PATH,
+    GENERATE_PATH,
+    MESSAGES_PATH,
+    RESPONSES_PATH,
+    STREAM_GENERATE_PATH,
+    ModelRecord,
+)
 from blaxel_mcp.emulator.state import Emulator
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = MappingProxyType(
     {
-        "openai": {CHAT_PATH: chat.serve, EMBEDDINGS_PATH: embeddings.serve},
+        "openai": {
+            CHAT_PATH: chat.serve,
+            RESPONSES_PATH: responses.serve,
+            EMBEDDINGS_PATH: embeddings.serve,
+        },
+        "anthropic": {MESSAGES_PATH: messages.serve},
+        "gemini": {GENERATE_PATH: generate_content.serve, STREAM_GENERATE_PATH: generate_content.serve},
+        "cohere": {COHERE_CHAT_PATH: cohere_chat.serve},
         "huggingface": {"": classification.serve},
     }
 )
@@ -78,10 +102,12 @@ class Gateway:
             return fault
         if record.sandbox and path not in SANDBOX_PATHS:
             raise RefusedError(PlainTextResponse("Endpoint not allowed on sandbox model", 403))
-        endpoint = find_endpoint(ENDPOINTS, record.type, path)
+        endpoint = find_endpoint(ENDPOINTS, record, path)
         body = await read_json_object(request, record.type)
         model_id = record.name if record.generation == "mk3" else record.model
-        call = ProviderCall(emulator=self._emulator, record=record, model_id=model_id, path=path, body=body)
+        call = ProviderCall(
+            emulator=self._emulator, record=record, model_id=model_id, path=path, query=request.url.query, body=body
+        )
         return await endpoint(call)
 
 

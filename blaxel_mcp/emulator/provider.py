@@ -23,6 +23,7 @@ class ProviderCall:
         record: The model asked.
         model_id: The only value that the body's `model` may have.
         path: The sub-endpoint.
+        query: The query string, without its question mark.
         body: The JSON body.
     """
 
@@ -30,6 +31,7 @@ class ProviderCall:
     record: ModelRecord
     model_id: str
     path: str
+    query: str
     body: dict[str, Any]
 
 
@@ -59,15 +61,16 @@ async def read_json_object(request: Request, provider: str) -> dict[str, Any]:
     return body
 
 
-def find_endpoint(endpoints: Mapping[str, Mapping[str, Endpoint]], provider: str, path: str) -> Endpoint:
-    """Return what answers a sub-endpoint of a provider.
+def find_endpoint(endpoints: Mapping[str, Mapping[str, Endpoint]], record: ModelRecord, path: str) -> Endpoint:
+    """Return what answers a sub-endpoint of a model's provider; "{model}" in a path stands for the provider's id.
 
     Raises:
         RefusedError: The provider has no such sub-endpoint.
     """
-    endpoint = endpoints.get(provider, {}).get(path)
+    served = endpoints.get(record.type, {})
+    endpoint = next((served[known] for known in served if known.replace("{model}", record.model) == path), None)
     if endpoint is None:
-        raise provider_error(provider, 404, f"Invalid URL ({path or '/'})", code="unknown_url")
+        raise provider_error(record.type, 404, f"Invalid URL ({path or '/'})", code="unknown_url")
     return endpoint
 
 

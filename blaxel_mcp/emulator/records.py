@@ -3,12 +3,26 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-API = Literal["chat-completions", "embeddings", "classification"]
+API = Literal[
+    "chat-completions",
+    "responses",
+    "messages",
+    "generate-content",
+    "cohere-chat",
+    "embeddings",
+    "classification",
+]
 
 DEMO_WORKSPACE = "demo"
 
 CHAT_PATH = "/v1/chat/completions"
+RESPONSES_PATH = "/v1/responses"
 EMBEDDINGS_PATH = "/v1/embeddings"
+MESSAGES_PATH = "/v1/messages"
+COHERE_CHAT_PATH = "/v2/chat"
+GENERATE_PATH = "/v1beta/models/{model}:generateContent"
+STREAM_GENERATE_PATH = "/v1beta/models/{model}:streamGenerateContent"
+"""Gemini names the model in the path, by the provider's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +88,7 @@ class ModelRecord:
 def demo_models() -> dict[str, ModelRecord]:
     """Return a fresh copy of the demo workspace's models, by name."""
     records = (
-        ModelRecord(name="house-chat", created_at="2026-08-20T10:00:05.000Z"),
+        ModelRecord(name="house-chat", apis=("chat-completions", "responses"), created_at="2026-08-20T10:00:05.000Z"),
         ModelRecord(
             name="house-embed",
             model="text-embedding-3-small",
@@ -96,8 +110,22 @@ def demo_models() -> dict[str, ModelRecord]:
             own_url="/direct/edge-chat",
             created_at="2026-08-20T10:00:01.000Z",
         ),
+        *_by_other_apis(),
     )
     return {record.name: record for record in records}
+
+
+def _by_other_apis() -> tuple[ModelRecord, ...]:
+    """The models that speak another API than chat completions, a day older than the rest."""
+    models: tuple[tuple[str, str, str, API], ...] = (
+        ("house-claude", "anthropic", "claude-sonnet-4-5", "messages"),
+        ("house-gemini", "gemini", "gemini-2.5-flash", "generate-content"),
+        ("house-cohere", "cohere", "command-a-03-2025", "cohere-chat"),
+    )
+    return tuple(
+        ModelRecord(name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z")
+        for index, (name, kind, model, api) in enumerate(models)
+    )
 
 
 def _endpoint(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> dict[str, Any]:
@@ -115,13 +143,33 @@ def _endpoint(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> 
 def integrations() -> dict[str, dict[str, Any]]:
     """Return the integrations by type, each with its endpoints by path (Blaxel CLI, `bl run`'s default path)."""
     usage = {"received": "usage.prompt_tokens", "sent": "usage.completion_tokens", "total": "usage.total_tokens"}
+    responses_usage = {"received": "usage.input_tokens", "sent": "usage.output_tokens", "total": "usage.total_tokens"}
+    gemini_usage = {
+        "received": "usageMetadata.promptTokenCount",
+        "sent": "usageMetadata.candidatesTokenCount",
+        "total": "usageMetadata.totalTokenCount",
+    }
+    cohere_usage = {"received": "usage.tokens.input_tokens", "sent": "usage.tokens.output_tokens", "total": ""}
     chat = {"messages": [{"role": "user", "content": "Hello"}]}
+    contents = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
     openai = {
         CHAT_PATH: _endpoint(chat, "choices.0.delta.content", usage),
+        RESPONSES_PATH: _endpoint({"input": "Hello"}, "delta", responses_usage),
         EMBEDDINGS_PATH: _endpoint({"input": "Hello"}, "", usage),
+    }
+    anthropic = {MESSAGES_PATH: _endpoint({**chat, "max_tokens": 100}, "delta.text", responses_usage)}
+    gemini = {
+        GENERATE_PATH: _endpoint(contents, "", gemini_usage),
+        STREAM_GENERATE_PATH: _endpoint(contents, "candidates.0.content.parts.0.text", gemini_usage),
+    }
+    cohere = {
+        COHERE_CHAT_PATH: _endpoint(chat, "delta.message.content.text", cohere_usage),
     }
     return {
         "openai": {"name": "openai", "endpoints": openai, "headers": {}, "params": {}},
+        "anthropic": {"name": "anthropic", "endpoints": anthropic, "headers": {}, "params": {}},
+        "gemini": {"name": "gemini", "endpoints": gemini, "headers": {}, "params": {}},
+        "cohere": {"name": "cohere", "endpoints": cohere, "headers": {}, "params": {}},
         "huggingface": {
             "name": "huggingface",
             "endpoints": {"/": _endpoint({"inputs": "Hello"}, "", {})},

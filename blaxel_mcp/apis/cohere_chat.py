@@ -1,0 +1,83 @@
+"""The chat API of Cohere, version 2: `POST /v2/chat`."""
+
+from typing import Any
+
+from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.content import (
+    ANY_CONTENT,
+    MAX_TOKENS,
+    PROMPT,
+    SYSTEM,
+    TEXT_CONTENT,
+    TOOLS,
+    messages_schema,
+    object_schema,
+    require,
+    text_of,
+    without,
+    word,
+)
+
+
+def _schema(content: Schema, document: Schema) -> JSONObject:
+    return object_schema(
+        {
+            "prompt": PROMPT,
+            "system": SYSTEM,
+            "messages": messages_schema(content, roles="system, user, assistant or tool."),
+            "max_tokens": MAX_TOKENS,
+            "temperature": {"type": "number", "minimum": 0, "description": "0 or more; 0 is steadiest."},
+            "response_format": {**FREE_FORM, "description": 'For JSON: {"type": "json_object"}, with a json_schema.'},
+            "tools": TOOLS,
+            "documents": {
+                "type": "array",
+                "items": document,
+                "description": "Texts that the answer cites; objects with id and data are taken too.",
+            },
+        }
+    )
+
+
+class CohereChat(ModelAPI):
+    """Messages in, a message out, with citations of the documents."""
+
+    name = "cohere-chat"
+    path = "/v2/chat"
+    summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
+    streams = True
+
+    def input_schema(self) -> JSONObject:
+        """The fields that matter to an agent; every other field of the API passes through."""
+        return _schema(TEXT_CONTENT, TEXT_CONTENT)
+
+    def accepted_schema(self) -> JSONObject:
+        """The same with `content` left open, and documents as texts or objects."""
+        return _schema(ANY_CONTENT, {"type": ["string", "object"]})
+
+    def body(self, arguments: JSONObject) -> JSONObject:
+        """Spell `system` and `prompt` out as the first and the last of `messages`."""
+        messages: list[Any] = list(arguments.get("messages", []))
+        if "system" in arguments:
+            messages.insert(0, {"role": "system", "content": arguments["system"]})
+        if "prompt" in arguments:
+            messages.append({"role": "user", "content": arguments["prompt"]})
+        body = without(arguments, "prompt", "system", "messages")
+        return {"messages": messages, **body} if messages else body
+
+    def check(self, body: JSONObject) -> None:
+        """Refuse a request without a message to answer."""
+        require(body, "messages")
+
+    def text(self, answer: Any) -> str | None:
+        """What the message's text blocks say, without the thinking before them."""
+        match answer:
+            case {"message": {"content": content}}:
+                return text_of(content)
+        return None
+
+    def finish_reason(self, answer: Any) -> str | None:
+        """Such as `COMPLETE`, `MAX_TOKENS` or `TOOL_CALL`."""
+        match answer:
+            case {"finish_reason": reason}:
+                return word(reason)
+        return None

@@ -1,0 +1,77 @@
+"""The responses API: OpenAI's `POST /v1/responses`."""
+
+from typing import Any
+
+from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, joined, object_schema, text_of, word
+from blaxel_mcp.exceptions import InvalidArgumentsError
+
+_SOURCES = ("input", "prompt", "previous_response_id", "conversation")
+"""Where what is to be answered can come from; `prompt` is a stored template here, not a text."""
+
+
+def _schema(text: Schema, *required: str) -> JSONObject:
+    return object_schema(
+        {
+            "input": {**text, "description": "The question or task; an array of input items is taken too."},
+            "instructions": {"type": "string", "description": "Instructions for the model, as a system message."},
+            "max_output_tokens": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "The longest answer with its reasoning, in tokens; OpenAI takes 16 or more.",
+            },
+            "reasoning": {**FREE_FORM, "description": 'Such as {"effort": "low"}: minimal, low, medium or high.'},
+            "text": {**FREE_FORM, "description": 'Output format, such as {"format": {"type": "json_object"}}.'},
+            "tools": TOOLS,
+            "previous_response_id": {"type": "string", "description": "The id of an answer, to go on from it."},
+        },
+        *required,
+    )
+
+
+class Responses(ModelAPI):
+    """Input items in, output items out."""
+
+    name = "responses"
+    path = "/v1/responses"
+    summary = "Ask this model: give the question as `input` (and `instructions`)."
+    streams = True
+
+    def input_schema(self) -> JSONObject:
+        """The fields that matter to an agent; every other field of the API passes through."""
+        return _schema(TEXT_CONTENT, "input")
+
+    def accepted_schema(self) -> JSONObject:
+        """The same with `input` as a text or items, or left out for what else can be answered."""
+        return _schema({"type": ["string", "array"]})
+
+    def check(self, body: JSONObject) -> None:
+        """Refuse a request with nothing to answer."""
+        if not any(body.get(name) for name in _SOURCES):
+            raise InvalidArgumentsError(
+                "There is nothing for the model to answer.",
+                hint="Give `input` with the question, or an array of input items.",
+            )
+
+    def text(self, answer: Any) -> str | None:
+        """The text of all output messages, without the reasoning beside them."""
+        match answer:
+            case {"output": [*items]}:
+                return joined(_message_text(item) for item in items)
+        return None
+
+    def finish_reason(self, answer: Any) -> str | None:
+        """The reason for an incomplete answer, such as `max_output_tokens`; else the status, such as `completed`."""
+        match answer:
+            case {"incomplete_details": {"reason": str(reason)}}:
+                return reason
+            case {"status": status}:
+                return word(status)
+        return None
+
+
+def _message_text(item: Any) -> str | None:
+    match item:
+        case {"type": "message", "content": [*content]}:
+            return text_of(content, "output_text")
+    return None
