@@ -1,63 +1,28 @@
-"""The models that have a tool of their own, and what each tool looks like."""
+"""The models that have a tool of their own: those of the settings and those that were discovered."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
-from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.arguments import ArgumentReader
-from blaxel_mcp.endpoints import check_model_name, split_path
-from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.catalog_entries import CatalogEntry, make_entry
+from blaxel_mcp.endpoints import check_model_name
+from blaxel_mcp.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.settings import BUILTIN_TOOLS, TOOL_NAME_LIMIT, ModelSettings, Settings
 from blaxel_mcp.spelling import nearest
 from blaxel_mcp.tool_names import tool_name
 
+__all__ = ["Catalog", "CatalogEntry", "build_catalog"]
 
-@dataclass(frozen=True, slots=True)
-class CatalogEntry:
-    """One model with a tool of its own.
-
-    Attributes:
-        tool: The tool's name.
-        settings: The model's `[[models]]` entry.
-        api: Which API its endpoint speaks.
-        path: The sub-endpoint that its tool calls, empty for the base endpoint.
-        input_schema: What the client is shown.
-        reader: Reads the tool's arguments.
-    """
-
-    tool: str
-    settings: ModelSettings
-    api: ModelAPI
-    path: str
-    input_schema: JSONObject
-    reader: ArgumentReader = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """The model API's name in its workspace."""
-        return self.settings.name
-
-    @property
-    def names_a_path(self) -> bool:
-        """Whether the settings say where the model is called, be it by `path` or by `api`."""
-        return self.settings.path is not None or self.settings.api is not None
-
-    @property
-    def title(self) -> str:
-        """What a client shows a person."""
-        return self.settings.title or self.name
-
-    @property
-    def description(self) -> str:
-        """What an agent chooses by: the essentials first, since clients cut long descriptions."""
-        return self.settings.description or f"Blaxel model {self.name}. {self.api.summary}"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """An immutable set of entries, in the order of the settings."""
+    """An immutable set of entries: those of the settings in their order, then the discovered ones by name."""
 
     entries: tuple[CatalogEntry, ...] = ()
 
@@ -71,22 +36,85 @@ class Catalog:
         """The model that a misspelled name was most likely meant to be."""
         return nearest(name, [entry.name for entry in self.entries])
 
+    def fingerprint(self, *, most: int) -> str:
+        """What changes when the tools do, in what a client is shown of them or in where they lead.
 
-def build_catalog(settings: Settings) -> Catalog:
-    """Make the catalog of the configured models.
+        Args:
+            most: How many entries have a tool of their own listed; the others are called by `run_model`.
+        """
+        shown = [(entry.tool, entry.title, entry.description, entry.input_schema) for entry in self.entries[:most]]
+        called = [(entry.name, entry.api.name, entry.path) for entry in self.entries]
+        return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
+
+
+def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Catalog:
+    """Make the catalog of the configured models and of those that the control plane listed.
+
+    A configured entry goes before a discovered model of the same name; what it leaves open is
+    taken from the record.
+
+    Args:
+        settings: The entries, which discovered models become tools, and what may be called.
+        records: The models of the settings' workspace.
 
     Raises:
-        ConfigurationError: an entry cannot become a tool, or two would share one name.
+        ConfigurationError: a configured entry cannot become a tool, or two would share one name.
     """
-    catalog = Catalog(tuple(_entry(model, settings.tools.prefix) for model in settings.models))
-    _check_names(catalog, settings.tools.prefix)
-    return catalog
+    known = {record.name: record for record in records}
+    configured = []
+    for model in settings.models:
+        at_home = model.workspace in (None, settings.workspace)
+        record = known.pop(model.name, None) if at_home else None
+        configured.append(make_entry(model, _configured_name(model, settings.tools.prefix), record))
+    _check_names(configured, settings.tools.prefix)
+    return Catalog((*configured, *_discovered(settings, known, {entry.tool.lower() for entry in configured})))
 
 
-def _check_names(catalog: Catalog, prefix: str) -> None:
+def _configured_name(model: ModelSettings, prefix: str) -> str:
+    return f"{prefix}{model.tool}" if model.tool else tool_name(model.name, prefix=prefix)
+
+
+def _discovered(settings: Settings, records: Mapping[str, ModelRecord], taken: set[str]) -> Iterator[CatalogEntry]:
+    """Yield the entries of the records that the settings let become tools.
+
+    Args:
+        settings: As in `build_catalog`.
+        records: Those that no entry of the settings is for, by name.
+        taken: The names that the settings gave to tools, in lower case.
+    """
+    for name in sorted(records):
+        if not _is_wanted(name, settings):
+            continue
+        tool = _free_name(name, settings, taken)
+        if tool is None:
+            logger.warning("the model %r has no tool: the settings gave its names to others", name)
+        else:
+            yield make_entry(ModelSettings(name=name), tool, records[name])
+
+
+def _is_wanted(name: str, settings: Settings) -> bool:
+    def matches(patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    try:
+        check_model_name(name)
+    except InvalidArgumentsError:
+        return False
+    discovery = settings.discovery
+    return matches(discovery.include) and not matches(discovery.exclude) and matches(settings.access.models)
+
+
+def _free_name(name: str, settings: Settings, taken: set[str]) -> str | None:
+    """Return the model's usual tool name, or one with a hash where the settings gave that to another model."""
+    spelled_out = f"{settings.workspace}/{name}"
+    names = (tool_name(text, prefix=settings.tools.prefix) for text in (name, spelled_out))
+    return next((tool for tool in names if tool.lower() not in taken), None)
+
+
+def _check_names(entries: Iterable[CatalogEntry], prefix: str) -> None:
     """Refuse tool names that a client would refuse, or take for one another: some fold the case."""
     owners = {f"{prefix}{name}".lower(): "a built-in tool" for name in BUILTIN_TOOLS}
-    for entry in catalog.entries:
+    for entry in entries:
         owner = f"the model {entry.name!r}"
         if len(entry.tool) > TOOL_NAME_LIMIT:
             raise ConfigurationError(
@@ -99,52 +127,3 @@ def _check_names(catalog: Catalog, prefix: str) -> None:
                 f"{owner[0].upper()}{owner[1:]} and {other} would share the tool name {entry.tool.lower()!r}.",
                 hint="Give the model another name with `tool`.",
             )
-
-
-def _entry(model: ModelSettings, prefix: str) -> CatalogEntry:
-    api = _api(model)
-    own = model.input_schema
-    advertised = api.input_schema() if own is None else dict(own)
-    advertised.setdefault("properties", {})
-    accepted = api.accepted_schema() if own is None else own
-    owner = f"The input_schema of the model {model.name!r}"
-    reader = ArgumentReader(_settled(accepted, model), advertised=advertised, owner=owner)
-    try:
-        path, query = split_path(api.path if model.path is None else model.path)
-        check_model_name(model.name)
-    except BlaxelError as error:
-        raise ConfigurationError(
-            f"In the entry of the model {model.name!r}: {error.message}", hint=error.hint
-        ) from None
-    return CatalogEntry(
-        tool=f"{prefix}{model.tool}" if model.tool else tool_name(model.name, prefix=prefix),
-        settings=model,
-        api=api,
-        path=f"{path}?{query}" if query else path,
-        input_schema=_settled(advertised, model),
-        reader=reader,
-    )
-
-
-def _api(model: ModelSettings) -> ModelAPI:
-    if model.api is None:
-        return (model.path and api_at(model.path)) or RAW
-    api = api_named(model.api)
-    if api is None:
-        known = [candidate.name for candidate in APIS]
-        guess = nearest(model.api, known)
-        raise ConfigurationError(
-            f"The model {model.name!r} has api = {model.api!r}, which is not one of {', '.join(known)}.",
-            hint=f"Did you mean {guess!r}?" if guess else "Use `raw` with a `path` for any other API.",
-        )
-    return api
-
-
-def _settled(schema: Mapping[str, Any], model: ModelSettings) -> JSONObject:
-    """The schema less what the settings already decide: locked fields go, defaults are not required."""
-    properties = {name: value for name, value in schema.get("properties", {}).items() if name not in model.locked}
-    settled = {**schema, "properties": properties}
-    decided = model.locked.keys() | model.defaults.keys()
-    required = [name for name in schema.get("required", ()) if name not in decided]
-    settled.pop("required", None)
-    return {**settled, "required": required} if required else settled

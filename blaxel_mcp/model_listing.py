@@ -6,8 +6,9 @@ from typing import Any
 import anyio
 
 from blaxel_mcp.auth import Authenticator
-from blaxel_mcp.catalog import Catalog, CatalogEntry
+from blaxel_mcp.catalog import CatalogEntry
 from blaxel_mcp.controlplane import ControlPlane, Lookup
+from blaxel_mcp.discovery import Discovery
 from blaxel_mcp.exceptions import ConfigurationError
 from blaxel_mcp.settings import Settings
 
@@ -24,14 +25,16 @@ class ModelListing:
     """Lists the models of one server.
 
     Args:
-        catalog: The models with a tool of their own.
+        discovery: Knows the models with a tool of their own.
         control_plane: Says in what state they are.
         auth: Names the source of the credentials.
         settings: The workspace and the limits.
     """
 
-    def __init__(self, catalog: Catalog, control_plane: ControlPlane, auth: Authenticator, settings: Settings) -> None:
-        self._catalog = catalog
+    def __init__(
+        self, discovery: Discovery, control_plane: ControlPlane, auth: Authenticator, settings: Settings
+    ) -> None:
+        self._discovery = discovery
         self._control_plane = control_plane
         self._auth = auth
         self._settings = settings
@@ -43,7 +46,8 @@ class ModelListing:
             `models`, `total`, `next_offset` (null on the last page), `workspace`, `credentials` (the name
             of their source, null for none) and `notes` on what could not be found out.
         """
-        found = [entry for entry in self._catalog.entries if _matches(entry, query)]
+        await self._discovery.wait_ready()
+        found = [entry for entry in self._discovery.catalog.entries if _matches(entry, query)]
         shown = found[offset : offset + limit]
         lookups = await self._lookups(shown)
         end = offset + len(shown)
@@ -54,8 +58,12 @@ class ModelListing:
             "next_offset": end if end < len(found) else None,
             "workspace": workspace,
             "credentials": self._auth.for_workspace(workspace or "").source,
-            "notes": sorted({lookup.problem for lookup in lookups if lookup.problem}),
+            "notes": self._notes(lookups),
         }
+
+    def _notes(self, lookups: Sequence[Lookup]) -> list[str]:
+        found = sorted({lookup.problem for lookup in lookups if lookup.problem})
+        return [self._discovery.problem, *found] if self._discovery.problem else found
 
     async def _lookups(self, entries: Sequence[CatalogEntry]) -> list[Lookup]:
         found = [Lookup(None, "the control plane did not answer in time")] * len(entries)
@@ -63,7 +71,7 @@ class ModelListing:
 
         async def look_up(index: int, entry: CatalogEntry) -> None:
             async with limiter:
-                found[index] = await self._lookup(entry)
+                found[index] = await self.look_up(entry)
 
         with anyio.move_on_after(_LISTING_SECONDS):
             async with anyio.create_task_group() as group:
@@ -71,7 +79,8 @@ class ModelListing:
                     group.start_soon(look_up, index, entry)
         return found
 
-    async def _lookup(self, entry: CatalogEntry) -> Lookup:
+    async def look_up(self, entry: CatalogEntry) -> Lookup:
+        """What the control plane says of a model, or a sentence on why it says nothing."""
         workspace = entry.settings.workspace or self._settings.workspace
         if workspace is None:
             return Lookup(None, "no workspace is set")
@@ -87,7 +96,7 @@ class ModelListing:
             "workspace": entry.settings.workspace or self._settings.workspace,
             "tool": entry.tool,
             "api": entry.api.name,
-            "path": entry.path or "/",
+            "path": "/" if entry.path == "" else entry.path,
             "title": entry.title,
             "description": entry.description,
             "type": record.runtime_type if record else None,
