@@ -1,0 +1,97 @@
+"""An answer that comes as a stream of events: followed while it comes, whole or in part at the end."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from blaxel_mcp import json_text
+from blaxel_mcp.answers import JSONAnswer
+from blaxel_mcp.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.receipt import LiveAnswer
+from blaxel_mcp.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, partial_answer
+
+_NO_ANSWER = "The stream ended before any of the answer had come."
+
+
+class AnswerStream:
+    """Follows one answer. One that is no stream passes it by.
+
+    Args:
+        api: The name of the API that was called; None where it is not known.
+        path: The sub-endpoint that was called.
+        live: Is kept up to date with what has come.
+        redact: Takes our secrets out of what upstream sent.
+    """
+
+    def __init__(self, api: str | None, path: str, live: LiveAnswer, redact: Callable[[bytes], bytes]) -> None:
+        self._api = api
+        self._path = path
+        self._live = live
+        self._redact = redact
+        self._decoder: EventDecoder | None = None
+        self._assembler: Assembler | None = None
+
+    def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], None] | None:
+        """What takes the body of a response with these headers as it comes; None if it is no stream."""
+        self._decoder = event_decoder(headers.get("content-type", ""), self._path)
+        return self._take if self._decoder else None
+
+    @property
+    def found(self) -> bool:
+        """Whether the response is a stream."""
+        return self._decoder is not None
+
+    def answer(self, status: int) -> JSONAnswer:
+        """The answer, in the shape that the provider gives without a stream.
+
+        Raises:
+            UpstreamError: the stream ended before the answer did; `partial` holds what had come.
+        """
+        assert self._decoder is not None
+        self._add(self._decoder.finish())
+        if self._assembler is None:
+            raise _broken(_NO_ANSWER, status)
+        missing = partial_answer(self._assembler, unfinished=self._decoder.unfinished)
+        if missing:
+            error = _broken(missing.reason, status, by_provider=self._assembler.error is not None)
+            error.partial = self._so_far()
+            raise error
+        return self._json(self._assembler.value())
+
+    def keep_part(self, error: BlaxelError) -> None:
+        """Have an error that ended the reading hold what had come until then."""
+        if self._assembler is not None:
+            error.partial = self._so_far()
+
+    def _take(self, chunk: bytes) -> None:
+        assert self._decoder is not None
+        self._add(self._decoder.feed(chunk))
+
+    def _add(self, events: list[Event]) -> None:
+        for event in events:
+            if self._assembler is None:
+                self._assembler = assembler_for(self._api or self._path, event)
+            self._assembler.feed(event)
+        if events and self._assembler is not None:
+            self._live.tell(self._clean(self._assembler.text))
+
+    def _so_far(self) -> str:
+        assert self._assembler is not None
+        return self._clean(self._assembler.text) or self._json(self._assembler.value()).text
+
+    def _json(self, value: Any) -> JSONAnswer:
+        text = self._clean(json_text.dump(value))
+        return JSONAnswer(text, json_text.parse(text))
+
+    def _clean(self, text: str) -> str:
+        return self._redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+
+
+def _broken(reason: str, status: int, *, by_provider: bool = False) -> UpstreamError:
+    return UpstreamError(
+        reason,
+        code="provider_error" if by_provider else "bad_response",
+        origin="provider" if by_provider else "network",
+        hint="What had come until then follows, if anything had. It was probably paid for.",
+        billed="maybe",
+        status=status,
+    )

@@ -1,0 +1,21 @@
+"""Event streams of the providers, as values: bytes to events, events to the answer they add up to.
+
+Nothing here reads from a network or waits. One more format is one more assembler and its lines
+in `recognition`.
+"""
+
+from blaxel_mcp.streams.assembler import Assembler
+from blaxel_mcp.streams.events import MAX_EVENT_BYTES, Event, EventDecoder
+from blaxel_mcp.streams.partial import PartialAnswer, partial_answer
+from blaxel_mcp.streams.recognition import assembler_for, event_decoder
+
+__all__ = [
+    "MAX_EVENT_BYTES",
+    "Assembler",
+    "Event",
+    "EventDecoder",
+    "PartialAnswer",
+    "assembler_for",
+    "event_decoder",
+    "partial_answer",
+]
