@@ -2,14 +2,37 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.client import CallTrace
 from blaxel_mcp.settings import Price
 from blaxel_mcp.usage import Usage, cost_usd, read_usage
 
 RECEIPT_KEY = "blaxel-mcp/call"
+
+
+@dataclass(slots=True)
+class LiveAnswer:
+    """What has come of an answer so far, while it is streamed.
+
+    Attributes:
+        wanted: Whether the client asked to be told of progress.
+        text: The text so far.
+        listener: Is called with the text so far, each time that it has grown.
+    """
+
+    wanted: bool = False
+    text: str = ""
+    listener: Callable[[str], None] | None = None
+
+    def tell(self, text: str) -> None:
+        """Take the text as far as it has come."""
+        self.text = text
+        if self.listener:
+            self.listener(text)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,6 +42,9 @@ class Receipt:
     Attributes:
         repairs: A sentence for each change that was made to what the caller gave.
         notes: A sentence for each thing about the call that the reader should know besides.
+        truncated: Whether the result holds less than the answer.
+        live: What has come so far.
+        api: Which API the call speaks, once that is known.
     """
 
     model: str | None = None
@@ -30,6 +56,9 @@ class Receipt:
     cost_usd: float | None = None
     repairs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    truncated: bool = False
+    live: LiveAnswer = field(default_factory=LiveAnswer)
+    api: ModelAPI | None = None
     call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")
     started: float = field(default_factory=time.perf_counter)
 
@@ -63,7 +92,7 @@ class Receipt:
             "cost_usd": self.cost_usd,
             "repairs": list(self.repairs),
             "notes": list(self.notes),
-            "truncated": False,
+            "truncated": self.truncated,
         }
 
 

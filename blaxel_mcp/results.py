@@ -5,36 +5,91 @@ block, and one drops every picture that comes beside structured content. So text
 structured content say the same, media come without structured content, and errors are text.
 """
 
-import base64
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp import json_text
 from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.call_store import CallStore
+from blaxel_mcp.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.media_files import hand_over
 from blaxel_mcp.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.settings import ResultKind
+from blaxel_mcp.shaping.bounding import as_object
+from blaxel_mcp.shaping.cut_notes import Whole
+from blaxel_mcp.shaping.media import Media
+from blaxel_mcp.shaping.presentation import Presentation, present
 
 ERROR_KEY = "blaxel-mcp/error"
 
-_VECTOR_IMAGE = "image/svg+xml"
+_SHORT = 100_000
+"""Characters of an answer up to which shaping it is not worth a thread."""
+
+
+_MAX_PARTIAL_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPolicy:
+    """How answers become results.
+
+    Attributes:
+        store: Keeps the whole answers.
+        max_chars: The most text in a result, in characters.
+        max_media_bytes: The most media in a result, in bytes before base64.
+        output_dir: The folder for media over that; None for the store's own.
+        kind: `json` for the answer as it came, `text` for the model's text alone.
+        api: Finds that text.
+        reader: The name of the tool that reads the rest.
+    """
+
+    store: CallStore
+    max_chars: int = 40_000
+    max_media_bytes: int = 700_000
+    output_dir: str | None = None
+    kind: ResultKind = "json"
+    api: ModelAPI | None = None
+    reader: str = "read_result"
+
+
+async def shape(answer: Answer, receipt: Receipt, policy: ResultPolicy) -> types.CallToolResult:
+    """The tool result of a call that succeeded: no larger than the policy allows, with the rest kept.
+
+    Notes in the receipt whether anything was left out. Nothing that goes wrong with the
+    keeping or the writing of files makes it fail: the call is paid for.
+    """
+    await policy.store.put(receipt.call_id, answer)
+    shown = await _presented(answer, receipt, policy)
+    media, sentences = await _media(shown.media, receipt, policy)
+    receipt.truncated = shown.cut or bool(sentences)
+    texts = [text_block(sentence) for sentence in sentences]
+    if shown.text is None:
+        # The first block is all that some clients show: for a file it has to be the words.
+        return _result([*texts, *media], receipt)
+    return _result([text_block(shown.text), *media, *texts], receipt, structured=shown.structured)
 
 
 def answer_result(answer: Answer, receipt: Receipt) -> types.CallToolResult:
-    """The tool result of a call that succeeded."""
+    """The tool result of a call that succeeded, whatever its size."""
     match answer:
         case JSONAnswer(text=text, value=value):
-            structured = _as_object(value) if json_text.survives_as_value(text, value) else None
-            return _result(_text(text), receipt, structured=structured)
+            structured = as_object(value) if json_text.survives_as_value(text, value) else None
+            return _result([text_block(text)], receipt, structured=structured)
         case TextAnswer(text=text):
-            return _result(_text(text), receipt)
+            return _result([text_block(text)], receipt)
         case BinaryAnswer(data=data, media_type=media_type):
-            return _result(_block(data, media_type, receipt), receipt)
+            return _result([media_block(Media(data, media_type), call_uri(receipt.call_id))], receipt)
 
 
 def value_result(value: dict[str, Any], receipt: Receipt) -> types.CallToolResult:
     """The tool result of something that this server knows by itself."""
-    return _result(_text(json_text.dump(value)), receipt, structured=value)
+    return _result([text_block(json_text.dump(value))], receipt, structured=value)
 
 
 def error_result(error: BlaxelError, receipt: Receipt) -> types.CallToolResult:
@@ -50,38 +105,59 @@ def error_result(error: BlaxelError, receipt: Receipt) -> types.CallToolResult:
         "request_id": error.request_id,
         "hint": error.hint,
     }
+    content = [text_block(str(error)), *_part(error.partial, receipt)]
     return types.CallToolResult(
-        content=[_text(str(error))],
+        content=list[types.ContentBlock](content),
         is_error=True,
         _meta={RECEIPT_KEY: receipt.meta(), ERROR_KEY: details},
     )
 
 
+def _part(text: str, receipt: Receipt) -> list[types.TextContent]:
+    """What of an answer had come before it failed."""
+    if not text:
+        return []
+    receipt.truncated = True
+    return [text_block(text[:_MAX_PARTIAL_CHARS])]
+
+
+async def _presented(answer: Answer, receipt: Receipt, policy: ResultPolicy) -> Presentation:
+    whole = Whole(receipt.call_id, policy.reader)
+    work = partial(present, answer, limit=policy.max_chars, whole=whole, model_text=_model_text(answer, policy))
+    if isinstance(answer, BinaryAnswer) or len(answer.text) <= _SHORT:
+        return work()
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def _model_text(answer: Answer, policy: ResultPolicy) -> str | None:
+    if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
+        return policy.api.text(answer.value)
+    return None
+
+
+async def _media(
+    media: tuple[Media, ...], receipt: Receipt, policy: ResultPolicy
+) -> tuple[list[types.ContentBlock], list[str]]:
+    """A block for each medium, and a sentence for each that had to become a file."""
+    blocks: list[types.ContentBlock] = []
+    sentences: list[str] = []
+    room = policy.max_media_bytes
+    for medium in media:
+        if len(medium.data) <= room:
+            room -= len(medium.data)
+            blocks.append(media_block(medium, call_uri(receipt.call_id, medium.pointer)))
+            continue
+        link, sentence = await hand_over(medium, receipt, policy.store, policy.output_dir)
+        blocks.append(link)
+        sentences.append(sentence)
+    return blocks, sentences
+
+
 def _result(
-    block: types.ContentBlock, receipt: Receipt, *, structured: dict[str, Any] | None = None
+    content: list[types.ContentBlock], receipt: Receipt, *, structured: dict[str, Any] | None = None
 ) -> types.CallToolResult:
     return types.CallToolResult(
-        content=[block],
+        content=content,
         structured_content=structured,
         _meta={RECEIPT_KEY: receipt.meta()},
     )
-
-
-def _as_object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {"result": value}
-
-
-def _text(text: str) -> types.TextContent:
-    # Half of a surrogate pair cannot be written as UTF-8 and would end the whole connection.
-    return types.TextContent(type="text", text=text.encode("utf-8", "replace").decode())
-
-
-def _block(data: bytes, media_type: str, receipt: Receipt) -> types.ContentBlock:
-    encoded = base64.b64encode(data).decode("ascii")
-    if media_type.startswith("image/") and media_type != _VECTOR_IMAGE:
-        return types.ImageContent(type="image", data=encoded, mime_type=media_type)
-    if media_type.startswith("audio/"):
-        return types.AudioContent(type="audio", data=encoded, mime_type=media_type)
-    uri = f"blaxel://calls/{receipt.call_id}"
-    blob = types.BlobResourceContents(uri=uri, blob=encoded, mime_type=media_type)
-    return types.EmbeddedResource(type="resource", resource=blob)

@@ -1,0 +1,69 @@
+"""What a client is told of a call that goes on without it, and the tool that stops one."""
+
+from typing import Any
+
+import mcp_types as types
+
+from blaxel_mcp.apis.base import JSONObject
+from blaxel_mcp.arguments import ArgumentReader
+from blaxel_mcp.calls import Call, Calls
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.receipt import Receipt
+from blaxel_mcp.results import value_result
+from blaxel_mcp.tools import Tool
+
+_SO_FAR_CHARS = 2000
+
+_STOPS_A_CALL = types.ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True)
+
+_CANCEL_SCHEMA: JSONObject = {
+    "type": "object",
+    "properties": {"call_id": {"type": "string", "description": "The handle of the call."}},
+    "required": ["call_id"],
+}
+
+
+def handle_result(call: Call, calls: Calls, *, prefix: str) -> types.CallToolResult:
+    """The result of a call that is still going on: its handle, what has come so far, and what to do next."""
+    value: dict[str, Any] = {
+        "call_id": call.call_id,
+        "state": "running",
+        "progress": calls.state(call),
+        "so_far": call.receipt.live.text[-_SO_FAR_CHARS:],
+        "next": f'The model is still at it. Call {prefix}read_result with {{"call_id": "{call.call_id}", '
+        f'"wait_seconds": 50}} for the answer; do not send the request again, which would be paid for twice.',
+    }
+    return value_result(value, call.receipt)
+
+
+def unknown_call(call_id: str) -> BlaxelError:
+    """Make the error for a handle that leads nowhere."""
+    return BlaxelError(
+        f"There is no call {call_id[:60]!r} here, or no longer.",
+        code="not_found",
+        origin="caller",
+        hint="Handles and answers are kept for an hour, by the server process that gave them. Call the model again.",
+    )
+
+
+def cancel_call_tool(calls: Calls, *, prefix: str) -> Tool:
+    """Make the tool `cancel_call`."""
+
+    async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
+        call = calls.find(arguments["call_id"])
+        if call is None:
+            raise unknown_call(arguments["call_id"])
+        state = "finished" if call.done.is_set() else "cancelled"
+        call.scope.cancel()
+        await call.done.wait()
+        return value_result({"call_id": call.call_id, "state": state}, receipt)
+
+    definition = types.Tool(
+        name=f"{prefix}cancel_call",
+        title="Stop a Blaxel call",
+        description="Stops a call that was handed back as a handle: its request is aborted, its answer lost.",
+        input_schema=_CANCEL_SCHEMA,
+        annotations=_STOPS_A_CALL,
+    )
+    accepted = {**_CANCEL_SCHEMA, "additionalProperties": False}
+    return Tool(definition, ArgumentReader(accepted, owner="The schema of cancel_call"), run)

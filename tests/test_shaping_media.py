@@ -1,0 +1,137 @@
+"""Media within JSON: found where providers put them, lifted out, and nothing else touched."""
+
+import base64
+import struct
+import zlib
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.shaping.media import Media, lift_media
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+    + _chunk(b"IDAT", zlib.compress(b"\0\1\2\3"))
+    + _chunk(b"IEND", b"")
+)
+WAV = (
+    b"RIFF"
+    + struct.pack("<I", 44)
+    + b"WAVEfmt "
+    + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8)
+    + b"data\0\0\0\0"
+)
+PNG64, WAV64 = base64.b64encode(PNG).decode(), base64.b64encode(WAV).decode()
+SEEN = f"[image/png, {len(PNG)} bytes: see content block 2]"
+HEARD = f"[audio/wav, {len(WAV)} bytes: see content block 2]"
+
+
+@pytest.mark.parametrize(
+    ("value", "lifted", "pointer"),
+    [
+        pytest.param({"data": [{"b64_json": PNG64}]}, {"data": [{"b64_json": SEEN}]}, "/data/0/b64_json", id="OpenAI"),
+        pytest.param(
+            {"inlineData": {"mimeType": "image/png", "data": PNG64}},
+            {"inlineData": {"mimeType": "image/png", "data": SEEN}},
+            "/inlineData/data",
+            id="Gemini",
+        ),
+        pytest.param(
+            {"inline_data": {"mime_type": "image/png", "data": PNG64}},
+            {"inline_data": {"mime_type": "image/png", "data": SEEN}},
+            "/inline_data/data",
+            id="Gemini in snake case",
+        ),
+        pytest.param(
+            {"source": {"type": "base64", "media_type": "image/png", "data": PNG64}},
+            {"source": {"type": "base64", "media_type": "image/png", "data": SEEN}},
+            "/source/data",
+            id="Anthropic",
+        ),
+        pytest.param(
+            {"message": {"audio": {"id": "a", "data": WAV64, "transcript": "Hi"}}},
+            {"message": {"audio": {"id": "a", "data": HEARD, "transcript": "Hi"}}},
+            "/message/audio/data",
+            id="OpenAI audio",
+        ),
+        pytest.param(
+            {"output": [{"type": "image_generation_call", "result": PNG64}]},
+            {"output": [{"type": "image_generation_call", "result": SEEN}]},
+            "/output/0/result",
+            id="OpenAI responses",
+        ),
+        pytest.param([f"data:image/png;base64,{PNG64}"], [SEEN], "/0", id="a data URL"),
+        pytest.param({"a/b": f"data:audio/wav;base64,{WAV64}"}, {"a/b": HEARD}, "/a~1b", id="a sound as a data URL"),
+        pytest.param({"b64_json": PNG64.rstrip("=")}, {"b64_json": SEEN}, "/b64_json", id="without padding"),
+        pytest.param(
+            {"b64_json": base64.encodebytes(PNG).decode()}, {"b64_json": SEEN}, "/b64_json", id="base64 in lines"
+        ),
+        pytest.param(
+            {"b64_json": base64.urlsafe_b64encode(PNG).decode()}, {"b64_json": SEEN}, "/b64_json", id="URL-safe base64"
+        ),
+        pytest.param(
+            {"b64_json": WAV64, "n": 1}, {"b64_json": HEARD, "n": 1}, "/b64_json", id="another kind than named"
+        ),
+    ],
+)
+def test_a_medium_is_lifted_from_where_its_provider_puts_it(value: Any, lifted: Any, pointer: str) -> None:
+    expected = Media(PNG, "image/png", pointer) if SEEN in str(lifted) else Media(WAV, "audio/wav", pointer)
+
+    assert lift_media(value) == (lifted, (expected,))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"b64_json": None, "url": "https://example.com/a.png"}, id="a URL in its place"),
+        pytest.param({"b64_json": base64.b64encode(b"not a picture" * 9).decode()}, id="base64 of something else"),
+        pytest.param({"b64_json": "no base64 at all!"}, id="no base64"),
+        pytest.param({"b64_json": f"{PNG64[:-8]}!!!!"}, id="a picture that breaks off in rubbish"),
+        pytest.param({"b64_json": base64.b64encode(PNG[:12]).decode()}, id="no more than a signature"),
+        pytest.param({"content": PNG64}, id="in a place that is not for media"),
+        pytest.param({"data": PNG64}, id="data that is not said to be media"),
+        pytest.param({"url": "data:image/svg+xml;base64,PHN2Zy8+"}, id="a drawing, which is text"),
+        pytest.param({"url": "data:image/png,abc"}, id="a data URL that is not base64"),
+        pytest.param("data:image/png;base64,", id="an empty data URL"),
+        pytest.param({"audio": "a word", "result": PNG64}, id="the names alone"),
+        pytest.param([[1.5, None, True], {}, []], id="nothing like it"),
+    ],
+)
+def test_what_is_not_media_stays_the_very_same_object(value: Any) -> None:
+    lifted, media = lift_media(value)
+
+    assert lifted is value
+    assert media == ()
+
+
+@pytest.mark.parametrize("width", [63, 64, 65, 66])
+def test_a_long_medium_may_be_in_lines_of_any_width(width: int) -> None:
+    data = PNG + bytes(5000)
+    encoded = base64.b64encode(data).decode()
+    lines = "\n".join(encoded[start : start + width] for start in range(0, len(encoded), width))
+
+    assert lift_media({"b64_json": lines})[1] == (Media(data, "image/png", "/b64_json"),)
+
+
+def test_media_are_counted_in_their_order_and_the_rest_is_neither_copied_nor_changed() -> None:
+    usage, vectors = {"tokens": 1}, [[0.5] * 20]
+    value: dict[str, Any] = {
+        "data": [{"b64_json": PNG64}, {"audio": {"data": WAV64}}],
+        "usage": usage,
+        "vectors": vectors,
+    }
+
+    lifted, media = lift_media(value)
+
+    assert [medium.pointer for medium in media] == ["/data/0/b64_json", "/data/1/audio/data"]
+    assert "block 2]" in lifted["data"][0]["b64_json"]
+    assert "block 3]" in lifted["data"][1]["audio"]["data"]
+    assert lifted["usage"] is usage
+    assert lifted["vectors"] is vectors
+    assert value["data"][0] == {"b64_json": PNG64}

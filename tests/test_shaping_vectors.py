@@ -1,0 +1,63 @@
+"""Vectors told in short: which arrays are some, and what is left of them."""
+
+import base64
+import struct
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.shaping.vectors import Summary, summarise_vectors
+
+ONES = [1.0] * 16
+IN_SHORT = {"vector": {"dimensions": 16, "norm": 4.0, "first": [1.0] * 5}}
+FLOATS = base64.b64encode(struct.pack("<16f", *[0.1] * 16)).decode()
+FLOATS_IN_SHORT = {"vector": {"dimensions": 16, "norm": 0.4, "first": [0.1] * 5}}
+
+
+@pytest.mark.parametrize(
+    ("value", "summary"),
+    [
+        pytest.param(
+            {"data": [{"embedding": ONES}]},
+            Summary({"data": [{"embedding": IN_SHORT}]}, 1, "/data/0/embedding"),
+            id="OpenAI",
+        ),
+        pytest.param(
+            {"embeddings": {"float": [ONES, ONES]}},
+            Summary({"embeddings": {"float": [IN_SHORT, IN_SHORT]}}, 2, "/embeddings/float/0"),
+            id="Cohere",
+        ),
+        pytest.param(
+            [1] * 16, Summary({"vector": {"dimensions": 16, "norm": 4.0, "first": [1] * 5}}, 1, ""), id="integers"
+        ),
+        pytest.param(
+            {"object": "embedding", "index": 0, "embedding": FLOATS},
+            Summary({"object": "embedding", "index": 0, "embedding": FLOATS_IN_SHORT}, 1, "/embedding"),
+            id="base64",
+        ),
+    ],
+)
+def test_a_vector_is_told_by_its_length_norm_and_first_values(value: Any, summary: Summary) -> None:
+    assert summarise_vectors(value) == summary
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param([1.0] * 15, id="too short"),
+        pytest.param([*ONES, None], id="a gap in it"),
+        pytest.param([True] * 16, id="truth values"),
+        pytest.param([10**400] * 16, id="integers beyond a float"),
+        pytest.param([1e200] * 16 + [1.7e308] * 16, id="a norm beyond a float"),
+        pytest.param(["1"] * 16, id="strings"),
+        pytest.param({"object": "embedding", "embedding": "text"}, id="an embedding that is text"),
+        pytest.param({"object": "embedding", "embedding": FLOATS[:12]}, id="base64 of a few numbers"),
+        pytest.param({"object": "list", "embedding": FLOATS}, id="base64 that nobody calls an embedding"),
+        pytest.param({"a": [[1, 2], {"b": 1.5}]}, id="nothing like it"),
+    ],
+)
+def test_what_is_not_a_vector_stays_the_very_same_object(value: Any) -> None:
+    summary = summarise_vectors(value)
+
+    assert summary.value is value
+    assert (summary.count, summary.first) == (0, "")
