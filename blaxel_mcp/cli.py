@@ -108,6 +108,7 @@ def _add_run(commands: "_Commands") -> None:
     parser.add_argument("--data", metavar="JSON|@FILE|-", help="the request body")
     parser.add_argument("--method", metavar="M", type=str.upper, default="POST", choices=METHODS, help="HTTP method")
     parser.add_argument("--param", metavar="K=V", action="append", default=[], help="a query parameter; repeatable")
+    parser.add_argument("--stream", action="store_true", help="print the text as it comes, not the answer's JSON")
     parser.add_argument("--timeout", metavar="S", type=_seconds, help="seconds that the whole call may take")
 
 

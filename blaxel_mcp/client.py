@@ -28,7 +28,7 @@ from blaxel_mcp.api_request import (
 from blaxel_mcp.auth import Authenticator, TokenReply
 from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError, UpstreamError
 from blaxel_mcp.network_errors import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
-from blaxel_mcp.response_body import read_some, read_whole
+from blaxel_mcp.response_body import OnBytes, read_some, read_whole
 from blaxel_mcp.settings_sources import Configuration
 from blaxel_mcp.upstream_errors import classify, is_platform_401, request_id
 
@@ -43,6 +43,8 @@ MAX_ERROR_SECONDS = 10.0
 
 # Looking for secrets in more than this is left to a thread.
 _REDACTED_INLINE_BYTES = 1024 * 1024
+
+Listen = Callable[[Mapping[str, str]], OnBytes | None]
 
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -100,7 +102,12 @@ class APIClient:
             await http.aclose()
 
     async def send(
-        self, request: APIRequest, *, timeout_seconds: float | None = None, trace: CallTrace | None = None
+        self,
+        request: APIRequest,
+        *,
+        timeout_seconds: float | None = None,
+        trace: CallTrace | None = None,
+        listen: Listen | None = None,
     ) -> APIResponse:
         """Send a request and return the whole of the answer.
 
@@ -109,6 +116,8 @@ class APIClient:
             timeout_seconds: How long everything may take together, the exchange of a token
                 included; None where a `deadline` is set around the call.
             trace: Is kept up to date while the call goes on.
+            listen: Is given the headers of a 2xx, and gives back what is handed its body as it comes,
+                decoded; our secrets are still in it.
 
         Raises:
             BlaxelError: There was no answer, or not a 2xx; the fields say what is known of it.
@@ -116,25 +125,25 @@ class APIClient:
         trace = trace if trace is not None else CallTrace()
         try:
             with deadline(timeout_seconds, trace):
-                return await self._send_signed(request, trace)
+                return await self._send_signed(request, trace, listen)
         except UpstreamError as error:
             source = self.auth.for_workspace(request.workspace).source
             if is_platform_401(error) and source:
                 error.hint = f"{error.hint} The credentials came from {source}."
             raise
 
-    async def _send_signed(self, request: APIRequest, trace: CallTrace) -> APIResponse:
+    async def _send_signed(self, request: APIRequest, trace: CallTrace, listen: Listen | None) -> APIResponse:
         with self._errors(request.url, trace):
             first = await self._build(request, trace)
             try:
-                return await self._exchange(first, request.workspace, trace)
+                return await self._exchange(first, request.workspace, trace, listen)
             except UpstreamError as error:
                 if not is_platform_401(error):
                     raise
                 trace.sent = False
                 if not await self.auth.for_workspace(request.workspace).renew(first):
                     raise
-            return await self._exchange(await self._build(request, trace), request.workspace, trace)
+            return await self._exchange(await self._build(request, trace), request.workspace, trace, listen)
 
     async def _build(self, request: APIRequest, trace: CallTrace) -> httpx.Request:
         headers = request_headers(request, api_version=self._settings.api_version)
@@ -147,23 +156,28 @@ class APIClient:
             extensions={"trace": Departure(trace)},
         )
 
-    async def _exchange(self, request: httpx.Request, workspace: str, trace: CallTrace) -> APIResponse:
+    async def _exchange(
+        self, request: httpx.Request, workspace: str, trace: CallTrace, listen: Listen | None
+    ) -> APIResponse:
         http = await self._open()
         response = await http.send(request, auth=self.auth.for_workspace(workspace), stream=True)
         trace.first_byte_seconds = time.perf_counter() - trace.started
         try:
-            return await self._read(response, trace)
+            return await self._read(response, trace, listen)
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx.Response, trace: CallTrace) -> APIResponse:
+    async def _read(self, response: httpx.Response, trace: CallTrace, listen: Listen | None) -> APIResponse:
         headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
         trace.status, trace.request_id = response.status_code, request_id(headers)
         if not response.is_success:
             raise await self._error(response, headers)
         try:
             body = await read_whole(
-                _wire(response), _encoding(response), limit=self._settings.limits.max_response_bytes
+                _wire(response),
+                _encoding(response),
+                limit=self._settings.limits.max_response_bytes,
+                on_bytes=listen(headers) if listen else None,
             )
         except BlaxelError as error:
             error.status, error.request_id = trace.status, trace.request_id

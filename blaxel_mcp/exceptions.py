@@ -57,6 +57,9 @@ class BlaxelError(Exception):
         billed: Whether the provider has charged for the call.
         status: The HTTP status that upstream answered with.
         request_id: The id under which upstream's support finds the call.
+
+    Attributes:
+        partial: What of the answer had come before the failure, as text; empty for nothing.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class BlaxelError(Exception):
         self.billed: Billed = billed
         self.status = status
         self.request_id = request_id
+        self.partial = ""
 
     def __str__(self) -> str:
         """What happened, then what to do next."""

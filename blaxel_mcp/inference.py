@@ -1,24 +1,25 @@
 """One call of a model: where it goes, what it carries, what came back."""
 
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import urlsplit
 
-from blaxel_mcp import json_text
+from blaxel_mcp.access import check_access
+from blaxel_mcp.answer_stream import AnswerStream
 from blaxel_mcp.answers import Answer, JSONAnswer, read_answer
-from blaxel_mcp.apis import RAW, ModelAPI, api_at
+from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at
 from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.body import with_defaults, with_locked
+from blaxel_mcp.body import encoded, with_defaults, with_locked, with_model
 from blaxel_mcp.client import APIClient, APIRequest, deadline
-from blaxel_mcp.controlplane import ControlPlane, ModelRecord
+from blaxel_mcp.controlplane import ControlPlane
 from blaxel_mcp.endpoints import Endpoint, check_model_name, endpoint_url, resolve_base, split_path
-from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.files import FileReader
+from blaxel_mcp.invocation import Invocation
+from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.redaction import scrub
-from blaxel_mcp.runtime_types import default_path
-from blaxel_mcp.settings import AccessSettings, ModelSettings, Settings
-
-Method = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
+from blaxel_mcp.runtime_types import model_path
+from blaxel_mcp.settings import ModelSettings, Settings
 
 _UNSIGNED = (
     "sent without credentials: its URL is neither at run_url, nor at api_url, nor the model's own according "
@@ -26,31 +27,8 @@ _UNSIGNED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
-    """What a caller asks for.
-
-    Attributes:
-        model: The model API's name.
-        path: The sub-endpoint, a query included; empty for the base endpoint, None for the model's own.
-        own_path: The sub-endpoint that the model's entry names; None leaves it to the model's type.
-        api: The API that the body is written for; None for whichever answers at the path.
-        body: The request body; None for none.
-        method: The HTTP method.
-        query: More query parameters, encoded.
-        settings: The model's `[[models]]` entry, where it has one.
-        timeout_seconds: A deadline for this one call.
-    """
-
-    model: str
-    path: str | None = None
-    own_path: str | None = None
-    api: ModelAPI | None = None
-    body: Any = None
-    method: Method = "POST"
-    query: str = ""
-    settings: ModelSettings | None = None
-    timeout_seconds: float | None = None
+_TELLS_USAGE = frozenset({"openai", "azure-openai-service"})
+"""Types whose streams end in the usage when asked to; others have been seen to refuse the question."""
 
 
 class Inference:
@@ -66,6 +44,7 @@ class Inference:
         self._client = client
         self._control_plane = control_plane
         self._settings = settings
+        self._files = FileReader(settings.files)
 
     async def run(self, invocation: Invocation, receipt: Receipt) -> Answer:
         """Send one invocation and give back what came of it; `receipt` is filled in on the way.
@@ -75,17 +54,33 @@ class Inference:
         """
         model = invocation.settings
         receipt.model = check_model_name(invocation.model)
-        _check_access(self._settings.access, invocation.model)
+        check_access(self._settings.access, invocation.model)
         receipt.workspace = workspace = self._workspace(model)
         own_limit = invocation.timeout_seconds or (model and model.timeout_seconds)
         seconds = own_limit or self._settings.limits.timeout_seconds
-        with deadline(seconds, receipt.trace):
-            request = await self._request(invocation, receipt, workspace)
-            response = await self._client.send(request, trace=receipt.trace)
-        answer = read_answer(response.status, response.headers, response.body, request_id=receipt.trace.request_id)
+        stream: AnswerStream | None = None
+        try:
+            with deadline(seconds, receipt.trace):
+                request = await self._request(invocation, receipt, workspace)
+                stream = self._stream(request, receipt)
+                answer = await self._answer(request, stream, receipt)
+        except BlaxelError as error:
+            if stream:
+                stream.keep_part(error)
+            raise
         if isinstance(answer, JSONAnswer):
             receipt.charge(answer.value, model.price if model else None)
         return answer
+
+    def _stream(self, request: APIRequest, receipt: Receipt) -> AnswerStream:
+        api = receipt.api.name if receipt.api else None
+        return AnswerStream(api, urlsplit(request.url).path, receipt.live, self._client.auth.redact)
+
+    async def _answer(self, request: APIRequest, stream: AnswerStream, receipt: Receipt) -> Answer:
+        response = await self._client.send(request, trace=receipt.trace, listen=stream.listen)
+        if stream.found:
+            return stream.answer(response.status)
+        return read_answer(response.status, response.headers, response.body, request_id=receipt.trace.request_id)
 
     def _workspace(self, model: ModelSettings | None) -> str:
         workspace = (model and model.workspace) or self._settings.workspace
@@ -100,24 +95,27 @@ class Inference:
     async def _request(self, invocation: Invocation, receipt: Receipt, workspace: str) -> APIRequest:
         lookup = await self._control_plane.find(workspace, invocation.model)
         if lookup.problem:
-            receipt.notes.append(f"{lookup.problem}; the call went by the settings alone")
+            instead = "what was known before" if lookup.record else "the settings alone"
+            receipt.notes.append(f"{lookup.problem}; the call went by {instead}")
         path, query = split_path(_path(invocation, lookup.record))
-        _check_access(self._settings.access, invocation.model, path)
-        api = invocation.api or api_at(path)
+        check_access(self._settings.access, invocation.model, path)
+        receipt.api = api = invocation.api or api_at(path)
         endpoint = self._endpoint(invocation, lookup.record, workspace)
-        body, repairs = _body(invocation, api, endpoint, lookup.record)
-        receipt.repairs += repairs
+        mk3 = _is_mk3(endpoint, lookup.record)
+        body = await self._body(invocation, api, receipt, mk3=mk3, record=lookup.record)
+        if self._is_streamed(invocation, api, body, receipt):
+            path, query, body = _streamed(api or RAW, path, query, body, lookup.record, mk3=mk3)
         url = endpoint_url(endpoint, path, "&".join(part for part in (query, invocation.query) if part))
         receipt.method, receipt.url = invocation.method, scrub(url)
         if not self._client.auth.is_trusted(url):
             receipt.notes.append(_UNSIGNED)
-        return APIRequest(
-            method=invocation.method,
-            url=url,
-            workspace=workspace,
-            content=_encoded(body),
-            headers={"Accept": (api or RAW).accept},
-        )
+        return _api_request(invocation, url, workspace, body, api or RAW)
+
+    def _is_streamed(self, invocation: Invocation, api: ModelAPI | None, body: Any, receipt: Receipt) -> bool:
+        if not (api and api.streams and isinstance(body, dict)) or "stream" in body or invocation.method != "POST":
+            return False
+        kind = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
+        return kind == "always" or (kind == "auto" and receipt.live.wanted)
 
     def _endpoint(self, invocation: Invocation, record: ModelRecord | None, workspace: str) -> Endpoint:
         if record and record.url:
@@ -131,80 +129,73 @@ class Inference:
             own_url=record.url if record else None,
         )
 
+    async def _body(
+        self, invocation: Invocation, api: ModelAPI | None, receipt: Receipt, *, mk3: bool, record: ModelRecord | None
+    ) -> Any:
+        """The body with everything filled in; the receipt tells which of the caller's values gave way."""
+        body = await self._given_body(invocation, api)
+        if not isinstance(body, dict):
+            return body
+        if invocation.settings:
+            if invocation.path in (None, invocation.own_path):
+                body = with_defaults(body, invocation.settings.defaults)
+            body, told = with_locked(body, invocation.settings.locked)
+            receipt.repairs += told
+        if api and api.takes_model:
+            provider_model = record.provider_model if record else None
+            body, told = with_model(body, name=invocation.model, provider_model=provider_model, mk3=mk3)
+            receipt.repairs += told
+        if invocation.api:
+            invocation.api.check(body)
+        return body
+
+    async def _given_body(self, invocation: Invocation, api: ModelAPI | None) -> Any:
+        if invocation.api and invocation.arguments is not None:
+            loaded = await self._files.load(invocation.arguments, invocation.api.file_arguments)
+            return invocation.api.body(loaded)
+        if api and api.multipart and isinstance(invocation.body, dict):
+            return await self._files.load(invocation.body, api.file_arguments)
+        return invocation.body
+
+
+def _streamed(
+    api: ModelAPI, path: str, query: str, body: JSONObject, record: ModelRecord | None, *, mk3: bool
+) -> tuple[str, str, JSONObject]:
+    """The path, the query and the body that ask for the answer as a stream, with its usage where that is safe."""
+    path, body = api.streamed(f"{path}?{query}" if query else path, body)
+    if api is CHAT_COMPLETIONS and (mk3 or (record and record.runtime_type in _TELLS_USAGE)):
+        body = {"stream_options": {"include_usage": True}, **body}
+    return (*split_path(path), body)
+
+
+def _api_request(invocation: Invocation, url: str, workspace: str, body: Any, api: ModelAPI) -> APIRequest:
+    content = encoded(body, api)
+    return APIRequest(
+        method=invocation.method,
+        url=url,
+        workspace=workspace,
+        content=content.content if content else None,
+        headers={**api.headers, "Accept": api.accept, **({"Content-Type": content.content_type} if content else {})},
+    )
+
+
+def _is_mk3(endpoint: Endpoint, record: ModelRecord | None) -> bool:
+    return endpoint.style == "mk3" or bool(endpoint.style == "forced" and record and record.generation == "mk3")
+
 
 def _path(invocation: Invocation, record: ModelRecord | None) -> str:
     """The path as asked for, else the entry's, else the one of the model's type, else the base endpoint."""
-    if invocation.path is not None:
-        return invocation.path
-    if invocation.own_path is not None:
-        return invocation.own_path
+    asked = invocation.own_path if invocation.path is None else invocation.path
+    if asked is not None:
+        return asked
+    if invocation.api:
+        own = invocation.api.endpoint_path(record.provider_model if record else None)
+        if own is None:
+            raise ConfigurationError(
+                f"The path of the model {invocation.model!r} names the provider's id of it, which is not known.",
+                hint="Give the whole path as `path` in the model's [[models]] entry.",
+            )
+        return own
     if record is None:
         return ""
-    own = default_path(record.runtime_type, generation=record.generation, provider_model=record.provider_model)
-    return own or ""
-
-
-def _body(
-    invocation: Invocation, api: ModelAPI | None, endpoint: Endpoint, record: ModelRecord | None
-) -> tuple[Any, list[str]]:
-    """The body with everything filled in, and a sentence for each of the caller's values that gave way."""
-    body = invocation.body
-    if not isinstance(body, dict):
-        return body, []
-    repairs: list[str] = []
-    if invocation.settings:
-        if invocation.path in (None, invocation.own_path):
-            body = with_defaults(body, invocation.settings.defaults)
-        body, repairs = with_locked(body, invocation.settings.locked)
-    if api and api.takes_model:
-        body, told = _with_model(body, endpoint, invocation.model, record)
-        repairs += told
-    if api and invocation.api:
-        api.check(body)
-    return body, repairs
-
-
-def _encoded(body: Any) -> bytes | None:
-    if body is None:
-        return None
-    try:
-        return json_text.dump(body).encode()
-    except ValueError:
-        raise InvalidArgumentsError(
-            "The body holds something that JSON cannot write: NaN, an infinite number or half of a surrogate pair.",
-            hint="Replace it and call again; nothing was sent.",
-        ) from None
-
-
-def _with_model(
-    body: JSONObject, endpoint: Endpoint, name: str, record: ModelRecord | None
-) -> tuple[JSONObject, list[str]]:
-    """Name the model the way its gateway wants it: by the provider's id, or for mk3 by Blaxel's name."""
-    if endpoint.style == "mk3" or (endpoint.style == "forced" and record and record.generation == "mk3"):
-        given = body.get("model", name)
-        told = [] if given == name else ["model was replaced by the Blaxel name, which an mk3 endpoint expects"]
-        return {**body, "model": name}, told
-    if "model" in body or record is None or record.provider_model is None:
-        return body, []
-    return {"model": record.provider_model, **body}, []
-
-
-def _check_access(access: AccessSettings, model: str, path: str | None = None) -> None:
-    """Hold a call to the globs of `[access]`.
-
-    Raises:
-        BlaxelError: `permission_denied`.
-    """
-    denied = None
-    if not any(fnmatchcase(model, pattern) for pattern in access.models):
-        denied = ("model", model, access.models, "models")
-    elif path is not None and not any(fnmatchcase(path or "/", pattern) for pattern in access.paths):
-        denied = ("path", path or "/", access.paths, "paths")
-    if denied:
-        kind, value, allowed, key = denied
-        raise BlaxelError(
-            f"The settings of this server do not allow the {kind} {value!r}.",
-            code="permission_denied",
-            origin="local",
-            hint=f"Allowed is what matches {', '.join(allowed) or 'nothing'}: that is `access.{key}` in the settings.",
-        )
+    return model_path(record) or ""

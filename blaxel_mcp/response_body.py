@@ -6,7 +6,7 @@ limit leaves room for, so what a response costs in memory is bounded whoever sen
 
 import io
 import zlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -24,19 +24,24 @@ _PIECE_BYTES = 64 * 1024
 """Decoded at a time, so that little is held beside the body itself."""
 
 
+OnBytes = Callable[[bytes], None]
+
+
 class BodyReader:
     """Takes a body's chunks as they come off the wire; `finish` gives the decoded whole.
 
     Args:
         content_encoding: The response's Content-Encoding; empty for none.
         limit: The most decoded bytes that are kept.
+        on_bytes: Is handed the decoded bytes as they come.
 
     Raises:
         UpstreamError: `bad_response`: the encoding is not one that was asked for.
     """
 
-    def __init__(self, content_encoding: str, *, limit: int) -> None:
+    def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
         self._limit = limit
+        self._on_bytes = on_bytes
         # Unlike a bytearray's, its content becomes `bytes` without a copy.
         self._kept = io.BytesIO()
         self._decoder = _decoder(content_encoding.strip().lower())
@@ -58,6 +63,8 @@ class BodyReader:
             # One byte more than there is room for shows that there is more.
             piece, chunk = self._decoder.decode(chunk, min(room + 1, _PIECE_BYTES))
             self._kept.write(piece[:room])
+            if self._on_bytes and piece:
+                self._on_bytes(piece[:room])
             if len(piece) > room:
                 raise _too_large(self._limit)
 
@@ -140,18 +147,21 @@ def _too_large(limit: int) -> BlaxelError:
     )
 
 
-async def read_whole(chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int) -> bytes:
+async def read_whole(
+    chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None
+) -> bytes:
     """Read a body to its end.
 
     Args:
         chunks: The body as it comes off the wire.
         content_encoding: The response's Content-Encoding; empty for none.
         limit: The most decoded bytes that are taken.
+        on_bytes: Is handed the decoded bytes as they come.
 
     Raises:
         BlaxelError: As `BodyReader` says.
     """
-    reader = BodyReader(content_encoding, limit=limit)
+    reader = BodyReader(content_encoding, limit=limit, on_bytes=on_bytes)
     await _feed(reader, chunks)
     return reader.finish()
 

@@ -9,10 +9,12 @@ from blaxel_mcp.apis.base import FREE_FORM, JSONObject
 from blaxel_mcp.arguments import ArgumentReader
 from blaxel_mcp.catalog import Catalog
 from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.inference import Inference, Invocation, Method
+from blaxel_mcp.inference import Inference
+from blaxel_mcp.invocation import Invocation, Method
 from blaxel_mcp.model_tools import CALLS_A_MODEL
 from blaxel_mcp.receipt import Receipt
-from blaxel_mcp.results import answer_result
+from blaxel_mcp.result_policy import model_policy
+from blaxel_mcp.results import ResultPolicy, shape
 from blaxel_mcp.tools import Tool
 
 _METHODS = list(get_args(Method))
@@ -20,15 +22,17 @@ _MAX_NAMES = 1000
 """Characters of model names in the description: some clients cut it at two thousand."""
 
 
-def run_model_tool(catalog: Catalog, inference: Inference, *, prefix: str) -> Tool:
+def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy, *, prefix: str) -> Tool:
     """Make the tool. Its description names the configured models as far as they fit."""
 
     async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
         invocation = read_invocation(arguments, catalog)
         try:
-            return answer_result(await inference.run(invocation, receipt), receipt)
+            answer = await inference.run(invocation, receipt)
         except BlaxelError as error:
             raise _with_guess(error, invocation.model, catalog) from None
+        own = model_policy(policy, receipt.api, invocation.settings)
+        return await shape(answer, receipt, own)
 
     definition = types.Tool(
         name=f"{prefix}run_model",
@@ -38,7 +42,7 @@ def run_model_tool(catalog: Catalog, inference: Inference, *, prefix: str) -> To
         annotations=CALLS_A_MODEL,
     )
     accepted = {**_schema({"type": ["object", "array"]}), "additionalProperties": False}
-    return Tool(definition, ArgumentReader(accepted, owner="The schema of run_model"), run)
+    return Tool(definition, ArgumentReader(accepted, owner="The schema of run_model"), run, calls_a_model=True)
 
 
 def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None) -> Invocation:

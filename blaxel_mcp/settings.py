@@ -15,8 +15,8 @@ DEFAULT_API_URL = "https://api.blaxel.ai/v0"
 DEFAULT_API_VERSION = "2026-04-28"
 """The control-plane version that every Blaxel SDK has been seen to send."""
 
-BuiltinTool = Literal["run_model", "list_models"]
-BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models")
+BuiltinTool = Literal["run_model", "list_models", "read_result", "cancel_call"]
+BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models", "read_result", "cancel_call")
 
 TOOL_NAME_LIMIT = 40
 """Characters in a tool's name: clients put prefixes before it and cut at 60 to 64."""
@@ -51,6 +51,12 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 """What is sent as the value of a header, as a workspace and a version are."""
 
+ResultKind = Literal["json", "text"]
+"""Whether a tool's result is the answer as it came, or the model's text alone."""
+
+StreamKind = Literal["auto", "always", "never"]
+"""Whether an answer is asked for as a stream of events."""
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -63,10 +69,12 @@ class DiscoverySettings(_Section):
 
     enabled: bool | None = Field(
         default=None,
-        description="false: the control plane is never asked. Unset: it is asked for the record of a model "
-        "that is called.",
+        description="true: list the workspace's models and make a tool of each. false: the control plane is never "
+        "asked. Unset: true when no [[models]] is given, and otherwise asked only about a model that is called.",
     )
-    refresh_seconds: Seconds = Field(default=300, description="How long a model's record is trusted.")
+    include: tuple[str, ...] = Field(default=("*",), description="Globs of the names that become tools.")
+    exclude: tuple[str, ...] = Field(default=(), description="Globs of the names that do not.")
+    refresh_seconds: Seconds = Field(default=300, description="How long what the control plane said is trusted.")
 
 
 class AccessSettings(_Section):
@@ -86,6 +94,11 @@ class ToolSettings(_Section):
     max_tools: int = Field(
         default=30, ge=0, description="Model tools listed at most; the rest stay reachable through run_model."
     )
+    stream: StreamKind = Field(
+        default="auto",
+        description="When an answer is asked for as a stream; auto: when the client asked for progress.",
+    )
+    result: ResultKind = Field(default="json", description="json: the answer as it came; text: the model's text alone.")
 
 
 class LimitSettings(_Section):
@@ -93,9 +106,29 @@ class LimitSettings(_Section):
 
     timeout_seconds: Seconds = Field(default=600, description="The whole call, in seconds.")
     connect_seconds: Seconds = Field(default=10, description="Connecting, in seconds.")
+    detach_after_seconds: float = Field(
+        default=50,
+        ge=0,
+        allow_inf_nan=False,
+        description="When a slow call is handed back as a handle, in seconds; 0 is never.",
+    )
     max_response_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="The most read from upstream, in bytes, after decompression."
     )
+    max_result_chars: int = Field(
+        default=40_000, ge=1000, description="The most text in one tool result, in characters."
+    )
+    max_media_bytes: int = Field(
+        default=700_000, ge=0, description="The most media in one tool result, in bytes before base64."
+    )
+
+
+class FileSettings(_Section):
+    """Which files may be read for an agent, and where large media are written."""
+
+    allowed_dirs: tuple[str, ...] = Field(default=(), description="Folders whose files an agent may send to a model.")
+    output_dir: str | None = Field(default=None, description="Folder for media too large for a result.")
+    max_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="The largest file sent, in bytes.")
 
 
 class Price(_Section):
@@ -122,6 +155,8 @@ class ModelSettings(_Section):
     locked: dict[str, Any] = Field(default_factory=dict, description="Body fields that the caller cannot change.")
     input_schema: dict[str, Any] | None = Field(default=None, description="A JSON Schema for the tool's arguments.")
     timeout_seconds: Seconds | None = Field(default=None, description="The whole call, for this model.")
+    result: ResultKind | None = Field(default=None, description="As tools.result, for this model.")
+    stream: StreamKind | None = Field(default=None, description="As tools.stream, for this model.")
     price: Price | None = Field(default=None, description="For the cost in each receipt.")
 
 
@@ -154,6 +189,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     tools: ToolSettings = ToolSettings()
     limits: LimitSettings = LimitSettings()
+    files: FileSettings = FileSettings()
     models: tuple[ModelSettings, ...] = ()
 
     @classmethod

@@ -6,7 +6,7 @@ import sys
 from typing import Any, NoReturn
 
 import anyio
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
 from blaxel_mcp.wire import Wire
@@ -19,18 +19,24 @@ FAILED, INTERRUPTED = 1, 130
 _HAS_SIGNALS = sys.platform != "win32"
 
 
-async def serve_stdio(server: Server[Any], wire: Wire) -> NoReturn:
+async def serve_stdio(server: Server[Any], wire: Wire, *, tools_change: bool) -> NoReturn:
     """Serve one client over the wire; the process ends with it.
 
     End of input and SIGTERM end it with exit code 0, SIGINT with 130, each within two seconds and
     with the calls in flight aborted upstream.
+
+    Args:
+        server: Answers the client.
+        wire: Leads to it.
+        tools_change: Whether the client is told that the list of tools may change.
     """
     try:
         async with stdio_server(stdin=wire.stdin, stdout=wire.stdout) as (reading, writing):
             async with anyio.create_task_group() as group:
                 if _HAS_SIGNALS:
                     group.start_soon(_end_on_signal, group.cancel_scope, wire)
-                await server.run(reading, writing, server.create_initialization_options())
+                options = server.create_initialization_options(NotificationOptions(tools_changed=tools_change))
+                await server.run(reading, writing, options)
                 group.cancel_scope.cancel()
             # Not after the block: leaving it waits for the SDK's reader, which waits for a line.
             wire.leave()

@@ -6,8 +6,7 @@ import re
 from blaxel_mcp.settings import BUILTIN_TOOLS, TOOL_NAME_LIMIT
 
 _HASH_LENGTH = 6
-_RESERVED = frozenset({*BUILTIN_TOOLS, "read_result", "cancel_call"})
-"""Names of built-in tools, those of later releases included, so that a model's tool keeps its name."""
+_RESERVED = frozenset(BUILTIN_TOOLS)
 
 
 def tool_name(model: str, *, prefix: str = "") -> str:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mcp_types as types
@@ -10,8 +11,9 @@ from mcp import MCPError
 
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.arguments import ArgumentReader
+from blaxel_mcp.calls import Call, Calls, Report, finished_result
 from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.receipt import Receipt
+from blaxel_mcp.receipt import LiveAnswer, Receipt
 from blaxel_mcp.results import error_result
 from blaxel_mcp.spelling import nearest
 
@@ -31,6 +33,7 @@ class Tool:
     definition: types.Tool
     reader: ArgumentReader
     run: Run
+    calls_a_model: bool = False
 
     @property
     def name(self) -> str:
@@ -39,9 +42,22 @@ class Tool:
 
 
 class Toolbox:
-    """The tools of one server, in a fixed order."""
+    """The tools of one server, in a fixed order, and its calls in flight.
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+    Args:
+        calls: Where calls of models run.
+        detach_after: When a slow one is handed back as a handle, in seconds; 0 is never.
+        handle: Makes the result of a call that goes on.
+    """
+
+    def __init__(self, calls: Calls, *, detach_after: float, handle: Callable[[Call], types.CallToolResult]) -> None:
+        self._calls = calls
+        self._detach_after = detach_after
+        self._handle = handle
+        self._tools: dict[str, Tool] = {}
+
+    def replace(self, tools: Iterable[Tool]) -> None:
+        """Take these tools from now on; calls under way go on."""
         self._tools = {tool.name: tool for tool in tools}
 
     @property
@@ -54,8 +70,15 @@ class Toolbox:
         tool = self._tools.get(name)
         return tool.definition.input_schema if tool else None
 
-    async def call(self, name: str, arguments: Mapping[str, Any] | None) -> types.CallToolResult:
+    async def call(
+        self, name: str, arguments: Mapping[str, Any] | None, report: Report | None = None
+    ) -> types.CallToolResult:
         """Call a tool. A failure that an agent could get past comes back as a result that says how.
+
+        Args:
+            name: The tool's name.
+            arguments: As they came.
+            report: Tells the client of progress, where it asked to be told.
 
         Raises:
             MCPError: there is no such tool; the specification makes that a protocol error.
@@ -63,23 +86,32 @@ class Toolbox:
         tool = self._tools.get(name)
         if tool is None:
             raise self._unknown(name)
-        receipt = Receipt()
-        try:
-            ready, repairs = tool.reader.read(arguments or {})
-            receipt.repairs += repairs
-            return await tool.run(ready, receipt)
-        except BlaxelError as error:
-            return error_result(error, receipt)
-        except Exception:
-            # Left alone, the SDK sends the exception's text to the client, where any secret in it would be read.
-            logger.exception("call %s of the tool %r failed", receipt.call_id, name)
-            return error_result(_unexpected(receipt), receipt)
+        receipt = Receipt(live=LiveAnswer(wanted=report is not None))
+        work = partial(_settled, tool, arguments or {}, receipt)
+        if not tool.calls_a_model:
+            return await work()
+        call = await self._calls.run(receipt, work, detach_after=self._detach_after, report=report)
+        return finished_result(call) if call.done.is_set() else self._handle(call)
 
     def _unknown(self, name: str) -> MCPError:
         shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
         guess = nearest(name, self._tools)
         message = f"Unknown tool: {shown!r}." + (f" Did you mean {guess!r}?" if guess else "")
         return MCPError(code=types.INVALID_PARAMS, message=message)
+
+
+async def _settled(tool: Tool, arguments: Mapping[str, Any], receipt: Receipt) -> types.CallToolResult:
+    """What came of one call, whatever came of it."""
+    try:
+        ready, repairs = tool.reader.read(arguments)
+        receipt.repairs += repairs
+        return await tool.run(ready, receipt)
+    except BlaxelError as error:
+        return error_result(error, receipt)
+    except Exception:
+        # Left alone, the SDK sends the exception's text to the client, where any secret in it would be read.
+        logger.exception("call %s of the tool %r failed", receipt.call_id, tool.name)
+        return error_result(_unexpected(receipt), receipt)
 
 
 def _unexpected(receipt: Receipt) -> BlaxelError:

@@ -16,15 +16,18 @@ MODULES = {
 
 LAYERS = (
     ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "log"),
-    ("settings",),
+    ("media_types",),
+    ("settings", "json_pointer", "spool"),
     ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
-    ("credentials", "endpoints", "tool_names", "runtime_types", "answers"),
+    ("credentials", "endpoints", "tool_names", "answers", "access"),
+    ("model_records", "runtime_types", "catalog_cache", "streams"),
     ("auth", "response_body", "error_bodies", "error_wording", "upstream_errors", "network_errors"),
     ("api_request", "client"),
-    ("apis", "body", "controlplane", "arguments", "receipt"),
-    ("catalog", "inference", "results"),
-    ("tools", "model_tools", "run_model", "model_listing", "list_models"),
-    ("server", "stdio"),
+    ("apis", "arguments", "body", "controlplane", "receipt", "call_store"),
+    ("catalog", "catalog_entries", "discovery", "invocation", "shaping", "content_blocks", "media_files"),
+    ("answer_stream", "files", "inference", "results", "calls", "model_guide", "model_listing"),
+    ("tools", "result_policy", "model_tools", "run_model", "list_models", "read_result", "handles", "resources"),
+    ("app", "server", "stdio", "tool_changes"),
     ("commands", "cli", "__main__"),
 )
 """From the ground up: a module imports from its own layer and from those below it."""
@@ -85,8 +88,14 @@ def test_the_emulator_shares_nothing_with_what_it_tests(module: str) -> None:
     ("library", "allowed"),
     [
         ("httpx", {"auth", "client"}),
-        ("mcp", {"tools", "server", "stdio", "commands"}),
-        ("mcp_types", {"tools", "model_tools", "run_model", "list_models", "results", "server", "commands"}),
+        ("mcp", {"tools", "resources", "server", "stdio", "tool_changes", "commands"}),
+        (
+            "mcp_types",
+            {
+                *("content_blocks", "media_files", "results", "calls", "handles", "resources", "tools", "tool_changes"),
+                *("model_tools", "run_model", "list_models", "read_result", "server", "commands"),
+            },
+        ),
         ("starlette", {"emulator"}),
         ("uvicorn", {"emulator"}),
         ("yaml", {"login_file"}),

@@ -87,6 +87,15 @@ def test_run_takes_its_data_from_a_file_or_from_standard_input(
     assert bodies == [{"model": "gpt-4o-mini", **json.loads(HELLO)}] * 2
 
 
+@pytest.mark.usefixtures("platform")
+def test_run_prints_the_text_of_a_stream_and_the_answer_of_what_cannot_stream(run: Run) -> None:
+    streamed = run("run", "house-chat", "--data", HELLO, "--stream")
+    plain = run("run", "house-classifier", "--data", '{"inputs": "a lovely day"}', "--stream")
+
+    assert (streamed.code, streamed.out) == (0, "6 * 7 = 42\n")
+    assert json.loads(plain.out)[0]["label"] == "POSITIVE"
+
+
 def test_run_sends_method_path_and_parameters_as_given(platform: Emulator, run: Run) -> None:
     run("run", "house-chat", "--method", "get", "--path", "/v1/models", "--param", "a=1", "--param", "a=x=y")
 
@@ -143,7 +152,8 @@ def test_models_prints_a_table_with_the_source_of_the_credentials(run: Run, monk
 
 
 @pytest.mark.usefixtures("platform")
-def test_models_without_any_says_how_to_configure_them(run: Run) -> None:
+def test_models_without_any_says_how_to_configure_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
     assert "add [[models]] entries to the settings file" in run("models").out
 
 

@@ -15,6 +15,7 @@ from blaxel_mcp.apis import APIS
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.receipt import RECEIPT_KEY
 from blaxel_mcp.results import ERROR_KEY
+from blaxel_mcp.settings import BUILTIN_TOOLS
 from processes import SERVE, variables
 from support import inference_requests
 
@@ -99,7 +100,7 @@ async def test_the_inspector_lists_the_tools_and_finds_no_error_in_their_schemas
 
     assert inspected.code == 0, inspected
     names = [model["name"] for model in MODELS]
-    assert [tool["name"] for tool in inspected.reply["tools"]] == [*names, "run_model", "list_models"]
+    assert [tool["name"] for tool in inspected.reply["tools"]] == [*names, *BUILTIN_TOOLS]
 
 
 async def test_the_inspector_calls_a_models_tool_with_arguments_typed_by_its_schema(

@@ -7,6 +7,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.exceptions import ConfigurationError
+from blaxel_mcp.settings import BUILTIN_TOOLS
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +37,10 @@ async def test_a_prefix_stands_before_every_tool(emulator: Emulator) -> None:
     async with connect(config) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
 
-    assert names == ["bx_house-chat", "bx_embed", "bx_run_model", "bx_list_models"]
+    assert names == [
+        *("bx_house-chat", "bx_embed"),
+        *("bx_run_model", "bx_list_models", "bx_read_result", "bx_cancel_call"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +48,8 @@ async def test_a_prefix_stands_before_every_tool(emulator: Emulator) -> None:
     [
         pytest.param({"builtin": ["run_model"]}, ["house-chat", "house-embed", "run_model"], id="one built-in tool"),
         pytest.param({"builtin": []}, ["house-chat", "house-embed"], id="none"),
-        pytest.param({"max_tools": 1}, ["house-chat", "run_model", "list_models"], id="fewer than models"),
-        pytest.param({"max_tools": 0}, ["run_model", "list_models"], id="no model tools at all"),
+        pytest.param({"max_tools": 1}, ["house-chat", *BUILTIN_TOOLS], id="fewer than models"),
+        pytest.param({"max_tools": 0}, [*BUILTIN_TOOLS], id="no model tools at all"),
     ],
 )
 async def test_the_settings_choose_which_tools_are_listed(

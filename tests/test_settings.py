@@ -474,7 +474,7 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
         ),
         pytest.param(
             "[discovery]\nqqq = 1",
-            "discovery.qqq in FILE is not a setting; known here: enabled, refresh_seconds",
+            "discovery.qqq in FILE is not a setting; known here: enabled, include, exclude, refresh_seconds",
             id="near nothing",
         ),
         pytest.param(
@@ -484,7 +484,7 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
         ),
         pytest.param(
             '_env_file = ".env"',
-            "_env_file in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
+            "_env_file in FILE is not a setting; did you mean files?",
             id="an argument of the settings library",
         ),
         pytest.param('workspce = ""', "workspce in FILE is not a setting; did you mean workspace?", id="empty"),

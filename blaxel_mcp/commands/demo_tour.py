@@ -1,5 +1,6 @@
 """What the demo shows, and how it tells it."""
 
+import base64
 import json
 import math
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import mcp_types as types
 from mcp import Client
+from mcp.shared.dispatcher import ProgressFnT
 from rich.console import Console
 from rich.text import Text
 
@@ -49,7 +51,10 @@ class Tour:
         await self._tools(client)
         await self._chat(client)
         await self._embeddings(client)
+        await self._long_answer(client)
         await self._any_model(client)
+        await self._stream(client)
+        await self._picture(client)
         await self._error(client)
         self._farewell()
 
@@ -71,12 +76,43 @@ class Tour:
 
     async def _embeddings(self, client: Client) -> None:
         self._stop("An embedding model")
-        result = await self._call(client, "house-embed", {"input": _SENTENCES})
+        result = await self._call(client, "house-embed", {"input": _SENTENCES, "dimensions": 32})
         vectors = [item["embedding"] for item in _structured(result)["data"]]
         for other in (1, 2):
             pair = f"{_SENTENCES[0]!r} and {_SENTENCES[other]!r}"
             self._line("likeness", f"{_cosine(vectors[0], vectors[other]):.2f} between {pair}", style="bold green")
         self._receipt(result)
+
+    async def _long_answer(self, client: Client) -> None:
+        self._stop("An answer too long for a context, read in parts")
+        result = await self._call(client, "house-embed", {"input": _SENTENCES})
+        call_id = (result.meta or {})[RECEIPT_KEY]["call_id"]
+        self._say("The vectors of 1536 figures each are summed up; the whole is kept for read_result:")
+        part = {"call_id": call_id, "pointer": "/data/2/embedding", "offset": 100, "length": 8}
+        self._line("it reads", _text(await self._call(client, "read_result", part)), style="bold green")
+
+    async def _stream(self, client: Client) -> None:
+        self._stop("A slow answer, with signs of life")
+        arguments = {
+            "model": "fault-stream-slow",
+            "data": {"messages": [{"role": "user", "content": "Slowly, please"}]},
+        }
+
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
+            self._line("progress", message or "", style="yellow")
+
+        result = await self._call(client, "run_model", arguments, on_progress)
+        answer = _structured(result)
+        self._line("it says", answer["choices"][0]["message"]["content"], style="bold green")
+        self._receipt(result)
+
+    async def _picture(self, client: Client) -> None:
+        self._stop("A picture comes back as a picture")
+        result = await self._call(client, "run_model", {"model": "fault-png"})
+        for block in result.content:
+            if isinstance(block, types.ImageContent):
+                size = len(base64.b64decode(block.data))
+                self._line("it sees", f"an image block: {block.mime_type}, {size} bytes", style="bold green")
 
     async def _any_model(self, client: Client) -> None:
         self._stop("Any other model, any path")
@@ -105,13 +141,15 @@ class Tour:
         entry = {**_own_command(), "env": {"BL_WORKSPACE": "your-workspace", "BL_API_KEY": "your-key"}}
         self._block(json.dumps({"mcpServers": {"blaxel": entry}}, indent=2))
 
-    async def _call(self, client: Client, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
+    async def _call(
+        self, client: Client, tool: str, arguments: dict[str, Any], on_progress: ProgressFnT | None = None
+    ) -> types.CallToolResult:
         seen = len(self._emulator.requests)
         self._line("agent calls", f"{tool} {json.dumps(arguments, ensure_ascii=False)}", style="cyan")
-        result = await client.call_tool(tool, arguments)
+        result = await client.call_tool(tool, arguments, progress_callback=on_progress)
         for request in self._emulator.requests[seen:]:
             self._request(request)
-        if not result.is_error:
+        if not result.is_error and tool != "read_result" and _text(result):
             self._line("comes back", _bounded(_text(result)))
         return result
 
@@ -163,7 +201,7 @@ def _structured(result: types.CallToolResult) -> dict[str, Any]:
 
 
 def _text(result: types.CallToolResult) -> str:
-    return "".join(block.text for block in result.content if isinstance(block, types.TextContent))
+    return " ".join(block.text for block in result.content if isinstance(block, types.TextContent))
 
 
 def _bounded(text: str) -> str:

@@ -9,8 +9,11 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
+from blaxel_mcp.app import build_app
 from blaxel_mcp.commands.options import configured
-from blaxel_mcp.server import build_app
+
+_NO_LINE_BREAKS = 1000
+"""Columns: a path cut to fit the window cannot be copied."""
 
 _COLUMNS = ("name", "tool", "api", "path", "status")
 
@@ -33,14 +36,15 @@ async def _listing(options: argparse.Namespace) -> dict[str, Any]:
     async with configured(options) as config:
         app = build_app(config)
         async with app.client:
-            listing = await app.listing.page(limit=max(1, len(app.catalog.entries)))
+            await app.discovery.refresh()
+            listing = await app.listing.page(limit=max(1, len(app.discovery.catalog.entries)))
     del listing["next_offset"]
     return listing
 
 
 def _print_table(listing: dict[str, Any]) -> None:
     # Nothing here is markup: names in brackets are TOML's.
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False, width=_NO_LINE_BREAKS)
     console.print(f"workspace    {listing['workspace'] or 'none set'}")
     console.print(f"credentials  {listing['credentials'] or 'none'}")
     if listing["models"]:

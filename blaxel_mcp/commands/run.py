@@ -10,11 +10,11 @@ import anyio
 
 from blaxel_mcp import json_text
 from blaxel_mcp.answers import Answer, BinaryAnswer
+from blaxel_mcp.app import build_app
 from blaxel_mcp.commands.options import configured
 from blaxel_mcp.exceptions import InvalidArgumentsError
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.run_model import read_invocation
-from blaxel_mcp.server import build_app
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,23 +23,41 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         BlaxelError: the request is wrong, or it failed.
     """
-    arguments = _arguments(options)
-    answer = anyio.run(partial(_call, options, arguments))
-    _print_answer(answer, options.model)
+    printer = _TextPrinter()
+    answer = anyio.run(partial(_call, options, _arguments(options), printer))
+    if printer.printed:
+        print()
+    else:
+        _print_answer(answer, options.model)
     return 0
 
 
-async def _call(options: argparse.Namespace, arguments: dict[str, Any]) -> Answer:
+async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: "_TextPrinter") -> Answer:
     receipt = Receipt()
-    async with configured(options) as config:
+    overrides: dict[str, Any] = {}
+    if options.stream:
+        overrides["tools"] = {"stream": "always"}
+        receipt.live.listener = printer
+    async with configured(options, **overrides) as config:
         app = build_app(config)
-        invocation = read_invocation(arguments, app.catalog, timeout_seconds=options.timeout)
+        invocation = read_invocation(arguments, app.discovery.catalog, timeout_seconds=options.timeout)
         async with app.client:
             try:
                 return await app.inference.run(invocation, receipt)
             finally:
                 for sentence in (*receipt.repairs, *receipt.notes):
                     print(f"note: {sentence}", file=sys.stderr)
+
+
+class _TextPrinter:
+    """Prints a growing text, each time what is new of it."""
+
+    def __init__(self) -> None:
+        self.printed = 0
+
+    def __call__(self, text: str) -> None:
+        print(text[self.printed :], end="", flush=True)
+        self.printed = len(text)
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:

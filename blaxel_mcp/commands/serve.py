@@ -8,6 +8,7 @@ import anyio
 
 from blaxel_mcp.commands.options import configured
 from blaxel_mcp.credentials import resolve_credentials
+from blaxel_mcp.discovery import lists_models
 from blaxel_mcp.server import build_server
 from blaxel_mcp.settings_sources import Configuration
 from blaxel_mcp.stdio import serve_stdio
@@ -29,7 +30,7 @@ def serve(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> None:
     async with configured(options) as config:
         _announce(config)
-        await serve_stdio(build_server(config), options.wire)
+        await serve_stdio(build_server(config), options.wire, tools_change=lists_models(config.settings))
 
 
 def _announce(config: Configuration) -> None:
