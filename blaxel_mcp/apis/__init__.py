@@ -8,9 +8,13 @@ from blaxel_mcp.apis.chat_completions import ChatCompletions
 from blaxel_mcp.apis.cohere_chat import CohereChat
 from blaxel_mcp.apis.embeddings import Embeddings
 from blaxel_mcp.apis.generate_content import GenerateContent
+from blaxel_mcp.apis.images import Images
 from blaxel_mcp.apis.messages import Messages
 from blaxel_mcp.apis.raw import Raw
+from blaxel_mcp.apis.rerank import Rerank
 from blaxel_mcp.apis.responses import Responses
+from blaxel_mcp.apis.speech import Speech
+from blaxel_mcp.apis.transcriptions import Transcriptions
 
 CHAT_COMPLETIONS = ChatCompletions()
 RAW = Raw()
@@ -22,6 +26,10 @@ APIS: tuple[ModelAPI, ...] = (
     GenerateContent(),
     CohereChat(),
     Embeddings(),
+    Images(),
+    Speech(),
+    Transcriptions(),
+    Rerank(),
     RAW,
 )
 

@@ -12,23 +12,31 @@ from blaxel_mcp.emulator import (
     cohere_chat,
     embeddings,
     generate_content,
+    images,
     messages,
+    rerank,
     responses,
+    speech,
+    transcriptions,
 )
 from blaxel_mcp.emulator.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
 from blaxel_mcp.emulator.errors import RefusedError, edge_error
 from blaxel_mcp.emulator.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
 from blaxel_mcp.emulator.paths import path_segments
-from blaxel_mcp.emulator.provider import Endpoint, ProviderCall, find_endpoint, read_json_object
+from blaxel_mcp.emulator.provider import Endpoint, ProviderCall, find_endpoint, read_form, read_json_object
 from blaxel_mcp.emulator.records import (
     CHAT_PATH,
     COHERE_CHAT_PATH,
     EMBEDDINGS_PATH,
     GENERATE_PATH,
+    IMAGES_PATH,
     MESSAGES_PATH,
+    RERANK_PATH,
     RESPONSES_PATH,
+    SPEECH_PATH,
     STREAM_GENERATE_PATH,
+    TRANSCRIPTIONS_PATH,
     ModelRecord,
 )
 from blaxel_mcp.emulator.state import Emulator
@@ -39,10 +47,13 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = MappingProxyType(
             CHAT_PATH: chat.serve,
             RESPONSES_PATH: responses.serve,
             EMBEDDINGS_PATH: embeddings.serve,
+            IMAGES_PATH: images.serve,
+            SPEECH_PATH: speech.serve,
+            TRANSCRIPTIONS_PATH: transcriptions.serve,
         },
         "anthropic": {MESSAGES_PATH: messages.serve},
         "gemini": {GENERATE_PATH: generate_content.serve, STREAM_GENERATE_PATH: generate_content.serve},
-        "cohere": {COHERE_CHAT_PATH: cohere_chat.serve},
+        "cohere": {COHERE_CHAT_PATH: cohere_chat.serve, RERANK_PATH: rerank.serve},
         "huggingface": {"": classification.serve},
     }
 )
@@ -103,7 +114,8 @@ class Gateway:
         if record.sandbox and path not in SANDBOX_PATHS:
             raise RefusedError(PlainTextResponse("Endpoint not allowed on sandbox model", 403))
         endpoint = find_endpoint(ENDPOINTS, record, path)
-        body = await read_json_object(request, record.type)
+        read = read_form if path == TRANSCRIPTIONS_PATH else read_json_object
+        body = await read(request, record.type)
         model_id = record.name if record.generation == "mk3" else record.model
         call = ProviderCall(
             emulator=self._emulator, record=record, model_id=model_id, path=path, query=request.url.query, body=body

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -59,6 +61,38 @@ async def read_json_object(request: Request, provider: str) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise provider_error(provider, 400, "The body of the request must be a JSON object.")
     return body
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file in a form."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+async def read_form(request: Request, provider: str) -> dict[str, Any]:
+    """Return the fields of a form (RFC 7578): texts, and files as `UploadedFile`.
+
+    Raises:
+        RefusedError: The request is no POST, or its body no form.
+    """
+    if request.method != "POST":
+        raise provider_error(provider, 405, f"{request.method} is not allowed here.", code="method_not_supported")
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise provider_error(provider, 415, "The content type must be multipart/form-data.")
+    try:
+        async with request.form() as form:
+            return {name: await _field(value) for name, value in form.multi_items()}
+    except HTTPException as error:
+        raise provider_error(provider, 400, "The form of the request could not be parsed.") from error
+
+
+async def _field(value: UploadFile | str) -> UploadedFile | str:
+    if isinstance(value, str):
+        return value
+    return UploadedFile(value.filename or "", value.content_type or "", await value.read())
 
 
 def find_endpoint(endpoints: Mapping[str, Mapping[str, Endpoint]], record: ModelRecord, path: str) -> Endpoint:

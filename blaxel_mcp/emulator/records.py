@@ -10,6 +10,10 @@ API = Literal[
     "generate-content",
     "cohere-chat",
     "embeddings",
+    "images",
+    "speech",
+    "transcriptions",
+    "rerank",
     "classification",
 ]
 
@@ -20,6 +24,10 @@ RESPONSES_PATH = "/v1/responses"
 EMBEDDINGS_PATH = "/v1/embeddings"
 MESSAGES_PATH = "/v1/messages"
 COHERE_CHAT_PATH = "/v2/chat"
+IMAGES_PATH = "/v1/images/generations"
+SPEECH_PATH = "/v1/audio/speech"
+TRANSCRIPTIONS_PATH = "/v1/audio/transcriptions"
+RERANK_PATH = "/v2/rerank"
 GENERATE_PATH = "/v1beta/models/{model}:generateContent"
 STREAM_GENERATE_PATH = "/v1beta/models/{model}:streamGenerateContent"
 """Gemini names the model in the path, by the provider's id."""
@@ -121,6 +129,10 @@ def _by_other_apis() -> tuple[ModelRecord, ...]:
         ("house-claude", "anthropic", "claude-sonnet-4-5", "messages"),
         ("house-gemini", "gemini", "gemini-2.5-flash", "generate-content"),
         ("house-cohere", "cohere", "command-a-03-2025", "cohere-chat"),
+        ("house-rerank", "cohere", "rerank-v3.5", "rerank"),
+        ("house-painter", "openai", "gpt-image-1", "images"),
+        ("house-voice", "openai", "gpt-4o-mini-tts", "speech"),
+        ("house-ears", "openai", "whisper-1", "transcriptions"),
     )
     return tuple(
         ModelRecord(name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z")
@@ -156,6 +168,9 @@ def integrations() -> dict[str, dict[str, Any]]:
         CHAT_PATH: _endpoint(chat, "choices.0.delta.content", usage),
         RESPONSES_PATH: _endpoint({"input": "Hello"}, "delta", responses_usage),
         EMBEDDINGS_PATH: _endpoint({"input": "Hello"}, "", usage),
+        IMAGES_PATH: _endpoint({"prompt": "A house"}, "", {}),
+        SPEECH_PATH: _endpoint({"input": "Hello", "voice": "alloy"}, "", {}),
+        TRANSCRIPTIONS_PATH: _endpoint({}, "", {}),
     }
     anthropic = {MESSAGES_PATH: _endpoint({**chat, "max_tokens": 100}, "delta.text", responses_usage)}
     gemini = {
@@ -164,6 +179,7 @@ def integrations() -> dict[str, dict[str, Any]]:
     }
     cohere = {
         COHERE_CHAT_PATH: _endpoint(chat, "delta.message.content.text", cohere_usage),
+        RERANK_PATH: _endpoint({"query": "Hello", "documents": ["Hello"]}, "", {}),
     }
     return {
         "openai": {"name": "openai", "endpoints": openai, "headers": {}, "params": {}},

@@ -1,0 +1,26 @@
+"""The speech API: OpenAI's `POST /v1/audio/speech`."""
+
+from blaxel_mcp.apis.base import JSONObject, ModelAPI
+from blaxel_mcp.apis.content import object_schema
+
+
+class Speech(ModelAPI):
+    """A text in, a spoken one out."""
+
+    name = "speech"
+    path = "/v1/audio/speech"
+    summary = "Speak a text: give `input` with the text, and a `voice`."
+    accept = "audio/*, application/json;q=0.5"
+
+    def input_schema(self) -> JSONObject:
+        """The fields that matter to an agent; every other field of the API passes through."""
+        schema = object_schema(
+            {
+                "input": {"type": "string", "description": "The text to speak."},
+                "voice": {"type": "string", "description": "Such as alloy, nova or onyx: the provider's own names."},
+                "instructions": {"type": "string", "description": "How to speak it, where supported."},
+                "response_format": {"type": "string", "description": "mp3, wav, opus, aac, flac or pcm."},
+                "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is usual."},
+            }
+        )
+        return {**schema, "required": ["input", "voice"]}
