@@ -16,6 +16,7 @@ from blaxel_mcp.discovery import Discovery
 from blaxel_mcp.inference import Inference
 from blaxel_mcp.model_listing import ModelListing
 from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.usage_tally import UsageTally
 
 if TYPE_CHECKING:
     # For the annotations alone: the HTTP library is imported where it is used, in `auth` and `client`.
@@ -33,6 +34,7 @@ class App:
         listing: Lists them.
         calls: Those in flight.
         store: The whole answers of those that are over.
+        tally: What they have taken so far.
     """
 
     config: Configuration
@@ -43,6 +45,7 @@ class App:
     listing: ModelListing
     calls: Calls
     store: CallStore
+    tally: UsageTally
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -68,14 +71,16 @@ def build_app(config: Configuration, *, transport: "httpx.AsyncBaseTransport | N
     settings = config.settings
     client = APIClient(config, transport=transport)
     control_plane = ControlPlane(client, settings)
+    tally = UsageTally()
     discovery = Discovery(settings, control_plane, cache=catalog_cache(settings))
     return App(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=Inference(client, control_plane, settings),
+        inference=Inference(client, control_plane, settings, tally),
         listing=ModelListing(discovery, control_plane, client.auth, settings),
         calls=Calls(),
         store=CallStore(),
+        tally=tally,
     )

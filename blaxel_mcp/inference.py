@@ -20,6 +20,7 @@ from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.redaction import scrub
 from blaxel_mcp.runtime_types import model_path
 from blaxel_mcp.settings import ModelSettings, Settings
+from blaxel_mcp.usage_tally import UsageTally
 
 _UNSIGNED = (
     "sent without credentials: its URL is neither at run_url, nor at api_url, nor the model's own according "
@@ -38,12 +39,14 @@ class Inference:
         client: Signs and sends.
         control_plane: Says where a model lives and what its provider calls it.
         settings: Base URLs, access rules and limits.
+        tally: Counts the calls.
     """
 
-    def __init__(self, client: APIClient, control_plane: ControlPlane, settings: Settings) -> None:
+    def __init__(self, client: APIClient, control_plane: ControlPlane, settings: Settings, tally: UsageTally) -> None:
         self._client = client
         self._control_plane = control_plane
         self._settings = settings
+        self._tally = tally
         self._files = FileReader(settings.files)
 
     async def run(self, invocation: Invocation, receipt: Receipt) -> Answer:
@@ -52,6 +55,10 @@ class Inference:
         Raises:
             BlaxelError: nothing was sent, or the call failed; its fields tell which.
         """
+        with self._tally.counting(receipt):
+            return await self._run(invocation, receipt)
+
+    async def _run(self, invocation: Invocation, receipt: Receipt) -> Answer:
         model = invocation.settings
         receipt.model = check_model_name(invocation.model)
         check_access(self._settings.access, invocation.model)

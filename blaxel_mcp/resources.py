@@ -20,11 +20,14 @@ from blaxel_mcp.json_pointer import locate
 from blaxel_mcp.model_guide import model_guide, models_guide
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.shaping.media import decode_media
+from blaxel_mcp.usage_tally import UsageTally
 
 MODELS_URI = "blaxel://models"
+USAGE_URI = "blaxel://usage"
 MODEL_TEMPLATE = f"{MODELS_URI}/{{name}}"
 CALL_TEMPLATE = f"{CALLS_URI}{{call_id}}"
 
+_ALL = f"There are {MODELS_URI}, {MODEL_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
 _JSON = "application/json"
 _MAX_COMPLETIONS = 100
 """The most that the protocol lets a completion give."""
@@ -60,16 +63,25 @@ class Resources:
         store: Keeps the answers. They are not listed: who knows a call's id may read its answer.
         settings: Where the models are called.
         look_up: Finds their records.
+        tally: Knows what the calls have taken.
     """
 
-    def __init__(self, catalog: Callable[[], Catalog], store: CallStore, settings: Settings, look_up: LookUp) -> None:
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        store: CallStore,
+        settings: Settings,
+        look_up: LookUp,
+        tally: UsageTally,
+    ) -> None:
         self._catalog = catalog
         self._store = store
         self._settings = settings
         self._look_up = look_up
+        self._tally = tally
 
     async def list_resources(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-        """Every model."""
+        """Every model, and what the calls have taken."""
         return types.ListResourcesResult(resources=resources(self._catalog()))
 
     async def list_templates(
@@ -93,6 +105,8 @@ class Resources:
     async def _contents(self, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
         if uri == MODELS_URI:
             return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
+        if uri == USAGE_URI:
+            return _json_contents(uri, self._tally.report())
         if uri.startswith(f"{MODELS_URI}/"):
             entry = self._catalog().find(unquote(uri.removeprefix(f"{MODELS_URI}/")))
             if entry is None:
@@ -103,15 +117,22 @@ class Resources:
                 return answer_contents(uri, await self._store.get(called[0]), called[1])
             except BlaxelError as error:
                 raise _missing(uri, str(error)) from None
-        raise _missing(uri, "There are blaxel://models, blaxel://models/{name} and blaxel://calls/{call_id}.")
+        raise _missing(uri, _ALL)
 
 
 def resources(catalog: Catalog) -> list[types.Resource]:
-    """The list of models, and each of them."""
+    """The list of models, each of them, and what the calls have taken."""
     listing = types.Resource(
         name="models", title="The models", uri=MODELS_URI, description="Every model that has a tool.", mime_type=_JSON
     )
-    return [listing, *(_resource(entry) for entry in catalog.entries)]
+    usage = types.Resource(
+        name="usage",
+        title="Usage",
+        uri=USAGE_URI,
+        description="Calls, tokens and USD of each model since this server started.",
+        mime_type=_JSON,
+    )
+    return [listing, usage, *(_resource(entry) for entry in catalog.entries)]
 
 
 def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.Completion:

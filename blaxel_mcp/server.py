@@ -52,7 +52,7 @@ def build_server(config: Configuration, *, transport: "httpx.AsyncBaseTransport 
     toolbox = _toolbox(app)
     changes = ToolChanges()
     app.discovery.on_change(partial(_renew, app, toolbox, changes))
-    resources = Resources(lambda: app.discovery.catalog, app.store, config.settings, app.listing.look_up)
+    resources = Resources(lambda: app.discovery.catalog, app.store, config.settings, app.listing.look_up, app.tally)
 
     async def list_tools(_: Context, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         await app.discovery.wait_ready()

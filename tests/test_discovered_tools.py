@@ -164,7 +164,8 @@ async def test_models_and_answers_are_resources_too(emulator: Emulator) -> None:
         model = (await client.read_resource("blaxel://models/house-chat")).contents[0]
         answer = (await client.read_resource(f"blaxel://calls/{call_id}")).contents[0]
 
-    assert [str(resource.uri) for resource in listed][:2] == ["blaxel://models", "blaxel://models/house-chat"]
+    uris = [str(resource.uri) for resource in listed]
+    assert uris[:3] == ["blaxel://models", "blaxel://usage", "blaxel://models/house-chat"]
     assert isinstance(model, types.TextResourceContents)
     assert "bl run model house-chat" in model.text
     assert "demo-key" not in model.text
