@@ -222,6 +222,16 @@ def test_a_request_with_nothing_to_answer_is_refused(api: ModelAPI, arguments: d
         api.check(api.body(arguments))
 
 
+def test_a_question_under_a_wrong_name_is_told_by_that_name() -> None:
+    with pytest.raises(InvalidArgumentsError) as refused:
+        CHAT.check(CHAT.body({"promt": "Hi", "messages": []}))
+
+    assert str(refused.value) == (
+        "There is no message for the model to answer. "
+        "Give `prompt` with the question, or `messages` with the conversation; the request has `promt` instead."
+    )
+
+
 def test_two_instructions_for_gemini_are_refused() -> None:
     with pytest.raises(InvalidArgumentsError, match="Give one of them"):
         GEMINI.body({"prompt": "a", "system": "b", "systemInstruction": {"parts": [{"text": "c"}]}})

@@ -28,6 +28,9 @@ TOOLS: Schema = {
 }
 MAX_TOKENS: Schema = {"type": "integer", "minimum": 1, "description": "The longest answer, in tokens."}
 
+_SHOWN_FIELDS = 10
+_SHOWN_CHARS = 40
+
 
 def messages_schema(content: Schema, *, roles: str) -> JSONObject:
     """The schema of `messages`, where a message has one of the roles and content of this form."""
@@ -65,9 +68,12 @@ def require(body: JSONObject, name: str) -> None:
         InvalidArgumentsError: there is no message under that name.
     """
     if not body.get(name):
+        # A question under another name, `question` or `promt`, has passed through like any field of the API.
+        fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in list(body)[:_SHOWN_FIELDS] if field != name)
+        instead = f"; the request has {fields} instead" if fields else ""
         raise InvalidArgumentsError(
             "There is no message for the model to answer.",
-            hint=f"Give `prompt` with the question, or `{name}` with the conversation.",
+            hint=f"Give `prompt` with the question, or `{name}` with the conversation{instead}.",
         )
 
 
