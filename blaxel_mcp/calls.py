@@ -5,6 +5,7 @@ answer to nobody. So a slow call goes on in the server, and its handle goes back
 """
 
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ BEAT_SECONDS = 5.0
 MOST_KEPT = 200
 KEPT_SECONDS = 3600.0
 """How many calls that were handed back are kept, and for how long after their end."""
+
+_MOST_EXPIRED = 2000
+"""Handles of which it is remembered that they were given, once their call is forgotten."""
 
 Work = Callable[[], Awaitable[types.CallToolResult]]
 Report = Callable[[float, str], Awaitable[None]]
@@ -79,6 +83,7 @@ class Calls:
         self._beats = (first_beat_seconds, beat_seconds)
         self._group: anyio.abc.TaskGroup | None = None
         self._detached: dict[str, Call] = {}
+        self._expired: deque[str] = deque(maxlen=_MOST_EXPIRED)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -125,6 +130,11 @@ class Calls:
         self._forget()
         return self._detached.get(call_id)
 
+    def has_expired(self, call_id: str) -> bool:
+        """Whether a call was handed back by this id, too long ago."""
+        self._forget()
+        return call_id in self._expired
+
     def state(self, call: Call) -> str:
         """How far a call is, in a sentence."""
         seconds = (call.ended or self._now()) - call.started
@@ -145,6 +155,7 @@ class Calls:
         surplus = max(0, len(self._detached) - len(expired) - MOST_KEPT)
         for call in (*expired, *[call for call in ended if call not in expired][:surplus]):
             del self._detached[call.call_id]
+            self._expired.append(call.call_id)
 
 
 def finished_result(call: Call) -> types.CallToolResult:

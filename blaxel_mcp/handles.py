@@ -6,7 +6,7 @@ import mcp_types as types
 
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.arguments import ArgumentReader
-from blaxel_mcp.calls import Call, Calls
+from blaxel_mcp.calls import KEPT_SECONDS, MOST_KEPT, Call, Calls
 from blaxel_mcp.exceptions import BlaxelError
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.results import value_result
@@ -37,12 +37,24 @@ def handle_result(call: Call, calls: Calls, *, prefix: str) -> types.CallToolRes
 
 
 def unknown_call(call_id: str) -> BlaxelError:
-    """Make the error for a handle that leads nowhere."""
+    """Make the error for a handle that was never given here."""
     return BlaxelError(
-        f"There is no call {call_id[:60]!r} here, or no longer.",
+        f"No call {call_id[:60]!r} is known here.",
         code="not_found",
         origin="caller",
-        hint="Handles and answers are kept for an hour, by the server process that gave them. Call the model again.",
+        hint="Take the call_id from the result that handed the call back. It is known to the server process that "
+        "gave it alone.",
+    )
+
+
+def expired_call(call_id: str) -> BlaxelError:
+    """Make the error for a handle that was given too long ago."""
+    return BlaxelError(
+        f"The handle {call_id!r} has expired.",
+        code="not_found",
+        origin="local",
+        hint=f"A handle is kept for {KEPT_SECONDS / 60:g} minutes after the end of its call, and the last {MOST_KEPT} "
+        "of them. Call the model again if its answer is still needed; that is paid for again.",
     )
 
 
@@ -52,7 +64,8 @@ def cancel_call_tool(calls: Calls, *, prefix: str) -> Tool:
     async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
         call = calls.find(arguments["call_id"])
         if call is None:
-            raise unknown_call(arguments["call_id"])
+            missing = expired_call if calls.has_expired(arguments["call_id"]) else unknown_call
+            raise missing(arguments["call_id"])
         state = "finished" if call.done.is_set() else "cancelled"
         call.scope.cancel()
         await call.done.wait()

@@ -13,7 +13,8 @@ from blaxel_mcp.arguments import ArgumentReader
 from blaxel_mcp.call_store import KeptAnswer
 from blaxel_mcp.calls import Calls, finished_result
 from blaxel_mcp.content_blocks import call_uri, link_block, media_block, text_block
-from blaxel_mcp.handles import handle_result
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.handles import expired_call, handle_result
 from blaxel_mcp.receipt import RECEIPT_KEY, Receipt
 from blaxel_mcp.results import ResultPolicy
 from blaxel_mcp.shaping.cut_notes import Whole
@@ -72,7 +73,12 @@ def read_result_tool(policy: ResultPolicy, calls: Calls, *, prefix: str, longest
                 return handle_result(call, calls, prefix=prefix)
             if call.failed or not arguments.keys() & {"pointer", "offset", "length"}:
                 return finished_result(call)
-        return await read_result(arguments, receipt, policy)
+        try:
+            return await read_result(arguments, receipt, policy)
+        except BlaxelError as error:
+            if error.code == "not_found" and calls.has_expired(arguments["call_id"]):
+                raise expired_call(arguments["call_id"]) from None
+            raise
 
     definition = types.Tool(
         name=f"{prefix}read_result",

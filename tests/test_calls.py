@@ -1,13 +1,19 @@
 """A slow call: signs of life, a handle in time, one answer, and an end when it is told to."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 import mcp_types as types
 import pytest
 
+from blaxel_mcp.call_store import CallStore
 from blaxel_mcp.calls import KEPT_SECONDS, MOST_KEPT, Calls
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.handles import cancel_call_tool
+from blaxel_mcp.read_result import read_result_tool
 from blaxel_mcp.receipt import Receipt
+from blaxel_mcp.results import ResultPolicy
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +157,37 @@ async def test_handles_are_bounded_in_number_and_in_age(calls: Calls, clock: Clo
     assert [calls.find(handle) is None for handle in handles] == [True] * 5 + [False] * MOST_KEPT
     clock.seconds += KEPT_SECONDS + 1
     assert calls.find(handles[-1]) is None
+
+
+@pytest.mark.parametrize("which", ["read_result", "cancel_call"])
+async def test_a_handle_says_that_it_has_expired(calls: Calls, clock: Clock, tmp_path: Path, which: str) -> None:
+    finish = anyio.Event()
+
+    async def slow() -> types.CallToolResult:
+        await finish.wait()
+        return DONE
+
+    async def report(_seconds: float, _sentence: str) -> None:
+        clock.seconds += 1
+
+    call = await calls.run(Receipt(), slow, detach_after=1, report=report)
+    finish.set()
+    await call.done.wait()
+    clock.seconds += KEPT_SECONDS + 1
+    async with CallStore(spools=tmp_path) as store:
+        tools = {
+            "read_result": read_result_tool(ResultPolicy(store=store), calls, prefix="", longest_wait=50),
+            "cancel_call": cancel_call_tool(calls, prefix=""),
+        }
+        with pytest.raises(BlaxelError) as expired:
+            await tools[which].run({"call_id": call.call_id}, Receipt())
+        with pytest.raises(BlaxelError) as unknown:
+            await tools[which].run({"call_id": "call_made-up"}, Receipt())
+
+    assert str(expired.value) == (
+        f"The handle {call.call_id!r} has expired. A handle is kept for 60 minutes after the end of its call, and the "
+        "last 200 of them. Call the model again if its answer is still needed; that is paid for again."
+    )
+    assert (expired.value.code, expired.value.origin) == ("not_found", "local")
+    assert str(unknown.value).startswith("No call 'call_made-up' is known here. Take the call_id ")
+    assert (unknown.value.code, unknown.value.origin) == ("not_found", "caller")
