@@ -6,7 +6,7 @@ ran, so it goes out a second time where there are other credentials to send it w
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
@@ -67,6 +67,7 @@ class APIClient:
         config: The settings and the credentials.
         transport: What carries the requests, in place of the network.
         now: The clock, in seconds since the epoch.
+        error_seconds: How long the body of an error is waited for.
 
     Attributes:
         auth: Signs the requests; knows which hosts may be sent credentials.
@@ -78,11 +79,13 @@ class APIClient:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], float] = time.time,
+        error_seconds: float = MAX_ERROR_SECONDS,
     ) -> None:
         self.auth = Authenticator(config, self._post_json, now=now)
         self._settings = config.settings
         self._transport = transport
         self._now = now
+        self._error_seconds = error_seconds
         self._opening = anyio.Lock()
         self._http: httpx.AsyncClient | None = None
 
@@ -190,9 +193,13 @@ class APIClient:
         return await anyio.to_thread.run_sync(self.auth.redact, body)
 
     async def _error(self, response: httpx.Response, headers: Mapping[str, str]) -> UpstreamError:
-        body = b""
-        with anyio.move_on_after(MAX_ERROR_SECONDS), suppress(httpx.TransportError):
-            body = await read_some(_wire(response), _encoding(response), limit=MAX_ERROR_BYTES)
+        body = await read_some(
+            _wire(response),
+            _encoding(response),
+            limit=MAX_ERROR_BYTES,
+            seconds=self._error_seconds,
+            breaks=(httpx.TransportError,),
+        )
         return classify(
             response.status_code,
             headers,

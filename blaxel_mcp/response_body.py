@@ -5,6 +5,7 @@ limit leaves room for, so what a response costs in memory is bounded whoever sen
 """
 
 import io
+import math
 import zlib
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
@@ -166,11 +167,26 @@ async def read_whole(
     return reader.finish()
 
 
-async def read_some(chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int) -> bytes:
-    """Read as much of a body as its encoding and the limit allow, and do without the rest."""
+async def read_some(
+    chunks: AsyncIterable[bytes],
+    content_encoding: str,
+    *,
+    limit: int,
+    seconds: float = math.inf,
+    breaks: tuple[type[Exception], ...] = (),
+) -> bytes:
+    """Read as much of a body as can be had, and do without the rest.
+
+    Args:
+        chunks: The body as it comes off the wire.
+        content_encoding: The response's Content-Encoding; empty for none.
+        limit: The most decoded bytes that are taken.
+        seconds: How long the reading may take.
+        breaks: What `chunks` raises where it ends early.
+    """
     with suppress(BlaxelError):
         reader = BodyReader(content_encoding, limit=limit)
-        with suppress(BlaxelError):
+        with suppress(BlaxelError, *breaks), anyio.move_on_after(seconds):
             await _feed(reader, chunks)
         return reader.body
     return b""

@@ -532,6 +532,22 @@ async def test_connecting_has_a_limit_of_its_own() -> None:
     assert (failed.value.code, failed.value.billed, failed.value.retryable) == ("network_error", "no", True)
 
 
+async def test_an_error_that_stalls_is_told_by_what_came_of_it() -> None:
+    body = b'{"error": {"code": "WORKLOAD_NOT_FOUND", "message": "No model of this name", "origin": "platform"}}'
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        writer.write(head.encode() + body)
+        await reader.read()
+
+    async with _serving(stall) as url, APIClient(_configuration(run_url=url), error_seconds=0.2) as client:
+        with anyio.fail_after(5), pytest.raises(BlaxelError) as failed:
+            await client.send(_request(url), timeout_seconds=60)
+    assert (failed.value.code, failed.value.status, failed.value.billed) == ("unknown_model", 404, "no")
+    assert "No model of this name" in failed.value.message
+
+
 async def test_deadline_of_a_caller_spans_several_requests() -> None:
     async def stall(_: httpx.Request) -> httpx.Response:
         await anyio.sleep_forever()
