@@ -55,6 +55,8 @@ class BlaxelError(Exception):
         retryable: Whether the very same call may succeed later.
         retry_after_seconds: How long to wait before that, where upstream said so.
         billed: Whether the provider has charged for the call.
+        unprocessed: Whether it is proven that no provider has worked on the request, so that the very same one
+            may be sent again without being paid for twice.
         status: The HTTP status that upstream answered with.
         request_id: The id under which upstream's support finds the call.
 
@@ -72,6 +74,7 @@ class BlaxelError(Exception):
         retryable: bool = False,
         retry_after_seconds: float | None = None,
         billed: Billed = "no",
+        unprocessed: bool = False,
         status: int | None = None,
         request_id: str | None = None,
     ) -> None:
@@ -83,6 +86,7 @@ class BlaxelError(Exception):
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
         self.billed: Billed = billed
+        self.unprocessed = unprocessed
         self.status = status
         self.request_id = request_id
         self.partial = ""

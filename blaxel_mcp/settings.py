@@ -57,6 +57,8 @@ ResultKind = Literal["json", "text"]
 StreamKind = Literal["auto", "always", "never"]
 """Whether an answer is asked for as a stream of events."""
 
+RefuseOrAllow = Literal["refuse", "allow"]
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -106,11 +108,19 @@ class LimitSettings(_Section):
 
     timeout_seconds: Seconds = Field(default=600, description="The whole call, in seconds.")
     connect_seconds: Seconds = Field(default=10, description="Connecting, in seconds.")
+    max_concurrency: int = Field(default=16, ge=1, description="Calls of models in flight at most.")
+    calls_per_minute: int | None = Field(default=None, ge=1, description="Calls of models begun in a minute at most.")
+    max_queue: int = Field(
+        default=256, ge=0, description="Calls that wait for their turn at most; one more is refused as busy."
+    )
     detach_after_seconds: float = Field(
         default=50,
         ge=0,
         allow_inf_nan=False,
         description="When a slow call is handed back as a handle, in seconds; 0 is never.",
+    )
+    max_argument_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=1024, description="The largest frame taken from a client, in bytes."
     )
     max_response_bytes: int = Field(
         default=64 * 1024 * 1024, gt=0, description="The most read from upstream, in bytes, after decompression."
@@ -120,6 +130,21 @@ class LimitSettings(_Section):
     )
     max_media_bytes: int = Field(
         default=700_000, ge=0, description="The most media in one tool result, in bytes before base64."
+    )
+
+
+class BudgetSettings(_Section):
+    """What may be spent in a day (UTC), by all processes of this user together."""
+
+    calls_per_day: int | None = Field(default=None, ge=0, description="Calls of models.")
+    tokens_per_day: int | None = Field(default=None, ge=0, description="Tokens, input and output together.")
+    usd_per_day: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="USD, by `price`.")
+    unpriced: RefuseOrAllow = Field(
+        default="refuse",
+        description="What becomes of a call under a USD cap whose model has no price; allowed, it counts as a call.",
+    )
+    on_ledger_failure: RefuseOrAllow = Field(
+        default="refuse", description="What becomes of calls under a cap when the ledger of them cannot be used."
     )
 
 
@@ -157,7 +182,12 @@ class ModelSettings(_Section):
     timeout_seconds: Seconds | None = Field(default=None, description="The whole call, for this model.")
     result: ResultKind | None = Field(default=None, description="As tools.result, for this model.")
     stream: StreamKind | None = Field(default=None, description="As tools.stream, for this model.")
-    price: Price | None = Field(default=None, description="For the cost in each receipt.")
+    max_concurrency: int | None = Field(default=None, ge=1, description="As limits.max_concurrency, for this model.")
+    idempotent: bool = Field(
+        default=False, description="Whether a call may be sent again when the first one may have been worked on."
+    )
+    price: Price | None = Field(default=None, description="For the cost in each receipt, and for caps in USD.")
+    budget: BudgetSettings | None = Field(default=None, description="As [budget], for this model alone.")
 
 
 class Settings(BaseSettings):
@@ -189,6 +219,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     tools: ToolSettings = ToolSettings()
     limits: LimitSettings = LimitSettings()
+    budget: BudgetSettings = BudgetSettings()
     files: FileSettings = FileSettings()
     models: tuple[ModelSettings, ...] = ()
 

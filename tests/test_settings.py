@@ -478,8 +478,8 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
             id="near nothing",
         ),
         pytest.param(
-            "[budget]\ncalls_per_day = 1",
-            "budget in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
+            "[quotas]\ncalls_per_day = 1",
+            "quotas in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
             id="section near nothing",
         ),
         pytest.param(
