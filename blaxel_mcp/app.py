@@ -15,12 +15,15 @@ from blaxel_mcp.controlplane import ControlPlane
 from blaxel_mcp.discovery import Discovery
 from blaxel_mcp.inference import Inference
 from blaxel_mcp.model_listing import ModelListing
+from blaxel_mcp.retry import Backoff
 from blaxel_mcp.settings_sources import Configuration
 from blaxel_mcp.usage_tally import UsageTally
 
 if TYPE_CHECKING:
     # For the annotations alone: the HTTP library is imported where it is used, in `auth` and `client`.
     import httpx
+
+_BACKOFF = Backoff()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,15 @@ class App:
                 group.cancel_scope.cancel()
 
 
-def build_app(config: Configuration, *, transport: "httpx.AsyncBaseTransport | None" = None) -> App:
+def build_app(
+    config: Configuration, *, transport: "httpx.AsyncBaseTransport | None" = None, backoff: Backoff = _BACKOFF
+) -> App:
     """Put the parts together.
 
     Args:
         config: The settings and the login file.
         transport: Carries the requests in place of the network.
+        backoff: How the waits between attempts pass.
 
     Raises:
         ConfigurationError: a configured model cannot become a tool.
@@ -78,7 +84,7 @@ def build_app(config: Configuration, *, transport: "httpx.AsyncBaseTransport | N
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=Inference(client, control_plane, settings, tally),
+        inference=Inference(client, control_plane, settings, tally, backoff=backoff),
         listing=ModelListing(discovery, control_plane, client.auth, settings),
         calls=Calls(),
         store=CallStore(),

@@ -120,7 +120,7 @@ class Calls:
         until, beat = self._now() + seconds, self._beats[0]
         while not call.done.is_set() and (left := until - self._now()) > 0:
             with anyio.move_on_after(min(beat, left)):
-                await call.done.wait()
+                await call.receipt.live.stirred.wait()
             if report and not call.done.is_set():
                 await report(round(self._now() - call.started, 1), self.state(call))
             beat = self._beats[1]
@@ -138,7 +138,9 @@ class Calls:
     def state(self, call: Call) -> str:
         """How far a call is, in a sentence."""
         seconds = (call.ended or self._now()) - call.started
-        text = call.receipt.live.text
+        text, waits = call.receipt.live.text, call.receipt.live.waits
+        if waits:
+            return f"{call.receipt.model}: {seconds:.0f} s: {waits}"
         if not text:
             return f"{call.receipt.model}: waiting for {seconds:.0f} s"
         return f"{call.receipt.model}: {seconds:.0f} s, {len(text)} characters: ...{text[-80:]}"
@@ -148,6 +150,7 @@ class Calls:
             call.result = await work()
         call.ended = self._now()
         call.done.set()
+        call.receipt.live.stir()
 
     def _forget(self) -> None:
         ended = [call for call in self._detached.values() if call.ended is not None]

@@ -46,6 +46,7 @@ class ErrorBody:
         code: The error's name, such as `WORKLOAD_NOT_FOUND`; never a number.
         message: What it says, fit to be quoted; empty when it says nothing.
         retryable: Whether it calls itself worth another try; None when it does not say.
+        safe_to_retry: Whether it says of this very request that it may be sent again.
         dispatched: Whether the request reached the model; None when it does not say.
         retry_after_seconds: How long it asks to wait.
         action: What it suggests to do, fit to be quoted.
@@ -57,6 +58,7 @@ class ErrorBody:
     code: str | None = None
     message: str = ""
     retryable: bool | None = None
+    safe_to_retry: bool = False
     dispatched: bool | None = None
     retry_after_seconds: float | None = None
     action: str = ""
@@ -126,6 +128,7 @@ def _read_object(outer: JSONObject, told: ErrorBody, now: float) -> ErrorBody:
         code=next((code for code in map(_code, codes) if code and code != "error"), told.code),
         message=quote(_message(outer, inner), MAX_MESSAGE_CHARS),
         retryable=_retryable(outer, inner),
+        safe_to_retry=_field(outer, inner, "safe_to_retry_request") is True,
         dispatched=told.dispatched if dispatched is None else dispatched,
         retry_after_seconds=_wait(outer, inner, now) if told.retry_after_seconds is None else told.retry_after_seconds,
         action=_advice(inner, "action"),

@@ -1,5 +1,6 @@
 """One call of a model: where it goes, what it carries, what came back."""
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.body import encoded, with_defaults, with_locked, with_model
 from blaxel_mcp.client import APIClient, APIRequest, deadline
+from blaxel_mcp.concurrency import CallLimits
 from blaxel_mcp.controlplane import ControlPlane
 from blaxel_mcp.endpoints import Endpoint, check_model_name, endpoint_url, resolve_base, split_path
 from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
@@ -18,6 +20,7 @@ from blaxel_mcp.invocation import Invocation
 from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.redaction import scrub
+from blaxel_mcp.retry import Backoff, send_with_retries
 from blaxel_mcp.runtime_types import model_path
 from blaxel_mcp.settings import ModelSettings, Settings
 from blaxel_mcp.usage_tally import UsageTally
@@ -40,13 +43,24 @@ class Inference:
         control_plane: Says where a model lives and what its provider calls it.
         settings: Base URLs, access rules and limits.
         tally: Counts the calls.
+        backoff: How waits between attempts pass.
     """
 
-    def __init__(self, client: APIClient, control_plane: ControlPlane, settings: Settings, tally: UsageTally) -> None:
+    def __init__(
+        self,
+        client: APIClient,
+        control_plane: ControlPlane,
+        settings: Settings,
+        tally: UsageTally,
+        *,
+        backoff: Backoff,
+    ) -> None:
         self._client = client
         self._control_plane = control_plane
         self._settings = settings
         self._tally = tally
+        self._backoff = backoff
+        self._limits = CallLimits(settings.limits)
         self._files = FileReader(settings.files)
 
     async def run(self, invocation: Invocation, receipt: Receipt) -> Answer:
@@ -65,25 +79,39 @@ class Inference:
         receipt.workspace = workspace = self._workspace(model)
         own_limit = invocation.timeout_seconds or (model and model.timeout_seconds)
         seconds = own_limit or self._settings.limits.timeout_seconds
-        stream: AnswerStream | None = None
+        streams: list[AnswerStream] = []
         try:
             with deadline(seconds, receipt.trace):
                 request = await self._request(invocation, receipt, workspace)
-                stream = self._stream(request, receipt)
-                answer = await self._answer(request, stream, receipt)
+                answer = await self._in_turn(request, invocation, receipt, streams)
         except BlaxelError as error:
-            if stream:
-                stream.keep_part(error)
+            if streams:
+                streams[-1].keep_part(error)
             raise
         if isinstance(answer, JSONAnswer):
             receipt.charge(answer.value, model.price if model else None)
         return answer
 
-    def _stream(self, request: APIRequest, receipt: Receipt) -> AnswerStream:
-        api = receipt.api.name if receipt.api else None
-        return AnswerStream(api, urlsplit(request.url).path, receipt.live, self._client.auth.redact)
+    async def _in_turn(
+        self, request: APIRequest, invocation: Invocation, receipt: Receipt, streams: list[AnswerStream]
+    ) -> Answer:
+        """Send the request when it is its turn, and again where that is safe; each attempt adds its stream."""
+        model = invocation.settings
+        most = model.max_concurrency if model else None
+        async with self._limits.turn(request.workspace, invocation.model, most, receipt.live.announce):
+            return await send_with_retries(
+                partial(self._answer, request, receipt, streams),
+                trace=receipt.trace,
+                idempotent=bool(model and model.idempotent),
+                announce=receipt.live.announce,
+                note=receipt.notes.append,
+                means=self._backoff,
+            )
 
-    async def _answer(self, request: APIRequest, stream: AnswerStream, receipt: Receipt) -> Answer:
+    async def _answer(self, request: APIRequest, receipt: Receipt, streams: list[AnswerStream]) -> Answer:
+        api = receipt.api.name if receipt.api else None
+        stream = AnswerStream(api, urlsplit(request.url).path, receipt.live, self._client.auth.redact)
+        streams.append(stream)
         response = await self._client.send(request, trace=receipt.trace, listen=stream.listen)
         if stream.found:
             return stream.answer(response.status)

@@ -17,7 +17,9 @@ _UNCERTAIN = "The model may have run and been paid for, so do not send the call 
 def not_connected(host: str, error: BaseException) -> BlaxelError:
     """Return the error of a connection that was not made; `error` is where to look for the cause."""
     reason, hint = _cause(error)
-    return _unsent(f"{host} could not be reached: {reason}, and {_NOTHING_SENT}.", hint)
+    # No waiting makes a certificate one that is trusted here.
+    lasting = any(isinstance(cause, ssl.SSLCertVerificationError | UnicodeError) for cause in _chain(error))
+    return _unsent(f"{host} could not be reached: {reason}, and {_NOTHING_SENT}.", hint, passing=not lasting)
 
 
 def _cause(error: BaseException) -> tuple[str, str]:
@@ -64,8 +66,10 @@ def proxy_failed(host: str) -> BlaxelError:
     )
 
 
-def _unsent(message: str, hint: str) -> BlaxelError:
-    return UpstreamError(message, code="network_error", origin="network", hint=hint, retryable=True)
+def _unsent(message: str, hint: str, *, passing: bool = True) -> BlaxelError:
+    return UpstreamError(
+        message, code="network_error", origin="network", hint=hint, retryable=passing, unprocessed=True
+    )
 
 
 def broken_off(host: str, *, sent: bool) -> BlaxelError:

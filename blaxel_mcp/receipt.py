@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.client import CallTrace
 from blaxel_mcp.settings import Price
@@ -21,11 +23,15 @@ class LiveAnswer:
     Attributes:
         wanted: Whether the client asked to be told of progress.
         text: The text so far.
+        waits: Why nothing comes at the moment, in a sentence; empty for no reason of ours.
+        stirred: Is set, and replaced, when there is something to tell before the next sign of life is due.
         listener: Is called with the text so far, each time that it has grown.
     """
 
     wanted: bool = False
     text: str = ""
+    waits: str = ""
+    stirred: anyio.Event = field(default_factory=anyio.Event)
     listener: Callable[[str], None] | None = None
 
     def tell(self, text: str) -> None:
@@ -33,6 +39,18 @@ class LiveAnswer:
         self.text = text
         if self.listener:
             self.listener(text)
+
+    def announce(self, waits: str) -> None:
+        """Take why the call waits; empty when it no longer does."""
+        if waits != self.waits:
+            self.waits = waits
+            if waits:
+                self.stir()
+
+    def stir(self) -> None:
+        """Wake whoever waits for news."""
+        stirred, self.stirred = self.stirred, anyio.Event()
+        stirred.set()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from blaxel_mcp.model_tools import model_tools
 from blaxel_mcp.read_result import read_result_tool
 from blaxel_mcp.resources import Resources
 from blaxel_mcp.result_policy import base_policy
+from blaxel_mcp.retry import Backoff
 from blaxel_mcp.run_model import run_model_tool
 from blaxel_mcp.settings_sources import Configuration
 from blaxel_mcp.tool_changes import ToolChanges
@@ -35,20 +36,25 @@ INSTRUCTIONS = (
     "instructions."
 )
 
+_BACKOFF = Backoff()
+
 Context = ServerRequestContext[App, Any]
 
 
-def build_server(config: Configuration, *, transport: "httpx.AsyncBaseTransport | None" = None) -> Server[App]:
+def build_server(
+    config: Configuration, *, transport: "httpx.AsyncBaseTransport | None" = None, backoff: Backoff = _BACKOFF
+) -> Server[App]:
     """Make the MCP server of a configuration; it serves either era of the protocol, over any MCP transport.
 
     Args:
         config: The settings and the login file.
         transport: Carries the requests to Blaxel in place of the network.
+        backoff: How the waits between attempts pass.
 
     Raises:
         ConfigurationError: a configured model cannot become a tool.
     """
-    app = build_app(config, transport=transport)
+    app = build_app(config, transport=transport, backoff=backoff)
     toolbox = _toolbox(app)
     changes = ToolChanges()
     app.discovery.on_change(partial(_renew, app, toolbox, changes))

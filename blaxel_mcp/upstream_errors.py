@@ -62,6 +62,9 @@ _BEFORE_DISPATCH = frozenset(
 )
 """Codes that are given before the model has seen the request: nothing is paid, and it may be sent again."""
 
+_PROVEN = frozenset({"AUTHENTICATION_UNAVAILABLE", "WORKLOAD_UNAVAILABLE", "ROUTING_UNAVAILABLE"})
+"""Those of them of which Blaxel's documentation leaves no doubt."""
+
 _BLAXEL_STATUSES: Mapping[int, ErrorCode] = MappingProxyType(
     {
         400: "invalid_arguments",
@@ -113,6 +116,7 @@ def classify(
         retryable=failure.retryable,
         retry_after_seconds=read.retry_after_seconds,
         billed=failure.billed,
+        unprocessed=_is_unprocessed(failure),
         status=status,
         request_id=request_id(clean),
     )
@@ -164,9 +168,18 @@ def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
 def _billed(status: int, author: Author, body: ErrorBody) -> Billed:
     before_dispatch = author == "blaxel" and body.code in _BEFORE_DISPATCH
     refused = status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if body.dispatched is False or refused or (before_dispatch and not body.dispatched):
+    unreached = body.dispatched is False or body.safe_to_retry
+    if unreached or refused or (before_dispatch and not body.dispatched):
         return "no"
     return "maybe"
+
+
+def _is_unprocessed(failure: Failure) -> bool:
+    """Whether upstream's own word is that no provider has worked on the request."""
+    body = failure.body
+    if body.safe_to_retry or body.dispatched is False or failure.code == "rate_limited":
+        return True
+    return failure.author == "blaxel" and body.code in _PROVEN and not body.dispatched
 
 
 def _passes(status: int, author: Author, body: ErrorBody) -> bool:
@@ -174,4 +187,5 @@ def _passes(status: int, author: Author, body: ErrorBody) -> bool:
         return body.retryable
     if author == "blaxel" and body.code in _BEFORE_DISPATCH:
         return True
-    return status in _PASSING_STATUSES or body.dispatched is False or body.retry_after_seconds is not None
+    unsent = body.dispatched is False and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return status in _PASSING_STATUSES or unsent or body.retry_after_seconds is not None

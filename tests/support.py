@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+import anyio.lowlevel
 import httpx
 import mcp_types as types
 from mcp import Client
@@ -12,6 +13,7 @@ from blaxel_mcp.demo_settings import demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.receipt import RECEIPT_KEY
 from blaxel_mcp.results import ERROR_KEY
+from blaxel_mcp.retry import Backoff
 from blaxel_mcp.server import build_server
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.settings_sources import Configuration, configuration
@@ -28,12 +30,22 @@ def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
     return configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
 
 
+async def no_wait(_seconds: float) -> None:
+    """Let the time pass at once."""
+    await anyio.lowlevel.checkpoint()
+
+
 @asynccontextmanager
 async def connect(
-    config: Configuration, era: Era = "2026-07-28", *, transport: httpx.AsyncBaseTransport | None = None
+    config: Configuration,
+    era: Era = "2026-07-28",
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    backoff: Backoff | None = None,
 ) -> AsyncIterator[Client]:
-    """An in-memory client of a server with this configuration."""
-    async with Client(build_server(config, transport=transport), mode=era) as client:
+    """An in-memory client of a server with this configuration; nobody waits between two attempts."""
+    server = build_server(config, transport=transport, backoff=backoff or Backoff(sleep=no_wait))
+    async with Client(server, mode=era) as client:
         yield client
 
 

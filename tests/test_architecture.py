@@ -23,7 +23,7 @@ LAYERS = (
     ("model_records", "runtime_types", "catalog_cache", "streams"),
     ("auth", "response_body", "error_bodies", "error_wording", "upstream_errors", "network_errors"),
     ("api_request", "client"),
-    ("apis", "arguments", "body", "controlplane", "receipt", "call_store"),
+    ("apis", "arguments", "body", "concurrency", "controlplane", "receipt", "retry", "call_store"),
     (
         "catalog",
         "catalog_entries",

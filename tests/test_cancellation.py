@@ -40,7 +40,7 @@ async def test_a_cancelled_call_aborts_its_request_and_delays_nothing_else(emula
 
 @in_each_era
 async def test_fifty_calls_are_in_flight_at_once_and_all_are_cancelled(emulator: Emulator, era: Era) -> None:
-    async with connect(leading_to(emulator), era) as client:
+    async with connect(leading_to(emulator, limits={"max_concurrency": 50}), era) as client:
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 for _ in range(50):

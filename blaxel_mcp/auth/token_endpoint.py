@@ -67,6 +67,7 @@ class TokenEndpoint:
             origin="network",
             hint="Try again in a while.",
             retryable=True,
+            unprocessed=True,
         )
 
 
@@ -113,6 +114,7 @@ def _exchange_error(status: int, fields: Mapping[str, Any], remedy: str, redact:
         origin="blaxel",
         hint="Try again in a while." if retryable else "Check that api_url is Blaxel's control plane.",
         retryable=retryable,
+        unprocessed=True,
         status=status,
     )
 

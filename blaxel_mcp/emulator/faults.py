@@ -61,20 +61,36 @@ def find_model(emulator: Emulator, name: str) -> ModelRecord | None:
     return record
 
 
-def fault_response(name: str, request: Request) -> Response | None:
+def fault_response(emulator: Emulator, name: str, request: Request) -> Response | None:
     """Return how a model with a fault answers; None for a sound model."""
-    fault = _find_fault(name)
+    fault = _passing_fault(emulator, name) or _find_fault(name)
     return None if fault is None else fault(request)
+
+
+def _passing_fault(emulator: Emulator, name: str) -> Fault | None:
+    """Return how `fault-first-N-KIND` answers this time: N times as `fault-KIND` does, and soundly from then on."""
+    match = _PASSING.fullmatch(name)
+    if match is None:
+        return None
+    emulator.faults_shown[name] += 1
+    return FAULTS[f"fault-{match[2]}"] if emulator.faults_shown[name] <= int(match[1]) else _completion
 
 
 def _find_fault(name: str) -> Fault | None:
     if name in FAULTS:
         return FAULTS[name]
+    passing = _PASSING.fullmatch(name)
+    if passing is not None:
+        return FAULTS.get(f"fault-{passing[2]}")
     for pattern, response in _NUMBERED_FAULTS:
         match = pattern.fullmatch(name)
         if match is not None:
             return partial(response, int(match[1]))
     return None
+
+
+def _completion(_request: Request) -> Response:
+    return JSONResponse(_COMPLETION)
 
 
 def _refusal(error: RefusedError) -> Response:
@@ -88,6 +104,11 @@ def _edge(code: EdgeCode, message: str, *, dispatched: bool = False) -> Fault:
 def _rate_limited(_request: Request) -> Response:
     message = "The workspace's rate limit is used up."
     return _refusal(edge_error("RATE_LIMIT_EXCEEDED", message, headers={"Retry-After": "7"}))
+
+
+def _limited_for(seconds: int) -> Fault:
+    headers = {"Retry-After": str(seconds)}
+    return lambda _request: _refusal(edge_error("RATE_LIMIT_EXCEEDED", "A limit is used up.", headers=headers))
 
 
 def _rate_limited_in_body(_request: Request) -> Response:
@@ -158,9 +179,12 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-413": _edge("REQUEST_ENTITY_TOO_LARGE", "The request body is too large."),
         "fault-429": _rate_limited,
         "fault-429-body": _rate_limited_in_body,
+        "fault-429-long": _limited_for(3600),
+        "fault-429-none": _edge("RATE_LIMIT_EXCEEDED", "A policy's limit is used up."),
         "fault-429-provider": _provider_rate,
         "fault-500": _edge("GATEWAY_INTERNAL_ERROR", "The gateway failed.", dispatched=True),
         "fault-500-provider": _provider_failure,
+        "fault-503-authentication": _edge("AUTHENTICATION_UNAVAILABLE", "Credentials cannot be checked at the moment."),
         "fault-502-empty": lambda _request: Response(status_code=502),
         "fault-array": _json_bytes(b'[{"label": "POSITIVE", "score": 0.9}, [1, 2], null]'),
         "fault-drip": lambda _request: dripping(),
@@ -184,6 +208,8 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
     }
 )
 """How each model with a fault answers, whatever it is asked."""
+
+_PASSING = re.compile(r"fault-first-(\d{1,3})-([a-z0-9-]+)")
 
 _NUMBERED_FAULTS: tuple[tuple[re.Pattern[str], Callable[[int, Request], Response]], ...] = (
     (re.compile(r"fault-slow-(\d{1,4})s"), _slow),

@@ -108,7 +108,7 @@ class Gateway:
         return record
 
     async def _call(self, request: Request, record: ModelRecord, path: str) -> Response:
-        fault = fault_response(record.name, request)
+        fault = fault_response(self._emulator, record.name, request)
         if fault is not None:
             return fault
         if record.sandbox and path not in SANDBOX_PATHS:

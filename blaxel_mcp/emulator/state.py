@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import anyio
@@ -32,6 +33,7 @@ class Emulator:
         client_credentials: The secret of each service account, by client id.
         refresh_tokens: The device code that belongs to each refresh token, or None.
         tokens: Every access token minted so far.
+        faults_shown: How often each model whose fault passes has been asked.
         token_lifetime: Seconds for which a newly minted token is valid.
         max_request_bytes: The longest request body that is accepted.
     """
@@ -48,6 +50,7 @@ class Emulator:
         self.client_credentials: dict[str, str] = {"demo-client": "demo-secret"}
         self.refresh_tokens: dict[str, str | None] = {"demo-refresh": "demo-device"}
         self.tokens: dict[str, AccessToken] = {}
+        self.faults_shown: Counter[str] = Counter()
         self.token_lifetime = 7200
         self.max_request_bytes = 16 * 1024 * 1024
         self._signing_key = secrets.token_bytes(32)
