@@ -12,7 +12,6 @@ from blaxel_mcp.endpoints import check_model_name
 from blaxel_mcp.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.settings import BUILTIN_TOOLS, TOOL_NAME_LIMIT, ModelSettings, Settings
-from blaxel_mcp.spelling import nearest
 from blaxel_mcp.tool_names import tool_name
 
 __all__ = ["Catalog", "CatalogEntry", "build_catalog"]
@@ -32,9 +31,10 @@ class Catalog:
         by_tool = (entry for entry in self.entries if entry.tool == name)
         return next(by_model, None) or next(by_tool, None)
 
-    def nearest(self, name: str) -> str | None:
-        """The model that a misspelled name was most likely meant to be."""
-        return nearest(name, [entry.name for entry in self.entries])
+    @property
+    def names(self) -> list[str]:
+        """The names of all models, listed as tools or not."""
+        return [entry.name for entry in self.entries]
 
     def fingerprint(self, *, most: int) -> str:
         """What changes when the tools do, in what a client is shown of them or in where they lead.

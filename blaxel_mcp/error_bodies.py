@@ -49,6 +49,7 @@ class ErrorBody:
         safe_to_retry: Whether it says of this very request that it may be sent again.
         dispatched: Whether the request reached the model; None when it does not say.
         retry_after_seconds: How long it asks to wait.
+        loading: Whether the provider is loading the model just now, as Hugging Face says it.
         action: What it suggests to do, fit to be quoted.
         do_not: What it advises against, fit to be quoted.
     """
@@ -61,6 +62,7 @@ class ErrorBody:
     safe_to_retry: bool = False
     dispatched: bool | None = None
     retry_after_seconds: float | None = None
+    loading: bool = False
     action: str = ""
     do_not: str = ""
 
@@ -131,6 +133,7 @@ def _read_object(outer: JSONObject, told: ErrorBody, now: float) -> ErrorBody:
         safe_to_retry=_field(outer, inner, "safe_to_retry_request") is True,
         dispatched=told.dispatched if dispatched is None else dispatched,
         retry_after_seconds=_wait(outer, inner, now) if told.retry_after_seconds is None else told.retry_after_seconds,
+        loading=_is_number(_field(outer, inner, "estimated_time")) or isinstance(outer.get("estimated_time"), float),
         action=_advice(inner, "action"),
         do_not=_advice(inner, "do_not"),
     )

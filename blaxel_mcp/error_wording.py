@@ -47,6 +47,7 @@ _BLAXEL_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
 
 _PROVIDER_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
     {
+        "model_unavailable": "The provider is loading the model, a cold start: it answers once that is done.",
         "request_too_large": "Send a smaller body.",
         "rate_limited": "It is the provider's own limit, which can be raised at the provider.",
         "quota_exceeded": "The account at the provider has no credit left; waiting does not help.",

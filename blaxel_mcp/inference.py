@@ -17,6 +17,7 @@ from blaxel_mcp.endpoints import Endpoint, check_model_name, endpoint_url, resol
 from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.files import FileReader
 from blaxel_mcp.invocation import Invocation
+from blaxel_mcp.model_errors import tell_record
 from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.redaction import scrub
@@ -85,6 +86,7 @@ class Inference:
                 request = await self._request(invocation, receipt, workspace)
                 answer = await self._in_turn(request, invocation, receipt, streams)
         except BlaxelError as error:
+            tell_record(error, receipt.record)
             if streams:
                 streams[-1].keep_part(error)
             raise
@@ -129,6 +131,7 @@ class Inference:
 
     async def _request(self, invocation: Invocation, receipt: Receipt, workspace: str) -> APIRequest:
         lookup = await self._control_plane.find(workspace, invocation.model)
+        receipt.record = lookup.record
         if lookup.problem:
             instead = "what was known before" if lookup.record else "the settings alone"
             receipt.notes.append(f"{lookup.problem}; the call went by {instead}")

@@ -1,11 +1,15 @@
 """One tool per configured model: its arguments are the request body of the model's API."""
 
+from collections.abc import Sequence
+
 import mcp_types as types
 
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.catalog import Catalog, CatalogEntry
+from blaxel_mcp.exceptions import BlaxelError
 from blaxel_mcp.inference import Inference
 from blaxel_mcp.invocation import Invocation
+from blaxel_mcp.model_errors import tell_nearest
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.result_policy import model_policy
 from blaxel_mcp.results import ResultPolicy, shape
@@ -19,7 +23,7 @@ CALLS_A_MODEL = types.ToolAnnotations(
 
 def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, *, most: int) -> list[Tool]:
     """A tool for each of the first `most` models; the others stay reachable through `run_model`."""
-    return [_model_tool(entry, inference, policy) for entry in catalog.entries[:most]]
+    return [_model_tool(entry, inference, policy, catalog.names) for entry in catalog.entries[:most]]
 
 
 def entry_invocation(entry: CatalogEntry, arguments: JSONObject) -> Invocation:
@@ -37,11 +41,15 @@ def entry_invocation(entry: CatalogEntry, arguments: JSONObject) -> Invocation:
     )
 
 
-def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy) -> Tool:
+def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy, names: Sequence[str]) -> Tool:
     policy = model_policy(policy, entry.api, entry.settings)
 
     async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
-        answer = await inference.run(entry_invocation(entry, arguments), receipt)
+        try:
+            answer = await inference.run(entry_invocation(entry, arguments), receipt)
+        except BlaxelError as error:
+            tell_nearest(error, entry.name, names)
+            raise
         return await shape(answer, receipt, policy)
 
     definition = types.Tool(

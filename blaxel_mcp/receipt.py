@@ -10,6 +10,7 @@ import anyio
 
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.client import CallTrace
+from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.settings import Price
 from blaxel_mcp.usage import Usage, cost_usd, read_usage
 
@@ -63,6 +64,7 @@ class Receipt:
         truncated: Whether the result holds less than the answer.
         live: What has come so far.
         api: Which API the call speaks, once that is known.
+        record: What the control plane says of the model, once that is known.
     """
 
     model: str | None = None
@@ -77,6 +79,7 @@ class Receipt:
     truncated: bool = False
     live: LiveAnswer = field(default_factory=LiveAnswer)
     api: ModelAPI | None = None
+    record: ModelRecord | None = None
     call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")
     started: float = field(default_factory=time.perf_counter)
 

@@ -11,6 +11,7 @@ from blaxel_mcp.catalog import Catalog
 from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference import Inference
 from blaxel_mcp.invocation import Invocation, Method
+from blaxel_mcp.model_errors import tell_nearest
 from blaxel_mcp.model_tools import CALLS_A_MODEL
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.result_policy import model_policy
@@ -30,7 +31,8 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
         try:
             answer = await inference.run(invocation, receipt)
         except BlaxelError as error:
-            raise _with_guess(error, invocation.model, catalog) from None
+            tell_nearest(error, invocation.model, catalog.names)
+            raise
         own = model_policy(policy, receipt.api, invocation.settings)
         return await shape(answer, receipt, own)
 
@@ -94,13 +96,6 @@ def _spelled(value: Any) -> str:
         "A query parameter must be a string, a number, true or false, or a list of these.",
         hint="Give nested values in `data`.",
     )
-
-
-def _with_guess(error: BlaxelError, model: str, catalog: Catalog) -> BlaxelError:
-    guess = catalog.nearest(model) if error.code == "unknown_model" else None
-    if guess and guess != model:
-        error.hint = f"Did you mean {guess!r}? {error.hint}".strip()
-    return error
 
 
 def _description(catalog: Catalog) -> str:

@@ -157,6 +157,8 @@ def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
         case 429, "provider":
             # OpenAI's name for an account without credit, which no waiting fills up.
             return "quota_exceeded" if body.code == "insufficient_quota" else "rate_limited"
+        case 503, "provider" if body.loading:
+            return "model_unavailable"
         case _, "provider":
             return "provider_error"
         case 401, _:

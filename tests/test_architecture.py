@@ -34,7 +34,7 @@ LAYERS = (
         "media_files",
         "usage_tally",
     ),
-    ("answer_stream", "files", "inference", "results", "calls", "model_guide", "model_listing"),
+    ("answer_stream", "files", "inference", "model_errors", "results", "calls", "model_guide", "model_listing"),
     ("tools", "result_policy", "model_tools", "run_model", "list_models", "read_result", "handles", "resources"),
     ("app", "server", "stdio", "tool_changes"),
     ("commands", "cli", "__main__"),

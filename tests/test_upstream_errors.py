@@ -157,7 +157,7 @@ CASES = [
     Case("mistral detail", 401, {"detail": "Unauthorized"}, "provider_error", "provider"),
     Case("fastapi detail", 422, FASTAPI, "provider_error", "provider"),
     Case("hugging face 401", 401, {"error": "Invalid credentials"}, "provider_error", "provider"),
-    Case("hugging face loading", 503, LOADING, "provider_error", "provider", retryable=True, billed="maybe"),
+    Case("hugging face loading", 503, LOADING, "model_unavailable", "provider", retryable=True, billed="maybe"),
     Case("text 403", 403, b"Endpoint not allowed on sandbox model", "permission_denied", "blaxel", headers=TEXT),
     Case("text 401", 401, b"Unauthorized", "authentication_failed", "blaxel", headers=TEXT),
     Case("text 500", 500, b"oops", "upstream_error", "blaxel", billed="maybe", headers=TEXT),

@@ -12,7 +12,8 @@ from blaxel_mcp import json_text
 from blaxel_mcp.answers import Answer, BinaryAnswer
 from blaxel_mcp.app import build_app
 from blaxel_mcp.commands.options import configured
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.model_errors import tell_nearest
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.run_model import read_invocation
 
@@ -44,6 +45,9 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
         async with app.client:
             try:
                 return await app.inference.run(invocation, receipt)
+            except BlaxelError as error:
+                tell_nearest(error, invocation.model, app.discovery.catalog.names)
+                raise
             finally:
                 for sentence in (*receipt.repairs, *receipt.notes):
                     print(f"note: {sentence}", file=sys.stderr)

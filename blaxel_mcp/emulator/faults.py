@@ -184,6 +184,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-429-provider": _provider_rate,
         "fault-500": _edge("GATEWAY_INTERNAL_ERROR", "The gateway failed.", dispatched=True),
         "fault-500-provider": _provider_failure,
+        "fault-503-loading": _json_bytes(b'{"error": "Model is currently loading", "estimated_time": 20.5}', 503),
         "fault-503-authentication": _edge("AUTHENTICATION_UNAVAILABLE", "Credentials cannot be checked at the moment."),
         "fault-502-empty": lambda _request: Response(status_code=502),
         "fault-array": _json_bytes(b'[{"label": "POSITIVE", "score": 0.9}, [1, 2], null]'),

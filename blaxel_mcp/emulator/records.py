@@ -47,6 +47,7 @@ class ModelRecord:
         enabled: Whether it serves at all.
         sandbox: Whether it is the trial model of a new workspace.
         status: Its deployment status.
+        policies: The names of the policies that limit it.
         created_at: ISO time of creation.
     """
 
@@ -59,6 +60,7 @@ class ModelRecord:
     enabled: bool = True
     sandbox: bool = False
     status: str = "DEPLOYED"
+    policies: tuple[str, ...] = ()
     created_at: str = "2026-08-20T10:00:00.000Z"
 
     def to_json(self, workspace: str, base_url: str) -> dict[str, Any]:
@@ -69,7 +71,7 @@ class ModelRecord:
                 "enabled": self.enabled,
                 "sandbox": self.sandbox,
                 "integrationConnections": [f"{workspace}-{self.type}"],
-                "policies": [],
+                "policies": list(self.policies),
                 "flavors": [],
                 "runtime": {"type": self.type, "model": self.model, "generation": self.generation},
             },
