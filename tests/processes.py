@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -16,6 +17,19 @@ from blaxel_mcp.emulator import Emulator
 from support import KEY
 
 SERVE = [sys.executable, "-m", "blaxel_mcp", "serve"]
+
+
+def frame(method: str, number: int | None = None, **params: Any) -> bytes:
+    """A message as it goes over stdin; one with a number is a request."""
+    message = {"jsonrpc": "2.0", "method": method, "params": params}
+    return json.dumps(message | ({} if number is None else {"id": number})).encode() + b"\n"
+
+
+def hello() -> bytes:
+    """What a client of the handshake era says first; the request's number is 1."""
+    client = {"name": "test", "version": "1"}
+    request = frame("initialize", 1, protocolVersion="2025-06-18", capabilities={}, clientInfo=client)
+    return request + frame("notifications/initialized")
 
 
 def variables(emulator: Emulator) -> dict[str, str]:

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -18,7 +17,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.emulator import Emulator
-from processes import SERVE, variables
+from processes import SERVE, frame, hello, variables
 from support import ERAS, KEY, Era, answer_of, receipt_of, text_of
 
 pytestmark = [
@@ -41,14 +40,7 @@ sys.exit(main(["serve"]))
 """A process in which some library prints: early, while frames go over, and past Python's own buffers."""
 
 
-def frame(method: str, number: int | None = None, **params: Any) -> bytes:
-    message = {"jsonrpc": "2.0", "method": method, "params": params}
-    return json.dumps(message | ({} if number is None else {"id": number})).encode() + b"\n"
-
-
-HELLO = frame(
-    "initialize", 1, protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "test", "version": "1"}
-) + frame("notifications/initialized")
+HELLO = hello()
 SLOW_CALL = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
 
 

@@ -180,6 +180,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-429": _rate_limited,
         "fault-429-body": _rate_limited_in_body,
         "fault-429-long": _limited_for(3600),
+        "fault-429-short": _limited_for(1),
         "fault-429-none": _edge("RATE_LIMIT_EXCEEDED", "A policy's limit is used up."),
         "fault-429-provider": _provider_rate,
         "fault-500": _edge("GATEWAY_INTERNAL_ERROR", "The gateway failed.", dispatched=True),
