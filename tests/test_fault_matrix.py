@@ -34,8 +34,8 @@ ABOUT = """# How faults are taken
 Each line is a fault, what this server did with it, and how many of ten comparable servers did as well when they were
 put to the same test on the same machine (official and popular MCP servers over hosted model APIs, in the versions of
 November 2026, each against a loopback upstream; one paid POST a case). Our column is written by
-`tests/test_fault_matrix.py` out of its own run: a server process, the SDK's client over stdio, the emulator. The same
-test fails when the page and the run differ.
+`tests/test_fault_matrix.py` out of its own run: a server process, the SDK's client over stdio, the emulator. The
+same test fails when the page and the run differ.
 
 """
 
