@@ -17,7 +17,7 @@ from blaxel_mcp.inference import Inference
 from blaxel_mcp.model_listing import ModelListing
 from blaxel_mcp.retry import Backoff
 from blaxel_mcp.settings_sources import Configuration
-from blaxel_mcp.usage_tally import UsageTally
+from blaxel_mcp.spending import Spending
 
 if TYPE_CHECKING:
     # For the annotations alone: the HTTP library is imported where it is used, in `auth` and `client`.
@@ -37,7 +37,7 @@ class App:
         listing: Lists them.
         calls: Those in flight.
         store: The whole answers of those that are over.
-        tally: What they have taken so far.
+        spending: What they have taken, and may take.
     """
 
     config: Configuration
@@ -48,12 +48,22 @@ class App:
     listing: ModelListing
     calls: Calls
     store: CallStore
-    tally: UsageTally
+    spending: Spending
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Let single calls be made while the context lasts, and close what they opened."""
+        async with self.client:
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.spending.aclose()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the catalog up to date and let calls run while the context lasts; stop everything at its end."""
-        async with self.client, self.store, self.calls.running(), anyio.create_task_group() as group:
+        async with self.connected(), self.store, self.calls.running(), anyio.create_task_group() as group:
             group.start_soon(self.discovery.run)
             try:
                 yield
@@ -77,16 +87,16 @@ def build_app(
     settings = config.settings
     client = APIClient(config, transport=transport)
     control_plane = ControlPlane(client, settings)
-    tally = UsageTally()
+    spending = Spending(settings)
     discovery = Discovery(settings, control_plane, cache=catalog_cache(settings))
     return App(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=Inference(client, control_plane, settings, tally, backoff=backoff),
+        inference=Inference(client, control_plane, settings, spending, backoff=backoff),
         listing=ModelListing(discovery, control_plane, client.auth, settings),
         calls=Calls(),
         store=CallStore(),
-        tally=tally,
+        spending=spending,
     )

@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"blaxel-mcp {__version__}")
     parser.set_defaults(**_COMMON_DEFAULTS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_add_serve, _add_run, _add_models, _add_demo, _add_emulator):
+    for add in (_add_serve, _add_run, _add_models, _add_usage, _add_demo, _add_emulator):
         add(commands)
     return parser
 
@@ -117,6 +117,12 @@ def _add_models(commands: "_Commands") -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
+def _add_usage(commands: "_Commands") -> None:
+    parser = _add(commands, "usage", "say what calls have taken, per day and model, against the budget")
+    parser.add_argument("--days", metavar="N", type=_days, default=7, help="how many days, today included (7)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
 def _add_demo(commands: "_Commands") -> None:
     _add(commands, "demo", "a tour that needs no account: emulator, server and a client, with what went over")
 
@@ -127,7 +133,15 @@ def _add_emulator(commands: "_Commands") -> None:
     parser.add_argument("--upstream", metavar="URL", help="an OpenAI-compatible server that answers in its place")
 
 
+_MOST_DAYS = 400
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if not 0 < days <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_DAYS} days")
+    return days
 
 
 def _seconds(text: str) -> float:

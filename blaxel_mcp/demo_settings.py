@@ -33,5 +33,6 @@ def demo_overrides(*, run_url: str, api_url: str) -> dict[str, Any]:
         "api_key": DEMO_KEY,
         "run_url": run_url,
         "api_url": api_url,
+        "budget": {"ledger": ":memory:"},
         "models": [ModelSettings.model_validate(model) for model in DEMO_MODELS],
     }

@@ -10,6 +10,7 @@ from blaxel_mcp.answers import Answer, JSONAnswer, read_answer
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.body import encoded, with_defaults, with_locked, with_model
+from blaxel_mcp.budget import estimate
 from blaxel_mcp.client import APIClient, APIRequest, deadline
 from blaxel_mcp.concurrency import CallLimits
 from blaxel_mcp.controlplane import ControlPlane
@@ -24,7 +25,7 @@ from blaxel_mcp.redaction import scrub
 from blaxel_mcp.retry import Backoff, send_with_retries
 from blaxel_mcp.runtime_types import model_path
 from blaxel_mcp.settings import ModelSettings, Settings
-from blaxel_mcp.usage_tally import UsageTally
+from blaxel_mcp.spending import Spending
 
 _UNSIGNED = (
     "sent without credentials: its URL is neither at run_url, nor at api_url, nor the model's own according "
@@ -43,7 +44,7 @@ class Inference:
         client: Signs and sends.
         control_plane: Says where a model lives and what its provider calls it.
         settings: Base URLs, access rules and limits.
-        tally: Counts the calls.
+        spending: Holds the calls to their budget, and counts them.
         backoff: How waits between attempts pass.
     """
 
@@ -52,14 +53,14 @@ class Inference:
         client: APIClient,
         control_plane: ControlPlane,
         settings: Settings,
-        tally: UsageTally,
+        spending: Spending,
         *,
         backoff: Backoff,
     ) -> None:
         self._client = client
         self._control_plane = control_plane
         self._settings = settings
-        self._tally = tally
+        self._spending = spending
         self._backoff = backoff
         self._limits = CallLimits(settings.limits)
         self._files = FileReader(settings.files)
@@ -70,10 +71,6 @@ class Inference:
         Raises:
             BlaxelError: nothing was sent, or the call failed; its fields tell which.
         """
-        with self._tally.counting(receipt):
-            return await self._run(invocation, receipt)
-
-    async def _run(self, invocation: Invocation, receipt: Receipt) -> Answer:
         model = invocation.settings
         receipt.model = check_model_name(invocation.model)
         check_access(self._settings.access, invocation.model)
@@ -84,24 +81,24 @@ class Inference:
         try:
             with deadline(seconds, receipt.trace):
                 request = await self._request(invocation, receipt, workspace)
-                answer = await self._in_turn(request, invocation, receipt, streams)
+                return await self._in_turn(request, invocation, receipt, streams)
         except BlaxelError as error:
             tell_record(error, receipt.record)
             if streams:
                 streams[-1].keep_part(error)
             raise
-        if isinstance(answer, JSONAnswer):
-            receipt.charge(answer.value, model.price if model else None)
-        return answer
 
     async def _in_turn(
         self, request: APIRequest, invocation: Invocation, receipt: Receipt, streams: list[AnswerStream]
     ) -> Answer:
-        """Send the request when it is its turn, and again where that is safe; each attempt adds its stream."""
+        """Send the request when it is its turn and fits the budget; each attempt adds its stream."""
         model = invocation.settings
         most = model.max_concurrency if model else None
-        async with self._limits.turn(request.workspace, invocation.model, most, receipt.live.announce):
-            return await send_with_retries(
+        async with (
+            self._limits.turn(request.workspace, invocation.model, most, receipt.live.announce),
+            self._spending.of(receipt, model, receipt.expected),
+        ):
+            answer = await send_with_retries(
                 partial(self._answer, request, receipt, streams),
                 trace=receipt.trace,
                 idempotent=bool(model and model.idempotent),
@@ -109,6 +106,9 @@ class Inference:
                 note=receipt.notes.append,
                 means=self._backoff,
             )
+            if isinstance(answer, JSONAnswer):
+                receipt.charge(answer.value, model.price if model else None)
+            return answer
 
     async def _answer(self, request: APIRequest, receipt: Receipt, streams: list[AnswerStream]) -> Answer:
         api = receipt.api.name if receipt.api else None
@@ -141,6 +141,7 @@ class Inference:
         endpoint = self._endpoint(invocation, lookup.record, workspace)
         mk3 = _is_mk3(endpoint, lookup.record)
         body = await self._body(invocation, api, receipt, mk3=mk3, record=lookup.record)
+        receipt.expected = estimate(body, writes=invocation.method == "POST" and _writes(api))
         if self._is_streamed(invocation, api, body, receipt):
             path, query, body = _streamed(api or RAW, path, query, body, lookup.record, mk3=mk3)
         url = endpoint_url(endpoint, path, "&".join(part for part in (query, invocation.query) if part))
@@ -215,6 +216,11 @@ def _api_request(invocation: Invocation, url: str, workspace: str, body: Any, ap
         content=content.content if content else None,
         headers={**api.headers, "Accept": api.accept, **({"Content-Type": content.content_type} if content else {})},
     )
+
+
+def _writes(api: ModelAPI | None) -> bool:
+    """Whether a model at such an endpoint may write text; at an unknown one it may."""
+    return api is None or api is RAW or api.streams
 
 
 def _is_mk3(endpoint: Endpoint, record: ModelRecord | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.budget import Estimate
 from blaxel_mcp.client import CallTrace
 from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.settings import Price
@@ -65,6 +66,8 @@ class Receipt:
         live: What has come so far.
         api: Which API the call speaks, once that is known.
         record: What the control plane says of the model, once that is known.
+        expected: What it is expected to take.
+        budget: What is used of the caps that hold for it; None where none does.
     """
 
     model: str | None = None
@@ -80,6 +83,8 @@ class Receipt:
     live: LiveAnswer = field(default_factory=LiveAnswer)
     api: ModelAPI | None = None
     record: ModelRecord | None = None
+    expected: Estimate = field(default_factory=Estimate)
+    budget: Any = None
     call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")
     started: float = field(default_factory=time.perf_counter)
 
@@ -111,6 +116,7 @@ class Receipt:
                 "total_tokens": usage.total_tokens,
             },
             "cost_usd": self.cost_usd,
+            "budget": self.budget,
             "repairs": list(self.repairs),
             "notes": list(self.notes),
             "truncated": self.truncated,

@@ -20,7 +20,7 @@ from blaxel_mcp.json_pointer import locate
 from blaxel_mcp.model_guide import model_guide, models_guide
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.shaping.media import decode_media
-from blaxel_mcp.usage_tally import UsageTally
+from blaxel_mcp.spending import Spending
 
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
@@ -33,6 +33,8 @@ _MAX_COMPLETIONS = 100
 """The most that the protocol lets a completion give."""
 
 _MAX_SHOWN = 100
+_DAYS = 7
+"""How many days `blaxel://usage` tells of."""
 
 TEMPLATES = (
     types.ResourceTemplate(
@@ -63,7 +65,7 @@ class Resources:
         store: Keeps the answers. They are not listed: who knows a call's id may read its answer.
         settings: Where the models are called.
         look_up: Finds their records.
-        tally: Knows what the calls have taken.
+        spending: Knows what the calls have taken.
     """
 
     def __init__(
@@ -72,13 +74,13 @@ class Resources:
         store: CallStore,
         settings: Settings,
         look_up: LookUp,
-        tally: UsageTally,
+        spending: Spending,
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._settings = settings
         self._look_up = look_up
-        self._tally = tally
+        self._spending = spending
 
     async def list_resources(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
         """Every model, and what the calls have taken."""
@@ -106,7 +108,7 @@ class Resources:
         if uri == MODELS_URI:
             return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
         if uri == USAGE_URI:
-            return _json_contents(uri, self._tally.report())
+            return _json_contents(uri, await self._spending.report(_DAYS))
         if uri.startswith(f"{MODELS_URI}/"):
             entry = self._catalog().find(unquote(uri.removeprefix(f"{MODELS_URI}/")))
             if entry is None:

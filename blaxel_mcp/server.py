@@ -58,7 +58,7 @@ def build_server(
     toolbox = _toolbox(app)
     changes = ToolChanges()
     app.discovery.on_change(partial(_renew, app, toolbox, changes))
-    resources = Resources(lambda: app.discovery.catalog, app.store, config.settings, app.listing.look_up, app.tally)
+    resources = Resources(lambda: app.discovery.catalog, app.store, config.settings, app.listing.look_up, app.spending)
 
     async def list_tools(_: Context, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         await app.discovery.wait_ready()

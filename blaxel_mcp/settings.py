@@ -133,7 +133,7 @@ class LimitSettings(_Section):
     )
 
 
-class BudgetSettings(_Section):
+class CapSettings(_Section):
     """What may be spent in a day (UTC), by all processes of this user together."""
 
     calls_per_day: int | None = Field(default=None, ge=0, description="Calls of models.")
@@ -145,6 +145,14 @@ class BudgetSettings(_Section):
     )
     on_ledger_failure: RefuseOrAllow = Field(
         default="refuse", description="What becomes of calls under a cap when the ledger of them cannot be used."
+    )
+
+
+class BudgetSettings(CapSettings):
+    """Caps on all calls together, and where the calls are counted."""
+
+    ledger: str | None = Field(
+        default=None, description="The ledger's file; :memory: for none. Otherwise one in the user's state directory."
     )
 
 
@@ -187,7 +195,7 @@ class ModelSettings(_Section):
         default=False, description="Whether a call may be sent again when the first one may have been worked on."
     )
     price: Price | None = Field(default=None, description="For the cost in each receipt, and for caps in USD.")
-    budget: BudgetSettings | None = Field(default=None, description="As [budget], for this model alone.")
+    budget: CapSettings | None = Field(default=None, description="As [budget], for this model alone.")
 
 
 class Settings(BaseSettings):

@@ -21,7 +21,7 @@ from blaxel_mcp.controlplane import Lookup
 from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.resources import MODEL_TEMPLATE, Resources
 from blaxel_mcp.settings import Settings
-from blaxel_mcp.usage_tally import UsageTally
+from blaxel_mcp.spending import Spending
 from support import ERAS, Era
 from test_shaping_media import PNG, PNG64
 
@@ -58,7 +58,7 @@ async def _connect(spools: Path, settings: Settings = SETTINGS, era: Era = "2026
         await store.put("call_json", JSONAnswer(f'{{"n":1.10,"a/b":["{PNG64}","é"]}}', None))
         await store.put("call_text", TextAnswer("plain"))
         await store.put("call_picture", BinaryAnswer(PNG, "image/png"))
-        resources = Resources(lambda: catalog, store, settings, _look_up, UsageTally())
+        resources = Resources(lambda: catalog, store, settings, _look_up, Spending(settings))
         server: Server[Any] = Server(
             "blaxel",
             on_list_resources=resources.list_resources,

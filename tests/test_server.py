@@ -116,6 +116,7 @@ async def test_every_result_carries_its_receipt(emulator: Emulator) -> None:
     assert {name: value for name, value in receipt.items() if name not in varying} == {
         "model": "house-chat",
         "workspace": "demo",
+        "budget": None,
         "method": "POST",
         "url": f"{emulator.run_url}/demo/models/house-chat/v1/chat/completions",
         "status": 200,

@@ -48,7 +48,7 @@ def _server(settings: Path) -> StdioServerParameters:
     return StdioServerParameters(
         command=sys.executable,
         args=["-m", "blaxel_mcp", "serve", "--config", str(settings)],
-        env={"BL_API_KEY": DEMO_KEY},
+        env={"BL_API_KEY": DEMO_KEY, "BLAXEL_MCP_BUDGET__LEDGER": ":memory:"},
     )
 
 

@@ -42,7 +42,7 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
     async with configured(options, **overrides) as config:
         app = build_app(config)
         invocation = read_invocation(arguments, app.discovery.catalog, timeout_seconds=options.timeout)
-        async with app.client:
+        async with app.connected():
             try:
                 return await app.inference.run(invocation, receipt)
             except BlaxelError as error:

@@ -1,0 +1,159 @@
+"""Caps as decisions: what fits, what is refused and in which words."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.budget import OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.ledger import NANO, Figures
+from blaxel_mcp.settings import CapSettings, ModelSettings, Price
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+CALL = Estimate(input_tokens=100, output_tokens=900)
+CHEAP = ModelSettings(name="cheap", price=Price(input=1, output=1))
+PLAIN = ModelSettings(name="plain")
+OWN = ModelSettings(
+    name="own", price=Price(input=1, output=1), budget=CapSettings(calls_per_day=2, tokens_per_day=3000, usd_per_day=1)
+)
+
+
+def refusal(caps: dict[str, Any], model: ModelSettings, used: Figures, call: Estimate = CALL) -> BlaxelError | None:
+    """What one more call of a model meets, when all that was used is this model's."""
+    budget = Budget(caps=CapSettings(**caps), models=(CHEAP, PLAIN, OWN), workspace="acme")
+    key = ("acme", model.name)
+    try:
+        budget.check(key, model, call, {key: used}, NOON)
+    except BlaxelError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("caps", "model", "used", "fits"),
+    [
+        pytest.param({}, PLAIN, Figures(calls=10**9), True, id="no cap"),
+        pytest.param({"calls_per_day": 10}, PLAIN, Figures(calls=9), True, id="the last call"),
+        pytest.param({"calls_per_day": 10}, PLAIN, Figures(calls=10), False, id="one call more"),
+        pytest.param({"tokens_per_day": 5000}, PLAIN, Figures(total_tokens=4000), True, id="the last tokens"),
+        pytest.param({"tokens_per_day": 5000}, PLAIN, Figures(total_tokens=4001), False, id="one token more"),
+        pytest.param({"tokens_per_day": 5000}, PLAIN, Figures(held_tokens=4001), False, id="tokens in flight count"),
+        pytest.param({"usd_per_day": 0.001}, CHEAP, Figures(), True, id="the last tenth of a cent"),
+        pytest.param({"usd_per_day": 0.001}, CHEAP, Figures(nano_usd=1), False, id="a billionth more"),
+        pytest.param({"usd_per_day": 1}, PLAIN, Figures(), False, id="no price"),
+        pytest.param({"usd_per_day": 1, "unpriced": "allow"}, PLAIN, Figures(), True, id="no price, allowed"),
+        pytest.param(
+            {"usd_per_day": 1, "unpriced": "allow", "calls_per_day": 1},
+            PLAIN,
+            Figures(calls=1),
+            False,
+            id="no price, yet a call",
+        ),
+        pytest.param({}, OWN, Figures(calls=1), True, id="the model's own last call"),
+        pytest.param({}, OWN, Figures(calls=2), False, id="past the model's own calls"),
+        pytest.param({}, OWN, Figures(total_tokens=2500), False, id="past the model's own tokens"),
+        pytest.param({}, OWN, Figures(nano_usd=NANO), False, id="past the model's own money"),
+    ],
+)
+def test_a_call_passes_up_to_the_cap_and_no_further(
+    caps: dict[str, Any], model: ModelSettings, used: Figures, *, fits: bool
+) -> None:
+    assert (refusal(caps, model, used) is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("caps", "model", "used", "told"),
+    [
+        pytest.param(
+            {"calls_per_day": 1000},
+            PLAIN,
+            Figures(calls=1000),
+            "The call of 'plain' was not sent: 1,000 of the 1,000 calls a day are used. Days begin at midnight UTC: "
+            "the next one at 2026-11-25T00:00Z. Until then no configured model has anything left.",
+            id="calls",
+        ),
+        pytest.param(
+            {"tokens_per_day": 20_000},
+            CHEAP,
+            Figures(total_tokens=19_000, held_tokens=500),
+            "The call of 'cheap' was not sent: 19,500 of the 20,000 tokens a day are used or reserved, and it is "
+            "expected to take 1,000. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then these "
+            "may still be called: cheap, plain, own.",
+            id="tokens, of which a smaller call could do with the rest",
+        ),
+        pytest.param(
+            {"usd_per_day": 5},
+            CHEAP,
+            Figures(nano_usd=5 * NANO - 1),
+            "The call of 'cheap' was not sent: 5 of the 5 USD a day are used or reserved, and it is expected to cost "
+            "0.001. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then no configured model has "
+            "anything left.",
+            id="money",
+        ),
+        pytest.param(
+            {"usd_per_day": 5},
+            PLAIN,
+            Figures(),
+            "The call of 'plain' was not sent: there is a cap of 5 USD a day, and the model has no `price`. Give it "
+            'one, or set `unpriced = "allow"` in [budget]. Days begin at midnight UTC: the next one at '
+            "2026-11-25T00:00Z. Until then these may still be called: cheap, own.",
+            id="no price",
+        ),
+        pytest.param(
+            {},
+            OWN,
+            Figures(calls=2),
+            "The call of 'own' was not sent: 2 of the 2 calls a day for 'own' are used. Days begin at midnight UTC: "
+            "the next one at 2026-11-25T00:00Z. Until then these may still be called: cheap, plain.",
+            id="the model's own",
+        ),
+    ],
+)
+def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_called(
+    caps: dict[str, Any], model: ModelSettings, used: Figures, told: str
+) -> None:
+    error = refusal(caps, model, used)
+
+    assert error is not None
+    assert str(error) == told
+    assert (error.code, error.origin, error.billed, error.retryable) == ("budget_exceeded", "local", "no", True)
+    assert error.retry_after_seconds == 12 * 3600
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param({"max_tokens": 7}, Estimate(input_tokens=3, output_tokens=7), id="max_tokens"),
+        pytest.param({"max_completion_tokens": 7}, Estimate(input_tokens=6, output_tokens=7), id="its newer name"),
+        pytest.param({"max_output_tokens": 7}, Estimate(input_tokens=5, output_tokens=7), id="responses"),
+        pytest.param(
+            {"generationConfig": {"maxOutputTokens": 7}}, Estimate(input_tokens=8, output_tokens=7), id="Gemini"
+        ),
+        pytest.param({"a": "x" * 396}, Estimate(input_tokens=100, output_tokens=OUTPUT_TOKENS), id="no limit"),
+        pytest.param(["word " * 80], Estimate(input_tokens=100, output_tokens=OUTPUT_TOKENS), id="no object"),
+        pytest.param(
+            {"image": "data:image/png;base64," + "A" * 10**6},
+            Estimate(input_tokens=1002, output_tokens=OUTPUT_TOKENS),
+            id="a picture is one medium, whatever its size",
+        ),
+        pytest.param(
+            {"file": b"x" * 10**6}, Estimate(input_tokens=1001, output_tokens=OUTPUT_TOKENS), id="and so is a recording"
+        ),
+        pytest.param({"max_tokens": True}, Estimate(input_tokens=3, output_tokens=OUTPUT_TOKENS), id="no number"),
+    ],
+)
+def test_what_a_call_is_expected_to_take(body: Any, expected: Estimate) -> None:
+    assert estimate(body, writes=True) == expected
+    assert estimate(body, writes=False) == Estimate(input_tokens=expected.input_tokens)
+
+
+def test_money_is_whole_billionths_and_never_rounds_to_nothing() -> None:
+    assert usd_to_nano(Price(input=0.15, output=0.60), 1000, 500) == 450_000
+    assert usd_to_nano(Price(input=0.000001, output=0), 1, 0) == 1
+    assert usd_to_nano(Price(input=0, output=0), 10**9, 10**9) == 0
+
+
+def test_the_day_ends_at_midnight_utc() -> None:
+    assert next_midnight(NOON) == datetime(2026, 11, 25, tzinfo=UTC)
+    assert next_midnight(datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC)

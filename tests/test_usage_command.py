@@ -1,0 +1,135 @@
+"""`blaxel-mcp usage`, in a pipe and on a terminal."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from blaxel_mcp.cli import main
+from blaxel_mcp.ledger import Figures, Ledger, Reservation, default_ledger
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the terminal is a pseudo-terminal here")
+
+TODAY = datetime.now(UTC).date()
+
+
+def fill(*entries: tuple[int, str, Figures]) -> None:
+    """Put figures into the user's ledger: days ago, model, what its calls took."""
+    ledger = Ledger(default_ledger())
+    for number, (days_ago, model, figures) in enumerate(entries):
+        day = (TODAY - timedelta(days=days_ago)).isoformat()
+        entry = Reservation(call_id=str(number), day=day, account="", key=("acme", model), tokens=0, nano_usd=0)
+        ledger.reserve(entry, lambda _: None)
+        ledger.settle(entry, figures)
+    ledger.close()
+
+
+CHAT = Figures(calls=12, failed=1, input_tokens=10_000, output_tokens=2000, total_tokens=12_000, nano_usd=2_700_000)
+EMBED = Figures(calls=3, without_price=3, input_tokens=900, total_tokens=900)
+
+
+def test_an_empty_ledger_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["usage"]) == 0
+
+    assert capsys.readouterr().out == (
+        "No calls are in the ledger for these days.\n"
+        "budget  none set; [budget] in the settings file sets one\n"
+        f"ledger  {default_ledger()}\n"
+    )
+
+
+def test_the_table_has_a_row_for_each_day_and_model_and_their_sum(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill((0, "chat", CHAT), (0, "embed", EMBED), (1, "chat", CHAT), (9, "chat", CHAT))
+    monkeypatch.setenv("BLAXEL_MCP_BUDGET__CALLS_PER_DAY", "1000")
+    monkeypatch.setenv("BLAXEL_MCP_BUDGET__USD_PER_DAY", "5")
+
+    assert main(["usage"]) == 0
+
+    today, yesterday = TODAY.isoformat(), (TODAY - timedelta(days=1)).isoformat()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    midnight = f"{TODAY + timedelta(days=1)}T00:00:00+00:00"
+    assert lines == [
+        ["day", "model", "calls", "failed", "input", "output", "tokens", "USD"],
+        [today, "chat", "12", "1", "10,000", "2,000", "12,000", "0.0027"],
+        [today, "embed", "3", "0", "900", "0", "900", "unknown"],
+        [today, "all", "15", "1", "10,900", "2,000", "12,900", "0.0027"],
+        [yesterday, "chat", "12", "1", "10,000", "2,000", "12,000", "0.0027"],
+        ["today", "15", "of", "1,000", "calls,", "until", midnight],
+        ["today", "0.0027", "of", "5", "USD,", "until", midnight],
+        ["ledger", str(default_ledger())],
+    ]
+
+
+def test_json_has_the_same_figures_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    fill((0, "chat", CHAT), (9, "chat", CHAT))
+
+    assert main(["usage", "--days", "10", "--json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert [day["calls"] for day in report["days"]] == [12, 12]
+    assert report["days"][0]["models"] == [
+        {
+            "model": "chat",
+            "workspace": "acme",
+            "calls": 12,
+            "unsettled": 0,
+            "failed": 1,
+            "failed_maybe_billed": 0,
+            "without_tokens": 0,
+            "without_price": 0,
+            "input_tokens": 10_000,
+            "output_tokens": 2000,
+            "total_tokens": 12_000,
+            "cost_usd": 0.0027,
+        }
+    ]
+    assert report["budget"]["calls"] == {"used": 12, "cap": None}
+
+
+@pytest.mark.parametrize("days", ["0", "401", "-1", "two"])
+def test_a_number_of_days_that_is_none_is_a_mistake_of_usage(days: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["usage", "--days", days])
+    assert caught.value.code == 2
+
+
+def test_a_terminal_is_shown_a_chart() -> None:
+    fill((0, "chat", CHAT), (1, "chat", Figures(calls=1, total_tokens=6000, nano_usd=1_350_000)))
+    reading, writing = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "blaxel_mcp", "usage"]
+    subprocess.run(command, stdout=writing, env=environment, timeout=20, check=True)
+    os.close(writing)
+    shown = b""
+    while chunk := _read(reading):
+        shown += chunk
+    os.close(reading)
+
+    text = shown.decode()
+    assert "USD a day" in text
+    assert f"{TODAY}  {'█' * 24}  0.0027" in text
+    assert f"{TODAY - timedelta(days=1)}  {'█' * 12}{' ' * 12}  0.0014" in text
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        # How a pseudo-terminal says that nobody writes to it any more.
+        return b""
+
+
+def test_the_demo_counts_nothing_in_the_users_ledger(home: Path) -> None:
+    data = '{"messages": [{"role": "user", "content": "Hi"}]}'
+
+    assert main(["run", "--demo", "house-chat", "--data", data]) == 0
+
+    assert not default_ledger().exists()
+    assert home in default_ledger().parents
