@@ -5,6 +5,7 @@ two things that no schema allows: null for every optional argument that was left
 object or array spelled as a JSON string.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -68,6 +69,7 @@ class ArgumentReader:
         Raises:
             InvalidArgumentsError: they do not fit; names each JSON path and what was expected there.
         """
+        _check_values(arguments)
         ready: JSONObject = {}
         repairs: list[str] = []
         for name, value in arguments.items():
@@ -117,6 +119,27 @@ def spelled_json(text: str) -> Any:
         return json_text.parse(value) if isinstance(value, str) else value
     except ValueError:
         return None
+
+
+def _check_values(arguments: Mapping[str, Any]) -> None:
+    """Refuse what no request body can carry, before anything walks through it to its end."""
+    left: list[tuple[Any, int]] = [(arguments, 1)]
+    while left:
+        value, depth = left.pop()
+        if depth > json_text.MAX_DEPTH:
+            raise InvalidArgumentsError(
+                f"The arguments nest more than {json_text.MAX_DEPTH} levels deep.",
+                hint="Flatten them and call again; nothing was sent.",
+            )
+        if isinstance(value, Mapping):
+            left += ((inner, depth + 1) for inner in value.values())
+        elif isinstance(value, list):
+            left += ((inner, depth + 1) for inner in value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise InvalidArgumentsError(
+                f"The arguments hold {value}, a number that JSON cannot write.",
+                hint="Leave it out, or give another number; nothing was sent.",
+            )
 
 
 def _container_types(properties: Mapping[str, Any]) -> dict[str, tuple[type, ...]]:

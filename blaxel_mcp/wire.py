@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -27,11 +27,23 @@ The time also runs out for the SDK's reading thread, which nothing but another l
 """
 
 
+_INPUT_BUFFER = 64 * 1024
+
+
 class Wire:
-    """Both ends of the wire, claimed for frames alone, and the way out of the process."""
+    """Both ends of the wire, claimed for frames alone, and the way out of the process.
+
+    Attributes:
+        exit_code: What the process ends with.
+        parent: The id of the process that started this one.
+        stdin: Where frames come from.
+        written: Is set once no more frames are to be written.
+    """
 
     def __init__(self) -> None:
         self.exit_code = 0
+        self.parent = os.getppid()
+        self.written = anyio.Event()
         self._ending = threading.Event()
         reading, writing = os.dup(0), os.dup(1)
         os.dup2(2, 1)
@@ -39,10 +51,24 @@ class Wire:
         sys.stdout.flush()
         with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
-        source = io.BufferedReader(_WatchedInput(reading, self.end_soon))
-        self.stdin = anyio.wrap_file(io.TextIOWrapper(source, encoding="utf-8", errors="replace"))
-        self._frames = _WholeFrames(os.fdopen(writing, "wb"), self.end_soon)
-        self.stdout = anyio.wrap_file(self._frames)
+        self.stdin = io.BufferedReader(_WatchedInput(reading, self.end_soon), _INPUT_BUFFER)
+        self._output = os.fdopen(writing, "wb")
+        self._writing = threading.Lock()
+
+    def write_frame(self, text: str) -> None:
+        """Write one frame, whole. It blocks as long as the client does not read.
+
+        Raises:
+            OSError: nobody reads any more.
+        """
+        with self._writing:
+            try:
+                # Half a surrogate pair has no bytes; a frame with a mark in its place beats none at all.
+                self._output.write(text.encode("utf-8", "replace") + b"\n")
+                self._output.flush()
+            except OSError:
+                self.end_soon()
+                raise
 
     def end_soon(self) -> None:
         """Give the cleaning up a limited time from now on."""
@@ -53,11 +79,11 @@ class Wire:
             timer.start()
 
     def leave(self) -> NoReturn:
-        """End the process, with the frame that is being written written.
+        """End the process, with the frame that is being written written, if the client reads it in time.
 
         An ordinary exit would wait for the SDK's reading thread, which a signal does not wake.
         """
-        self._frames.finish_frame()
+        self._writing.acquire(timeout=_CLEANUP_SECONDS / 3)
         logging.shutdown()
         sys.stderr.flush()
         os._exit(self.exit_code)
@@ -75,26 +101,3 @@ class _WatchedInput(io.FileIO):
         if count == 0:
             self._on_end()
         return count
-
-
-class _WholeFrames(io.TextIOWrapper):
-    """Standard output that is left between two frames, never within one, and tells when nobody reads it."""
-
-    def __init__(self, buffer: BinaryIO, on_end: Callable[[], None]) -> None:
-        super().__init__(buffer, encoding="utf-8", newline="\n")
-        self._on_end = on_end
-        self._writing = threading.Lock()
-
-    def write(self, text: str, /) -> int:
-        with self._writing:
-            try:
-                written = super().write(text)
-                super().flush()
-            except OSError:
-                self._on_end()
-                raise
-            return written
-
-    def finish_frame(self) -> None:
-        """Wait for the frame that is being written, as long as a client may take to read it."""
-        self._writing.acquire(timeout=_CLEANUP_SECONDS / 3)

@@ -15,7 +15,7 @@ MODULES = {
 }
 
 LAYERS = (
-    ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "log"),
+    ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "parent", "log"),
     ("media_types",),
     ("settings", "json_pointer", "spool", "ledger"),
     ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
@@ -36,7 +36,7 @@ LAYERS = (
     ),
     ("answer_stream", "files", "inference", "model_errors", "results", "calls", "model_guide", "model_listing"),
     ("tools", "result_policy", "model_tools", "run_model", "list_models", "read_result", "handles", "resources"),
-    ("app", "server", "stdio", "tool_changes"),
+    ("app", "server", "frames", "stdio", "tool_changes"),
     ("commands", "cli", "__main__"),
 )
 """From the ground up: a module imports from its own layer and from those below it."""
@@ -102,7 +102,7 @@ def test_the_emulator_shares_nothing_with_what_it_tests(module: str) -> None:
             "mcp_types",
             {
                 *("content_blocks", "media_files", "results", "calls", "handles", "resources", "tools", "tool_changes"),
-                *("model_tools", "run_model", "list_models", "read_result", "server", "commands"),
+                *("model_tools", "run_model", "list_models", "read_result", "server", "frames", "commands"),
             },
         ),
         ("starlette", {"emulator"}),

@@ -134,13 +134,13 @@ async def test_the_inspector_calls_any_model_at_any_path_with_any_body(inspect: 
 
 
 async def test_a_failed_call_is_an_error_to_the_inspector_and_keeps_its_fields(inspect: Inspect) -> None:
-    arguments = json.dumps({"model": "fault-429", "data": {"inputs": "again"}})
+    arguments = json.dumps({"model": "fault-429-long", "data": {"inputs": "again"}})
     inspected = await inspect("tools/call", "--tool-name", "run_model", "--tool-args-json", arguments)
 
     assert (inspected.code, inspected.refusal) == (5, "tool_is_error"), inspected
     assert inspected.reply["isError"] is True
     error = inspected.reply["_meta"][ERROR_KEY]
-    assert (error["code"], error["origin"], error["retry_after_seconds"]) == ("rate_limited", "blaxel", 7.0)
+    assert (error["code"], error["origin"], error["retry_after_seconds"]) == ("rate_limited", "blaxel", 3600.0)
     assert inspected.reply["content"][0]["text"].startswith(error["message"])
 
 

@@ -16,7 +16,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator import Emulator, RecordedRequest
 from processes import SERVE, frame, hello, variables
 from support import ERAS, KEY, Era, answer_of, receipt_of, text_of
 
@@ -44,6 +44,11 @@ HELLO = hello()
 SLOW_CALL = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
 
 
+def is_slow_call(request: RecordedRequest) -> bool:
+    """Whether a request is the slow call itself, and not the question for the model's record before it."""
+    return request.path.startswith("/demo/models/fault-slow")
+
+
 @asynccontextmanager
 async def served(emulator: Emulator, *, stdout: int = subprocess.PIPE) -> AsyncIterator[anyio.abc.Process]:
     """A server process with a call in flight upstream."""
@@ -52,9 +57,7 @@ async def served(emulator: Emulator, *, stdout: int = subprocess.PIPE) -> AsyncI
         with anyio.fail_after(20):
             assert process.stdin
             await process.stdin.send(HELLO + SLOW_CALL)
-            await emulator.wait_for(
-                lambda request: request.path.startswith("/demo/models/fault-slow"), timeout_seconds=20
-            )
+            await emulator.wait_for(is_slow_call, timeout_seconds=20)
             yield process
     finally:
         if process.returncode is None:
@@ -68,6 +71,7 @@ async def served(emulator: Emulator, *, stdout: int = subprocess.PIPE) -> AsyncI
         pytest.param(None, 0, id="end of input"),
         pytest.param(signal.SIGTERM, 0, id="SIGTERM"),
         pytest.param(signal.SIGINT, 130, id="SIGINT"),
+        pytest.param(signal.SIGHUP, 0, id="SIGHUP"),
     ],
 )
 async def test_however_it_ends_it_ends_within_two_seconds_and_aborts_the_call_in_flight(
@@ -83,6 +87,84 @@ async def test_however_it_ends_it_ends_within_two_seconds_and_aborts_the_call_in
         with anyio.fail_after(2):
             assert await process.wait() == code
             await emulator.requests[-1].wait_aborted()
+
+
+async def test_a_second_signal_neither_holds_up_the_ending_nor_cuts_it_short(emulator: Emulator) -> None:
+    async with served(emulator) as process:
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+
+        with anyio.fail_after(2):
+            assert await process.wait() in (0, 130)
+            await emulator.requests[-1].wait_aborted()
+
+
+PARENT = """
+import subprocess, sys
+subprocess.Popen(sys.argv[1:], stdin=0, stdout=1).wait()
+"""
+"""A process that starts the server, and whose death leaves the pipes as they are: they are ours."""
+
+
+async def test_a_server_whose_parent_dies_ends_though_its_input_does_not(emulator: Emulator) -> None:
+    command = [sys.executable, "-c", PARENT, *SERVE]
+    parent = await anyio.open_process(command, env=variables(emulator), stderr=subprocess.PIPE)
+    async with parent:
+        assert parent.stdin
+        assert parent.stdout
+        await parent.stdin.send(HELLO + SLOW_CALL)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+
+        parent.kill()
+
+        with anyio.fail_after(2):
+            await request.wait_aborted()
+            # Nobody but the server has the writing end any more, so the pipe ends with it.
+            async for _ in parent.stdout:
+                pass
+
+
+async def test_a_call_that_was_handed_back_ends_with_its_server(emulator: Emulator) -> None:
+    environment = {**variables(emulator), "BLAXEL_MCP_LIMITS__DETACH_AFTER_SECONDS": "0.1"}
+    process = await anyio.open_process(SERVE, env=environment, stderr=subprocess.PIPE)
+    async with process:
+        assert process.stdin
+        assert process.stdout
+        with anyio.fail_after(20):
+            await process.stdin.send(HELLO + SLOW_CALL)
+            written = b""
+            while written.count(b"\n") < 2:
+                written += await process.stdout.receive()
+        assert b'"state":"running"' in written
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        assert not request.aborted
+        await process.stdin.aclose()
+
+        with anyio.fail_after(2):
+            assert await process.wait() == 0
+            await request.wait_aborted()
+
+
+async def test_what_was_answered_is_written_before_the_end(emulator: Emulator) -> None:
+    process = await anyio.open_process(SERVE, env=variables(emulator), stderr=subprocess.PIPE)
+    async with process:
+        assert process.stdin
+        assert process.stdout
+        with anyio.fail_after(20):
+            # More than a pipe holds: the answers wait for a reader when the signal comes. All of them are complete
+            # by then, since the slow call came after them.
+            lists = b"".join(frame("tools/list", number) for number in range(3, 43))
+            await process.stdin.send(HELLO + lists + SLOW_CALL)
+            await emulator.wait_for(is_slow_call, timeout_seconds=20)
+            process.send_signal(signal.SIGTERM)
+            written = b""
+            async for chunk in process.stdout:
+                written += chunk
+            assert await process.wait() == 0
+
+    assert written.endswith(b"\n")
+    answered = {json.loads(line)["id"] for line in written.splitlines()}
+    assert answered - {2} == {1, *range(3, 43)}
 
 
 async def test_a_client_that_stops_reading_ends_the_process(emulator: Emulator) -> None:

@@ -129,7 +129,7 @@ class Tour:
 
     async def _error(self, client: Client) -> None:
         self._stop("A failure, and what the agent is told")
-        result = await self._call(client, "run_model", {"model": "fault-429", "data": {"messages": []}})
+        result = await self._call(client, "run_model", {"model": "fault-429-long", "data": {"messages": []}})
         details = (result.meta or {})[ERROR_KEY]
         self._line("it reads", _text(result), style="bold yellow")
         shown = ("code", "origin", "retryable", "retry_after_seconds", "billed")

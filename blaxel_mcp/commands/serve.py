@@ -30,7 +30,12 @@ def serve(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> None:
     async with configured(options) as config:
         _announce(config)
-        await serve_stdio(build_server(config), options.wire, tools_change=lists_models(config.settings))
+        await serve_stdio(
+            build_server(config),
+            options.wire,
+            tools_change=lists_models(config.settings),
+            max_frame_bytes=config.settings.limits.max_argument_bytes,
+        )
 
 
 def _announce(config: Configuration) -> None:
