@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     name = options.command or "serve"
-    if name == "serve":
+    if name == "serve" and getattr(options, "transport", "stdio") == "stdio":
         # Before the server's own imports: a library that prints while it is imported spoils no frame.
         options.wire = Wire()
     # Each command is imported when it is asked for: every client starts `serve`, and waits for it. What the
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"blaxel-mcp {__version__}")
     parser.set_defaults(**_COMMON_DEFAULTS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_add_serve, _add_run, _add_models, _add_usage, _add_demo, _add_emulator):
+    for add in _COMMANDS:
         add(commands)
     return parser
 
@@ -98,7 +98,11 @@ def _add(commands: "_Commands", name: str, text: str) -> argparse.ArgumentParser
 
 
 def _add_serve(commands: "_Commands") -> None:
-    _add(commands, "serve", "serve MCP on stdin and stdout (the default)")
+    parser = _add(commands, "serve", "serve MCP on stdin and stdout (the default), or over HTTP")
+    parser.add_argument("--transport", choices=("stdio", "http"), default="stdio", help="what to serve over (stdio)")
+    parser.add_argument("--host", metavar="H", help="for http: the address to listen on (127.0.0.1)")
+    parser.add_argument("--port", metavar="N", type=_port, help="for http: the port (8000); 0 takes any free one")
+    parser.add_argument("--workers", metavar="N", type=_workers, default=1, help="for http: how many processes (1)")
 
 
 def _add_run(commands: "_Commands") -> None:
@@ -117,6 +121,28 @@ def _add_models(commands: "_Commands") -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
+def _add_doctor(commands: "_Commands") -> None:
+    parser = _add(commands, "doctor", "check the whole set-up; each failure ends in what mends it")
+    parser.add_argument("--call", action="store_true", help="call each model too, which costs money")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_install(commands: "_Commands") -> None:
+    parser = _add(commands, "install", "add the server to an MCP client's own settings")
+    parser.add_argument("client", metavar="CLIENT", nargs="?", help="which client; all that are known if left out")
+    parser.add_argument("--name", metavar="N", default="blaxel", help="the server's name there (blaxel)")
+    parser.add_argument("--file", metavar="FILE", help="the client's settings file, where it is not the usual one")
+    parser.add_argument("--with-key", action="store_true", help="write the key into that file")
+    parser.add_argument("--print", action="store_true", help="print what would be written, and write nothing")
+    parser.add_argument("--remove", action="store_true", help="take the server out again")
+
+
+def _add_init(commands: "_Commands") -> None:
+    parser = _add(commands, "init", "write a first settings file, asking the workspace what there is")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there, which is kept beside it")
+    parser.add_argument("--print", action="store_true", help="print it, and write nothing")
+
+
 def _add_usage(commands: "_Commands") -> None:
     parser = _add(commands, "usage", "say what calls have taken, per day and model, against the budget")
     parser.add_argument("--days", metavar="N", type=_days, default=7, help="how many days, today included (7)")
@@ -133,7 +159,18 @@ def _add_emulator(commands: "_Commands") -> None:
     parser.add_argument("--upstream", metavar="URL", help="an OpenAI-compatible server that answers in its place")
 
 
-_MOST_DAYS = 400
+_COMMANDS = (
+    _add_serve,
+    _add_run,
+    _add_models,
+    _add_init,
+    _add_install,
+    _add_doctor,
+    _add_usage,
+    _add_demo,
+    _add_emulator,
+)
+_MOST_DAYS, _MOST_WORKERS, _LAST_PORT = 400, 64, 65_535
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 
 
@@ -142,6 +179,20 @@ def _days(text: str) -> int:
     if not 0 < days <= _MOST_DAYS:
         raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_DAYS} days")
     return days
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"must be 0 to {_LAST_PORT}")
+    return port
+
+
+def _workers(text: str) -> int:
+    workers = int(text)
+    if not 0 < workers <= _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_WORKERS}")
+    return workers
 
 
 def _seconds(text: str) -> float:

@@ -4,11 +4,24 @@ This module is the schema alone; `settings_sources` reads it from the command li
 environment, the TOML file and the `bl login` file.
 """
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from blaxel_mcp.settings_types import (
+    TOOL_NAME_LIMIT,
+    HeaderValue,
+    HttpUrl,
+    RefuseOrAllow,
+    ResultKind,
+    Seconds,
+    Section,
+    StreamKind,
+    ToolName,
+)
+
+__all__ = ["TOOL_NAME_LIMIT", "ResultKind"]
 
 DEFAULT_RUN_URL = "https://run.blaxel.ai"
 DEFAULT_API_URL = "https://api.blaxel.ai/v0"
@@ -18,55 +31,8 @@ DEFAULT_API_VERSION = "2026-04-28"
 BuiltinTool = Literal["run_model", "list_models", "read_result", "cancel_call"]
 BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models", "read_result", "cancel_call")
 
-TOOL_NAME_LIMIT = 40
-"""Characters in a tool's name: clients put prefixes before it and cut at 60 to 64."""
 
-_TOOL_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}")
-
-
-# "$", "{" and "}" are refused so that `https://${HOST}` is a mistake and not a host.
-_HTTP_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]{1,5})?(/[^\s?#]*)?")
-_HEADER_VALUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-def _http_url(value: str) -> str:
-    if not _HTTP_URL.fullmatch(value):
-        raise ValueError("must be an http(s) URL with no user name, query or fragment")
-    return value.rstrip("/")
-
-
-def _header_value(value: str) -> str:
-    if not _HEADER_VALUE.fullmatch(value):
-        raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
-    return value
-
-
-def _tool_name(value: str) -> str:
-    if not _TOOL_NAME.fullmatch(value):
-        raise ValueError(f"must be 1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
-    return value
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-HeaderValue = Annotated[str, AfterValidator(_header_value)]
-"""What is sent as the value of a header, as a workspace and a version are."""
-
-ResultKind = Literal["json", "text"]
-"""Whether a tool's result is the answer as it came, or the model's text alone."""
-
-StreamKind = Literal["auto", "always", "never"]
-"""Whether an answer is asked for as a stream of events."""
-
-RefuseOrAllow = Literal["refuse", "allow"]
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class DiscoverySettings(_Section):
+class DiscoverySettings(Section):
     """Whether and how often the control plane is asked about models."""
 
     enabled: bool | None = Field(
@@ -79,14 +45,14 @@ class DiscoverySettings(_Section):
     refresh_seconds: Seconds = Field(default=300, description="How long what the control plane said is trusted.")
 
 
-class AccessSettings(_Section):
+class AccessSettings(Section):
     """What may be called at all; globs."""
 
     models: tuple[str, ...] = Field(default=("*",), description="Globs of model names that may be called.")
     paths: tuple[str, ...] = Field(default=("*",), description="Globs of sub-endpoints that may be called.")
 
 
-class ToolSettings(_Section):
+class ToolSettings(Section):
     """Which tools are listed and how they are named."""
 
     prefix: str = Field(
@@ -103,7 +69,7 @@ class ToolSettings(_Section):
     result: ResultKind = Field(default="json", description="json: the answer as it came; text: the model's text alone.")
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Bounds on one call."""
 
     timeout_seconds: Seconds = Field(default=600, description="The whole call, in seconds.")
@@ -133,7 +99,7 @@ class LimitSettings(_Section):
     )
 
 
-class CapSettings(_Section):
+class CapSettings(Section):
     """What may be spent in a day (UTC), by all processes of this user together."""
 
     calls_per_day: int | None = Field(default=None, ge=0, description="Calls of models.")
@@ -156,7 +122,7 @@ class BudgetSettings(CapSettings):
     )
 
 
-class FileSettings(_Section):
+class FileSettings(Section):
     """Which files may be read for an agent, and where large media are written."""
 
     allowed_dirs: tuple[str, ...] = Field(default=(), description="Folders whose files an agent may send to a model.")
@@ -164,20 +130,48 @@ class FileSettings(_Section):
     max_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="The largest file sent, in bytes.")
 
 
-class Price(_Section):
+HttpAuth = Literal["token", "oauth", "caller", "platform"]
+"""Who lets a caller over HTTP in: a static token, an OAuth issuer, Blaxel by the caller's own key, or the platform."""
+
+
+class HttpSettings(Section):
+    """Where the HTTP transport listens, and who may call it."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="The port; 0 takes any free one.")
+    auth: HttpAuth | None = Field(
+        default=None,
+        description="token: one of bearer_tokens; oauth: a JWT of the issuer; caller: each caller brings its own "
+        "X-Blaxel-Authorization and X-Blaxel-Workspace; platform: what is in front, as Blaxel's gateway is, has asked "
+        "already. Unset: nobody is asked, and only this machine is listened to.",
+    )
+    bearer_tokens: tuple[SecretStr, ...] = Field(default=(), description="The tokens that let a caller in.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Values of the Host header that are answered, `name` or `name:port` or `name:*`."
+    )
+    allowed_origins: tuple[str, ...] = Field(default=(), description="Values of the Origin header that are answered.")
+    issuer: HttpUrl | None = Field(default=None, description="The OAuth issuer whose tokens let a caller in.")
+    audience: str | None = Field(default=None, min_length=1, description="The audience that its tokens must name.")
+    jwks_url: HttpUrl | None = Field(default=None, description="Its keys; found by its metadata if unset.")
+    scopes: tuple[str, ...] = Field(default=(), description="The scopes that its tokens must have.")
+    resource_url: HttpUrl | None = Field(
+        default=None,
+        description="This server's own public URL, for the OAuth metadata; the address it listens on if unset.",
+    )
+
+
+class Price(Section):
     """What a model costs, in USD per million tokens."""
 
     input: float = Field(ge=0, allow_inf_nan=False, description="USD per million input tokens.")
     output: float = Field(ge=0, allow_inf_nan=False, description="USD per million output tokens.")
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """One `[[models]]` entry: a model API that gets a tool of its own."""
 
     name: str = Field(min_length=1, max_length=128, description="The model API's name in the workspace.")
-    tool: Annotated[str, AfterValidator(_tool_name)] | None = Field(
-        default=None, description="The tool's name; made from the model's otherwise."
-    )
+    tool: ToolName | None = Field(default=None, description="The tool's name; made from the model's otherwise.")
     title: str | None = Field(default=None, description="The tool's title.")
     description: str | None = Field(default=None, description="What the agent reads to choose this tool.")
     api: str | None = Field(default=None, description="Which API the endpoint speaks; one of the files in `apis`.")
@@ -229,6 +223,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     budget: BudgetSettings = BudgetSettings()
     files: FileSettings = FileSettings()
+    http: HttpSettings = HttpSettings()
     models: tuple[ModelSettings, ...] = ()
 
     @classmethod

@@ -67,6 +67,21 @@ def blaxel_variables(environ: Mapping[str, str]) -> Layer:
     return joined([environment_urls(environment, BLAXEL_ENVIRONMENT), *single])
 
 
+def hosting_variables(environ: Mapping[str, str]) -> Layer:
+    """Read what the place that hosts a server says: where to listen, and that it has asked the caller already.
+
+    Blaxel sets HOST, PORT and BL_CLOUD (contract 7.3), as other hosts of containers set the first two. HOST without
+    PORT is some shell's name of the machine.
+    """
+    port, host = environ.get("PORT", "").strip(), environ.get("HOST", "").strip()
+    listening = layer_from({"http": {"port": port}}, "PORT") if port.isascii() and port.isdigit() else Layer()
+    address = layer_from({"http": {"host": host}}, "HOST") if listening.values else Layer()
+    on_blaxel = environ.get("BL_CLOUD", "").strip().lower() == "true"
+    return joined(
+        (listening, address, layer_from({"http": {"auth": "platform"}}, "BL_CLOUD") if on_blaxel else Layer())
+    )
+
+
 def environment_urls(environment: str | None, source: str) -> Layer:
     """Give the base URLs of one of Blaxel's environments.
 

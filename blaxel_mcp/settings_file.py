@@ -13,7 +13,7 @@ import platformdirs
 from blaxel_mcp.exceptions import ConfigurationError
 from blaxel_mcp.settings_layers import Layer, layer_from
 
-_SECRETS = (("api_key",), ("client_credentials",))
+_SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
 
 
 def default_settings_path() -> Path:

@@ -15,6 +15,7 @@ from blaxel_mcp.settings_environment import (
     FILE_VARIABLE,
     blaxel_variables,
     environment_urls,
+    hosting_variables,
     our_variables,
 )
 from blaxel_mcp.settings_file import default_settings_path, read_settings_file
@@ -69,7 +70,8 @@ def load_settings(
     """Read the settings from everywhere; the first source that gives a key has it.
 
     The sources are, in order: `overrides`, the variables `BLAXEL_MCP_*`, Blaxel's own `BL_*`, the
-    TOML file, the `bl login` file. This blocks while it reads two small files.
+    TOML file, what the place that hosts the server says (`HOST`, `PORT`, `BL_CLOUD`), the `bl login` file.
+    This blocks while it reads two small files.
 
     Args:
         overrides: Values of the command line, nested like the file's tables; None is no value.
@@ -89,6 +91,7 @@ def load_settings(
         our_variables(variables),
         blaxel_variables(variables),
         file_layer,
+        hosting_variables(variables),
     )
     _refuse([problem for layer in given for problem in problems_in(layer)])
     login = _login_file()

@@ -17,7 +17,7 @@ MODULES = {
 LAYERS = (
     ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "parent", "log"),
     ("media_types",),
-    ("settings", "json_pointer", "spool", "ledger"),
+    ("settings", "settings_types", "json_pointer", "spool", "ledger"),
     ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
     ("credentials", "endpoints", "tool_names", "answers", "access", "budget"),
     ("model_records", "runtime_types", "catalog_cache", "streams"),
