@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from blaxel_mcp.call_store import CallStore
-from blaxel_mcp.calls import Calls
 from blaxel_mcp.catalog_cache import catalog_cache
 from blaxel_mcp.client import APIClient
+from blaxel_mcp.concurrency import CallLimits
 from blaxel_mcp.controlplane import ControlPlane
 from blaxel_mcp.discovery import Discovery
 from blaxel_mcp.inference import Inference
@@ -35,8 +34,6 @@ class App:
         discovery: Knows the models.
         inference: Calls them.
         listing: Lists them.
-        calls: Those in flight.
-        store: The whole answers of those that are over.
         spending: What they have taken, and may take.
     """
 
@@ -46,8 +43,6 @@ class App:
     discovery: Discovery
     inference: Inference
     listing: ModelListing
-    calls: Calls
-    store: CallStore
     spending: Spending
 
     @asynccontextmanager
@@ -62,8 +57,8 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the catalog up to date and let calls run while the context lasts; stop everything at its end."""
-        async with self.connected(), self.store, self.calls.running(), anyio.create_task_group() as group:
+        """Let calls be made and keep the catalog up to date while the context lasts."""
+        async with self.connected(), anyio.create_task_group() as group:
             group.start_soon(self.discovery.run)
             try:
                 yield
@@ -72,12 +67,21 @@ class App:
 
 
 def build_app(
-    config: Configuration, *, transport: "httpx.AsyncBaseTransport | None" = None, backoff: Backoff = _BACKOFF
+    config: Configuration,
+    *,
+    account: str = "",
+    limits: CallLimits | None = None,
+    cached: bool = True,
+    transport: "httpx.AsyncBaseTransport | None" = None,
+    backoff: Backoff = _BACKOFF,
 ) -> App:
     """Put the parts together.
 
     Args:
         config: The settings and the login file.
+        account: Whose calls are counted in the ledger; empty for the user's own.
+        limits: Gives the calls their turns; None for those that the settings name.
+        cached: Whether the list of models is kept on disk.
         transport: Carries the requests in place of the network.
         backoff: How the waits between attempts pass.
 
@@ -87,16 +91,15 @@ def build_app(
     settings = config.settings
     client = APIClient(config, transport=transport)
     control_plane = ControlPlane(client, settings)
-    spending = Spending(settings)
-    discovery = Discovery(settings, control_plane, cache=catalog_cache(settings))
+    spending = Spending(settings, account=account)
+    discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    turns = limits or CallLimits(settings.limits)
     return App(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=Inference(client, control_plane, settings, spending, backoff=backoff),
+        inference=Inference(client, control_plane, settings, spending, limits=turns, backoff=backoff),
         listing=ModelListing(discovery, control_plane, client.auth, settings),
-        calls=Calls(),
-        store=CallStore(),
         spending=spending,
     )

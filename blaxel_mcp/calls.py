@@ -82,8 +82,14 @@ class Calls:
         self._now = now
         self._beats = (first_beat_seconds, beat_seconds)
         self._group: anyio.abc.TaskGroup | None = None
+        self._running: set[Call] = set()
         self._detached: dict[str, Call] = {}
         self._expired: deque[str] = deque(maxlen=_MOST_EXPIRED)
+
+    @property
+    def in_flight(self) -> tuple[Call, ...]:
+        """The calls that have not ended."""
+        return tuple(self._running)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -146,11 +152,15 @@ class Calls:
         return f"{call.receipt.model}: {seconds:.0f} s, {len(text)} characters: ...{text[-80:]}"
 
     async def _work(self, call: Call, work: Work) -> None:
-        with call.scope:
-            call.result = await work()
-        call.ended = self._now()
-        call.done.set()
-        call.receipt.live.stir()
+        self._running.add(call)
+        try:
+            with call.scope:
+                call.result = await work()
+        finally:
+            self._running.discard(call)
+            call.ended = self._now()
+            call.done.set()
+            call.receipt.live.stir()
 
     def _forget(self) -> None:
         ended = [call for call in self._detached.values() if call.ended is not None]

@@ -34,9 +34,11 @@ OnChange = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What was listed, and when, in seconds since the epoch."""
+class Listed:
+    """The models that a workspace was found to have, and when, in seconds since the epoch."""
 
+    api_url: str
+    workspace: str
     records: tuple[ModelRecord, ...]
     listed_at: float
 
@@ -76,7 +78,7 @@ class Discovery:
         self._now = now
         self._sleep = sleep
         self._catalog = build_catalog(settings)
-        self._known: _Known | None = None
+        self._known: Listed | None = None
         self._failure: str | None = None
         self._listeners: list[OnChange] = []
         self._refreshing = anyio.Lock()
@@ -102,6 +104,18 @@ class Discovery:
     def on_change(self, listener: OnChange) -> None:
         """Have `listener` called each time that the tools which a client is shown have changed."""
         self._listeners.append(listener)
+
+    @property
+    def known(self) -> Listed | None:
+        """What was listed last."""
+        return self._known
+
+    def take_over(self, listed: Listed) -> None:
+        """Begin with a list that another one has, so that its models do not go and come back meanwhile."""
+        if self.enabled and (listed.api_url, listed.workspace) == (self._settings.api_url, self._settings.workspace):
+            self._known, self._catalog = listed, build_catalog(self._settings, listed.records)
+            self._control_plane.recall(listed.workspace, listed.records)
+            self._first.set()
 
     async def wait_ready(self, seconds: float = FIRST_LIST_SECONDS) -> None:
         """Wait until there is a first list, from the cache or the control plane, or there will be none.
@@ -153,7 +167,7 @@ class Discovery:
         saved = await anyio.to_thread.run_sync(self._cache.load)
         if saved is not None:
             self._control_plane.recall(workspace, saved.records)
-            await self._take(saved.records, saved.saved_at)
+            await self._take(Listed(saved.api_url, workspace, saved.records, saved.saved_at))
             self._first.set()
 
     async def _list(self) -> None:
@@ -161,19 +175,19 @@ class Discovery:
         if workspace is None:
             raise ConfigurationError(_NO_WORKSPACE)
         records = tuple(await self._control_plane.list_models(workspace))
-        listed_at = self._now()
-        await self._take(records, listed_at)
+        listed = Listed(self._settings.api_url, workspace, records, self._now())
+        await self._take(listed)
         self._failure = None
         if self._cache is not None:
-            await self._save(self._cache, records, listed_at)
+            await self._save(self._cache, listed)
 
-    async def _take(self, records: tuple[ModelRecord, ...], listed_at: float) -> None:
-        if self._known is not None and self._known.records == records:
-            self._known = _Known(records, listed_at)
+    async def _take(self, listed: Listed) -> None:
+        if self._known is not None and self._known.records == listed.records:
+            self._known = listed
             return
         # Hundreds of entries take a while to make.
-        catalog = await anyio.to_thread.run_sync(build_catalog, self._settings, records)
-        self._known = _Known(records, listed_at)
+        catalog = await anyio.to_thread.run_sync(build_catalog, self._settings, listed.records)
+        self._known = listed
         before, self._catalog = self._catalog, catalog
         most = self._settings.tools.max_tools
         if catalog.fingerprint(most=most) != before.fingerprint(most=most):
@@ -187,9 +201,9 @@ class Discovery:
                 # One client that is gone must not keep the news from the next.
                 logger.exception("a client could not be told that the tools have changed")
 
-    async def _save(self, cache: CatalogCache, records: tuple[ModelRecord, ...], listed_at: float) -> None:
+    async def _save(self, cache: CatalogCache, listed: Listed) -> None:
         try:
-            await anyio.to_thread.run_sync(partial(cache.save, records, saved_at=listed_at))
+            await anyio.to_thread.run_sync(partial(cache.save, listed.records, saved_at=listed.listed_at))
         except OSError as error:
             logger.info("the list of models could not be kept on disk: %s", error)
 

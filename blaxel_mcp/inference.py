@@ -45,6 +45,7 @@ class Inference:
         control_plane: Says where a model lives and what its provider calls it.
         settings: Base URLs, access rules and limits.
         spending: Holds the calls to their budget, and counts them.
+        limits: Gives the calls their turns.
         backoff: How waits between attempts pass.
     """
 
@@ -55,6 +56,7 @@ class Inference:
         settings: Settings,
         spending: Spending,
         *,
+        limits: CallLimits,
         backoff: Backoff,
     ) -> None:
         self._client = client
@@ -62,7 +64,7 @@ class Inference:
         self._settings = settings
         self._spending = spending
         self._backoff = backoff
-        self._limits = CallLimits(settings.limits)
+        self._limits = limits
         self._files = FileReader(settings.files)
 
     async def run(self, invocation: Invocation, receipt: Receipt) -> Answer:

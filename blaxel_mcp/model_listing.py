@@ -29,6 +29,9 @@ class ModelListing:
         control_plane: Says in what state they are.
         auth: Names the source of the credentials.
         settings: The workspace and the limits.
+
+    Attributes:
+        notice: What else the reader of a listing should know, in a sentence or two; None for nothing.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class ModelListing:
         self._control_plane = control_plane
         self._auth = auth
         self._settings = settings
+        self.notice: str | None = None
 
     async def page(self, *, query: str = "", offset: int = 0, limit: int = PAGE) -> dict[str, Any]:
         """One page of the models whose name, tool, title or description holds `query`, ignoring case.
@@ -63,7 +67,7 @@ class ModelListing:
 
     def _notes(self, lookups: Sequence[Lookup]) -> list[str]:
         found = sorted({lookup.problem for lookup in lookups if lookup.problem})
-        return [self._discovery.problem, *found] if self._discovery.problem else found
+        return [*filter(None, (self.notice, self._discovery.problem)), *found]
 
     async def _lookups(self, entries: Sequence[CatalogEntry]) -> list[Lookup]:
         found = [Lookup(None, "the control plane did not answer in time")] * len(entries)

@@ -58,7 +58,7 @@ LookUp = Callable[[CatalogEntry], Awaitable[Lookup]]
 
 
 class Resources:
-    """The resources of one server, as handlers of the protocol's requests.
+    """The resources of one caller, as handlers of the protocol's requests.
 
     Args:
         catalog: Gives the models as they are now.
@@ -131,7 +131,7 @@ def resources(catalog: Catalog) -> list[types.Resource]:
         name="usage",
         title="Usage",
         uri=USAGE_URI,
-        description="Calls, tokens and USD of each model since this server started.",
+        description=f"Calls, tokens and USD of each model in the last {_DAYS} days, and what is left of the budget.",
         mime_type=_JSON,
     )
     return [listing, usage, *(_resource(entry) for entry in catalog.entries)]

@@ -21,6 +21,15 @@ def default_settings_path() -> Path:
     return platformdirs.user_config_path("blaxel-mcp", appauthor=False) / "config.toml"
 
 
+def file_signature(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        status = path.expanduser().stat()
+    except (OSError, RuntimeError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 def read_settings_file(path: Path, *, required: bool) -> tuple[Path | None, Layer]:
     """Read a TOML file.
 

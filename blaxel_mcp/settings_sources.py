@@ -1,8 +1,9 @@
 """The settings in force, out of the command line, the environment, the TOML file and the `bl login` file."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from blaxel_mcp.settings_environment import (
     hosting_variables,
     our_variables,
 )
-from blaxel_mcp.settings_file import default_settings_path, read_settings_file
+from blaxel_mcp.settings_file import default_settings_path, file_signature, read_settings_file
 from blaxel_mcp.settings_layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place, problems_in
 
 
@@ -34,6 +35,9 @@ class Configuration:
         file: The TOML file that was read, None when there was none.
         warnings: Sentences for the person who starts the server; none quotes a value.
         unexpanded: The places that still hold a placeholder and so count as absent.
+        watched: The TOML file that a server watches, there or not; None for settings that came from no file.
+        signature: What it had for a signature before it was read.
+        reader: Reads everything again.
     """
 
     settings: Settings
@@ -42,6 +46,18 @@ class Configuration:
     file: Path | None = None
     warnings: tuple[str, ...] = ()
     unexpanded: tuple[str, ...] = ()
+    watched: Path | None = None
+    signature: tuple[int, ...] | None = None
+    # Holds what was given on the command line, secrets included.
+    reader: "Callable[[], Configuration] | None" = field(default=None, repr=False, compare=False)
+
+    def read_again(self) -> "Configuration":
+        """Read the settings again, from wherever these came; blocks like `load_settings`.
+
+        Raises:
+            ConfigurationError: a source is wrong now.
+        """
+        return self.reader() if self.reader else self
 
     def place(self, key: str) -> str:
         """Name the place where a key was set, such as `BL_API_KEY` or `api_key in /path/config.toml`."""
@@ -85,6 +101,8 @@ def load_settings(
             quotes no value.
     """
     variables = os.environ if environ is None else environ
+    watched = _settings_path(config_file, variables) or default_settings_path()
+    signature = file_signature(watched)
     file, file_layer = _settings_file(config_file, variables)
     given = (
         layer_from(overrides or {}, COMMAND_LINE),
@@ -102,7 +120,17 @@ def load_settings(
     _refuse(list(_repeated_models(settings, sources)))
     unexpanded = tuple(name for layer in layers for name in layer.unexpanded)
     warnings = (*(warning for layer in layers for warning in layer.warnings), *map(_unexpanded_warning, unexpanded))
-    return Configuration(settings, login, sources, file, warnings, unexpanded)
+    return Configuration(
+        settings,
+        login,
+        sources,
+        file,
+        warnings,
+        unexpanded,
+        watched=watched,
+        signature=signature,
+        reader=partial(load_settings, overrides=overrides, config_file=config_file, environ=environ),
+    )
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -110,14 +138,18 @@ def _refuse(problems: Sequence[str]) -> None:
         raise ConfigurationError("\n".join(("The settings cannot be used:", *problems)))
 
 
+def _settings_path(named: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that was named, on the command line or else by the variable."""
+    value = environ.get(FILE_VARIABLE, "").strip()
+    return named or (None if is_absent(value) else Path(value))
+
+
 def _settings_file(named: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, Layer]:
     """Read the TOML file that was named, else the default one, which may be absent."""
-    value = environ.get(FILE_VARIABLE, "").strip()
-    if named is None and not is_absent(value):
-        named = Path(value)
-    if named is not None:
-        return read_settings_file(named, required=True)
-    noted = Layer(unexpanded=(FILE_VARIABLE,) if is_placeholder(value) else ())
+    path = _settings_path(named, environ)
+    if path is not None:
+        return read_settings_file(path, required=True)
+    noted = Layer(unexpanded=(FILE_VARIABLE,) if is_placeholder(environ.get(FILE_VARIABLE, "").strip()) else ())
     path, layer = read_settings_file(default_settings_path(), required=False)
     return path, joined((noted, layer))
 

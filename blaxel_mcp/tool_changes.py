@@ -30,8 +30,9 @@ class ToolChanges:
         self.listen = ListenHandler(self._bus)
 
     async def initialized(self, context: ServerRequestContext[Any, Any], _: types.NotificationParams | None) -> None:
-        """Take note of a client of the handshake era."""
-        self._sessions.append(context.session)
+        """Take note of a client of the handshake era; over HTTP each of its requests is a session, over at once."""
+        if context.request is None:
+            self._sessions.append(context.session)
 
     async def announce(self) -> None:
         """Tell everyone."""

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 Run = Callable[[JSONObject, Receipt], Awaitable[types.CallToolResult]]
 """What a tool does with arguments that fit its schema."""
 
+Handle = Callable[[Call], types.CallToolResult]
+
 _UNEXPECTED = "The server failed at this call in a way that it did not expect."
 _MAX_NAME = 60
 
@@ -46,29 +48,30 @@ class Toolbox:
 
     Args:
         calls: Where calls of models run.
-        detach_after: When a slow one is handed back as a handle, in seconds; 0 is never.
-        handle: Makes the result of a call that goes on.
     """
 
-    def __init__(self, calls: Calls, *, detach_after: float, handle: Callable[[Call], types.CallToolResult]) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
+        self._tools: dict[str, Tool] = {}
+        self._detach_after = 0.0
+        self._handle: Handle | None = None
+
+    def replace(self, tools: Iterable[Tool], *, detach_after: float, handle: Handle) -> None:
+        """Take these tools from now on; calls under way go on.
+
+        Args:
+            tools: The tools.
+            detach_after: When a slow call is handed back as a handle, in seconds; 0 is never.
+            handle: Makes the result of a call that goes on.
+        """
+        self._tools = {tool.name: tool for tool in tools}
         self._detach_after = detach_after
         self._handle = handle
-        self._tools: dict[str, Tool] = {}
-
-    def replace(self, tools: Iterable[Tool]) -> None:
-        """Take these tools from now on; calls under way go on."""
-        self._tools = {tool.name: tool for tool in tools}
 
     @property
     def definitions(self) -> list[types.Tool]:
         """Every tool as `tools/list` shows it."""
         return [tool.definition for tool in self._tools.values()]
-
-    def input_schema(self, name: str) -> Mapping[str, Any] | None:
-        """A tool's input schema, or None if there is no such tool."""
-        tool = self._tools.get(name)
-        return tool.definition.input_schema if tool else None
 
     async def call(
         self, name: str, arguments: Mapping[str, Any] | None, report: Report | None = None
@@ -91,7 +94,9 @@ class Toolbox:
         if not tool.calls_a_model:
             return await work()
         call = await self._calls.run(receipt, work, detach_after=self._detach_after, report=report)
-        return finished_result(call) if call.done.is_set() else self._handle(call)
+        if call.done.is_set() or self._handle is None:
+            return finished_result(call)
+        return self._handle(call)
 
     def _unknown(self, name: str) -> MCPError:
         shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
