@@ -11,68 +11,24 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.answers import Answer
 from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.kept_answers import KeptAnswer, StoreLimits, kept
+from blaxel_mcp.shared_answers import SharedAnswers
 from blaxel_mcp.spool import Spool, default_spools
+
+__all__ = ["CallStore", "KeptAnswer", "StoreLimits", "kept"]
 
 _MAX_REMEMBERED = 2000
 """Calls of which it is remembered why their answer is gone."""
 
 _MAX_SHOWN = 60
 _PUSHED_OUT = "it made room for later ones"
-
-
-@dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """An answer as it is kept.
-
-    Attributes:
-        kind: What it is.
-        media_type: Its media type.
-        data: The body: for JSON and text in UTF-8, half surrogate pairs included.
-    """
-
-    kind: Literal["json", "text", "binary"]
-    media_type: str
-    data: bytes = field(repr=False)
-
-    @property
-    def text(self) -> str:
-        """JSON or text as it was."""
-        return self.data.decode("utf-8", "surrogatepass")
-
-
-def kept(answer: Answer) -> KeptAnswer:
-    """An answer in the form in which it is kept."""
-    match answer:
-        case JSONAnswer(text=text):
-            return KeptAnswer("json", "application/json", text.encode("utf-8", "surrogatepass"))
-        case TextAnswer(text=text):
-            return KeptAnswer("text", "text/plain", text.encode("utf-8", "surrogatepass"))
-        case BinaryAnswer(data=data, media_type=media_type):
-            return KeptAnswer("binary", media_type, data)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLimits:
-    """What a store may take up.
-
-    Attributes:
-        memory_bytes: In memory.
-        disk_bytes: On disk, the files of large media included.
-        calls: Answers in all.
-        seconds: How long each is kept.
-    """
-
-    memory_bytes: int = 32 * 1024 * 1024
-    disk_bytes: int = 1024 * 1024 * 1024
-    calls: int = 200
-    seconds: float = 3600.0
 
 
 _LIMITS = StoreLimits()
@@ -109,16 +65,23 @@ class CallStore:
         spools: The folder for the store's own folder; None for one in the user's cache directory.
         limits: What it may take up.
         now: A monotonic clock, in seconds.
+        shared: A folder in which other processes of the same server find the answers too; None where there is one.
     """
 
     def __init__(
-        self, *, spools: Path | None = None, limits: StoreLimits = _LIMITS, now: Callable[[], float] = time.monotonic
+        self,
+        *,
+        spools: Path | None = None,
+        limits: StoreLimits = _LIMITS,
+        now: Callable[[], float] = time.monotonic,
+        shared: Path | None = None,
     ) -> None:
         self._spool = Spool(spools or default_spools())
         self._limits = limits
         self._now = now
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._gone: OrderedDict[str, str] = OrderedDict()
+        self._shared = SharedAnswers(shared, limits) if shared else None
         self._lock = anyio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -142,6 +105,9 @@ class CallStore:
         async with self._exclusive():
             self._records[call_id] = _Record(self._now(), whole, len(whole.data))
             await self._make_room()
+            if self._shared:
+                with suppress(OSError):
+                    await anyio.to_thread.run_sync(self._shared.write, call_id, whole)
 
     async def put_file(self, call_id: str, name: str, data: bytes) -> Path:
         """Write a file that is kept as long as the answer of its call, and return its path.
@@ -169,7 +135,7 @@ class CallStore:
             await self._expire()
             record = self._records.get(call_id)
             if record is None:
-                raise self._not_found(call_id)
+                return await self._from_others(call_id)
             if record.path is None:
                 return record.answer
             try:
@@ -177,6 +143,12 @@ class CallStore:
             except OSError:
                 await self._drop(call_id, "its file was taken away")
                 raise self._not_found(call_id) from None
+
+    async def _from_others(self, call_id: str) -> KeptAnswer:
+        found = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
+        if found is None:
+            raise self._not_found(call_id)
+        return found
 
     async def expire(self) -> None:
         """Forget what is too old. Every access does that too; this is for times when there is none."""

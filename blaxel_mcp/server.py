@@ -1,8 +1,9 @@
 """The composition root: settings in, an MCP server out."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -44,6 +45,7 @@ def build_server(
     transport: "httpx.AsyncBaseTransport | None" = None,
     backoff: Backoff = _BACKOFF,
     look_seconds: float = LOOK_SECONDS,
+    shared_answers: Path | None = None,
 ) -> Server[Services]:
     """Make the MCP server of a configuration; it serves either era of the protocol, over any MCP transport.
 
@@ -52,11 +54,13 @@ def build_server(
         transport: Carries the requests to Blaxel in place of the network.
         backoff: How the waits between attempts pass.
         look_seconds: How often the settings file is looked at.
+        shared_answers: A folder in which other processes of the same server find the answers; None for none.
 
     Raises:
         ConfigurationError: a configured model cannot become a tool.
     """
-    services = Services(config, partial(build_app, transport=transport, backoff=backoff))
+    build = partial(build_app, transport=transport, backoff=backoff)
+    services = Services(config, build, shared_answers=shared_answers)
 
     server = Server(
         "blaxel",
@@ -90,7 +94,7 @@ def _by_caller(services: Services, pick: Callable[[Service], Handler[Params, Rep
 
 @asynccontextmanager
 async def _lifespan(
-    watch: Callable[[Take, Tell], Awaitable[None]], services: Services, _: Server[Services]
+    watch: Callable[[Take, Tell], Coroutine[Any, Any, None]], services: Services, _: Server[Services]
 ) -> AsyncIterator[Services]:
     async with services.running(), anyio.create_task_group() as group:
         group.start_soon(watch, services.reconfigure, services.tell)

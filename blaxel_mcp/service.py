@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -46,15 +47,16 @@ class Service:
     Args:
         config: The settings to begin with.
         build: Puts the parts for a configuration together.
+        shared_answers: A folder in which other processes of the same server find this caller's answers; None for none.
 
     Raises:
         ConfigurationError: a configured model cannot become a tool.
     """
 
-    def __init__(self, config: Configuration, build: BuildApp) -> None:
+    def __init__(self, config: Configuration, build: BuildApp, *, shared_answers: Path | None = None) -> None:
         self._build = build
         self.calls = Calls()
-        self.store = CallStore()
+        self.store = CallStore(shared=shared_answers)
         self.changes = ToolChanges()
         self._toolbox = Toolbox(self.calls)
         self._group: anyio.abc.TaskGroup | None = None

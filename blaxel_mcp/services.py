@@ -4,12 +4,14 @@ Over stdio there is one caller, the user. Over HTTP there may be many, and what 
 answers, handles and budget, is in a service of its own that nobody else is led to.
 """
 
+import hashlib
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
@@ -65,6 +67,7 @@ class Services:
         build: Puts the parts for one caller together.
         now: A monotonic clock, in seconds.
         most: How many callers are served at once.
+        shared_answers: A folder in which other processes of the same server find the answers; None for none.
     """
 
     def __init__(
@@ -74,11 +77,13 @@ class Services:
         *,
         now: Callable[[], float] = time.monotonic,
         most: int = MOST_SERVICES,
+        shared_answers: Path | None = None,
     ) -> None:
         self._config = config
         self._build = build
         self._now = now
         self._most = most
+        self._shared_answers = shared_answers
         self._limits = CallLimits(config.settings.limits)
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._making = anyio.Lock()
@@ -163,7 +168,10 @@ class Services:
                 cached=not foreign,
             )
 
-        return Service(_configuration_for(self._config, caller), build)
+        # A name that says nothing of the caller, and that no caller can choose.
+        name = hashlib.sha256(caller.identity.encode()).hexdigest()
+        shared = self._shared_answers / name if self._shared_answers else None
+        return Service(_configuration_for(self._config, caller), build, shared_answers=shared)
 
     async def _start(self, caller: Caller, service: Service) -> None:
         assert self._group is not None, "callers are served inside of `running`"

@@ -49,8 +49,7 @@ class Spool:
         Raises:
             OSError: the disk refused it. What was written of it is gone.
         """
-        self._open()
-        path = self._folder / f"{next(self._numbers)}-{name or 'answer'}"
+        path = self.open() / f"{next(self._numbers)}-{name or 'answer'}"
         write_private(path, data)
         return path
 
@@ -69,12 +68,18 @@ class Spool:
             self._lock = None
             _lock_of(self._folder).unlink(missing_ok=True)
 
-    def _open(self) -> None:
+    def open(self) -> Path:
+        """Make the folder, unless it is there, and return its path.
+
+        Raises:
+            OSError: the disk refused it.
+        """
         if self._lock is None:
             self._parent.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_FOLDER)
             # The lock comes first, so that a folder that can be seen is a folder that is locked.
             self._lock = _take_lock(_lock_of(self._folder))
         self._folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
+        return self._folder
 
 
 def write_private(path: Path, data: bytes) -> None:
