@@ -64,6 +64,11 @@ class Configuration:
         return place(self.sources[key], key) if key in self.sources else key
 
 
+def process_environment() -> dict[str, str]:
+    """The variables of this process, for a command that hands them on."""
+    return dict(os.environ)
+
+
 def configuration(
     settings: Settings, *, login: LoginFile | None = None, sources: Mapping[str, str] | None = None
 ) -> Configuration:
