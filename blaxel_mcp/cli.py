@@ -3,6 +3,7 @@
 import argparse
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -37,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output had enough, as `head` does; Python would complain at exit.
-        sys.stderr.close()
+        # The reader of our output had enough, as `head` does; Python would flush once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception:
         logging.getLogger(__name__).exception("blaxel-mcp failed in a way that it did not expect")
@@ -82,7 +83,7 @@ def _common_options() -> argparse.ArgumentParser:
     group.add_argument("--config", metavar="FILE", help="the settings file")
     group.add_argument("--workspace", metavar="W", help="the workspace")
     group.add_argument("--log-level", choices=LEVELS, help="the least that goes to stderr (warning)")
-    group.add_argument("--log-format", choices=get_args(LogFormat), help="and how (text)")
+    group.add_argument("--log-format", choices=get_args(LogFormat), help="how that is written (text)")
     group.add_argument("--demo", action="store_true", help="use an emulator on this machine in Blaxel's place")
     return options
 

@@ -174,7 +174,7 @@ class ModelSettings(Section):
     tool: ToolName | None = Field(default=None, description="The tool's name; made from the model's otherwise.")
     title: str | None = Field(default=None, description="The tool's title.")
     description: str | None = Field(default=None, description="What the agent reads to choose this tool.")
-    api: str | None = Field(default=None, description="Which API the endpoint speaks; one of the files in `apis`.")
+    api: str | None = Field(default=None, description="Which API the endpoint speaks; docs/model-apis.md lists them.")
     path: str | None = Field(default=None, description="The sub-endpoint; overrides the API's own.")
     workspace: HeaderValue | None = Field(default=None, description="Another workspace than the global one.")
     url: HttpUrl | None = Field(default=None, description="A forced endpoint URL.")

@@ -1,5 +1,6 @@
 """How a request to Blaxel is signed: with which header, and for which hosts alone."""
 
+import math
 from collections.abc import AsyncGenerator, Callable, Generator
 
 import httpx
@@ -58,6 +59,18 @@ class WorkspaceAuth(httpx.Auth):
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Refuse: httpx's own version would send the request without a token."""
         raise RuntimeError(f"This {request.method} was not sent: WorkspaceAuth signs for httpx.AsyncClient only.")
+
+    async def check(self) -> float:
+        """Get a token as a request would, and send nothing.
+
+        Returns:
+            Until when it is good, in seconds since the epoch; infinite where nothing is known.
+
+        Raises:
+            BlaxelError: There is none, or no header can carry it.
+        """
+        await self._bearer_value()
+        return math.inf if self._tokens is None else self._tokens.expires_at
 
     async def renew(self, request: httpx.Request) -> bool:
         """Tell whether a request that Blaxel answered with 401 may be sent once more, with another token.

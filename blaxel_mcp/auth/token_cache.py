@@ -27,6 +27,10 @@ class TokenSource(Protocol):
     async def renew(self, rejected: SecretStr) -> bool:
         """Tell whether `get` now gives another token than the one that Blaxel rejected."""
 
+    @property
+    def expires_at(self) -> float:
+        """Until when the token at hand is good, in seconds since the epoch; infinite where nothing is known."""
+
     async def aclose(self) -> None:
         """Stop an exchange under way."""
 
@@ -44,6 +48,11 @@ class StaticToken:
     async def renew(self, _rejected: SecretStr) -> bool:
         """Return False: there is no other key."""
         return False
+
+    @property
+    def expires_at(self) -> float:
+        """No time: a key does not tell."""
+        return math.inf
 
     async def aclose(self) -> None:
         """Do nothing: no exchange is ever under way."""
@@ -107,6 +116,11 @@ class TokenCache:
             return True
         self._unchanged, self._unchanged_until = rejected, self._now() + RENEWAL_PAUSE_SECONDS
         return False
+
+    @property
+    def expires_at(self) -> float:
+        """The current token's time; infinite where there is none yet."""
+        return math.inf if self._current is None else self._current.expires_at
 
     async def aclose(self) -> None:
         """Stop a renewal under way and wait for its end."""

@@ -1,6 +1,7 @@
 """Recording each request, and stopping the work on it when its caller goes away."""
 
 import itertools
+from email.utils import formatdate
 from typing import Any
 
 import anyio
@@ -29,7 +30,7 @@ class RecordingMiddleware:
             await self._answer(recorded, scope, receive, send)
 
     async def _answer(self, recorded: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(recorded, send)
+        exchange = _Exchange(recorded, send, self._emulator.now())
         scope["state"] = {**scope.get("state", {}), "recorded": recorded}
         scope["extensions"] = exchange.watch_closing(scope.get("extensions", {}))
         async with anyio.create_task_group() as group:
@@ -58,13 +59,13 @@ def recorded_request(request: Request) -> RecordedRequest:
 class _Exchange:
     """The application's side of one exchange.
 
-    It gives the body that was already read, adds the request id to the response, and
+    It gives the body that was already read, adds the request id and the date to the response, and
     notices when the response has come to its end.
     """
 
-    def __init__(self, recorded: RecordedRequest, send: Send) -> None:
+    def __init__(self, recorded: RecordedRequest, send: Send, now: float) -> None:
         self._unread = [recorded.body]
-        self._header = (b"x-cf-request-id", recorded.request_id.encode())
+        self._headers = ((b"x-cf-request-id", recorded.request_id.encode()), (b"date", _date(now)))
         self._send = send
         self.gone = anyio.Event()
         self.complete = False
@@ -79,7 +80,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Pass a part of the response on."""
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], self._header]}
+            message = {**message, "headers": [*message["headers"], *self._headers]}
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.complete = True
@@ -95,6 +96,10 @@ class _Exchange:
             close()
 
         return {**extensions, CLOSE_CONNECTION: close_and_complete}
+
+
+def _date(seconds: float) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def _recorded(scope: Scope, request_id: str) -> RecordedRequest:
