@@ -177,10 +177,11 @@ def finished_result(call: Call) -> types.CallToolResult:
 
 
 def _cancelled(call: Call) -> BlaxelError:
+    sent = call.receipt.trace.sent
     return BlaxelError(
         "The call was stopped before its answer was complete.",
         code="cancelled",
         origin="caller",
-        hint="Call the model again for an answer.",
-        billed="maybe" if call.receipt.trace.sent else "no",
+        hint=f"Call the model again for an answer{'; that is paid for again' if sent else ''}.",
+        billed="maybe" if sent else "no",
     )

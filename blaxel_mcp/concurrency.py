@@ -90,7 +90,8 @@ class CallLimits:
         if self._waiting < self._limits.max_queue:
             return
         raise BlaxelError(
-            f"The call of {model!r} was not sent: {self._waiting} calls wait for their turn already.",
+            f"The call of {model!r} was not sent: it is not its turn yet, and {self._limits.max_queue} calls at most "
+            "may wait for theirs.",
             code="busy",
             origin="local",
             hint="Call again when some of the calls in flight have ended. limits.max_concurrency, the model's own "

@@ -135,7 +135,7 @@ async def send_with_retries(
 
 def _told(error: BlaxelError, attempts: int, *, maybe_billed: bool) -> BlaxelError:
     if attempts > 1:
-        error.hint = f"It was sent {attempts} times. {error.hint}".rstrip()
+        error.hint = f"It was tried {attempts} times. {error.hint}".rstrip()
     if maybe_billed and error.billed == "no":
         error.billed = "maybe"
         error.hint = f"{error.hint} An attempt before the last one may have been billed."

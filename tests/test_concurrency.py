@@ -75,7 +75,10 @@ async def test_one_call_more_than_the_queue_holds_is_refused_as_busy() -> None:
 
     assert (caught.value.code, caught.value.origin, caught.value.billed) == ("busy", "local", "no")
     assert caught.value.retryable
-    assert caught.value.message == "The call of 'm' was not sent: 2 calls wait for their turn already."
+    assert (
+        caught.value.message
+        == "The call of 'm' was not sent: it is not its turn yet, and 2 calls at most may wait for theirs."
+    )
     assert counter.done == 3
 
 

@@ -181,7 +181,7 @@ async def test_an_error_holds_for_all_attempts_together() -> None:
 
     assert isinstance(error, UpstreamError)
     assert error.billed == "maybe"
-    assert error.hint.startswith("It was sent 3 times. ")
+    assert error.hint.startswith("It was tried 3 times. ")
     assert error.hint.endswith("An attempt before the last one may have been billed.")
     assert len(notes) == 2
 
@@ -244,7 +244,7 @@ async def test_the_last_of_three_attempts_says_how_many_there_were(emulator: Emu
     async with connect(leading_to(emulator)) as client:
         result = await call(client, "fault-not-dispatched")
 
-    assert error_of(result)["hint"].startswith("It was sent 3 times. ")
+    assert error_of(result)["hint"].startswith("It was tried 3 times. ")
     assert receipt_of(result)["attempts"] == 3
 
 

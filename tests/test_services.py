@@ -20,7 +20,8 @@ from blaxel_mcp.emulator.records import ModelRecord
 from blaxel_mcp.service import Service
 from blaxel_mcp.services import IDLE_SECONDS, Services
 from blaxel_mcp.settings_sources import Configuration
-from support import KEY, inference_requests, leading_to, receipt_of
+from canaries import KEY
+from support import inference_requests, leading_to, receipt_of
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +129,7 @@ async def test_callers_who_spend_the_users_key_share_its_turns_and_its_budget_an
         group.start_soon(called, one, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
         busy = await called(other, "house-chat", {"prompt": "Hi"})
-        assert "wait for their turn already" in str(busy.content)
+        assert "may wait for theirs" in str(busy.content)
         group.cancel_scope.cancel()
     async with serving(config) as services:
         results = [

@@ -137,7 +137,7 @@ class Tour:
 
     def _farewell(self) -> None:
         self._stop("Your own workspace")
-        self._say("Put this into claude_desktop_config.json (the README has the file's place and other clients):")
+        self._say("Put this into claude_desktop_config.json (docs/attach.md has the file's place and other clients):")
         entry = {**_own_command(), "env": {"BL_WORKSPACE": "your-workspace", "BL_API_KEY": "your-key"}}
         self._block(json.dumps({"mcpServers": {"blaxel": entry}}, indent=2))
 
