@@ -94,7 +94,9 @@ async def test_variables_of_this_shell_do_not_hide_that_the_client_gives_none(mo
         ),
         pytest.param(["sh", "-c", "echo no luck >&2; exit 3", "blaxel-mcp"], 'that it said: "no luck"', id="it ends"),
         pytest.param(
-            ["sh", "-c", "echo hello; exit 3", "blaxel-mcp"], "it had printed 'hello' on standard output", id="both"
+            ["sh", "-c", "echo hello; read line; exit 3", "blaxel-mcp"],
+            "it had printed 'hello' on standard output",
+            id="both",
         ),
     ],
 )
