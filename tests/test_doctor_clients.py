@@ -213,3 +213,20 @@ async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path: Path)
     assert caught.value.reason == "did not answer within 1 seconds"
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text()), 0)
+
+
+async def test_a_variable_that_codex_hands_on_reaches_the_server_and_is_missed_where_it_is_not_set(
+    emulator: Emulator, home: Path
+) -> None:
+    (home / ".codex").mkdir()
+    values = "".join(f"{name} = {json.dumps(value)}\n" for name, value in leading_to(emulator).items())
+    (home / ".codex" / "config.toml").write_text(
+        f"[mcp_servers.blaxel]\ncommand = {json.dumps(SERVER[0])}\nargs = {json.dumps(SERVER[1:])}\n"
+        f'env_vars = ["BL_API_KEY"]\n[mcp_servers.blaxel.env]\n{values}'
+    )
+
+    there, absent = await look(BL_API_KEY=KEY), await look()
+
+    assert there["client:codex:blaxel"].outcome == "ok"
+    assert absent["client:codex:blaxel"].outcome == "warning"
+    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:codex:blaxel"].result.found

@@ -123,8 +123,6 @@ def _judged(met: Handshake, trial: _Trial) -> Result:
         return ok(f"{found}; {client.title} asks for {', '.join(handed.asked)}")
     if met.listing is None or met.listing.get("credentials"):
         return ok(found)
-    if client.forwarding == "list":
-        return ok(f"{found}; it was not given what {client.title} forwards to it")
     return failed(
         f"The server of {trial.where} has no credentials when {client.title} starts it.",
         f"{trial.anew}; --with-key puts the key there, and a login of `bl login WORKSPACE` is found without one.",
@@ -137,7 +135,7 @@ def variables_of(entry: InstalledEntry, client: Client, environ: Mapping[str, st
     Args:
         entry: The entry.
         client: The client that it belongs to.
-        environ: The variables that the client's references lead to.
+        environ: The variables that the client has, as far as they can be told from here.
     """
     given = dict(environ) if client.forwarding == "inherited" else {}
     names: dict[str, list[str]] = {"asked": [], "unset": [], "literal": []}
@@ -147,6 +145,11 @@ def variables_of(entry: InstalledEntry, client: Client, environ: Mapping[str, st
             given[name] = _value(value, environ)
         else:
             names[missing].append(name)
+    for name in entry.forwarded:
+        if environ.get(name):
+            given[name] = environ[name]
+        else:
+            names["unset"].append(name)
     return Variables(given, tuple(names["asked"]), tuple(names["unset"]), tuple(names["literal"]))
 
 

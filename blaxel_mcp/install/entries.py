@@ -135,6 +135,12 @@ def environment_of(entry: Any) -> dict[str, str]:
     return {key: str(value) for form in forms for key, value in _table(form.get("env")).items()}
 
 
+def forwarded_by(entry: Any) -> tuple[str, ...]:
+    """The names of the variables that an entry has the client hand on, for one that takes a list of them."""
+    names = _table(entry).get("env_vars")
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+
 def refuse_foreign(entry: Any, client: Client, name: str, file: object) -> None:
     """Let an entry be that is somebody else's.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from blaxel_mcp.exceptions import ConfigurationError
 from blaxel_mcp.install.client_file import read_text
 from blaxel_mcp.install.clients import CLIENTS, Client
-from blaxel_mcp.install.entries import command_of, environment_of
+from blaxel_mcp.install.entries import command_of, environment_of, forwarded_by
 from blaxel_mcp.install.launch import runs_this_server
 from blaxel_mcp.install.places import Places
 from blaxel_mcp.install.problems import MalformedError
@@ -25,6 +25,7 @@ class InstalledEntry:
         command: The program and its arguments.
         environment: The variables that the client sets for it, placeholders unexpanded; they may hold a secret, so
             they are not in the repr.
+        forwarded: The names of the variables that the client hands on from its own environment.
     """
 
     client: str
@@ -32,6 +33,7 @@ class InstalledEntry:
     file: Path
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    forwarded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _state(client: Client, file: Path) -> ClientState:
     except ConfigurationError as error:
         return ClientState(client, file, exists=True, problem=_problem(client, file, error))
     entries = [
-        InstalledEntry(client.name, name, file, command_of(entry), environment_of(entry))
+        InstalledEntry(client.name, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
         for name, entry in servers.items()
         if runs_this_server(command_of(entry))
     ]
