@@ -13,6 +13,7 @@ from blaxel_mcp.settings_types import (
     TOOL_NAME_LIMIT,
     HeaderValue,
     HttpUrl,
+    IssuerUrl,
     RefuseOrAllow,
     ResultKind,
     Seconds,
@@ -150,7 +151,7 @@ class HttpSettings(Section):
         default=(), description="Values of the Host header that are answered, `name` or `name:port` or `name:*`."
     )
     allowed_origins: tuple[str, ...] = Field(default=(), description="Values of the Origin header that are answered.")
-    issuer: HttpUrl | None = Field(default=None, description="The OAuth issuer whose tokens let a caller in.")
+    issuer: IssuerUrl | None = Field(default=None, description="The OAuth issuer whose tokens let a caller in.")
     audience: str | None = Field(default=None, min_length=1, description="The audience that its tokens must name.")
     jwks_url: HttpUrl | None = Field(default=None, description="Its keys; found by its metadata if unset.")
     scopes: tuple[str, ...] = Field(default=(), description="The scopes that its tokens must have.")

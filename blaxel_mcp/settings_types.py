@@ -16,10 +16,14 @@ _HTTP_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]
 _HEADER_VALUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def _http_url(value: str) -> str:
+def _issuer_url(value: str) -> str:
     if not _HTTP_URL.fullmatch(value):
         raise ValueError("must be an http(s) URL with no user name, query or fragment")
-    return value.rstrip("/")
+    return value
+
+
+def _http_url(value: str) -> str:
+    return _issuer_url(value).rstrip("/")
 
 
 def _header_value(value: str) -> str:
@@ -37,6 +41,9 @@ def _tool_name(value: str) -> str:
 ToolName = Annotated[str, AfterValidator(_tool_name)]
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
+"""A URL that is compared as text (RFC 8414, section 3.3): a slash at its end is a part of it."""
+
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 """What is sent as the value of a header, as a workspace and a version are."""
 

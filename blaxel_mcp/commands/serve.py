@@ -1,4 +1,4 @@
-"""`blaxel-mcp serve`: the MCP server on stdio."""
+"""`blaxel-mcp serve`: the MCP server, on stdio unless HTTP is asked for."""
 
 import argparse
 import logging
@@ -8,7 +8,6 @@ import anyio
 
 from blaxel_mcp.commands.options import configured
 from blaxel_mcp.credentials import resolve_credentials
-from blaxel_mcp.discovery import lists_models
 from blaxel_mcp.server import build_server
 from blaxel_mcp.settings_sources import Configuration
 from blaxel_mcp.stdio import serve_stdio
@@ -17,12 +16,17 @@ logger = logging.getLogger(__name__)
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve over `options.wire` until the client goes away; the process ends with it.
+    """Serve over `options.wire` until the client goes away, and the process ends with it; over HTTP until a signal.
 
     Raises:
         ConfigurationError: the settings cannot be used. Missing credentials are not a reason: clients and
             registries list the tools of a server that has none yet.
     """
+    if getattr(options, "transport", "stdio") == "http":
+        # Only here: every client starts the server on stdio, and waits for it.
+        from blaxel_mcp.commands.serve_http import serve_over_http  # noqa: PLC0415
+
+        return serve_over_http(options)
     anyio.run(partial(_serve, options))
     return 0
 
@@ -33,7 +37,8 @@ async def _serve(options: argparse.Namespace) -> None:
         await serve_stdio(
             build_server(config),
             options.wire,
-            tools_change=lists_models(config.settings),
+            # Whatever they are now: the settings file may be edited.
+            tools_change=True,
             max_frame_bytes=config.settings.limits.max_argument_bytes,
         )
 
