@@ -9,6 +9,9 @@ from blaxel_mcp.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.receipt import LiveAnswer
 from blaxel_mcp.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, partial_answer
 
+_COMPARED = 32
+"""Characters by which a text that has grown is told from another one."""
+
 _NO_ANSWER = "The stream ended before any of the answer had come."
 
 
@@ -20,13 +23,22 @@ class AnswerStream:
         path: The sub-endpoint that was called.
         live: Is kept up to date with what has come.
         redact: Takes our secrets out of what upstream sent.
+        begun_in: Says how many bytes at the end of what has come may be the beginning of one.
     """
 
-    def __init__(self, api: str | None, path: str, live: LiveAnswer, redact: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self,
+        api: str | None,
+        path: str,
+        live: LiveAnswer,
+        redact: Callable[[bytes], bytes],
+        begun_in: Callable[[bytes], int] = lambda _: 0,
+    ) -> None:
         self._api = api
         self._path = path
         self._live = live
         self._redact = redact
+        self._shown = _ShownText(redact, begun_in)
         self._decoder: EventDecoder | None = None
         self._assembler: Assembler | None = None
 
@@ -50,11 +62,12 @@ class AnswerStream:
         self._add(self._decoder.finish())
         if self._assembler is None:
             raise _broken(_NO_ANSWER, status)
-        missing = partial_answer(self._assembler, unfinished=self._decoder.unfinished)
+        missing = partial_answer(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
         if missing:
             error = _broken(missing.reason, status, by_provider=self._assembler.error is not None)
             error.partial = self._so_far()
             raise error
+        self._live.tell(self._shown.follow(self._assembler.text, ended=True))
         return self._json(self._assembler.value())
 
     def keep_part(self, error: BlaxelError) -> None:
@@ -72,11 +85,11 @@ class AnswerStream:
                 self._assembler = assembler_for(self._api or self._path, event)
             self._assembler.feed(event)
         if events and self._assembler is not None:
-            self._live.tell(self._clean(self._assembler.text))
+            self._live.tell(self._shown.follow(self._assembler.text))
 
     def _so_far(self) -> str:
         assert self._assembler is not None
-        return self._clean(self._assembler.text) or self._json(self._assembler.value()).text
+        return self._shown.follow(self._assembler.text) or self._json(self._assembler.value()).text
 
     def _json(self, value: Any) -> JSONAnswer:
         text = self._clean(json_text.dump(value))
@@ -84,6 +97,35 @@ class AnswerStream:
 
     def _clean(self, text: str) -> str:
         return self._redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+
+
+class _ShownText:
+    """A growing text without our secrets. Only what is new of it is looked through, for it may grow very long.
+
+    Args:
+        redact: Takes our secrets out.
+        begun_in: Says how much at the end may be the beginning of one, which is kept back until more has come.
+    """
+
+    def __init__(self, redact: Callable[[bytes], bytes], begun_in: Callable[[bytes], int]) -> None:
+        self._redact = redact
+        self._begun_in = begun_in
+        self._shown = ""
+        self._taken = 0
+        self._last = ""
+
+    def follow(self, text: str, *, ended: bool = False) -> str:
+        """Return what may be shown of the text as far as it has come; all of it once it has ended."""
+        if text[max(0, self._taken - _COMPARED) : self._taken] != self._last:
+            # Another part of the answer has come to stand before what was the text until now.
+            self._shown, self._taken = "", 0
+        new = text[self._taken :].encode("utf-8", "surrogatepass")
+        kept_back = 0 if ended else self._begun_in(new)
+        taken = new[: len(new) - kept_back]
+        self._shown += self._redact(taken).decode("utf-8", "replace")
+        self._taken += len(taken.decode("utf-8", "surrogatepass"))
+        self._last = text[max(0, self._taken - _COMPARED) : self._taken]
+        return self._shown
 
 
 def _broken(reason: str, status: int, *, by_provider: bool = False) -> UpstreamError:

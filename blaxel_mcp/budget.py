@@ -115,12 +115,11 @@ class Budget:
         if problem is None:
             return
         resets = next_midnight(now)
-        allowed = self._allowed(used)
         raise BlaxelError(
             f"The call of {key[1]!r} was not sent: {problem}",
             code="budget_exceeded",
             origin="local",
-            hint=f"Days begin at midnight UTC: the next one at {resets:%Y-%m-%dT%H:%MZ}. {_others(allowed)}",
+            hint=f"Days begin at midnight UTC: the next one at {resets:%Y-%m-%dT%H:%MZ}. {self._others(used)}",
             retryable=True,
             retry_after_seconds=math.ceil((resets - now).total_seconds()),
         )
@@ -155,11 +154,12 @@ class Budget:
             problem = _over(model.budget, f" for {key[1]!r}", price, expected, used.get(key, Figures()))
         return problem
 
-    def _allowed(self, used: Mapping[ModelKey, Figures]) -> list[str]:
-        """The configured models of which a small call would pass now."""
+    def _others(self, used: Mapping[ModelKey, Figures]) -> str:
+        """Say of which models a small call would pass now; those that were found have no caps of their own."""
         small = Estimate(input_tokens=1, output_tokens=1)
         keys = [((model.workspace or self.workspace or "", model.name), model) for model in self.models]
-        return [model.name for key, model in keys if self._problem(key, model, small, used) is None]
+        allowed = [model.name for key, model in keys if self._problem(key, model, small, used) is None]
+        return _others(allowed, found=_over(self.caps, "", None, small, _sum(used.values())) is None)
 
 
 def _over(caps: CapSettings, whose: str, price: Price | None, expected: Estimate, used: Figures) -> str | None:
@@ -191,11 +191,21 @@ def _over(caps: CapSettings, whose: str, price: Price | None, expected: Estimate
     return None
 
 
-def _others(allowed: list[str]) -> str:
-    if not allowed:
+def _others(allowed: list[str], *, found: bool) -> str:
+    """Say what may still be called.
+
+    Args:
+        allowed: The names of configured models.
+        found: Whether a model that is not configured may be called too.
+    """
+    named = allowed[:_MOST_NAMED]
+    if len(allowed) > _MOST_NAMED:
+        named.append(f"{len(allowed) - _MOST_NAMED} more of [[models]]")
+    if found:
+        named.append("any model that has no entry in [[models]]")
+    if not named:
         return "Until then no configured model has anything left."
-    more = f" and {len(allowed) - _MOST_NAMED} more" if len(allowed) > _MOST_NAMED else ""
-    return f"Until then these may still be called: {', '.join(allowed[:_MOST_NAMED])}{more}."
+    return f"Until then these may still be called: {', '.join(named)}."
 
 
 def _state(caps: CapSettings, used: Figures) -> dict[str, Any]:

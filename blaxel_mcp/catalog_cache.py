@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from blaxel_mcp.endpoints import is_loopback
 from blaxel_mcp.model_records import ModelRecord
+from blaxel_mcp.private_folder import make_own_folder
 from blaxel_mcp.redaction import scrub
 from blaxel_mcp.settings import Settings
 
@@ -86,8 +87,7 @@ class CatalogCache:
         data = _file_format().dump_json(SavedList(self._api_url, self._workspace, saved_at, clean))
         if len(data) > MAX_FILE_BYTES:
             return
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.parent.chmod(0o700)
+        make_own_folder(self.path.parent)
         _replace(self.path, data)
 
 

@@ -42,7 +42,7 @@ MAX_TOKEN_REPLY_BYTES = 64 * 1024
 MAX_ERROR_SECONDS = 10.0
 
 # Looking for secrets in more than this is left to a thread.
-_REDACTED_INLINE_BYTES = 1024 * 1024
+_REDACTED_INLINE_BYTES = 256 * 1024
 
 Listen = Callable[[Mapping[str, str]], OnBytes | None]
 

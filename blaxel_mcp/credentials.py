@@ -1,6 +1,6 @@
 """Which credentials a call to a workspace is made with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -31,7 +31,7 @@ class ClientCredentials:
 class KeyCommand:
     """A command, as words, whose output is the API key."""
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

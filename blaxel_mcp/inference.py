@@ -114,7 +114,8 @@ class Inference:
 
     async def _answer(self, request: APIRequest, receipt: Receipt, streams: list[AnswerStream]) -> Answer:
         api = receipt.api.name if receipt.api else None
-        stream = AnswerStream(api, urlsplit(request.url).path, receipt.live, self._client.auth.redact)
+        auth = self._client.auth
+        stream = AnswerStream(api, urlsplit(request.url).path, receipt.live, auth.redact, auth.begun_in)
         streams.append(stream)
         response = await self._client.send(request, trace=receipt.trace, listen=stream.listen)
         if stream.found:

@@ -15,6 +15,8 @@ from types import MappingProxyType
 
 import platformdirs
 
+from blaxel_mcp.private_folder import make_folder, make_own_file, make_own_folder
+
 MEMORY = ":memory:"
 """The path of a ledger that is this process's alone, and gone with it."""
 
@@ -26,7 +28,6 @@ _BUSY_SECONDS = 5.0
 _REMOVED = "it was removed or replaced while it was in use"
 
 _VERSION = 1
-_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 NANO = 1_000_000_000
 """Money is counted in whole billionths of a dollar, which add up without rounding."""
@@ -280,8 +281,9 @@ def make_private(path: Path) -> None:
     Raises:
         OSError: the disk refused it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_FOLDER)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+    # A folder that the user has named is not ours to close.
+    (make_own_folder if path == default_ledger() else make_folder)(path.parent)
+    make_own_file(path)
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ import mcp_types as types
 from blaxel_mcp.call_store import CallStore
 from blaxel_mcp.content_blocks import call_uri, link_block
 from blaxel_mcp.media_types import extension_for
+from blaxel_mcp.private_folder import make_folder
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.shaping.media import Media
 from blaxel_mcp.spool import write_private
@@ -51,7 +52,7 @@ def _file_name(media: Media, receipt: Receipt) -> str:
 
 def _write(folder: str, name: str, data: bytes) -> Path:
     directory = Path(folder).expanduser().absolute()
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     path = directory / name
     write_private(path, data)
     return path

@@ -37,9 +37,9 @@ def _state(record: ModelRecord) -> str:
     if not record.enabled:
         return "It is disabled in Blaxel: waiting does not help, it has to be enabled there."
     if record.status and record.status != _SERVES:
-        return (
-            f"Its status was {record.status} when last asked; it answers once that is {_SERVES}, as list_models shows."
-        )
+        # A word is a name of Blaxel's; anything longer is somebody's text, and no sentence of ours.
+        status = record.status if record.status.isidentifier() else repr(record.status)
+        return f"Its status was {status} when last asked; it answers once that is {_SERVES}, as list_models shows."
     return "It was deployed when last asked, so this should pass in a minute or so."
 
 

@@ -208,7 +208,11 @@ class Settings(BaseSettings):
         default=None, description="A service account's client credentials, as Blaxel shows them (base64 of id:secret)."
     )
     api_key_command: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="A command, as a list of words, that prints the API key."
+        default=None,
+        min_length=1,
+        # Somebody may have put the key itself among its words.
+        repr=False,
+        description="A command, as a list of words, that prints the API key.",
     )
     run_url: HttpUrl = Field(default=DEFAULT_RUN_URL, description="Base URL of the inference endpoint.")
     api_url: HttpUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane.")

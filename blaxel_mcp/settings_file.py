@@ -48,7 +48,8 @@ def read_settings_file(path: Path, *, required: bool) -> tuple[Path | None, Laye
     try:
         data, mode = _load(path)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not required:
+        # A service's user may have /dev/null for a home.
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not required:
             return None, Layer()
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from blaxel_mcp.placeholders import is_absent, is_placeholder
+from blaxel_mcp.redaction import scrub
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.spelling import nearest
 
@@ -75,7 +76,8 @@ def place(source: str, key: str) -> str:
 
 def dotted(location: Location) -> str:
     """Write a location as people do: `models[0].name`."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    # A key of the file's own may be anything, a secret in the wrong place too.
+    parts = (f"[{part}]" if isinstance(part, int) else f".{scrub(part)}" for part in location)
     return "".join(parts).removeprefix(".")
 
 

@@ -46,8 +46,8 @@ class Configuration:
     file: Path | None = None
     warnings: tuple[str, ...] = ()
     unexpanded: tuple[str, ...] = ()
-    watched: Path | None = None
-    signature: tuple[int, ...] | None = None
+    watched: Path | None = field(default=None, compare=False)
+    signature: tuple[int, ...] | None = field(default=None, compare=False)
     # Holds what was given on the command line, secrets included.
     reader: "Callable[[], Configuration] | None" = field(default=None, repr=False, compare=False)
 

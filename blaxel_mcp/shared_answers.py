@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from blaxel_mcp.kept_answers import KeptAnswer, StoreLimits
+from blaxel_mcp.private_folder import make_own_folder
 from blaxel_mcp.spool import write_private
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PARTIAL = ".new-"
-_PRIVATE_FOLDER = 0o700
 _MAX_HEAD_BYTES = 1000
 
 
@@ -42,7 +42,7 @@ class SharedAnswers:
         Raises:
             OSError: the disk refused it.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_FOLDER)
+        make_own_folder(self._folder)
         head = json.dumps({"kind": answer.kind, "media_type": answer.media_type}).encode()
         beside = self._folder / f"{_PARTIAL}{secrets.token_hex(8)}"
         write_private(beside, head + b"\n" + answer.data)

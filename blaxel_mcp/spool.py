@@ -13,6 +13,8 @@ from pathlib import Path
 
 import platformdirs
 
+from blaxel_mcp.private_folder import make_own_folder
+
 if sys.platform != "win32":
     import fcntl
 
@@ -75,7 +77,7 @@ class Spool:
             OSError: the disk refused it.
         """
         if self._lock is None:
-            self._parent.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_FOLDER)
+            make_own_folder(self._parent)
             # The lock comes first, so that a folder that can be seen is a folder that is locked.
             self._lock = _take_lock(_lock_of(self._folder))
         self._folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)

@@ -6,6 +6,7 @@ one of the two is what an unclear message costs most time with.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -103,7 +104,7 @@ def classify(
         control_plane: Whether the control plane was asked: it hands no provider's answers on.
     """
     clean = {name: redact(value.encode()).decode("utf-8", "replace") for name, value in headers.items()}
-    read = read_error_body(clean, redact(body), now=now)
+    read = _shown(read_error_body(clean, redact(body), now=now), redact)
     # A provider's redirect would have been the gateway's to deal with.
     certain = control_plane or status < HTTPStatus.BAD_REQUEST
     author: Author = "blaxel" if certain else read.author or _likely_author(read)
@@ -120,6 +121,14 @@ def classify(
         status=status,
         request_id=request_id(clean),
     )
+
+
+def _shown(read: ErrorBody, redact: Callable[[bytes], bytes]) -> ErrorBody:
+    """Take our secrets out once more: an escape or an invisible character may have hidden one in the bytes."""
+    message, action, do_not = (
+        redact(text.encode()).decode("utf-8", "replace") for text in (read.message, read.action, read.do_not)
+    )
+    return replace(read, message=message, action=action, do_not=do_not)
 
 
 def is_platform_401(error: BlaxelError) -> bool:

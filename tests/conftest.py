@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.emulator import Emulator, run_emulator
+from canaries import CanaryEmulator, let_in
+
+pytest_plugins = ["leaks"]
 
 _SCRUBBED_PREFIXES = ("BL_", "BLAXEL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "XDG_")
 
@@ -31,6 +34,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """The emulated platform, on a free port of loopback."""
-    async with run_emulator() as running:
+    """The emulated platform, on a free port of loopback, where the suite's secrets are good."""
+    prepared = CanaryEmulator()
+    let_in(prepared)
+    async with run_emulator(emulator=prepared) as running:
         yield running

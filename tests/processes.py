@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,7 +16,8 @@ import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
-from support import KEY
+from canaries import KEY, let_in
+from leaks import Overheard, now_ours
 
 SERVE = [sys.executable, "-m", "blaxel_mcp", "serve"]
 
@@ -34,6 +37,7 @@ def hello() -> bytes:
 
 def variables(emulator: Emulator) -> dict[str, str]:
     """What leads a server process to the emulator, and nothing of this process's own."""
+    let_in(emulator)
     models = [{"name": "house-chat", "api": "chat-completions"}]
     return {
         "PATH": os.environ["PATH"],
@@ -74,11 +78,59 @@ async def emulator_command(upstream: str) -> AsyncIterator[dict[str, str]]:
 async def running(command: list[str], **environment: str) -> AsyncIterator[anyio.abc.Process]:
     """A process with little in its environment, which does not outlive the context; its stdout can be read."""
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environment}
-    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None, env=environment)
+    async with started(command, environment, stdin=subprocess.DEVNULL) as process:
+        yield process
+
+
+@asynccontextmanager
+async def started(
+    command: list[str],
+    environment: dict[str, str],
+    *,
+    stdin: int = subprocess.PIPE,
+    stdout: int = subprocess.PIPE,
+    stderr: int | None = None,
+) -> AsyncIterator[anyio.abc.Process]:
+    """A process that does not outlive the context; what it writes is looked through for secrets.
+
+    Args:
+        command: The program and its arguments.
+        environment: All of its variables.
+        stdin: As for `subprocess`, like the next two.
+        stdout: The same.
+        stderr: The same; a file below the test's folder if left out.
+    """
+    log = _log()
+    with log.open("rb+") as file:
+        now_ours(log)
+        process = await anyio.open_process(
+            command, stdin=stdin, stdout=stdout, stderr=file if stderr is None else stderr, env=environment
+        )
+    overheard = {
+        f"_{name}": Overheard(f"the {name} of a process", stream)
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+        if stream
+    }
+    vars(process).update(overheard)
     try:
         yield process
+    except BaseException:
+        # Whoever looks for the reason is shown it, with the rest of what the test has written.
+        sys.stderr.write(log.read_text(errors="replace"))
+        raise
     finally:
         if process.returncode is None:
             process.kill()
         with anyio.CancelScope(shield=True):
+            for stream in overheard.values():
+                with anyio.move_on_after(1), suppress(anyio.EndOfStream, anyio.ClosedResourceError):
+                    while await stream.receive():
+                        pass
             await process.aclose()
+
+
+def _log() -> Path:
+    """A new file for stderr, beside the home directory, which is looked into after the test."""
+    descriptor, name = tempfile.mkstemp(dir=Path.home().parent, prefix="process-stderr-")
+    os.close(descriptor)
+    return Path(name)

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import anyio.lowlevel
 import httpx
 import mcp_types as types
-from mcp import Client
 
 from blaxel_mcp.demo_settings import demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
@@ -17,16 +17,18 @@ from blaxel_mcp.retry import Backoff
 from blaxel_mcp.server import build_server
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.settings_sources import Configuration, configuration
+from canaries import KEY, let_in
+from leaks import Client, look_below
 
 Era = Literal["legacy", "2026-07-28"]
 ERAS: tuple[Era, ...] = ("legacy", "2026-07-28")
 
-KEY = "demo-key"
-
 
 def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
-    """The demo's configuration with some settings changed; None takes one away."""
-    values = {**demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url), **settings}
+    """The demo's configuration, with the suite's own key and some settings changed; None takes one away."""
+    let_in(emulator)
+    demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
+    values = {**demo, "api_key": KEY, **settings}
     return configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
 
 
@@ -43,10 +45,14 @@ async def connect(
     transport: httpx.AsyncBaseTransport | None = None,
     backoff: Backoff | None = None,
 ) -> AsyncIterator[Client]:
-    """An in-memory client of a server with this configuration; nobody waits between two attempts."""
+    """An in-memory client of a server with this configuration; nobody waits between two attempts.
+
+    What it receives is looked through for secrets, and so are the files that the server removes at its end.
+    """
     server = build_server(config, transport=transport, backoff=backoff or Backoff(sleep=no_wait))
     async with Client(server, mode=era) as client:
         yield client
+        look_below(Path.home())
 
 
 def text_of(result: types.CallToolResult) -> str:

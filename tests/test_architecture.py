@@ -16,7 +16,7 @@ MODULES = {
 
 LAYERS = (
     ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "parent", "log"),
-    ("media_types",),
+    ("media_types", "private_folder"),
     ("settings", "settings_types", "json_pointer", "spool", "ledger"),
     ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
     ("credentials", "endpoints", "tool_names", "answers", "access", "budget"),

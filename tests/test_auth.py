@@ -22,15 +22,13 @@ from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, ErrorCode, Up
 from blaxel_mcp.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.settings_sources import Configuration, configuration
+from canaries import CLIENT_CREDENTIALS, CLIENT_ID, CLIENT_SECRET, KEY
 
 pytestmark = pytest.mark.anyio
 
 NOW = 1_800_000_000.0
 # Every secret in this file contains the word, so that one search finds any that leaks.
 CANARY = "canary"
-KEY = "bl_canary_key_0123"
-CLIENT_ID, CLIENT_SECRET = "canary-client-id", "canary/client+secret"
-CLIENT_CREDENTIALS = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 MODEL_URL = "https://run.blaxel.ai/acme/models/gpt"
 TOKEN_URL = "https://api.blaxel.ai/v0/oauth/token"
 
@@ -44,7 +42,7 @@ class Clock:
 
 
 class TokenEndpoint:
-    """Gives canary-token-1, canary-token-2, ... unless told otherwise, when its gate is open."""
+    """Gives canary-7f3a-token-1, canary-7f3a-token-2, ... unless told otherwise, when its gate is open."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
@@ -81,7 +79,7 @@ def bearer(headers: httpx.Headers) -> str | None:
 
 
 def granted(number: int) -> TokenReply:
-    return reply(access_token=f"canary-token-{number}", expires_in=7200, token_type="Bearer")
+    return reply(access_token=f"canary-7f3a-token-{number}", expires_in=7200, token_type="Bearer")
 
 
 def reply(status: int = 200, /, **fields: object) -> TokenReply:
@@ -94,7 +92,7 @@ def unreachable(_number: int) -> TokenReply:
 
 def jwt(**claims: object) -> str:
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"canary-header.{payload}.signature"
+    return f"canary-7f3a-header.{payload}.signature"
 
 
 def key_configuration(key: str = KEY) -> Configuration:
@@ -373,7 +371,7 @@ async def test_client_credentials_are_exchanged_for_the_token_that_is_sent(
     await call(Authenticator(client_configuration(given), endpoint), blaxel)
     headers, form = {"Authorization": f"Basic {CLIENT_CREDENTIALS}"}, {"grant_type": "client_credentials"}
     assert endpoint.requests == [(TOKEN_URL, headers, form)]
-    assert blaxel.tokens == ["canary-token-1"]
+    assert blaxel.tokens == ["canary-7f3a-token-1"]
 
 
 async def test_hundred_concurrent_calls_share_one_exchange(endpoint: TokenEndpoint, blaxel: Blaxel) -> None:
@@ -385,27 +383,27 @@ async def test_hundred_concurrent_calls_share_one_exchange(endpoint: TokenEndpoi
                 group.start_soon(call, authenticator, blaxel)
             await anyio.wait_all_tasks_blocked()
             endpoint.gate.set()
-    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-token-1"] * 100)
+    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-7f3a-token-1"] * 100)
 
 
 async def test_workspaces_with_the_same_credentials_share_one_token(endpoint: TokenEndpoint, blaxel: Blaxel) -> None:
     authenticator = Authenticator(client_configuration(), endpoint)
     await call(authenticator, blaxel, workspace="acme")
     await call(authenticator, blaxel, workspace="umbrella")
-    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-token-1"] * 2)
+    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-7f3a-token-1"] * 2)
     assert authenticator.for_workspace("acme") is authenticator.for_workspace("acme")
 
 
 async def test_each_workspace_of_the_login_file_has_its_own_key(
     endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
 ) -> None:
-    entries = [{"name": name, "credentials": {"apiKey": f"canary-{name}"}} for name in ("acme", "umbrella")]
+    entries = [{"name": name, "credentials": {"apiKey": f"canary-7f3a-{name}"}} for name in ("acme", "umbrella")]
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps({"workspaces": entries}), encoding="utf-8")
     authenticator = Authenticator(configuration(Settings(), login=read_login_file(path)), endpoint)
     await call(authenticator, blaxel, workspace="umbrella")
     await call(authenticator, blaxel, workspace="acme")
-    assert blaxel.tokens == ["canary-umbrella", "canary-acme"]
+    assert blaxel.tokens == ["canary-7f3a-umbrella", "canary-7f3a-acme"]
     assert (await failed_call(authenticator, workspace="other")).code == "configuration_error"
 
 
@@ -428,14 +426,14 @@ async def test_each_workspace_of_the_login_file_has_its_own_key(
         pytest.param({"access_token": jwt(iat=5000, exp=9000)}, 4000, id="jwt-of-a-server-with-another-clock"),
         pytest.param({"access_token": jwt(exp=NOW - 1)}, DEFAULT_LIFETIME_SECONDS, id="jwt-born-expired"),
         pytest.param({"access_token": jwt(exp="late")}, DEFAULT_LIFETIME_SECONDS, id="jwt-exp-is-text"),
-        pytest.param({"access_token": "canary.a.y"}, DEFAULT_LIFETIME_SECONDS, id="jwt-payload-is-not-base64"),
-        pytest.param({"access_token": "canary.W10.y"}, DEFAULT_LIFETIME_SECONDS, id="jwt-payload-is-a-list"),
+        pytest.param({"access_token": "canary-7f3a.a.y"}, DEFAULT_LIFETIME_SECONDS, id="jwt-payload-is-not-base64"),
+        pytest.param({"access_token": "canary-7f3a.W10.y"}, DEFAULT_LIFETIME_SECONDS, id="jwt-payload-is-a-list"),
     ],
 )
 async def test_token_is_renewed_its_margin_before_it_expires(
     endpoint: TokenEndpoint, blaxel: Blaxel, clock: Clock, fields: dict[str, Any], lifetime: float
 ) -> None:
-    endpoint.answer = lambda number: reply(**{"access_token": f"canary-{number}", **fields})
+    endpoint.answer = lambda number: reply(**{"access_token": f"canary-7f3a-{number}", **fields})
     authenticator = Authenticator(client_configuration(), endpoint, now=clock)
     renewal = NOW + lifetime - min(RENEWAL_MARGIN_SECONDS, lifetime / 2)
     exchanges = []
@@ -454,7 +452,7 @@ async def test_renewed_token_replaces_the_old_one_in_a_running_client(
         await client.post(MODEL_URL)
         clock.seconds += 7200
         await client.post(MODEL_URL)
-    assert blaxel.tokens == ["canary-token-1", "canary-token-2"]
+    assert blaxel.tokens == ["canary-7f3a-token-1", "canary-7f3a-token-2"]
 
 
 PASSING_FAULTS = [
@@ -476,11 +474,11 @@ async def test_old_token_serves_while_an_early_renewal_fails_in_passing(
     clock.seconds += 7200 - RENEWAL_MARGIN_SECONDS
     await call(authenticator, blaxel)
     await call(authenticator, blaxel)
-    assert (len(endpoint.requests), blaxel.tokens) == (2, ["canary-token-1"] * 3)
+    assert (len(endpoint.requests), blaxel.tokens) == (2, ["canary-7f3a-token-1"] * 3)
     clock.seconds += RENEWAL_PAUSE_SECONDS
     endpoint.answer = granted
     await call(authenticator, blaxel)
-    assert (len(endpoint.requests), blaxel.tokens[-1]) == (3, "canary-token-3")
+    assert (len(endpoint.requests), blaxel.tokens[-1]) == (3, "canary-7f3a-token-3")
 
 
 async def test_early_renewal_that_failed_for_many_is_logged_once(
@@ -496,7 +494,7 @@ async def test_early_renewal_that_failed_for_many_is_logged_once(
                 group.start_soon(call, authenticator, blaxel)
             await anyio.wait_all_tasks_blocked()
             endpoint.gate.set()
-    assert blaxel.tokens == ["canary-token-1"] * 6
+    assert blaxel.tokens == ["canary-7f3a-token-1"] * 6
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "An early renewal of the access token failed (network_error); the old one is still used."
     ]
@@ -564,7 +562,7 @@ async def test_cancelled_caller_leaves_its_exchange_to_the_others(endpoint: Toke
             await anyio.wait_all_tasks_blocked()
             endpoint.gate.set()
     assert first.cancelled_caught
-    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-token-1"])
+    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-7f3a-token-1"])
 
 
 async def test_token_obtained_for_a_caller_who_left_serves_the_next(endpoint: TokenEndpoint, blaxel: Blaxel) -> None:
@@ -575,7 +573,7 @@ async def test_token_obtained_for_a_caller_who_left_serves_the_next(endpoint: To
     endpoint.gate.set()
     await call(authenticator, blaxel)
     assert scope.cancelled_caught
-    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-token-1"])
+    assert (len(endpoint.requests), blaxel.tokens) == (1, ["canary-7f3a-token-1"])
 
 
 async def test_failure_that_nobody_waits_for_any_more_is_not_reported_by_asyncio(
@@ -618,7 +616,7 @@ async def test_closing_stops_an_exchange_under_way(endpoint: TokenEndpoint, blax
         await authenticator.aclose()
     endpoint.gate.set()
     await call(authenticator, blaxel)
-    assert blaxel.tokens == ["canary-token-2"]
+    assert blaxel.tokens == ["canary-7f3a-token-2"]
 
 
 # What the token endpoint answers
@@ -636,9 +634,9 @@ async def test_closing_stops_an_exchange_under_way(endpoint: TokenEndpoint, blax
         pytest.param(b'{"access_token": null}', id="null"),
         pytest.param(b'{"access_token": 7}', id="number"),
         pytest.param(b'{"access_token": ""}', id="empty-token"),
-        pytest.param(b'{"access_token": "canary\\r\\nX-Evil: 1"}', id="line-break"),
-        pytest.param(b'{"access_token": "canary\\u00e9"}', id="not-ascii"),
-        pytest.param(b'{"access_token": "canary token"}', id="space"),
+        pytest.param(b'{"access_token": "canary-7f3a\\r\\nX-Evil: 1"}', id="line-break"),
+        pytest.param(b'{"access_token": "canary-7f3a\\u00e9"}', id="not-ascii"),
+        pytest.param(b'{"access_token": "canary-7f3a token"}', id="space"),
     ],
 )
 async def test_success_without_a_usable_token_is_a_bad_response_and_nothing_is_sent(
@@ -680,6 +678,16 @@ async def test_success_without_a_usable_token_is_a_bad_response_and_nothing_is_s
             reply(400, error="e", error_description=f"{CLIENT_SECRET[:5]}\u200b{CLIENT_SECRET[5:]}"),
             '(HTTP 400, e: "[redacted]")',
             id="secret-with-an-invisible-break",
+        ),
+        pytest.param(
+            reply(400, error="e", error_description="Bearer abcdef0123456789 is not sk-abcdef0123456789"),
+            '(HTTP 400, e: "Bearer [redacted] is not [redacted]")',
+            id="secrets-of-somebody-else",
+        ),
+        pytest.param(
+            reply(400, error="e", error_description='no". Run `rm`'),
+            '(HTTP 400, e: "no\'. Run `rm`")',
+            id="an-end-of-the-quotation",
         ),
     ],
 )
@@ -734,7 +742,7 @@ async def test_fault_of_the_endpoint_is_not_taken_for_refused_credentials(
 
 
 async def test_concurrent_rejections_of_one_token_lead_to_one_exchange(endpoint: TokenEndpoint, blaxel: Blaxel) -> None:
-    blaxel.rejects = {"canary-token-1"}
+    blaxel.rejects = {"canary-7f3a-token-1"}
     auth = Authenticator(client_configuration(), endpoint).for_workspace("acme")
     statuses: list[int] = []
 
@@ -752,7 +760,7 @@ async def test_concurrent_rejections_of_one_token_lead_to_one_exchange(endpoint:
             await anyio.wait_all_tasks_blocked()
             endpoint.gate.set()
     assert (len(endpoint.requests), statuses) == (2, [200] * 20)
-    assert blaxel.tokens == ["canary-token-1"] * 20 + ["canary-token-2"] * 20
+    assert blaxel.tokens == ["canary-7f3a-token-1"] * 20 + ["canary-7f3a-token-2"] * 20
 
 
 async def test_late_rejection_of_a_token_already_replaced_needs_no_exchange(
@@ -769,7 +777,7 @@ async def test_late_rejection_of_a_token_already_replaced_needs_no_exchange(
 async def test_exchange_that_brings_the_rejected_token_again_allows_no_resend(
     endpoint: TokenEndpoint, blaxel: Blaxel, clock: Clock
 ) -> None:
-    endpoint.answer = lambda _number: reply(access_token="canary-same")
+    endpoint.answer = lambda _number: reply(access_token="canary-7f3a-same")
     authenticator = Authenticator(client_configuration(), endpoint, now=clock)
     auth = authenticator.for_workspace("acme")
     response = await call(authenticator, blaxel)
@@ -803,8 +811,8 @@ async def test_request_that_was_not_signed_is_not_renewed(endpoint: TokenEndpoin
 
 REFRESH_FORM = {
     "grant_type": "refresh_token",
-    "refresh_token": "canary-refresh-0",
-    "device_code": "canary-device",
+    "refresh_token": "canary-7f3a-refresh-0",
+    "device_code": "canary-7f3a-device",
     "client_id": "blaxel",
 }
 
@@ -812,8 +820,8 @@ REFRESH_FORM = {
 def device_login(path: Path, access_token: str, **changes: str) -> Configuration:
     tokens = {
         "access_token": access_token,
-        "refresh_token": "canary-refresh-0",
-        "device_code": "canary-device",
+        "refresh_token": "canary-7f3a-refresh-0",
+        "device_code": "canary-7f3a-device",
         **changes,
     }
     return login_configuration(path, **tokens)
@@ -828,7 +836,7 @@ def device_login(path: Path, access_token: str, **changes: str) -> Configuration
         pytest.param(jwt(iat=NOW - 101, exp=NOW + 100), True, id="short-lived-in-its-second-half"),
         pytest.param(jwt(exp=NOW - 1), True, id="expired"),
         pytest.param(jwt(sub="x"), False, id="jwt-without-exp"),
-        pytest.param("canary-opaque", False, id="not-a-jwt"),
+        pytest.param("canary-7f3a-opaque", False, id="not-a-jwt"),
         pytest.param("canary.%%%.x", False, id="jwt-in-looks-only"),
     ],
 )
@@ -842,18 +850,20 @@ async def test_stored_token_is_used_while_it_is_far_from_its_end(
     blaxel = Blaxel()
     await call(Authenticator(device_login(tmp_path / "config.yaml", token), endpoint, now=clock), blaxel)
     assert endpoint.requests == ([(TOKEN_URL, {}, REFRESH_FORM)] if refreshed else [])
-    assert blaxel.tokens == ["canary-token-1" if refreshed else token]
+    assert blaxel.tokens == ["canary-7f3a-token-1" if refreshed else token]
 
 
 async def test_access_token_alone_is_a_login_without_device_code(
     endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
 ) -> None:
-    await call(Authenticator(login_configuration(tmp_path / "c", access_token="canary-alone"), endpoint), blaxel)
-    assert blaxel.tokens == ["canary-alone"]
+    await call(Authenticator(login_configuration(tmp_path / "c", access_token="canary-7f3a-alone"), endpoint), blaxel)
+    assert blaxel.tokens == ["canary-7f3a-alone"]
 
 
 async def test_refresh_token_alone_is_enough(endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path) -> None:
-    await call(Authenticator(login_configuration(tmp_path / "c", refresh_token="canary-refresh-0"), endpoint), blaxel)
+    await call(
+        Authenticator(login_configuration(tmp_path / "c", refresh_token="canary-7f3a-refresh-0"), endpoint), blaxel
+    )
     form = {name: value for name, value in REFRESH_FORM.items() if name != "device_code"}
     assert endpoint.requests == [(TOKEN_URL, {}, form)]
 
@@ -861,23 +871,23 @@ async def test_refresh_token_alone_is_enough(endpoint: TokenEndpoint, blaxel: Bl
 @pytest.mark.parametrize(
     ("given", "second"),
     [
-        pytest.param({}, "canary-refresh-0", id="absent"),
-        pytest.param({"refresh_token": ""}, "canary-refresh-0", id="empty"),
-        pytest.param({"refresh_token": None}, "canary-refresh-0", id="null"),
-        pytest.param({"refresh_token": "canary-refresh-1"}, "canary-refresh-1", id="rotated"),
+        pytest.param({}, "canary-7f3a-refresh-0", id="absent"),
+        pytest.param({"refresh_token": ""}, "canary-7f3a-refresh-0", id="empty"),
+        pytest.param({"refresh_token": None}, "canary-7f3a-refresh-0", id="null"),
+        pytest.param({"refresh_token": "canary-7f3a-refresh-1"}, "canary-7f3a-refresh-1", id="rotated"),
     ],
 )
 async def test_refresh_token_is_kept_until_a_reply_brings_another(
     endpoint: TokenEndpoint, clock: Clock, tmp_path: Path, given: dict[str, Any], second: str
 ) -> None:
     blaxel = Blaxel()
-    endpoint.answer = lambda number: reply(access_token=f"canary-token-{number}", expires_in=7200, **given)
+    endpoint.answer = lambda number: reply(access_token=f"canary-7f3a-token-{number}", expires_in=7200, **given)
     authenticator = Authenticator(device_login(tmp_path / "c", jwt(exp=NOW)), endpoint, now=clock)
     await call(authenticator, blaxel)
     clock.seconds += 7200
     await call(authenticator, blaxel)
-    assert [form["refresh_token"] for _, _, form in endpoint.requests] == ["canary-refresh-0", second]
-    assert blaxel.tokens == ["canary-token-1", "canary-token-2"]
+    assert [form["refresh_token"] for _, _, form in endpoint.requests] == ["canary-7f3a-refresh-0", second]
+    assert blaxel.tokens == ["canary-7f3a-token-1", "canary-7f3a-token-2"]
 
 
 async def test_login_file_is_never_written(
@@ -901,12 +911,12 @@ async def test_token_that_bl_has_renewed_meanwhile_is_taken_without_an_exchange(
     path = tmp_path / "config.yaml"
     authenticator = Authenticator(device_login(path, jwt(exp=NOW)), endpoint, now=clock)
     renewed = jwt(exp=NOW + 7200)
-    device_login(path, renewed, refresh_token="canary-refresh-9")
+    device_login(path, renewed, refresh_token="canary-7f3a-refresh-9")
     await call(authenticator, blaxel)
     assert (endpoint.requests, blaxel.tokens) == ([], [renewed])
     clock.seconds += 7200
     await call(authenticator, blaxel)
-    assert [form["refresh_token"] for _, _, form in endpoint.requests] == ["canary-refresh-9"]
+    assert [form["refresh_token"] for _, _, form in endpoint.requests] == ["canary-7f3a-refresh-9"]
 
 
 async def test_login_that_bl_renewed_but_that_expired_again_is_refreshed_with_its_new_tokens(
@@ -914,10 +924,10 @@ async def test_login_that_bl_renewed_but_that_expired_again_is_refreshed_with_it
 ) -> None:
     path = tmp_path / "config.yaml"
     authenticator = Authenticator(device_login(path, jwt(exp=NOW)), endpoint, now=clock)
-    device_login(path, jwt(exp=NOW - 1), refresh_token="canary-refresh-9")
+    device_login(path, jwt(exp=NOW - 1), refresh_token="canary-7f3a-refresh-9")
     await call(authenticator, blaxel)
-    assert endpoint.requests == [(TOKEN_URL, {}, {**REFRESH_FORM, "refresh_token": "canary-refresh-9"})]
-    assert blaxel.tokens == ["canary-token-1"]
+    assert endpoint.requests == [(TOKEN_URL, {}, {**REFRESH_FORM, "refresh_token": "canary-7f3a-refresh-9"})]
+    assert blaxel.tokens == ["canary-7f3a-token-1"]
 
 
 async def test_refresh_token_renewed_here_outlives_a_login_file_that_did_not_change(
@@ -925,11 +935,13 @@ async def test_refresh_token_renewed_here_outlives_a_login_file_that_did_not_cha
 ) -> None:
     path = tmp_path / "config.yaml"
     authenticator = Authenticator(device_login(path, jwt(exp=NOW)), endpoint, now=clock)
-    endpoint.answer = lambda number: reply(access_token=f"canary-{number}", refresh_token=f"canary-refresh-{number}")
+    endpoint.answer = lambda number: reply(
+        access_token=f"canary-7f3a-{number}", refresh_token=f"canary-7f3a-refresh-{number}"
+    )
     for _ in range(3):
         await call(authenticator, blaxel)
         clock.seconds += 7200
-    assert [form["refresh_token"] for _, _, form in endpoint.requests] == [f"canary-refresh-{n}" for n in range(3)]
+    assert [form["refresh_token"] for _, _, form in endpoint.requests] == [f"canary-7f3a-refresh-{n}" for n in range(3)]
 
 
 async def test_login_file_that_vanished_does_not_end_the_login(
@@ -939,7 +951,7 @@ async def test_login_file_that_vanished_does_not_end_the_login(
     authenticator = Authenticator(device_login(path, jwt(exp=NOW)), endpoint, now=clock)
     path.unlink()
     await call(authenticator, blaxel)
-    assert blaxel.tokens == ["canary-token-1"]
+    assert blaxel.tokens == ["canary-7f3a-token-1"]
 
 
 async def test_refused_refresh_reaches_the_caller_and_a_new_login_is_noticed(
@@ -968,18 +980,18 @@ async def test_expired_login_without_refresh_token_asks_for_a_new_one(
 async def test_rejected_login_without_refresh_token_asks_for_a_new_one(
     endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
 ) -> None:
-    authenticator = Authenticator(login_configuration(tmp_path / "c", access_token="canary-alone"), endpoint)
+    authenticator = Authenticator(login_configuration(tmp_path / "c", access_token="canary-7f3a-alone"), endpoint)
     response = await call(authenticator, blaxel)
     with pytest.raises(UpstreamError, match="`bl login acme`"):
         await authenticator.for_workspace("acme").renew(response.request)
 
 
 async def test_rejected_stored_token_is_refreshed(endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path) -> None:
-    authenticator = Authenticator(device_login(tmp_path / "c", "canary-stored"), endpoint)
+    authenticator = Authenticator(device_login(tmp_path / "c", "canary-7f3a-stored"), endpoint)
     response = await call(authenticator, blaxel)
     assert await authenticator.for_workspace("acme").renew(response.request)
     await call(authenticator, blaxel)
-    assert blaxel.tokens == ["canary-stored", "canary-token-1"]
+    assert blaxel.tokens == ["canary-7f3a-stored", "canary-7f3a-token-1"]
 
 
 # A command that prints the key
@@ -1003,20 +1015,23 @@ def runs_in(tmp_path: Path) -> int:
 async def test_key_command_is_run_once_for_concurrent_calls(
     endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
 ) -> None:
-    config = command_configuration(*counting(tmp_path, "' canary-key-%d ' % n"))
+    config = command_configuration(*counting(tmp_path, "' canary-7f3a-key-%d ' % n"))
     authenticator = Authenticator(config, endpoint)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(call, authenticator, blaxel)
     await call(authenticator, blaxel)
-    assert (runs_in(tmp_path), blaxel.tokens) == (1, ["canary-key-1"] * 11)
-    assert authenticator.redact(b"canary-key-1") == b"[redacted]"
+    assert (runs_in(tmp_path), blaxel.tokens) == (1, ["canary-7f3a-key-1"] * 11)
+    assert authenticator.redact(b"canary-7f3a-key-1") == b"[redacted]"
 
 
 @pytest.mark.parametrize(
     ("expression", "resend"),
-    [pytest.param("'canary-key-%d' % n", True, id="changed"), pytest.param("'canary-key'", False, id="unchanged")],
+    [
+        pytest.param("'canary-7f3a-key-%d' % n", True, id="changed"),
+        pytest.param("'canary-7f3a-key'", False, id="unchanged"),
+    ],
 )
 async def test_rejected_key_is_sent_again_only_if_the_command_prints_another(
     endpoint: TokenEndpoint,
@@ -1079,9 +1094,9 @@ def protocol_on_stdin() -> Iterator[None]:
 
 @pytest.mark.usefixtures("protocol_on_stdin")
 async def test_key_command_gets_no_input_and_no_shell(blaxel: Blaxel, endpoint: TokenEndpoint) -> None:
-    code = "import sys; print('canary-' + str(len(sys.stdin.read())) + sys.argv[1])"
+    code = "import sys; print('canary-7f3a-' + str(len(sys.stdin.read())) + sys.argv[1])"
     await call(Authenticator(command_configuration(*python(code), "$HOME;x"), endpoint), blaxel)
-    assert blaxel.tokens == ["canary-0$HOME;x"]
+    assert blaxel.tokens == ["canary-7f3a-0$HOME;x"]
 
 
 # Secrets in what others say
@@ -1094,11 +1109,13 @@ async def test_key_command_gets_no_input_and_no_shell(blaxel: Blaxel, endpoint: 
         pytest.param(CLIENT_CREDENTIALS.encode(), b"[redacted]", id="basic-value"),
         pytest.param(CLIENT_ID.encode(), b"[redacted]", id="client-id"),
         pytest.param(CLIENT_SECRET.encode(), b"[redacted]", id="client-secret"),
-        pytest.param(rb'"canary\/client+secret"', b'"[redacted]"', id="escaped-slash"),
+        pytest.param(rb'"canary-7f3a\/client+secret"', b'"[redacted]"', id="escaped-slash"),
         pytest.param(
-            b"\xffcanary-token-1\x00canary-token-2.", b"\xff[redacted]\x00[redacted].", id="tokens-old-and-new"
+            b"\xffcanary-7f3a-token-1\x00canary-7f3a-token-2.",
+            b"\xff[redacted]\x00[redacted].",
+            id="tokens-old-and-new",
         ),
-        pytest.param(b"canary-token-", b"canary-token-", id="part-of-a-token"),
+        pytest.param(b"canary-7f3a-token-", b"canary-7f3a-token-", id="part-of-a-token"),
     ],
 )
 async def test_every_secret_of_ours_is_taken_out_of_what_comes_back(
@@ -1115,11 +1132,16 @@ async def test_every_secret_of_ours_is_taken_out_of_what_comes_back(
     ("key", "data", "expected"),
     [
         pytest.param(
-            'canary"\\key', rb'"canary\"\\key" canary"\key', b'"[redacted]" [redacted]', id="quote-and-backslash"
+            'canary-7f3a"\\key',
+            rb'"canary-7f3a\"\\key" canary-7f3a"\key',
+            b'"[redacted]" [redacted]',
+            id="quote-and-backslash",
         ),
         pytest.param("canary", b"a canary", b"a canary", id="too-short"),
         pytest.param("canary-k", b"a canary-k", b"a [redacted]", id="just-long-enough"),
-        pytest.param(" canary-key\n", b'{"x":"canary-key"}', b'{"x":"[redacted]"}', id="given-with-whitespace"),
+        pytest.param(
+            " canary-7f3a-key\n", b'{"x":"canary-7f3a-key"}', b'{"x":"[redacted]"}', id="given-with-whitespace"
+        ),
     ],
 )
 async def test_key_is_found_in_each_spelling(endpoint: TokenEndpoint, key: str, data: bytes, expected: bytes) -> None:
@@ -1138,26 +1160,26 @@ async def test_secret_that_contains_another_is_taken_out_as_a_whole(endpoint: To
 @pytest.mark.parametrize(
     "value",
     [
-        pytest.param("canary-not-base64!", id="not-base64"),
+        pytest.param("canary-7f3a-not-base64!", id="not-base64"),
         pytest.param(base64.b64encode(b"canary").decode(), id="no-colon"),
-        pytest.param(base64.b64encode(b"\x00\x01\x02\x03:canary-half").decode(), id="binary-half"),
-        pytest.param(base64.b64encode(b"canary-\xff:canary-half").decode(), id="not-ascii"),
+        pytest.param(base64.b64encode(b"\x00\x01\x02\x03:canary-7f3a-half").decode(), id="binary-half"),
+        pytest.param(base64.b64encode(b"canary-7f3a-\xff:canary-7f3a-half").decode(), id="not-ascii"),
     ],
 )
 async def test_client_credentials_of_another_make_are_found_whole(endpoint: TokenEndpoint, value: str) -> None:
     authenticator = Authenticator(client_configuration(value), endpoint)
     authenticator.for_workspace("acme")
-    assert authenticator.redact(f"{value} canary-half".encode()) == b"[redacted] canary-half"
+    assert authenticator.redact(f"{value} canary-7f3a-half".encode()) == b"[redacted] canary-7f3a-half"
 
 
 async def test_tokens_of_a_login_are_found_before_and_after_a_refresh(
     endpoint: TokenEndpoint, blaxel: Blaxel, clock: Clock, tmp_path: Path
 ) -> None:
-    endpoint.answer = lambda _number: reply(access_token="canary-access-1", refresh_token="canary-refresh-1")
+    endpoint.answer = lambda _number: reply(access_token="canary-7f3a-access-1", refresh_token="canary-7f3a-refresh-1")
     stored = jwt(exp=NOW)
     authenticator = Authenticator(device_login(tmp_path / "c", stored), endpoint, now=clock)
     await call(authenticator, blaxel)
-    secrets = (stored, "canary-refresh-0", "canary-device", "canary-access-1", "canary-refresh-1")
+    secrets = (stored, "canary-7f3a-refresh-0", "canary-7f3a-device", "canary-7f3a-access-1", "canary-7f3a-refresh-1")
     assert authenticator.redact(" ".join(secrets).encode()) == b" ".join([b"[redacted]"] * 5)
 
 
@@ -1165,7 +1187,7 @@ async def test_nothing_that_is_shown_of_the_objects_holds_a_secret(
     endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
 ) -> None:
     login = LoginFile(tmp_path / "absent")
-    for config in (key_configuration(), client_configuration(), device_login(tmp_path / "c", "canary-stored")):
+    for config in (key_configuration(), client_configuration(), device_login(tmp_path / "c", "canary-7f3a-stored")):
         authenticator = Authenticator(config, endpoint)
         response = await call(authenticator, blaxel)
         shown = [

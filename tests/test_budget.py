@@ -79,7 +79,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
             Figures(total_tokens=19_000, held_tokens=500),
             "The call of 'cheap' was not sent: 19,500 of the 20,000 tokens a day are used or reserved, and it is "
             "expected to take 1,000. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then these "
-            "may still be called: cheap, plain, own.",
+            "may still be called: cheap, plain, own, any model that has no entry in [[models]].",
             id="tokens, of which a smaller call could do with the rest",
         ),
         pytest.param(
@@ -105,7 +105,8 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
             OWN,
             Figures(calls=2),
             "The call of 'own' was not sent: 2 of the 2 calls a day for 'own' are used. Days begin at midnight UTC: "
-            "the next one at 2026-11-25T00:00Z. Until then these may still be called: cheap, plain.",
+            "the next one at 2026-11-25T00:00Z. Until then these may still be called: cheap, plain, any model that has "
+            "no entry in [[models]].",
             id="the model's own",
         ),
     ],

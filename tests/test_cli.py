@@ -14,6 +14,7 @@ import pytest
 from blaxel_mcp import __version__
 from blaxel_mcp.cli import main
 from blaxel_mcp.emulator import Emulator, run_emulator
+from canaries import KEY, CanaryEmulator, let_in
 
 
 class Finished(NamedTuple):
@@ -29,7 +30,8 @@ Run = Callable[..., Finished]
 def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """An emulator in a thread of its own, since a command runs its own event loop; the environment leads there."""
     started, ended = threading.Event(), anyio.Event()
-    emulator = Emulator()
+    emulator = CanaryEmulator()
+    let_in(emulator)
 
     async def serve() -> None:
         async with run_emulator(emulator=emulator):
@@ -43,7 +45,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     assert started.wait(10)
     for name, value in (("RUN_URL", emulator.run_url), ("API_URL", emulator.api_url), ("WORKSPACE", "demo")):
         monkeypatch.setenv(f"BL_{name}", value)
-    monkeypatch.setenv("BL_API_KEY", "demo-key")
+    monkeypatch.setenv("BL_API_KEY", KEY)
     yield emulator
     anyio.from_thread.run_sync(ended.set, token=loops[0])
     thread.join(10)
@@ -146,7 +148,7 @@ def test_models_prints_a_table_with_the_source_of_the_credentials(run: Run, monk
 
     assert (finished.code, finished.err) == (0, "")
     assert "BL_API_KEY" in finished.out
-    assert "demo-key" not in finished.out
+    assert KEY not in finished.out
     row = next(line for line in finished.out.splitlines() if "house-chat" in line)
     assert row.split() == ["house-chat", "ask", "chat-completions", "/v1/chat/completions", "DEPLOYED"]
 

@@ -23,11 +23,11 @@ from blaxel_mcp.endpoints import join_url, split_path
 from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.settings_sources import Configuration, configuration
+from canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 
 pytestmark = pytest.mark.anyio
 
 RUN = "https://run.blaxel.ai/acme/models/house"
-KEY = "bl_canary_key_123456"
 BODY = b'{"inputs":"hi"}'
 
 
@@ -36,12 +36,12 @@ def _configuration(**settings: Any) -> Configuration:
 
 
 def _emulated(emulator: Emulator, **settings: Any) -> Configuration:
-    values = {"workspace": "demo", "api_key": "demo-key", "run_url": emulator.run_url, "api_url": emulator.api_url}
+    values = {"workspace": "demo", "api_key": KEY, "run_url": emulator.run_url, "api_url": emulator.api_url}
     return configuration(Settings.model_validate({**values, **settings}))
 
 
 def _with_client_credentials(emulator: Emulator) -> Configuration:
-    return _emulated(emulator, api_key=None, client_credentials="demo-client:demo-secret")
+    return _emulated(emulator, api_key=None, client_credentials=CLIENT_CREDENTIALS)
 
 
 def _request(url: str = RUN, **more: Any) -> APIRequest:
@@ -441,7 +441,7 @@ async def test_provider_that_refuses_its_key_costs_neither_a_renewal_nor_a_secon
 
 
 async def test_api_key_that_is_refused_is_not_sent_again(emulator: Emulator) -> None:
-    async with APIClient(_emulated(emulator, api_key="bl_not_the_demo_key")) as client:
+    async with APIClient(_emulated(emulator, api_key=WRONG_KEY)) as client:
         with pytest.raises(BlaxelError) as failed:
             await client.send(_to(emulator, "house-classifier"), timeout_seconds=5)
     assert (failed.value.code, failed.value.billed, len(emulator.requests)) == ("authentication_failed", "no", 1)
@@ -472,7 +472,7 @@ async def test_deadline_that_passes_while_a_token_is_fetched_has_sent_and_cost_n
         raise AssertionError
 
     trace = CallTrace()
-    config = _configuration(api_key=None, client_credentials="some-client:some-secret")
+    config = _configuration(api_key=None, client_credentials=CLIENT_CREDENTIALS)
     async with APIClient(config, transport=httpx.MockTransport(stall)) as client:
         with anyio.fail_after(5), pytest.raises(BlaxelError) as failed:
             await client.send(_request(), timeout_seconds=0.2, trace=trace)
@@ -668,13 +668,13 @@ async def test_second_attempt_that_fails_is_not_told_with_the_status_of_the_firs
 
     def refuse_then_drop(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v0/oauth/token":
-            return httpx.Response(200, json={"access_token": f"token-number-{len(answers)}", "expires_in": 7200})
+            return httpx.Response(200, json={"access_token": f"{MARKER}-token-{len(answers)}", "expires_in": 7200})
         answers.append(1)
         if len(answers) == 1:
             return httpx.Response(401)
         raise httpx.ReadError("cut")
 
-    error = await _fails(refuse_then_drop, api_key=None, client_credentials="some-client:some-secret")
+    error = await _fails(refuse_then_drop, api_key=None, client_credentials=CLIENT_CREDENTIALS)
     assert (len(answers), error.code, error.status, error.billed) == (2, "network_error", None, "maybe")
 
 
@@ -734,7 +734,7 @@ async def test_failure_while_a_token_is_fetched_costs_nothing() -> None:
     def drop(_: httpx.Request) -> httpx.Response:
         raise httpx.ReadError("cut")
 
-    error = await _fails(drop, api_key=None, client_credentials="some-client:some-secret")
+    error = await _fails(drop, api_key=None, client_credentials=CLIENT_CREDENTIALS)
     assert (error.code, error.billed) == ("network_error", "no")
 
 

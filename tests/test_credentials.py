@@ -20,8 +20,9 @@ from blaxel_mcp.credentials import (
 from blaxel_mcp.login_file import LoginEntry, LoginFile
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.settings_sources import Configuration, configuration, load_settings
+from canaries import MARKER
 
-CANARY = "canary-7f3a-do-not-show"
+CANARY = f"{MARKER}-do-not-show"
 LOGIN_PATH = Path("/home/ada/.blaxel/config.yaml")
 
 key, pair, access, refresh, device = (

@@ -9,22 +9,21 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings_sources import Configuration, load_settings
+from canaries import CLIENT_CREDENTIALS, CLIENT_ID, DEVICE_CODE, KEY, MARKER, REFRESH_TOKEN, WRONG_KEY
+from leaks import Client
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
-
-SERVICE_ACCOUNT = base64.b64encode(b"demo-client:demo-secret").decode()
 
 
 async def call(client: Client) -> Any:
     return await client.call_tool("house-chat", {"prompt": "Hi"})
 
 
-def with_service_account(emulator: Emulator, value: str = SERVICE_ACCOUNT) -> Configuration:
+def with_service_account(emulator: Emulator, value: str = CLIENT_CREDENTIALS) -> Configuration:
     return leading_to(emulator, api_key=None, client_credentials=value)
 
 
@@ -48,7 +47,7 @@ async def test_a_service_accounts_credentials_are_exchanged_once_for_any_number_
                     group.start_soon(call, client)
 
     (exchange,) = [request for request in emulator.requests if request.path == "/v0/oauth/token"]
-    assert exchange.header_values("authorization") == [f"Basic {SERVICE_ACCOUNT}"]
+    assert exchange.header_values("authorization") == [f"Basic {CLIENT_CREDENTIALS}"]
     assert json.loads(exchange.body) == {"grant_type": "client_credentials"}
     assert len(inference_requests(emulator.requests)) == 50
     (minted,) = emulator.tokens
@@ -79,18 +78,18 @@ async def test_a_token_is_renewed_before_it_expires(emulator: Emulator) -> None:
 
 
 async def test_wrong_client_credentials_are_told_without_a_call_and_without_their_value(emulator: Emulator) -> None:
-    wrong = base64.b64encode(b"demo-client:CANARY-secret").decode()
+    wrong = base64.b64encode(f"{CLIENT_ID}:{MARKER}-wrong".encode()).decode()
     async with connect(with_service_account(emulator, wrong)) as client:
         result = await call(client)
 
     assert (error_of(result)["code"], error_of(result)["billed"]) == ("authentication_failed", "no")
-    assert "CANARY" not in result.model_dump_json()
+    assert MARKER not in result.model_dump_json()
     assert wrong not in result.model_dump_json()
     assert inference_requests(emulator.requests) == []
 
 
 async def test_an_api_key_that_is_refused_is_not_sent_again(emulator: Emulator) -> None:
-    async with connect(leading_to(emulator, api_key="another-key", discovery={"enabled": False})) as client:
+    async with connect(leading_to(emulator, api_key=WRONG_KEY, discovery={"enabled": False})) as client:
         assert receipt_of(await call(client))["attempts"] == 1
 
     assert len(emulator.requests) == 1
@@ -99,10 +98,10 @@ async def test_an_api_key_that_is_refused_is_not_sent_again(emulator: Emulator) 
 @pytest.mark.parametrize(
     "credentials",
     [
-        pytest.param("apiKey: demo-key", id="API key"),
-        pytest.param(f"client_credentials: {SERVICE_ACCOUNT}", id="client credentials as the CLI writes them"),
-        pytest.param(f"clientCredentials: {SERVICE_ACCOUNT}", id="client credentials as the SDKs read them"),
-        pytest.param('apiKey: ""\nrefresh_token: demo-refresh\ndevice_code: demo-device', id="device login"),
+        pytest.param(f"apiKey: {KEY}", id="API key"),
+        pytest.param(f"client_credentials: {CLIENT_CREDENTIALS}", id="client credentials as the CLI writes them"),
+        pytest.param(f"clientCredentials: {CLIENT_CREDENTIALS}", id="client credentials as the SDKs read them"),
+        pytest.param(f'apiKey: ""\nrefresh_token: {REFRESH_TOKEN}\ndevice_code: {DEVICE_CODE}', id="device login"),
     ],
 )
 async def test_what_bl_login_saved_is_enough_and_is_left_as_it_was(
@@ -131,7 +130,7 @@ async def test_an_expired_device_login_is_refreshed_and_a_rejected_one_says_how_
     emulator.token_lifetime = -10
     expired = emulator.mint_token()
     emulator.token_lifetime = 7200
-    login = f"access_token: {expired}\nrefresh_token: demo-refresh\ndevice_code: demo-device"
+    login = f"access_token: {expired}\nrefresh_token: {REFRESH_TOKEN}\ndevice_code: {DEVICE_CODE}"
     async with connect(with_login(emulator, home, login)) as client:
         assert answer_of(await call(client))
         emulator.revoke_tokens()
@@ -143,16 +142,16 @@ async def test_an_expired_device_login_is_refreshed_and_a_rejected_one_says_how_
 
 
 async def test_the_output_of_a_command_is_the_key(emulator: Emulator) -> None:
-    command = [sys.executable, "-c", "print('demo-key')"]
+    command = [sys.executable, "-c", f"print({KEY!r})"]
     async with connect(leading_to(emulator, api_key=None, api_key_command=command)) as client:
         assert answer_of(await call(client))
 
 
 async def test_a_command_that_fails_is_told_by_its_name_and_not_by_its_output(emulator: Emulator) -> None:
-    command = [sys.executable, "-c", "print('CANARY'); raise SystemExit(3)"]
+    command = [sys.executable, "-c", f"print({KEY!r}); raise SystemExit(3)"]
     async with connect(leading_to(emulator, api_key=None, api_key_command=command)) as client:
         result = await call(client)
 
     assert error_of(result)["code"] == "configuration_error"
-    assert "CANARY" not in result.model_dump_json()
+    assert MARKER not in result.model_dump_json()
     assert emulator.requests == []

@@ -6,13 +6,15 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.server.subscriptions import ToolsListChanged
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.records import ModelRecord
 from blaxel_mcp.settings import BUILTIN_TOOLS
+from canaries import KEY
+from leaks import Client
 from processes import SERVE, variables
 from support import ERAS, Era, answer_of, connect, inference_requests, leading_to, text_of
 
@@ -168,6 +170,6 @@ async def test_models_and_answers_are_resources_too(emulator: Emulator) -> None:
     assert uris[:3] == ["blaxel://models", "blaxel://usage", "blaxel://models/house-chat"]
     assert isinstance(model, types.TextResourceContents)
     assert "bl run model house-chat" in model.text
-    assert "demo-key" not in model.text
+    assert KEY not in model.text
     assert isinstance(answer, types.TextResourceContents)
     assert answer.text == text_of(result)

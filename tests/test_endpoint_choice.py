@@ -7,6 +7,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.emulator.records import ModelRecord
+from canaries import KEY, let_in
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
@@ -19,6 +20,7 @@ CLASSIC = [{"name": "house-chat", "api": "chat-completions"}]
 async def elsewhere() -> AsyncIterator[Emulator]:
     """Another platform, at another origin, that knows the same names and keys."""
     async with run_emulator() as running:
+        let_in(running)
         yield running
 
 
@@ -43,7 +45,7 @@ async def test_an_mk3_model_is_called_at_its_own_url_even_at_another_origin(
     assert paths(emulator) == []
     (request,) = elsewhere.requests
     assert request.path == "/direct/edge-chat/v1/chat/completions"
-    assert dict(request.headers)["x-blaxel-authorization"] == "Bearer demo-key"
+    assert dict(request.headers)["x-blaxel-authorization"] == f"Bearer {KEY}"
 
 
 async def test_an_mk3_model_without_a_url_is_told_as_what_it_is(emulator: Emulator) -> None:
@@ -127,7 +129,7 @@ async def test_a_forced_url_at_a_foreign_origin_gets_no_key_and_the_receipt_says
     (request,) = elsewhere.requests
     names = {name for name, _ in request.headers}
     assert not names & {"authorization", "x-blaxel-authorization", "cookie"}
-    assert b"demo-key" not in request.body
+    assert KEY.encode() not in request.body
     (note,) = receipt_of(result)["notes"]
     assert note.startswith("sent without credentials")
 

@@ -6,6 +6,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.exceptions import ERROR_CODES
+from canaries import MARKER, WRONG_KEY
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
@@ -90,22 +91,20 @@ async def test_a_providers_refusal_of_its_key_is_not_blamed_on_the_blaxel_key(em
 
 
 async def test_a_wrong_blaxel_key_is_told_with_its_source_and_without_its_value(emulator: Emulator) -> None:
-    result = await call(emulator, "house-chat", api_key="wrong-key-CANARY")
+    result = await call(emulator, "house-chat", api_key=WRONG_KEY)
 
     assert error_of(result)["code"] == "authentication_failed"
     assert error_of(result)["origin"] == "blaxel"
     assert "The credentials came from api_key." in text_of(result)
-    assert "CANARY" not in result.model_dump_json()
+    assert MARKER not in result.model_dump_json()
     assert len(inference_requests(emulator.requests)) == 1
 
 
 async def test_a_key_that_the_model_echoes_is_taken_out_of_the_answer(emulator: Emulator) -> None:
-    emulator.api_keys.add("key-CANARY-0123456789")
-
-    result = await call(emulator, "fault-echo-headers", api_key="key-CANARY-0123456789")
+    result = await call(emulator, "fault-echo-headers")
 
     assert answer_of(result)
-    assert "CANARY" not in result.model_dump_json()
+    assert MARKER not in result.model_dump_json()
     assert "[redacted]" in text_of(result)
 
 

@@ -4,7 +4,6 @@ With UPDATE_DOCS=1 in the environment the page is written instead of compared.
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,11 +14,12 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from processes import SERVE, frame, hello, variables
+from leaks import Client
+from processes import SERVE, frame, hello, started, variables
 from support import answer_of, error_of, inference_requests, receipt_of, text_of
 
 pytestmark = [
@@ -93,8 +93,7 @@ async def others_meanwhile(emulator: Emulator) -> str:
 
 
 async def client_gone(emulator: Emulator) -> str:
-    process = await anyio.open_process(SERVE, env=variables(emulator), stderr=subprocess.PIPE)
-    async with process:
+    async with started(SERVE, variables(emulator)) as process:
         assert process.stdin
         slow = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
         await process.stdin.send(hello() + slow)
@@ -104,7 +103,6 @@ async def client_gone(emulator: Emulator) -> str:
             await process.wait()
             await request.wait_aborted()
             return "call aborted, process gone within 2 s"
-        process.kill()
     return "alive after 2 s"
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
-from mcp import Client
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server import build_server
 from blaxel_mcp.settings import BUILTIN_TOOLS
 from blaxel_mcp.settings_sources import load_settings
+from canaries import KEY
+from leaks import Client
 from processes import SERVE, variables
-from support import KEY, Era, answer_of, error_of, inference_requests
+from support import Era, answer_of, error_of, inference_requests
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,9 @@ from blaxel_mcp.login_file import (
     default_login_path,
     read_login_file,
 )
+from canaries import MARKER
 
-CANARY = "canary-7f3a-do-not-show"
+CANARY = f"{MARKER}-do-not-show"
 
 
 def no_pause(_seconds: float) -> None:

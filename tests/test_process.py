@@ -13,12 +13,14 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from processes import SERVE, frame, hello, variables
-from support import ERAS, KEY, Era, answer_of, receipt_of, text_of
+from canaries import KEY
+from leaks import Client, look_at
+from processes import SERVE, frame, hello, started, variables
+from support import ERAS, Era, answer_of, receipt_of, text_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -52,17 +54,12 @@ def is_slow_call(request: RecordedRequest) -> bool:
 @asynccontextmanager
 async def served(emulator: Emulator, *, stdout: int = subprocess.PIPE) -> AsyncIterator[anyio.abc.Process]:
     """A server process with a call in flight upstream."""
-    process = await anyio.open_process(SERVE, env=variables(emulator), stdout=stdout, stderr=subprocess.PIPE)
-    try:
+    async with started(SERVE, variables(emulator), stdout=stdout) as process:
         with anyio.fail_after(20):
             assert process.stdin
             await process.stdin.send(HELLO + SLOW_CALL)
             await emulator.wait_for(is_slow_call, timeout_seconds=20)
             yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.aclose()
 
 
 @pytest.mark.parametrize(
@@ -108,8 +105,7 @@ subprocess.Popen(sys.argv[1:], stdin=0, stdout=1).wait()
 
 async def test_a_server_whose_parent_dies_ends_though_its_input_does_not(emulator: Emulator) -> None:
     command = [sys.executable, "-c", PARENT, *SERVE]
-    parent = await anyio.open_process(command, env=variables(emulator), stderr=subprocess.PIPE)
-    async with parent:
+    async with started(command, variables(emulator)) as parent:
         assert parent.stdin
         assert parent.stdout
         await parent.stdin.send(HELLO + SLOW_CALL)
@@ -126,8 +122,7 @@ async def test_a_server_whose_parent_dies_ends_though_its_input_does_not(emulato
 
 async def test_a_call_that_was_handed_back_ends_with_its_server(emulator: Emulator) -> None:
     environment = {**variables(emulator), "BLAXEL_MCP_LIMITS__DETACH_AFTER_SECONDS": "0.1"}
-    process = await anyio.open_process(SERVE, env=environment, stderr=subprocess.PIPE)
-    async with process:
+    async with started(SERVE, environment) as process:
         assert process.stdin
         assert process.stdout
         with anyio.fail_after(20):
@@ -146,8 +141,7 @@ async def test_a_call_that_was_handed_back_ends_with_its_server(emulator: Emulat
 
 
 async def test_what_was_answered_is_written_before_the_end(emulator: Emulator) -> None:
-    process = await anyio.open_process(SERVE, env=variables(emulator), stderr=subprocess.PIPE)
-    async with process:
+    async with started(SERVE, variables(emulator)) as process:
         assert process.stdin
         assert process.stdout
         with anyio.fail_after(20):
@@ -182,8 +176,8 @@ async def test_a_client_that_stops_reading_ends_the_process(emulator: Emulator) 
 
 
 async def test_stdout_carries_frames_alone_whatever_a_library_prints(emulator: Emulator) -> None:
-    process = await anyio.open_process([sys.executable, "-c", NOISY], env=variables(emulator), stderr=subprocess.PIPE)
-    async with process:
+    noisy = [sys.executable, "-c", NOISY]
+    async with started(noisy, variables(emulator), stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -237,6 +231,7 @@ async def test_a_settings_file_with_a_mistake_ends_the_process_at_once_with_the_
 
     finished = await anyio.run_process([*SERVE, "--config", str(file)], env=variables(emulator), check=False)
 
+    look_at("the output of a process", finished.stdout + finished.stderr)
     assert finished.returncode == 2
     assert finished.stdout == b""
     assert b"workspcae" in finished.stderr

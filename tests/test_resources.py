@@ -10,7 +10,7 @@ from typing import Any
 
 import mcp_types as types
 import pytest
-from mcp import Client, MCPError
+from mcp import MCPError
 from mcp.server.lowlevel import Server
 
 from blaxel_mcp.answers import BinaryAnswer, JSONAnswer, TextAnswer
@@ -22,6 +22,8 @@ from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.resources import MODEL_TEMPLATE, Resources
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.spending import Spending
+from canaries import KEY, MARKER
+from leaks import Client
 from support import ERAS, Era
 from test_shaping_media import PNG, PNG64
 
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.anyio
 SETTINGS = Settings.model_validate(
     {
         "workspace": "acme",
-        "api_key": "CANARY-key-of-the-workspace",
+        "api_key": KEY,
         "models": [
             {"name": "house-chat", "api": "chat-completions", "tool": "ask", "locked": {"temperature": 0}},
             {"name": "house-embed", "api": "embeddings", "workspace": "other"},
@@ -130,7 +132,7 @@ async def test_a_model_is_told_with_its_record_and_the_same_call_in_each_way(tmp
     assert shlex.split(guide["bl"])[:8] == (
         ["bl", "run", "model", "house-chat", "--workspace", "acme", "--path", "/v1/chat/completions"]
     )
-    assert "CANARY" not in json.dumps(guide)
+    assert MARKER not in json.dumps(guide)
 
 
 async def test_a_model_without_a_record_is_told_by_the_settings_and_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.settings_sources import configuration
-from support import ERAS, KEY, Era, answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
+from canaries import KEY, MARKER, WRONG_KEY
+from support import ERAS, Era, answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +95,7 @@ async def test_a_request_carries_exactly_one_authentication_header_and_the_works
     for request in emulator.requests:
         headers = dict(request.headers)
         names = [name for name, _ in request.headers]
-        assert headers["x-blaxel-authorization"] == "Bearer demo-key"
+        assert headers["x-blaxel-authorization"] == f"Bearer {KEY}"
         assert headers["x-blaxel-workspace"] == "demo"
         assert names.count("x-blaxel-authorization") == 1
         assert "authorization" not in names
@@ -215,7 +216,7 @@ class Broken(httpx.AsyncBaseTransport):
     """A transport with a bug, whose exception has a secret in its text."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        raise RuntimeError(f"CANARY in {request.url}")
+        raise RuntimeError(f"{KEY} in {request.url}")
 
 
 @in_each_era
@@ -226,11 +227,11 @@ async def test_an_unexpected_exception_goes_to_the_log_and_not_to_the_client(
         async with connect(leading_to(emulator), era, transport=Broken()) as client:
             result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
-    assert "CANARY" not in result.model_dump_json()
+    assert MARKER not in result.model_dump_json()
     assert text_of(result).startswith("The server failed at this call in a way that it did not expect.")
     assert receipt_of(result)["call_id"] in text_of(result)
     assert receipt_of(result)["call_id"] in caplog.text
-    assert "CANARY" in caplog.text
+    assert "RuntimeError" in caplog.text
 
 
 async def test_without_credentials_tools_are_listed_and_a_call_says_how_to_give_them() -> None:
@@ -245,7 +246,7 @@ async def test_without_credentials_tools_are_listed_and_a_call_says_how_to_give_
 
 
 async def test_without_a_workspace_a_call_says_how_to_name_one() -> None:
-    async with connect(configuration(Settings.model_validate({"api_key": "k" * 20, "models": [CHAT]}))) as client:
+    async with connect(configuration(Settings.model_validate({"api_key": KEY, "models": [CHAT]}))) as client:
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
     assert error_of(result)["code"] == "configuration_error"
@@ -253,7 +254,7 @@ async def test_without_a_workspace_a_call_says_how_to_name_one() -> None:
 
 
 async def test_two_servers_in_one_process_do_not_share_anything(emulator: Emulator) -> None:
-    wrong = leading_to(emulator, api_key="another-key")
+    wrong = leading_to(emulator, api_key=WRONG_KEY)
     async with connect(leading_to(emulator)) as right, connect(wrong) as left:
         assert not (await right.call_tool("house-chat", {"prompt": "Hi"})).is_error
         assert (await left.call_tool("house-chat", {"prompt": "Hi"})).is_error

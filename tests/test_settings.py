@@ -13,8 +13,9 @@ from blaxel_mcp.exceptions import ConfigurationError
 from blaxel_mcp.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings import AccessSettings, LimitSettings, ModelSettings, Settings
 from blaxel_mcp.settings_sources import Configuration, configuration, load_settings
+from canaries import MARKER
 
-CANARY = "canary-7f3a-do-not-show"
+CANARY = f"{MARKER}-do-not-show"
 PLACEHOLDERS = ["${NAME}", "${env:NAME}", "${input:name}", "${user_config.name}", "$NAME", "  ${NAME} "]
 EMPTY = ["", "  ", "\n"]
 

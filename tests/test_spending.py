@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import stat
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.budget import Estimate
@@ -22,7 +21,8 @@ from blaxel_mcp.ledger import Ledger, LedgerError, Reservation, default_ledger
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.spending import Spending
-from processes import SERVE, frame, hello, variables
+from leaks import Client
+from processes import SERVE, frame, hello, started, variables
 from support import ERAS, Era, answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
@@ -284,8 +284,7 @@ async def test_eight_processes_that_race_against_a_cap_make_as_many_calls_as_it_
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 async def test_a_call_whose_process_was_killed_counts(emulator: Emulator) -> None:
     environment = {**variables(emulator), "BLAXEL_MCP_BUDGET__CALLS_PER_DAY": "1"}
-    process = await anyio.open_process(SERVE, env=environment, stderr=subprocess.PIPE)
-    async with process:
+    async with started(SERVE, environment) as process:
         assert process.stdin
         slow = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
         await process.stdin.send(hello() + slow)

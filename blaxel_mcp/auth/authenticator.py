@@ -23,6 +23,7 @@ from blaxel_mcp.credentials import (
     missing_credentials,
     resolve_credentials,
 )
+from blaxel_mcp.log import keep_out
 from blaxel_mcp.settings_sources import Configuration
 
 
@@ -47,6 +48,7 @@ class Authenticator:
         self._config = config
         self._now = now
         self._secrets = KnownSecrets()
+        keep_out(self._secrets)
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
         self._trusted = TrustedOrigins(config.settings.run_url, config.settings.api_url)
@@ -78,6 +80,10 @@ class Authenticator:
     def redact(self, data: bytes) -> bytes:
         """Return the bytes with every secret of ours, plain or escaped as in JSON, as `[redacted]`."""
         return self._secrets.redact(data)
+
+    def begun_in(self, data: bytes) -> int:
+        """How many bytes at the end of data that goes on may be the beginning of a secret of ours."""
+        return self._secrets.begun_in(data)
 
     async def aclose(self) -> None:
         """Stop the token exchanges under way."""

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from blaxel_mcp.auth.known_secrets import KnownSecrets
 from blaxel_mcp.auth.tokens import Token, is_bearer_value, issued_token, json_object
 from blaxel_mcp.exceptions import UpstreamError
+from blaxel_mcp.redaction import scrub
 
 # The token endpoint answers at once or not at all; every call of the workspace waits for it.
 EXCHANGE_SECONDS = 30.0
@@ -126,8 +127,10 @@ def _quoted_reason(fields: Mapping[str, Any], redact: Callable[[str], str]) -> s
 
 
 def _shown(value: object, redact: Callable[[str], str]) -> str:
-    """Return upstream text fit to be quoted; what is invisible goes first, or it could hide a secret."""
+    """Return upstream text fit to be quoted, without credentials; what is invisible goes first: it could hide one."""
     if not isinstance(value, str):
         return ""
     folded = " ".join(value.split())
-    return redact("".join(character for character in folded if character.isprintable()))[:_DESCRIPTION_CHARS]
+    # A quotation mark inside would let the text end the quotation and go on in our name.
+    visible = "".join(character for character in folded if character.isprintable()).replace('"', "'")
+    return scrub(redact(visible))[:_DESCRIPTION_CHARS]

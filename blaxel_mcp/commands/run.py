@@ -46,6 +46,8 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
             try:
                 return await app.inference.run(invocation, receipt)
             except BlaxelError as error:
+                if error.code == "unknown_model":
+                    await app.discovery.refresh()
                 tell_nearest(error, invocation.model, app.discovery.catalog.names)
                 raise
             finally:

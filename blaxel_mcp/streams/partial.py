@@ -1,5 +1,6 @@
 """What is told of a stream that did not come to its end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class PartialAnswer:
 
 
 def partial_answer(
-    assembler: Assembler, *, unfinished: bool = False, failure: str | None = None
+    assembler: Assembler, *, unfinished: bool = False, failure: str | None = None, clean: Callable[[str], str] = str
 ) -> PartialAnswer | None:
     """Tell what is missing of an answer, None if it is whole.
 
@@ -34,14 +35,16 @@ def partial_answer(
         assembler: Has been fed every event that came.
         unfinished: Whether the stream ended inside an event.
         failure: A sentence on why reading ended early, if it did.
+        clean: Takes our secrets out of the provider's words, before they are cut.
     """
-    reason = _reason(assembler, unfinished=unfinished, failure=failure)
+    reason = _reason(assembler, unfinished=unfinished, failure=failure, clean=clean)
     return PartialAnswer(assembler.value(), assembler.text, reason) if reason else None
 
 
-def _reason(assembler: Assembler, *, unfinished: bool, failure: str | None) -> str | None:
+def _reason(assembler: Assembler, *, unfinished: bool, failure: str | None, clean: Callable[[str], str]) -> str | None:
     if assembler.error is not None:
-        return f'The provider ended its stream with an error: "{_message(assembler.error)}".'
+        message = quote(clean(_message(assembler.error)), _MAX_ERROR_CHARS)
+        return f'The provider ended its stream with an error: "{message}".'
     if assembler.unreadable:
         return f"{assembler.unreadable} of the stream's events could not be read, so parts of the answer are missing."
     return None if assembler.complete else failure or _open_end(assembler, unfinished=unfinished)
@@ -56,8 +59,8 @@ def _open_end(assembler: Assembler, *, unfinished: bool) -> str | None:
 
 
 def _message(error: Any) -> str:
-    """The words in an error, else its code, fit to be quoted."""
+    """The words in an error, else its code."""
     if not isinstance(error, dict):
-        return quote(str(error), _MAX_ERROR_CHARS)
+        return str(error)
     told = (error.get(name) for name in ("message", "detail", "code", "type", "status"))
-    return quote(str(next((word for word in told if word), "no message")), _MAX_ERROR_CHARS)
+    return str(next((word for word in told if word), "no message"))
