@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,18 +14,12 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.receipt import RECEIPT_KEY
 from blaxel_mcp.results import ERROR_KEY
 from blaxel_mcp.settings import BUILTIN_TOOLS
+from installed import needs, node, program
+from leaks import look_at
 from processes import SERVE, variables
 from support import inference_requests
 
-INSTALL = "npm install --no-save --prefix build/inspector @modelcontextprotocol/inspector@2.12.0"
-INSTALLED = Path(__file__).parents[1] / "build" / "inspector" / "node_modules" / ".bin"
-INSPECTOR = shutil.which("mcp-inspector", path=os.pathsep.join((str(INSTALLED), os.environ.get("PATH", ""))))
-
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.skipif(INSPECTOR is None, reason=f"the MCP Inspector is not here; get it with `{INSTALL}`"),
-    pytest.mark.skipif(sys.platform == "win32", reason="a script of npm's is no program there"),
-]
+pytestmark = [pytest.mark.anyio, needs("inspector")]
 
 MODELS = [{"name": "house-chat", "api": "chat-completions"}, *({"name": api.name, "api": api.name} for api in APIS)]
 """A model to call, and one of each API for the sake of its tool's schema."""
@@ -69,12 +61,14 @@ def inspect(era: str, emulator: Emulator, tmp_path: Path) -> Inspect:
     file.write_text(json.dumps({"mcpServers": {"blaxel": server}}))
 
     async def inspect(method: str, *words: str) -> Inspected:
-        assert INSPECTOR
         target = ["--cli", "--config", str(file), "--server", "blaxel", "--quiet", "--format", "json"]
         with anyio.fail_after(40):
             finished = await anyio.run_process(
-                [INSPECTOR, *target, "--method", method, *words], env=_environment(), check=False
+                [node(), program("inspector", "mcp-inspector"), *target, "--method", method, *words],
+                env=_environment(),
+                check=False,
             )
+        look_at("the Inspector's output", finished.stdout + finished.stderr)
         reply = json.loads(finished.stdout)["result"] if finished.stdout else {}
         return Inspected(finished.returncode, reply, finished.stderr.decode())
 
