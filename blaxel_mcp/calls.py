@@ -20,7 +20,7 @@ from blaxel_mcp.results import error_result
 
 FIRST_BEAT_SECONDS = 1.0
 BEAT_SECONDS = 5.0
-"""When a waiting client hears of a call: early the first time, since some clients drop the last word."""
+"""When a waiting client hears of a call: early at first, since some drop the last word, then at most so far apart."""
 
 MOST_KEPT = 200
 KEPT_SECONDS = 3600.0
@@ -69,7 +69,7 @@ class Calls:
     Args:
         now: A monotonic clock, in seconds.
         first_beat_seconds: When a waiting client first hears of its call.
-        beat_seconds: How often from then on.
+        beat_seconds: How far apart the later times are; each is twice as far from the one before, up to this.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Calls:
                 await call.receipt.live.stirred.wait()
             if report and not call.done.is_set():
                 await report(round(self._now() - call.started, 1), self.state(call))
-            beat = self._beats[1]
+            beat = min(2 * beat, self._beats[1])
 
     def find(self, call_id: str) -> Call | None:
         """A call that was handed back, unless it was too long ago."""

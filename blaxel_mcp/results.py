@@ -13,7 +13,7 @@ import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp import json_text
-from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.call_store import CallStore
 from blaxel_mcp.content_blocks import call_uri, media_block, text_block
@@ -21,7 +21,6 @@ from blaxel_mcp.exceptions import BlaxelError
 from blaxel_mcp.media_files import hand_over
 from blaxel_mcp.receipt import RECEIPT_KEY, Receipt
 from blaxel_mcp.settings import ResultKind
-from blaxel_mcp.shaping.bounding import as_object
 from blaxel_mcp.shaping.cut_notes import Whole
 from blaxel_mcp.shaping.media import Media
 from blaxel_mcp.shaping.presentation import Presentation, present
@@ -71,20 +70,8 @@ async def shape(answer: Answer, receipt: Receipt, policy: ResultPolicy) -> types
     texts = [text_block(sentence) for sentence in sentences]
     if shown.text is None:
         # The first block is all that some clients show: for a file it has to be the words.
-        return _result([*texts, *media], receipt)
+        return _result([*texts, *_sounds(shown.media, media, receipt), *media], receipt)
     return _result([text_block(shown.text), *media, *texts], receipt, structured=shown.structured)
-
-
-def answer_result(answer: Answer, receipt: Receipt) -> types.CallToolResult:
-    """The tool result of a call that succeeded, whatever its size."""
-    match answer:
-        case JSONAnswer(text=text, value=value):
-            structured = as_object(value) if json_text.survives_as_value(text, value) else None
-            return _result([text_block(text)], receipt, structured=structured)
-        case TextAnswer(text=text):
-            return _result([text_block(text)], receipt)
-        case BinaryAnswer(data=data, media_type=media_type):
-            return _result([media_block(Media(data, media_type), call_uri(receipt.call_id))], receipt)
 
 
 def value_result(value: dict[str, Any], receipt: Receipt) -> types.CallToolResult:
@@ -151,6 +138,15 @@ async def _media(
         blocks.append(link)
         sentences.append(sentence)
     return blocks, sentences
+
+
+def _sounds(media: tuple[Media, ...], blocks: list[types.ContentBlock], receipt: Receipt) -> list[types.TextContent]:
+    """A line for each sound that is nothing but a block: many a client drops it, and a model would be told nothing."""
+    return [
+        text_block(f"{medium.media_type}, {len(medium.data):,} bytes: {call_uri(receipt.call_id, medium.pointer)}")
+        for medium, block in zip(media, blocks, strict=True)
+        if isinstance(block, types.AudioContent)
+    ]
 
 
 def _result(

@@ -68,15 +68,28 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def commands(text: str) -> Iterator[list[str]]:
     """The words after `blaxel-mcp` of each command that runs it, in a block of shell or after a prompt."""
-    for line in text.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        words = list(lexer)
+    for words in _lines_of_words(text):
         for index, word in enumerate(words):
             if word.rpartition("/")[2] == _PROGRAM and _begins_a_command(words[:index]):
                 rest = words[index + 1 :]
                 end = next((place for place, other in enumerate(rest) if other in _ENDS_A_COMMAND), len(rest))
                 yield rest[:end]
+
+
+def _lines_of_words(text: str) -> Iterator[list[str]]:
+    """The words of each line; a line goes on where a quotation in it is open."""
+    begun = ""
+    for line in text.replace("\\\n", " ").splitlines():
+        begun += line.removeprefix("$ ")
+        lexer = shlex.shlex(begun, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        try:
+            yield list(lexer)
+        except ValueError:
+            begun += "\n"
+        else:
+            begun = ""
+    assert not begun, f"a quotation is not closed: {begun}"
 
 
 def _begins_a_command(before: list[str]) -> bool:

@@ -78,13 +78,16 @@ async def test_a_picture_too_large_for_a_client_is_handed_over_as_a_file(emulato
     assert receipt_of(result)["truncated"] is True
 
 
-async def test_speech_is_heard_as_sound(emulator: Emulator) -> None:
+async def test_speech_is_heard_as_sound_and_told_of_to_a_client_that_drops_it(emulator: Emulator) -> None:
     arguments = {"input": "one two three", "voice": "alloy", "response_format": "wav"}
     result = await call(emulator, "house-voice", arguments)
 
-    (block,) = result.content
+    told, block = result.content
     assert isinstance(block, types.AudioContent)
     assert block.mime_type == "audio/wav"
+    assert isinstance(told, types.TextContent)
+    size, call_id = len(base64.b64decode(block.data)), receipt_of(result)["call_id"]
+    assert told.text == f"audio/wav, {size:,} bytes: blaxel://calls/{call_id}"
     with wave.open(BytesIO(base64.b64decode(block.data))) as sound:
         assert sound.getnframes() == 3 * int(8000 * 0.08)
 

@@ -19,7 +19,7 @@ from blaxel_mcp.calls import Calls
 from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.receipt import Receipt
-from blaxel_mcp.results import ResultPolicy, answer_result, shape
+from blaxel_mcp.results import ResultPolicy, shape
 from blaxel_mcp.shaping.bounding import CUT_KEY
 from support import receipt_of, text_of
 from test_shaping_media import PNG, PNG64, WAV
@@ -72,24 +72,66 @@ class Speaking(Raw):
         return said
 
 
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "content", "structured"),
     [
-        pytest.param(JSONAnswer('{"a":1.10,"b":[]}', {"a": 1.1, "b": []}), id="an object"),
-        pytest.param(_json([1, 2]), id="an array"),
-        pytest.param(TextAnswer("two\nlines"), id="text"),
-        pytest.param(BinaryAnswer(PNG, "image/png"), id="a picture"),
-        pytest.param(BinaryAnswer(WAV, "audio/wav"), id="a sound"),
-        pytest.param(BinaryAnswer(b"PK\x03\x04", "application/zip"), id="anything else"),
-        pytest.param(JSONAnswer("[1e400]", [float("inf")]), id="a number that only text can say"),
+        pytest.param(
+            JSONAnswer('{"a":1.10,"b":[]}', {"a": 1.1, "b": []}),
+            [{"type": "text", "text": '{"a":1.10,"b":[]}'}],
+            {"a": 1.1, "b": []},
+            id="an object",
+        ),
+        pytest.param(_json([1, 2]), [{"type": "text", "text": "[1,2]"}], {"result": [1, 2]}, id="an array"),
+        pytest.param(TextAnswer("two\nlines"), [{"type": "text", "text": "two\nlines"}], None, id="text"),
+        pytest.param(
+            BinaryAnswer(PNG, "image/png"),
+            [{"type": "image", "data": _base64(PNG), "mimeType": "image/png"}],
+            None,
+            id="a picture",
+        ),
+        pytest.param(
+            BinaryAnswer(WAV, "audio/wav"),
+            [
+                {"type": "text", "text": "audio/wav, 44 bytes: blaxel://calls/call_x"},
+                {"type": "audio", "data": _base64(WAV), "mimeType": "audio/wav"},
+            ],
+            None,
+            id="a sound",
+        ),
+        pytest.param(
+            BinaryAnswer(b"PK\x03\x04", "application/zip"),
+            [
+                {
+                    "type": "resource",
+                    "resource": {
+                        "uri": "blaxel://calls/call_x",
+                        "mimeType": "application/zip",
+                        "blob": _base64(b"PK\x03\x04"),
+                    },
+                }
+            ],
+            None,
+            id="anything else",
+        ),
+        pytest.param(
+            JSONAnswer("[1e400]", [float("inf")]),
+            [{"type": "text", "text": "[1e400]"}],
+            None,
+            id="a number that only text can say",
+        ),
     ],
 )
-async def test_a_small_answer_is_handed_over_as_it_is(store: CallStore, answer: Answer) -> None:
-    receipt = Receipt()
+async def test_a_small_answer_is_handed_over_as_it_is(
+    store: CallStore, answer: Answer, content: list[Any], structured: Any
+) -> None:
+    shaped = await shape(answer, Receipt(call_id="call_x"), ResultPolicy(store=store))
 
-    shaped, plain = await shape(answer, receipt, ResultPolicy(store=store)), answer_result(answer, receipt)
-
-    assert (shaped.content, shaped.structured_content) == (plain.content, plain.structured_content)
+    blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in shaped.content]
+    assert (blocks, shaped.structured_content) == (content, structured)
     assert receipt_of(shaped)["truncated"] is False
 
 

@@ -28,6 +28,9 @@ TOOLS: Schema = {
 }
 MAX_TOKENS: Schema = {"type": "integer", "minimum": 1, "description": "The longest answer, in tokens."}
 
+_FILLED_IN = ("model", "max_tokens")
+"""Fields that are in a body though nobody gave them."""
+
 _SHOWN_FIELDS = 10
 _SHOWN_CHARS = 40
 
@@ -69,7 +72,8 @@ def require(body: JSONObject, name: str) -> None:
     """
     if not body.get(name):
         # A question under another name, `question` or `promt`, has passed through like any field of the API.
-        fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in list(body)[:_SHOWN_FIELDS] if field != name)
+        given = [field for field in body if field not in (name, *_FILLED_IN)]
+        fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in given[:_SHOWN_FIELDS])
         instead = f"; the request has {fields} instead" if fields else ""
         raise InvalidArgumentsError(
             "There is no message for the model to answer.",

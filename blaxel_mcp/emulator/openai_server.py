@@ -42,4 +42,5 @@ class OpenAIServer:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return answer.status, answer.headers.get("content-type", ""), answer.read()
         except urllib.error.HTTPError as error:
-            return error.code, error.headers.get("content-type", ""), error.read()
+            with error:
+                return error.code, error.headers.get("content-type", ""), error.read()
