@@ -12,6 +12,9 @@ from blaxel_mcp.streams import Assembler, Event, EventDecoder, assembler_for, ev
 _COMPARED = 32
 """Characters by which a text that has grown is told from another one."""
 
+_FRACTION_TOLD = 200
+"""By which part a text has to have grown to be told again: with each event, a long one would take its square."""
+
 _NO_ANSWER = "The stream ended before any of the answer had come."
 
 
@@ -41,6 +44,7 @@ class AnswerStream:
         self._shown = _ShownText(redact, begun_in)
         self._decoder: EventDecoder | None = None
         self._assembler: Assembler | None = None
+        self._told_characters = 0
 
     def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], None] | None:
         """What takes the body of a response with these headers as it comes; None if it is no stream."""
@@ -85,11 +89,16 @@ class AnswerStream:
                 self._assembler = assembler_for(self._api or self._path, event)
             self._assembler.feed(event)
         if events and self._assembler is not None:
-            self._live.tell(self._shown.follow(self._assembler.text))
+            self._tell(self._assembler)
+
+    def _tell(self, assembler: Assembler) -> None:
+        if assembler.characters > self._told_characters + self._told_characters // _FRACTION_TOLD:
+            self._told_characters = assembler.characters
+            self._live.tell(self._shown.follow(assembler.text))
 
     def _so_far(self) -> str:
         assert self._assembler is not None
-        return self._shown.follow(self._assembler.text) or self._json(self._assembler.value()).text
+        return self._shown.follow(self._assembler.text) or self._clean(json_text.dump(self._assembler.value()))
 
     def _json(self, value: Any) -> JSONAnswer:
         text = self._clean(json_text.dump(value))

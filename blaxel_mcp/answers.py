@@ -1,5 +1,6 @@
 """What came back from an endpoint, told apart by what it says it is and what it really is."""
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from blaxel_mcp.media_types import media_type_of
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)|text/json")
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
 _CHARSET = re.compile(r'charset="?([\w.:-]+)')
+_CODECS = ("utf-8", "utf-16", "utf-32", "ascii", "iso8859", "cp125", "koi8", "shift_jis", "euc_", "gb", "big5")
+"""How the names begin of those that read any bytes in a time that goes by their number. Python has others
+beside them, which refuse to (`undefined`, `idna`) or take its square (`punycode`)."""
+
 _TEXT_TYPES = ("text/", "application/x-ndjson", "application/xml", "application/yaml")
 
 
@@ -25,7 +30,7 @@ class JSONAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TextAnswer:
-    """Text that is not JSON, verbatim."""
+    """Text that is not JSON, or that is too much of it to be taken apart, verbatim."""
 
     text: str
 
@@ -42,7 +47,7 @@ Answer = JSONAnswer | TextAnswer | BinaryAnswer
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request_id: str | None = None) -> Answer:
-    """Tell what a 2xx answer holds. An empty body is JSON's null.
+    """Tell what a 2xx answer holds. An empty body is JSON's null; JSON of too many values stays text.
 
     Args:
         status: The HTTP status, for the message of an error.
@@ -69,9 +74,11 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request
     return BinaryAnswer(body, content_type.partition(";")[0].strip())
 
 
-def _json_answer(body: bytes, status: int, request_id: str | None) -> JSONAnswer:
+def _json_answer(body: bytes, status: int, request_id: str | None) -> Answer:
     try:
         text = body.decode("utf-8-sig")
+        if not json_text.is_affordable(text):
+            return TextAnswer(text)
         value = json_text.parse(text)
     except ValueError:
         raise _bad_response("with a body that it calls JSON and that is not", status, request_id) from None
@@ -83,6 +90,8 @@ def _undeclared(body: bytes) -> Answer:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         return BinaryAnswer(body, "application/octet-stream")
+    if not json_text.is_affordable(text):
+        return TextAnswer(text)
     try:
         return JSONAnswer(json_text.compact(text), json_text.parse(text))
     except ValueError:
@@ -97,9 +106,10 @@ def _media_type(body: bytes) -> str | None:
 def _decoded(body: bytes, content_type: str) -> str:
     charset = _CHARSET.search(content_type)
     try:
-        return body.decode(charset[1] if charset else "utf-8", "replace")
+        codec = codecs.lookup(charset[1] if charset else "utf-8").name
     except LookupError:
-        return body.decode("utf-8", "replace")
+        codec = ""
+    return body.decode(codec if codec.startswith(_CODECS) else "utf-8", "replace")
 
 
 def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamError:

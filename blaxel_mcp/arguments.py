@@ -78,6 +78,9 @@ class ArgumentReader:
             ready[name], repair = self._unspelled(name, value)
             if repair:
                 repairs.append(repair)
+        if repairs:
+            # What a string spelled was one short value until now.
+            _check_values(ready)
         self._validate(ready)
         return ready, repairs
 

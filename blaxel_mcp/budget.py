@@ -12,6 +12,7 @@ from typing import Any
 from blaxel_mcp.exceptions import BlaxelError
 from blaxel_mcp.ledger import NANO, Figures, ModelKey
 from blaxel_mcp.settings import CapSettings, ModelSettings, Price
+from blaxel_mcp.usage import MOST_TOKENS
 
 OUTPUT_TOKENS = 1000
 """What a call that does not limit its output is expected to bring, in tokens."""
@@ -261,5 +262,5 @@ def _output_limit(body: Any) -> int:
         for name in _OUTPUT_LIMITS:
             limit = level.get(name)
             if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0:
-                return limit
+                return min(limit, MOST_TOKENS)
     return OUTPUT_TOKENS

@@ -172,7 +172,9 @@ class CallStore:
         while len(self._records) > self._limits.calls:
             await self._drop(next(iter(self._records)), _PUSHED_OUT)
         for call_id, record in list(self._records.items()):
-            if self._in_memory > self._limits.memory_bytes and not record.path:
+            if self._in_memory <= self._limits.memory_bytes:
+                break
+            if not record.path:
                 await self._spill(call_id, record)
         while self._on_disk > self._limits.disk_bytes:
             await self._drop(next(key for key, record in self._records.items() if record.on_disk), _PUSHED_OUT)

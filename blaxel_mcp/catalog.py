@@ -80,15 +80,17 @@ def _discovered(settings: Settings, records: Mapping[str, ModelRecord], taken: s
     Args:
         settings: As in `build_catalog`.
         records: Those that no entry of the settings is for, by name.
-        taken: The names that the settings gave to tools, in lower case.
+        taken: The names that tools have already, in lower case; those that are given here are added.
     """
     for name in sorted(records):
         if not _is_wanted(name, settings):
             continue
         tool = _free_name(name, settings, taken)
         if tool is None:
-            logger.warning("the model %r has no tool: the settings gave its names to others", name)
+            logger.warning("the model %r has no tool: its names are those of others", name)
         else:
+            # One model may be called what another one's name is fitted to.
+            taken.add(tool.lower())
             yield make_entry(ModelSettings(name=name), tool, records[name])
 
 

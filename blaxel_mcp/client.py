@@ -168,7 +168,7 @@ class APIClient:
         try:
             return await self._read(response, trace, listen)
         finally:
-            await response.aclose()
+            await _close(response)
 
     async def _read(self, response: httpx.Response, trace: CallTrace, listen: Listen | None) -> APIResponse:
         headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
@@ -219,7 +219,7 @@ class APIClient:
                 body = await read_some(_wire(response), _encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
             finally:
-                await response.aclose()
+                await _close(response)
 
     @contextmanager
     def _errors(self, url: str, trace: CallTrace) -> Iterator[None]:
@@ -279,6 +279,26 @@ def _wire(response: httpx.Response) -> httpx.AsyncByteStream:
     """Return the body as it comes off the wire: the library's own decoder knows no limit."""
     assert isinstance(response.stream, httpx.AsyncByteStream)
     return response.stream
+
+
+async def _close(response: httpx.Response) -> None:
+    """Close a response, and its connection too where bytes have come after the body.
+
+    The library would take those for the answer to the next request on the connection.
+    """
+    try:
+        if _has_more(response):
+            await response.extensions["network_stream"].aclose()
+    finally:
+        await response.aclose()
+
+
+def _has_more(response: httpx.Response) -> bool:
+    """Whether bytes lie behind the body: only the inside of the library knows (httpx 0.28, httpcore 1.0)."""
+    inside: object = response.stream
+    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state", "trailing_data"):
+        inside = getattr(inside, name, None)
+    return isinstance(inside, tuple) and bool(inside[0])
 
 
 def _host(url: str) -> str:

@@ -11,8 +11,9 @@ from typing import BinaryIO
 import mcp_types as types
 from pydantic import ValidationError
 
-_ID_BEFORE = re.compile(rb'\s*\{(?:(?!"params").){0,4096}?"id"\s*:\s*("[^"\\]{1,200}"|-?\d{1,18})', re.DOTALL)
-_ID_AFTER = re.compile(rb'[,{]\s*"id"\s*:\s*("[^"\\]{1,200}"|-?\d{1,18})\s*\}\s*\Z')
+_ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){1,200}"|-?\d{1,18})'
+_ID_BEFORE = re.compile(rb'\s*\{(?:(?!"params").){0,4096}?' + _ID, re.DOTALL)
+_ID_AFTER = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
 _ENDS = 4096
 """How much of a frame's beginning and end is looked at for its id, in bytes."""
 
@@ -104,6 +105,8 @@ def _shown_id(begin: bytes, end: bytes) -> types.RequestId | None:
         return None
     try:
         found: types.RequestId = json.loads(match[1])
+        # Half a surrogate pair, which an escape can spell, could not be written back.
+        str(found).encode()
     except ValueError:
         return None
     return found

@@ -4,6 +4,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio.to_thread
+
 from blaxel_mcp.access import check_access
 from blaxel_mcp.answer_stream import AnswerStream
 from blaxel_mcp.answers import Answer, JSONAnswer, read_answer
@@ -32,6 +34,9 @@ _UNSIGNED = (
     "to the control plane"
 )
 
+
+_READ_INLINE_BYTES = 1024 * 1024
+"""Taking more than this apart is left to a thread: it may last for seconds."""
 
 _TELLS_USAGE = frozenset({"openai", "azure-openai-service"})
 """Types whose streams end in the usage when asked to; others have been seen to refuse the question."""
@@ -120,7 +125,12 @@ class Inference:
         response = await self._client.send(request, trace=receipt.trace, listen=stream.listen)
         if stream.found:
             return stream.answer(response.status)
-        return read_answer(response.status, response.headers, response.body, request_id=receipt.trace.request_id)
+        read = partial(
+            read_answer, response.status, response.headers, response.body, request_id=receipt.trace.request_id
+        )
+        if len(response.body) <= _READ_INLINE_BYTES:
+            return read()
+        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
     def _workspace(self, model: ModelSettings | None) -> str:
         workspace = (model and model.workspace) or self._settings.workspace

@@ -6,15 +6,24 @@ they are, which no round trip through values can promise.
 """
 
 import json
+import math
 import re
 from typing import Any
 
 MAX_DEPTH = 100
 """Deepest nesting that is handed over as structured content; the SDK's serialiser ends near 250."""
 
+MAX_PARSED_DEPTH = 400
+"""Deepest nesting that is read at all: Python's parser ends at about 1000, less what its callers are nested already."""
+
+MAX_VALUES = 4_000_000
+"""The most values that one answer is taken apart into. Each takes up to a hundred bytes and some microseconds of
+everybody's time: 64 MiB of empty objects would take gigabytes and many seconds. Vectors of that size are fewer."""
+
 # Runs of plain characters are taken at once: character by character, megabytes take seconds.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _STRINGS_AND_SPACE = re.compile(rf"({_STRING})|[ \t\r\n]+")
+_SPACE = re.compile(r"[ \t\r\n]")
 _STRINGS_AND_BRACKETS = re.compile(rf"{_STRING}|([\[{{])|([\]}}])")
 
 
@@ -22,20 +31,47 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse(text: str) -> Any:
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number:.20} is more than a number can be here")
+    return value
+
+
+def parse(text: str, *, finite: bool = False) -> Any:
     """Read JSON as RFC 8259 has it, without the NaN and Infinity that Python would take.
 
+    Args:
+        text: The JSON.
+        finite: Whether a number beyond the range of a double is refused rather than read as infinity,
+            which `dump` cannot write.
+
     Raises:
-        ValueError: it is not JSON, or nests deeper than can be read.
+        ValueError: it is not JSON, or nests deeper than `MAX_PARSED_DEPTH`.
     """
+    if text.count("[") + text.count("{") > MAX_PARSED_DEPTH and depth(text) > MAX_PARSED_DEPTH:
+        raise ValueError("it nests too deeply")
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite if finite else None)
     except RecursionError:
+        # What is not JSON may hide its depth from who counts.
         raise ValueError("it nests too deeply") from None
+
+
+def values_at_most(text: str) -> int:
+    """No fewer values than valid JSON holds, the names of members counted: a look at its marks, strings included."""
+    return 1 + sum(map(text.count, ",:[{"))
+
+
+def is_affordable(text: str) -> bool:
+    """Whether JSON holds few enough values to be taken apart."""
+    return values_at_most(text) <= MAX_VALUES
 
 
 def compact(text: str) -> str:
     """Take the white space between the tokens out of valid JSON and change nothing else."""
+    if not _SPACE.search(text):
+        return text
     return _STRINGS_AND_SPACE.sub(lambda match: match[1] or "", text)
 
 

@@ -4,12 +4,13 @@ Everything here blocks; it is called in a thread. A call is reserved before it i
 it. A reservation whose process died stays, and counts: the call may have been paid for.
 """
 
+import operator
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,7 +73,7 @@ class Figures:
 
     def __add__(self, other: "Figures") -> "Figures":
         """Both together."""
-        return Figures(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Figures(*map(operator.add, _values(self), _values(other)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,9 @@ Check = Callable[[Used], None]
 """Is shown what each model has used of a day, and raises to refuse the call."""
 
 _COLUMNS = tuple(field.name for field in fields(Figures))
+
+# `astuple` copies each figure deeply, which takes fifty times as long.
+_values = operator.attrgetter(*_COLUMNS)
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS totals (
@@ -169,7 +173,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("DELETE FROM reservations WHERE call_id = ?", (reservation.call_id,))
             if taken is not None:
-                connection.execute(_ADD, (*_day_key(reservation), *astuple(taken)))
+                connection.execute(_ADD, (*_day_key(reservation), *_values(taken)))
             return _used(connection, reservation.day, reservation.account)
 
     def used(self, day: str, account: str) -> Used:
@@ -225,7 +229,8 @@ class Ledger:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OverflowError) as error:
+                # A figure that no column holds is no reason to lose the answer that it came with.
                 self._drop()
                 raise self._unusable(error) from None
             except BaseException:
@@ -270,7 +275,7 @@ class Ledger:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    def _unusable(self, error: sqlite3.Error | OSError) -> LedgerError:
+    def _unusable(self, error: sqlite3.Error | OSError | OverflowError) -> LedgerError:
         reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
         return LedgerError(f"The ledger {self.path} cannot be used: {reason}.")
 

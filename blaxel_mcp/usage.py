@@ -9,6 +9,9 @@ _INPUT = ("prompt_tokens", "input_tokens", "promptTokenCount")
 _OUTPUT = ("completion_tokens", "output_tokens", "candidatesTokenCount")
 _TOTAL = ("total_tokens", "totalTokenCount")
 
+MOST_TOKENS = 1_000_000_000
+"""More than any call takes. A figure beyond it is a mistake, and sums of some would not fit the ledger."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -49,7 +52,7 @@ def _from_counts(counts: Mapping[str, Any]) -> Usage | None:
 def _first_count(counts: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
         value = counts.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
             return int(value)
     return None
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.frames import FrameReader, read_frame
-from processes import SERVE, frame, hello, variables
+from processes import SERVE, frame, hello, started, variables
 from support import connect, error_of, inference_requests, leading_to
 
 pytestmark = pytest.mark.anyio
@@ -103,14 +102,12 @@ class Process:
 
 @asynccontextmanager
 async def serving(emulator: Emulator) -> AsyncIterator[Process]:
-    process = await anyio.open_process(SERVE, env=variables(emulator), stderr=subprocess.PIPE)
-    async with process:
+    async with started(SERVE, variables(emulator)) as process:
         with anyio.fail_after(40):
             speaking = Process(process)
             await speaking.send(hello())
             assert (await speaking.answer())["id"] == 1
             yield speaking
-        process.kill()
 
 
 async def test_a_server_answers_what_it_cannot_take_and_goes_on(emulator: Emulator) -> None:

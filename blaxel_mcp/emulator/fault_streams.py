@@ -15,6 +15,7 @@ CLOSE_CONNECTION = "blaxel_mcp.emulator.close_connection"
 
 MEBIBYTE = 1024 * 1024
 BOMB_MEBIBYTES = 256
+LONG_HEADER_BYTES = 1_000_000
 TRUNCATED_BY_BYTES = 1000
 SECONDS_A_WORD = 0.25
 
@@ -88,9 +89,49 @@ def _event(text: str, *, finish_reason: str | None = None) -> str:
     return f"data: {json.dumps(chunk)}\n\n"
 
 
-def gzip_bomb() -> Response:
-    """Return a small gzip body that expands to a JSON object of 256 MiB."""
-    return _encoded_stream(_gzip_stream(_long_json(BOMB_MEBIBYTES)))
+def gzip_bomb(mebibytes: int = BOMB_MEBIBYTES) -> Response:
+    """Return a small gzip body that expands to a JSON object of so many MiB."""
+    return _encoded_stream(_gzip_stream(_long_json(mebibytes)))
+
+
+def many_values(mebibytes: int) -> Response:
+    """Return a JSON array of so many MiB of small objects, each of which takes up many times its bytes once read."""
+    return StreamingResponse(_small_objects(mebibytes), media_type="application/json")
+
+
+def deep(levels: int) -> Response:
+    """Return JSON that nests so deeply."""
+    return Response("[" * levels + "]" * levels, media_type="application/json")
+
+
+def long_headers() -> Response:
+    """Return an answer with a header of a megabyte."""
+    return Response("{}", headers={"x-padding": "a" * LONG_HEADER_BYTES}, media_type="application/json")
+
+
+def endless_error() -> Response:
+    """Return an error whose body never ends."""
+    return StreamingResponse(_endlessly(b"The server failed. " * 1000), 500, media_type="text/plain")
+
+
+def endless_stream() -> Response:
+    """Return a streamed chat completion that never comes to its end."""
+    return StreamingResponse(_endlessly(_event("word ").encode() * 100), media_type="text/event-stream")
+
+
+def endless_line() -> Response:
+    """Return an event stream whose first line never ends."""
+    return StreamingResponse(_beginning(b"data: ", b"a" * MEBIBYTE), media_type="text/event-stream")
+
+
+def long_event(mebibytes: int) -> Response:
+    """Return an event stream of one event of so many MiB, in lines of one each."""
+    return StreamingResponse(_long_event(mebibytes), media_type="text/event-stream")
+
+
+def many_events(thousands: int) -> Response:
+    """Return a streamed chat completion in so many thousand tiny events, whole."""
+    return StreamingResponse(_many_events(thousands), media_type="text/event-stream")
 
 
 def gzipped(body: bytes) -> Response:
@@ -124,6 +165,41 @@ async def _long_json(mebibytes: int) -> AsyncIterator[bytes]:
         yield b"a" * MEBIBYTE
         await anyio.lowlevel.checkpoint()
     yield b'"}'
+
+
+async def _small_objects(mebibytes: int) -> AsyncIterator[bytes]:
+    unit = b'{"":0},'
+    yield b"["
+    for _ in range(mebibytes):
+        yield unit * (MEBIBYTE // len(unit))
+        await anyio.lowlevel.checkpoint()
+    yield b"0]"
+
+
+async def _endlessly(piece: bytes) -> AsyncIterator[bytes]:
+    while True:
+        yield piece
+        await anyio.lowlevel.checkpoint()
+
+
+async def _beginning(begin: bytes, piece: bytes) -> AsyncIterator[bytes]:
+    yield begin
+    async for more in _endlessly(piece):
+        yield more
+
+
+async def _long_event(mebibytes: int) -> AsyncIterator[bytes]:
+    for _ in range(mebibytes):
+        yield b"data: " + b"a" * MEBIBYTE + b"\n"
+        await anyio.lowlevel.checkpoint()
+    yield b"\n"
+
+
+async def _many_events(thousands: int) -> AsyncIterator[bytes]:
+    for _ in range(thousands):
+        yield _event("word ").encode() * 1000
+        await anyio.lowlevel.checkpoint()
+    yield _event("", finish_reason="stop").encode() + b"data: [DONE]\n\n"
 
 
 async def _gzip_stream(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

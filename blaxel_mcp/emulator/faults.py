@@ -17,10 +17,18 @@ from blaxel_mcp.emulator.fault_streams import (
     SlowResponse,
     TruncatedResponse,
     cut_stream,
+    deep,
     dripping,
+    endless_error,
+    endless_line,
+    endless_stream,
     flood,
     gzip_bomb,
     gzipped,
+    long_event,
+    long_headers,
+    many_events,
+    many_values,
     slow_stream,
     truncated_gzip,
 )
@@ -137,6 +145,10 @@ def _redirect(request: Request) -> Response:
     return RedirectResponse(f"http://{host}:{request.url.port}/elsewhere", 307)
 
 
+def _redirect_to_itself(request: Request) -> Response:
+    return RedirectResponse(str(request.url), 307)
+
+
 def _echo_headers(request: Request) -> Response:
     return JSONResponse({"headers": dict(request.headers)})
 
@@ -161,8 +173,8 @@ def _slow(seconds: int, _request: Request) -> Response:
     return SlowResponse(JSONResponse(_COMPLETION), seconds)
 
 
-def _flood(mebibytes: int, _request: Request) -> Response:
-    return flood(mebibytes)
+def _sized(response: Callable[[int], Response]) -> Callable[[int, Request], Response]:
+    return lambda size, _request: response(size)
 
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
@@ -192,6 +204,13 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-drip": lambda _request: dripping(),
         "fault-drop": lambda _request: DroppedResponse(),
         "fault-echo-headers": _echo_headers,
+        "fault-error-endless": lambda _request: endless_error(),
+        "fault-headers": lambda _request: long_headers(),
+        "fault-invalid-utf8": _json_bytes(b'{"output": "caf\xe9"}'),
+        "fault-nan": _json_bytes(b'{"score": NaN}'),
+        "fault-redirect-loop": _redirect_to_itself,
+        "fault-stream-endless": lambda _request: endless_stream(),
+        "fault-stream-endless-line": lambda _request: endless_line(),
         "fault-empty-200": _json_bytes(b""),
         "fault-gzip": lambda _request: gzipped(_COMPLETION_BYTES),
         "fault-gzip-bomb": lambda _request: gzip_bomb(),
@@ -215,6 +234,11 @@ _PASSING = re.compile(r"fault-first-(\d{1,3})-([a-z0-9-]+)")
 
 _NUMBERED_FAULTS: tuple[tuple[re.Pattern[str], Callable[[int, Request], Response]], ...] = (
     (re.compile(r"fault-slow-(\d{1,4})s"), _slow),
-    (re.compile(r"fault-flood-(\d{1,4})"), _flood),
+    (re.compile(r"fault-flood-(\d{1,4})"), _sized(flood)),
+    (re.compile(r"fault-gzip-bomb-(\d{1,5})"), _sized(gzip_bomb)),
+    (re.compile(r"fault-values-(\d{1,4})"), _sized(many_values)),
+    (re.compile(r"fault-deep-(\d{1,7})"), _sized(deep)),
+    (re.compile(r"fault-stream-event-(\d{1,4})"), _sized(long_event)),
+    (re.compile(r"fault-stream-tiny-(\d{1,4})"), _sized(many_events)),
 )
-"""Faults with a figure in the name: seconds to wait, MiB to send."""
+"""Faults with a figure in the name: seconds to wait, MiB to send, levels of nesting, thousands of events."""

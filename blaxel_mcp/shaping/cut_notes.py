@@ -62,6 +62,18 @@ def how_to_read(cut: Cut, whole: Whole) -> str:
     """The sentence on how to go on where something was left out."""
     if cut.pointer is None:
         return f"Read on with {whole.reading(offset=cut.offset)}."
-    if len(json_text.dump(json_text.dump(cut.pointer))) > _MAX_POINTER:
+    if _is_long(cut.pointer):
         return f"Read the whole of it with {whole.reading()}."
     return f"Read on with {whole.reading(pointer=cut.pointer, offset=cut.offset)}."
+
+
+def how_to_read_one(pointer: str, whole: Whole) -> str:
+    """The sentence on how to read, whole, one of several parts that were told in short."""
+    if _is_long(pointer):
+        return f"Read the whole of it with {whole.reading()}."
+    return f"Read a whole one with {whole.reading(pointer=pointer)}."
+
+
+def _is_long(pointer: str) -> bool:
+    """Whether a pointer, quoted within the quoted sentence, would take more than its share of a result."""
+    return len(json_text.dump(json_text.dump(pointer))) > _MAX_POINTER

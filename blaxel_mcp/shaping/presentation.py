@@ -7,7 +7,7 @@ from blaxel_mcp import json_text
 from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.json_pointer import find_string
 from blaxel_mcp.shaping.bounding import as_object, bound_json, bound_text, measure
-from blaxel_mcp.shaping.cut_notes import Cut, Whole
+from blaxel_mcp.shaping.cut_notes import Cut, Whole, how_to_read_one
 from blaxel_mcp.shaping.media import Media, lift_media
 from blaxel_mcp.shaping.vectors import summarise_vectors
 
@@ -83,4 +83,4 @@ def _without_vectors(value: Any, whole: Whole) -> tuple[Any, str]:
     if not summary.count:
         return value, ""
     told = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
-    return summary.value, f"{told} told in short. Read a whole one with {whole.reading(pointer=summary.first)}."
+    return summary.value, f"{told} told in short. {how_to_read_one(summary.first, whole)}"

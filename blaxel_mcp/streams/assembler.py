@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from blaxel_mcp import json_text
+from blaxel_mcp.exceptions import UpstreamError
 from blaxel_mcp.streams.events import Event
 from blaxel_mcp.streams.fragments import JSONObject
 from blaxel_mcp.usage import read_usage
@@ -31,6 +32,7 @@ class Assembler(ABC):
     characters: int = 0
     unreadable: int = 0
     _ended: bool = False
+    _values: int = 0
 
     @property
     def complete(self) -> bool:
@@ -38,7 +40,12 @@ class Assembler(ABC):
         return self._ended
 
     def feed(self, event: Event) -> None:
-        """Take the next event; nothing that a provider may send raises."""
+        """Take the next event; what is no good of it is passed over.
+
+        Raises:
+            UpstreamError: `response_too_large`: the events hold more values than one answer may.
+        """
+        self._count_values(event)
         data = self._read(event)
         if data is None:
             return
@@ -69,6 +76,18 @@ class Assembler(ABC):
         if self.error is None and error:
             self.error = error
 
+    def _count_values(self, event: Event) -> None:
+        """Hold the events together to what one answer may: small ones take up many times their bytes."""
+        self._values += json_text.values_at_most(event.data)
+        if self._values > json_text.MAX_VALUES:
+            raise UpstreamError(
+                f"The endpoint's event stream holds more than {json_text.MAX_VALUES} values; the rest was not read.",
+                code="response_too_large",
+                origin="local",
+                hint="Ask for the answer without a stream, or for less of it. The call was paid for.",
+                billed="yes",
+            )
+
     def _read(self, event: Event) -> JSONObject | None:
         """The object in an event, if there is one."""
         text = event.data.strip()
@@ -94,15 +113,17 @@ class Assembler(ABC):
 
 
 def bounded_json(text: str) -> Any:
-    """Read JSON that nests no deeper than an answer may.
+    """Read JSON that nests no deeper than an answer may, and holds nothing that cannot be written again.
 
     Raises:
-        ValueError: it is not JSON, or nests too deeply.
+        ValueError: it is not JSON, nests too deeply, or has too many values or a number too large.
     """
     brackets = text.count("{") + text.count("[")
     if brackets > json_text.MAX_DEPTH and json_text.depth(text) > json_text.MAX_DEPTH:
         raise ValueError("it nests too deeply")
-    return json_text.parse(text)
+    if not json_text.is_affordable(text):
+        raise ValueError("it has too many values")
+    return json_text.parse(text, finite=True)
 
 
 def object_in(data: Mapping[str, Any], *names: str) -> JSONObject:

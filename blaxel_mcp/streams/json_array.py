@@ -15,8 +15,8 @@ class JSONArrayDecoder(EventDecoder):
     """
 
     def __init__(self) -> None:
-        self._begun: list[bytes] = []
-        self._size = 0
+        # A list of the pieces would take up to forty times their bytes, if each is a byte.
+        self._begun = bytearray()
         self._depth = 0
         self._in_array = False
         self._in_string = False
@@ -79,11 +79,10 @@ class JSONArrayDecoder(EventDecoder):
         return self._depth == 0
 
     def _keep(self, piece: bytes) -> None:
-        self._begun.append(piece)
-        self._size += len(piece)
-        check_event_size(self._size)
+        self._begun += piece
+        check_event_size(len(self._begun))
 
     def _take(self) -> str:
-        text = b"".join(self._begun).decode("utf-8", "replace")
-        self._begun, self._size = [], 0
+        text = self._begun.decode("utf-8", "replace")
+        self._begun = bytearray()
         return text

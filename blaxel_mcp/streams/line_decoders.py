@@ -13,8 +13,8 @@ class _Lines:
     """Cuts bytes into lines that end in LF, CR or CRLF. No byte of a UTF-8 sequence looks like either."""
 
     def __init__(self) -> None:
-        self._begun: list[bytes] = []
-        self._size = 0
+        # A list of the pieces would take up to forty times their bytes, if each is a byte.
+        self._begun = bytearray()
         self._after_cr = False
         self._first = True
 
@@ -34,18 +34,17 @@ class _Lines:
 
     def rest(self) -> bytes:
         """Return the line that is not complete."""
-        return self._without_mark(b"".join(self._begun))
+        return self._without_mark(bytes(self._begun))
 
     def _whole(self, end: bytes) -> bytes:
         self._begin(end)
         line = self.rest()
-        self._begun, self._size, self._first = [], 0, False
+        self._begun, self._first = bytearray(), False
         return line
 
     def _begin(self, piece: bytes) -> None:
-        self._begun.append(piece)
-        self._size += len(piece)
-        check_event_size(self._size)
+        self._begun += piece
+        check_event_size(len(self._begun))
 
     def _without_mark(self, line: bytes) -> bytes:
         return line.removeprefix(_BYTE_ORDER_MARK) if self._first else line

@@ -1,0 +1,125 @@
+"""Secrets in text from outside: however it is cut, wrapped or spelled, none of ours comes through."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from blaxel_mcp.answer_stream import AnswerStream
+from blaxel_mcp.auth import Authenticator, TokenReply
+from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.receipt import LiveAnswer
+from blaxel_mcp.redaction import quote, scrub
+from blaxel_mcp.settings import Settings
+from blaxel_mcp.settings_sources import configuration
+from blaxel_mcp.upstream_errors import classify
+from examples import any_text, tried
+
+SECRET = "sk-proj-CANARYcanary0123456789CANARYcanary"
+FORMS = (
+    SECRET,
+    f"Bearer {SECRET}",
+    f"https://user:{SECRET}@h.example/x",
+    f'{{"api_key": "{SECRET}"}}',
+    f"api_key={SECRET}&x=1",
+    f"X-Api-Key: {SECRET}",
+)
+PIECE = 12
+"""Characters in a row that tell enough of a secret to be one."""
+
+
+def shows_secret(text: str) -> bool:
+    return any(SECRET[at : at + PIECE] in text for at in range(len(SECRET) - PIECE + 1))
+
+
+@tried(300)
+@given(before=st.text(max_size=30), form=st.sampled_from(FORMS), after=st.text(max_size=30), limit=st.integers(1, 200))
+@example(before="", form=SECRET, after="", limit=20)
+def test_what_looks_like_a_credential_is_gone_wherever_the_text_is_cut(
+    before: str, form: str, after: str, limit: int
+) -> None:
+    # A credential that is one word with what stands before it is nobody's format.
+    text = f"{before} {form} {after}"
+
+    assert not shows_secret(scrub(text))
+    assert not shows_secret(quote(text, limit))
+    assert len(quote(text, limit)) <= limit
+
+
+@tried(60)
+@given(at=st.integers(15_900, 16_100), form=st.sampled_from(FORMS))
+def test_a_credential_that_lies_across_the_end_of_what_is_looked_at_is_left_out(at: int, form: str) -> None:
+    assert not shows_secret(quote(f"{'word ' * 4000}"[: at - 1] + f" {form}", 100_000))
+
+
+@tried(200)
+@given(text=any_text, limit=st.integers(1, 60))
+def test_a_quotation_is_one_line_that_can_be_written_and_scrubbing_is_done_once(text: str, limit: int) -> None:
+    quoted = quote(text, limit)
+
+    assert len(quoted) <= limit
+    assert len(quoted.splitlines()) <= 1
+    assert quoted.encode().decode() == quoted
+    assert scrub(scrub(text)) == scrub(text)
+
+
+KEY = 'demo/key "CANARY" 0123456789'
+
+
+async def no_exchange(url: str, _headers: object, _form: object) -> TokenReply:
+    raise AssertionError(url)
+
+
+def authenticator() -> Authenticator:
+    found = Authenticator(configuration(Settings(workspace="demo", api_key=SecretStr(KEY))), no_exchange)
+    found.for_workspace("demo")
+    return found
+
+
+AUTH = authenticator()
+SPELLINGS = st.sampled_from([KEY, json.dumps(KEY)[1:-1], json.dumps(KEY).replace("/", "\\/")[1:-1]])
+
+
+@tried(200)
+@given(before=st.binary(max_size=30), spelling=SPELLINGS, after=st.binary(max_size=30), status=st.integers(300, 599))
+def test_a_key_of_ours_that_upstream_echoes_is_in_no_error(
+    before: bytes, spelling: str, after: bytes, status: int
+) -> None:
+    body = before + spelling.encode() + after
+    headers = {"x-cf-request-id": KEY, "content-type": f"text/plain; x={KEY}", "retry-after": KEY}
+    for text in (body, json.dumps({"error": {"message": spelling, "code": spelling, "action": spelling}}).encode()):
+        error = classify(status, headers, text, redact=AUTH.redact, now=0.0)
+
+        assert "CANARY" not in f"{error} {error.request_id}"
+
+
+@tried(100)
+@given(pieces=st.lists(SPELLINGS.map(str.encode) | st.binary(max_size=9), max_size=9).map(b"".join))
+def test_taking_secrets_out_leaves_none_and_changes_nothing_else(pieces: bytes) -> None:
+    clean = AUTH.redact(pieces)
+
+    assert b"CANARY" not in clean
+    assert AUTH.redact(clean) == clean
+    if b"CANARY" not in pieces:
+        assert clean == pieces
+
+
+@tried(60)
+@given(before=st.integers(0, 600), spelling=SPELLINGS, in_text=st.booleans())
+def test_a_key_of_ours_in_a_stream_is_neither_in_the_error_nor_in_the_part_that_came(
+    before: int, spelling: str, in_text: bool
+) -> None:
+    message = "x" * before + " " + spelling
+    first = {"choices": [{"index": 0, "delta": {"content": message if in_text else "Hi"}}]}
+    stream = AnswerStream("chat-completions", "/v1/chat/completions", LiveAnswer(), AUTH.redact)
+    take = stream.listen({"content-type": "text/event-stream"})
+    assert take is not None
+    for event in (first, {"error": {"message": message}}):
+        take(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+    with pytest.raises(BlaxelError) as told:
+        stream.answer(200)
+
+    assert "CANARY" not in f"{told.value} {told.value.partial}"
