@@ -71,6 +71,7 @@ class APIClient:
 
     Attributes:
         auth: Signs the requests; knows which hosts may be sent credentials.
+        has_been_answered: Whether a request has ever brought a success.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class APIClient:
         self._error_seconds = error_seconds
         self._opening = anyio.Lock()
         self._http: httpx.AsyncClient | None = None
+        self.has_been_answered = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,6 +177,7 @@ class APIClient:
         trace.status, trace.request_id = response.status_code, request_id(headers)
         if not response.is_success:
             raise await self._error(response, headers)
+        self.has_been_answered = True
         try:
             body = await read_whole(
                 _wire(response),

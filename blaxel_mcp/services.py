@@ -186,7 +186,7 @@ class Services:
             await entry.over.wait()
 
     def _make_room(self) -> None:
-        """Let go of services that nobody has used for long, and of the one unused longest if there are too many."""
+        """Let go of services that nobody has used for long, and of the one with the least claim if they are too many."""
         idle = [key for key, entry in self._entries.items() if not entry.service.calls.in_flight]
         gone = [key for key in idle if self._now() - self._entries[key].used > IDLE_SECONDS]
         if len(self._entries) - len(gone) >= self._most:
@@ -194,9 +194,14 @@ class Services:
                 raise MCPError(
                     code=types.INTERNAL_ERROR, message="Too many callers are served already; try again in a minute."
                 )
-            gone.append(next(key for key in idle if key not in gone))
+            gone.append(min((key for key in idle if key not in gone), key=self._claim))
         for key in gone:
             self._entries.pop(key).over.set()
+
+    def _claim(self, key: str) -> tuple[bool, float]:
+        """What its claim to a place goes by: keys that are made up take no place of a caller with a good one."""
+        entry = self._entries[key]
+        return entry.service.app.client.has_been_answered, entry.used
 
 
 def _configuration_for(config: Configuration, caller: Caller) -> Configuration:

@@ -177,6 +177,18 @@ async def test_the_service_unused_longest_makes_room_and_one_with_a_call_in_flig
         group.cancel_scope.cancel()
 
 
+async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good_one(two_tenants: Emulator) -> None:
+    clock = Clock()
+    async with serving(for_callers(two_tenants), clock, most=3) as services:
+        good = await services.of_caller(ANNA)
+        assert not (await called(good, "house-chat", {"prompt": "Hi"})).is_error
+        for number in range(10):
+            clock.seconds += 1
+            made_up = await services.of_caller(Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}")))
+            assert (await called(made_up, "house-chat", {"prompt": "Hi"})).is_error
+        assert await services.of_caller(ANNA) is good
+
+
 async def test_one_caller_too_many_is_refused_while_all_are_busy(emulator: Emulator) -> None:
     config = leading_to(emulator, http={"auth": "token"})
     async with serving(config, most=1) as services, anyio.create_task_group() as group:
