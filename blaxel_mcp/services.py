@@ -186,7 +186,7 @@ class Services:
             await entry.over.wait()
 
     def _make_room(self) -> None:
-        """Let go of services that nobody has used for long, and of the one with the least claim if they are too many."""
+        """Let go of services that nobody has used for long, and the one with the least claim if they are too many."""
         idle = [key for key, entry in self._entries.items() if not entry.service.calls.in_flight]
         gone = [key for key in idle if self._now() - self._entries[key].used > IDLE_SECONDS]
         if len(self._entries) - len(gone) >= self._most:
