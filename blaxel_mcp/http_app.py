@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from blaxel_mcp.http_cancelling import SESSION_HEADER, Cancel, Cancelling
 from blaxel_mcp.http_gate import Gate
 from blaxel_mcp.http_listening import Address, transport_security
 from blaxel_mcp.http_refusals import RefusedError, draining
@@ -29,7 +31,7 @@ from blaxel_mcp.settings_sources import Configuration
 PATH = "/mcp"
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 
-_CORS_HEADERS = ["WWW-Authenticate", "Retry-After"]
+_CORS_HEADERS = ["WWW-Authenticate", "Retry-After", SESSION_HEADER]
 
 
 def resource_url(http: HttpSettings, address: Address) -> str:
@@ -51,15 +53,26 @@ class HttpApp:
         config: The settings.
         address: Where it is served.
         gate: Decides who is let in.
+        cancel_elsewhere: Has the other processes of the server cancel a request, where there are any.
 
     Attributes:
         traffic: The requests under way.
+        cancelling: Those of them that their clients can cancel by another one.
         asgi: The application.
     """
 
-    def __init__(self, server: Server[Any], config: Configuration, address: Address, gate: Gate) -> None:
+    def __init__(
+        self,
+        server: Server[Any],
+        config: Configuration,
+        address: Address,
+        gate: Gate,
+        *,
+        cancel_elsewhere: Cancel | None = None,
+    ) -> None:
         self._server = server
         self.traffic = Traffic()
+        self.cancelling = Cancelling(config.settings.limits.max_argument_bytes, cancel_elsewhere)
         _end_listening_at_drain(server, self.traffic)
         self.asgi = server.streamable_http_app(
             streamable_http_path=PATH,
@@ -72,7 +85,7 @@ class HttpApp:
         )
         self.asgi.router.redirect_slashes = False
         self.asgi.add_exception_handler(HTTPException, _told_as_json)
-        self.asgi.add_middleware(_Door, gate=gate, traffic=self.traffic)
+        self.asgi.add_middleware(_Door, gate=gate, traffic=self.traffic, cancelling=self.cancelling)
         _let_pages_in(self.asgi, config.settings.http)
 
     @asynccontextmanager
@@ -96,10 +109,11 @@ class HttpApp:
 class _Door:
     """Lets requests for MCP through to the application, with their caller, and the others as they are."""
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, traffic: Traffic) -> None:
+    def __init__(self, app: ASGIApp, *, gate: Gate, traffic: Traffic, cancelling: Cancelling) -> None:
         self._app = app
         self._gate = gate
         self._traffic = traffic
+        self._mcp = partial(cancelling.carry, app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in (PATH, f"{PATH}/"):
@@ -114,7 +128,7 @@ class _Door:
         except RefusedError as refused:
             await refused.response()(scope, receive, send)
             return
-        await self._traffic.carry(self._app, {**scope, "path": PATH}, receive, send)
+        await self._traffic.carry(self._mcp, {**scope, "path": PATH}, receive, send)
 
 
 def _check_method(method: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.http_refusals import draining
@@ -25,7 +27,7 @@ class Traffic:
 
     async def carry(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Have a request answered; if it is cut off, its client is told as far as that still goes."""
-        answer = _Answer(send)
+        answer = Answer(send)
         with anyio.CancelScope() as cut:
             self._cuts.add(cut)
             try:
@@ -34,7 +36,7 @@ class Traffic:
                 self._cuts.discard(cut)
                 self._fewer.set()
         if cut.cancelled_caught:
-            await answer.end(scope, receive)
+            await answer.end(draining().response(), scope, receive)
 
     @asynccontextmanager
     async def until_drained(self) -> AsyncIterator[None]:
@@ -66,20 +68,44 @@ class Traffic:
             cut.cancel()
 
 
-class _Answer:
-    """What of a request's answer has been sent."""
+class Answer:
+    """An answer that may have to be ended early: what of it has been sent, and its end.
+
+    Args:
+        send: Where it is sent.
+
+    Attributes:
+        is_stream: Whether it is a stream of events, and has begun.
+        last_event: Of a stream, the event that was sent last; signs of life are none.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._is_begun = self._is_complete = False
+        self.is_stream = False
+        self.last_event = b""
 
     async def send(self, message: Message) -> None:
-        self._is_begun = True
-        self._is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        """Send the next part, as ASGI has it. One that is cancelled before it is taken has not been sent."""
         await self._send(message)
+        self._is_begun = True
+        if message["type"] == "http.response.start":
+            self.is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+            return
+        self._is_complete = not message.get("more_body", False)
+        if self.is_stream and (event := message.get("body", b"")) and not event.startswith(b":"):
+            self.last_event = event
 
-    async def end(self, scope: Scope, receive: Receive) -> None:
+    async def end(self, whole: Response, scope: Scope, receive: Receive, *, rest: bytes = b"") -> None:
+        """End it, unless it is complete.
+
+        Args:
+            whole: The answer in its place, if nothing of it has been sent.
+            scope: Of the request.
+            receive: As ASGI has it.
+            rest: What is sent last otherwise.
+        """
         if not self._is_begun:
-            await draining().response()(scope, receive, self._send)
+            await whole(scope, receive, self._send)
         elif not self._is_complete:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send({"type": "http.response.body", "body": rest, "more_body": False})

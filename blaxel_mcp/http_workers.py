@@ -4,10 +4,13 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import select
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from socket import socket
@@ -16,6 +19,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from blaxel_mcp.http_cancelling import Cancel
 from blaxel_mcp.http_server import DRAIN_SECONDS, ENDING_SIGNALS, Ending
 
 logger = logging.getLogger(__name__)
@@ -33,7 +37,7 @@ Work = Callable[[socket, "Foreman"], int]
 """What a worker does, picklable: serves on the socket, as the first process wants it, and gives an exit code."""
 
 _SERVING, _END, _HURRY = b"serving", b"end", b"hurry"
-"""What goes between the first process and a worker.
+"""What goes between the first process and a worker, besides the keys of requests that a client has cancelled.
 
 Not signals: a terminal or a supervisor of services sends those to all processes at once, and a worker could not tell
 a second one that means "at once" from the first one, passed on.
@@ -55,21 +59,33 @@ class Foreman:
         self._line.send_bytes(_SERVING)
         logger.info("worker %d is serving", os.getpid())
 
-    async def follow(self, ending: Ending) -> None:
-        """End when the first process says so or is gone, and at a SIGTERM meant for this worker alone."""
+    def cancel_elsewhere(self, key: bytes) -> None:
+        """Have the other workers cancel a request, of which this one knows nothing but the key."""
+        _send(self._line, key)
+
+    async def follow(self, ending: Ending, cancel: Cancel) -> None:
+        """End when the first process says so or is gone, and at a SIGTERM meant for this worker alone.
+
+        Args:
+            ending: This worker's.
+            cancel: Is called with the key of a request that another worker was told to cancel.
+        """
+        todo = {_END: ending.begin, _HURRY: ending.hurried.set}
         # A thread that the interpreter does not wait for at its end, as it does for those of anyio.
-        threading.Thread(target=self._listen, args=(ending, asyncio.get_running_loop()), daemon=True).start()
+        threading.Thread(target=self._listen, args=(todo, cancel, asyncio.get_running_loop()), daemon=True).start()
         if signal.SIGTERM in ENDING_SIGNALS:
             with anyio.open_signal_receiver(signal.SIGTERM) as signals:
                 async for _ in signals:
                     ending.begin()
 
-    def _listen(self, ending: Ending, loop: asyncio.AbstractEventLoop) -> None:
+    def _listen(
+        self, todo: Mapping[bytes, Callable[[], None]], cancel: Cancel, loop: asyncio.AbstractEventLoop
+    ) -> None:
         # The loop may be closed already: then there is nothing left to end.
         with suppress(RuntimeError):
             while told := self._next():
-                loop.call_soon_threadsafe(ending.hurried.set if told == _HURRY else ending.begin)
-            loop.call_soon_threadsafe(ending.begin)
+                loop.call_soon_threadsafe(todo.get(told) or partial(cancel, told))
+            loop.call_soon_threadsafe(todo[_END])
 
     def _next(self) -> bytes:
         try:
@@ -94,6 +110,7 @@ class Workers:
         # A process of its own from the beginning: nothing of this one's state is in it.
         self._context = multiprocessing.get_context("spawn")
         self._lines: dict[SpawnProcess, Connection] = {}
+        self._sending = threading.Lock()
         self._threads = anyio.CapacityLimiter(count)
         self._ending = Ending()
 
@@ -130,9 +147,22 @@ class Workers:
             process.start()
             workers_end.close()
             self._lines[process] = line
-            await anyio.to_thread.run_sync(process.join, abandon_on_cancel=True, limiter=self._threads)
+            attend = partial(self._attend, process, line)
+            has_served = await anyio.to_thread.run_sync(attend, abandon_on_cancel=True, limiter=self._threads)
             del self._lines[process]
-            return process, _has_served(line)
+            return process, has_served
+
+    def _attend(self, process: SpawnProcess, line: Connection) -> bool:
+        """Pass on what a worker tells until it has ended; whether it ever served. It blocks: call it in a thread."""
+        has_served = False
+        with suppress(EOFError, OSError):
+            while told := line.recv_bytes():
+                if told == _SERVING:
+                    has_served = True
+                else:
+                    self._tell(told, but=line)
+        process.join()
+        return has_served
 
     async def _wind_down(self) -> None:
         await self._ending.begun.wait()
@@ -146,18 +176,19 @@ class Workers:
         for process in list(self._lines):
             process.kill()
 
-    def _tell(self, what: bytes) -> None:
-        for line in self._lines.values():
-            # One that has just ended has nothing to be told.
-            with suppress(OSError):
-                line.send_bytes(what)
+    def _tell(self, what: bytes, *, but: Connection | None = None) -> None:
+        with self._sending:
+            for line in list(self._lines.values()):
+                if line is not but:
+                    _send(line, what)
 
 
-def _has_served(line: Connection) -> bool:
-    try:
-        return line.recv_bytes() == _SERVING
-    except (EOFError, OSError):
-        return False
+def _send(line: Connection, what: bytes) -> None:
+    """Send something short without ever waiting: to one that has ended, or reads no more, it is not sent."""
+    # Windows cannot tell whether there is room.
+    with suppress(OSError, ValueError):
+        if sys.platform == "win32" or select.select([], [line], [], 0)[1]:
+            line.send_bytes(what)
 
 
 def _run_worker(work: Work, listener: socket, line: Connection) -> None:

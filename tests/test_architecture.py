@@ -48,7 +48,8 @@ LAYERS = (
     ),
     ("tools", "result_policy", "model_tools", "run_model", "list_models", "read_result", "handles", "resources"),
     ("app", "callers", "service", "services", "settings_watch", "server", "frames", "stdio", "tool_changes"),
-    ("http_refusals", "http_listening", "http_gate", "http_traffic", "http_app", "http_server", "http_workers"),
+    ("http_refusals", "http_listening", "http_gate", "http_traffic", "http_cancelling"),
+    ("http_app", "http_server", "http_workers"),
     ("doctor",),
     ("commands", "cli", "__main__"),
 )
@@ -122,10 +123,10 @@ def test_what_stands_apart_imports_next_to_nothing_of_ours(module: str) -> None:
             {
                 *("content_blocks", "media_files", "results", "calls", "handles", "resources", "tools", "tool_changes"),
                 *("model_tools", "run_model", "list_models", "read_result", "service", "services", "server", "frames"),
-                *("http_app", "doctor", "commands"),
+                *("http_app", "http_cancelling", "doctor", "commands"),
             },
         ),
-        ("starlette", {"emulator", "http_app", "http_gate", "http_refusals", "http_traffic"}),
+        ("starlette", {"emulator", "http_app", "http_cancelling", "http_gate", "http_refusals", "http_traffic"}),
         ("uvicorn", {"emulator", "http_server"}),
         ("jwt", {"auth"}),
         ("yaml", {"login_file"}),

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -76,6 +78,10 @@ async def open_calls() -> list[int]:
         return [found.unsettled for found in await anyio.to_thread.run_sync(ledger.days, "", "")]
     finally:
         ledger.close()
+
+
+def slow_calls(emulator: Emulator) -> list[RecordedRequest]:
+    return list(filter(is_slow_call, emulator.requests))
 
 
 async def call_slowly(url: str) -> None:
@@ -248,6 +254,29 @@ async def test_what_one_worker_has_answered_is_found_by_the_others_and_gone_at_t
         await server.ends_with(0)
 
     assert list(default_spools().iterdir()) == []
+
+
+async def test_a_cancel_finds_the_call_whichever_worker_has_it(emulator: Emulator) -> None:
+    _, usual = message("", "legacy")
+    headers = {**usual, "mcp-session-id": "0123456789abcdefghijklmnopqrstuv"}
+
+    async def post(method: str, request_id: int | None = None, **params: Any) -> None:
+        # Each over a connection of its own, which any of them accepts.
+        async with httpx.AsyncClient(trust_env=False, timeout=30, headers=headers) as http:
+            named = {} if request_id is None else {"id": request_id}
+            (
+                await http.post(server.url, json={"jsonrpc": "2.0", **named, "method": method, "params": params})
+            ).raise_for_status()
+
+    async with two_workers(emulator) as (server, _), anyio.create_task_group() as group:
+        with anyio.fail_after(30):
+            for number in range(8):
+                group.start_soon(partial(post, "tools/call", number, **SLOW_CALL))
+            await emulator.wait_for(lambda _: len(slow_calls(emulator)) == 8, timeout_seconds=20)
+            for number in range(8):
+                await post("notifications/cancelled", requestId=number)
+            for request in slow_calls(emulator):
+                await request.wait_aborted()
 
 
 async def test_a_worker_that_dies_is_replaced(emulator: Emulator) -> None:

@@ -130,6 +130,8 @@ async def _serve_as_worker(
     options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Foreman
 ) -> int:
     async with configured(options, **_overrides(options)) as config:
-        app = HttpApp(build_server(config, shared_answers=shared), config, address, _gate(config, address))
+        server, gate = build_server(config, shared_answers=shared), _gate(config, address)
+        app = HttpApp(server, config, address, gate, cancel_elsewhere=foreman.cancel_elsewhere)
         ending = Ending()
-        return await _serve_until(ending, partial(foreman.follow, ending), app, listener, foreman.tell_serving)
+        follow = partial(foreman.follow, ending, app.cancelling.cancel)
+        return await _serve_until(ending, follow, app, listener, foreman.tell_serving)

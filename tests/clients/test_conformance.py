@@ -27,13 +27,13 @@ BASELINES = Path(__file__).parent / "conformance"
 ON_BOTH_WIRES = {
     *("completion-complete", "tools-list", "resources-list", "dns-rebinding-protection"),
     *("tools-call-simple-text", "tools-call-image", "tools-call-audio", "tools-call-embedded-resource"),
-    *("tools-call-mixed-content", "tools-call-error", "tools-call-with-progress"),
+    *("tools-call-mixed-content", "tools-call-error", "tools-call-with-progress", "server-sse-multiple-streams"),
 }
 PASSED = {
-    "2025-11-25": ON_BOTH_WIRES | {"server-initialize", "ping"},
+    "2025-11-25": ON_BOTH_WIRES | {"server-initialize", "ping", "server-session-lifecycle"},
     "2026-07-28": ON_BOTH_WIRES
     | {
-        *("sep-2164-resource-not-found", "http-header-validation", "server-sse-multiple-streams"),
+        *("sep-2164-resource-not-found", "http-header-validation"),
         *("input-required-result-missing-input-response", "input-required-result-unsupported-methods"),
         *("input-required-result-ignore-extra-params", "input-required-result-validate-input"),
     },
