@@ -109,17 +109,7 @@ def load_settings(
     watched = _settings_path(config_file, variables) or default_settings_path()
     signature = file_signature(watched)
     file, file_layer = _settings_file(config_file, variables)
-    given = (
-        layer_from(overrides or {}, COMMAND_LINE),
-        our_variables(variables),
-        blaxel_variables(variables),
-        file_layer,
-        hosting_variables(variables),
-    )
-    _refuse([problem for layer in given for problem in problems_in(layer)])
-    login = _login_file()
-    layers = (*given, _login_layer(login, given, variables))
-    _refuse(problems_in(layers[-1]))
+    login, layers = _checked_layers(overrides or {}, variables, file_layer)
     values, sources = overlay(layers)
     settings = Settings.model_validate(values)
     _refuse(list(_repeated_models(settings, sources)))
@@ -136,6 +126,24 @@ def load_settings(
         signature=signature,
         reader=partial(load_settings, overrides=overrides, config_file=config_file, environ=environ),
     )
+
+
+def _checked_layers(
+    overrides: Mapping[str, Any], environ: Mapping[str, str], file: Layer
+) -> tuple[LoginFile, tuple[Layer, ...]]:
+    """Every source in its order, none with a mistake in it, and the login file that the last one came from."""
+    given = (
+        layer_from(overrides, COMMAND_LINE),
+        our_variables(environ),
+        blaxel_variables(environ),
+        file,
+        hosting_variables(environ),
+    )
+    _refuse([problem for layer in given for problem in problems_in(layer)])
+    login = _login_file()
+    last = _login_layer(login, given, environ)
+    _refuse(problems_in(last))
+    return login, (*given, last)
 
 
 def _refuse(problems: Sequence[str]) -> None:
