@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.ledger import NANO, Figures, ModelKey
+from blaxel_mcp.ledger_figures import NANO, Figures, ModelKey
 from blaxel_mcp.settings import CapSettings, ModelSettings, Price
 from blaxel_mcp.usage import MOST_TOKENS
 

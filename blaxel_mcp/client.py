@@ -7,10 +7,8 @@ ran, so it goes out a second time where there are other credentials to send it w
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -26,8 +24,8 @@ from blaxel_mcp.api_request import (
     request_headers,
 )
 from blaxel_mcp.auth import Authenticator, TokenReply
-from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError, UpstreamError
-from blaxel_mcp.network_errors import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
+from blaxel_mcp.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.http_library import LIBRARY_ERRORS, close, encoding, mapped, may_have_left, new_pool, wire
 from blaxel_mcp.response_body import OnBytes, read_some, read_whole
 from blaxel_mcp.settings_sources import Configuration
 from blaxel_mcp.upstream_errors import classify, is_platform_401, request_id
@@ -45,19 +43,6 @@ MAX_ERROR_SECONDS = 10.0
 _REDACTED_INLINE_BYTES = 256 * 1024
 
 Listen = Callable[[Mapping[str, str]], OnBytes | None]
-
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-
-_LIBRARY_ERRORS = (
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    httpx.StreamError,
-    httpx.CookieConflict,
-    # What Python's resolver says to a host name that IDNA cannot write.
-    UnicodeError,
-)
-_NOT_SENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, UnicodeError)
 
 
 class APIClient:
@@ -170,7 +155,7 @@ class APIClient:
         try:
             return await self._read(response, trace, listen)
         finally:
-            await _close(response)
+            await close(response)
 
     async def _read(self, response: httpx.Response, trace: CallTrace, listen: Listen | None) -> APIResponse:
         headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
@@ -180,8 +165,8 @@ class APIClient:
         self.has_been_answered = True
         try:
             body = await read_whole(
-                _wire(response),
-                _encoding(response),
+                wire(response),
+                encoding(response),
                 limit=self._settings.limits.max_response_bytes,
                 on_bytes=listen(headers) if listen else None,
             )
@@ -197,8 +182,8 @@ class APIClient:
 
     async def _error(self, response: httpx.Response, headers: Mapping[str, str]) -> UpstreamError:
         body = await read_some(
-            _wire(response),
-            _encoding(response),
+            wire(response),
+            encoding(response),
             limit=MAX_ERROR_BYTES,
             seconds=self._error_seconds,
             breaks=(httpx.TransportError,),
@@ -219,111 +204,24 @@ class APIClient:
             request = http.build_request("POST", url, json=dict(form), headers={**base_headers(), **headers})
             response = await http.send(request, stream=True)
             try:
-                body = await read_some(_wire(response), _encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
+                body = await read_some(wire(response), encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
             finally:
-                await _close(response)
+                await close(response)
 
     @contextmanager
     def _errors(self, url: str, trace: CallTrace) -> Iterator[None]:
         """Turn the library's exceptions into ours; this is the border that none of them crosses."""
         try:
             yield
-        except _LIBRARY_ERRORS as error:
-            if isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED)):
-                trace.sent = False
-            told = _mapped(error, _host(url), trace, self._settings.limits.connect_seconds)
+        except LIBRARY_ERRORS as error:
+            trace.sent = trace.sent and may_have_left(error)
+            told = mapped(error, url, sent=trace.sent, connect_seconds=self._settings.limits.connect_seconds)
             told.status, told.request_id = trace.status, trace.request_id
             raise told from error
 
     async def _open(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._http is None:
-                self._http = await self._new_http()
+                self._http = await new_pool(self._transport, connect_seconds=self._settings.limits.connect_seconds)
             return self._http
-
-    async def _new_http(self) -> httpx.AsyncClient:
-        try:
-            # Reading the certificates takes tens of milliseconds.
-            certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-            return httpx.AsyncClient(
-                verify=certificates,
-                transport=self._transport,
-                mounts=dict.fromkeys(_LOOPBACK),
-                timeout=httpx.Timeout(None, connect=self._settings.limits.connect_seconds),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-                cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-                event_hooks={"request": [_note_departure]},
-                follow_redirects=False,
-            )
-        except OSError as error:
-            raise ConfigurationError(
-                "The certificates that TLS connections are checked against cannot be read.",
-                hint="Check SSL_CERT_FILE and SSL_CERT_DIR in the server's environment.",
-            ) from error
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise ConfigurationError(
-                "The proxy that the environment names cannot be used.",
-                hint="HTTP_PROXY, HTTPS_PROXY and ALL_PROXY take http:// and https:// URLs.",
-            ) from error
-
-
-async def _note_departure(request: httpx.Request) -> None:
-    departure = request.extensions.get("trace")
-    if isinstance(departure, Departure):
-        departure.hand_over()
-
-
-def _encoding(response: httpx.Response) -> str:
-    return str(response.headers.get("content-encoding", ""))
-
-
-def _wire(response: httpx.Response) -> httpx.AsyncByteStream:
-    """Return the body as it comes off the wire: the library's own decoder knows no limit."""
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    return response.stream
-
-
-async def _close(response: httpx.Response) -> None:
-    """Close a response, and its connection too where bytes have come after the body.
-
-    The library would take those for the answer to the next request on the connection.
-    """
-    try:
-        if _has_more(response):
-            await response.extensions["network_stream"].aclose()
-    finally:
-        await response.aclose()
-
-
-def _has_more(response: httpx.Response) -> bool:
-    """Whether bytes lie behind the body: only the inside of the library knows (httpx 0.28, httpcore 1.0)."""
-    inside: object = response.stream
-    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state", "trailing_data"):
-        inside = getattr(inside, name, None)
-    return isinstance(inside, tuple) and bool(inside[0])
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2] or "The host"
-    except ValueError:
-        return "The host"
-
-
-def _mapped(error: Exception, host: str, trace: CallTrace, connect_seconds: float) -> BlaxelError:
-    match error:
-        case httpx.ConnectTimeout():
-            return connecting_timed_out(host, connect_seconds)
-        case httpx.ProxyError():
-            return proxy_failed(host)
-        case _ if isinstance(error, _NOT_CONNECTED):
-            return not_connected(host, error)
-        case _ if isinstance(error, _NOT_SENDABLE):
-            return InvalidArgumentsError(
-                f"A request to {host} cannot be written as HTTP, and nothing was sent.",
-                hint="Check the URL in the settings, and the request's method.",
-            )
-        case httpx.DecodingError():
-            return undecodable(host)
-    return broken_off(host, sent=trace.sent)

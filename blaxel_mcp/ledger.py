@@ -4,18 +4,17 @@ Everything here blocks; it is called in a thread. A call is reserved before it i
 it. A reservation whose process died stays, and counts: the call may have been paid for.
 """
 
-import operator
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 
 import platformdirs
 
+from blaxel_mcp.ledger_figures import COLUMNS, Figures, ModelDay, ModelKey, Reservation, values_of
 from blaxel_mcp.private_folder import make_folder, make_own_file, make_own_folder
 
 MEMORY = ":memory:"
@@ -30,87 +29,19 @@ _REMOVED = "it was removed or replaced while it was in use"
 
 _VERSION = 1
 
-NANO = 1_000_000_000
-"""Money is counted in whole billionths of a dollar, which add up without rounding."""
-
-ModelKey = tuple[str, str]
-"""A workspace and the name of a model in it."""
-
 
 class LedgerError(Exception):
     """The ledger cannot be used; its text says of which file that is true, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What calls have taken.
-
-    Attributes:
-        calls: Those that reached the endpoint, or may have.
-        failed: Those of them that brought no whole answer.
-        failed_maybe_billed: Those that failed and may have been billed all the same.
-        without_tokens: Answers that did not say what they took.
-        without_price: Answers of which the cost is not known.
-        input_tokens: As the providers told, like the two below.
-        output_tokens: The same.
-        total_tokens: The same.
-        nano_usd: What they cost, in billionths of a dollar.
-        held_tokens: Estimated, of calls that did not tell; they count against a cap.
-        held_nano_usd: The same.
-    """
-
-    calls: int = 0
-    failed: int = 0
-    failed_maybe_billed: int = 0
-    without_tokens: int = 0
-    without_price: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
-    nano_usd: int = 0
-    held_tokens: int = 0
-    held_nano_usd: int = 0
-
-    def __add__(self, other: "Figures") -> "Figures":
-        """Both together."""
-        return Figures(*map(operator.add, _values(self), _values(other)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
-    """One call that is about to be sent, and what it is expected to take."""
-
-    call_id: str
-    day: str
-    account: str
-    key: ModelKey
-    tokens: int
-    nano_usd: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelDay:
-    """What the calls of one model have taken in one day; `unsettled` of them have not ended, or ended unheard."""
-
-    day: str
-    key: ModelKey
-    figures: Figures
-    unsettled: int
 
 
 Used = MappingProxyType[ModelKey, Figures]
 Check = Callable[[Used], None]
 """Is shown what each model has used of a day, and raises to refuse the call."""
 
-_COLUMNS = tuple(field.name for field in fields(Figures))
-
-# `astuple` copies each figure deeply, which takes fifty times as long.
-_values = operator.attrgetter(*_COLUMNS)
-
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS totals (
     day TEXT NOT NULL, account TEXT NOT NULL, workspace TEXT NOT NULL, model TEXT NOT NULL,
-    {", ".join(f"{name} INTEGER NOT NULL" for name in _COLUMNS)},
+    {", ".join(f"{name} INTEGER NOT NULL" for name in COLUMNS)},
     PRIMARY KEY (day, account, workspace, model)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reservations (
@@ -122,9 +53,9 @@ PRAGMA user_version = {_VERSION};
 """
 
 _ADD = f"""
-INSERT INTO totals (day, account, workspace, model, {", ".join(_COLUMNS)})
-VALUES (?, ?, ?, ?, {", ".join("?" for _ in _COLUMNS)})
-ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _COLUMNS)}
+INSERT INTO totals (day, account, workspace, model, {", ".join(COLUMNS)})
+VALUES (?, ?, ?, ?, {", ".join("?" for _ in COLUMNS)})
+ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in COLUMNS)}
 """  # noqa: S608 - the names are the dataclass's own
 
 _OPEN = "SELECT day, workspace, model, COUNT(*), SUM(tokens), SUM(nano_usd) FROM reservations"
@@ -173,7 +104,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("DELETE FROM reservations WHERE call_id = ?", (reservation.call_id,))
             if taken is not None:
-                connection.execute(_ADD, (*_day_key(reservation), *_values(taken)))
+                connection.execute(_ADD, (*_day_key(reservation), *values_of(taken)))
             return _used(connection, reservation.day, reservation.account)
 
     def used(self, day: str, account: str) -> Used:
@@ -313,7 +244,7 @@ def _used(connection: sqlite3.Connection, day: str, account: str) -> Used:
 
 def _totals(connection: sqlite3.Connection, where: str, values: tuple[str, ...]) -> dict[tuple[str, ModelKey], Figures]:
     rows = connection.execute(
-        f"SELECT day, workspace, model, {', '.join(_COLUMNS)} FROM totals WHERE {where}",  # noqa: S608 - ours
+        f"SELECT day, workspace, model, {', '.join(COLUMNS)} FROM totals WHERE {where}",  # noqa: S608 - ours
         values,
     )
     return {(row[0], (row[1], row[2])): Figures(*row[3:]) for row in rows}

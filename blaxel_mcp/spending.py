@@ -13,16 +13,8 @@ import anyio.to_thread
 
 from blaxel_mcp.budget import Budget, Estimate, day_of, usd_to_nano
 from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.ledger import (
-    KEPT_DAYS,
-    MEMORY,
-    Figures,
-    Ledger,
-    LedgerError,
-    Reservation,
-    Used,
-    default_ledger,
-)
+from blaxel_mcp.ledger import KEPT_DAYS, MEMORY, Ledger, LedgerError, Used, default_ledger
+from blaxel_mcp.ledger_figures import Figures, Reservation
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.settings import ModelSettings, Price, Settings
 from blaxel_mcp.usage_report import usage_report

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from blaxel_mcp.budget import day_of, next_midnight
-from blaxel_mcp.ledger import NANO, Figures, ModelDay
+from blaxel_mcp.ledger_figures import NANO, Figures, ModelDay
 
 
 def usage_report(

@@ -22,7 +22,8 @@ from typing import Any
 import anyio
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest, run_emulator
-from blaxel_mcp.ledger import Figures, Ledger
+from blaxel_mcp.ledger import Ledger
+from blaxel_mcp.ledger_figures import Figures
 from blaxel_mcp.receipt import RECEIPT_KEY
 from blaxel_mcp.results import ERROR_KEY
 from blaxel_mcp.settings import Settings

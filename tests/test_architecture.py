@@ -17,12 +17,12 @@ MODULES = {
 LAYERS = (
     ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "parent", "log"),
     ("media_types", "private_folder"),
-    ("settings", "settings_types", "json_pointer", "spool", "ledger"),
+    ("settings", "settings_types", "json_pointer", "spool", "ledger_figures", "ledger"),
     ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
     ("credentials", "endpoints", "tool_names", "answers", "access", "budget"),
     ("model_records", "runtime_types", "catalog_cache", "streams"),
     ("auth", "response_body", "error_bodies", "error_wording", "upstream_errors", "network_errors"),
-    ("api_request", "client"),
+    ("api_request", "http_library", "client"),
     ("apis", "arguments", "body", "concurrency", "controlplane", "receipt", "retry"),
     ("kept_answers", "shared_answers", "call_store"),
     ("spending", "usage_report"),
@@ -110,7 +110,7 @@ def test_what_stands_apart_imports_next_to_nothing_of_ours(module: str) -> None:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("httpx", {"auth", "client"}),
+        ("httpx", {"auth", "client", "http_library"}),
         (
             "mcp",
             {

@@ -7,7 +7,7 @@ import pytest
 
 from blaxel_mcp.budget import OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
 from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.ledger import NANO, Figures
+from blaxel_mcp.ledger_figures import NANO, Figures
 from blaxel_mcp.settings import CapSettings, ModelSettings, Price
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -11,7 +11,8 @@ import anyio.abc
 import pytest
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.ledger import Figures, Ledger, default_ledger
+from blaxel_mcp.ledger import Ledger, default_ledger
+from blaxel_mcp.ledger_figures import Figures
 from processes import SERVE, frame, hello, started, variables
 
 pytestmark = [

@@ -17,7 +17,8 @@ from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.budget import Estimate
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.ledger import Ledger, LedgerError, Reservation, default_ledger
+from blaxel_mcp.ledger import Ledger, LedgerError, default_ledger
+from blaxel_mcp.ledger_figures import Reservation
 from blaxel_mcp.receipt import Receipt
 from blaxel_mcp.settings import Settings
 from blaxel_mcp.spending import Spending

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.cli import main
-from blaxel_mcp.ledger import Figures, Ledger, Reservation, default_ledger
+from blaxel_mcp.ledger import Ledger, default_ledger
+from blaxel_mcp.ledger_figures import Figures, Reservation
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the terminal is a pseudo-terminal here")
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from blaxel_mcp import json_text
 from blaxel_mcp.error_bodies import read_error_body
 from blaxel_mcp.exceptions import UpstreamError
-from blaxel_mcp.ledger import MEMORY, Figures, Ledger, ModelKey, Reservation, Used
+from blaxel_mcp.ledger import MEMORY, Ledger, Used
+from blaxel_mcp.ledger_figures import Figures, ModelKey, Reservation
 from blaxel_mcp.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, wait_before_next
 from blaxel_mcp.usage import read_usage
 from examples import any_text, json_values, tried
