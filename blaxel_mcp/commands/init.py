@@ -20,11 +20,12 @@ from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.first_settings import FirstSettings, first_settings, left_out_sentence
 from blaxel_mcp.model_records import ModelRecord
 from blaxel_mcp.placeholders import is_absent
+from blaxel_mcp.private_folder import make_folder
 from blaxel_mcp.settings_environment import FILE_VARIABLE
 from blaxel_mcp.settings_file import default_settings_path
 from blaxel_mcp.settings_sources import Configuration, process_environment
 
-_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
+_PRIVATE_FILE = 0o600
 _MOST_BACKUPS = 1000
 
 
@@ -123,7 +124,7 @@ def _write(path: Path, data: bytes, *, force: bool) -> Path | None:
         Where the file is kept that was there; None where there was none.
     """
     try:
-        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_folder(path.parent)
         backup = _kept(path) if force and path.exists() else None
         _put(path, data, replaces=force)
         return backup
