@@ -186,3 +186,10 @@ def test_importing_the_package_alone_imports_no_library() -> None:
     finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=20, check=True)
 
     assert finished.stdout == "none\n"
+
+
+def test_the_map_for_newcomers_has_every_module() -> None:
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    missing = {part(module) for module in MODULES if part(module) not in ("", "__main__")}
+
+    assert {name for name in missing if f"`{name}`" not in page and f"`{name}/`" not in page} == set()
