@@ -68,6 +68,16 @@ def test_the_table_has_a_row_for_each_day_and_model_and_their_sum(
     ]
 
 
+@pytest.mark.parametrize(("nano_usd", "shown"), [(0, "0.0000"), (4000, "<0.0001"), (100_000, "0.0001")])
+def test_a_sum_too_small_to_be_shown_is_told_from_nothing(
+    capsys: pytest.CaptureFixture[str], nano_usd: int, shown: str
+) -> None:
+    fill((0, "chat", Figures(calls=1, input_tokens=1, total_tokens=1, nano_usd=nano_usd)))
+
+    assert main(["usage"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == shown
+
+
 def test_json_has_the_same_figures_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     fill((0, "chat", CHAT), (9, "chat", CHAT))
 

@@ -18,6 +18,8 @@ _NO_LINE_BREAKS = 1000
 _BAR = 24
 """Columns of the longest bar."""
 
+_SMALLEST_USD = 0.0001
+
 _COLUMNS = ("day", "model", "calls", "failed", "input", "output", "tokens", "USD")
 _UNITS = ("calls", "tokens", "usd")
 
@@ -76,8 +78,14 @@ def _table(days: list[dict[str, Any]]) -> Table:
 
 def _cells(name: str, figures: dict[str, Any]) -> list[str]:
     counts = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
-    cost = figures["cost_usd"]
-    return [name, *(f"{figures[count]:,}" for count in counts), "unknown" if cost is None else f"{cost:.4f}"]
+    return [name, *(f"{figures[count]:,}" for count in counts), _usd(figures["cost_usd"])]
+
+
+def _usd(cost: float | None) -> str:
+    """A sum to a hundredth of a cent; one that is smaller is not nothing."""
+    if cost is None:
+        return "unknown"
+    return f"{cost:.4f}" if cost == 0 or cost >= _SMALLEST_USD else f"<{_SMALLEST_USD}"
 
 
 def _print_chart(console: Console, days: list[dict[str, Any]]) -> None:
@@ -87,7 +95,7 @@ def _print_chart(console: Console, days: list[dict[str, Any]]) -> None:
     console.print(f"\n{measure.replace('_', ' ').replace('cost usd', 'USD')} a day")
     for day in days:
         bar = "█" * round(day[measure] / most * _BAR)
-        amount = f"{day[measure]:.4f}" if measure == "cost_usd" else f"{day[measure]:,}"
+        amount = _usd(day[measure]) if measure == "cost_usd" else f"{day[measure]:,}"
         console.print(f"{day['day']}  {bar or '▏':<{_BAR}}  {amount}")
     console.print()
 
