@@ -697,3 +697,12 @@ def test_a_configuration_made_by_hand_takes_its_login_and_labels() -> None:
     config = configuration(Settings(), login=login, sources={"api_key": "command line"})
     assert config.login is login
     assert config.place("api_key") == "api_key on the command line"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="/dev/null is POSIX's")
+def test_a_user_whose_home_is_no_folder_has_no_files_and_still_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/dev/null/home")
+
+    config = load_settings(environ={})
+
+    assert (config.settings, config.file, config.login.entries, config.login.problem) == (Settings(), None, {}, None)
