@@ -91,7 +91,7 @@ async def test_the_call_in_flight_is_settled_when_nobody_reads_the_answers_any_m
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         os.close(reading)
         await process.stdin.send(frame("ping", 3))
-        with anyio.fail_after(3):
+        with anyio.fail_after(2):
             await process.wait()
             await request.wait_aborted()
 

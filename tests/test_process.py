@@ -170,7 +170,7 @@ async def test_a_client_that_stops_reading_ends_the_process(emulator: Emulator) 
         assert process.stdin
         await process.stdin.send(frame("ping", 3))
 
-        with anyio.fail_after(3):
+        with anyio.fail_after(2):
             assert await process.wait() == 0
             await emulator.requests[-1].wait_aborted()
 
