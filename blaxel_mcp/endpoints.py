@@ -143,7 +143,9 @@ def _mk3_base(own_url: str | None, model: str) -> str:
             hint="It may still be deploying: look at its status in Blaxel's console. A `url` in its "
             "[[models]] entry says where it is.",
         )
-    return _checked_own_url(own_url, model).removesuffix("/v1")
+    base = _checked_own_url(own_url, model)
+    # Of the path alone: a host may be called v1.
+    return base.removesuffix("/v1") if urlsplit(base).path else base
 
 
 def _checked_own_url(url: str, model: str) -> str:

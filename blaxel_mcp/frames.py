@@ -11,7 +11,7 @@ from typing import BinaryIO
 import mcp_types as types
 from pydantic import ValidationError
 
-_ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){1,200}"|-?\d{1,18})'
+_ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){1,1200}"|-?\d{1,18})'
 _ID_BEFORE = re.compile(rb'\s*\{(?:(?!"params").){0,4096}?' + _ID, re.DOTALL)
 _ID_AFTER = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
 _ENDS = 4096

@@ -79,6 +79,7 @@ def test_any_bytes_are_a_message_or_get_an_answer(line: bytes) -> None:
     at_the_end=st.booleans(),
     broken=st.sampled_from(["deep", "nan", "cut surrogate", "too large"]),
 )
+@example(request_id="𐀀" * 60, params={}, at_the_end=False, broken="deep")
 def test_a_frame_that_cannot_be_taken_is_answered_by_its_own_id(
     request_id: Any, params: dict[str, Any], at_the_end: bool, broken: str
 ) -> None:

@@ -104,6 +104,7 @@ def test_no_name_of_a_model_or_workspace_changes_the_shape_of_the_url(workspace:
     own_url=hostile_text.map(lambda text: f"https://{text}")
     | st.builds("https://{}.bl.run/{}".format, plain_names, hostile_text)
 )
+@example("https://v1")
 @example("https://good.bl.run\\@evil.example.com/")
 @example("https://good.bl.run:443:80/x")
 @example("https://good.bl.run%2f@evil.example.com/x")
