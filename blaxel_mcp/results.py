@@ -31,9 +31,6 @@ _SHORT = 100_000
 """Characters of an answer up to which shaping it is not worth a thread."""
 
 
-_MAX_PARTIAL_CHARS = 20_000
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultPolicy:
     """How answers become results.
@@ -79,8 +76,14 @@ def value_result(value: dict[str, Any], receipt: Receipt) -> types.CallToolResul
     return _result([text_block(json_text.dump(value))], receipt, structured=value)
 
 
-def error_result(error: BlaxelError, receipt: Receipt) -> types.CallToolResult:
-    """The tool result of a call that failed, in words for the agent and in fields for a program."""
+def error_result(error: BlaxelError, receipt: Receipt, *, longest_part: int = 0) -> types.CallToolResult:
+    """The tool result of a call that failed, in words for the agent and in fields for a program.
+
+    Args:
+        error: How it failed.
+        receipt: The call's.
+        longest_part: The most that is shown of an answer that the error ended, in characters.
+    """
     details = {
         "code": error.code,
         "message": error.message,
@@ -92,7 +95,7 @@ def error_result(error: BlaxelError, receipt: Receipt) -> types.CallToolResult:
         "request_id": error.request_id,
         "hint": error.hint,
     }
-    content = [text_block(str(error)), *_part(error.partial, receipt)]
+    content = [text_block(str(error)), *_part(error.partial[:longest_part], receipt)]
     return types.CallToolResult(
         content=list[types.ContentBlock](content),
         is_error=True,
@@ -105,7 +108,7 @@ def _part(text: str, receipt: Receipt) -> list[types.TextContent]:
     if not text:
         return []
     receipt.truncated = True
-    return [text_block(text[:_MAX_PARTIAL_CHARS])]
+    return [text_block(text)]
 
 
 async def _presented(answer: Answer, receipt: Receipt, policy: ResultPolicy) -> Presentation:

@@ -134,6 +134,7 @@ class Service:
             self._tools(),
             detach_after=settings.limits.detach_after_seconds if handed_back else 0,
             handle=partial(handle_result, calls=self.calls, prefix=settings.tools.prefix),
+            longest_part=settings.limits.max_result_chars,
         )
 
     def _tools(self) -> list[Tool]:

@@ -55,18 +55,21 @@ class Toolbox:
         self._tools: dict[str, Tool] = {}
         self._detach_after = 0.0
         self._handle: Handle | None = None
+        self._longest_part = 0
 
-    def replace(self, tools: Iterable[Tool], *, detach_after: float, handle: Handle) -> None:
+    def replace(self, tools: Iterable[Tool], *, detach_after: float, handle: Handle, longest_part: int) -> None:
         """Take these tools from now on; calls under way go on.
 
         Args:
             tools: The tools.
             detach_after: When a slow call is handed back as a handle, in seconds; 0 is never.
             handle: Makes the result of a call that goes on.
+            longest_part: The most of an answer that is shown with the error it ended in, in characters.
         """
         self._tools = {tool.name: tool for tool in tools}
         self._detach_after = detach_after
         self._handle = handle
+        self._longest_part = longest_part
 
     @property
     def definitions(self) -> list[types.Tool]:
@@ -90,7 +93,7 @@ class Toolbox:
         if tool is None:
             raise self._unknown(name)
         receipt = Receipt(live=LiveAnswer(wanted=report is not None))
-        work = partial(_settled, tool, arguments or {}, receipt)
+        work = partial(_settled, tool, arguments or {}, receipt, self._longest_part)
         if not tool.calls_a_model:
             return await work()
         call = await self._calls.run(receipt, work, detach_after=self._detach_after, report=report)
@@ -105,14 +108,16 @@ class Toolbox:
         return MCPError(code=types.INVALID_PARAMS, message=message)
 
 
-async def _settled(tool: Tool, arguments: Mapping[str, Any], receipt: Receipt) -> types.CallToolResult:
+async def _settled(
+    tool: Tool, arguments: Mapping[str, Any], receipt: Receipt, longest_part: int
+) -> types.CallToolResult:
     """What came of one call, whatever came of it."""
     try:
         ready, repairs = tool.reader.read(arguments)
         receipt.repairs += repairs
         return await tool.run(ready, receipt)
     except BlaxelError as error:
-        return error_result(error, receipt)
+        return error_result(error, receipt, longest_part=longest_part)
     except Exception:
         # Left alone, the SDK sends the exception's text to the client, where any secret in it would be read.
         logger.exception("call %s of the tool %r failed", receipt.call_id, tool.name)

@@ -93,6 +93,21 @@ async def test_a_stream_that_breaks_gives_the_part_that_came_as_an_error(emulato
     assert receipt_of(result)["truncated"] is True
 
 
+async def test_the_part_that_came_of_a_long_answer_is_held_to_the_limit_of_a_result(emulator: Emulator) -> None:
+    config = leading_to(emulator, limits={"max_result_chars": 1000, "timeout_seconds": 2})
+    async with connect(config) as client:
+        data = {"messages": [{"role": "user", "content": "Count."}], "stream": True}
+        arguments = {"model": "fault-stream-endless", "path": "/v1/chat/completions", "data": data}
+        result = await client.call_tool("run_model", arguments)
+
+    error, part = [getattr(block, "text", "") for block in result.content]
+    assert error_of(result)["code"] in ("timeout", "response_too_large")
+    assert error.startswith(error_of(result)["message"])
+    assert len(part) == 1000
+    assert part.startswith("word word")
+    assert receipt_of(result)["truncated"] is True
+
+
 async def test_a_silent_wait_is_told_of_early_and_a_slow_call_is_handed_back(emulator: Emulator) -> None:
     settings: dict[str, Any] = {"models": [{"name": "fault-slow-3s", "api": "chat-completions"}]}
     async with with_progress(emulator, limits={"detach_after_seconds": 1.5}, **settings) as client:
