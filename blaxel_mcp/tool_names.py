@@ -20,5 +20,5 @@ def tool_name(model: str, *, prefix: str = "") -> str:
     room = TOOL_NAME_LIMIT - len(prefix)
     if fitted == model and len(fitted) <= room and fitted.replace("-", "_") not in _RESERVED:
         return prefix + fitted
-    digest = hashlib.sha256(model.encode()).hexdigest()[:_HASH_LENGTH]
+    digest = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
     return f"{prefix}{fitted[: room - _HASH_LENGTH - 1].rstrip('-')}-{digest}"

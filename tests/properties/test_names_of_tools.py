@@ -18,6 +18,7 @@ models = st.from_regex(r"[A-Za-z0-9._-]{1,60}", fullmatch=True).filter(lambda na
 
 @tried(300)
 @given(model=any_text | models, prefix=prefixes)
+@example(model="\ud800", prefix="")
 def test_any_model_has_a_name_that_every_client_takes(model: str, prefix: str) -> None:
     name = tool_name(model, prefix=prefix)
 
