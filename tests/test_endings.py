@@ -113,3 +113,23 @@ async def test_the_call_in_flight_is_settled_when_the_parent_has_died(emulator: 
                 pass
 
     is_told_as_perhaps_billed(*await settled())
+
+
+RUN = [sys.executable, "-m", "blaxel_mcp", "run", "fault-slow-30s", "--data", "{}"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_call_of_the_command_line_is_settled_too_and_says_that_it_may_have_been_billed(
+    emulator: Emulator, number: signal.Signals
+) -> None:
+    async with started(RUN, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        process.send_signal(number)
+        with anyio.fail_after(2):
+            told = b"".join([chunk async for chunk in process.stderr])
+            assert await process.wait() == 130
+            await request.wait_aborted()
+
+    assert told == b"note: interrupted before the answer was complete; the call may have been billed\n"
+    is_told_as_perhaps_billed(*await settled())

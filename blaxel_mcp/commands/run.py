@@ -1,6 +1,7 @@
 """`blaxel-mcp run MODEL`: one request, the answer on stdout."""
 
 import argparse
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: "_TextPrinter") -> Answer:
+    _end_by_signal()
     receipt = Receipt()
     overrides: dict[str, Any] = {}
     if options.stream:
@@ -50,9 +52,24 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
                     await app.discovery.refresh()
                 tell_nearest(error, invocation.model, app.discovery.catalog.names)
                 raise
+            except anyio.get_cancelled_exc_class():
+                if receipt.trace.sent:
+                    receipt.notes.append("interrupted before the answer was complete; the call may have been billed")
+                raise
             finally:
                 for sentence in (*receipt.repairs, *receipt.notes):
                     print(f"note: {sentence}", file=sys.stderr)
+
+
+def _end_by_signal() -> None:
+    """Have SIGTERM and SIGHUP end the call as Ctrl-C does: aborted upstream, and settled in the ledger."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    if sys.platform == "win32" or not callable(interrupt):
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Who starts us with one of them ignored, as nohup does, wants that.
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, interrupt)
 
 
 class _TextPrinter:
