@@ -21,6 +21,13 @@ from leaks import Overheard, now_ours
 
 SERVE = [sys.executable, "-m", "blaxel_mcp", "serve"]
 
+SERVE_AS_A_CHILD = [
+    *(sys.executable, "-c"),
+    "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=0, stdout=1).wait()",
+    *SERVE,
+]
+"""A process that starts the server, and whose death leaves the pipes as they are: they are the test's."""
+
 
 def frame(method: str, number: int | None = None, **params: Any) -> bytes:
     """A message as it goes over stdin; one with a number is a request."""

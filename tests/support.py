@@ -86,3 +86,8 @@ def error_of(result: types.CallToolResult) -> dict[str, Any]:
 def inference_requests(requests: Iterable[RecordedRequest]) -> list[RecordedRequest]:
     """The requests that went to a model, in their order."""
     return [request for request in requests if not request.path.startswith("/v0/")]
+
+
+def is_slow_call(request: RecordedRequest) -> bool:
+    """Whether a request is a call of the slow model itself, and not the question for its record before it."""
+    return request.path.startswith("/demo/models/fault-slow")

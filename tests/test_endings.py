@@ -10,10 +10,11 @@ import anyio
 import anyio.abc
 import pytest
 
-from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.ledger import Ledger, default_ledger
 from blaxel_mcp.ledger_figures import Figures
-from processes import SERVE, frame, hello, started, variables
+from processes import SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
+from support import is_slow_call
 
 pytestmark = [
     pytest.mark.anyio,
@@ -21,9 +22,6 @@ pytestmark = [
 ]
 
 SLOW_CALL = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {"inputs": "x"}})
-
-PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=0, stdout=1).wait()"
-"""A process that starts the server, and whose death leaves the pipes as they are: they are ours."""
 
 Ending = Callable[[anyio.abc.Process], Awaitable[None]]
 
@@ -38,10 +36,6 @@ def signalled(number: signal.Signals) -> Ending:
         process.send_signal(number)
 
     return send
-
-
-def is_slow_call(request: RecordedRequest) -> bool:
-    return request.path.startswith("/demo/models/fault-slow")
 
 
 async def settled() -> tuple[Figures, int]:
@@ -99,8 +93,7 @@ async def test_the_call_in_flight_is_settled_when_nobody_reads_the_answers_any_m
 
 
 async def test_the_call_in_flight_is_settled_when_the_parent_has_died(emulator: Emulator) -> None:
-    command = [sys.executable, "-c", PARENT, *SERVE]
-    async with started(command, variables(emulator), stderr=subprocess.DEVNULL) as parent:
+    async with started(SERVE_AS_A_CHILD, variables(emulator), stderr=subprocess.DEVNULL) as parent:
         assert parent.stdin
         assert parent.stdout
         await parent.stdin.send(hello() + SLOW_CALL)

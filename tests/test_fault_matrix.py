@@ -17,10 +17,10 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.emulator import Emulator
 from leaks import Client
 from processes import SERVE, frame, hello, started, variables
-from support import answer_of, error_of, inference_requests, receipt_of, text_of
+from support import answer_of, error_of, inference_requests, is_slow_call, receipt_of, text_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -67,14 +67,10 @@ async def call(client: Client, model: str, **options: Any) -> types.CallToolResu
     return await client.call_tool("run_model", arguments, **options)
 
 
-def is_slow(request: RecordedRequest) -> bool:
-    return request.path.startswith("/demo/models/fault-slow")
-
-
 async def cancelled(emulator: Emulator) -> str:
     async with served(emulator) as client, anyio.create_task_group() as group:
         group.start_soon(call, client, "fault-slow-30s")
-        request = await emulator.wait_for(is_slow, timeout_seconds=20)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await request.wait_aborted()
@@ -84,7 +80,7 @@ async def cancelled(emulator: Emulator) -> str:
 async def others_meanwhile(emulator: Emulator) -> str:
     async with served(emulator) as client, anyio.create_task_group() as group:
         group.start_soon(call, client, "fault-slow-30s")
-        request = await emulator.wait_for(is_slow, timeout_seconds=20)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
         await client.list_tools()
         waiting = not request.aborted
@@ -97,7 +93,7 @@ async def client_gone(emulator: Emulator) -> str:
         assert process.stdin
         slow = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
         await process.stdin.send(hello() + slow)
-        request = await emulator.wait_for(is_slow, timeout_seconds=20)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         await process.stdin.aclose()
         with anyio.move_on_after(2):
             await process.wait()

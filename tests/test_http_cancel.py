@@ -22,7 +22,7 @@ from blaxel_mcp.http_cancelling import Cancelling
 from canaries import CALLER_KEY, HTTP_TOKEN, KEY
 from http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
 from leaks import Client
-from support import answer_of, leading_to
+from support import answer_of, is_slow_call, leading_to
 
 pytestmark = pytest.mark.anyio
 
@@ -85,10 +85,6 @@ def told(answer: httpx.Response) -> list[dict[str, Any]]:
     """The messages of an answer."""
     assert answer.status_code == 200
     return [json.loads(data) for data in re.findall(r"^data: (.*)\r?$", answer.text, re.MULTILINE)]
-
-
-def is_slow_call(request: RecordedRequest) -> bool:
-    return request.path.startswith("/demo/models/fault-slow")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from blaxel_mcp.spool import default_spools
 from canaries import CLIENT_CREDENTIALS, KEY
 from http_serving import SLOW_CALL, answer_to_42, client_of, message
 from processes import SERVE, started, variables
-from support import ERAS, Era, answer_of, receipt_of, text_of
+from support import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -33,10 +33,6 @@ pytestmark = [
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - where a host of containers has servers listen
 
 SERVE_HTTP = [*SERVE, "--transport", "http"]
-
-
-def is_slow_call(request: RecordedRequest) -> bool:
-    return request.path.startswith("/demo/models/fault-slow")
 
 
 class Process:

@@ -7,21 +7,17 @@ import httpx
 import pytest
 from mcp import Client
 
-from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.exceptions import ConfigurationError
 from blaxel_mcp.http_app import PATH
 from blaxel_mcp.http_listening import listen, resolve
 from blaxel_mcp.settings import HttpSettings
 from http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
-from support import ERAS, Era, answer_of, leading_to, receipt_of
+from support import ERAS, Era, answer_of, is_slow_call, leading_to, receipt_of
 
 pytestmark = pytest.mark.anyio
 
 in_each_era = pytest.mark.parametrize("era", ERAS)
-
-
-def is_slow_call(request: RecordedRequest) -> bool:
-    return request.path.startswith("/demo/models/fault-slow")
 
 
 async def send_slow_call(served: Served, era: Era, answers: list[httpx.Response]) -> None:

@@ -16,11 +16,11 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.emulator import Emulator
 from canaries import KEY
 from leaks import Client, look_at
-from processes import SERVE, frame, hello, started, variables
-from support import ERAS, Era, answer_of, receipt_of, text_of
+from processes import SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
+from support import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -44,11 +44,6 @@ sys.exit(main(["serve"]))
 
 HELLO = hello()
 SLOW_CALL = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
-
-
-def is_slow_call(request: RecordedRequest) -> bool:
-    """Whether a request is the slow call itself, and not the question for the model's record before it."""
-    return request.path.startswith("/demo/models/fault-slow")
 
 
 @asynccontextmanager
@@ -96,16 +91,8 @@ async def test_a_second_signal_neither_holds_up_the_ending_nor_cuts_it_short(emu
             await emulator.requests[-1].wait_aborted()
 
 
-PARENT = """
-import subprocess, sys
-subprocess.Popen(sys.argv[1:], stdin=0, stdout=1).wait()
-"""
-"""A process that starts the server, and whose death leaves the pipes as they are: they are ours."""
-
-
 async def test_a_server_whose_parent_dies_ends_though_its_input_does_not(emulator: Emulator) -> None:
-    command = [sys.executable, "-c", PARENT, *SERVE]
-    async with started(command, variables(emulator)) as parent:
+    async with started(SERVE_AS_A_CHILD, variables(emulator)) as parent:
         assert parent.stdin
         assert parent.stdout
         await parent.stdin.send(HELLO + SLOW_CALL)

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from blaxel_mcp import __version__
-from blaxel_mcp.emulator import Emulator, RecordedRequest, run_emulator
+from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.receipt import RECEIPT_KEY
 from blaxel_mcp.results import ERROR_KEY
 from blaxel_mcp.server import INSTRUCTIONS
@@ -20,7 +20,7 @@ from canaries import CanaryEmulator, let_in
 from driving import Client, Driver, driven, stdio_server
 from installed import needs
 from served_http import served_over_http
-from support import inference_requests
+from support import inference_requests, is_slow_call
 
 pytestmark = pytest.mark.anyio
 
@@ -97,10 +97,6 @@ async def driver(client: Client, platform: Emulator, tmp_path_factory: pytest.Te
 def without(client: Client, step: str) -> None:
     if step in client.lacks:
         pytest.skip(f"{client.name} has no means for this")
-
-
-def is_slow_call(request: RecordedRequest) -> bool:
-    return request.path.startswith("/demo/models/fault-slow")
 
 
 def meta(outcome: dict[str, Any], key: str) -> dict[str, Any]:
