@@ -7,7 +7,7 @@ from blaxel_mcp import json_text
 from blaxel_mcp.answers import JSONAnswer
 from blaxel_mcp.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.receipt import LiveAnswer
-from blaxel_mcp.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, partial_answer
+from blaxel_mcp.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
 
 _COMPARED = 32
 """Characters by which a text that has grown is told from another one."""
@@ -66,9 +66,9 @@ class AnswerStream:
         self._add(self._decoder.finish())
         if self._assembler is None:
             raise _broken(_NO_ANSWER, status)
-        missing = partial_answer(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
-        if missing:
-            error = _broken(missing.reason, status, by_provider=self._assembler.error is not None)
+        reason = incomplete_reason(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
+        if reason:
+            error = _broken(reason, status, by_provider=self._assembler.error is not None)
             error.partial = self._so_far()
             raise error
         self._live.tell(self._shown.follow(self._assembler.text, ended=True))

@@ -41,7 +41,6 @@ class Call:
     Attributes:
         receipt: Its receipt, filled in while it goes on.
         result: What came of it, once `done`.
-        detached: Whether the client has its handle, so that it outlives the request.
     """
 
     receipt: Receipt
@@ -49,7 +48,6 @@ class Call:
     done: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     result: types.CallToolResult | None = None
-    detached: bool = False
     ended: float | None = None
 
     @property
@@ -117,7 +115,6 @@ class Calls:
             call.scope.cancel()
             raise
         if not call.done.is_set():
-            call.detached = True
             self._detached[call.call_id] = call
         return call
 

@@ -36,7 +36,6 @@ class ModelRecord:
         enabled: Whether the model serves.
         sandbox: Whether it is the trial model of a new workspace.
         policies: The names of the policies that limit it.
-        integration_connections: The names of the provider accounts behind it.
         integration_path: The sub-endpoint that the integration of its type names, empty for the
             base endpoint. The control plane is asked for it only where the type leaves it open.
     """
@@ -51,7 +50,6 @@ class ModelRecord:
     enabled: bool = True
     sandbox: bool = False
     policies: tuple[str, ...] = ()
-    integration_connections: tuple[str, ...] = ()
     integration_path: str | None = None
 
 
@@ -73,7 +71,6 @@ def read_record(value: Any) -> ModelRecord | None:
         enabled=spec.get("enabled") is not False,
         sandbox=spec.get("sandbox") is True,
         policies=_ids(spec.get("policies")),
-        integration_connections=_ids(spec.get("integrationConnections")),
     )
 
 

@@ -27,7 +27,6 @@ RECORDS = (
         enabled=False,
         sandbox=True,
         policies=("eu-only",),
-        integration_connections=("acme-openai",),
         integration_path="",
     ),
     ModelRecord(name="bare"),

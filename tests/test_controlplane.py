@@ -216,7 +216,6 @@ def test_a_record_is_read_whole() -> None:
         enabled=False,
         sandbox=True,
         policies=("eu-only",),
-        integration_connections=("acme-openai",),
     )
 
 

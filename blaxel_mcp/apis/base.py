@@ -104,7 +104,3 @@ class ModelAPI(ABC):
     def text(self, answer: Any) -> str | None:  # noqa: ARG002 - for the APIs whose answers have one
         """The text in an answer, None where it has none; `answer` may be anything that JSON can be."""
         return None
-
-    def finish_reason(self, answer: Any) -> str | None:  # noqa: ARG002 - as above
-        """Why the answer ends where it does, in the provider's own word."""
-        return None

@@ -20,7 +20,6 @@ from blaxel_mcp.apis.content import (
     require,
     text_of,
     without,
-    word,
 )
 
 
@@ -76,13 +75,6 @@ class ChatCompletions(ModelAPI):
         match answer:
             case {"choices": [{"message": {"content": content}}, *_]}:
                 return text_of(content)
-        return None
-
-    def finish_reason(self, answer: Any) -> str | None:
-        """Such as `stop`, `length` or `tool_calls`, of the first choice."""
-        match answer:
-            case {"choices": [{"finish_reason": reason}, *_]}:
-                return word(reason)
         return None
 
 

@@ -15,7 +15,6 @@ from blaxel_mcp.apis.content import (
     require,
     text_of,
     without,
-    word,
 )
 
 
@@ -73,11 +72,4 @@ class CohereChat(ModelAPI):
         match answer:
             case {"message": {"content": content}}:
                 return text_of(content)
-        return None
-
-    def finish_reason(self, answer: Any) -> str | None:
-        """Such as `COMPLETE`, `MAX_TOKENS` or `TOOL_CALL`."""
-        match answer:
-            case {"finish_reason": reason}:
-                return word(reason)
         return None

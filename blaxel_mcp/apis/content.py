@@ -110,8 +110,3 @@ def joined(pieces: Iterable[Any]) -> str | None:
     """The pieces that are text, as one; None where there are none."""
     texts = [piece for piece in pieces if isinstance(piece, str)]
     return "".join(texts) if texts else None
-
-
-def word(value: Any) -> str | None:
-    """A provider's own word for something, None where it gives none."""
-    return value if isinstance(value, str) else None

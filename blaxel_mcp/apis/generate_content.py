@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined, object_schema, require, without, word
+from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined, object_schema, require, without
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.exceptions import InvalidArgumentsError
 
@@ -91,15 +91,6 @@ class GenerateContent(ModelAPI):
             case {"candidates": [{"content": {"parts": [*parts]}}, *_]}:
                 spoken = (part for part in parts if isinstance(part, dict) and not part.get("thought"))
                 return joined(part.get("text") for part in spoken)
-        return None
-
-    def finish_reason(self, answer: Any) -> str | None:
-        """Such as `STOP` or `MAX_TOKENS`; of a prompt that was blocked, why it was."""
-        match answer:
-            case {"candidates": [{"finishReason": reason}, *_]}:
-                return word(reason)
-            case {"promptFeedback": {"blockReason": reason}}:
-                return word(reason)
         return None
 
 

@@ -16,7 +16,6 @@ from blaxel_mcp.apis.content import (
     require,
     text_of,
     without,
-    word,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 
@@ -87,13 +86,6 @@ class Messages(ModelAPI):
         match answer:
             case {"content": [*blocks]}:
                 return text_of(blocks)
-        return None
-
-    def finish_reason(self, answer: Any) -> str | None:
-        """Such as `end_turn`, `max_tokens` or `tool_use`."""
-        match answer:
-            case {"stop_reason": reason}:
-                return word(reason)
         return None
 
 

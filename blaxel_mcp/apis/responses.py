@@ -3,7 +3,7 @@
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
-from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, joined, object_schema, text_of, word
+from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, joined, object_schema, text_of
 from blaxel_mcp.exceptions import InvalidArgumentsError
 
 _SOURCES = ("input", "prompt", "previous_response_id", "conversation")
@@ -58,15 +58,6 @@ class Responses(ModelAPI):
         match answer:
             case {"output": [*items]}:
                 return joined(_message_text(item) for item in items)
-        return None
-
-    def finish_reason(self, answer: Any) -> str | None:
-        """The reason for an incomplete answer, such as `max_output_tokens`; else the status, such as `completed`."""
-        match answer:
-            case {"incomplete_details": {"reason": str(reason)}}:
-                return reason
-            case {"status": status}:
-                return word(status)
         return None
 
 

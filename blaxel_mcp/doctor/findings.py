@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from blaxel_mcp import __version__
 from blaxel_mcp.exceptions import BlaxelError
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class Statement:
     section: tuple[str, ...]
     key: str | None
     value: int
-    is_header: bool
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -68,12 +67,12 @@ def statements(text: str) -> Iterator[Statement]:
     for line, start, end, following in _spans(text):
         if text[start] == "[":
             section = _names(text[start:end])
-            yield Statement(line, start, end, following, section, None, end, is_header=True)
+            yield Statement(line, start, end, following, section, None, end)
             continue
         found = _KEY.match(text, start)
         name = found["first"] if found and not found["more"] else None
         value = found.end() if found else end
-        yield Statement(line, start, end, following, section, _bare(name), value, is_header=False)
+        yield Statement(line, start, end, following, section, _bare(name), value)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int, int]]:

@@ -6,7 +6,7 @@ in `recognition`.
 
 from blaxel_mcp.streams.assembler import Assembler
 from blaxel_mcp.streams.events import MAX_EVENT_BYTES, Event, EventDecoder
-from blaxel_mcp.streams.partial import PartialAnswer, partial_answer
+from blaxel_mcp.streams.partial import incomplete_reason
 from blaxel_mcp.streams.recognition import assembler_for, event_decoder
 
 __all__ = [
@@ -14,8 +14,7 @@ __all__ = [
     "Assembler",
     "Event",
     "EventDecoder",
-    "PartialAnswer",
     "assembler_for",
     "event_decoder",
-    "partial_answer",
+    "incomplete_reason",
 ]

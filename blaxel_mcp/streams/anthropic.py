@@ -68,9 +68,6 @@ class AnthropicMessages(Assembler):
                 # A block that is cited from begins with none, as an array or as null.
                 block["citations"] = [*objects_in(block, "citations"), delta.get("citation")]
 
-    def _counts(self) -> Mapping[str, Any]:
-        return self._message
-
 
 def _given(usage: JSONObject) -> JSONObject:
     """The figures that are there: the last event repeats those of the first, some of them as null."""

@@ -8,7 +8,6 @@ from blaxel_mcp import json_text
 from blaxel_mcp.exceptions import UpstreamError
 from blaxel_mcp.streams.events import Event
 from blaxel_mcp.streams.fragments import JSONObject
-from blaxel_mcp.usage import read_usage
 
 DONE = "[DONE]"
 """The data of the event by which OpenAI, and many after it, end a stream."""
@@ -65,12 +64,6 @@ class Assembler(ABC):
     def value(self) -> JSONObject:
         """The answer as far as it has come, in the shape that the provider gives without a stream."""
 
-    @property
-    def output_tokens(self) -> int | None:
-        """How many tokens the answer has so far, None as long as the stream does not say."""
-        usage = read_usage(self._counts())
-        return usage.output_tokens if usage else None
-
     def fail(self, error: Any) -> None:
         """Note an error that the provider tells of; the first one is kept."""
         if self.error is None and error:
@@ -106,10 +99,6 @@ class Assembler(ABC):
     @abstractmethod
     def _take(self, kind: str, data: JSONObject) -> None:
         """Take the object in an event; `kind` is its `type`, or else the event's name."""
-
-    @abstractmethod
-    def _counts(self) -> Mapping[str, Any]:
-        """An object in which `read_usage` finds the tokens as they were last told."""
 
 
 def bounded_json(text: str) -> Any:

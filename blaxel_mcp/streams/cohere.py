@@ -1,8 +1,5 @@
 """Chat as typed events (Cohere's API reference, "Chat with Streaming", version 2)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from blaxel_mcp.streams.assembler import Assembler, in_order, index_in, object_in, text_in
 from blaxel_mcp.streams.fragments import JSONObject, joined_text, merge, settled, text_length
 
@@ -59,6 +56,3 @@ class CohereChat(Assembler):
     def _grow(self, items: dict[int, JSONObject], index: int, piece: JSONObject) -> None:
         merge(items.setdefault(index, {}), piece)
         self.characters += text_length(piece)
-
-    def _counts(self) -> Mapping[str, Any]:
-        return self._top

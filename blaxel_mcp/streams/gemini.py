@@ -1,8 +1,5 @@
 """Generated content in pieces, each shaped like a whole answer (Google's API reference, streamGenerateContent)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from blaxel_mcp.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.streams.fragments import JSONObject, append_text, joined_text, settled, text_length
 
@@ -59,9 +56,6 @@ class GeminiContent(Assembler):
                 append_text(parts[-1], "text", text_in(part, "text"))
             else:
                 parts.append(part)
-
-    def _counts(self) -> Mapping[str, Any]:
-        return self._top
 
 
 def _parts_of(candidate: JSONObject) -> list[JSONObject]:

@@ -1,12 +1,11 @@
 """A stream in a format that is not known, kept event by event."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from blaxel_mcp.streams.assembler import DONE, Assembler, bounded_json, object_in, text_in
 from blaxel_mcp.streams.events import Event
 from blaxel_mcp.streams.fragments import Fragments, JSONObject, settled
-from blaxel_mcp.usage import read_usage
 
 _TEXT_NAMES = ("content", "text", "message", "response", "delta")
 """The first three are where `bl run` looks for text (Blaxel's toolkit, cli/core/sse.go), then Ollama's and OpenAI's."""
@@ -23,7 +22,6 @@ class GenericEvents(Assembler):
     def __init__(self) -> None:
         self._events: list[Any] = []
         self._text = Fragments()
-        self._usage: Mapping[str, Any] = {}
 
     @property
     def text(self) -> str:
@@ -44,14 +42,9 @@ class GenericEvents(Assembler):
 
     def _take(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - whatever the event is called
         self._events.append(data)
-        if read_usage(data):
-            self._usage = data
         piece = next(_texts(data), "")
         self._text.append(piece)
         self.characters += len(piece)
-
-    def _counts(self) -> Mapping[str, Any]:
-        return self._usage
 
 
 def _value(data: str) -> Any:

@@ -3,9 +3,6 @@
 The older completions API streams the same way, with `text` in a choice in place of a `delta`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from blaxel_mcp.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.streams.fragments import JSONObject, append_text, joined_text, merge, settled, text_length
 
@@ -69,9 +66,6 @@ class OpenAIChat(Assembler):
         if delta := object_in(choice, "delta" if "delta" in choice else "message"):
             merge(held.setdefault("message", {}), delta)
             self.characters += text_length(delta)
-
-    def _counts(self) -> Mapping[str, Any]:
-        return self._top
 
 
 def _completed(choice: JSONObject) -> JSONObject:

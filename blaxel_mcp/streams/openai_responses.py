@@ -118,9 +118,6 @@ class OpenAIResponses(Assembler):
         elif field in data:
             holder[field] = data[field]
 
-    def _counts(self) -> Mapping[str, Any]:
-        return self._response
-
 
 def _part_at(item: JSONObject, part: _Part, data: JSONObject) -> JSONObject:
     """The part of an item that an event is about, begun here if it is new."""

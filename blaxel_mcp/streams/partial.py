@@ -1,53 +1,30 @@
 """What is told of a stream that did not come to its end."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.redaction import quote
 from blaxel_mcp.streams.assembler import Assembler
-from blaxel_mcp.streams.fragments import JSONObject
 
 _MAX_ERROR_CHARS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class PartialAnswer:
-    """The part of an answer that arrived.
-
-    Attributes:
-        value: The answer as far as it came, in the shape of a whole one.
-        text: The text in it.
-        reason: One sentence on why there is no more; what the provider says in it is quoted.
-    """
-
-    value: JSONObject
-    text: str
-    reason: str
-
-
-def partial_answer(
-    assembler: Assembler, *, unfinished: bool = False, failure: str | None = None, clean: Callable[[str], str] = str
-) -> PartialAnswer | None:
-    """Tell what is missing of an answer, None if it is whole.
+def incomplete_reason(
+    assembler: Assembler, *, unfinished: bool = False, clean: Callable[[str], str] = str
+) -> str | None:
+    """Return one sentence on why a streamed answer is incomplete, or None if it is complete.
 
     Args:
-        assembler: Has been fed every event that came.
+        assembler: An assembler that was fed every event received.
         unfinished: Whether the stream ended inside an event.
-        failure: A sentence on why reading ended early, if it did.
-        clean: Takes our secrets out of the provider's words, before they are cut.
+        clean: Redacts our secrets in the provider's words, before they are truncated.
     """
-    reason = _reason(assembler, unfinished=unfinished, failure=failure, clean=clean)
-    return PartialAnswer(assembler.value(), assembler.text, reason) if reason else None
-
-
-def _reason(assembler: Assembler, *, unfinished: bool, failure: str | None, clean: Callable[[str], str]) -> str | None:
     if assembler.error is not None:
         message = quote(clean(_message(assembler.error)), _MAX_ERROR_CHARS)
         return f'The provider ended its stream with an error: "{message}".'
     if assembler.unreadable:
         return f"{assembler.unreadable} of the stream's events could not be read, so parts of the answer are missing."
-    return None if assembler.complete else failure or _open_end(assembler, unfinished=unfinished)
+    return None if assembler.complete else _open_end(assembler, unfinished=unfinished)
 
 
 def _open_end(assembler: Assembler, *, unfinished: bool) -> str | None:
