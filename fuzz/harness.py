@@ -14,11 +14,11 @@ import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp.shared.message import SessionMessage
 
-from blaxel_mcp.frames import is_refusal, read_frame
-from blaxel_mcp.retry import Backoff
-from blaxel_mcp.server import build_server
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import configuration
+from blaxel_mcp.inference.retry import Backoff
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.server.stdio.frames import is_refusal, read_frame
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
 
 LONGEST_CALL_SECONDS = 10.0
 

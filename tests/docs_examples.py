@@ -12,9 +12,9 @@ import anyio
 import mcp_types as types
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.emulator.speech import as_wav, speak
-from blaxel_mcp.receipt import RECEIPT_KEY
-from blaxel_mcp.results import ERROR_KEY
+from blaxel_mcp.emulator.apis.speech import as_wav, speak
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.tools.results.results import ERROR_KEY
 from docs_pages import code, table
 from docs_steady import pretty, steady
 from docs_words import MEANINGS

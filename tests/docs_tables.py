@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from blaxel_mcp.apis import APIS, ModelAPI
-from blaxel_mcp.cli import build_parser
-from blaxel_mcp.settings import ModelSettings, Settings
-from blaxel_mcp.settings_environment import blaxel_variables, hosting_variables
+from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
+from blaxel_mcp.settings.schema import ModelSettings, Settings
 from docs_pages import table
 from docs_words import EXIT_CODES
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from blaxel_mcp.cli import FAILED, INTERRUPTED, USAGE
-from blaxel_mcp.exceptions import ErrorCode
+from blaxel_mcp.cli.main import FAILED, INTERRUPTED, USAGE
+from blaxel_mcp.core.exceptions import ErrorCode
 
 MEANINGS: Mapping[ErrorCode, str] = {
     "invalid_arguments": "the request cannot be sent as it stands, or was refused for what is in it",

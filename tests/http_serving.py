@@ -14,12 +14,12 @@ import httpx2
 import mcp_types as types
 from mcp.client.streamable_http import streamable_http_client
 
-from blaxel_mcp.http_app import PATH, HttpApp, metadata_url, resource_url
-from blaxel_mcp.http_gate import gate_for
-from blaxel_mcp.http_listening import check, listen, resolve
-from blaxel_mcp.http_server import DRAIN_SECONDS, Ending, serve_http
-from blaxel_mcp.server import build_server
-from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.server.http.address import check, listen, resolve
+from blaxel_mcp.server.http.admission import gate_for
+from blaxel_mcp.server.http.app import PATH, HttpApp, metadata_url, resource_url
+from blaxel_mcp.server.http.server import DRAIN_SECONDS, Ending, serve_http
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import Configuration
 from leaks import Client, look_at
 from support import Era
 

@@ -31,7 +31,7 @@ from mcp import MCPError
 from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
 
 import blaxel_mcp
-from blaxel_mcp.log import QUIET_BELOW_WARNING, line_formatter
+from blaxel_mcp.core.logs import QUIET_BELOW_WARNING, line_formatter
 from canaries import MARKER
 
 _PACKAGE = str(Path(blaxel_mcp.__file__).parent) + os.sep

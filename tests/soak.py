@@ -21,13 +21,13 @@ from typing import Any
 
 import anyio
 
+from blaxel_mcp.budget.figures import Figures
+from blaxel_mcp.budget.ledger import Ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest, run_emulator
-from blaxel_mcp.ledger import Ledger
-from blaxel_mcp.ledger_figures import Figures
-from blaxel_mcp.receipt import RECEIPT_KEY
-from blaxel_mcp.results import ERROR_KEY
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.results.results import ERROR_KEY
 from soak_ends import CountingEmulator, CountingTransport, Session, session
 from soak_kinds import CANCELLED, KINDS, Kind
 

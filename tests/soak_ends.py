@@ -14,9 +14,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.retry import Backoff
-from blaxel_mcp.server import build_server
-from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.inference.retry import Backoff
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import Configuration
 from support import no_wait
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blaxel_mcp.retry import MAX_ATTEMPTS
+from blaxel_mcp.inference.retry import MAX_ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

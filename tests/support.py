@@ -9,14 +9,14 @@ import anyio.lowlevel
 import httpx
 import mcp_types as types
 
-from blaxel_mcp.demo_settings import demo_overrides
+from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.receipt import RECEIPT_KEY
-from blaxel_mcp.results import ERROR_KEY
-from blaxel_mcp.retry import Backoff
-from blaxel_mcp.server import build_server
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.inference.retry import Backoff
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.results.results import ERROR_KEY
 from canaries import KEY, let_in
 from leaks import Client, look_below
 

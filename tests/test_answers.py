@@ -2,8 +2,8 @@
 
 import pytest
 
-from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
-from blaxel_mcp.exceptions import UpstreamError
+from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 
 PNG = b"\x89PNG\r\n\x1a\n rest of the picture"
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import APIS, ModelAPI, api_at, api_named
-from blaxel_mcp.arguments import ArgumentReader
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 
 each_api = pytest.mark.parametrize("api", APIS, ids=[api.name for api in APIS])
 

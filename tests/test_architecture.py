@@ -1,67 +1,67 @@
 """The boundaries that keep a change small: who may import what, and where a secret is unwrapped."""
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "blaxel_mcp"
-MODULES = {
-    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file
-    for file in sorted(PACKAGE.rglob("*.py"))
-}
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "blaxel_mcp"
+TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))}
 
-LAYERS = (
-    ("exceptions", "json_text", "placeholders", "usage", "redaction", "spelling", "url_paths", "wire", "parent", "log"),
-    ("media_types", "private_folder"),
-    ("settings", "settings_types", "json_pointer", "spool", "ledger_figures", "ledger"),
-    ("settings_layers", "settings_environment", "settings_file", "settings_sources", "login_file", "demo_settings"),
-    ("credentials", "endpoints", "tool_names", "answers", "access", "budget"),
-    ("model_records", "runtime_types", "catalog_cache", "streams"),
-    ("auth", "response_body", "error_bodies", "error_wording", "upstream_errors", "network_errors"),
-    ("api_request", "http_library", "client"),
-    ("apis", "arguments", "body", "concurrency", "controlplane", "receipt", "retry"),
-    ("kept_answers", "shared_answers", "call_store"),
-    ("spending", "usage_report"),
-    (
-        "catalog",
-        "catalog_entries",
-        "discovery",
-        "invocation",
-        "shaping",
-        "content_blocks",
-        "media_files",
-    ),
-    (
-        "answer_stream",
-        "files",
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    "core": (),
+    "settings": ("core",),
+    "client": ("settings", "core"),
+    "budget": ("settings", "core"),
+    "apis": ("core",),
+    "catalog": ("apis", "client", "settings", "core"),
+    "inference": ("catalog", "budget", "apis", "client", "settings", "core"),
+    "tools": ("inference", "catalog", "budget", "apis", "client", "settings", "core"),
+    "server": ("tools", "inference", "catalog", "budget", "apis", "client", "settings", "core"),
+    "setup": ("tools", "inference", "catalog", "budget", "apis", "client", "settings", "core"),
+    "cli": (
+        "server",
+        "setup",
+        "tools",
         "inference",
-        "model_errors",
-        "results",
-        "calls",
-        "model_guide",
-        "model_listing",
-        "first_settings",
+        "catalog",
+        "budget",
+        "apis",
+        "client",
+        "settings",
+        "core",
+        "emulator",
     ),
-    ("tools", "result_policy", "model_tools", "run_model", "list_models", "read_result", "handles", "resources"),
-    ("app", "callers", "service", "services", "settings_watch", "server", "frames", "stdio", "tool_changes"),
-    ("http_refusals", "http_listening", "http_gate", "http_traffic", "http_cancelling"),
-    ("http_app", "http_server", "http_workers"),
-    ("doctor",),
-    ("commands", "cli", "__main__"),
-)
-"""From the ground up: a module imports from its own layer and from those below it."""
+    "emulator": (),
+}
+"""Each package and the packages that it may import."""
 
-LEAVES = {"emulator": set[str](), "install": {"exceptions", "spelling"}}
-"""What stands apart, and what alone it imports of ours besides itself."""
+LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "httpx": ("client", "server.http.auth"),
+    "mcp": ("tools", "server", "setup.doctor", "cli"),
+    "mcp_types": ("tools", "server", "setup.doctor", "cli"),
+    "starlette": ("server.http", "emulator"),
+    "uvicorn": ("server.http", "emulator"),
+    "jwt": ("server.http.auth",),
+    "yaml": ("settings",),
+    "jsonschema": ("apis", "emulator"),
+    "rich": ("cli",),
+}
+"""Each library with a home, and the packages that may import it."""
 
 
-def imports(module: str) -> Iterator[str]:
-    """The modules that a module imports, wherever in it; those for annotations alone do not count."""
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+def module_of(file: Path) -> str:
+    """The module's name below `blaxel_mcp`, such as `client.auth.flow`."""
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The modules that are imported anywhere in a module; imports for annotations alone do not count."""
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -74,111 +74,110 @@ def imports(module: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.module, "relative imports hide where a thing comes from"
+            assert node.module, "relative imports hide where a name comes from"
             yield node.module
-            if node.module == "blaxel_mcp":
-                yield from (f"blaxel_mcp.{alias.name}" for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def part(module: str) -> str:
-    """The first name below the package: `auth` of `blaxel_mcp.auth.tokens`."""
-    return [*module.split("."), ""][1]
+IMPORTS = {module_of(file): set(imports(tree)) for file, tree in TREES.items()}
 
 
-def layer(module: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if part(module) in names)
+def own_imports(module: str) -> set[str]:
+    """The names that a module imports from this project, without the leading `blaxel_mcp.`."""
+    return {name.removeprefix("blaxel_mcp.") for name in IMPORTS[module] if name.startswith("blaxel_mcp.")}
 
 
-ours = pytest.mark.parametrize("module", [name for name in MODULES if part(name) not in (*LEAVES, "")])
+def is_inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
-@ours
-def test_a_module_imports_from_its_own_layer_and_below(module: str) -> None:
-    upward = [name for name in imports(module) if name in MODULES and part(name) not in (*LEAVES, "")]
-
-    assert [name for name in upward if layer(name) > layer(module)] == []
-
-
-@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in LEAVES])
-def test_what_stands_apart_imports_next_to_nothing_of_ours(module: str) -> None:
-    foreign = {part(name) for name in imports(module) if name.startswith("blaxel_mcp")} - {part(module), ""}
-
-    assert foreign <= LEAVES[part(module)]
-    assert "httpx" not in imports(module)
-
-
-@pytest.mark.parametrize(
-    ("library", "allowed"),
-    [
-        ("httpx", {"auth", "client", "http_library"}),
-        (
-            "mcp",
-            {
-                *("tools", "resources", "callers", "service", "services", "server", "stdio", "tool_changes"),
-                *("http_app", "http_listening", "doctor", "commands"),
-            },
-        ),
-        (
-            "mcp_types",
-            {
-                *("content_blocks", "media_files", "results", "calls", "handles", "resources", "tools", "tool_changes"),
-                *("model_tools", "run_model", "list_models", "read_result", "service", "services", "server", "frames"),
-                *("http_app", "http_cancelling", "doctor", "commands"),
-            },
-        ),
-        ("starlette", {"emulator", "http_app", "http_cancelling", "http_gate", "http_refusals", "http_traffic"}),
-        ("uvicorn", {"emulator", "http_server"}),
-        ("jwt", {"auth"}),
-        ("yaml", {"login_file"}),
-        ("jsonschema", {"arguments", "emulator"}),
-        ("rich", {"commands"}),
-    ],
-)
-def test_a_library_is_the_secret_of_a_few_modules(library: str, allowed: set[str]) -> None:
-    users = {part(module) for module in MODULES if library in {name.split(".")[0] for name in imports(module)}}
-
-    assert users <= allowed
-    assert users, f"{library} is not used at all"
-
-
-@pytest.mark.parametrize(
-    ("attribute", "allowed"),
-    [
-        pytest.param("get_secret_value", {"auth"}, id="unwrapping a secret"),
-        pytest.param("environ", {"settings_sources"}, id="reading the environment"),
-        pytest.param("getenv", set(), id="reading the environment in passing"),
-    ],
-)
-def test_what_is_done_in_one_place_is_done_nowhere_else(attribute: str, allowed: set[str]) -> None:
-    users = {
-        part(module)
-        for module, file in MODULES.items()
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+def users_of(attribute: str) -> set[str]:
+    """The modules that read an attribute of this name; of `environ`, only the one of `os`."""
+    return {
+        module_of(file)
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr == attribute
-        # A value of ours may have variables too, handed to it.
         and (attribute != "environ" or (isinstance(node.value, ast.Name) and node.value.id == "os"))
     }
 
-    assert users == allowed
+
+def test_the_root_holds_the_packages_and_nothing_else() -> None:
+    names = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+
+    assert names == {*LAYERS, "__init__.py", "__main__.py", "py.typed"}
 
 
-def test_printing_is_left_to_commands() -> None:
+@pytest.mark.parametrize("package", LAYERS)
+def test_a_package_imports_only_packages_below_it(package: str) -> None:
+    allowed = {package, *LAYERS[package], "__version__"}
+    imported = {(module, name) for module in IMPORTS if is_inside(module, package) for name in own_imports(module)}
+
+    assert sorted((module, name) for module, name in imported if name.split(".")[0] not in allowed) == []
+
+
+def test_installing_into_clients_needs_nothing_but_the_core() -> None:
+    imported = {name for module in IMPORTS if is_inside(module, "setup.install") for name in own_imports(module)}
+
+    assert {name for name in imported if not is_inside(name, "setup.install") and not is_inside(name, "core")} == set()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    users = {module for module, names in IMPORTS.items() if library in {name.split(".")[0] for name in names}}
+
+    assert users, f"{library} is not used at all"
+    assert {user for user in users if not any(is_inside(user, home) for home in LIBRARIES[library])} == set()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "homes"),
+    [
+        pytest.param("get_secret_value", ("client.auth", "server.http.auth"), id="unwrapping a secret"),
+        pytest.param("environ", ("settings",), id="reading the environment"),
+        pytest.param("getenv", (), id="reading the environment in passing"),
+    ],
+)
+def test_an_attribute_with_one_home_is_read_nowhere_else(attribute: str, homes: tuple[str, ...]) -> None:
+    users = users_of(attribute)
+
+    assert {user for user in users if not any(is_inside(user, home) for home in homes)} == set()
+    assert bool(users) == bool(homes)
+
+
+def test_only_commands_print() -> None:
     users = {
-        part(module)
-        for module, file in MODULES.items()
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        module_of(file)
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
 
-    assert users <= {"cli", "commands"}
+    assert {user for user in users if not is_inside(user, "cli")} == set()
 
 
-def test_every_module_is_in_a_layer() -> None:
-    known = {name for names in LAYERS for name in names} | set(LEAVES)
+@pytest.mark.parametrize("package", ["server", "server/stdio"])
+def test_a_package_on_the_way_to_the_standard_streams_imports_nothing(package: str) -> None:
+    assert len(TREES[PACKAGE / package / "__init__.py"].body) == 1
 
-    assert {part(module) for module in MODULES} - known == {""}
-    assert all((PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file() for name in known)
+
+def exported(tree: ast.Module) -> list[str] | None:
+    """The value of a module's `__all__`, None where it has none."""
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    return next((ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "__all__"), None)
+
+
+def test_only_a_package_lists_what_it_exports() -> None:
+    """In a plain module, a list of re-exports would hide what the module itself has."""
+    assert [module_of(file) for file, tree in TREES.items() if file.name != "__init__.py" and exported(tree)] == []
+
+
+def test_a_package_with_a_face_exports_all_that_it_defines() -> None:
+    for file, tree in TREES.items():
+        if file.name == "__init__.py" and file.parent != PACKAGE and len(tree.body) > 1:
+            defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            assert defined <= set(exported(tree) or ()), file
 
 
 def test_importing_the_package_alone_imports_no_library() -> None:
@@ -188,8 +187,21 @@ def test_importing_the_package_alone_imports_no_library() -> None:
     assert finished.stdout == "none\n"
 
 
-def test_the_map_for_newcomers_has_every_module() -> None:
-    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    missing = {part(module) for module in MODULES if part(module) not in ("", "__main__")}
+def described(package: str) -> tuple[str, str]:
+    """The first line of a package's docstring, and its line on what it may import."""
+    docstring = ast.get_docstring(TREES[PACKAGE / package / "__init__.py"]) or ""
+    may_import = re.search(r"^May import: (.+)\.$", docstring, re.MULTILINE)
+    assert may_import, f"{package} does not say what it may import"
+    return docstring.partition("\n")[0], may_import[1]
 
-    assert {name for name in missing if f"`{name}`" not in page and f"`{name}/`" not in page} == set()
+
+def test_the_map_for_contributors_is_what_the_packages_say_of_themselves() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \| (.+) \| (.+) \|$", page, re.MULTILINE)
+
+    assert rows == [(package, *described(package)) for package in LAYERS]
+
+
+@pytest.mark.parametrize("package", [name for name in LAYERS if name != "cli"])
+def test_a_package_says_truly_what_it_may_import(package: str) -> None:
+    assert described(package)[1] == (", ".join(LAYERS[package]) or "nothing of this project")

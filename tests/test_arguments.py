@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.arguments import ArgumentReader, spelled_json
-from blaxel_mcp.exceptions import ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.spelling import nearest
+from blaxel_mcp.apis.arguments import ArgumentReader, spelled_json
+from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.suggestions import nearest
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

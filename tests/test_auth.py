@@ -14,14 +14,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.auth import Authenticator, TokenReply, WorkspaceAuth
-from blaxel_mcp.auth.key_command import KEY_COMMAND_BYTES, run_key_command
-from blaxel_mcp.auth.token_cache import RENEWAL_PAUSE_SECONDS
-from blaxel_mcp.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS
-from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, ErrorCode, UpstreamError
-from blaxel_mcp.login_file import LoginFile, read_login_file
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
+from blaxel_mcp.client.auth.key_command import KEY_COMMAND_BYTES, run_key_command
+from blaxel_mcp.client.auth.token_cache import RENEWAL_PAUSE_SECONDS
+from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, ErrorCode, UpstreamError
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.login_file import LoginFile, read_login_file
+from blaxel_mcp.settings.schema import Settings
 from canaries import CLIENT_CREDENTIALS, CLIENT_ID, CLIENT_SECRET, KEY
 
 pytestmark = pytest.mark.anyio

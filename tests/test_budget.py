@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.budget import OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.ledger_figures import NANO, Figures
-from blaxel_mcp.settings import CapSettings, ModelSettings, Price
+from blaxel_mcp.budget.caps import OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
+from blaxel_mcp.budget.figures import NANO, Figures
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CALL = Estimate(input_tokens=100, output_tokens=900)

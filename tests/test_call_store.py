@@ -7,9 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.call_store import CallStore, KeptAnswer, StoreLimits
-from blaxel_mcp.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.tools.store.store import CallStore, KeptAnswer, StoreLimits
 
 pytestmark = pytest.mark.anyio
 

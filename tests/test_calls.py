@@ -7,13 +7,13 @@ import anyio
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.call_store import CallStore
-from blaxel_mcp.calls import KEPT_SECONDS, MOST_KEPT, Calls
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.handles import cancel_call_tool
-from blaxel_mcp.read_result import read_result_tool
-from blaxel_mcp.receipt import Receipt
-from blaxel_mcp.results import ResultPolicy
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.calls import KEPT_SECONDS, MOST_KEPT, Calls
+from blaxel_mcp.tools.cancel_call import cancel_call_tool
+from blaxel_mcp.tools.read_result import read_result_tool
+from blaxel_mcp.tools.results.results import ResultPolicy
+from blaxel_mcp.tools.store.store import CallStore
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import RAW, api_named
-from blaxel_mcp.catalog import Catalog, build_catalog
-from blaxel_mcp.emulator.records import demo_models
-from blaxel_mcp.model_records import ModelRecord, read_record
-from blaxel_mcp.settings import Settings
+from blaxel_mcp.catalog.catalog import Catalog, build_catalog
+from blaxel_mcp.catalog.records import ModelRecord, read_record
+from blaxel_mcp.emulator.platform.records import demo_models
+from blaxel_mcp.settings.schema import Settings
 
 CHAT = "/v1/chat/completions"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.catalog_cache import MAX_FILE_BYTES, CatalogCache, SavedList, catalog_cache
-from blaxel_mcp.model_records import ModelRecord
-from blaxel_mcp.settings import Settings
+from blaxel_mcp.catalog.cache import MAX_FILE_BYTES, CatalogCache, SavedList, catalog_cache
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.settings.schema import Settings
 
 API = "https://api.blaxel.ai/v0"
 

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from blaxel_mcp import __version__
-from blaxel_mcp.cli import main
+from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator, run_emulator
 from canaries import KEY, CanaryEmulator, let_in
 

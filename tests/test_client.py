@@ -17,12 +17,12 @@ import httpx
 import pytest
 
 from blaxel_mcp import __version__
-from blaxel_mcp.client import APIClient, APIRequest, APIResponse, CallTrace, deadline
+from blaxel_mcp.client.client import APIClient, APIRequest, APIResponse, CallTrace, deadline
+from blaxel_mcp.client.endpoints import join_url, split_path
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.endpoints import join_url, split_path
-from blaxel_mcp.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.schema import Settings
 from canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 
 pytestmark = pytest.mark.anyio

@@ -5,10 +5,10 @@ from typing import Any
 import anyio
 import pytest
 
-from blaxel_mcp.concurrency import CallLimits
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.settings import LimitSettings
+from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.settings.schema import LimitSettings
 from support import answer_of, connect, error_of, inference_requests, leading_to
 
 pytestmark = pytest.mark.anyio

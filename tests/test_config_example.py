@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import Settings
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 KEY_LINE = "#: "

@@ -9,14 +9,14 @@ import anyio
 import httpx
 import pytest
 
-from blaxel_mcp.client import APIClient
-from blaxel_mcp.controlplane import FAILURE_SECONDS, MAX_PAGES, ControlPlane, Lookup
+from blaxel_mcp.catalog.control_plane import FAILURE_SECONDS, MAX_PAGES, ControlPlane, Lookup
+from blaxel_mcp.catalog.records import ModelRecord, read_model_list, read_record
+from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord as EmulatedModel
-from blaxel_mcp.exceptions import BlaxelError, ConfigurationError
-from blaxel_mcp.model_records import ModelRecord, read_model_list, read_record
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.emulator.platform.records import ModelRecord as EmulatedModel
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.schema import Settings
 from support import leading_to
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.auth.credential_values import basic_authorization
-from blaxel_mcp.credentials import (
+from blaxel_mcp.client.auth.credentials import (
     APIKey,
     ClientCredentials,
     Credentials,
@@ -17,9 +16,10 @@ from blaxel_mcp.credentials import (
     missing_credentials,
     resolve_credentials,
 )
-from blaxel_mcp.login_file import LoginEntry, LoginFile
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration, load_settings
+from blaxel_mcp.client.auth.secret_values import basic_authorization
+from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
+from blaxel_mcp.settings.schema import Settings
 from canaries import MARKER
 
 CANARY = f"{MARKER}-do-not-show"

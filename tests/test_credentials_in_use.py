@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings_sources import Configuration, load_settings
+from blaxel_mcp.settings.loading import Configuration, load_settings
 from canaries import CLIENT_CREDENTIALS, CLIENT_ID, DEVICE_CODE, KEY, MARKER, REFRESH_TOKEN, WRONG_KEY
 from leaks import Client
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of

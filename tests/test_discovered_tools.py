@@ -11,8 +11,8 @@ from mcp.client.stdio import stdio_client
 from mcp.server.subscriptions import ToolsListChanged
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord
-from blaxel_mcp.settings import BUILTIN_TOOLS
+from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from canaries import KEY
 from leaks import Client
 from processes import SERVE, variables

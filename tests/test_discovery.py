@@ -11,16 +11,16 @@ import anyio
 import httpx
 import pytest
 
-from blaxel_mcp.catalog_cache import CatalogCache
-from blaxel_mcp.client import APIClient
-from blaxel_mcp.controlplane import FAILURE_SECONDS, ControlPlane
-from blaxel_mcp.discovery import Discovery
+from blaxel_mcp.catalog.cache import CatalogCache
+from blaxel_mcp.catalog.control_plane import FAILURE_SECONDS, ControlPlane
+from blaxel_mcp.catalog.discovery import Discovery
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord as EmulatedModel
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.model_records import ModelRecord
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.emulator.platform.records import ModelRecord as EmulatedModel
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.schema import Settings
 from support import leading_to
 
 pytestmark = pytest.mark.anyio

@@ -12,17 +12,17 @@ import pytest
 
 from blaxel_mcp import __version__
 from blaxel_mcp.apis import APIS
-from blaxel_mcp.catalog import build_catalog
-from blaxel_mcp.cli import build_parser
-from blaxel_mcp.discovery import lists_models
+from blaxel_mcp.catalog.catalog import build_catalog
+from blaxel_mcp.catalog.discovery import lists_models
+from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.install import CLIENTS
-from blaxel_mcp.receipt import RECEIPT_KEY, Receipt
-from blaxel_mcp.results import ERROR_KEY, error_result
-from blaxel_mcp.settings import BUILTIN_TOOLS, Settings
-from blaxel_mcp.settings_file import default_settings_path
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
+from blaxel_mcp.settings.toml_file import default_settings_path
+from blaxel_mcp.setup.install import CLIENTS
+from blaxel_mcp.tools.results.results import ERROR_KEY, error_result
 from support import connect, leading_to
 
 ROOT = Path(__file__).parent.parent

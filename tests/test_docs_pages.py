@@ -13,12 +13,12 @@ import anyio
 import pytest
 
 from blaxel_mcp.apis import APIS
-from blaxel_mcp.cli import build_parser
+from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.core.exceptions import ERROR_CODES, BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ERROR_CODES, BlaxelError
-from blaxel_mcp.receipt import RECEIPT_KEY, Receipt
-from blaxel_mcp.results import ERROR_KEY, error_result
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.tools.results.results import ERROR_KEY, error_result
 from docs_examples import (
     API_EXAMPLES,
     CALL_EXAMPLES,

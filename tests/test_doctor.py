@@ -20,13 +20,13 @@ import anyio.to_thread
 import pytest
 
 from blaxel_mcp import __version__
-from blaxel_mcp.app import build_app
-from blaxel_mcp.cli import main
-from blaxel_mcp.doctor import CALLS, PLAN, Case, has_failed, report, run_checks
-from blaxel_mcp.doctor.engine import Check
+from blaxel_mcp.budget.ledger import default_ledger
+from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.ledger import default_ledger
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.setup.doctor import CALLS, PLAN, Case, has_failed, report, run_checks
+from blaxel_mcp.setup.doctor.runner import Check
 from canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 
 pytestmark = pytest.mark.anyio

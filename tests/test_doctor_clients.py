@@ -11,15 +11,15 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from blaxel_mcp.app import build_app
-from blaxel_mcp.cli import main
-from blaxel_mcp.doctor import PLAN, Case, Finding, run_checks
-from blaxel_mcp.doctor.client_checks import variables_of
-from blaxel_mcp.doctor.handshake import NoHandshakeError, shake_hands
+from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.install import InstalledEntry, client_named, file_problems, installed_entries, places
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import configuration
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.setup.doctor import PLAN, Case, Finding, run_checks
+from blaxel_mcp.setup.doctor.clients import variables_of
+from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
+from blaxel_mcp.setup.install import InstalledEntry, client_named, file_problems, installed_entries, places
 from canaries import KEY, MARKER
 
 pytestmark = [

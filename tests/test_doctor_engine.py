@@ -9,14 +9,14 @@ from collections.abc import Mapping
 import anyio
 import pytest
 
-from blaxel_mcp.app import build_app
-from blaxel_mcp.doctor import PLAN, Case, Finding, report, run_checks, summary
-from blaxel_mcp.doctor.engine import Check
-from blaxel_mcp.doctor.findings import Result, failed, ok, skipped
-from blaxel_mcp.doctor.proxies import masked, proxy_for, proxy_variables
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import configuration
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.setup.doctor import PLAN, Case, Finding, report, run_checks, summary
+from blaxel_mcp.setup.doctor.findings import Result, failed, ok, skipped
+from blaxel_mcp.setup.doctor.proxies import masked, proxy_for, proxy_variables
+from blaxel_mcp.setup.doctor.runner import Check
 
 pytestmark = pytest.mark.anyio
 

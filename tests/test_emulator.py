@@ -20,7 +20,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator, ModelRecord, RecordedRequest, create_app, run_emulator
 from blaxel_mcp.emulator.gateway import ENDPOINTS
-from blaxel_mcp.emulator.records import demo_models
+from blaxel_mcp.emulator.platform.records import demo_models
 
 pytestmark = pytest.mark.anyio
 

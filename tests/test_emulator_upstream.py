@@ -12,11 +12,11 @@ import anyio
 import anyio.abc
 import pytest
 
-from blaxel_mcp.demo_settings import demo_overrides
+from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.emulator import run_emulator
 from blaxel_mcp.emulator.openai_server import OpenAIServer
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import configuration
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
 from processes import emulator_command
 from support import answer_of, connect, error_of, leading_to, text_of
 

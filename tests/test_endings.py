@@ -10,9 +10,9 @@ import anyio
 import anyio.abc
 import pytest
 
+from blaxel_mcp.budget.figures import Figures
+from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.ledger import Ledger, default_ledger
-from blaxel_mcp.ledger_figures import Figures
 from processes import SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
 from support import is_slow_call
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator, run_emulator
-from blaxel_mcp.emulator.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import ModelRecord
 from canaries import KEY, let_in
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.endpoints import (
+from blaxel_mcp.client.endpoints import (
     Endpoint,
     check_model_name,
     check_workspace,
@@ -15,8 +15,8 @@ from blaxel_mcp.endpoints import (
     resolve_base,
     split_path,
 )
-from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.settings import Settings
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.settings.schema import Settings
 
 GOOD_PATHS = [
     ("", ("", "")),

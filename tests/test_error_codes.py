@@ -6,8 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
+from blaxel_mcp.core.exceptions import ERROR_CODES
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ERROR_CODES
 from support import connect, error_of, leading_to, text_of
 
 pytestmark = pytest.mark.anyio

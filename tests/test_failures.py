@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.core.exceptions import ERROR_CODES
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ERROR_CODES
 from canaries import MARKER, WRONG_KEY
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 

@@ -10,10 +10,10 @@ import anyio
 import pytest
 
 from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import InvalidArgumentsError
-from blaxel_mcp.files import FileReader
-from blaxel_mcp.settings import FileSettings
+from blaxel_mcp.inference.files import FileReader
+from blaxel_mcp.settings.schema import FileSettings
 from support import answer_of, connect, error_of, inference_requests, leading_to, text_of
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.results import ERROR_KEY
+from blaxel_mcp.tools.results.results import ERROR_KEY
 from processes import SERVE, frame, hello, variables
 from raw_upstream import Written, answer, raw_upstream
 

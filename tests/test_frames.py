@@ -14,7 +14,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.frames import FrameReader, read_frame
+from blaxel_mcp.server.stdio.frames import FrameReader, read_frame
 from processes import SERVE, frame, hello, started, variables
 from support import connect, error_of, inference_requests, leading_to
 

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from blaxel_mcp.budget.ledger import default_ledger
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.ledger import default_ledger
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.settings.loading import load_settings
 from canaries import CLIENT_CREDENTIALS, HTTP_TOKEN
 from http_serving import answer_to_42, client_of
 from leaks import look_at
@@ -139,7 +139,7 @@ def test_a_line_of_blaxelignore_is_a_name_as_bl_reads_it() -> None:
 
 
 def test_the_source_names_the_variables_that_bl_deploy_looks_for() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "blaxel_mcp").glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "blaxel_mcp").rglob("*.py"))
 
     assert '"HOST"' in source
     assert '"PORT"' in source

@@ -11,9 +11,9 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server import build_server
-from blaxel_mcp.settings import BUILTIN_TOOLS
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from canaries import KEY
 from leaks import Client
 from processes import SERVE, variables

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.auth.caller_tokens import MIN_TOKEN_CHARS
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.login_file import LoginEntry, LoginFile
-from blaxel_mcp.settings_sources import Configuration, configuration
+from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 from canaries import CALLER_KEY, CLIENT_CREDENTIALS, CLIENT_SECRET, HTTP_TOKEN, KEY, REFRESH_TOKEN
 from http_serving import Served, answer_to_42, message, serving
 from support import ERAS, Era, answer_of, leading_to, receipt_of, text_of

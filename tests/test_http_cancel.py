@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from blaxel_mcp.callers import OWNER
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.http_app import PATH
-from blaxel_mcp.http_cancelling import Cancelling
+from blaxel_mcp.server.callers import OWNER
+from blaxel_mcp.server.http.app import PATH
+from blaxel_mcp.server.http.cancellation import Cancelling
 from canaries import CALLER_KEY, HTTP_TOKEN, KEY
 from http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
 from leaks import Client

@@ -10,14 +10,14 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.auth.caller_tokens import MIN_TOKEN_CHARS
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.http_gate import gate_for
-from blaxel_mcp.http_listening import check, resolve
-from blaxel_mcp.http_server import DRAIN_SECONDS
-from blaxel_mcp.services import MOST_SERVICES
-from blaxel_mcp.settings import HttpSettings
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.server.http.address import check, resolve
+from blaxel_mcp.server.http.admission import gate_for
+from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
+from blaxel_mcp.server.http.server import DRAIN_SECONDS
+from blaxel_mcp.server.tenants import MOST_SERVICES
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import HttpSettings
 from canaries import CALLER_KEY, HTTP_TOKEN
 from http_serving import serving
 from leaks import look_at

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.http_listening import Address, check, resolve, transport_security
-from blaxel_mcp.settings import HttpSettings
+from blaxel_mcp.server.http.address import Address, check, resolve, transport_security
+from blaxel_mcp.settings.schema import HttpSettings
 from http_serving import Served, message, serving
 from support import ERAS, Era, leading_to
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from blaxel_mcp.auth.issuer_keys import FRESH_SECONDS, LAST_SECONDS, PAUSE_SECONDS
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.server.http.auth.jwks import FRESH_SECONDS, LAST_SECONDS, PAUSE_SECONDS
+from blaxel_mcp.settings.loading import Configuration
 from canaries import KEY
 from http_serving import Served, answer_to_42, message, serving
 from jwt_issuer import AUDIENCE, Issuer, issuing

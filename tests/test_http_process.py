@@ -17,9 +17,9 @@ import httpx
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.ledger import Ledger, default_ledger
-from blaxel_mcp.spool import default_spools
+from blaxel_mcp.tools.store.spool import default_spools
 from canaries import CLIENT_CREDENTIALS, KEY
 from http_serving import SLOW_CALL, answer_to_42, client_of, message
 from processes import SERVE, started, variables

@@ -7,11 +7,11 @@ import httpx
 import pytest
 from mcp import Client
 
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.http_app import PATH
-from blaxel_mcp.http_listening import listen, resolve
-from blaxel_mcp.settings import HttpSettings
+from blaxel_mcp.server.http.address import listen, resolve
+from blaxel_mcp.server.http.app import PATH
+from blaxel_mcp.settings.schema import HttpSettings
 from http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
 from support import ERAS, Era, answer_of, is_slow_call, leading_to, receipt_of
 

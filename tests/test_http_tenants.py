@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import ModelRecord
 from canaries import MARKER
 from http_serving import serving
 from support import ERAS, Era, answer_of, inference_requests, leading_to, receipt_of, text_of

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blaxel_mcp.catalog import build_catalog
-from blaxel_mcp.cli import main
+from blaxel_mcp.catalog.catalog import build_catalog
+from blaxel_mcp.catalog.records import ModelRecord, read_record
+from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord as EmulatorRecord
-from blaxel_mcp.first_settings import KEY_MARK, first_settings, toml_string
-from blaxel_mcp.model_records import ModelRecord, read_record
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_file import default_settings_path
-from blaxel_mcp.settings_sources import Configuration, load_settings
+from blaxel_mcp.emulator.platform.records import ModelRecord as EmulatorRecord
+from blaxel_mcp.settings.loading import Configuration, load_settings
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.settings.toml_file import default_settings_path
+from blaxel_mcp.setup.settings_file import KEY_MARK, first_settings, toml_string
 from canaries import KEY, MARKER, WRONG_KEY
 
 pytestmark = pytest.mark.anyio

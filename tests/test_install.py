@@ -15,9 +15,9 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from blaxel_mcp.cli import main
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.install import CLIENTS, Launch, Places, addition, client_named
+from blaxel_mcp.cli.main import main
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.setup.install import CLIENTS, Launch, Places, addition, client_named
 from canaries import CLIENT_CREDENTIALS, KEY
 from leaks import Client, look_at
 
@@ -550,7 +550,7 @@ def test_another_servers_entry_of_that_name_is_left_alone(
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
-from blaxel_mcp.cli import main
+from blaxel_mcp.cli.main import main
 sys.exit(main(["install", "cursor", "--demo"]))
 """
 """A machine whose disk is full: there is room for the file as it is, not for the new one."""

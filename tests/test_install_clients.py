@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.install import (
+from blaxel_mcp.setup.install import (
     FileProblem,
     InstalledEntry,
     Places,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.cli import build_parser
-from blaxel_mcp.install import CLIENTS, Client, Launch, Places, shown
-from blaxel_mcp.settings import HttpSettings
+from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.setup.install import CLIENTS, Client, Launch, Places, shown
 
 PAGE = (Path(__file__).parent.parent / "docs" / "attach.md").read_text(encoding="utf-8")
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blaxel_mcp.install.json_edit import JsonText
-from blaxel_mcp.install.toml_edit import TomlText
+from blaxel_mcp.setup.install.json_edit import JsonText
+from blaxel_mcp.setup.install.toml_edit import TomlText
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 

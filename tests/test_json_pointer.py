@@ -2,8 +2,8 @@
 
 import pytest
 
-from blaxel_mcp.exceptions import InvalidArgumentsError
-from blaxel_mcp.json_pointer import find_string, items, locate, spell
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_pointer import find_string, items, locate, spell
 
 # The document of RFC 6901, section 5.
 RFC = '{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\\\j":5,"k\\"l":6," ":7,"m~n":8}'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blaxel_mcp import json_text
+from blaxel_mcp.core import json_text
 
 
 @pytest.mark.parametrize(

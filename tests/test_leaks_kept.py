@@ -12,12 +12,12 @@ import anyio
 import httpx
 import pytest
 
-from blaxel_mcp.catalog_cache import catalog_cache
+from blaxel_mcp.budget.ledger import default_ledger
+from blaxel_mcp.catalog.cache import catalog_cache
+from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.ledger import default_ledger
-from blaxel_mcp.model_records import ModelRecord
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.spool import default_spools
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.store.spool import default_spools
 from canaries import CLIENT_CREDENTIALS, HTTP_TOKEN, KEY
 from processes import SERVE, frame, hello, started, variables
 from support import answer_of, connect, leading_to, receipt_of, text_of

@@ -22,14 +22,14 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 import blaxel_mcp
-from blaxel_mcp.app import build_app
-from blaxel_mcp.cli import main
-from blaxel_mcp.client import APIClient, APIRequest
+from blaxel_mcp.cli.main import main
+from blaxel_mcp.client.client import APIClient, APIRequest
+from blaxel_mcp.core.logs import LogFormat, configure_logging, line_formatter
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.log import LogFormat, configure_logging, line_formatter
-from blaxel_mcp.login_file import read_login_file
-from blaxel_mcp.settings import HttpSettings, ModelSettings, Settings
-from blaxel_mcp.settings_sources import Configuration, configuration, load_settings
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.login_file import read_login_file
+from blaxel_mcp.settings.schema import HttpSettings, ModelSettings, Settings
 from canaries import (
     CLIENT_CREDENTIALS,
     DEVICE_CODE,

@@ -15,10 +15,10 @@ import httpx
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.app import build_app
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.receipt import Receipt
-from blaxel_mcp.run_model import read_invocation
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.tools.run_model import read_invocation
 from canaries import CLIENT_CREDENTIALS, CLIENT_ID, CLIENT_SECRET, KEY
 from support import answer_of, connect, error_of, leading_to, receipt_of, text_of
 

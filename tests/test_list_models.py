@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import ModelRecord
 from support import answer_of, connect, error_of, leading_to
 
 pytestmark = pytest.mark.anyio

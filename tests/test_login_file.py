@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.login_file import (
+from blaxel_mcp.settings.login_file import (
     MAX_LOGIN_FILE_BYTES,
     LoginEntry,
     LoginFile,

@@ -12,9 +12,9 @@ import pytest
 
 from blaxel_mcp.apis import api_named
 from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.speech import as_wav, speak
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.emulator.apis.speech import as_wav, speak
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blaxel_mcp.media_types import extension_for, media_type_of
+from blaxel_mcp.core.media_types import extension_for, media_type_of
 
 
 @pytest.mark.parametrize(

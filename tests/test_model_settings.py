@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.settings import BUILTIN_TOOLS
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from support import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio

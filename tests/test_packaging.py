@@ -21,9 +21,9 @@ from mcp import StdioServerParameters
 
 from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings import BUILTIN_TOOLS, Settings
-from blaxel_mcp.settings_environment import FILE_VARIABLE
-from blaxel_mcp.settings_sources import load_settings
+from blaxel_mcp.settings.environment import FILE_VARIABLE
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from canaries import KEY
 from leaks import Client
 from processes import SERVE, variables

@@ -36,7 +36,7 @@ def noise():
     print("printed while serving", flush=True)
     os.write(1, b"written straight to descriptor 1\\n")
 threading.Thread(target=noise, daemon=True).start()
-from blaxel_mcp.cli import main
+from blaxel_mcp.cli.main import main
 sys.exit(main(["serve"]))
 """
 """A process in which some library prints: early, while frames go over, and past Python's own buffers."""

@@ -9,7 +9,7 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import ModelRecord
 from support import answer_of, connect, error_of, leading_to, text_of
 
 pytestmark = pytest.mark.anyio

@@ -11,16 +11,16 @@ from typing import Any
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.apis.raw import Raw
-from blaxel_mcp.call_store import CallStore
-from blaxel_mcp.calls import Calls
-from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.read_result import PART_KEY, read_result, read_result_tool
-from blaxel_mcp.receipt import Receipt
-from blaxel_mcp.results import ResultPolicy, shape
-from blaxel_mcp.shaping.bounding import CUT_KEY
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.calls import Calls
+from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
+from blaxel_mcp.tools.results.results import ResultPolicy, shape
+from blaxel_mcp.tools.results.truncation import CUT_KEY
+from blaxel_mcp.tools.store.store import CallStore
 from support import receipt_of, text_of
 from test_shaping_media import PNG, PNG64, WAV
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blaxel_mcp.redaction import quote, scrub
+from blaxel_mcp.core.redaction import quote, scrub
 
 SCRUBBED = [
     ("Authorization: Bearer abcdef123456", "Authorization: Bearer [redacted]"),

@@ -13,15 +13,15 @@ import pytest
 from mcp import MCPError
 from mcp.server.lowlevel import Server
 
-from blaxel_mcp.answers import BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.apis import APIS
-from blaxel_mcp.call_store import CallStore
-from blaxel_mcp.catalog import CatalogEntry, build_catalog
-from blaxel_mcp.controlplane import Lookup
-from blaxel_mcp.model_records import ModelRecord
-from blaxel_mcp.resources import MODEL_TEMPLATE, Resources
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.spending import Spending
+from blaxel_mcp.catalog.catalog import CatalogEntry, build_catalog
+from blaxel_mcp.catalog.control_plane import Lookup
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.inference.spending import Spending
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.resources import MODEL_TEMPLATE, Resources
+from blaxel_mcp.tools.store.store import CallStore
 from canaries import KEY, MARKER
 from leaks import Client
 from support import ERAS, Era

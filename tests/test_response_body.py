@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.response_body import BodyReader
+from blaxel_mcp.client.body_reader import BodyReader
+from blaxel_mcp.core.exceptions import BlaxelError
 
 MIB = 1024 * 1024
 TEXT = b"".join(b"line %d of the body\n" % number for number in range(1_000))

@@ -8,12 +8,19 @@ import anyio
 import pytest
 from mcp import Client
 
-from blaxel_mcp.api_request import CallTrace
+from blaxel_mcp.client.errors.classify import classify
+from blaxel_mcp.client.errors.network import broken_off, not_connected, timed_out
+from blaxel_mcp.client.request import CallTrace
+from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.exceptions import BlaxelError, UpstreamError
-from blaxel_mcp.network_errors import broken_off, not_connected, timed_out
-from blaxel_mcp.retry import MAX_ATTEMPTS, Backoff, backoff, may_be_sent_again, send_with_retries, wait_before_next
-from blaxel_mcp.upstream_errors import classify
+from blaxel_mcp.inference.retry import (
+    MAX_ATTEMPTS,
+    Backoff,
+    backoff,
+    may_be_sent_again,
+    send_with_retries,
+    wait_before_next,
+)
 from support import ERAS, Era, answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio

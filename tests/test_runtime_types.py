@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import APIS, ModelAPI
-from blaxel_mcp.model_records import ModelRecord
-from blaxel_mcp.runtime_types import api_name, leaves_path_open, model_path, path_of_integration
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.catalog.runtime_types import api_name, leaves_path_open, model_path, path_of_integration
 
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1beta/models"

@@ -11,8 +11,8 @@ from mcp import MCPError
 
 from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import configuration
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
 from canaries import KEY, MARKER, WRONG_KEY
 from support import ERAS, Era, answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 

@@ -13,13 +13,13 @@ import pytest
 from mcp import MCPError
 from pydantic import SecretStr
 
-from blaxel_mcp.app import build_app
-from blaxel_mcp.callers import OWNER, Caller
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.records import ModelRecord
-from blaxel_mcp.service import Service
-from blaxel_mcp.services import IDLE_SECONDS, Services
-from blaxel_mcp.settings_sources import Configuration
+from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.server.callers import OWNER, Caller
+from blaxel_mcp.server.tenant import Service
+from blaxel_mcp.server.tenants import IDLE_SECONDS, Services
+from blaxel_mcp.settings.loading import Configuration
 from canaries import KEY
 from support import inference_requests, leading_to, receipt_of
 

@@ -9,10 +9,10 @@ import platformdirs
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.exceptions import ConfigurationError
-from blaxel_mcp.login_file import LoginFile, read_login_file
-from blaxel_mcp.settings import AccessSettings, LimitSettings, ModelSettings, Settings
-from blaxel_mcp.settings_sources import Configuration, configuration, load_settings
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.login_file import LoginFile, read_login_file
+from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
 from canaries import MARKER
 
 CANARY = f"{MARKER}-do-not-show"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp import json_text
-from blaxel_mcp.json_pointer import locate
-from blaxel_mcp.shaping.bounding import CUT_KEY, bound_json, bound_text, measure
-from blaxel_mcp.shaping.cut_notes import Cut, Whole
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.json_pointer import locate
+from blaxel_mcp.tools.results.truncation import CUT_KEY, bound_json, bound_text, measure
+from blaxel_mcp.tools.results.truncation_notes import Cut, Whole
 
 WHOLE = Whole("call_1234567890123456789012")
 LIMIT = 1000

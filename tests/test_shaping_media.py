@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.shaping.media import Media, lift_media
+from blaxel_mcp.tools.results.media import Media, lift_media
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

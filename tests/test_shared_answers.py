@@ -7,11 +7,11 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from blaxel_mcp.answers import BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.call_store import CallStore
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.kept_answers import KeptAnswer, StoreLimits, kept
-from blaxel_mcp.shared_answers import SharedAnswers
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits, kept
+from blaxel_mcp.tools.store.shared import SharedAnswers
+from blaxel_mcp.tools.store.store import CallStore
 
 pytestmark = pytest.mark.anyio
 

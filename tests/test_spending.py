@@ -15,13 +15,13 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from blaxel_mcp.budget import Estimate
+from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.figures import Reservation
+from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.ledger import Ledger, LedgerError, default_ledger
-from blaxel_mcp.ledger_figures import Reservation
-from blaxel_mcp.receipt import Receipt
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.spending import Spending
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.inference.spending import Spending
+from blaxel_mcp.settings.schema import Settings
 from leaks import Client
 from processes import SERVE, frame, hello, started, variables
 from support import ERAS, Era, answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of

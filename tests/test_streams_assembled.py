@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp import json_text
-from blaxel_mcp.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
+from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
+from blaxel_mcp.core import json_text
 
 FOLDER = Path(__file__).parent / "data" / "streams"
 CONTENT_TYPES = {

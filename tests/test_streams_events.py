@@ -2,8 +2,8 @@
 
 import pytest
 
-from blaxel_mcp.exceptions import UpstreamError
-from blaxel_mcp.streams import MAX_EVENT_BYTES, Event, EventDecoder, event_decoder
+from blaxel_mcp.apis.streams import MAX_EVENT_BYTES, Event, EventDecoder, event_decoder
+from blaxel_mcp.core.exceptions import UpstreamError
 
 GEMINI = "/v1beta/models/gemini-2.5-flash:streamGenerateContent"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.apis.arguments import ArgumentReader
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.chat_completions import ChatCompletions
 from blaxel_mcp.apis.cohere_chat import CohereChat
@@ -12,8 +13,7 @@ from blaxel_mcp.apis.generate_content import GenerateContent
 from blaxel_mcp.apis.input_files import FileData, FileURL
 from blaxel_mcp.apis.messages import DEFAULT_MAX_TOKENS, Messages
 from blaxel_mcp.apis.responses import Responses
-from blaxel_mcp.arguments import ArgumentReader
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 
 CHAT, RESPONSES, MESSAGES, GEMINI, COHERE = (
     ChatCompletions(),

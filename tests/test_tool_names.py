@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from blaxel_mcp.tool_names import tool_name
+from blaxel_mcp.catalog.tool_names import tool_name
 
 FITS = re.compile(r"[a-z0-9_-]{1,40}")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp import __version__
-from blaxel_mcp.doctor import CALLS, PLAN, report
-from blaxel_mcp.doctor.findings import Finding, ok
-from blaxel_mcp.exceptions import ERROR_CODES
+from blaxel_mcp.core.exceptions import ERROR_CODES
+from blaxel_mcp.setup.doctor import CALLS, PLAN, report
+from blaxel_mcp.setup.doctor.findings import Finding, ok
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

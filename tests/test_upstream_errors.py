@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.exceptions import ERROR_CODES, UpstreamError
-from blaxel_mcp.upstream_errors import classify, is_platform_401, request_id
+from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
+from blaxel_mcp.core.exceptions import ERROR_CODES, UpstreamError
 
 NOW = 1_700_000_000.0
 JSON_TYPE = {"content-type": "application/json"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.usage import Usage, cost_usd, read_usage
+from blaxel_mcp.budget.usage import Usage, cost_usd, read_usage
 
 
 @pytest.mark.parametrize(

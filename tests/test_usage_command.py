@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.cli import main
-from blaxel_mcp.ledger import Ledger, default_ledger
-from blaxel_mcp.ledger_figures import Figures, Reservation
+from blaxel_mcp.budget.figures import Figures, Reservation
+from blaxel_mcp.budget.ledger import Ledger, default_ledger
+from blaxel_mcp.cli.main import main
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the terminal is a pseudo-terminal here")
 

@@ -1,6 +1,8 @@
-"""The APIs that a Blaxel model can speak, one file each.
+"""The APIs that a model can speak: request bodies, schemas, answers, event streams.
 
-One more API is one more file and one more entry in `APIS`.
+May import: core.
+
+Each API has one file; a new one also needs an entry in `APIS`.
 """
 
 from blaxel_mcp.apis.base import ModelAPI

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from blaxel_mcp import json_text
+from blaxel_mcp.core import json_text
 
 JSONObject = dict[str, Any]
 Schema = Mapping[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI
 from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined, object_schema, require, without
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 
 _MODEL = "{model}"
 _WHOLE, _STREAM = ":generateContent", ":streamGenerateContent"

@@ -1,15 +1,17 @@
-"""A loopback stand-in for the documented platform.
+"""The Blaxel platform on loopback, for demos and tests.
+
+May import: nothing of this project.
 
 It serves the inference gateway, the control plane's records and the token endpoint, and
-refuses what the platform would refuse. Its answers are computed from the request. It
-shares no code with the client, so that one misreading of the API cannot hide in both.
+rejects what the platform would reject. Its answers are computed from the request. It shares
+no code with the client, so one misreading of the API cannot hide in both.
 """
 
 from blaxel_mcp.emulator.app import create_app
-from blaxel_mcp.emulator.recording import RecordedRequest
-from blaxel_mcp.emulator.records import ModelRecord
+from blaxel_mcp.emulator.platform.recording import RecordedRequest
+from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.state import Emulator
+from blaxel_mcp.emulator.platform.upstream import Upstream
 from blaxel_mcp.emulator.server import run_emulator
-from blaxel_mcp.emulator.state import Emulator
-from blaxel_mcp.emulator.upstream import Upstream
 
 __all__ = ["Emulator", "ModelRecord", "RecordedRequest", "Upstream", "create_app", "run_emulator"]

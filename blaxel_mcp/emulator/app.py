@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, request_response
 
-from blaxel_mcp.emulator.controlplane import ControlPlane
-from blaxel_mcp.emulator.errors import RefusedError
+from blaxel_mcp.emulator.control_plane import ControlPlane
 from blaxel_mcp.emulator.gateway import Gateway
 from blaxel_mcp.emulator.middleware import RecordingMiddleware
 from blaxel_mcp.emulator.oauth import TokenEndpoint
-from blaxel_mcp.emulator.state import Emulator
+from blaxel_mcp.emulator.platform.errors import RefusedError
+from blaxel_mcp.emulator.platform.state import Emulator
 
 ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from blaxel_mcp.emulator import (
+from blaxel_mcp.emulator.apis import (
     chat,
     classification,
     cohere_chat,
@@ -19,13 +19,13 @@ from blaxel_mcp.emulator import (
     speech,
     transcriptions,
 )
-from blaxel_mcp.emulator.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
-from blaxel_mcp.emulator.errors import RefusedError, edge_error
-from blaxel_mcp.emulator.faults import fault_response, find_model
+from blaxel_mcp.emulator.apis.base import Endpoint, ProviderCall, find_endpoint, read_form, read_json_object
+from blaxel_mcp.emulator.faults.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
-from blaxel_mcp.emulator.paths import path_segments
-from blaxel_mcp.emulator.provider import Endpoint, ProviderCall, find_endpoint, read_form, read_json_object
-from blaxel_mcp.emulator.records import (
+from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
+from blaxel_mcp.emulator.platform.errors import RefusedError, edge_error
+from blaxel_mcp.emulator.platform.paths import path_segments
+from blaxel_mcp.emulator.platform.records import (
     CHAT_PATH,
     COHERE_CHAT_PATH,
     EMBEDDINGS_PATH,
@@ -39,7 +39,7 @@ from blaxel_mcp.emulator.records import (
     TRANSCRIPTIONS_PATH,
     ModelRecord,
 )
-from blaxel_mcp.emulator.state import Emulator
+from blaxel_mcp.emulator.platform.state import Emulator
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = MappingProxyType(
     {

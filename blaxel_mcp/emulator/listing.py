@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from blaxel_mcp.emulator.errors import control_plane_error
-from blaxel_mcp.emulator.records import ModelRecord
+from blaxel_mcp.emulator.platform.errors import control_plane_error
+from blaxel_mcp.emulator.platform.records import ModelRecord
 
 STATUSES = frozenset(
     [

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.errors import RefusedError
-from blaxel_mcp.emulator.state import Emulator
+from blaxel_mcp.emulator.platform.errors import RefusedError
+from blaxel_mcp.emulator.platform.state import Emulator
 
 CLIENT_ID = "blaxel"
 """The client id under which Blaxel's own clients refresh a device login."""

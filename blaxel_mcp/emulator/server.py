@@ -12,9 +12,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from blaxel_mcp.emulator.app import create_app
-from blaxel_mcp.emulator.fault_streams import CLOSE_CONNECTION
-from blaxel_mcp.emulator.state import Emulator
-from blaxel_mcp.emulator.upstream import Upstream
+from blaxel_mcp.emulator.faults.streams import CLOSE_CONNECTION
+from blaxel_mcp.emulator.platform.state import Emulator
+from blaxel_mcp.emulator.platform.upstream import Upstream
 
 SHUTDOWN_SECONDS = 0.5
 """How long requests in flight get to notice that their connection is gone."""

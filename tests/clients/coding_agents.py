@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from blaxel_mcp.server import INSTRUCTIONS
+from blaxel_mcp.server.server import INSTRUCTIONS
 from driving import Server
 from installed import node, program
 from leaks import look_at

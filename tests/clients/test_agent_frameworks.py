@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings import BUILTIN_TOOLS
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from driving import DRIVERS, Client, Server, driven, stdio_server
 from fake_models import DONE, Call, FakeModel, serving
 from installed import needs

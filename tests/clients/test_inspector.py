@@ -11,9 +11,9 @@ import pytest
 
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.receipt import RECEIPT_KEY
-from blaxel_mcp.results import ERROR_KEY
-from blaxel_mcp.settings import BUILTIN_TOOLS
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
+from blaxel_mcp.tools.results.results import ERROR_KEY
 from installed import needs, node, program
 from leaks import look_at
 from processes import SERVE, variables

@@ -12,10 +12,10 @@ import pytest
 
 from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator, run_emulator
-from blaxel_mcp.receipt import RECEIPT_KEY
-from blaxel_mcp.results import ERROR_KEY
-from blaxel_mcp.server import INSTRUCTIONS
-from blaxel_mcp.settings import BUILTIN_TOOLS
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.server.server import INSTRUCTIONS
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
+from blaxel_mcp.tools.results.results import ERROR_KEY
 from canaries import CanaryEmulator, let_in
 from driving import Client, Driver, driven, stdio_server
 from installed import needs

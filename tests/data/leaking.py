@@ -23,7 +23,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.spool import write_private
+from blaxel_mcp.tools.store.spool import write_private
 from canaries import CALLER_KEY, CLIENT_CREDENTIALS, DEVICE_CODE, HTTP_TOKEN, KEY, REFRESH_TOKEN, WRONG_KEY
 from leaks import Client, look_at
 from processes import started

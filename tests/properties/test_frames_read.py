@@ -8,7 +8,7 @@ import mcp_types as types
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.frames import FrameReader, is_refusal, read_frame
+from blaxel_mcp.server.stdio.frames import FrameReader, is_refusal, read_frame
 from examples import json_values, nested, scalars, tried
 
 LIMIT = 2048

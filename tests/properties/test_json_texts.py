@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp import json_text
-from blaxel_mcp.arguments import ArgumentReader, spelled_json
-from blaxel_mcp.exceptions import InvalidArgumentsError
+from blaxel_mcp.apis.arguments import ArgumentReader, spelled_json
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from examples import any_text, json_values, nested, scalars, tried
 
 SPACES = st.text(" \t\r\n", max_size=3)

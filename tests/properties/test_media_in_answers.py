@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blaxel_mcp import json_text
-from blaxel_mcp.answers import JSONAnswer
-from blaxel_mcp.shaping.cut_notes import Whole
-from blaxel_mcp.shaping.media import decode_media
-from blaxel_mcp.shaping.parts import Wanted, read_part
-from blaxel_mcp.shaping.presentation import present
+from blaxel_mcp.core import json_text
+from blaxel_mcp.inference.answers import JSONAnswer
+from blaxel_mcp.tools.results.media import decode_media
+from blaxel_mcp.tools.results.parts import Wanted, read_part
+from blaxel_mcp.tools.results.presentation import present
+from blaxel_mcp.tools.results.truncation_notes import Whole
 from examples import any_text, json_values, tried
 
 WHOLE = Whole("call_x")

@@ -5,10 +5,10 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.catalog import build_catalog
-from blaxel_mcp.model_records import ModelRecord
-from blaxel_mcp.settings import BUILTIN_TOOLS, Settings
-from blaxel_mcp.tool_names import tool_name
+from blaxel_mcp.catalog.catalog import build_catalog
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.catalog.tool_names import tool_name
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from examples import any_text, tried
 
 FITS = re.compile(r"[a-z0-9_-]{1,40}")

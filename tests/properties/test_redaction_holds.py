@@ -7,14 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from blaxel_mcp.answer_stream import AnswerStream
-from blaxel_mcp.auth import Authenticator, TokenReply
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.receipt import LiveAnswer
-from blaxel_mcp.redaction import quote, scrub
-from blaxel_mcp.settings import Settings
-from blaxel_mcp.settings_sources import configuration
-from blaxel_mcp.upstream_errors import classify
+from blaxel_mcp.client.auth import Authenticator, TokenReply
+from blaxel_mcp.client.errors.classify import classify
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.redaction import quote, scrub
+from blaxel_mcp.inference.answer_stream import AnswerStream
+from blaxel_mcp.inference.receipt import LiveAnswer
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
 from examples import any_text, tried
 
 SECRET = "sk-proj-CANARYcanary0123456789CANARYcanary"

@@ -7,14 +7,14 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp import json_text
-from blaxel_mcp.answers import Answer, JSONAnswer, TextAnswer, read_answer
-from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.json_pointer import locate, spell
-from blaxel_mcp.shaping.bounding import CUT_KEY, as_object
-from blaxel_mcp.shaping.cut_notes import Whole
-from blaxel_mcp.shaping.parts import Wanted, read_part
-from blaxel_mcp.shaping.presentation import present
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_pointer import locate, spell
+from blaxel_mcp.inference.answers import Answer, JSONAnswer, TextAnswer, read_answer
+from blaxel_mcp.tools.results.parts import Wanted, read_part
+from blaxel_mcp.tools.results.presentation import present
+from blaxel_mcp.tools.results.truncation import CUT_KEY, as_object
+from blaxel_mcp.tools.results.truncation_notes import Whole
 from examples import any_text, large_values, long_texts, names, nested, scalars, tried
 
 WHOLE = Whole("call_x")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp import json_text
-from blaxel_mcp.answer_stream import AnswerStream
-from blaxel_mcp.answers import JSONAnswer
-from blaxel_mcp.exceptions import BlaxelError
-from blaxel_mcp.receipt import LiveAnswer
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.answer_stream import AnswerStream
+from blaxel_mcp.inference.answers import JSONAnswer
+from blaxel_mcp.inference.receipt import LiveAnswer
 from examples import any_text, json_values, nested, scalars, tried
 from stream_formats import FORMATS, WRITTEN, Events, as_array, as_ndjson, as_sse, streams
 

@@ -8,9 +8,9 @@ import httpx
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.endpoints import Endpoint, classic_base, endpoint_url, resolve_base, split_path
-from blaxel_mcp.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.settings import Settings
+from blaxel_mcp.client.endpoints import Endpoint, classic_base, endpoint_url, resolve_base, split_path
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.settings.schema import Settings
 from examples import any_text, tried
 
 HOST = "run.example.com"

@@ -7,13 +7,13 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp import json_text
-from blaxel_mcp.error_bodies import read_error_body
-from blaxel_mcp.exceptions import UpstreamError
-from blaxel_mcp.ledger import MEMORY, Ledger, Used
-from blaxel_mcp.ledger_figures import Figures, ModelKey, Reservation
-from blaxel_mcp.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, wait_before_next
-from blaxel_mcp.usage import read_usage
+from blaxel_mcp.budget.figures import Figures, ModelKey, Reservation
+from blaxel_mcp.budget.ledger import MEMORY, Ledger, Used
+from blaxel_mcp.budget.usage import read_usage
+from blaxel_mcp.client.errors.body import read_error_body
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.inference.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, wait_before_next
 from examples import any_text, json_values, tried
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -1,0 +1,43 @@
+"""What is told of a stream that did not come to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from blaxel_mcp.apis.streams.assembler import Assembler
+from blaxel_mcp.core.redaction import quote
+
+_MAX_ERROR_CHARS = 500
+
+
+def incomplete_reason(
+    assembler: Assembler, *, unfinished: bool = False, clean: Callable[[str], str] = str
+) -> str | None:
+    """Return one sentence on why a streamed answer is incomplete, or None if it is complete.
+
+    Args:
+        assembler: An assembler that was fed every event received.
+        unfinished: Whether the stream ended inside an event.
+        clean: Redacts our secrets in the provider's words, before they are truncated.
+    """
+    if assembler.error is not None:
+        message = quote(clean(_message(assembler.error)), _MAX_ERROR_CHARS)
+        return f'The provider ended its stream with an error: "{message}".'
+    if assembler.unreadable:
+        return f"{assembler.unreadable} of the stream's events could not be read, so parts of the answer are missing."
+    return None if assembler.complete else _open_end(assembler, unfinished=unfinished)
+
+
+def _open_end(assembler: Assembler, *, unfinished: bool) -> str | None:
+    if unfinished:
+        return "The stream ended in the middle of an event."
+    if assembler.announces_end:
+        return "The stream ended without the provider's sign that the answer is complete."
+    return None
+
+
+def _message(error: Any) -> str:
+    """The words in an error, else its code."""
+    if not isinstance(error, dict):
+        return str(error)
+    told = (error.get(name) for name in ("message", "detail", "code", "type", "status"))
+    return str(next((word for word in told if word), "no message"))

@@ -1,0 +1,4 @@
+"""The argument parser and one module per command.
+
+May import: everything.
+"""

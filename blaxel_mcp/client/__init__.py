@@ -1,0 +1,4 @@
+"""The HTTP client of Blaxel: authentication, endpoints, bounds, errors.
+
+May import: settings, core.
+"""

@@ -1,1 +1,0 @@
-"""What each command of `blaxel-mcp` does, one file each."""

@@ -1,0 +1,1 @@
+"""The request checks and answers of each model API."""

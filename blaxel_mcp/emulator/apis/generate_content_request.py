@@ -1,0 +1,240 @@
+"""The body of a request for content, refused where Gemini would refuse it (Gemini API, Generating content)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from blaxel_mcp.emulator.apis.body_schema import (
+    ANYTHING,
+    BASE64,
+    COUNT,
+    FLAG,
+    JSON_SCHEMA,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    WORDS,
+    Schema,
+    array,
+    closed,
+    first_flaw,
+    number,
+    one_of,
+    without_nulls,
+)
+from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Message, Tool
+from blaxel_mcp.emulator.apis.refusals import gemini_refusal
+from blaxel_mcp.emulator.platform.provider_errors import gemini_error
+
+MAXIMUM_CANDIDATES = 8
+MAXIMUM_STOPS = 5
+JSON_TYPE = "application/json"
+
+_PART = closed(
+    text=TEXT,
+    inlineData=closed("mimeType", "data", mimeType=TEXT, data=BASE64, displayName=TEXT),
+    fileData=closed("fileUri", fileUri={"type": "string", "minLength": 1}, mimeType=TEXT, displayName=TEXT),
+    functionCall=closed("name", id=TEXT, name=TEXT, args=OBJECT),
+    functionResponse=closed("name", "response", id=TEXT, name=TEXT, response=OBJECT),
+    executableCode=OBJECT,
+    codeExecutionResult=OBJECT,
+    thought=FLAG,
+    thoughtSignature=TEXT,
+    videoMetadata=OBJECT,
+    mediaResolution=OBJECT,
+)
+_INTEGER: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]+$"}
+"""Google's JSON spells a 64-bit integer as a string."""
+
+_SCHEMA_REFERENCE: Schema = {"$ref": "#/$defs/schema"}
+_SCHEMA = closed(
+    type=one_of(
+        *(
+            name
+            for kind in ("string", "number", "integer", "boolean", "array", "object", "null")
+            for name in (kind, kind.upper())
+        )
+    ),
+    format=TEXT,
+    title=TEXT,
+    description=TEXT,
+    nullable=FLAG,
+    enum=WORDS,
+    items=_SCHEMA_REFERENCE,
+    minItems=_INTEGER,
+    maxItems=_INTEGER,
+    properties={"type": "object", "additionalProperties": _SCHEMA_REFERENCE},
+    required=WORDS,
+    propertyOrdering=WORDS,
+    minProperties=_INTEGER,
+    maxProperties=_INTEGER,
+    minLength=_INTEGER,
+    maxLength=_INTEGER,
+    pattern=TEXT,
+    minimum=NUMBER,
+    maximum=NUMBER,
+    anyOf=array(_SCHEMA_REFERENCE),
+    example=ANYTHING,
+    default=ANYTHING,
+)
+"""Google's own dialect of JSON Schema, in which every other keyword is an unknown field."""
+
+_CONFIG = closed(
+    stopSequences={**WORDS, "maxItems": MAXIMUM_STOPS},
+    responseMimeType=one_of("text/plain", JSON_TYPE, "text/x.enum"),
+    responseSchema=_SCHEMA_REFERENCE,
+    responseJsonSchema=JSON_SCHEMA,
+    responseModalities=WORDS,
+    candidateCount={**COUNT, "maximum": MAXIMUM_CANDIDATES},
+    maxOutputTokens=COUNT,
+    temperature=number(0, 2),
+    topP=number(0, 1),
+    topK={"type": "integer", "minimum": 0},
+    seed={"type": "integer"},
+    presencePenalty=number(-2, 2),
+    frequencyPenalty=number(-2, 2),
+    responseLogprobs=FLAG,
+    logprobs={"type": "integer"},
+    enableEnhancedCivicAnswers=FLAG,
+    speechConfig=OBJECT,
+    imageConfig=OBJECT,
+    mediaResolution=TEXT,
+    thinkingConfig=closed(includeThoughts=FLAG, thinkingBudget={"type": "integer"}, thinkingLevel=TEXT),
+)
+_FUNCTION = closed(
+    "name",
+    name={"type": "string", "pattern": "^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$"},
+    description=TEXT,
+    behavior=TEXT,
+    parameters=_SCHEMA_REFERENCE,
+    parametersJsonSchema=JSON_SCHEMA,
+    response=_SCHEMA_REFERENCE,
+    responseJsonSchema=JSON_SCHEMA,
+)
+_TOOL = closed(
+    functionDeclarations=array(_FUNCTION),
+    googleSearch=OBJECT,
+    googleSearchRetrieval=OBJECT,
+    googleMaps=OBJECT,
+    codeExecution=OBJECT,
+    computerUse=OBJECT,
+    fileSearch=OBJECT,
+    urlContext=OBJECT,
+)
+_CALLING = closed(mode=one_of("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"), allowedFunctionNames=WORDS)
+BODY: Schema = {
+    **closed(
+        "contents",
+        model=TEXT,
+        contents=array(
+            closed("parts", role=one_of("user", "model", "function"), parts=array(_PART, at_least=1)), at_least=1
+        ),
+        systemInstruction=closed("parts", role=TEXT, parts=array(closed("text", text=TEXT), at_least=1)),
+        generationConfig=_CONFIG,
+        tools=array(_TOOL),
+        toolConfig=closed(functionCallingConfig=_CALLING, retrievalConfig=OBJECT),
+        safetySettings=array(closed("category", "threshold", category=TEXT, threshold=TEXT, method=TEXT)),
+        cachedContent=TEXT,
+    ),
+    "$defs": {"schema": _SCHEMA},
+}
+
+_SNAKE = re.compile(r"_([a-z])")
+_CALLERS_OWN = frozenset({"args", "response", "properties", "parametersJsonSchema", "responseJsonSchema", "data"})
+"""Fields below which the names are the caller's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRequest:
+    """A valid request for content.
+
+    Args:
+        chat: What is to be answered, and within which limits.
+        thoughts: Whether the answer shows its thoughts.
+    """
+
+    chat: ChatRequest
+    thoughts: bool
+
+
+def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentRequest:
+    """Return the request that a body spells.
+
+    Raises:
+        RefusedError: Gemini would refuse the body.
+    """
+    body = without_nulls(_in_camel_case(body))
+    if flaw := first_flaw(BODY, body):
+        raise gemini_refusal(flaw)
+    config = body.get("generationConfig", {})
+    instruction = body.get("systemInstruction")
+    system = [Message("system", _text(instruction["parts"]), 0)] if instruction else []
+    chat = ChatRequest(
+        messages=(*system, *(_message(content) for content in body["contents"])),
+        choices=config.get("candidateCount", 1),
+        max_tokens=config.get("maxOutputTokens"),
+        stops=tuple(stop for stop in config.get("stopSequences", ()) if stop),
+        json_schema=_json_schema(config),
+        forced_tool=_forced_tool(body),
+        stream=stream,
+        include_usage=True,
+    )
+    return ContentRequest(chat=chat, thoughts=config.get("thinkingConfig", {}).get("includeThoughts", False))
+
+
+def _in_camel_case(value: Any) -> Any:
+    """Return a value with every field name in the spelling of the reference: Google's JSON takes `snake_case` too."""
+    if isinstance(value, list):
+        return [_in_camel_case(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    named = {_SNAKE.sub(lambda match: match[1].upper(), name): item for name, item in value.items()}
+    return {name: item if name in _CALLERS_OWN else _in_camel_case(item) for name, item in named.items()}
+
+
+def _message(content: dict[str, Any]) -> Message:
+    role = "assistant" if content.get("role") == "model" else "user"
+    shown = [part.get("inlineData") or part.get("fileData") or {} for part in content["parts"]]
+    images = sum(bool(data) and data.get("mimeType", "image/").startswith("image/") for data in shown)
+    return Message(role, _text(content["parts"]), images)
+
+
+def _text(parts: list[dict[str, Any]]) -> str:
+    return " ".join(part["text"] for part in parts if "text" in part and not part.get("thought"))
+
+
+def _json_schema(config: dict[str, Any]) -> dict[str, Any] | None:
+    schema = config.get("responseJsonSchema")
+    if "responseSchema" in config:
+        schema = _plain_schema(config["responseSchema"])
+    if config.get("responseMimeType") != JSON_TYPE:
+        if schema is not None:
+            raise gemini_error(400, f"Function calling config or schema is only supported with mime type {JSON_TYPE}.")
+        return None
+    return schema or {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+
+
+def _plain_schema(schema: Any) -> dict[str, Any]:
+    """Return a schema of Google's dialect as JSON Schema spells it: types in small letters."""
+    plain: dict[str, Any] = {**schema}
+    if "type" in schema:
+        plain["type"] = schema["type"].lower()
+    if "items" in schema:
+        plain["items"] = _plain_schema(schema["items"])
+    if "properties" in schema:
+        plain["properties"] = {name: _plain_schema(inner) for name, inner in schema["properties"].items()}
+    return plain
+
+
+def _forced_tool(body: dict[str, Any]) -> Tool | None:
+    calling = body.get("toolConfig", {}).get("functionCallingConfig", {})
+    if calling.get("mode") != "ANY":
+        return None
+    functions = [function for tool in body.get("tools", ()) for function in tool.get("functionDeclarations", ())]
+    allowed = calling.get("allowedFunctionNames") or [function["name"] for function in functions]
+    wanted = [function for function in functions if function["name"] in allowed]
+    if not wanted:
+        raise gemini_error(400, "Function calling mode ANY needs a function that is declared and allowed.")
+    function = wanted[0]
+    schema = function.get("parametersJsonSchema") or _plain_schema(function.get("parameters", {}))
+    return Tool(function["name"], schema)

@@ -1,0 +1,60 @@
+"""What is wrong with a body, in the words and the shape of each provider."""
+
+from blaxel_mcp.emulator.apis.body_schema import Flaw
+from blaxel_mcp.emulator.apis.openai_fields import missing, wrong_type, wrong_value
+from blaxel_mcp.emulator.platform.errors import RefusedError, openai_error
+from blaxel_mcp.emulator.platform.provider_errors import anthropic_error, cohere_error, gemini_error
+
+
+def openai_refusal(flaw: Flaw) -> RefusedError:
+    """Refuse a body in OpenAI's words, which name a field as `input[0].content`."""
+    name = _indexed(flaw.path)
+    match flaw.kind:
+        case "unknown":
+            return openai_error(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        case "missing":
+            return missing(name)
+        case "type":
+            return wrong_type(name, flaw.expected)
+        case "value":
+            return wrong_value(name, flaw.expected)
+
+
+def anthropic_refusal(flaw: Flaw) -> RefusedError:
+    """Refuse a body in Anthropic's words, which name a field as `messages.0.content`."""
+    name = ".".join(map(str, flaw.path)) or "body"
+    match flaw.kind:
+        case "unknown":
+            return anthropic_error(400, f"{name}: Extra inputs are not permitted")
+        case "missing":
+            return anthropic_error(400, f"{name}: Field required")
+        case "type" | "value":
+            return anthropic_error(400, f"{name}: Input should be {flaw.expected}")
+
+
+def gemini_refusal(flaw: Flaw) -> RefusedError:
+    """Refuse a body in Google's words, which name a field as `contents[0].parts`."""
+    *parents, last = flaw.path or ("body",)
+    if flaw.kind == "unknown":
+        place = f" at '{_indexed(tuple(parents))}'" if parents else ""
+        return gemini_error(400, f'Invalid JSON payload received. Unknown name "{last}"{place}: Cannot find field.')
+    name = _indexed((*parents, last))
+    if flaw.kind == "missing":
+        return gemini_error(400, f"* GenerateContentRequest.{name}: {name} is not specified\n")
+    return gemini_error(400, f"Invalid value at '{name}': expected {flaw.expected}.")
+
+
+def cohere_refusal(flaw: Flaw) -> RefusedError:
+    """Refuse a body in Cohere's words, which name a field as `messages[0].content`."""
+    name = _indexed(flaw.path) or "body"
+    match flaw.kind:
+        case "unknown":
+            return cohere_error(400, f"unknown field: parameter '{name}' is not a valid field")
+        case "missing":
+            return cohere_error(400, f"invalid request: parameter '{name}' is required")
+        case "type" | "value":
+            return cohere_error(400, f"invalid request: parameter '{name}' must be {flaw.expected}")
+
+
+def _indexed(path: tuple[str | int, ...]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")

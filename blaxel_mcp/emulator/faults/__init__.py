@@ -1,0 +1,1 @@
+"""Faults that a model name can ask for, such as `fault-429`."""

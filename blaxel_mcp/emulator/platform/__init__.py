@@ -1,0 +1,1 @@
+"""Records, credentials, tokens and error bodies of the emulated platform."""

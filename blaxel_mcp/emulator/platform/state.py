@@ -1,0 +1,117 @@
+"""What one emulated platform knows: its workspace, its credentials and the requests it has seen."""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import anyio
+
+from blaxel_mcp.emulator.platform.recording import RecordedRequest
+from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, ModelRecord, demo_models
+from blaxel_mcp.emulator.platform.tokens import AccessToken, sign_jwt
+from blaxel_mcp.emulator.platform.upstream import Upstream
+
+
+class Emulator:
+    """One emulated platform.
+
+    Everything public may be changed while it serves; what changes counts from the next
+    request on.
+
+    Args:
+        now: The clock, in Unix seconds.
+        upstream: Answers chat completions and embeddings in place of the emulator.
+
+    Attributes:
+        url: Where it is served, without a final slash; the base of the inference gateway.
+        requests: The requests so far, in the order in which they were complete.
+        requests_kept: How many of them are kept, so that one left running does not grow for ever.
+        models: The workspace's models by name.
+        workspaces: The workspaces that the credentials reach; they all hold the same models.
+        api_keys: The API keys that are accepted.
+        client_credentials: The secret of each service account, by client id.
+        refresh_tokens: The device code that belongs to each refresh token, or None.
+        tokens: Every access token minted so far.
+        faults_shown: How often each model whose fault passes has been asked.
+        token_lifetime: Seconds for which a newly minted token is valid.
+        max_request_bytes: The longest request body that is accepted.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.time, upstream: Upstream | None = None) -> None:
+        self.now = now
+        self.upstream = upstream
+        self.url = "http://127.0.0.1"
+        self.requests: list[RecordedRequest] = []
+        self.requests_kept = 10_000
+        self.models: dict[str, ModelRecord] = demo_models()
+        self.workspaces: set[str] = {DEMO_WORKSPACE}
+        self.api_keys: set[str] = {"demo-key"}
+        self.client_credentials: dict[str, str] = {"demo-client": "demo-secret"}
+        self.refresh_tokens: dict[str, str | None] = {"demo-refresh": "demo-device"}
+        self.tokens: dict[str, AccessToken] = {}
+        self.faults_shown: Counter[str] = Counter()
+        self.token_lifetime = 7200
+        self.max_request_bytes = 16 * 1024 * 1024
+        self._signing_key = secrets.token_bytes(32)
+        self._changed = anyio.Event()
+
+    @property
+    def run_url(self) -> str:
+        """Base URL of the inference gateway."""
+        return self.url
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the control plane."""
+        return f"{self.url}/v0"
+
+    @property
+    def token_exchanges(self) -> int:
+        """How often the token endpoint was asked."""
+        return sum(request.path == "/v0/oauth/token" for request in self.requests)
+
+    def mint_token(self) -> str:
+        """Return a new access token that is accepted for `token_lifetime` seconds."""
+        issued = int(self.now())
+        claims = {
+            "iss": self.api_url,
+            "sub": "demo-user",
+            "iat": issued,
+            "exp": issued + self.token_lifetime,
+            "jti": f"{len(self.tokens) + 1}",
+        }
+        token = sign_jwt(claims, self._signing_key)
+        self.tokens[token] = AccessToken(expires_at=issued + self.token_lifetime)
+        return token
+
+    def revoke_tokens(self) -> None:
+        """Withdraw every access token minted so far."""
+        for token in self.tokens.values():
+            token.revoked = True
+
+    def record(self, request: RecordedRequest) -> None:
+        """Add a request to those seen, and forget the oldest beyond `requests_kept`."""
+        self.requests.append(request)
+        del self.requests[: -self.requests_kept]
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake whoever waits for a change in the recorded requests."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def wait_for(
+        self, predicate: Callable[[RecordedRequest], bool], timeout_seconds: float = 5
+    ) -> RecordedRequest:
+        """Return the first recorded request that satisfies the predicate, now or later.
+
+        Raises:
+            TimeoutError: None did within the time.
+        """
+        with anyio.fail_after(timeout_seconds):
+            while True:
+                for request in self.requests:
+                    if predicate(request):
+                        return request
+                await self._changed.wait()

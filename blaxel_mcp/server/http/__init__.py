@@ -1,0 +1,1 @@
+"""Streamable HTTP: addresses, authentication, requests in flight, shutdown."""

@@ -1,0 +1,232 @@
+"""The way to Blaxel: names, proxies, certificates, connections, and what the workspace answers."""
+
+import email.utils
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+
+from blaxel_mcp.client.auth.credentials import APIKey, KeyCommand, resolve_credentials
+from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.errors.network import not_connected
+from blaxel_mcp.client.request import APIRequest, CallTrace
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
+from blaxel_mcp.setup.doctor.proxies import proxy_for, proxy_variables
+from blaxel_mcp.setup.doctor.settings import expiry, kind_of
+
+NAME_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
+
+CLOCK_FAILURE_SECONDS = 300.0
+"""A clock that is off by more judges the life of tokens and certificates wrongly."""
+
+CLOCK_WARNING_SECONDS = 60.0
+
+_NOWHERE = "http://localhost:9"
+"""The only place that a client without credentials trusts; nothing is sent there."""
+
+_NEVER_ASKED = "discovery.enabled is false, so the control plane is never asked"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+async def proxy(case: Case) -> Result:
+    """Say which variables name a proxy, and for whom."""
+    named = proxy_variables(case.variables)
+    if not named:
+        return ok("none is set")
+    values = ", ".join(f"{name}={value}" for name, value in named.items())
+    ways = (f"{_host(url)} through {_way(url, case.variables)}" for url in base_urls(case))
+    return ok(f"{values}: {', '.join(ways)}")
+
+
+def _way(url: str, environ: Mapping[str, str]) -> str:
+    return proxy_for(url, environ) or "none"
+
+
+async def certificates(case: Case) -> Result:
+    """Say which certificates TLS connections are checked against."""
+    name = next((name for name in _CERTIFICATES if case.variables.get(name)), None)
+    if name is None:
+        return ok("those that come with Python's certifi")
+    path = Path(case.variables[name])
+    problem = await anyio.to_thread.run_sync(_unreadable, name, path)
+    if problem is None:
+        return ok(f"{name}={path}")
+    return failed(
+        f"{name} names {path}, which {problem}.",
+        f"`unset {name}` where no proxy signs your connections; else let it name a PEM file that can be read.",
+    )
+
+
+def _unreadable(name: str, path: Path) -> str | None:
+    """Say why nothing can be checked against what is at a path; None where it can."""
+    if not path.exists():
+        return "does not exist"
+    if name == "SSL_CERT_DIR":
+        return None if path.is_dir() else "is not a folder"
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:
+        return "holds no certificates in PEM form, or cannot be read"
+    return None
+
+
+async def names(case: Case) -> Result:
+    """Look the hosts' names up, where no proxy does that."""
+    direct = [url for url in base_urls(case) if proxy_for(url, case.variables) is None]
+    if not direct:
+        return skipped("a proxy looks the names up")
+    answers = [await _address(url) for url in direct]
+    unknown = [answer for answer in answers if isinstance(answer, BlaxelError)]
+    if unknown:
+        return failed_by(unknown[0], _where_urls_come_from(case))
+    return ok(", ".join(f"{_host(url)} is {address}" for url, address in zip(direct, answers, strict=True)))
+
+
+async def _address(url: str) -> str | BlaxelError:
+    parts = urlsplit(url)
+    look_up = partial(
+        socket.getaddrinfo, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme], type=socket.SOCK_STREAM
+    )
+    try:
+        with anyio.fail_after(NAME_SECONDS):
+            found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
+    except (OSError, UnicodeError, TimeoutError) as error:
+        cause = socket.gaierror() if isinstance(error, TimeoutError) else error
+        return not_connected(_host(url), cause)
+    return str(found[0][4][0])
+
+
+async def connection(case: Case) -> Result:
+    """Connect to each host as a call would, without credentials; any answer will do."""
+    urls = base_urls(case)
+    told: dict[str, str | BlaxelError] = {}
+    async with _without_credentials(case) as client, anyio.create_task_group() as group:
+        for url in urls:
+            group.start_soon(_reach, client, url, told)
+    problems = [told[url] for url in urls if isinstance(told[url], BlaxelError)]
+    if problems:
+        first = problems[0]
+        assert isinstance(first, BlaxelError)
+        return _connection_failed(case, first)
+    return ok(", ".join(str(told[url]) for url in urls))
+
+
+def _without_credentials(case: Case) -> APIClient:
+    settings = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=case.config.settings.limits)
+    return APIClient(configuration(settings))
+
+
+async def _reach(client: APIClient, url: str, told: dict[str, str | BlaxelError]) -> None:
+    trace = CallTrace()
+    request = APIRequest(method="GET", url=f"{url}/", workspace="none")
+    try:
+        await client.send(request, timeout_seconds=ANSWER_SECONDS, trace=trace)
+    except BlaxelError as error:
+        if trace.status is None:
+            told[url] = error
+            return
+    secure = "TLS" if url.startswith("https:") else "plain http"
+    told[url] = f"{_host(url)} in {round((trace.first_byte_seconds or 0) * 1000)} ms ({secure})"
+
+
+def _connection_failed(case: Case, error: BlaxelError) -> Result:
+    if error.billed != "no":
+        # The hint is for calls of models, and none was made.
+        return failed(error.message, "What answers there may not be Blaxel: check run_url and api_url in the settings.")
+    if "certificate" in error.message:
+        told = email.utils.formatdate(case.now(), usegmt=True)
+        return failed_by(error, f"This machine's clock says {told}: a wrong one makes certificates look invalid.")
+    return failed_by(error, _where_urls_come_from(case))
+
+
+async def token(case: Case) -> Result:
+    """Get a token as a call would: run the key's command, or exchange the credentials."""
+    resolved = resolve_credentials(case.config, None)
+    assert resolved is not None
+    expires = await case.app.client.auth.for_workspace(case.workspace).check()
+    if isinstance(resolved.credentials, APIKey | KeyCommand):
+        return ok("the key is sent as it is")
+    return ok(f"{kind_of(resolved)} brought an access token{expiry(expires)}")
+
+
+async def access(case: Case) -> Result:
+    """Say whether the workspace lets these credentials list its models."""
+    if not asks_control_plane(case):
+        return skipped(_NEVER_ASKED)
+    url = f"{case.config.settings.api_url}/models?limit=1"
+    request = APIRequest(method="GET", url=url, workspace=case.workspace)
+    try:
+        response = await case.app.client.send(request, timeout_seconds=ANSWER_SECONDS)
+    except BlaxelError as error:
+        return failed_by(error, f"The workspace comes from {case.config.place('workspace')}.")
+    case.chart.answer = response, case.now()
+    return ok(f"workspace {case.workspace} lists its models")
+
+
+async def clock(case: Case) -> Result:
+    """Compare this machine's clock with the time that an answer bears."""
+    if case.chart.answer is None:
+        return skipped("there is no answer of Blaxel's to compare it with")
+    response, came_at = case.chart.answer
+    stated = email.utils.parsedate_tz(response.headers.get("date", ""))
+    if stated is None:
+        return skipped("the answer that it would be compared with bears no date")
+    off = came_at - email.utils.mktime_tz(stated)
+    if abs(off) < CLOCK_WARNING_SECONDS:
+        return ok("within a minute of Blaxel's")
+    found = f"It is {_duration(abs(off))} {'ahead' if off > 0 else 'behind'}"
+    if abs(off) < CLOCK_FAILURE_SECONDS:
+        return warning(f"{found}.", _set_clock())
+    return failed(f"{found}, so the life of tokens and certificates is judged wrongly.", _set_clock())
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _set_clock() -> str:
+    command = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
+    return f"`{command.get(sys.platform, 'sudo timedatectl set-ntp true')}` sets it."
+
+
+def asks_control_plane(case: Case) -> bool:
+    """Tell whether these settings let the control plane be asked about models."""
+    return case.app.control_plane.enabled
+
+
+def base_urls(case: Case) -> list[str]:
+    """The URLs of the platform that these settings make use of, one for each origin."""
+    settings = case.config.settings
+    resolved = resolve_credentials(case.config, None)
+    exchanged = resolved is not None and not isinstance(resolved.credentials, APIKey | KeyCommand)
+    asked = [settings.api_url] if asks_control_plane(case) or exchanged else []
+    origins = (f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in chain([settings.run_url], asked))
+    return list(dict.fromkeys(origins))
+
+
+def _where_urls_come_from(case: Case) -> str:
+    given = (key for key in ("run_url", "api_url") if key in case.config.sources)
+    return " ".join(_origin(case, key) for key in given)
+
+
+def _origin(case: Case, key: str) -> str:
+    return f"{key} comes from {case.config.place(key)}."
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc

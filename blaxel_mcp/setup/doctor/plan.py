@@ -1,0 +1,32 @@
+"""The checks, in the order in which a set-up is built: what stands on what."""
+
+from blaxel_mcp.setup.doctor.clients import CLIENTS_SECONDS, clients
+from blaxel_mcp.setup.doctor.models import CALLS_SECONDS, calls, models
+from blaxel_mcp.setup.doctor.network import access, certificates, clock, connection, names, proxy, token
+from blaxel_mcp.setup.doctor.runner import Check
+from blaxel_mcp.setup.doctor.server import footprint, server
+from blaxel_mcp.setup.doctor.settings import credentials, ledger, settings, workspace
+from blaxel_mcp.setup.doctor.versions import versions
+
+PLAN: tuple[Check, ...] = (
+    Check("settings", "Settings", settings),
+    Check("workspace", "Workspace", workspace, ("settings",)),
+    Check("credentials", "Credentials", credentials, ("workspace",)),
+    Check("proxy", "Proxy", proxy),
+    Check("certificates", "Certificates", certificates),
+    Check("names", "Host names", names, ("settings",)),
+    Check("connection", "Connection and TLS", connection, ("settings", "certificates", "names")),
+    Check("token", "Token", token, ("credentials", "connection")),
+    Check("access", "Access to the workspace", access, ("token",)),
+    Check("clock", "Clock", clock, ("access",)),
+    Check("models", "Models", models, ("access",), seconds=120),
+    Check("ledger", "Ledger", ledger, ("settings",)),
+    Check("server", "This server over stdio", server, ("settings",)),
+    Check("footprint", "Tools in the context", footprint, ("server",)),
+    Check("clients", "Clients", clients, ("settings",), seconds=CLIENTS_SECONDS),
+    Check("versions", "Versions", versions),
+)
+"""Every check that costs nothing."""
+
+CALLS = Check("calls", "Calls of the models", calls, ("models",), seconds=CALLS_SECONDS)
+"""The one that costs what a small request to each model costs."""

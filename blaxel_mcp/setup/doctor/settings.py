@@ -1,0 +1,128 @@
+"""The settings, the workspace, the credentials and the ledger: what is on this machine."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from blaxel_mcp.budget.ledger import MEMORY
+from blaxel_mcp.client.auth.credentials import (
+    APIKey,
+    ClientCredentials,
+    DeviceLogin,
+    KeyCommand,
+    ResolvedCredentials,
+    missing_credentials,
+    resolve_credentials,
+)
+from blaxel_mcp.settings.toml_file import default_settings_path
+from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, warning
+
+_NO_FILE = "no settings file ({path} would be one)"
+_UNITS = ("calls", "tokens", "usd")
+_FOREVER = 253_402_300_799
+"""The end of the year 9999, after which dates cannot be written."""
+
+
+async def settings(case: Case) -> Result:
+    """Say which file was read and where each value came from, or what is wrong with them."""
+    if case.problem is not None:
+        return failed_by(case.problem, _settings_fix(case))
+    config = case.config
+    found = "; ".join((str(config.file or _NO_FILE.format(path=default_settings_path())), *_origins(config.sources)))
+    if config.warnings:
+        return warning(f"{found}. {' '.join(config.warnings)}", "Mend what is named here, or take it out.")
+    return ok(found)
+
+
+def _settings_fix(case: Case) -> str:
+    if case.named_file is not None and not case.named_file.exists():
+        return f"`blaxel-mcp init --config {shlex.quote(str(case.named_file))}` writes one there."
+    if case.problem is not None and case.problem.hint:
+        return ""
+    return "Mend each line that is named, then run `blaxel-mcp doctor` again; config.example.toml has every key."
+
+
+def _origins(sources: Mapping[str, str]) -> Iterator[str]:
+    """Yield the keys that each source gave."""
+    keys = defaultdict(list)
+    for key, source in sources.items():
+        keys[source].append(key)
+    for source, given in keys.items():
+        yield f"{', '.join(given)} from {source}"
+
+
+async def workspace(case: Case) -> Result:
+    """Say which workspace is called."""
+    if case.workspace:
+        return ok(f"{case.workspace} ({case.config.place('workspace')})")
+    return failed(
+        "No Blaxel workspace is set, so no model has an address.",
+        "Set BL_WORKSPACE, or `workspace` in the settings file, or run `bl login WORKSPACE`.",
+    )
+
+
+async def credentials(case: Case) -> Result:
+    """Say which credentials count and what kind they are."""
+    resolved = resolve_credentials(case.config, None)
+    if resolved is None:
+        return failed_by(missing_credentials(case.config))
+    return ok(f"{kind_of(resolved)} ({resolved.source})")
+
+
+def kind_of(resolved: ResolvedCredentials) -> str:
+    """What credentials are, in words."""
+    match resolved.credentials:
+        case APIKey():
+            return "an API key"
+        case ClientCredentials():
+            return "client credentials"
+        case KeyCommand(command):
+            return f"an API key that the command {command[0]!r} prints"
+        case DeviceLogin():
+            return "a login of `bl login`"
+
+
+def expiry(seconds: float) -> str:
+    """Say until when an access token is good, as the end of a sentence; empty where nothing is known."""
+    if seconds > _FOREVER:
+        return ""
+    until = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"; it is good until {until} and is renewed before that"
+
+
+async def ledger(case: Case) -> Result:
+    """Say where calls are counted, and what is used of the budget today."""
+    told = await case.app.spending.report(1)
+    if told["problem"]:
+        return failed(told["problem"], _ledger_fix(told["ledger"]))
+    used = told["budget"]
+    figures = ", ".join(_used(unit, used[unit]) for unit in _UNITS)
+    where = "counted by each process alone" if told["ledger"] == MEMORY else told["ledger"]
+    empty = [unit for unit in _UNITS if _is_used_up(used[unit])]
+    if empty:
+        keys = " and ".join(f"budget.{unit}_per_day" for unit in empty)
+        return warning(
+            f"{where}; today {figures}, so calls are refused until {told['resets_at']}.",
+            f"Wait until then, or raise {keys} in the settings.",
+        )
+    return ok(f"{where}; today {figures}")
+
+
+def _ledger_fix(path: str) -> str:
+    quoted = shlex.quote(path)
+    return (
+        f"`mv {quoted} {shlex.quote(f'{path}.broken')}` lets the next call begin a new one; where it is the folder "
+        "that cannot be written, mend its permissions, or name another file in budget.ledger."
+    )
+
+
+def _used(unit: str, figures: Mapping[str, Any]) -> str:
+    name = unit.replace("usd", "USD")
+    return f"{figures['used']:,g} {name}" + ("" if figures["cap"] is None else f" of {figures['cap']:,g}")
+
+
+def _is_used_up(figures: Mapping[str, Any]) -> bool:
+    return figures["cap"] is not None and figures["used"] >= figures["cap"]

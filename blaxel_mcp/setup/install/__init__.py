@@ -1,0 +1,36 @@
+"""This server's entry in the settings of MCP clients: where each keeps it, in which shape, and how it gets there."""
+
+from blaxel_mcp.setup.install.change import Change, addition, removal, shown
+from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
+from blaxel_mcp.setup.install.folders import Places, places
+from blaxel_mcp.setup.install.installed import (
+    ClientState,
+    FileProblem,
+    InstalledEntry,
+    client_states,
+    file_problems,
+    installed_entries,
+)
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_passing, own_command
+
+__all__ = [
+    "CLIENTS",
+    "CREDENTIAL_VARIABLES",
+    "Change",
+    "Client",
+    "ClientState",
+    "FileProblem",
+    "InstalledEntry",
+    "Launch",
+    "Places",
+    "addition",
+    "client_named",
+    "client_states",
+    "file_problems",
+    "installed_entries",
+    "is_passing",
+    "own_command",
+    "places",
+    "removal",
+    "shown",
+]

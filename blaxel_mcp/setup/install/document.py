@@ -1,0 +1,135 @@
+"""The text of a client's settings with our entry in it, changed or taken out, whatever the text is written in."""
+
+from typing import Any
+
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.setup.install.clients import Client
+from blaxel_mcp.setup.install.entries import inputs_of, joined_entry, refuse_foreign
+from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError
+from blaxel_mcp.setup.install.json_edit import JsonText
+from blaxel_mcp.setup.install.launch import Launch
+from blaxel_mcp.setup.install.toml_edit import TomlText
+
+
+class SettingsText:
+    """A client's settings as text.
+
+    Args:
+        text: The whole file.
+        client: Whose settings they are.
+        file: Where they stand, for messages.
+
+    Raises:
+        ConfigurationError: They are malformed; the message has line and column, and quotes nothing.
+    """
+
+    def __init__(self, text: str, client: Client, file: object) -> None:
+        self._client = client
+        self._file = file
+        try:
+            self._text = (
+                TomlText(text) if client.syntax == "toml" else JsonText(text, comments=client.syntax == "jsonc")
+            )
+        except MalformedError as error:
+            raise malformed(error, file) from None
+        except NotATableError:
+            raise self._no_table("") from None
+
+    def servers(self) -> dict[str, Any]:
+        """The entries of all servers.
+
+        Raises:
+            ConfigurationError: There is something else in their place.
+        """
+        found = self._text.get(self._client.key)
+        if found is not None and not isinstance(found, dict):
+            raise self._no_table(self._client.key)
+        return found or {}
+
+    def with_entry(self, launch: Launch, name: str) -> str:
+        """The text with our entry as it should be.
+
+        Raises:
+            ConfigurationError: The entry of that name is another server's, or the place where it belongs is taken.
+        """
+        current = self.servers().get(name)
+        refuse_foreign(current, self._client, name, self._file)
+        entry = joined_entry(current or {}, self._client, launch, name)
+        try:
+            text = self._text.put(entry, self._client.key, name)
+            if isinstance(text, JsonText):
+                text = self._with_inputs(text, inputs_of(entry, self._client, name))
+        except NotATableError as error:
+            raise self._no_table(error.path) from None
+        except UnusualTomlError as error:
+            raise self._unusual() from error
+        return text.text
+
+    def without_entry(self, name: str) -> str:
+        """The text without our entry, and without the inputs that it alone has used.
+
+        Raises:
+            ConfigurationError: The entry of that name is another server's.
+        """
+        entry = self.servers().get(name)
+        refuse_foreign(entry, self._client, name, self._file)
+        try:
+            text = self._text.drop(self._client.key, name)
+        except UnusualTomlError as error:
+            raise self._unusual() from error
+        for made in inputs_of(entry, self._client, name):
+            if isinstance(text, JsonText) and f"${{input:{made['id']}}}" not in text.text:
+                text = _without_input(text, made["id"])
+        return text.text
+
+    def _with_inputs(self, text: JsonText, inputs: list[dict[str, Any]]) -> JsonText:
+        known = [_id(found) for found in _inputs(text)]
+        for made in inputs:
+            if made["id"] not in known:
+                text = text.append(made, "inputs")
+        return text
+
+    def _no_table(self, path: str) -> ConfigurationError:
+        what = f"{path} in {self._file}" if path else str(self._file)
+        return ConfigurationError(
+            f"{what} should be a table of names and values, and is something else; it was left as it is.",
+            hint="Mend it by hand, or name another file with --file.",
+        )
+
+    def _unusual(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._file} holds this entry, or its neighbours, as inline tables or dotted keys, which are not changed "
+            "from here; it was left as it is.",
+            hint="Change it by hand; --print shows the entry.",
+        )
+
+
+def malformed(error: MalformedError, file: object) -> ConfigurationError:
+    """Make the error for a file that cannot be understood."""
+    return ConfigurationError(
+        f"{file} cannot be understood at line {error.line}, column {error.column}: {error.problem}. "
+        "It was left as it is.",
+        hint="Mend it by hand first; the client may not be able to read it either.",
+    )
+
+
+def _parsed(text: str, client: Client) -> JsonText | TomlText:
+    if client.syntax == "toml":
+        return TomlText(text)
+    return JsonText(text, comments=client.syntax == "jsonc", within=client.key)
+
+
+def _without_input(text: JsonText, named: str) -> JsonText:
+    for index, found in reversed(list(enumerate(_inputs(text)))):
+        if _id(found) == named:
+            text = text.drop_element(index, "inputs")
+    return text
+
+
+def _inputs(text: JsonText) -> list[Any]:
+    found = text.get("inputs")
+    return found if isinstance(found, list) else []
+
+
+def _id(found: Any) -> Any:
+    return found.get("id") if isinstance(found, dict) else None

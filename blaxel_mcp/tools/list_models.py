@@ -1,0 +1,38 @@
+"""The tool `list_models`: what an agent reads before it calls `run_model`."""
+
+import mcp_types as types
+
+from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.base import JSONObject
+from blaxel_mcp.catalog.listing import PAGE, ModelListing
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.results.results import value_result
+from blaxel_mcp.tools.toolbox import Tool
+
+_ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=True)
+
+_SCHEMA: JSONObject = {
+    "type": "object",
+    "properties": {
+        "query": {"type": "string", "description": "Only models whose name or description holds this text."},
+        "offset": {"type": "integer", "minimum": 0, "description": "Where to go on: `next_offset` of the page before."},
+    },
+}
+
+
+def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
+    """Make the tool."""
+
+    async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
+        page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))
+        return value_result(page, receipt)
+
+    definition = types.Tool(
+        name=f"{prefix}list_models",
+        title="List Blaxel models",
+        description=f"The models that can be called: name, API, path, status, tool and limits of each, {PAGE} a page.",
+        input_schema=_SCHEMA,
+        annotations=_ONLY_READS,
+    )
+    accepted = {**_SCHEMA, "additionalProperties": False}
+    return Tool(definition, ArgumentReader(accepted, owner="The schema of list_models"), run)

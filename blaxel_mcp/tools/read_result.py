@@ -1,0 +1,158 @@
+"""The tool `read_result`: any part of the answer of any call, exactly as it came.
+
+It has no structured content: several clients show that in place of the text, where it would be
+JSON within JSON, and one of them drops pictures over it. The text block is the part, verbatim;
+a second block and `_meta` say where in the answer it stands and how to go on.
+"""
+
+import anyio.to_thread
+import mcp_types as types
+
+from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.base import JSONObject
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.tools.calls import Calls, finished_result
+from blaxel_mcp.tools.cancel_call import expired_call, handle_result
+from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
+from blaxel_mcp.tools.results.media import Media
+from blaxel_mcp.tools.results.parts import Part, Wanted, read_part
+from blaxel_mcp.tools.results.results import ResultPolicy
+from blaxel_mcp.tools.results.truncation_notes import Whole
+from blaxel_mcp.tools.store.store import KeptAnswer
+from blaxel_mcp.tools.toolbox import Tool
+
+PART_KEY = "blaxel-mcp/part"
+
+_SHORT = 100_000
+"""Bytes of an answer up to which looking for a part of it is not worth a thread."""
+
+_ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+
+_SCHEMA: JSONObject = {
+    "type": "object",
+    "properties": {
+        "call_id": {"type": "string", "description": "The call, as the receipt or a cut answer names it."},
+        "pointer": {
+            "type": "string",
+            "description": "A JSON Pointer to a part, such as /choices/0/message/content. Left out: the answer's text.",
+        },
+        "offset": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Where to begin: counts items of an array, characters of anything else.",
+        },
+        "length": {"type": "integer", "minimum": 1, "description": "How many of these; as many as fit if left out."},
+        "wait_seconds": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 3600,
+            "description": "For a call that is still going on: how long to wait for its answer.",
+        },
+    },
+    "required": ["call_id"],
+}
+
+
+def read_result_tool(policy: ResultPolicy, calls: Calls, *, prefix: str, longest_wait: float) -> Tool:
+    """Make the tool.
+
+    Args:
+        policy: Where answers are kept, and how much of one goes into a result.
+        calls: Those in flight.
+        prefix: Stands before the name of each tool.
+        longest_wait: How long a client may be made to wait, in seconds; 0 is without end.
+    """
+
+    async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
+        call = calls.find(arguments["call_id"])
+        if call is not None:
+            wanted = arguments.get("wait_seconds", 0)
+            await calls.wait(call, min(wanted, longest_wait or wanted))
+            if not call.done.is_set():
+                return handle_result(call, calls, prefix=prefix)
+            if call.failed or not arguments.keys() & {"pointer", "offset", "length"}:
+                return finished_result(call)
+        try:
+            return await read_result(arguments, receipt, policy)
+        except BlaxelError as error:
+            if error.code == "not_found" and calls.has_expired(arguments["call_id"]):
+                raise expired_call(arguments["call_id"]) from None
+            raise
+
+    definition = types.Tool(
+        name=f"{prefix}read_result",
+        title="Read more of an answer",
+        description="Reads on in an answer that was too long for one result, or any part of a recent answer; or brings "
+        "the answer of a slow call that was handed back as a handle.",
+        input_schema=_SCHEMA,
+        annotations=_ONLY_READS,
+    )
+    accepted = {**_SCHEMA, "additionalProperties": False}
+    return Tool(definition, ArgumentReader(accepted, owner="The schema of read_result"), run)
+
+
+async def read_result(arguments: JSONObject, receipt: Receipt, policy: ResultPolicy) -> types.CallToolResult:
+    """The part that the arguments ask for.
+
+    Raises:
+        BlaxelError: `not_found`: the answer is not, or no longer, kept.
+        InvalidArgumentsError: the pointer or the offset leads nowhere.
+    """
+    whole = Whole(arguments["call_id"], policy.reader)
+    wanted = Wanted(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
+    kept = await policy.store.get(whole.call_id)
+    if kept.kind == "binary":
+        part = Part(None, "bytes", 0, len(kept.data), media=(Media(kept.data, kept.media_type),))
+    else:
+        part = await _text_part(kept, wanted, whole, policy.max_chars)
+    receipt.truncated = part.cut or part.next_offset is not None
+    return types.CallToolResult(
+        content=[*_blocks(part, whole.call_id, policy.max_media_bytes), text_block(_position(part, wanted, whole))],
+        _meta={RECEIPT_KEY: receipt.meta(), PART_KEY: _meta(part, wanted, whole)},
+    )
+
+
+async def _text_part(kept: KeptAnswer, wanted: Wanted, whole: Whole, limit: int) -> Part:
+    def work() -> Part:
+        return read_part(kept.text, wanted, is_json=kept.kind == "json", limit=limit, whole=whole)
+
+    if len(kept.data) <= _SHORT:
+        return work()
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def _blocks(part: Part, call_id: str, room: int) -> list[types.ContentBlock]:
+    blocks: list[types.ContentBlock] = [] if part.text is None else [text_block(part.text)]
+    for medium in part.media:
+        uri = call_uri(call_id, medium.pointer)
+        if len(medium.data) <= room:
+            room -= len(medium.data)
+            blocks.append(media_block(medium, uri))
+        else:
+            blocks.append(link_block(medium, uri, f"{medium.media_type} too large for a result"))
+    return blocks
+
+
+def _position(part: Part, wanted: Wanted, whole: Whole) -> str:
+    if part.unit == "bytes":
+        return f"[{part.total:,} bytes]"
+    if part.next_offset is None and part.offset == 0:
+        return f"[all of it: {part.total:,} {part.unit}]"
+    stretch = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
+    if part.next_offset is None:
+        return f"[{stretch}, the end]"
+    pointer = {} if wanted.pointer is None else {"pointer": wanted.pointer}
+    return f"[{stretch}; read on with {whole.reading(**pointer, offset=part.next_offset)}]"
+
+
+def _meta(part: Part, wanted: Wanted, whole: Whole) -> JSONObject:
+    return {
+        "call_id": whole.call_id,
+        "pointer": wanted.pointer,
+        "unit": part.unit,
+        "offset": part.offset,
+        "length": part.end - part.offset,
+        "total": part.total,
+        "next_offset": part.next_offset,
+    }

@@ -1,0 +1,49 @@
+"""The content blocks of a tool's result, and the addresses of the answers that they come from."""
+
+import base64
+from urllib.parse import quote, unquote
+
+import mcp_types as types
+
+from blaxel_mcp.tools.results.media import Media
+
+CALLS_URI = "blaxel://calls/"
+"""Below it is the whole answer of each call, and any part of it."""
+
+_VECTOR_IMAGE = "image/svg+xml"
+
+
+def call_uri(call_id: str, pointer: str | None = None) -> str:
+    """The resource that is an answer, or the part of it that a JSON Pointer picks."""
+    return f"{CALLS_URI}{call_id}{quote(pointer or '', safe='/~')}"
+
+
+def read_call_uri(uri: str) -> tuple[str, str | None] | None:
+    """The call and the pointer that such a resource means, or None if it is none."""
+    if not uri.startswith(CALLS_URI):
+        return None
+    call_id, slash, rest = uri.removeprefix(CALLS_URI).partition("/")
+    return call_id, f"/{unquote(rest)}" if slash else None
+
+
+def text_block(text: str) -> types.TextContent:
+    """Text, which has no half surrogate pairs: they cannot be written as UTF-8 and would end the connection."""
+    return types.TextContent(type="text", text=text.encode("utf-8", "replace").decode())
+
+
+def media_block(media: Media, uri: str) -> types.ContentBlock:
+    """A picture or a sound as itself; anything else as a resource with its content."""
+    encoded = base64.b64encode(media.data).decode("ascii")
+    if media.media_type.startswith("image/") and media.media_type != _VECTOR_IMAGE:
+        return types.ImageContent(type="image", data=encoded, mime_type=media.media_type)
+    if media.media_type.startswith("audio/"):
+        return types.AudioContent(type="audio", data=encoded, mime_type=media.media_type)
+    blob = types.BlobResourceContents(uri=uri, blob=encoded, mime_type=media.media_type)
+    return types.EmbeddedResource(type="resource", resource=blob)
+
+
+def link_block(media: Media, uri: str, name: str) -> types.ResourceLink:
+    """A link to a medium that is too large for a result."""
+    return types.ResourceLink(
+        type="resource_link", uri=uri, name=name, mime_type=media.media_type, size=len(media.data)
+    )

@@ -1,0 +1,1 @@
+"""Complete answers, kept by call id in memory and on disk."""
