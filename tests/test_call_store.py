@@ -9,7 +9,8 @@ import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.store.store import CallStore, KeptAnswer, StoreLimits
+from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits
+from blaxel_mcp.tools.store.store import CallStore
 
 pytestmark = pytest.mark.anyio
 

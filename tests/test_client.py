@@ -17,8 +17,10 @@ import httpx
 import pytest
 
 from blaxel_mcp import __version__
-from blaxel_mcp.client.client import APIClient, APIRequest, APIResponse, CallTrace, deadline
-from blaxel_mcp.client.endpoints import join_url, split_path
+from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.endpoints import join_url
+from blaxel_mcp.client.request import APIRequest, APIResponse, CallTrace, deadline
+from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings.loading import Configuration, configuration

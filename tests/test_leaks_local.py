@@ -23,7 +23,8 @@ from pydantic import BaseModel, ValidationError
 
 import blaxel_mcp
 from blaxel_mcp.cli.main import main
-from blaxel_mcp.client.client import APIClient, APIRequest
+from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.logs import LogFormat, configure_logging, line_formatter
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_app

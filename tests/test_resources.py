@@ -14,8 +14,9 @@ from mcp import MCPError
 from mcp.server.lowlevel import Server
 
 from blaxel_mcp.apis import APIS
-from blaxel_mcp.catalog.catalog import CatalogEntry, build_catalog
+from blaxel_mcp.catalog.catalog import build_catalog
 from blaxel_mcp.catalog.control_plane import Lookup
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.inference.spending import Spending

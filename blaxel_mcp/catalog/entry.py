@@ -11,7 +11,8 @@ from blaxel_mcp.apis.arguments import ArgumentReader
 from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.runtime_types import api_name, model_path
-from blaxel_mcp.client.endpoints import check_model_name, split_path
+from blaxel_mcp.client.endpoints import check_model_name
+from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.suggestions import nearest
 from blaxel_mcp.settings.schema import ModelSettings

@@ -5,9 +5,9 @@ from typing import Any
 
 import anyio
 
-from blaxel_mcp.catalog.catalog import CatalogEntry
 from blaxel_mcp.catalog.control_plane import ControlPlane, Lookup
 from blaxel_mcp.catalog.discovery import Discovery
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.client.auth import Authenticator
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.schema import Settings

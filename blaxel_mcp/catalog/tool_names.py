@@ -3,7 +3,8 @@
 import hashlib
 import re
 
-from blaxel_mcp.settings.schema import BUILTIN_TOOLS, TOOL_NAME_LIMIT
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
+from blaxel_mcp.settings.types import TOOL_NAME_LIMIT
 
 _HASH_LENGTH = 6
 _RESERVED = frozenset(BUILTIN_TOOLS)

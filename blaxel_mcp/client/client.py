@@ -30,8 +30,6 @@ from blaxel_mcp.client.transport import LIBRARY_ERRORS, close, encoding, mapped,
 from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.settings.loading import Configuration
 
-__all__ = ["APIClient", "APIRequest", "APIResponse", "CallTrace", "deadline"]
-
 # An error's message is in its first kilobyte, and a token in its reply's.
 MAX_ERROR_BYTES = 256 * 1024
 MAX_TOKEN_REPLY_BYTES = 64 * 1024

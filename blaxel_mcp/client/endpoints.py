@@ -6,22 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from blaxel_mcp.client.url_paths import path_problem, shown, split_path
+from blaxel_mcp.client.url_paths import path_problem, shown
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError, UpstreamError
 from blaxel_mcp.settings.schema import Settings
-
-__all__ = [
-    "Endpoint",
-    "EndpointStyle",
-    "check_model_name",
-    "check_workspace",
-    "classic_base",
-    "endpoint_url",
-    "is_loopback",
-    "join_url",
-    "resolve_base",
-    "split_path",
-]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

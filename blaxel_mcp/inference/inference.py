@@ -12,8 +12,10 @@ from blaxel_mcp.budget.caps import estimate
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.runtime_types import model_path
-from blaxel_mcp.client.client import APIClient, APIRequest, deadline
-from blaxel_mcp.client.endpoints import Endpoint, check_model_name, endpoint_url, resolve_base, split_path
+from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.endpoints import Endpoint, check_model_name, endpoint_url, resolve_base
+from blaxel_mcp.client.request import APIRequest, deadline
+from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.access import check_access

@@ -12,7 +12,7 @@ from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.budget.caps import Estimate
 from blaxel_mcp.budget.usage import Usage, cost_usd, read_usage
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.client.client import CallTrace
+from blaxel_mcp.client.request import CallTrace
 from blaxel_mcp.settings.schema import Price
 
 RECEIPT_KEY = "blaxel-mcp/call"

@@ -10,7 +10,6 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from blaxel_mcp.settings.types import (
-    TOOL_NAME_LIMIT,
     HeaderValue,
     HttpUrl,
     IssuerUrl,
@@ -21,8 +20,6 @@ from blaxel_mcp.settings.types import (
     StreamKind,
     ToolName,
 )
-
-__all__ = ["TOOL_NAME_LIMIT", "ResultKind"]
 
 DEFAULT_RUN_URL = "https://run.blaxel.ai"
 DEFAULT_API_URL = "https://api.blaxel.ai/v0"

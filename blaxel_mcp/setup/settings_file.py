@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from blaxel_mcp.catalog.catalog import CatalogEntry, build_catalog
+from blaxel_mcp.catalog.catalog import build_catalog
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.settings.schema import Settings
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import mcp_types as types
 
 from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.catalog.catalog import Catalog, CatalogEntry
+from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.hints import tell_nearest
 from blaxel_mcp.inference.inference import Inference

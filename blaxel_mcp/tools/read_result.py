@@ -19,7 +19,7 @@ from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.parts import Part, Wanted, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import Whole
-from blaxel_mcp.tools.store.store import KeptAnswer
+from blaxel_mcp.tools.store.entries import KeptAnswer
 from blaxel_mcp.tools.toolbox import Tool
 
 PART_KEY = "blaxel-mcp/part"

@@ -10,8 +10,9 @@ from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 
 from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.catalog.catalog import Catalog, CatalogEntry
+from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_pointer import locate
@@ -20,7 +21,8 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, read_call_uri, text_block
 from blaxel_mcp.tools.results.media import decode_media
-from blaxel_mcp.tools.store.store import CallStore, KeptAnswer
+from blaxel_mcp.tools.store.entries import KeptAnswer
+from blaxel_mcp.tools.store.store import CallStore
 
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"

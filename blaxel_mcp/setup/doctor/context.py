@@ -7,8 +7,8 @@ from pathlib import Path
 
 import anyio
 
-from blaxel_mcp.catalog.catalog import CatalogEntry
-from blaxel_mcp.client.client import APIResponse
+from blaxel_mcp.catalog.entry import CatalogEntry
+from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import App
 from blaxel_mcp.settings.loading import Configuration

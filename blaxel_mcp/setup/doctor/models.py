@@ -4,8 +4,8 @@ import time
 
 import anyio
 
-from blaxel_mcp.catalog.catalog import CatalogEntry
 from blaxel_mcp.catalog.control_plane import Lookup
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.endpoints import resolve_base
 from blaxel_mcp.core.exceptions import BlaxelError

@@ -17,7 +17,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
-from blaxel_mcp.settings.schema import ResultKind
+from blaxel_mcp.settings.types import ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.media_files import hand_over

@@ -22,8 +22,6 @@ from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits, kept
 from blaxel_mcp.tools.store.shared import SharedAnswers
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 
-__all__ = ["CallStore", "KeptAnswer", "StoreLimits", "kept"]
-
 _MAX_REMEMBERED = 2000
 """Calls of which it is remembered why their answer is gone."""
 
