@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.emulator import Emulator, run_emulator
-from canaries import CanaryEmulator, let_in
+from tests.support.canaries import CanaryEmulator, let_in
 
-pytest_plugins = ["leaks"]
+pytest_plugins = ["tests.support.leaks"]
 
 _SCRUBBED_PREFIXES = ("BL_", "BLAXEL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "XDG_")
 

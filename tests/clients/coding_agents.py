@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 
 from blaxel_mcp.server.server import INSTRUCTIONS
-from driving import Server
-from installed import node, program
-from leaks import look_at
+from tests.clients.driving import Server
+from tests.clients.installed import node, program
+from tests.support.leaks import look_at
 
 QUIET = {
     "DISABLE_AUTOUPDATER": "1",

@@ -20,9 +20,9 @@ import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
-from installed import CLIENTS, node, python
-from leaks import look_at
-from processes import SERVE, variables
+from tests.clients.installed import CLIENTS, node, python
+from tests.support.leaks import look_at
+from tests.support.processes import SERVE, variables
 
 DRIVERS = Path(__file__).parent / "drivers"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from loopback import served
+from tests.clients.loopback import served
 
 DONE = "That was all."
 

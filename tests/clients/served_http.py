@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from blaxel_mcp.emulator import Emulator
-from processes import SERVE, started, variables
+from tests.support.processes import SERVE, started, variables
 
 _SERVING = re.compile(rb"serving MCP at (http://\S+)")
 _SECONDS = 30

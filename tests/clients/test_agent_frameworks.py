@@ -10,11 +10,11 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
-from driving import DRIVERS, Client, Server, driven, stdio_server
-from fake_models import DONE, Call, FakeModel, serving
-from installed import needs
-from leaks import look_at
-from support import inference_requests
+from tests.clients.driving import DRIVERS, Client, Server, driven, stdio_server
+from tests.clients.fake_models import DONE, Call, FakeModel, serving
+from tests.clients.installed import needs
+from tests.support.connecting import inference_requests
+from tests.support.leaks import look_at
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from coding_agents import ClaudeCode, Codex, Gemini, run
-from installed import needs
-from served_http import served_over_http
+from tests.clients.coding_agents import ClaudeCode, Codex, Gemini, run
+from tests.clients.installed import needs
+from tests.clients.served_http import served_over_http
 
 pytestmark = pytest.mark.anyio
 

@@ -15,10 +15,10 @@ import anyio
 import pytest
 
 from blaxel_mcp.emulator import Emulator, ModelRecord
-from conformance_upstream import upstream
-from installed import needs, node, program
-from leaks import look_at
-from served_http import served_over_http
+from tests.clients.conformance_upstream import upstream
+from tests.clients.installed import needs, node, program
+from tests.clients.served_http import served_over_http
+from tests.support.leaks import look_at
 
 pytestmark = [pytest.mark.anyio, needs("conformance")]
 

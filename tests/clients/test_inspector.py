@@ -14,10 +14,10 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from blaxel_mcp.tools.results.results import ERROR_KEY
-from installed import needs, node, program
-from leaks import look_at
-from processes import SERVE, variables
-from support import inference_requests
+from tests.clients.installed import needs, node, program
+from tests.support.connecting import inference_requests
+from tests.support.leaks import look_at
+from tests.support.processes import SERVE, variables
 
 pytestmark = [pytest.mark.anyio, needs("inspector")]
 

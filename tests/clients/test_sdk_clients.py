@@ -16,11 +16,11 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.server.server import INSTRUCTIONS
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from blaxel_mcp.tools.results.results import ERROR_KEY
-from canaries import CanaryEmulator, let_in
-from driving import Client, Driver, driven, stdio_server
-from installed import needs
-from served_http import served_over_http
-from support import inference_requests, is_slow_call
+from tests.clients.driving import Client, Driver, driven, stdio_server
+from tests.clients.installed import needs
+from tests.clients.served_http import served_over_http
+from tests.support.canaries import CanaryEmulator, let_in
+from tests.support.connecting import inference_requests, is_slow_call
 
 pytestmark = pytest.mark.anyio
 

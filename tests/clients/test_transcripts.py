@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from coding_agents import ClaudeCode, Codex
-from driving import stdio_server
-from fake_models import DONE, Call, FakeModel, serving
-from installed import needs
-from leaks import look_at
-from transcript import Round, normalised, page
+from tests.clients.coding_agents import ClaudeCode, Codex
+from tests.clients.driving import stdio_server
+from tests.clients.fake_models import DONE, Call, FakeModel, serving
+from tests.clients.installed import needs
+from tests.clients.transcript import Round, normalised, page
+from tests.support.leaks import look_at
 
 pytestmark = pytest.mark.anyio
 

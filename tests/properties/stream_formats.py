@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from examples import any_text, scalars
+from tests.properties.examples import any_text, scalars
 
 Events = list[tuple[str, Any]]
 """The name of each event, empty for none, and its data as a JSON value."""

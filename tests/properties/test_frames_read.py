@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blaxel_mcp.server.stdio.frames import FrameReader, is_refusal, read_frame
-from examples import json_values, nested, scalars, tried
+from tests.properties.examples import json_values, nested, scalars, tried
 
 LIMIT = 2048
 PIECES = st.sampled_from(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from blaxel_mcp.apis.arguments import ArgumentReader, spelled_json
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
-from examples import any_text, json_values, nested, scalars, tried
+from tests.properties.examples import any_text, json_values, nested, scalars, tried
 
 SPACES = st.text(" \t\r\n", max_size=3)
 LITERALS = st.sampled_from(["1.10", "-0.0", "1e400", "123456789012345678901234567890", "0.1E+2", "-1", "1e-7"])

@@ -12,7 +12,7 @@ from blaxel_mcp.tools.results.media import decode_media
 from blaxel_mcp.tools.results.parts import Wanted, read_part
 from blaxel_mcp.tools.results.presentation import present
 from blaxel_mcp.tools.results.truncation_notes import Whole
-from examples import any_text, json_values, tried
+from tests.properties.examples import any_text, json_values, tried
 
 WHOLE = Whole("call_x")
 LIMITS = st.integers(1000, 5000)

@@ -9,7 +9,7 @@ from blaxel_mcp.catalog.catalog import build_catalog
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.tool_names import tool_name
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
-from examples import any_text, tried
+from tests.properties.examples import any_text, tried
 
 FITS = re.compile(r"[a-z0-9_-]{1,40}")
 prefixes = st.from_regex(r"[a-z0-9_-]{0,20}", fullmatch=True)

@@ -15,7 +15,7 @@ from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.receipt import LiveAnswer
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
-from examples import any_text, tried
+from tests.properties.examples import any_text, tried
 
 SECRET = "sk-proj-CANARYcanary0123456789CANARYcanary"
 FORMS = (

@@ -15,7 +15,7 @@ from blaxel_mcp.tools.results.parts import Wanted, read_part
 from blaxel_mcp.tools.results.presentation import present
 from blaxel_mcp.tools.results.truncation import CUT_KEY, as_object
 from blaxel_mcp.tools.results.truncation_notes import Whole
-from examples import any_text, large_values, long_texts, names, nested, scalars, tried
+from tests.properties.examples import any_text, large_values, long_texts, names, nested, scalars, tried
 
 WHOLE = Whole("call_x")
 LIMITS = st.integers(1000, 5000)

@@ -14,8 +14,8 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.inference.receipt import LiveAnswer
-from examples import any_text, json_values, nested, scalars, tried
-from stream_formats import FORMATS, WRITTEN, Events, as_array, as_ndjson, as_sse, streams
+from tests.properties.examples import any_text, json_values, nested, scalars, tried
+from tests.properties.stream_formats import FORMATS, WRITTEN, Events, as_array, as_ndjson, as_sse, streams
 
 GEMINI_PATH = "/v1beta/models/m:streamGenerateContent"
 

@@ -12,7 +12,7 @@ from blaxel_mcp.client.endpoints import Endpoint, classic_base, endpoint_url, re
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.settings.schema import Settings
-from examples import any_text, tried
+from tests.properties.examples import any_text, tried
 
 HOST = "run.example.com"
 PIECES = (

@@ -14,7 +14,7 @@ from blaxel_mcp.client.errors.body import read_error_body
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.inference.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, wait_before_next
-from examples import any_text, json_values, tried
+from tests.properties.examples import any_text, json_values, tried
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DATES = st.text("MonTueWedJanFeb0123456789:,+- GMTZ", max_size=40)

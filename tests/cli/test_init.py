@@ -1,0 +1,291 @@
+"""`blaxel-mcp init`: a first settings file that loads as it stands, whatever the control plane says."""
+
+import json
+import re
+import stat
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blaxel_mcp.catalog.catalog import build_catalog
+from blaxel_mcp.catalog.records import ModelRecord, read_record
+from blaxel_mcp.cli.main import main
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator.platform.records import ModelRecord as EmulatorRecord
+from blaxel_mcp.settings.loading import Configuration, load_settings
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.settings.toml_file import default_settings_path
+from blaxel_mcp.setup.settings_file import KEY_MARK, first_settings, toml_string
+from tests.support.canaries import KEY, MARKER, WRONG_KEY
+
+pytestmark = pytest.mark.anyio
+
+Init = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def init(capfd: pytest.CaptureFixture[str]) -> Init:
+    async def run(*words: str) -> Ended:
+        with anyio.fail_after(30):
+            code = await anyio.to_thread.run_sync(main, ["init", *words])
+        sys.stdout.flush()
+        return Ended(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def account(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """A workspace that the environment leads to."""
+    for name, value in (("RUN_URL", emulator.run_url), ("API_URL", emulator.api_url), ("WORKSPACE", "demo")):
+        monkeypatch.setenv(f"BL_{name}", value)
+    monkeypatch.setenv("BL_API_KEY", KEY)
+    return emulator
+
+
+def toml_files(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.toml*"))
+
+
+def loaded(file: Path) -> Configuration:
+    config = load_settings(config_file=file, environ={})
+    assert config.warnings == ()
+    return config
+
+
+async def test_the_file_has_an_entry_for_each_model_and_calls_it_as_discovery_would(
+    account: Emulator, init: Init
+) -> None:
+    ended = await init()
+
+    file = default_settings_path()
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        f"Written: {file}",
+        f"Workspace demo: {len(account.models)} models have a tool.",
+        "Credentials: BL_API_KEY. They are not in the file.",
+        "Next: `blaxel-mcp doctor` checks it, `blaxel-mcp install CLIENT` adds the server to a client.",
+    ]
+    config = loaded(file)
+    records = [read_record(record.to_json("demo", account.url)) for record in account.models.values()]
+    discovered = build_catalog(Settings(workspace="demo"), [record for record in records if record]).entries
+    assert config.settings.workspace == "demo"
+    assert _calls(build_catalog(config.settings).entries) == _calls(discovered)
+    assert MARKER not in file.read_text()
+
+
+def _calls(entries: Any) -> list[tuple[str, str, str, str | None, str]]:
+    return [(entry.name, entry.tool, entry.api.name, entry.path, entry.description) for entry in entries]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the modes are POSIX's")
+@pytest.mark.usefixtures("account")
+async def test_the_file_is_this_users_alone_and_nothing_is_left_beside_it(init: Init) -> None:
+    await init()
+
+    file = default_settings_path()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.usefixtures("account")
+async def test_a_file_that_is_there_is_left_alone(init: Init, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("# mine\n")
+
+    ended = await init("--config", str(file))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"There is a settings file already: {file}. Nothing was written. --force replaces it" in ended.err
+    assert (file.read_text(), toml_files(tmp_path)) == ("# mine\n", [file])
+
+
+@pytest.mark.usefixtures("account")
+async def test_with_force_every_file_that_was_there_is_kept_beside_it(init: Init, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("this is [ no TOML")
+
+    first = await init("--config", str(file), "--force")
+    file.write_text("# the second\n")
+    second = await init("--config", str(file), "--force")
+
+    assert f"The file that was there is kept as {file}.1.bak" in first.out
+    assert f"{file}.2.bak" in second.out
+    assert (tmp_path / "mine.toml.1.bak").read_text() == "this is [ no TOML"
+    assert (tmp_path / "mine.toml.2.bak").read_text() == "# the second\n"
+    assert loaded(file).settings.workspace == "demo"
+    assert f"`blaxel-mcp doctor --config {file}`" in second.out
+
+
+@pytest.mark.usefixtures("account")
+async def test_a_link_to_the_file_stays_a_link(init: Init, tmp_path: Path) -> None:
+    link, file = tmp_path / "link.toml", tmp_path / "file.toml"
+    file.write_text("# old\n")
+    link.symlink_to(file)
+
+    await init("--config", str(link), "--force")
+
+    assert link.is_symlink()
+    assert loaded(file).settings.workspace == "demo"
+
+
+async def test_the_file_that_the_environment_names_is_the_one_that_is_written(
+    account: Emulator, init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_CONFIG", str(tmp_path / "new folder" / "named.toml"))
+
+    ended = await init()
+
+    assert ended.code == 0
+    assert len(loaded(tmp_path / "new folder" / "named.toml").settings.models) == len(account.models)
+    assert not default_settings_path().exists()
+
+
+@pytest.mark.usefixtures("account")
+async def test_print_prints_the_file_and_writes_nothing(init: Init, home: Path) -> None:
+    ended = await init("--print")
+
+    assert tomllib.loads(ended.out)["workspace"] == "demo"
+    assert ended.err.startswith("Workspace demo: ")
+    assert toml_files(home) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "note"),
+    [
+        pytest.param({"BL_API_KEY": ""}, "There are no Blaxel credentials for workspace demo", id="no credentials"),
+        pytest.param({"BL_WORKSPACE": ""}, "No Blaxel workspace is set.", id="no workspace"),
+        pytest.param({"BL_API_KEY": WRONG_KEY}, "The credentials came from BL_API_KEY.", id="a wrong key"),
+        pytest.param({"BL_API_URL": "https://api.acme.invalid/v0"}, "its name is not known", id="no network"),
+        pytest.param({"BLAXEL_MCP_DISCOVERY__ENABLED": "false"}, "was not asked", id="not to be asked"),
+    ],
+)
+@pytest.mark.usefixtures("account")
+async def test_what_is_missing_is_said_and_the_file_is_written_with_nothing_in_force(
+    init: Init, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], note: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    ended = await init()
+
+    file = default_settings_path()
+    assert ended.code == 0
+    assert note in ended.out
+    assert "`blaxel-mcp init --force` writes it with the models." in ended.out
+    assert note in file.read_text()
+    config = loaded(file)
+    assert (config.settings, config.sources) == (Settings(), {})
+    assert MARKER not in file.read_text()
+
+
+async def test_a_model_that_is_disabled_and_those_past_the_most_tools_are_written_and_not_put_in_force(
+    account: Emulator, init: Init
+) -> None:
+    account.models = {name: EmulatorRecord(name=name) for name in (f"model-{number:02}" for number in range(33))}
+    account.models["model-00"] = EmulatorRecord(name="model-00", enabled=False)
+
+    ended = await init()
+
+    text = default_settings_path().read_text()
+    assert len(loaded(default_settings_path()).settings.models) == 29
+    assert "1 not in force, since it is disabled in Blaxel; 3 not in force, since there are 30 before it" in ended.out
+    assert f'{KEY_MARK}name = "model-00"' in text
+    uncommented = "\n".join(line.removeprefix(KEY_MARK) for line in text.splitlines())
+    assert len(tomllib.loads(uncommented)["models"]) == 33
+
+
+@pytest.mark.parametrize("words", [["--config", "/"], ["--config", "/proc/none/such.toml"]])
+@pytest.mark.usefixtures("account")
+async def test_a_place_that_cannot_be_written_is_a_mistake_that_is_told(init: Init, words: list[str]) -> None:
+    ended = await init(*words)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert words[1] in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_the_demo_can_be_printed(init: Init) -> None:
+    ended = await init("--demo", "--print")
+
+    assert ended.code == 0
+    assert tomllib.loads(ended.out)["workspace"] == "demo"
+
+
+@given(st.text(max_size=2000))
+@settings(max_examples=300, deadline=None)
+def test_any_text_comes_back_from_the_string_that_it_is_written_as(text: str) -> None:
+    readable = re.sub("[\ud800-\udfff]", "?", text[:500])
+
+    written = toml_string(text)
+
+    assert "\n" not in written
+    assert tomllib.loads(f"key = {written}")["key"] == readable
+
+
+_NAMES = st.text(st.characters(codec="utf-8"), max_size=140) | st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True)
+_HOSTILE = st.sampled_from(
+    ['"""', "\n[[models]]\n", "# \r", "\x00\x7f\u2028", "${BL_API_KEY}", "x" * 10_000, "\\u0041"]
+)
+_TEXT = st.none() | _HOSTILE | st.text(max_size=60)
+
+
+@st.composite
+def _records(draw: st.DrawFn) -> list[ModelRecord]:
+    """Records as they come out of what a control plane may send, which is anything."""
+    found = {}
+    for name in draw(st.lists(_NAMES, max_size=6)):
+        runtime = {"type": draw(_TEXT | st.just("gemini") | st.just("openai")), "model": draw(_TEXT)}
+        metadata = {"name": name, "displayName": draw(_TEXT), "url": draw(_TEXT)}
+        spec = {"enabled": draw(st.booleans()), "sandbox": draw(st.booleans()), "runtime": runtime}
+        record = read_record({"metadata": metadata, "spec": spec, "status": draw(_TEXT)})
+        if record is not None:
+            found[record.name] = record
+    return list(found.values())
+
+
+@given(_records(), st.text(max_size=200) | _HOSTILE)
+@settings(max_examples=150, deadline=None)
+def test_whatever_the_control_plane_says_the_file_loads_and_makes_the_same_tools(
+    tmp_path_factory: pytest.TempPathFactory, records: list[ModelRecord], missing: str
+) -> None:
+    file = tmp_path_factory.mktemp("init") / "config.toml"
+    for reason in ("", missing):
+        written = first_settings("demo", [] if reason else records, missing=reason)
+        file.write_text(written.text, encoding="utf-8")
+
+        config = loaded(file)
+
+        assert tuple(model.name for model in config.settings.models) == written.listed
+        assert [entry.name for entry in build_catalog(config.settings).entries] == list(written.listed)
+
+
+def test_five_hundred_models_are_written(tmp_path: Path) -> None:
+    records = [
+        ModelRecord(name=f"model-{number}", runtime_type="openai", display_name="x" * 80) for number in range(500)
+    ]
+
+    written = first_settings("demo", records)
+
+    file = tmp_path / "config.toml"
+    file.write_text(written.text, encoding="utf-8")
+    assert len(loaded(file).settings.models) == len(written.listed) == 30
+    assert len(written.left_out) == 470
+    assert json.dumps(written.left_out).count("tools.max_tools") == 470

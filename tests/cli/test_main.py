@@ -1,0 +1,193 @@
+"""The command line: results on stdout, everything else on stderr, exit codes that a script can use."""
+
+import io
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import pytest
+
+from blaxel_mcp import __version__
+from blaxel_mcp.cli.main import main
+from blaxel_mcp.emulator import Emulator, run_emulator
+from tests.support.canaries import KEY, CanaryEmulator, let_in
+
+
+class Finished(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Finished]
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator in a thread of its own, since a command runs its own event loop; the environment leads there."""
+    started, ended = threading.Event(), anyio.Event()
+    emulator = CanaryEmulator()
+    let_in(emulator)
+
+    async def serve() -> None:
+        async with run_emulator(emulator=emulator):
+            loops.append(anyio.lowlevel.current_token())
+            started.set()
+            await ended.wait()
+
+    loops: list[Any] = []
+    thread = threading.Thread(target=anyio.run, args=(serve,))
+    thread.start()
+    assert started.wait(10)
+    for name, value in (("RUN_URL", emulator.run_url), ("API_URL", emulator.api_url), ("WORKSPACE", "demo")):
+        monkeypatch.setenv(f"BL_{name}", value)
+    monkeypatch.setenv("BL_API_KEY", KEY)
+    yield emulator
+    anyio.from_thread.run_sync(ended.set, token=loops[0])
+    thread.join(10)
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    def run(*words: str) -> Finished:
+        try:
+            code = main(words)
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return Finished(code, out.decode(errors="replace"), err.decode())
+
+    return run
+
+
+HELLO = json.dumps({"messages": [{"role": "user", "content": "What is 6 * 7?"}]})
+
+
+@pytest.mark.usefixtures("platform")
+def test_run_prints_the_answer_and_nothing_else(run: Run) -> None:
+    finished = run("run", "house-chat", "--path", "/v1/chat/completions", "--data", HELLO)
+
+    assert (finished.code, finished.err) == (0, "")
+    assert "42" in json.loads(finished.out)["choices"][0]["message"]["content"]
+
+
+def test_run_takes_its_data_from_a_file_or_from_standard_input(
+    platform: Emulator, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_text(HELLO)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(HELLO.encode())))
+
+    assert run("run", "house-chat", "--data", f"@{file}").code == 0
+    assert run("run", "house-chat", "--data", "-").code == 0
+    bodies = [json.loads(request.body) for request in platform.requests if request.body]
+    assert bodies == [{"model": "gpt-4o-mini", **json.loads(HELLO)}] * 2
+
+
+@pytest.mark.usefixtures("platform")
+def test_run_prints_the_text_of_a_stream_and_the_answer_of_what_cannot_stream(run: Run) -> None:
+    streamed = run("run", "house-chat", "--data", HELLO, "--stream")
+    plain = run("run", "house-classifier", "--data", '{"inputs": "a lovely day"}', "--stream")
+
+    assert (streamed.code, streamed.out) == (0, "6 * 7 = 42\n")
+    assert json.loads(plain.out)[0]["label"] == "POSITIVE"
+
+
+def test_run_sends_method_path_and_parameters_as_given(platform: Emulator, run: Run) -> None:
+    run("run", "house-chat", "--method", "get", "--path", "/v1/models", "--param", "a=1", "--param", "a=x=y")
+
+    assert platform.requests[-1].method == "GET"
+    assert platform.requests[-1].raw_path == b"/demo/models/house-chat/v1/models?a=1&a=x%3Dy"
+
+
+@pytest.mark.usefixtures("platform")
+def test_run_writes_a_binary_answer_as_it_is(run: Run) -> None:
+    finished = run("run", "fault-png")
+
+    assert finished.code == 0
+    assert finished.out[1:4] == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        pytest.param(["run", "fault-500"], 1, "upstream_error", id="the request failed"),
+        pytest.param(["run", "fault-slow-30s", "--timeout", "0.3"], 1, "timeout", id="the deadline"),
+        pytest.param(["run", "a/b"], 2, "cannot be the name of a model", id="a wrong name"),
+        pytest.param(["run", "x", "--data", "{"], 2, "is not JSON", id="data that is not JSON"),
+        pytest.param(["run", "x", "--data", "@/none/such"], 2, "/none/such", id="a file that is not there"),
+        pytest.param(["run", "x", "--param", "a"], 2, "NAME=VALUE", id="a parameter without a value"),
+        pytest.param(["run", "x", "--timeout", "-1"], 2, "--timeout", id="a deadline in the past"),
+        pytest.param(["run", "x", "--timeout", "soon"], 2, "--timeout", id="a deadline that is no number"),
+        pytest.param(["run"], 2, "MODEL", id="no model"),
+        pytest.param(["--config", "/none/such.toml", "models"], 2, "/none/such.toml", id="no such settings file"),
+        pytest.param(["walk"], 2, "walk", id="no such command"),
+    ],
+)
+@pytest.mark.usefixtures("platform")
+def test_a_failure_is_told_on_stderr_with_the_exit_code_for_its_kind(
+    run: Run, words: list[str], code: int, told: str
+) -> None:
+    finished = run(*words)
+
+    assert (finished.code, finished.out) == (code, "")
+    assert told in finished.err
+    assert "Traceback" not in finished.err
+
+
+@pytest.mark.usefixtures("platform")
+def test_models_prints_a_table_with_the_source_of_the_credentials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_MODELS", '[{"name": "house-chat", "api": "chat-completions", "tool": "ask"}]')
+
+    finished = run("models")
+
+    assert (finished.code, finished.err) == (0, "")
+    assert "BL_API_KEY" in finished.out
+    assert KEY not in finished.out
+    row = next(line for line in finished.out.splitlines() if "house-chat" in line)
+    assert row.split() == ["house-chat", "ask", "chat-completions", "/v1/chat/completions", "DEPLOYED"]
+
+
+@pytest.mark.usefixtures("platform")
+def test_models_without_any_says_how_to_configure_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
+    assert "add [[models]] entries to the settings file" in run("models").out
+
+
+@pytest.mark.usefixtures("platform")
+def test_models_as_json_has_the_whole_listing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_MODELS", json.dumps([{"name": f"m-{number}"} for number in range(60)]))
+    monkeypatch.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
+
+    listing = json.loads(run("models", "--json").out)
+
+    assert (listing["total"], len(listing["models"])) == (60, 60)
+    assert (listing["workspace"], listing["credentials"]) == ("demo", "BL_API_KEY")
+
+
+def test_with_demo_no_account_is_needed(run: Run) -> None:
+    finished = run("--demo", "run", "house-chat", "--data", HELLO)
+
+    assert finished.code == 0
+    assert "42" in finished.out
+    assert "house-classifier" in run("models", "--demo").out
+
+
+def test_version_and_help_go_to_stdout(run: Run) -> None:
+    assert run("--version") == Finished(0, f"blaxel-mcp {__version__}\n", "")
+    assert all(command in run("--help").out for command in ("serve", "run", "models", "demo", "emulator"))
+
+
+@pytest.mark.usefixtures("platform")
+def test_warnings_about_settings_go_to_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_WORKSPCE", "x")
+
+    finished = run("models", "--log-format", "json")
+
+    assert "BLAXEL_MCP_WORKSPCE" in json.loads(finished.err)["message"]
+    assert finished.code == 0

@@ -1,0 +1,72 @@
+"""What docs/http.md says is what happens."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import anyio
+import pytest
+from pydantic import SecretStr
+
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.http.address import check, resolve
+from blaxel_mcp.server.http.admission import gate_for
+from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
+from blaxel_mcp.server.http.server import DRAIN_SECONDS
+from blaxel_mcp.server.tenants import MOST_SERVICES
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import HttpSettings
+from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
+from tests.support.connecting import leading_to
+from tests.support.http_serving import serving
+from tests.support.leaks import look_at
+
+PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+
+CALLS = re.findall(r"```sh\n(curl .*?)```(?:\n\n```json\n(.*?)```)?", PAGE, re.DOTALL)
+SETTINGS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+
+AUTH = [{}, {}, {"auth": "token"}, {"auth": "token"}, {"auth": "caller"}]
+"""The settings that stand before each of the calls."""
+
+SHOWN = ["ready", "6 * 7 = 42", '"name":"run_model"', "one of the tokens", "house-chat"]
+"""What is in the answer of each."""
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+@pytest.mark.parametrize("number", range(len(AUTH)))
+async def test_each_call_on_the_page_is_answered_as_it_says(emulator: Emulator, number: int) -> None:
+    assert len(CALLS) == len(AUTH)
+    command, answer = CALLS[number]
+    http = {**AUTH[number], "bearer_tokens": [SecretStr(HTTP_TOKEN)]}
+    environment = {"TOKEN": HTTP_TOKEN, "BL_API_KEY": CALLER_KEY, "BL_WORKSPACE": "demo", "PATH": "/usr/bin:/bin"}
+    async with serving(leading_to(emulator, http=http)) as served:
+        line = command.replace("http://127.0.0.1:8000", served.url)
+        with anyio.fail_after(20):
+            finished = await anyio.run_process(["sh", "-c", line], env=environment, stderr=subprocess.DEVNULL)
+
+    look_at("the output of curl", finished.stdout)
+    assert SHOWN[number] in finished.stdout.decode()
+    if answer:
+        assert json.loads(finished.stdout) == json.loads(answer)
+
+
+@pytest.mark.parametrize("text", SETTINGS, ids=lambda text: re.findall('auth = "(.*)"', text)[0])
+def test_the_settings_on_the_page_suffice_to_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+
+    config = load_settings(config_file=file, environ={})
+
+    check(config.settings.http, resolve(config.settings.http))
+    assert gate_for(config, "https://models.example.com/x").announcement
+
+
+def test_the_figures_on_the_page_are_those_of_the_code() -> None:
+    assert f"at least {MIN_TOKEN_CHARS} characters" in PAGE
+    assert f"calls in flight {DRAIN_SECONDS:g} seconds" in PAGE
+    assert f"{MOST_SERVICES} callers are served at once" in PAGE
+    assert all(f"`http.{key}`" in PAGE or f"{key} =" in PAGE for key in HttpSettings.model_fields)

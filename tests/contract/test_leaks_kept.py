@@ -1,0 +1,95 @@
+"""Our secrets in what is kept of calls: files of answers, the ledger, receipts, and what a killed process leaves.
+
+Every file below the home directory is looked into after each test, and before a server removes its own (`leaks`).
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from blaxel_mcp.budget.ledger import default_ledger
+from blaxel_mcp.catalog.cache import catalog_cache
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.store.spool import default_spools
+from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN, KEY
+from tests.support.connecting import answer_of, connect, leading_to, receipt_of, text_of
+from tests.support.processes import SERVE, frame, hello, started, variables
+
+pytestmark = pytest.mark.anyio
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Painter(httpx.AsyncBaseTransport):
+    """Answers with a picture that has our header in it, as a debug build of a renderer might."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "/v0/" in request.url.path:
+            return httpx.Response(404, json={"code": 404, "error": "not found"})
+        said = request.headers["x-blaxel-authorization"].encode()
+        return httpx.Response(200, content=PNG + said, headers={"content-type": "image/png"})
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["for a while", "in the user's folder"])
+async def test_a_file_of_an_answer_holds_no_secret(emulator: Emulator, home: Path, *, kept: bool) -> None:
+    folder = home / "pictures"
+    config = leading_to(emulator, limits={"max_media_bytes": 0}, files={"output_dir": str(folder) if kept else None})
+    async with connect(config, transport=Painter()) as client:
+        result = await client.call_tool("run_model", {"model": "house-painter", "data": {}})
+        (file,) = (folder if kept else default_spools()).rglob("*.png")
+        assert file.read_bytes() == PNG + b"Bearer [redacted]"
+
+    assert file.name in text_of(result)
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "access_token", "sig"])
+async def test_the_url_of_a_receipt_has_no_key_of_its_query(emulator: Emulator, name: str) -> None:
+    async with connect(leading_to(emulator)) as client:
+        result = await client.call_tool("run_model", {"model": "fault-echo-headers", "data": {}, "query": {name: KEY}})
+
+    assert receipt_of(result)["url"].endswith(f"?{name}=[redacted]")
+
+
+async def test_the_ledger_and_the_list_of_models_hold_no_secret(emulator: Emulator) -> None:
+    config = leading_to(emulator, api_key=None, client_credentials=CLIENT_CREDENTIALS, budget={"calls_per_day": 9})
+    async with connect(config) as client:
+        answer_of(await client.call_tool("run_model", {"model": "fault-echo-headers", "data": {}}))
+        await client.call_tool("run_model", {"model": "fault-401", "data": {}})
+        ledger = default_ledger()
+        written = {file.name for file in ledger.parent.iterdir()}
+    cache = catalog_cache(Settings(workspace="acme"))
+    assert cache
+    cache.save([ModelRecord(name="m", url=f"https://user:{HTTP_TOKEN}@models.example")], saved_at=1.0)
+
+    assert written == {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"}
+    assert cache.path.is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+async def test_what_a_killed_server_leaves_behind_holds_no_secret(emulator: Emulator) -> None:
+    environment = variables(emulator) | {"BLAXEL_MCP_LIMITS__MAX_MEDIA_BYTES": "0"}
+    calls = (("fault-png", 2), ("fault-echo-headers", 3), ("fault-slow-30s", 4))
+    frames = [
+        frame("tools/call", number, name="run_model", arguments={"model": model, "data": {}}) for model, number in calls
+    ]
+    async with started(SERVE, environment) as process:
+        assert process.stdin
+        assert process.stdout
+        written = b""
+        with anyio.fail_after(20):
+            await process.stdin.send(hello() + b"".join(frames))
+            await emulator.wait_for(lambda request: "fault-slow" in request.path and request.method == "POST", 20)
+            while written.count(b"\n") < 3:
+                written += await process.stdout.receive()
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+    left = {Path(folder, name).suffix for folder, _, names in os.walk(Path.home()) for name in names}
+    assert left >= {".png", ".lock", ".sqlite3"}

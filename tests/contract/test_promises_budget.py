@@ -1,0 +1,72 @@
+"""What is promised of budgets and had no test of its own: what a refusal says of the models that nobody configured."""
+
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.emulator import Emulator
+from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
+
+pytestmark = pytest.mark.anyio
+
+CHAT = {"name": "house-chat", "api": "chat-completions", "budget": {"calls_per_day": 1}}
+EMBED = {"name": "house-embed", "api": "embeddings"}
+
+
+async def refused(emulator: Emulator, tool: str, arguments: dict[str, Any], **settings: Any) -> Any:
+    """Call twice, and return the refusal of the second call."""
+    async with connect(leading_to(emulator, **settings)) as client:
+        await client.list_tools()
+        answer_of(await client.call_tool(tool, arguments))
+        result = await client.call_tool(tool, arguments)
+    assert error_of(result)["code"] == "budget_exceeded"
+    assert len(inference_requests(emulator.requests)) == 1
+    return result
+
+
+async def test_a_refusal_of_one_model_names_the_others_and_says_that_found_ones_are_free(emulator: Emulator) -> None:
+    result = await refused(emulator, "house-chat", {"prompt": "Hi"}, models=[CHAT, EMBED], discovery={"enabled": True})
+
+    assert text_of(result).endswith(
+        "Until then these may still be called: house-embed, any model that has no entry in [[models]]."
+    )
+
+
+async def test_a_refusal_of_all_calls_names_no_model(emulator: Emulator) -> None:
+    result = await refused(emulator, "house-embed", {"input": "a"}, models=[EMBED], budget={"calls_per_day": 1})
+
+    assert text_of(result).endswith("Until then no configured model has anything left.")
+
+
+async def test_a_found_model_is_refused_by_the_cap_on_all_calls_and_told_when_it_ends(emulator: Emulator) -> None:
+    result = await refused(emulator, "house-embed", {"input": "a"}, models=None, budget={"calls_per_day": 1})
+
+    assert text_of(result).startswith("The call of 'house-embed' was not sent: 1 of the 1 calls a day are used.")
+    assert error_of(result)["retry_after_seconds"] > 0
+    assert receipt_of(result)["budget"]["all"]["calls"] == {"used": 1, "cap": 1}
+
+
+async def test_a_found_model_has_no_price_and_is_refused_under_a_cap_of_money_or_counted_as_a_call(
+    emulator: Emulator,
+) -> None:
+    caps = {"usd_per_day": 1, "calls_per_day": 1}
+    async with connect(leading_to(emulator, models=None, budget=caps)) as client:
+        await client.list_tools()
+        result = await client.call_tool("house-embed", {"input": "a"})
+    assert error_of(result)["code"] == "budget_exceeded"
+    assert "the model has no `price`" in text_of(result)
+    assert inference_requests(emulator.requests) == []
+
+    await refused(emulator, "house-embed", {"input": "a"}, models=None, budget={**caps, "unpriced": "allow"})
+
+
+async def test_a_call_too_large_for_what_is_left_leaves_room_for_a_smaller_one(emulator: Emulator) -> None:
+    caps = {"tokens_per_day": 1200}
+    async with connect(leading_to(emulator, models=None, budget=caps)) as client:
+        await client.list_tools()
+        result = await client.call_tool("house-chat", {"prompt": "word " * 2000})
+        small = await client.call_tool("house-chat", {"prompt": "Hi", "max_tokens": 5})
+
+    assert error_of(result)["code"] == "budget_exceeded"
+    assert text_of(result).endswith("these may still be called: any model that has no entry in [[models]].")
+    assert answer_of(small)

@@ -1,0 +1,128 @@
+"""However a server ends, the call in flight is settled: the provider may have worked on it, and the ledger says so."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.abc
+import pytest
+
+from blaxel_mcp.budget.figures import Figures
+from blaxel_mcp.budget.ledger import Ledger, default_ledger
+from blaxel_mcp.emulator import Emulator
+from tests.support.connecting import is_slow_call
+from tests.support.processes import SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and descriptors are POSIX's here"),
+]
+
+SLOW_CALL = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {"inputs": "x"}})
+
+Ending = Callable[[anyio.abc.Process], Awaitable[None]]
+
+
+async def end_of_input(process: anyio.abc.Process) -> None:
+    assert process.stdin
+    await process.stdin.aclose()
+
+
+def signalled(number: signal.Signals) -> Ending:
+    async def send(process: anyio.abc.Process) -> None:
+        process.send_signal(number)
+
+    return send
+
+
+async def settled() -> tuple[Figures, int]:
+    """What the ledger has of the one model that was called, and how many calls of it are open."""
+    ledger = Ledger(default_ledger())
+    try:
+        (found,) = await anyio.to_thread.run_sync(ledger.days, "", "")
+    finally:
+        ledger.close()
+    return found.figures, found.unsettled
+
+
+def is_told_as_perhaps_billed(figures: Figures, unsettled: int) -> None:
+    counted = (figures.calls, figures.failed, figures.failed_maybe_billed, unsettled)
+    assert counted == (1, 1, 1, 0)
+    assert figures.held_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(end_of_input, id="end of input"),
+        pytest.param(signalled(signal.SIGTERM), id="SIGTERM"),
+        pytest.param(signalled(signal.SIGINT), id="SIGINT"),
+        pytest.param(signalled(signal.SIGHUP), id="SIGHUP"),
+    ],
+)
+async def test_the_call_in_flight_is_settled_when_the_server_is_ended(emulator: Emulator, end: Ending) -> None:
+    async with started(SERVE, variables(emulator)) as process:
+        assert process.stdin
+        await process.stdin.send(hello() + SLOW_CALL)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        await end(process)
+        with anyio.fail_after(2):
+            await process.wait()
+            await request.wait_aborted()
+
+    is_told_as_perhaps_billed(*await settled())
+
+
+async def test_the_call_in_flight_is_settled_when_nobody_reads_the_answers_any_more(emulator: Emulator) -> None:
+    reading, writing = os.pipe()
+    async with started(SERVE, variables(emulator), stdout=writing) as process:
+        assert process.stdin
+        os.close(writing)
+        await process.stdin.send(hello() + SLOW_CALL)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        os.close(reading)
+        await process.stdin.send(frame("ping", 3))
+        with anyio.fail_after(2):
+            await process.wait()
+            await request.wait_aborted()
+
+    is_told_as_perhaps_billed(*await settled())
+
+
+async def test_the_call_in_flight_is_settled_when_the_parent_has_died(emulator: Emulator) -> None:
+    async with started(SERVE_AS_A_CHILD, variables(emulator), stderr=subprocess.DEVNULL) as parent:
+        assert parent.stdin
+        assert parent.stdout
+        await parent.stdin.send(hello() + SLOW_CALL)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        parent.kill()
+        with anyio.fail_after(2):
+            await request.wait_aborted()
+            # The pipe ends with the server, which alone has its writing end now.
+            async for _ in parent.stdout:
+                pass
+
+    is_told_as_perhaps_billed(*await settled())
+
+
+RUN = [sys.executable, "-m", "blaxel_mcp", "run", "fault-slow-30s", "--data", "{}"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_call_of_the_command_line_is_settled_too_and_says_that_it_may_have_been_billed(
+    emulator: Emulator, number: signal.Signals
+) -> None:
+    async with started(RUN, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        process.send_signal(number)
+        with anyio.fail_after(2):
+            told = b"".join([chunk async for chunk in process.stderr])
+            assert await process.wait() == 130
+            await request.wait_aborted()
+
+    assert told == b"note: interrupted before the answer was complete; the call may have been billed\n"
+    is_told_as_perhaps_billed(*await settled())

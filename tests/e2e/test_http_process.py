@@ -1,0 +1,337 @@
+"""`serve --transport http` as a process: where it says it is, how it ends, several workers, a place that hosts it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import httpx
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from blaxel_mcp.budget.ledger import Ledger, default_ledger
+from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.tools.store.spool import default_spools
+from tests.support.canaries import CLIENT_CREDENTIALS, KEY
+from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
+from tests.support.http_serving import SLOW_CALL, answer_to_42, client_of, message
+from tests.support.processes import SERVE, started, variables
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here"),
+]
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - where a host of containers has servers listen
+
+SERVE_HTTP = [*SERVE, "--transport", "http"]
+
+
+class Process:
+    """A server process and what it writes on stderr."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stderr
+        self.process = process
+        self.url = ""
+        self._lines = BufferedByteReceiveStream(process.stderr)
+
+    async def read_until(self, pattern: str) -> re.Match[str]:
+        """The first line that matches, of those that are still to come."""
+        while True:
+            line = (await self._lines.receive_until(b"\n", 10_000)).decode()
+            if match := re.search(pattern, line):
+                return match
+
+    async def ends_with(self, code: int) -> None:
+        """Wait for its end."""
+        assert await self.process.wait() == code
+
+
+@asynccontextmanager
+async def served(environment: dict[str, str], *arguments: str) -> AsyncIterator[Process]:
+    """A server process that has said where it is."""
+    command = [*SERVE_HTTP, *arguments]
+    async with started(command, environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        with anyio.fail_after(40):
+            server = Process(process)
+            server.url = (await server.read_until(r"^serving MCP at (http://\S+/mcp)$"))[1]
+            yield server
+
+
+async def open_calls() -> list[int]:
+    """How many calls of each model the ledger has as not settled."""
+    ledger = Ledger(default_ledger())
+    try:
+        return [found.unsettled for found in await anyio.to_thread.run_sync(ledger.days, "", "")]
+    finally:
+        ledger.close()
+
+
+def slow_calls(emulator: Emulator) -> list[RecordedRequest]:
+    return list(filter(is_slow_call, emulator.requests))
+
+
+async def call_slowly(url: str) -> None:
+    body, headers = message("tools/call", "2026-07-28", **SLOW_CALL)
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        with suppress(httpx.TransportError):
+            await http.post(url, content=body, headers=headers)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_it_says_where_it_is_and_who_may_call_and_answers_there(emulator: Emulator, era: Era) -> None:
+    async with served(variables(emulator), "--port", "0") as server:
+        announced = await server.read_until("^callers: (.*)$")
+        async with client_of(server.url, era) as client:
+            result = await answer_to_42(client)
+
+    assert announced[1] == "anyone on this machine; your credentials are used"
+    assert "42" in answer_of(result)["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGHUP, 0)],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+async def test_a_signal_ends_it_and_a_second_one_at_once_with_the_call_in_flight_stopped(
+    emulator: Emulator, number: signal.Signals, code: int
+) -> None:
+    async with (
+        served(variables(emulator), "--port", "0", "--log-level", "info") as server,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(call_slowly, server.url)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+
+        server.process.send_signal(number)
+        await server.read_until("waiting for 1 request")
+        assert not request.aborted
+        server.process.send_signal(number)
+
+        with anyio.fail_after(2):
+            await server.ends_with(code)
+            await request.wait_aborted()
+    assert await open_calls() == [0]
+
+
+async def test_without_anything_in_flight_it_ends_at_once(emulator: Emulator) -> None:
+    async with served(variables(emulator), "--port", "0") as server:
+        server.process.send_signal(signal.SIGTERM)
+
+        with anyio.fail_after(2):
+            await server.ends_with(0)
+
+
+async def test_with_its_input_closed_it_goes_on_and_the_death_of_a_shell_does_not_end_it(emulator: Emulator) -> None:
+    parent = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).pid, flush=True)"
+    command = [sys.executable, "-c", parent, *SERVE_HTTP, "--port", "0"]
+    async with started(command, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        with anyio.fail_after(40):
+            server = Process(process)
+            server.url = (await server.read_until(r"^serving MCP at (http://\S+/mcp)$"))[1]
+            number = int(await process.stdout.receive())
+            await process.wait()
+            try:
+                async with client_of(server.url) as client:
+                    assert answer_of(await answer_to_42(client))
+            finally:
+                os.kill(number, signal.SIGTERM)
+
+
+async def test_an_address_that_is_taken_ends_it_with_the_reason(emulator: Emulator) -> None:
+    async with served(variables(emulator), "--port", "0") as server:
+        port = server.url.removesuffix("/mcp").rpartition(":")[2]
+        finished = await anyio.run_process(
+            [*SERVE_HTTP, "--port", port], env=variables(emulator), check=False, stdin=subprocess.DEVNULL
+        )
+
+    assert finished.returncode == 2
+    assert b"cannot listen on 127.0.0.1 port" in finished.stderr
+    assert b"Choose another with --port or --host" in finished.stderr
+    assert b"Traceback" not in finished.stderr
+
+
+async def test_beyond_this_machine_it_does_not_start_without_knowing_who_may_call(emulator: Emulator) -> None:
+    finished = await anyio.run_process(
+        [*SERVE_HTTP, "--host", EVERYWHERE], env=variables(emulator), check=False, stdin=subprocess.DEVNULL
+    )
+
+    assert finished.returncode == 2
+    assert b"nothing says who may call" in finished.stderr
+    assert b"BLAXEL_MCP_HTTP__AUTH" in finished.stderr
+    assert b"serving MCP" not in finished.stderr
+
+
+@pytest.mark.parametrize("host", [EVERYWHERE, "::"])
+async def test_on_blaxel_what_is_injected_there_suffices(emulator: Emulator, tmp_path: Path, host: str) -> None:
+    """The variables that Blaxel sets for a hosted server, and nothing else but the way to the emulator."""
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(fresh),
+        "HOST": host,
+        "PORT": "0",
+        "BL_CLOUD": "true",
+        "BL_WORKSPACE": "demo",
+        "BL_NAME": "blaxel-mcp",
+        "BL_TYPE": "function",
+        "BL_CLIENT_CREDENTIALS": CLIENT_CREDENTIALS,
+        "BL_GENERATION": "mk3",
+        "BL_REGION": "us-pdx-1",
+        "BL_RUN_INTERNAL_HOST": "run.internal",
+        "BL_RUN_INTERNAL_PROTOCOL": "https",
+        "BL_ENABLE_OPENTELEMETRY": "false",
+        "BL_LOG_LEVEL": "INFO",
+        "LOG_LEVEL": "INFO",
+        "BL_API_URL": emulator.api_url,
+        "BL_RUN_URL": emulator.run_url,
+    }
+    async with served(environment) as server:
+        announced = await server.read_until("^callers: (.*)$")
+        port = server.url.removesuffix("/mcp").rpartition(":")[2]
+        # As Blaxel's gateway passes a request on: under its own name, with the key that let the caller in.
+        headers = {"host": "run.blaxel.ai", "authorization": "Bearer the-key-of-the-caller-of-the-function"}
+        async with client_of(f"http://127.0.0.1:{port}/mcp", headers=headers) as client:
+            tools = [tool.name for tool in (await client.list_tools()).tools]
+            result = await answer_to_42(client)
+        server.process.send_signal(signal.SIGTERM)
+        await server.ends_with(0)
+
+    assert announced[1].startswith("whoever the platform in front lets through")
+    assert "house-chat" in tools
+    assert "42" in answer_of(result)["choices"][0]["message"]["content"]
+    assert receipt_of(result)["workspace"] == "demo"
+    sent = [value for request in emulator.requests for value in request.header_values("x-blaxel-authorization")]
+    assert all("the-key-of-the-caller" not in value for value in sent)
+
+
+@asynccontextmanager
+async def two_workers(emulator: Emulator) -> AsyncIterator[tuple[Process, list[int]]]:
+    """Two workers that have begun, and their process ids."""
+    async with served(variables(emulator), "--port", "0", "--workers", "2", "--log-level", "info") as server:
+        numbers = [int((await server.read_until(r"worker (\d+) is serving"))[1]) for _ in range(2)]
+        yield server, numbers
+
+
+async def test_several_workers_answer_at_one_address_and_hand_no_call_back(emulator: Emulator) -> None:
+    environment = {**variables(emulator), "BLAXEL_MCP_LIMITS__DETACH_AFTER_SECONDS": "0.1"}
+    async with served(environment, "--port", "0", "--workers", "2") as server:
+        async with client_of(server.url) as client:
+            slow = await client.call_tool("run_model", {"model": "fault-slow-1s", "data": {"inputs": "x"}})
+        server.process.send_signal(signal.SIGTERM)
+        await server.ends_with(0)
+
+    assert receipt_of(slow)["status"] == 200
+
+
+async def test_what_one_worker_has_answered_is_found_by_the_others_and_gone_at_the_end(emulator: Emulator) -> None:
+    async with two_workers(emulator) as (server, _):
+        async with client_of(server.url) as client:
+            answered = await answer_to_42(client)
+        for _ in range(8):
+            # Each over a connection of its own, which any of them accepts.
+            async with client_of(server.url) as client:
+                read = await client.call_tool("read_result", {"call_id": receipt_of(answered)["call_id"]})
+                assert "6 * 7 = 42" in text_of(read)
+        assert list(default_spools().glob("spool-*"))
+        server.process.send_signal(signal.SIGTERM)
+        await server.ends_with(0)
+
+    assert list(default_spools().iterdir()) == []
+
+
+async def test_a_cancel_finds_the_call_whichever_worker_has_it(emulator: Emulator) -> None:
+    _, usual = message("", "legacy")
+    headers = {**usual, "mcp-session-id": "0123456789abcdefghijklmnopqrstuv"}
+
+    async def post(method: str, request_id: int | None = None, **params: Any) -> None:
+        # Each over a connection of its own, which any of them accepts.
+        async with httpx.AsyncClient(trust_env=False, timeout=30, headers=headers) as http:
+            named = {} if request_id is None else {"id": request_id}
+            (
+                await http.post(server.url, json={"jsonrpc": "2.0", **named, "method": method, "params": params})
+            ).raise_for_status()
+
+    async with two_workers(emulator) as (server, _), anyio.create_task_group() as group:
+        with anyio.fail_after(30):
+            for number in range(8):
+                group.start_soon(partial(post, "tools/call", number, **SLOW_CALL))
+            await emulator.wait_for(lambda _: len(slow_calls(emulator)) == 8, timeout_seconds=20)
+            for number in range(8):
+                await post("notifications/cancelled", requestId=number)
+            for request in slow_calls(emulator):
+                await request.wait_aborted()
+
+
+async def test_a_worker_that_dies_is_replaced(emulator: Emulator) -> None:
+    async with two_workers(emulator) as (server, numbers):
+        os.kill(numbers[0], signal.SIGKILL)
+
+        replaced = await server.read_until(r"worker (\d+) has ended with exit code -9 and is replaced")
+        begun = await server.read_until(r"worker (\d+) is serving")
+        async with client_of(server.url) as client:
+            assert answer_of(await answer_to_42(client))
+
+    assert int(replaced[1]) == numbers[0]
+    assert int(begun[1]) not in numbers
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_signals_reach_all_workers(emulator: Emulator, number: signal.Signals, code: int) -> None:
+    async with two_workers(emulator) as (server, numbers), anyio.create_task_group() as group:
+        group.start_soon(call_slowly, server.url)
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+
+        # As a terminal and a supervisor of services do it: to all of them at once.
+        for process in (server.process.pid, *numbers):
+            os.kill(process, number)
+        await server.read_until("waiting for 1 request")
+        assert not request.aborted
+        server.process.send_signal(number)
+
+        with anyio.fail_after(3):
+            await server.ends_with(code)
+            await request.wait_aborted()
+        for process in numbers:
+            with pytest.raises(ProcessLookupError):
+                os.kill(process, 0)
+
+
+async def test_workers_do_not_outlive_the_first_process(emulator: Emulator) -> None:
+    async with two_workers(emulator) as (server, _):
+        server.process.kill()
+
+        # Nobody but the workers has the writing end any more, so it ends with them.
+        with anyio.fail_after(5):
+            with pytest.raises((anyio.EndOfStream, anyio.IncompleteRead)):
+                await server.read_until("there is no such line")
+
+
+async def test_workers_that_cannot_begin_end_the_whole_with_the_reason(emulator: Emulator, tmp_path: Path) -> None:
+    # Read once by the first process and gone by the time that the workers look for it.
+    file = tmp_path / "config.toml"
+    os.mkfifo(file)
+    command = [*SERVE_HTTP, "--port", "0", "--workers", "2", "--config", str(file)]
+    async with started(command, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        with anyio.fail_after(40):
+            assert process.stderr
+            await anyio.to_thread.run_sync(file.write_text, "[limits]\ntimeout_seconds = 5\n")
+            file.unlink()
+            said = b"".join([chunk async for chunk in process.stderr])
+            assert await process.wait() == 2
+
+    assert b"config.toml" in said
+    assert b"Traceback" not in said
+    assert KEY.encode() not in said

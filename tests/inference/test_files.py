@@ -1,0 +1,156 @@
+"""Files that an agent names: what is read, what is refused, and that neither tells what else there is."""
+
+import base64
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.files import FileReader
+from blaxel_mcp.settings.schema import FileSettings
+from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, text_of
+
+pytestmark = pytest.mark.anyio
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
+DATA_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    """A folder that is open to agents, with a picture in it, beside one that is not."""
+    folder = tmp_path / "allowed"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "cat.png").write_bytes(PNG)
+    (folder / "notes.txt").write_text("some text")
+    (tmp_path / "allowed-evil").mkdir()
+    (tmp_path / "allowed-evil" / "cat.png").write_bytes(PNG)
+    (tmp_path / "secret.png").write_bytes(PNG)
+    return folder
+
+
+async def load(value: Any, folder: Path | None, **settings: Any) -> Any:
+    reader = FileReader(FileSettings(allowed_dirs=(str(folder),) if folder else (), **settings))
+    with anyio.fail_after(5):
+        return (await reader.load({"images": value, "other": 1}, ["images"]))["images"]
+
+
+async def test_a_file_below_an_open_folder_is_read(allowed: Path) -> None:
+    path = str(allowed / "deep" / "cat.png")
+
+    assert await load([path, f"file://{path}"], allowed) == [FileData("cat.png", "image/png", PNG)] * 2
+
+
+async def test_a_folder_may_be_a_link_and_so_may_what_leads_to_a_file(allowed: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(allowed)
+
+    assert await load(str(link / "deep" / "cat.png"), allowed) == FileData("cat.png", "image/png", PNG)
+    assert await load(str(allowed / "deep" / "cat.png"), link) == FileData("cat.png", "image/png", PNG)
+
+
+async def test_the_home_directory_may_be_abbreviated(home: Path) -> None:
+    (home / "cat.png").write_bytes(PNG)
+    reader = FileReader(FileSettings(allowed_dirs=("~",)))
+
+    assert (await reader.load({"file": "~/cat.png"}, ["file"]))["file"] == FileData("cat.png", "image/png", PNG)
+
+
+async def test_a_file_outside_is_refused_in_the_same_words_as_one_that_is_missing(
+    allowed: Path, tmp_path: Path
+) -> None:
+    (allowed / "out.png").symlink_to(tmp_path / "secret.png")
+    outside = [
+        tmp_path / "secret.png",
+        tmp_path / "none.png",
+        tmp_path / "allowed-evil" / "cat.png",
+        allowed / ".." / "secret.png",
+        allowed / "out.png",
+        allowed / "none.png",
+        allowed / "deep",
+        allowed,
+    ]
+    told = set()
+    for path in outside:
+        with pytest.raises(InvalidArgumentsError) as caught:
+            await load(str(path), allowed)
+        told.add(caught.value.message.removeprefix(ascii(str(path)[:80] + ("..." if len(str(path)) > 80 else ""))))
+        assert "files.allowed_dirs" in caught.value.hint
+
+    assert told == {" is no file below a folder that is open to agents."}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files there")
+async def test_a_pipe_or_a_device_is_no_file_and_holds_nobody_up(allowed: Path) -> None:
+    os.mkfifo(allowed / "pipe.png")
+    (allowed / "device.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "device.png"):
+        with pytest.raises(InvalidArgumentsError, match="is no file below"):
+            await load(str(allowed / name), allowed)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        pytest.param("cat.png", "is not an absolute path", id="relative"),
+        pytest.param("../cat.png", "is not an absolute path", id="relative and up"),
+        pytest.param("~other/cat.png", "is not an absolute path", id="another user's home"),
+        pytest.param("/somewhere/a\0b.png", "is not an absolute path", id="NUL"),
+        pytest.param("file://elsewhere/cat.png", "is on another machine", id="another machine"),
+        pytest.param("http://example.com/cat.png", "is not sent over https", id="http"),
+        pytest.param("https://user:pass@example.com/cat.png", "is not a plain https URL", id="a password"),
+        pytest.param("https:///cat.png", "is not a plain https URL", id="no host"),
+        pytest.param("https://example.com/a\nb", "is not a plain https URL", id="a line break"),
+        pytest.param("data:image/png;base64,!!!", "is not base64", id="bad base64"),
+        pytest.param("data:image/png;base64", "has no data", id="no data"),
+        pytest.param("data:text/plain,hello", "is no picture", id="text"),
+        pytest.param(DATA_URL.replace("image/png", "audio/wav"), "is image/png by its content", id="declared wrongly"),
+        pytest.param(5, "A file is named by", id="not a string"),
+    ],
+)
+async def test_what_names_no_file_that_can_be_used_is_refused_with_the_reason(value: Any, problem: str) -> None:
+    with pytest.raises(InvalidArgumentsError, match=problem):
+        await load(value, Path("/"))
+
+
+async def test_data_and_https_urls_need_no_setting_and_nothing_is_fetched() -> None:
+    assert await load(DATA_URL, None) == FileData("data.png", "image/png", PNG)
+    assert await load("https://example.com/cat.png?a=1", None) == FileURL("https://example.com/cat.png?a=1")
+
+
+async def test_a_path_needs_the_setting_and_says_so(allowed: Path) -> None:
+    with pytest.raises(InvalidArgumentsError, match="no folder is open to agents") as caught:
+        await load(str(allowed / "deep" / "cat.png"), None)
+
+    assert "files.allowed_dirs" in caught.value.hint
+
+
+async def test_a_file_over_the_limit_is_refused_and_says_which(allowed: Path) -> None:
+    for value in (str(allowed / "deep" / "cat.png"), DATA_URL):
+        with pytest.raises(InvalidArgumentsError, match="is larger than 20 bytes") as caught:
+            await load(value, allowed, max_bytes=20)
+        assert "files.max_bytes" in caught.value.hint
+
+
+async def test_text_is_no_picture_whatever_it_is_called(allowed: Path) -> None:
+    with pytest.raises(InvalidArgumentsError, match="is no picture"):
+        await load(str(allowed / "notes.txt"), allowed)
+
+
+async def test_a_picture_goes_along_with_a_prompt(emulator: Emulator, allowed: Path) -> None:
+    path = str(allowed / "deep" / "cat.png")
+    async with connect(leading_to(emulator, files={"allowed_dirs": [str(allowed)]})) as client:
+        result = await client.call_tool("house-chat", {"prompt": "What is this?", "images": [path]})
+        refused = await client.call_tool("house-chat", {"prompt": "And this?", "images": ["/etc/passwd"]})
+
+    assert "1 image" in answer_of(result)["choices"][0]["message"]["content"]
+    assert DATA_URL.encode() in inference_requests(emulator.requests)[0].body
+    assert error_of(refused)["code"] == "invalid_arguments"
+    assert "files.allowed_dirs" in text_of(refused)
+    assert len(inference_requests(emulator.requests)) == 1

@@ -1,0 +1,94 @@
+"""What an error says of the model that was called, beside what upstream said."""
+
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator.platform.records import ModelRecord
+from tests.support.connecting import connect, error_of, leading_to, text_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def call(emulator: Emulator, model: str, **record: Any) -> Any:
+    """Call a model of the emulator's that fails as its name says, with a record of its own."""
+    emulator.models[model] = ModelRecord(name=model, **record)
+    async with connect(leading_to(emulator)) as client:
+        return await client.call_tool("run_model", {"model": model, "data": {"inputs": "x"}})
+
+
+async def test_a_rate_limit_names_the_policies_of_the_model(emulator: Emulator) -> None:
+    result = await call(emulator, "fault-429-none", policies=("tokens-per-hour", "house-rules"))
+
+    assert error_of(result)["code"] == "rate_limited"
+    assert text_of(result).endswith(
+        "The model is under these policies, which may be behind it: tokens-per-hour, house-rules."
+    )
+
+
+async def test_a_providers_rate_limit_is_not_blamed_on_the_policies(emulator: Emulator) -> None:
+    result = await call(emulator, "fault-429-provider", policies=("tokens-per-hour",))
+
+    assert "tokens-per-hour" not in text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        pytest.param(
+            {"status": "DEPLOYING"},
+            "Its status was DEPLOYING when last asked; it answers once that is DEPLOYED, as list_models shows.",
+            id="in progress",
+        ),
+        pytest.param({}, "It was deployed when last asked, so this should pass in a minute or so.", id="deployed"),
+        pytest.param(
+            {"enabled": False},
+            "It is disabled in Blaxel: waiting does not help, it has to be enabled there.",
+            id="disabled",
+        ),
+    ],
+)
+async def test_an_unavailable_model_says_what_to_wait_for(
+    emulator: Emulator, record: dict[str, Any], told: str
+) -> None:
+    result = await call(emulator, "fault-404-unavailable", **record)
+
+    assert error_of(result)["code"] == "model_unavailable"
+    assert text_of(result).endswith(told)
+
+
+async def test_a_cold_start_at_the_provider_says_how_long_it_takes(emulator: Emulator) -> None:
+    result = await call(emulator, "fault-503-loading")
+
+    fields = {"code": "model_unavailable", "origin": "provider", "retryable": True, "retry_after_seconds": 20.5}
+    assert error_of(result).items() >= fields.items()
+    assert "Wait 20.5 seconds before the next call. The provider is loading the model, a cold start" in text_of(result)
+
+
+async def test_a_quota_says_that_waiting_does_not_help(emulator: Emulator) -> None:
+    result = await call(emulator, "fault-402")
+
+    assert error_of(result).items() >= {"code": "quota_exceeded", "retryable": False}.items()
+    assert "Waiting does not help" in text_of(result)
+
+
+async def test_a_model_that_is_gone_is_told_with_the_names_near_it(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, discovery={"enabled": True})) as client:
+        for name in ("house-chat-2", "house-chat-old"):
+            emulator.models[name] = ModelRecord(name=name)
+        del emulator.models["house-chat"]
+        result = await client.call_tool("house-chat", {"prompt": "Hi"})
+
+    assert error_of(result)["code"] == "unknown_model"
+    assert error_of(result)["hint"].startswith("Did you mean 'house-")
+
+
+async def test_several_names_are_told_where_several_are_near(emulator: Emulator) -> None:
+    for name in ("summarise-short", "summarise-shorter"):
+        emulator.models[name] = ModelRecord(name=name)
+    async with connect(leading_to(emulator, models=None)) as client:
+        await client.list_tools()
+        result = await client.call_tool("run_model", {"model": "sumarise-short", "data": {}})
+
+    assert "Did you mean 'summarise-short' or 'summarise-shorter'?" in text_of(result)

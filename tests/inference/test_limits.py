@@ -1,0 +1,136 @@
+"""How many calls go on at once, and what becomes of those over it."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.settings.schema import LimitSettings
+from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to
+
+pytestmark = pytest.mark.anyio
+
+
+class Counter:
+    """Counts who has a turn, and the most that ever had one at once."""
+
+    def __init__(self, limits: CallLimits) -> None:
+        self.limits = limits
+        self.now = self.most = self.done = 0
+        self.go = anyio.Event()
+
+    async def one(self, model: str = "m", most: int | None = None) -> None:
+        async with self.limits.turn("w", model, most, lambda _: None):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await self.go.wait()
+            self.now -= 1
+        self.done += 1
+
+
+async def test_no_more_calls_go_on_at_once_than_allowed_and_all_get_their_turn() -> None:
+    counter = Counter(CallLimits(LimitSettings(max_concurrency=3)))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(counter.one)
+            await anyio.wait_all_tasks_blocked()
+            assert counter.now == 3
+            counter.go.set()
+
+    assert (counter.most, counter.done) == (3, 20)
+
+
+async def test_a_models_own_limit_holds_nobody_else_up() -> None:
+    counter = Counter(CallLimits(LimitSettings(max_concurrency=4)))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(counter.one, "narrow", 1)
+            await anyio.wait_all_tasks_blocked()
+            assert counter.now == 1
+            for _ in range(3):
+                group.start_soon(counter.one, "wide")
+            await anyio.wait_all_tasks_blocked()
+            assert counter.now == 4
+            counter.go.set()
+
+    assert counter.done == 13
+
+
+async def test_one_call_more_than_the_queue_holds_is_refused_as_busy() -> None:
+    limits = CallLimits(LimitSettings(max_concurrency=1, max_queue=2))
+    counter = Counter(limits)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(counter.one)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(BlaxelError) as caught:
+                await counter.one()
+            counter.go.set()
+
+    assert (caught.value.code, caught.value.origin, caught.value.billed) == ("busy", "local", "no")
+    assert caught.value.retryable
+    assert (
+        caught.value.message
+        == "The call of 'm' was not sent: it is not its turn yet, and 2 calls at most may wait for theirs."
+    )
+    assert counter.done == 3
+
+
+async def test_who_gives_up_waiting_takes_no_turn() -> None:
+    limits = CallLimits(LimitSettings(max_concurrency=1, max_queue=5))
+    counter = Counter(limits)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(counter.one)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.move_on_after(0.01):
+                await counter.one()
+            counter.go.set()
+        await counter.one()
+
+    assert counter.done == 2
+
+
+async def test_calls_over_the_minutes_number_wait_until_the_minute_is_over() -> None:
+    clock, slept = [0.0], []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    limits = CallLimits(LimitSettings(calls_per_minute=2), now=lambda: clock[0], sleep=sleep)
+    begun = []
+    for wait in (0.0, 10.0, 10.0, 1.0, 1.0):
+        clock[0] += wait
+        async with limits.turn("w", "m", None, lambda _: None):
+            begun.append(clock[0])
+
+    assert begun == [0.0, 10.0, 60.0, 70.0, 120.0]
+    assert slept == [40.0, 9.0, 49.0]
+
+
+async def test_a_server_keeps_to_its_limits_and_says_that_it_is_busy(emulator: Emulator) -> None:
+    limits = {"max_concurrency": 2, "max_queue": 1, "detach_after_seconds": 0}
+    results: list[Any] = []
+    arguments = {"model": "fault-slow-1s", "data": {"inputs": "x"}}
+
+    async with connect(leading_to(emulator, limits=limits, discovery={"enabled": False})) as client:
+
+        async def one() -> None:
+            results.append(await client.call_tool("run_model", arguments))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                for _ in range(6):
+                    group.start_soon(one)
+
+    refused = [result for result in results if result.is_error]
+    assert [error_of(result)["code"] for result in refused] == ["busy"] * 3
+    assert all(answer_of(result) for result in results if not result.is_error)
+    assert len(inference_requests(emulator.requests)) == 3

@@ -1,0 +1,148 @@
+"""Where the HTTP transport may listen, and under which names it is answered."""
+
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.http.address import Address, check, resolve, transport_security
+from blaxel_mcp.settings.schema import HttpSettings
+from tests.support.connecting import ERAS, Era, leading_to
+from tests.support.http_serving import Served, message, serving
+
+in_each_era = pytest.mark.parametrize("era", ERAS)
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must not be listened on just so
+
+TOKENS = {"bearer_tokens": ["x" * 32]}
+NAMED = {"allowed_hosts": ["models.example.com"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param({}, "nothing says who may call", id="nobody asks"),
+        pytest.param({"auth": "token", **TOKENS}, "under which names", id="token without names"),
+        pytest.param({"auth": "oauth"}, "under which names", id="oauth without names"),
+        pytest.param({"auth": "caller"}, "under which names", id="caller without names"),
+        pytest.param({"auth": "oauth", **NAMED}, "have to be told this server's URL", id="oauth without a URL"),
+        pytest.param({"auth": "platform", "allowed_origins": ["https://a.example"]}, "is not", id="origins alone"),
+        pytest.param({"auth": "token", **TOKENS, **NAMED}, None, id="token"),
+        pytest.param({"auth": "caller", **NAMED}, None, id="caller"),
+        pytest.param({"auth": "oauth", "resource_url": "https://a.example/mcp", **NAMED}, None, id="oauth"),
+        pytest.param({"auth": "platform"}, None, id="platform"),
+    ],
+)
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.7"])
+def test_beyond_this_machine_it_has_to_be_settled_who_may_call_and_under_which_name(
+    host: str, settings: dict[str, Any], told: str | None
+) -> None:
+    http = HttpSettings(host=host, **settings)
+    if host == "192.0.2.7" and told and "URL" in told:
+        told = None
+    if told is None:
+        check(http, resolve(http))
+        return
+    with pytest.raises(ConfigurationError, match=told):
+        check(http, resolve(http))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.2"])
+def test_on_this_machine_alone_nothing_has_to_be_settled(host: str) -> None:
+    http = HttpSettings(host=host)
+    check(http, resolve(http))
+
+    assert resolve(http).is_loopback
+
+
+def test_a_host_that_is_no_address_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"'no.such.host.invalid' is not an address of this machine"):
+        resolve(HttpSettings(host="no.such.host.invalid"))
+
+
+def test_only_what_is_in_front_may_have_any_name_and_not_on_this_machine() -> None:
+    public, local = Address(socket.AF_INET, EVERYWHERE, 80), Address(socket.AF_INET, "127.0.0.1", 80)
+    platform, named = HttpSettings(auth="platform"), HttpSettings(auth="platform", **NAMED)
+
+    assert not transport_security(platform, public).enable_dns_rebinding_protection
+    assert transport_security(platform, local).enable_dns_rebinding_protection
+    assert transport_security(named, public).allowed_hosts == ["models.example.com"]
+
+
+async def answered(served: Served, era: Era, headers: dict[str, str]) -> httpx.Response:
+    body, usual = message("tools/list", era)
+    return await served.post(body, {**usual, **headers})
+
+
+@in_each_era
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1"}, 200),
+        ({"host": "localhost:8000"}, 200),
+        ({"host": "[::1]:9"}, 200),
+        ({"host": "evil.example.com"}, 421),
+        ({"host": "127.0.0.1.evil.example.com"}, 421),
+        ({"host": "localhost.evil.example.com:80"}, 421),
+        ({"origin": "http://localhost:6274"}, 200),
+        ({"origin": "https://evil.example.com"}, 403),
+        ({"origin": "http://localhost.evil.example.com"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+    ids=str,
+)
+@pytest.mark.anyio
+async def test_on_this_machine_its_own_names_are_answered_and_no_page_of_another(
+    emulator: Emulator, era: Era, headers: dict[str, str], status: int
+) -> None:
+    async with serving(leading_to(emulator)) as served:
+        assert (await answered(served, era, headers)).status_code == status
+
+
+@in_each_era
+@pytest.mark.anyio
+async def test_names_and_pages_of_the_settings_are_answered_and_no_others(emulator: Emulator, era: Era) -> None:
+    http = {"allowed_hosts": ["models.example.com", "10.0.0.5:*"], "allowed_origins": ["https://app.example.com"]}
+    async with serving(leading_to(emulator, http=http)) as served:
+        statuses: dict[tuple[str, str], int] = {}
+        for host in ("models.example.com", "models.example.com:81", "10.0.0.5:99", "localhost"):
+            for origin in ("", "https://app.example.com", "http://app.example.com"):
+                headers = {"host": host, "origin": origin} if origin else {"host": host}
+                statuses[host, origin] = (await answered(served, era, headers)).status_code
+
+    assert statuses == {
+        (host, origin): 421 if host in ("models.example.com:81", "localhost") else 403 if origin[:5] == "http:" else 200
+        for host, origin in statuses
+    }
+
+
+@pytest.mark.anyio
+async def test_the_browser_of_a_named_page_may_read_the_answers_and_that_of_another_may_not(emulator: Emulator) -> None:
+    preflight = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,mcp-method"}
+    http = {"allowed_origins": ["https://app.example.com", "http://localhost:*"]}
+    allowed: dict[str, str | None] = {}
+    async with serving(leading_to(emulator, http=http)) as served:
+        for origin in ("https://app.example.com", "http://localhost:6274", "https://app.example.com.evil.example"):
+            async with served.http({"origin": origin, **preflight}) as client:
+                answer = await client.options("/mcp")
+                allowed[origin] = answer.headers.get("access-control-allow-origin")
+        good = await answered(served, "2026-07-28", {"origin": "https://app.example.com"})
+
+    assert allowed == {
+        "https://app.example.com": "https://app.example.com",
+        "http://localhost:6274": "http://localhost:6274",
+        "https://app.example.com.evil.example": None,
+    }
+    assert good.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert "WWW-Authenticate" in good.headers["access-control-expose-headers"]
+
+
+@pytest.mark.anyio
+async def test_the_browser_of_a_page_that_nobody_named_may_read_nothing(emulator: Emulator) -> None:
+    async with serving(leading_to(emulator)) as served:
+        answer = await answered(served, "2026-07-28", {"origin": "http://localhost:6274"})
+
+    assert "access-control-allow-origin" not in answer.headers

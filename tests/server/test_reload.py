@@ -1,0 +1,218 @@
+"""The settings file is edited while a server runs: a good edit is taken, a bad one changes nothing and is told."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import load_settings
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
+from tests.support.canaries import KEY
+from tests.support.connecting import Era, answer_of, error_of, inference_requests
+from tests.support.leaks import Client
+from tests.support.processes import SERVE, variables
+
+pytestmark = pytest.mark.anyio
+
+LOOK_SECONDS = 0.02
+
+ONE = '[[models]]\nname = "house-chat"\napi = "chat-completions"\n'
+TWO = ONE + '[[models]]\nname = "house-embed"\napi = "embeddings"\n'
+BROKEN = ONE + "[[models]\n"
+MISSPELLED = ONE + "[limits]\ntimeout_second = 3\n"
+
+
+def edit(file: Path, text: str) -> None:
+    """Write the file as an editor does: all at once, in place of the old one."""
+    beside = file.with_suffix(".new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
+
+
+@contextmanager
+def heard(words: str) -> Iterator[anyio.Event]:
+    """An event that is set when the server logs something with these words in it."""
+    event = anyio.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if words in record.getMessage():
+                event.set()
+
+    listener = Listener(logging.INFO)
+    logger = logging.getLogger("blaxel_mcp")
+    before = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    try:
+        yield event
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(before)
+
+
+@asynccontextmanager
+async def serving(emulator: Emulator, file: Path, text: str | None, era: Era = "2026-07-28") -> AsyncIterator[Client]:
+    """A client of a server whose settings are in a file, which is watched."""
+    if text is not None:
+        edit(file, text)
+    environ = {
+        "BL_RUN_URL": emulator.run_url,
+        "BL_API_URL": emulator.api_url,
+        "BL_WORKSPACE": "demo",
+        "BL_API_KEY": KEY,
+        "BLAXEL_MCP_BUDGET__LEDGER": ":memory:",
+    }
+    config = load_settings(config_file=file if text is not None else None, environ=environ)
+    with anyio.fail_after(20):
+        async with Client(build_server(config, look_seconds=LOOK_SECONDS), mode=era) as client:
+            yield client
+
+
+async def names(client: Client) -> list[str]:
+    return [tool.name for tool in (await client.list_tools(cache_mode="bypass")).tools]
+
+
+async def notes(client: Client) -> list[str]:
+    found: list[str] = answer_of(await client.call_tool("list_models", {}))["notes"]
+    return found
+
+
+async def test_a_model_that_is_added_to_the_file_becomes_a_tool_and_the_client_is_told(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    async with serving(emulator, file, ONE) as client:
+        assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
+        async with client.listen(tools_list_changed=True) as subscription:
+            edit(file, TWO)
+            await anext(aiter(subscription))
+        assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+        answer_of(await client.call_tool("house-embed", {"input": "One."}))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(BROKEN, "is not valid TOML at line 4", id="no TOML"),
+        pytest.param(MISSPELLED, "did you mean timeout_seconds?", id="a misspelled key"),
+        pytest.param(ONE + ONE, "a model can have one entry", id="a model twice"),
+        pytest.param(TWO + 'tool = "house-chat"\n', "would share the tool name", id="a tool's name twice"),
+        pytest.param(
+            ONE + 'defaults = { seed = "x" }\ninput_schema = { type = "nothing" }\n', "schema", id="no schema"
+        ),
+    ],
+)
+async def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_until_it_is_mended(
+    emulator: Emulator, tmp_path: Path, text: str, told: str
+) -> None:
+    file = tmp_path / "config.toml"
+    async with serving(emulator, file, ONE) as client:
+        with heard("the settings from before stay in force") as refused:
+            edit(file, text)
+            await refused.wait()
+        assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
+        answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
+        (note,) = await notes(client)
+        assert "cannot be used" in note
+        assert told in note
+
+        with heard("the settings file was changed, and is in force") as taken:
+            edit(file, TWO)
+            await taken.wait()
+        assert await notes(client) == []
+        assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+
+
+async def test_a_call_in_flight_ends_under_the_settings_that_it_began_with_and_its_handle_outlives_them(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    async with serving(emulator, file, ONE + "[limits]\ndetach_after_seconds = 0.1\n") as client:
+        handle = answer_of(await client.call_tool("run_model", {"model": "fault-slow-2s", "data": {}}))
+        with heard("is in force") as taken:
+            edit(file, TWO + '[access]\nmodels = ["house-*"]\n')
+            await taken.wait()
+
+        refused = await client.call_tool("run_model", {"model": "fault-slow-2s", "data": {}})
+        answer = await client.call_tool("read_result", {"call_id": handle["call_id"], "wait_seconds": 10})
+
+    assert error_of(refused)["code"] == "permission_denied"
+    answer_of(answer)
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_file_that_comes_to_be_while_the_server_runs_is_taken(emulator: Emulator, home: Path) -> None:
+    file = load_settings(environ={}).watched
+    assert file is not None
+    assert not file.exists()
+    async with serving(emulator, file, None) as client:
+        assert "house-claude" in await names(client)
+        file.parent.mkdir(parents=True)
+        with heard("is in force") as taken:
+            edit(file, ONE)
+            await taken.wait()
+        assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
+    assert file.is_relative_to(home)
+
+
+async def test_models_that_were_found_do_not_go_and_come_back_with_an_edit(emulator: Emulator, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    async with serving(emulator, file, "[limits]\nmax_result_chars = 2000\n") as client:
+        before = await names(client)
+        assert "house-claude" in before
+        async with client.listen(tools_list_changed=True) as subscription:
+            with heard("is in force") as taken:
+                edit(file, "[limits]\nmax_result_chars = 3000\n")
+                await taken.wait()
+            assert await names(client) == before
+            # The first news is of this edit: there was none of the one before.
+            edit(file, '[discovery]\nexclude = ["house-claude"]\n')
+            await anext(aiter(subscription))
+        assert "house-claude" not in await names(client)
+
+
+async def test_what_a_running_server_cannot_change_is_told(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "config.toml"
+    async with serving(emulator, file, ONE):
+        with heard("is in force") as taken:
+            edit(file, ONE + "[http]\nport = 9000\n[limits]\nmax_argument_bytes = 2048\n")
+            await taken.wait()
+
+    told = [record.getMessage() for record in caplog.records if "started again" in record.getMessage()]
+    assert [line.split()[0] for line in told] == ["[http]", "limits.max_argument_bytes"]
+
+
+async def test_a_client_of_the_handshake_era_is_notified_over_stdio(emulator: Emulator, tmp_path: Path) -> None:
+    from mcp import StdioServerParameters  # noqa: PLC0415 - the other tests here start no process
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - the same
+
+    file = tmp_path / "config.toml"
+    file.write_text(ONE, encoding="utf-8")
+    environment = variables(emulator)
+    del environment["BLAXEL_MCP_MODELS"]
+    command, *arguments = [*SERVE, "--config", str(file)]
+    changed = anyio.Event()
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            changed.set()
+
+    with anyio.fail_after(20):
+        server = stdio_client(StdioServerParameters(command=command, args=arguments, env=environment))
+        async with Client(server, mode="legacy", message_handler=on_message) as client:
+            capabilities = client.server_capabilities
+            assert capabilities is not None
+            assert capabilities.tools == types.ToolsCapability(list_changed=True)
+            edit(file, TWO)
+            await changed.wait()
+            assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]

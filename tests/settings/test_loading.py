@@ -1,0 +1,708 @@
+"""Where settings come from, which source wins, and what a mistake in one of them is told as."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+from pydantic import SecretStr
+
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.login_file import LoginFile, read_login_file
+from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
+from tests.support.canaries import MARKER
+
+CANARY = f"{MARKER}-do-not-show"
+PLACEHOLDERS = ["${NAME}", "${env:NAME}", "${input:name}", "${user_config.name}", "$NAME", "  ${NAME} "]
+EMPTY = ["", "  ", "\n"]
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="other systems keep permissions elsewhere")
+
+
+def write_file(home: Path, content: str | bytes, *, mode: int = 0o600) -> Path:
+    path = home / "named.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.chmod(mode)
+    return path
+
+
+def write_login(home: Path, content: str) -> Path:
+    path = home / ".blaxel" / "config.yaml"
+    path.parent.mkdir()
+    path.write_text(content)
+    return path
+
+
+def load(home: Path, content: str, environ: Mapping[str, str] | None = None, **overrides: Any) -> Configuration:
+    return load_settings(overrides=overrides, config_file=write_file(home, content), environ=environ or {})
+
+
+def problems(home: Path, content: str = "", environ: Mapping[str, str] | None = None, **overrides: Any) -> list[str]:
+    """Give the lines of the message after the first, the file's path written as FILE."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(home, content, environ, **overrides)
+    first, *rest = str(caught.value).split("\n")
+    assert first == "The settings cannot be used:"
+    assert CANARY not in f"{caught.value} {caught.value!r} {caught.value.__context__!r}"
+    return [line.replace(str(home / "named.toml"), "FILE") for line in rest]
+
+
+# The order of the sources
+
+
+def test_without_any_source_every_setting_is_its_default() -> None:
+    config = load_settings(environ={})
+    assert config == Configuration(Settings(), LoginFile(config.login.path))
+
+
+def test_the_environment_of_the_process_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BL_WORKSPACE", "acme")
+    assert load_settings().settings.workspace == "acme"
+    assert load_settings(environ={}).settings.workspace is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "winner", "source"),
+    [
+        pytest.param(0, "from-flag", "command line", id="command line"),
+        pytest.param(1, "from-ours", "BLAXEL_MCP_WORKSPACE", id="our variable"),
+        pytest.param(2, "from-blaxel", "BL_WORKSPACE", id="Blaxel's variable"),
+        pytest.param(3, "from-file", "FILE", id="file"),
+        pytest.param(4, "from-login", "bl login file (LOGIN)", id="login file"),
+    ],
+)
+def test_the_first_source_that_gives_the_workspace_wins(home: Path, missing: int, winner: str, source: str) -> None:
+    login = write_login(home, "context: {workspace: from-login}\nworkspaces: [{name: from-login}]")
+    ours = {"BLAXEL_MCP_WORKSPACE": "from-ours"} if missing < 2 else {}
+    blaxels = {"BL_WORKSPACE": "from-blaxel"} if missing < 3 else {}
+    path = write_file(home, 'workspace = "from-file"' if missing < 4 else "")
+    overrides = {"workspace": "from-flag" if missing < 1 else None}
+    config = load_settings(overrides=overrides, config_file=path, environ=ours | blaxels)
+    assert config.settings.workspace == winner
+    assert config.sources == {"workspace": source.replace("FILE", str(path)).replace("LOGIN", str(login))}
+
+
+def test_a_section_is_put_together_from_all_sources(home: Path) -> None:
+    config = load(
+        home,
+        "[limits]\ntimeout_seconds = 1\nconnect_seconds = 2\nmax_response_bytes = 3\n",
+        {"BLAXEL_MCP_LIMITS__CONNECT_SECONDS": "20", "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS": "10"},
+        limits={"timeout_seconds": 100},
+    )
+    assert config.settings.limits == LimitSettings(timeout_seconds=100, connect_seconds=20, max_response_bytes=3)
+    assert config.sources == {
+        "limits.timeout_seconds": "command line",
+        "limits.connect_seconds": "BLAXEL_MCP_LIMITS__CONNECT_SECONDS",
+        "limits.max_response_bytes": str(config.file),
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        pytest.param("BLAXEL_MCP_WORKSPACE", " acme\r\n", Settings(workspace="acme"), id="text"),
+        pytest.param("BLAXEL_MCP_API_KEY", "k", Settings(api_key=SecretStr("k")), id="secret"),
+        pytest.param(
+            "BLAXEL_MCP_API_KEY_COMMAND", '["op", "read"]', Settings(api_key_command=("op", "read")), id="words"
+        ),
+        pytest.param(
+            "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS",
+            "1.5",
+            Settings(limits=LimitSettings(timeout_seconds=1.5)),
+            id="number",
+        ),
+        pytest.param(
+            "BLAXEL_MCP_ACCESS__MODELS", '["gpt-*"]', Settings(access=AccessSettings(models=("gpt-*",))), id="list"
+        ),
+        pytest.param(
+            "BLAXEL_MCP_ACCESS", '{"paths": ["/v1/*"]}', Settings(access=AccessSettings(paths=("/v1/*",))), id="section"
+        ),
+        pytest.param(
+            "BLAXEL_MCP_MODELS",
+            '[{"name": "m", "defaults": {"n": ""}}]',
+            Settings(models=(ModelSettings(name="m", defaults={"n": ""}),)),
+            id="tables",
+        ),
+        pytest.param("BL_WORKSPACE", "acme", Settings(workspace="acme"), id="BL_WORKSPACE"),
+        pytest.param("BL_API_KEY", "k", Settings(api_key=SecretStr("k")), id="BL_API_KEY"),
+        pytest.param(
+            "BL_CLIENT_CREDENTIALS", "p", Settings(client_credentials=SecretStr("p")), id="BL_CLIENT_CREDENTIALS"
+        ),
+        pytest.param("BL_API_URL", "http://a/v0/", Settings(api_url="http://a/v0"), id="BL_API_URL"),
+        pytest.param("BL_RUN_URL", "http://[::1]:8000", Settings(run_url="http://[::1]:8000"), id="BL_RUN_URL"),
+        pytest.param("BL_API_VERSION", "2027-01-01", Settings(api_version="2027-01-01"), id="BL_API_VERSION"),
+    ],
+)
+def test_a_variable_sets_its_key(variable: str, value: str, expected: Settings) -> None:
+    config = load_settings(environ={variable: value})
+    assert config.settings == expected
+    assert set(config.sources.values()) == {variable}
+    assert config.warnings == ()
+
+
+def test_a_variable_of_one_key_goes_before_that_of_its_whole_section() -> None:
+    environ = {
+        "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS": "5",
+        "BLAXEL_MCP_LIMITS": '{"timeout_seconds": 1, "connect_seconds": 2}',
+    }
+    config = load_settings(environ=environ)
+    assert config.settings.limits == LimitSettings(timeout_seconds=5, connect_seconds=2)
+    assert config.sources == {
+        "limits.timeout_seconds": "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS",
+        "limits.connect_seconds": "BLAXEL_MCP_LIMITS",
+    }
+
+
+@pytest.mark.parametrize("name", ["BLAXEL_MCP_WORKSPCE", "BLAXEL_MCP_LIMITS__TIMEOUT"])
+def test_an_unknown_variable_of_ours_is_a_warning_with_the_nearest(name: str) -> None:
+    meant = {
+        "BLAXEL_MCP_WORKSPCE": "BLAXEL_MCP_WORKSPACE",
+        "BLAXEL_MCP_LIMITS__TIMEOUT": "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS",
+    }
+    config = load_settings(environ={name: CANARY})
+    assert config.settings == Settings()
+    assert config.warnings == (f"{name} is not a setting and is ignored; did you mean {meant[name]}?",)
+
+
+def test_an_unknown_variable_that_is_near_nothing_is_a_plain_warning() -> None:
+    assert load_settings(environ={"BLAXEL_MCP_QQQQ": CANARY}).warnings == (
+        "BLAXEL_MCP_QQQQ is not a setting and is ignored.",
+    )
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    config = load_settings(environ={"BL_NAME": "x", "WORKSPACE": "x", "BLAXEL_WORKSPACE": "x", "PATH": "/bin"})
+    assert (config.settings, config.warnings) == (Settings(), ())
+
+
+# Blaxel's environments
+
+DEV = {"api_url": "https://api.blaxel.dev/v0", "run_url": "https://run.blaxel.dev"}
+LOCAL = {"api_url": "http://localhost:8080/v0", "run_url": "https://run.blaxel.dev"}
+
+
+@pytest.mark.parametrize(
+    ("name", "urls"),
+    [("prod", {}), ("dev", DEV), ("local", LOCAL), ("", {}), ("staging", DEV)],
+    ids=["prod", "dev", "local", "empty", "unknown"],
+)
+def test_bl_env_chooses_the_base_urls(name: str, urls: dict[str, Any]) -> None:
+    config = load_settings(environ={"BL_ENV": name})
+    assert config.settings == Settings(**urls)
+    assert config.sources == dict.fromkeys(urls, "BL_ENV")
+
+
+def test_an_unknown_bl_env_is_a_warning() -> None:
+    assert load_settings(environ={"BL_ENV": "staging"}).warnings == (
+        "BL_ENV names no environment of Blaxel's (prod, dev, local): .dev is used.",
+    )
+
+
+def test_a_url_of_its_own_goes_before_bl_env() -> None:
+    config = load_settings(environ={"BL_ENV": "dev", "BL_RUN_URL": "http://run", "BLAXEL_MCP_API_URL": "http://api"})
+    assert config.settings == Settings(run_url="http://run", api_url="http://api")
+
+
+def test_bl_env_prod_takes_nothing_from_the_file(home: Path) -> None:
+    config = load(home, 'run_url = "http://mine"', {"BL_ENV": "prod"})
+    assert config.settings.run_url == "http://mine"
+
+
+@pytest.mark.parametrize(
+    ("environ", "file", "urls"),
+    [
+        pytest.param({}, "", DEV, id="alone"),
+        pytest.param({"BL_ENV": ""}, "", DEV, id="beside an empty BL_ENV"),
+        pytest.param({"BL_ENV": "prod"}, "", {}, id="under BL_ENV"),
+        pytest.param({"BL_WORKSPACE": "beta"}, "", LOCAL, id="of the workspace that is chosen"),
+        pytest.param({"BL_WORKSPACE": "gamma"}, "", {}, id="of no workspace"),
+        pytest.param({}, 'api_url = "http://a"', {**DEV, "api_url": "http://a"}, id="under a URL in the file"),
+    ],
+)
+def test_the_login_entrys_environment_counts_where_bl_env_is_unset(
+    home: Path, environ: dict[str, str], file: str, urls: dict[str, str]
+) -> None:
+    write_login(home, "context: {workspace: acme}\nworkspaces: [{name: acme, env: dev}, {name: beta, env: local}]")
+    settings = load(home, file, environ).settings
+    expected = Settings.model_validate({"workspace": environ.get("BL_WORKSPACE", "acme"), **urls})
+    assert settings == expected
+
+
+# What counts as absent
+
+
+@pytest.mark.parametrize("value", EMPTY + PLACEHOLDERS)
+@pytest.mark.parametrize(
+    "variable", ["BLAXEL_MCP_WORKSPACE", "BL_WORKSPACE", "BL_API_KEY", "BL_ENV", "BLAXEL_MCP_MODELS"]
+)
+def test_an_empty_or_unexpanded_variable_counts_as_absent(variable: str, value: str) -> None:
+    config = load_settings(environ={variable: value})
+    assert (config.settings, config.sources) == (Settings(), {})
+    assert config.unexpanded == ((variable,) if value in PLACEHOLDERS else ())
+    assert config.warnings == tuple(
+        f"{where} still holds a placeholder that nothing has expanded, and counts as absent."
+        for where in config.unexpanded
+    )
+
+
+@pytest.mark.parametrize("value", EMPTY + PLACEHOLDERS)
+def test_an_empty_or_unexpanded_value_lets_the_next_source_speak(home: Path, value: str) -> None:
+    config = load(home, 'workspace = "acme"', {"BLAXEL_MCP_WORKSPACE": value, "BL_WORKSPACE": value}, workspace=value)
+    assert config.settings.workspace == "acme"
+
+
+def test_placeholders_in_the_file_and_on_the_command_line_are_named_with_their_key(home: Path) -> None:
+    config = load(
+        home,
+        'api_key = "${BL_API_KEY}"\ntools = { prefix = "$PREFIX" }\n[[models]]\nname = "m"\ntitle = "${TITLE}"\n',
+        {},
+        run_url="${input:url}",
+    )
+    assert config.settings == Settings(models=(ModelSettings(name="m"),))
+    file = config.file
+    assert config.unexpanded == (
+        "run_url on the command line",
+        f"api_key in {file}",
+        f"tools.prefix in {file}",
+        f"models[0].title in {file}",
+    )
+
+
+@pytest.mark.parametrize("value", ["$name", "a$NAME", "${A}${B}", "$", "$$NAME", "x ${NAME}"])
+def test_text_that_is_more_than_a_placeholder_is_a_value(value: str) -> None:
+    config = load_settings(environ={"BL_API_KEY": value})
+    assert config.settings.api_key == SecretStr(value)
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize("table", ["defaults", "locked", "input_schema"])
+def test_what_is_meant_for_a_model_is_never_taken_for_absent(home: Path, table: str) -> None:
+    config = load(
+        home, f'[[models]]\nname = "m"\n{table} = {{ stop = "", user = "${{USER}}", deep = {{ x = "$X" }} }}\n'
+    )
+    assert getattr(config.settings.models[0], table) == {"stop": "", "user": "${USER}", "deep": {"x": "$X"}}
+    assert config.warnings == ()
+
+
+def test_a_list_of_globs_keeps_its_placeholders_since_fewer_could_allow_more(home: Path) -> None:
+    config = load(home, '[access]\nmodels = ["${MODELS}"]\npaths = [""]\n')
+    assert config.settings.access == AccessSettings(models=("${MODELS}",), paths=("",))
+
+
+# Credentials are one group
+
+KEYS = ("api_key", "client_credentials", "api_key_command")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environ", "file", "kept"),
+    [
+        pytest.param(
+            {"api_key_command": ["c"]},
+            {"BLAXEL_MCP_API_KEY": "k", "BL_API_KEY": "k"},
+            'api_key = "k"',
+            {"api_key_command": "command line"},
+            id="command line",
+        ),
+        pytest.param(
+            {},
+            {"BLAXEL_MCP_CLIENT_CREDENTIALS": "p", "BL_API_KEY": "k"},
+            'api_key = "k"',
+            {"client_credentials": "BLAXEL_MCP_CLIENT_CREDENTIALS"},
+            id="our variables",
+        ),
+        pytest.param(
+            {},
+            {"BL_CLIENT_CREDENTIALS": "p"},
+            'api_key = "k"\napi_key_command = ["c"]',
+            {"client_credentials": "BL_CLIENT_CREDENTIALS"},
+            id="Blaxel's variables",
+        ),
+        pytest.param({}, {}, 'api_key_command = ["c"]', {"api_key_command": "FILE"}, id="file"),
+        pytest.param(
+            {},
+            {"BL_API_KEY": "k", "BL_CLIENT_CREDENTIALS": "p"},
+            "",
+            {"api_key": "BL_API_KEY", "client_credentials": "BL_CLIENT_CREDENTIALS"},
+            id="two in one source",
+        ),
+        pytest.param(
+            {}, {"BLAXEL_MCP_API_KEY": "${KEY}"}, 'api_key = "k"', {"api_key": "FILE"}, id="a placeholder hides nothing"
+        ),
+    ],
+)
+def test_the_first_source_with_credentials_hides_those_of_all_later_ones(
+    home: Path, overrides: dict[str, Any], environ: dict[str, str], file: str, kept: dict[str, str]
+) -> None:
+    config = load(home, file, environ, **overrides)
+    assert config.sources == {key: source.replace("FILE", str(config.file)) for key, source in kept.items()}
+    assert {key for key in KEYS if getattr(config.settings, key) is not None} == set(kept)
+
+
+def test_credentials_of_the_login_file_stay_out_of_the_settings(home: Path) -> None:
+    path = write_login(home, "context: {workspace: acme}\nworkspaces: [{name: acme, credentials: {apiKey: k}}]")
+    config = load_settings(environ={})
+    assert config.settings == Settings(workspace="acme")
+    assert config.login == read_login_file(path)
+
+
+# The file
+
+
+@posix_only
+def test_the_files_place_is_the_argument_then_the_variable_then_the_default(home: Path) -> None:
+    paths = [
+        home / "argument.toml",
+        home / "variable.toml",
+        platformdirs.user_config_path("blaxel-mcp", appauthor=False),
+    ]
+    paths[2] /= "config.toml"
+    paths[2].parent.mkdir(parents=True)
+    for path in paths:
+        path.write_text(f'workspace = "{path.stem}"')
+    environ = {"BLAXEL_MCP_CONFIG": "~/variable.toml"}
+    assert load_settings(config_file=Path("~/argument.toml"), environ=environ).file == paths[0]
+    assert load_settings(environ=environ).file == paths[1]
+    default = load_settings(environ={"BLAXEL_MCP_CONFIG": "${CONFIG}"})
+    assert default.file == paths[2]
+    assert default.settings.workspace == "config"
+    assert default.unexpanded == ("BLAXEL_MCP_CONFIG",)
+
+
+def test_a_relative_file_is_remembered_by_its_absolute_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file(home, 'api_key = "k"')
+    monkeypatch.chdir(home)
+    config = load_settings(config_file=Path("named.toml"), environ={})
+    assert config.file == home / "named.toml"
+    assert config.place("api_key") == f"api_key in {home / 'named.toml'}"
+
+
+@pytest.mark.parametrize("named_by", ["argument", "variable"])
+def test_a_file_that_was_named_has_to_exist(home: Path, named_by: str) -> None:
+    path = home / "none.toml"
+    argument = path if named_by == "argument" else None
+    environ = {"BLAXEL_MCP_CONFIG": str(path)} if named_by == "variable" else {}
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config_file=argument, environ=environ)
+    assert str(caught.value) == (
+        f"The settings file {path} cannot be read (No such file or directory). Name a file that exists, or none."
+    )
+
+
+@posix_only
+def test_a_file_in_a_home_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config_file=Path("~no-such-user-here/config.toml"), environ={})
+    assert str(caught.value) == (
+        "The settings file ~no-such-user-here/config.toml names a home directory that does not exist."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param(f'a = 1\n"{CANARY}" 2', "is not valid TOML at line 2, column 27", id="no equals sign"),
+        pytest.param(f'a = "{CANARY}', "is not valid TOML at line 1, column 29", id="open string"),
+        pytest.param(
+            f"{CANARY}-a = 1\n{CANARY}-a = 2", "is not valid TOML at line 2, column 30", id="twice, at the end"
+        ),
+        pytest.param(b'a = 1\nb = "caf\xe9"', "is not UTF-8 text at line 2, column 9", id="latin-1"),
+        pytest.param("a = " + "1" * 10_000, "is not valid TOML", id="endless number"),
+        pytest.param("a = " + "[" * 100_000, "is not valid TOML", id="endless nesting"),
+    ],
+)
+def test_a_file_that_is_not_toml_is_told_by_its_place_and_not_quoted(
+    home: Path, content: str | bytes, problem: str
+) -> None:
+    path = write_file(home, content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config_file=path, environ={})
+    assert str(caught.value) == f"The settings file {path} {problem}."
+    assert caught.value.__context__ is None
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read_over(home: Path) -> None:
+    path = write_file(home, b'\xef\xbb\xbfworkspace = "acme"\r\n[limits]\r\nconnect_seconds = 2\r\n')
+    config = load_settings(config_file=path, environ={})
+    assert config.settings == Settings(workspace="acme", limits=LimitSettings(connect_seconds=2))
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
+@pytest.mark.parametrize("key", ["api_key", "client_credentials"])
+def test_a_file_with_credentials_that_others_can_read_is_a_warning(home: Path, mode: int, key: str) -> None:
+    path = write_file(home, f'{key} = "{CANARY}"', mode=mode)
+    assert load_settings(config_file=path, environ={}).warnings == (
+        f"{path} holds credentials that other users can reach; run `chmod 600 {path}`.",
+    )
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("content", "mode"),
+    [('api_key = "k"', 0o600), ('api_key = "k"', 0o400), ('workspace = "acme"', 0o644), ('api_key = "${K}"', 0o644)],
+    ids=["private", "read-only", "no credentials", "a placeholder"],
+)
+def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Path, content: str, mode: int) -> None:
+    path = write_file(home, content, mode=mode)
+    assert not any("chmod" in warning for warning in load_settings(config_file=path, environ={}).warnings)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param('workspce = "x"', "workspce in FILE is not a setting; did you mean workspace?", id="top"),
+        pytest.param(
+            "[limits]\ntmeout = 1",
+            "limits.tmeout in FILE is not a setting; did you mean timeout_seconds?",
+            id="section",
+        ),
+        pytest.param(
+            '[[models]]\nname = "a"\n[[models]]\nname = "b"\ntitel = "x"',
+            "models[1].titel in FILE is not a setting; did you mean title?",
+            id="model",
+        ),
+        pytest.param(
+            '[[models]]\nname = "a"\nprice = { input = 1, output = 1, outputs = 1 }',
+            "models[0].price.outputs in FILE is not a setting; did you mean output?",
+            id="table in a model",
+        ),
+        pytest.param(
+            "[discovery]\nqqq = 1",
+            "discovery.qqq in FILE is not a setting; known here: enabled, include, exclude, refresh_seconds",
+            id="near nothing",
+        ),
+        pytest.param(
+            "[quotas]\ncalls_per_day = 1",
+            "quotas in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
+            id="section near nothing",
+        ),
+        pytest.param(
+            '_env_file = ".env"',
+            "_env_file in FILE is not a setting; did you mean files?",
+            id="an argument of the settings library",
+        ),
+        pytest.param('workspce = ""', "workspce in FILE is not a setting; did you mean workspace?", id="empty"),
+        pytest.param(
+            "[limits]\ntmeout = '${T}'",
+            "limits.tmeout in FILE is not a setting; did you mean timeout_seconds?",
+            id="unexpanded",
+        ),
+        pytest.param(
+            '"limits.timeout_seconds" = 5',
+            "limits.timeout_seconds in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
+            id="a dot in quotes",
+        ),
+    ],
+)
+def test_an_unknown_key_is_an_error_with_the_nearest_or_all_known_keys(home: Path, content: str, problem: str) -> None:
+    assert problems(home, content) == [problem]
+
+
+NOT_A_URL = "must be an http(s) URL with no user name, query or fragment"
+NOT_A_HEADER = "must be 1 to 128 letters, digits, '.', '_' or '-'"
+NOT_A_LIST = 'should be a list, such as ["first", "second"]'
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param(f'workspace = "{CANARY} x"', f"workspace in FILE {NOT_A_HEADER}", id="workspace"),
+        pytest.param("workspace = 5", "workspace in FILE should be a valid string", id="type"),
+        pytest.param(f'api_version = "{CANARY}/"', f"api_version in FILE {NOT_A_HEADER}", id="version"),
+        pytest.param(f'run_url = "{CANARY}"', f"run_url in FILE {NOT_A_URL}", id="no URL"),
+        pytest.param(f'run_url = "https://me:{CANARY}@x"', f"run_url in FILE {NOT_A_URL}", id="password in a URL"),
+        pytest.param(f'api_url = "https://x/?{CANARY}"', f"api_url in FILE {NOT_A_URL}", id="query in a URL"),
+        pytest.param('api_url = "https://${HOST}/v0"', f"api_url in FILE {NOT_A_URL}", id="placeholder in a URL"),
+        pytest.param(f'api_url = "https://x:{CANARY}"', f"api_url in FILE {NOT_A_URL}", id="port in a URL"),
+        pytest.param(f'api_key = ["{CANARY}"]', "api_key in FILE should be a valid string", id="secret"),
+        pytest.param(f'api_key_command = "{CANARY}"', f"api_key_command in FILE {NOT_A_LIST}", id="no words"),
+        pytest.param(
+            "api_key_command = []",
+            "api_key_command in FILE should have at least 1 item after validation, not 0",
+            id="no word",
+        ),
+        pytest.param(
+            f'url_source = "{CANARY}"', "url_source in FILE should be 'auto', 'metadata' or 'run'", id="choice"
+        ),
+        pytest.param(f'limits = "{CANARY}"', "limits in FILE should be a table", id="no section"),
+        pytest.param(f'[access]\nmodels = "{CANARY}"', f"access.models in FILE {NOT_A_LIST}", id="no list"),
+        pytest.param(
+            "[access]\npaths = [1]", "access.paths[0] in FILE should be a valid string", id="element of a list"
+        ),
+        pytest.param(
+            f'[limits]\ntimeout_seconds = "{CANARY}"',
+            "limits.timeout_seconds in FILE should be a valid number",
+            id="number",
+        ),
+        pytest.param(
+            "[limits]\ntimeout_seconds = 0", "limits.timeout_seconds in FILE should be greater than 0", id="bound"
+        ),
+        pytest.param(
+            "[limits]\ntimeout_seconds = inf", "limits.timeout_seconds in FILE should be a finite number", id="infinite"
+        ),
+        pytest.param(f'models = ["{CANARY}"]', "models[0] in FILE should be a table", id="no table"),
+        pytest.param(
+            '[models]\nname = "m"', "models in FILE should be a list of tables, each under [[models]]", id="one bracket"
+        ),
+        pytest.param('workspace = { name = "" }', "workspace in FILE should be a valid string", id="table for a text"),
+        pytest.param("[[models]]\n", "models[0].name in FILE is required", id="nameless model"),
+        pytest.param('[[models]]\nname = "${NAME}"', "models[0].name in FILE is required", id="unexpanded name"),
+        pytest.param(
+            f'[[models]]\nname = "m"\ntool = "{CANARY} x"',
+            "models[0].tool in FILE must be 1 to 40 letters, digits, '_' or '-'",
+            id="tool name",
+        ),
+        pytest.param(
+            f'[[models]]\nname = "m"\nworkspace = "{CANARY}\\n"',
+            f"models[0].workspace in FILE {NOT_A_HEADER}",
+            id="workspace of a model",
+        ),
+        pytest.param(
+            '[[models]]\nname = "m"\nprice = { input = -1, output = 1 }',
+            "models[0].price.input in FILE should be greater than or equal to 0",
+            id="price",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_key_and_what_was_expected(home: Path, content: str, problem: str) -> None:
+    assert problems(home, content) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS", CANARY, "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS should be a valid number"),
+        ("BLAXEL_MCP_DISCOVERY__ENABLED", CANARY, "BLAXEL_MCP_DISCOVERY__ENABLED should be a valid boolean"),
+        ("BLAXEL_MCP_API_KEY_COMMAND", CANARY, f"BLAXEL_MCP_API_KEY_COMMAND {NOT_A_LIST}"),
+        (
+            "BLAXEL_MCP_ACCESS__MODELS",
+            CANARY,
+            'BLAXEL_MCP_ACCESS__MODELS should be JSON, such as ["first", "second"]',
+        ),
+        ("BLAXEL_MCP_LIMITS", f'"{CANARY}"', "BLAXEL_MCP_LIMITS should be a table"),
+        (
+            "BLAXEL_MCP_LIMITS",
+            f'{{"tmeout": "{CANARY}"}}',
+            "BLAXEL_MCP_LIMITS (limits.tmeout) is not a setting; did you mean timeout_seconds?",
+        ),
+        (
+            "BLAXEL_MCP_LIMITS",
+            '{"timeout_seconds": 0}',
+            "BLAXEL_MCP_LIMITS (limits.timeout_seconds) should be greater than 0",
+        ),
+        ("BLAXEL_MCP_MODELS", f'[{{"title": "{CANARY}"}}]', "BLAXEL_MCP_MODELS (models[0].name) is required"),
+        ("BL_RUN_URL", CANARY, f"BL_RUN_URL {NOT_A_URL}"),
+        ("BL_WORKSPACE", f"{CANARY} x", f"BL_WORKSPACE {NOT_A_HEADER}"),
+    ],
+)
+def test_a_wrong_variable_is_told_by_its_name(home: Path, variable: str, value: str, problem: str) -> None:
+    assert problems(home, environ={variable: value}) == [problem]
+
+
+def test_a_section_that_is_no_table_is_told_beside_a_variable_of_its_keys(home: Path) -> None:
+    environ = {"BLAXEL_MCP_LIMITS": "5", "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS": "5"}
+    assert problems(home, environ=environ) == ["BLAXEL_MCP_LIMITS should be a table"]
+
+
+def test_a_wrong_flag_is_told_by_its_key(home: Path) -> None:
+    assert problems(home, limits={"timeout_seconds": CANARY}, qqqq=CANARY) == [
+        "qqqq on the command line is not a setting; known here: " + ", ".join(Settings.model_fields),
+        "limits.timeout_seconds on the command line should be a valid number",
+    ]
+
+
+def test_a_wrong_workspace_in_the_login_file_is_told_only_when_it_is_used(home: Path) -> None:
+    login = write_login(home, f"context: {{workspace: {CANARY} x}}\nworkspaces: [{{name: acme}}]")
+    assert problems(home) == [f"workspace in bl login file ({login}) {NOT_A_HEADER}"]
+    assert load(home, "", {"BL_WORKSPACE": "acme"}).settings.workspace == "acme"
+
+
+def test_all_problems_of_all_sources_are_told_at_once(home: Path) -> None:
+    content = f'workspace = "{CANARY} x"\nworkspce = "x"\n[limits]\nconnect_seconds = -1\n'
+    assert problems(home, content, {"BL_API_URL": CANARY, "BLAXEL_MCP_TOOLS__MAX_TOOLS": "x"}) == [
+        "BLAXEL_MCP_TOOLS__MAX_TOOLS should be a valid integer",
+        f"BL_API_URL {NOT_A_URL}",
+        "workspce in FILE is not a setting; did you mean workspace?",
+        f"workspace in FILE {NOT_A_HEADER}",
+        "limits.connect_seconds in FILE should be greater than 0",
+    ]
+
+
+@pytest.mark.parametrize("second", ["", 'workspace = "acme"'], ids=["both by default", "one by name"])
+def test_a_model_with_two_entries_is_an_error(home: Path, second: str) -> None:
+    content = f'workspace = "acme"\n[[models]]\nname = "m"\n[[models]]\nname = "n"\n[[models]]\nname = "m"\n{second}\n'
+    assert problems(home, content) == [
+        "models[2] in FILE has the name and the workspace of models[0]; a model can have one entry"
+    ]
+
+
+def test_a_name_may_stand_for_a_model_in_each_of_two_workspaces(home: Path) -> None:
+    config = load(home, '[[models]]\nname = "m"\n[[models]]\nname = "m"\nworkspace = "beta"\n')
+    assert [model.workspace for model in config.settings.models] == [None, "beta"]
+
+
+def test_a_broken_login_file_is_a_warning(home: Path) -> None:
+    path = write_login(home, f"{CANARY}: [")
+    config = load_settings(environ={})
+    assert len(config.warnings) == 1
+    assert config.warnings[0].startswith(f"The bl login file ({path}) is not usable as it is: it is not valid YAML")
+    assert CANARY not in config.warnings[0]
+
+
+@posix_only
+def test_a_user_without_a_home_has_no_login_file_and_still_starts(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    def no_home(_cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.chdir(home)
+    write_login(home, "context: {workspace: of-someone-else}")
+    monkeypatch.setattr(Path, "home", classmethod(no_home))
+    config = load_settings(environ={})
+    assert config == Configuration(
+        settings=Settings(),
+        login=LoginFile(Path("~/.blaxel/config.yaml"), problem="this user has no home directory"),
+        warnings=(
+            "The bl login file (~/.blaxel/config.yaml) is not usable as it is: this user has no home directory.",
+        ),
+    )
+
+
+def test_no_secret_is_in_the_text_of_a_configuration(home: Path) -> None:
+    write_login(home, f"context: {{workspace: acme}}\nworkspaces: [{{name: acme, credentials: {{apiKey: {CANARY}}}}}]")
+    config = load(home, f'client_credentials = "{CANARY}"', {"BL_CLIENT_CREDENTIALS": CANARY, "BL_API_KEY": CANARY})
+    assert config.settings.api_key is not None
+    assert CANARY not in f"{config} {config!r}"
+
+
+# A configuration made by hand
+
+
+def test_a_configuration_made_by_hand_consults_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_login(home, "context: {workspace: acme}\nworkspaces: [{name: acme, credentials: {apiKey: k}}]")
+    monkeypatch.setenv("BL_WORKSPACE", "acme")
+    config = configuration(Settings(api_key=SecretStr("k")))
+    assert config == Configuration(Settings(api_key=SecretStr("k")), LoginFile(Path("~/.blaxel/config.yaml")))
+    assert config.place("api_key") == "api_key"
+
+
+def test_a_configuration_made_by_hand_takes_its_login_and_labels() -> None:
+    login = LoginFile(Path("/login"))
+    config = configuration(Settings(), login=login, sources={"api_key": "command line"})
+    assert config.login is login
+    assert config.place("api_key") == "api_key on the command line"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="/dev/null is POSIX's")
+def test_a_user_whose_home_is_no_folder_has_no_files_and_still_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/dev/null/home")
+
+    config = load_settings(environ={})
+
+    assert (config.settings, config.file, config.login.entries, config.login.problem) == (Settings(), None, {}, None)

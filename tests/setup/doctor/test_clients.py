@@ -1,0 +1,232 @@
+"""The server through each client's own entry: started as that client starts it, with the variables that it hands on."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from blaxel_mcp.cli.main import main
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.setup.doctor import PLAN, Case, Finding, run_checks
+from blaxel_mcp.setup.doctor.clients import variables_of
+from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
+from blaxel_mcp.setup.install import InstalledEntry, client_named, file_problems, installed_entries, places
+from tests.support.canaries import KEY, MARKER
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="the commands of these entries are a POSIX shell's"),
+]
+
+SERVER = [sys.executable, "-m", "blaxel_mcp"]
+CLIENTS = [check for check in PLAN if check.id == "clients"]
+
+
+def install(client: str, name: str, words: list[str], env: Mapping[str, str]) -> Path:
+    """Write an entry into a client's file, as its user has it."""
+    row = client_named(client)
+    file = row.file(places(os.environ))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {row.key: {}}
+    document[row.key][name] = {"command": words[0], "args": words[1:], "env": dict(env)}
+    file.write_text(json.dumps(document))
+    return file
+
+
+async def look(**environ: str) -> dict[str, Finding]:
+    """The findings about the clients of this home; the others do not matter here."""
+    environ = {"PATH": os.environ["PATH"], **environ}
+    folders = places(environ)
+    case = Case(
+        app=build_app(configuration(Settings())),
+        problem=None,
+        variables=environ,
+        installed=tuple(installed_entries(folders)),
+        broken_files=tuple(file_problems(folders)),
+    )
+    settings = [check for check in PLAN if check.id == "settings"]
+    with anyio.fail_after(50):
+        findings = await run_checks([*settings, *CLIENTS], case)
+    assert MARKER not in str(findings)
+    return {finding.id: finding for finding in findings if finding.id != "settings"}
+
+
+def leading_to(emulator: Emulator) -> dict[str, str]:
+    return {"BL_RUN_URL": emulator.run_url, "BL_API_URL": emulator.api_url, "BL_WORKSPACE": "demo"}
+
+
+async def test_an_entry_is_started_with_what_its_client_gives_it(emulator: Emulator) -> None:
+    file = install("claude-desktop", "blaxel", SERVER, {**leading_to(emulator), "BL_API_KEY": KEY})
+
+    finding = (await look())["client:claude-desktop:blaxel"]
+
+    assert (finding.outcome, finding.result.fix) == ("ok", "")
+    assert finding.result.found.startswith(f"the entry 'blaxel' in {file}: 16 tools in ")
+
+
+async def test_variables_of_this_shell_do_not_hide_that_the_client_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BL_API_KEY", KEY)
+    monkeypatch.setenv("BL_WORKSPACE", "demo")
+    install("claude-desktop", "blaxel", SERVER, {"BL_WORKSPACE": "demo"})
+
+    finding = (await look(BL_API_KEY=KEY))["client:claude-desktop:blaxel"]
+
+    assert finding.outcome == "failed"
+    assert "has no credentials when Claude Desktop starts it" in finding.result.found
+    assert "`blaxel-mcp install claude-desktop --name blaxel` writes the entry anew" in finding.result.fix
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        pytest.param(["/none/blaxel-mcp"], "is no program here", id="no such program"),
+        pytest.param(
+            ["sh", "-c", 'echo hello there; exec "$@"', "sh", *SERVER], "printed 'hello there' on", id="a stray line"
+        ),
+        pytest.param(["sh", "-c", "echo no luck >&2; exit 3", "blaxel-mcp"], 'that it said: "no luck"', id="it ends"),
+        pytest.param(
+            ["sh", "-c", "echo hello; read line; exit 3", "blaxel-mcp"],
+            "it had printed 'hello' on standard output",
+            id="both",
+        ),
+    ],
+)
+async def test_an_entry_that_does_not_work_ends_in_the_command_that_writes_it_anew(
+    words: list[str], found: str
+) -> None:
+    install("claude-desktop", "my models", words, {})
+
+    finding = (await look())["client:claude-desktop:my models"]
+
+    assert finding.outcome == "failed"
+    assert found in finding.result.found
+    assert finding.result.fix.startswith("`blaxel-mcp install claude-desktop --name 'my models'` writes the entry anew")
+
+
+async def test_what_a_server_says_last_is_told_without_the_key_that_it_was_given() -> None:
+    install("claude-desktop", "blaxel", ["sh", "-c", 'echo "key: $BL_API_KEY" >&2', "blaxel-mcp"], {"BL_API_KEY": KEY})
+
+    finding = (await look())["client:claude-desktop:blaxel"]
+
+    assert 'the last that it said: "key: [redacted]"' in finding.result.found
+
+
+async def test_a_placeholder_fails_where_the_client_expands_none(emulator: Emulator) -> None:
+    install("claude-desktop", "blaxel", SERVER, {**leading_to(emulator), "BL_API_KEY": "${BL_API_KEY}"})
+
+    finding = (await look(BL_API_KEY=KEY))["client:claude-desktop:blaxel"]
+
+    assert finding.outcome == "failed"
+    assert "BL_API_KEY is a placeholder" in finding.result.found
+    assert "--with-key" in finding.result.fix
+
+
+async def test_a_reference_is_followed_where_the_client_does_that(emulator: Emulator) -> None:
+    install("cursor", "blaxel", SERVER, {**leading_to(emulator), "BL_API_KEY": "${env:BL_API_KEY}"})
+
+    there, absent = await look(BL_API_KEY=KEY), await look()
+
+    assert there["client:cursor:blaxel"].outcome == "ok"
+    assert absent["client:cursor:blaxel"].outcome == "warning"
+    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:cursor:blaxel"].result.found
+
+
+async def test_a_file_that_cannot_be_read_is_a_failure_of_its_own_and_the_other_clients_are_looked_at(
+    emulator: Emulator,
+) -> None:
+    install("cursor", "blaxel", SERVER, {**leading_to(emulator), "BL_API_KEY": KEY})
+    broken = install("claude-desktop", "blaxel", SERVER, {})
+    broken.write_text('{"mcpServers": {')
+
+    findings = await look()
+
+    outcomes = {name: finding.outcome for name, finding in findings.items()}
+    assert outcomes == {"client:claude-desktop": "failed", "client:cursor:blaxel": "ok"}
+    assert str(broken) in findings["client:claude-desktop"].result.found
+
+
+async def test_without_any_entry_it_says_how_to_add_one() -> None:
+    finding = (await look())["clients"]
+
+    assert finding.outcome == "skipped"
+    assert "`blaxel-mcp install CLIENT`" in finding.result.fix
+
+
+async def test_the_command_looks_at_the_entries_of_this_user(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("cursor", "blaxel", ["/none/blaxel-mcp"], {})
+    for name, value in leading_to(emulator).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BL_API_KEY", KEY)
+
+    with anyio.fail_after(50):
+        code = await anyio.to_thread.run_sync(main, ["doctor", "--json"])
+
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert code == 1
+    assert [check["id"] for check in checks if check["outcome"] == "failed"] == ["client:cursor:blaxel"]
+
+
+@pytest.mark.parametrize(
+    ("client", "value", "given"),
+    [
+        pytest.param("claude-desktop", "plain", {"K": "plain"}, id="a value"),
+        pytest.param("claude-desktop", "${HERE}", "literal", id="a reference that stays"),
+        pytest.param("claude-code", "${HERE}", {"K": "found"}, id="a reference"),
+        pytest.param("cursor", "${env:HERE}", {"K": "found"}, id="another form of it"),
+        pytest.param("gemini-cli", "$HERE", {"K": "found"}, id="one without braces"),
+        pytest.param("cursor", "${env:THERE}", "unset", id="to nothing"),
+        pytest.param("cursor", "${input:key}", "literal", id="a question that is not asked"),
+        pytest.param("vscode", "${input:key}", "asked", id="a question"),
+        pytest.param("zed", "plain", {"HERE": "found", "K": "plain"}, id="all of the environment"),
+    ],
+)
+def test_variables_reach_the_server_as_each_client_hands_them_on(
+    client: str, value: str, given: dict[str, str] | str
+) -> None:
+    entry = InstalledEntry(client, "blaxel", Path("file"), ("blaxel-mcp",), {"K": value})
+
+    handed = variables_of(entry, client_named(client), {"HERE": "found"})
+
+    if isinstance(given, dict):
+        assert handed.given == given
+    else:
+        assert (handed.given, getattr(handed, given)) == ({}, ("K",))
+
+
+async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+
+    with anyio.fail_after(30), pytest.raises(NoHandshakeError) as caught:
+        await shake_hands(["sh", "-c", f"echo $$ > {file}; exec sleep 60"], {}, seconds=1)
+
+    assert caught.value.reason == "did not answer within 1 seconds"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
+
+
+async def test_a_variable_that_codex_hands_on_reaches_the_server_and_is_missed_where_it_is_not_set(
+    emulator: Emulator, home: Path
+) -> None:
+    (home / ".codex").mkdir()
+    values = "".join(f"{name} = {json.dumps(value)}\n" for name, value in leading_to(emulator).items())
+    (home / ".codex" / "config.toml").write_text(
+        f"[mcp_servers.blaxel]\ncommand = {json.dumps(SERVER[0])}\nargs = {json.dumps(SERVER[1:])}\n"
+        f'env_vars = ["BL_API_KEY"]\n[mcp_servers.blaxel.env]\n{values}'
+    )
+
+    there, absent = await look(BL_API_KEY=KEY), await look()
+
+    assert there["client:codex:blaxel"].outcome == "ok"
+    assert absent["client:codex:blaxel"].outcome == "warning"
+    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:codex:blaxel"].result.found

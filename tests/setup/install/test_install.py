@@ -1,0 +1,720 @@
+"""`blaxel-mcp install`, as its user meets it."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from blaxel_mcp.cli.main import main
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.setup.install import CLIENTS, Launch, Places, addition, client_named
+from tests.support.canaries import CLIENT_CREDENTIALS, KEY
+from tests.support.leaks import Client, look_at
+
+SCRIPT = str(Path(sys.executable).with_name("blaxel-mcp"))
+NAMES = [client.name for client in CLIENTS]
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and links are POSIX's here")
+each_client = pytest.mark.parametrize("client", NAMES)
+
+
+@pytest.fixture(autouse=True)
+def usual_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the developer's that leads a client elsewhere."""
+    for name in ("CODEX_HOME", "CLAUDE_CONFIG_DIR", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workspace and a key in the shell's environment."""
+    monkeypatch.setenv("BL_WORKSPACE", "acme")
+    monkeypatch.setenv("BL_API_KEY", KEY)
+
+
+def file_of(home: Path, client: str) -> Path:
+    """A client's file on this platform; `test_install_clients` has those of each."""
+    return client_named(client).file(Places(home=home, platform=sys.platform))
+
+
+def written(home: Path, client: str, name: str = "blaxel") -> dict[str, Any]:
+    """The entry in a client's file."""
+    text = file_of(home, client).read_text(encoding="utf-8")
+    data = tomllib.loads(text) if client == "codex" else json.loads(text)
+    entry: dict[str, Any] = data[client_named(client).key][name]
+    return entry
+
+
+def backups(file: Path) -> list[Path]:
+    return sorted(file.parent.glob(f"{file.name}.*.bak"))
+
+
+def existing(home: Path, client: str, text: str) -> Path:
+    file = file_of(home, client)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode())
+    return file
+
+
+# What is written
+
+
+ENTRIES: dict[str, dict[str, Any]] = {
+    "claude-desktop": {"env": {"BL_WORKSPACE": "acme"}},
+    "claude-code": {"type": "stdio", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${BL_API_KEY}"}},
+    "cursor": {"env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${env:BL_API_KEY}"}},
+    "vscode": {"type": "stdio", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${input:blaxel-api-key}"}},
+    "windsurf": {"env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${env:BL_API_KEY}"}},
+    "zed": {"env": {"BL_WORKSPACE": "acme"}},
+    "codex": {"env": {"BL_WORKSPACE": "acme"}, "env_vars": ["BL_API_KEY"]},
+    "gemini-cli": {"env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "$BL_API_KEY"}},
+    "cline": {"env": {"BL_WORKSPACE": "acme"}},
+}
+
+
+@each_client
+@pytest.mark.usefixtures("in_environment")
+def test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file(
+    client: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", client]) == 0
+
+    assert written(home, client) == {"command": SCRIPT, "args": ["serve"], **ENTRIES[client]}
+    out = capsys.readouterr().out
+    assert out.startswith(f"Added blaxel to {file_of(home, client)}, a new file.\n{client_named(client).afterwards}\n")
+    assert "BL_API_KEY" in out.split("note: ")[1]
+
+
+@each_client
+def test_credentials_that_the_server_finds_by_itself_put_no_variable_into_the_entry(client: str, home: Path) -> None:
+    settings = home / ".config" / "blaxel-mcp" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'workspace = "acme"\napi_key = "{KEY}"\n', encoding="utf-8")
+    settings.chmod(0o600)
+
+    assert main(["install", client]) == 0
+
+    assert written(home, client).keys() - {"type"} == {"command", "args"}
+
+
+@pytest.mark.parametrize(
+    ("client", "more"),
+    [
+        ("claude-code", {"env": {"BL_WORKSPACE": "${BL_WORKSPACE}", "BL_API_KEY": "${BL_API_KEY}"}}),
+        ("codex", {"env_vars": ["BL_WORKSPACE", "BL_API_KEY"]}),
+        ("claude-desktop", {}),
+        ("vscode", {"env": {"BL_WORKSPACE": "${input:blaxel-workspace}", "BL_API_KEY": "${input:blaxel-api-key}"}}),
+    ],
+)
+def test_what_nothing_gives_is_asked_for_where_the_client_can(client: str, more: dict[str, Any], home: Path) -> None:
+    assert main(["install", client]) == 0
+
+    entry = written(home, client)
+    entry.pop("type", None)
+    assert entry == {"command": SCRIPT, "args": ["serve"], **more}
+
+
+def test_vs_code_is_told_what_to_ask_its_user_for(home: Path) -> None:
+    assert main(["install", "vscode"]) == 0
+
+    assert json.loads(file_of(home, "vscode").read_text(encoding="utf-8"))["inputs"] == [
+        {"type": "promptString", "id": "blaxel-api-key", "description": "Blaxel API key", "password": True},
+        {"type": "promptString", "id": "blaxel-workspace", "description": "Blaxel workspace", "password": False},
+    ]
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_what_was_said_to_install_goes_on_to_the_server(home: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "our settings.toml"
+    settings.write_text("[limits]\ntimeout_seconds = 5\n", encoding="utf-8")
+    with_folder = os.path.relpath(settings)
+
+    assert main(["install", "cursor", "--config", with_folder, "--workspace", "other"]) == 0
+
+    entry = written(home, "cursor")
+    assert entry["args"][:2] == ["serve", "--config"]
+    assert Path(entry["args"][2]).is_absolute()
+    assert Path(entry["args"][2]).samefile(settings)
+    assert entry["args"][3:] == ["--workspace", "other"]
+    assert entry["env"] == {"BL_API_KEY": "${env:BL_API_KEY}"}
+
+
+@pytest.mark.parametrize("variable", ["BLAXEL_MCP_CONFIG", "XDG_CONFIG_HOME"])
+def test_a_settings_file_that_only_this_shell_leads_to_is_named(
+    variable: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "blaxel-mcp" / "config.toml"
+    settings.parent.mkdir()
+    settings.write_text('workspace = "acme"\n', encoding="utf-8")
+    monkeypatch.setenv(variable, str(settings if variable == "BLAXEL_MCP_CONFIG" else tmp_path))
+
+    assert main(["install", "cursor"]) == 0
+
+    assert written(home, "cursor")["args"] == ["serve", "--config", str(settings)]
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_another_platform_than_blaxels_own_is_written_down_or_the_key_would_go_elsewhere(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BL_RUN_URL", "http://127.0.0.1:9/run")
+    monkeypatch.setenv("BL_API_URL", "${BL_API_URL}")
+    monkeypatch.setenv("BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS", "5")
+
+    assert main(["install", "cursor"]) == 0
+
+    assert written(home, "cursor")["env"] == {
+        "BL_WORKSPACE": "acme",
+        "BL_RUN_URL": "http://127.0.0.1:9/run",
+        "BL_API_KEY": "${env:BL_API_KEY}",
+    }
+    left = "note: not taken over from this shell: BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS. "
+    assert left in capsys.readouterr().out
+
+
+def test_a_key_in_a_variable_of_ours_is_forwarded_under_that_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_WORKSPACE", "acme")
+    monkeypatch.setenv("BLAXEL_MCP_API_KEY", KEY)
+
+    assert main(["install", "gemini-cli"]) == 0
+
+    assert written(home, "gemini-cli")["env"] == {
+        "BL_WORKSPACE": "acme",
+        "BLAXEL_MCP_API_KEY": "$BLAXEL_MCP_API_KEY",
+    }
+
+
+@each_client
+@pytest.mark.shows_secrets("the user asks for the key to be written")
+@pytest.mark.usefixtures("in_environment")
+def test_with_key_writes_the_key_says_so_and_prints_it_nowhere(
+    client: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", client, "--with-key"]) == 0
+
+    assert written(home, client)["env"] == {"BL_WORKSPACE": "acme", "BL_API_KEY": KEY}
+    captured = capsys.readouterr()
+    assert "note: the entry holds BL_API_KEY in clear text.\n" in captured.out
+    assert KEY not in captured.out + captured.err
+
+
+@pytest.mark.shows_secrets("the user asks for the credentials to be written")
+def test_with_key_writes_client_credentials_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BL_CLIENT_CREDENTIALS", f" {CLIENT_CREDENTIALS}\n")
+
+    assert main(["install", "cursor", "--with-key"]) == 0
+
+    assert written(home, "cursor")["env"] == {
+        "BL_CLIENT_CREDENTIALS": CLIENT_CREDENTIALS,
+        "BL_WORKSPACE": "${env:BL_WORKSPACE}",
+    }
+
+
+@pytest.mark.shows_secrets("the user asks for the key to be written")
+@pytest.mark.usefixtures("in_environment")
+def test_without_with_key_the_key_goes_out_of_the_file_where_the_client_can_forward_it(home: Path) -> None:
+    main(["install", "cursor", "--with-key"])
+
+    assert main(["install", "cursor"]) == 0
+
+    assert written(home, "cursor")["env"] == {"BL_WORKSPACE": "acme", "BL_API_KEY": "${env:BL_API_KEY}"}
+    assert KEY not in file_of(home, "cursor").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("", "There are no Blaxel credentials for any workspace"),
+        ('api_key_command = ["op", "read"]', "The key comes from a command"),
+        ('api_key = "with space"', "cannot be sent"),
+    ],
+)
+def test_a_key_that_cannot_be_written_is_told(
+    settings: str, said: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(settings, encoding="utf-8")
+    file.chmod(0o600)
+
+    assert main(["install", "cursor", "--with-key", "--config", str(file)]) == 2
+
+    assert said in capsys.readouterr().err
+    assert not file_of(home, "cursor").exists()
+
+
+def test_a_login_cannot_be_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    login = home / ".blaxel" / "config.yaml"
+    login.parent.mkdir()
+    login.write_text(
+        "context: {workspace: acme}\n"
+        f"workspaces: [{{name: acme, credentials: {{access_token: '{KEY}', refresh_token: '{KEY}'}}}}]\n",
+        encoding="utf-8",
+    )
+
+    assert main(["install", "cursor", "--with-key"]) == 2
+    assert "The credentials are a login" in capsys.readouterr().err
+    assert main(["install", "cursor"]) == 0
+    assert written(home, "cursor") == {"command": SCRIPT, "args": ["serve"]}
+
+
+# What was there stays
+
+
+@each_client
+@pytest.mark.usefixtures("in_environment")
+def test_a_second_run_changes_nothing_says_so_and_keeps_no_backup(
+    client: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = file_of(home, client)
+    main(["install", client])
+    before, capsys_before = file.read_bytes(), capsys.readouterr()
+    assert capsys_before.err == ""
+
+    assert main(["install", client]) == 0
+
+    assert file.read_bytes() == before
+    assert backups(file) == []
+    assert "as it should be; nothing was changed." in capsys.readouterr().out
+
+
+COMMENTED = (
+    "\ufeff// mine, all mine\r\n"
+    "{\r\n"
+    '\t"servers": {\r\n'
+    '\t\t"other": { "command": "x", "args": [1.0e3, "\\u00e9é"], }, // é\r\n'
+    "\t\t/* the end */\r\n"
+    "\t},\r\n"
+    '\t"dup": 1, "dup": 2,\r\n'
+    "}\r\n"
+    "// after"
+)
+
+
+def test_comments_order_digits_tabs_and_line_ends_stay_byte_for_byte(home: Path) -> None:
+    file = existing(home, "vscode", COMMENTED)
+
+    assert main(["install", "vscode", "--demo"]) == 0
+
+    ours = (
+        '\t\t"blaxel": {\r\n'
+        '\t\t\t"type": "stdio",\r\n'
+        f'\t\t\t"command": {json.dumps(SCRIPT)},\r\n'
+        '\t\t\t"args": ["serve", "--demo"]\r\n'
+        "\t\t},\r\n"
+    )
+    assert file.read_bytes().decode() == COMMENTED.replace("\t},\r\n", f"{ours}\t}},\r\n")
+    assert [copy.read_bytes().decode() for copy in backups(file)] == [COMMENTED]
+
+    assert main(["install", "vscode", "--remove"]) == 0
+
+    assert file.read_bytes().decode() == COMMENTED
+    assert len(backups(file)) == 2
+
+
+def test_toml_stays_as_it_is_written_around_our_section(home: Path) -> None:
+    before = 'model = "o5" # best\n\n[tui] # look\ntheme = """\n[mcp_servers.blaxel]\n"""\n# the end\n'
+    file = existing(home, "codex", before)
+
+    assert main(["install", "codex", "--demo"]) == 0
+
+    ours = f'\n[mcp_servers.blaxel]\ncommand = {json.dumps(SCRIPT)}\nargs = ["serve", "--demo"]\n'
+    assert file.read_bytes().decode() == before + ours
+    assert main(["install", "codex", "--remove"]) == 0
+    assert file.read_bytes().decode() == before
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_what_a_user_has_added_to_the_entry_stays(home: Path) -> None:
+    existing(
+        home,
+        "cline",
+        '{"mcpServers": {"blaxel": {"command": "uvx", "args": ["blaxel-mcp@0.3"], "timeout": 300, '
+        '"autoApprove": ["house-chat"], "env": {"HTTPS_PROXY": "http://127.0.0.1:9"}}}}',
+    )
+
+    assert main(["install", "cline"]) == 0
+
+    assert written(home, "cline") == {
+        "command": SCRIPT,
+        "args": ["serve"],
+        "timeout": 300,
+        "autoApprove": ["house-chat"],
+        "env": {"HTTPS_PROXY": "http://127.0.0.1:9", "BL_WORKSPACE": "acme"},
+    }
+
+
+@pytest.mark.parametrize("client", ["claude-desktop", "claude-code"])
+def test_a_key_written_by_hand_stays_as_long_as_there_is_nothing_in_its_place(client: str, home: Path) -> None:
+    key = "somebody-elses-key"
+    entry = {"command": "/old/blaxel-mcp", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": key}}
+    existing(home, client, json.dumps({"mcpServers": {"blaxel": entry}}))
+
+    assert main(["install", client]) == 0
+
+    assert written(home, client)["command"] == SCRIPT
+    assert written(home, client)["env"] == {"BL_WORKSPACE": "acme", "BL_API_KEY": key}
+
+
+def test_a_key_written_by_hand_goes_once_the_server_has_another(home: Path, tmp_path: Path) -> None:
+    entry = {"command": "/old/blaxel-mcp", "env": {"BL_API_KEY": "somebody-elses-key"}}
+    existing(home, "claude-desktop", json.dumps({"mcpServers": {"blaxel": entry}}))
+    settings = tmp_path / "config.toml"
+    settings.write_text(f'api_key = "{KEY}"\nworkspace = "acme"\n', encoding="utf-8")
+    settings.chmod(0o600)
+
+    assert main(["install", "claude-desktop", "--config", str(settings)]) == 0
+
+    assert "env" not in written(home, "claude-desktop")
+
+
+def test_each_change_keeps_the_file_that_it_found_with_its_mode(home: Path) -> None:
+    file = existing(home, "cursor", '{"mcpServers": {}}')
+    file.chmod(0o640)
+
+    main(["install", "cursor", "--demo"])
+    first = file.read_bytes()
+    main(["install", "cursor"])
+
+    assert sorted(copy.read_bytes() for copy in backups(file)) == sorted([b'{"mcpServers": {}}', first])
+    if os.name == "posix":
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (file, *backups(file))} == {0o640}
+
+
+@posix
+def test_a_new_file_and_its_folders_are_the_owners_alone(home: Path) -> None:
+    assert main(["install", "windsurf"]) == 0
+
+    file = file_of(home, "windsurf")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (file.parent, file.parent.parent)} == {0o700}
+
+
+@posix
+@pytest.mark.shows_secrets("the user asks for the key to be written")
+@pytest.mark.usefixtures("in_environment")
+def test_a_key_in_a_file_that_others_can_read_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = existing(home, "cursor", "{}")
+    file.chmod(0o644)
+
+    assert main(["install", "cursor", "--with-key"]) == 0
+
+    assert f"run `chmod 600 {file}`" in capsys.readouterr().out
+
+
+@posix
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_a_link_and_what_it_leads_to_is_changed(is_there: bool, home: Path, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles" / "mcp.json"
+    real.parent.mkdir()
+    if is_there:
+        real.write_text("{}", encoding="utf-8")
+    link = file_of(home, "cursor")
+    link.parent.mkdir()
+    link.symlink_to(real)
+
+    assert main(["install", "cursor", "--demo"]) == 0
+
+    assert link.is_symlink()
+    assert json.loads(real.read_text(encoding="utf-8"))["mcpServers"]["blaxel"]["command"] == SCRIPT
+    assert len(backups(real)) == is_there
+
+
+# What is refused is left alone
+
+
+MALFORMED: list[tuple[str, str, str, int, int]] = [
+    ("no end", "claude-desktop", '{"mcpServers": {}', 1, 18),
+    ("a comma is missing", "claude-desktop", '{\n  "a": 1\n  "b": 2\n}', 3, 3),
+    ("a comment where none is taken", "claude-desktop", '{\r\n  "a": 1, // c\r\n}', 2, 11),
+    ("a comma too many", "claude-desktop", '{"a": [1,]}', 1, 9),
+    ("single quotes", "claude-desktop", "{'a': 1}", 1, 2),
+    ("NaN", "claude-desktop", '{"a": NaN}', 1, 7),
+    ("a zero before a number", "claude-desktop", '{"a": 01}', 1, 7),
+    ("a line break in a text", "claude-desktop", '{"é": "\n"}', 1, 7),
+    ("two documents", "claude-desktop", "{} {}", 1, 4),
+    ("too deep", "claude-desktop", '{"a":' * 300 + "1" + "}" * 300, 1, 1001),
+    ("a comment without an end", "cursor", '{"a": 1 /* }', 1, 9),
+    ("two commas", "cursor", '{"a": 1,, }', 1, 9),
+    ("TOML", "codex", 'a = 1\nb = "x\n', 2, 7),
+    ("a table twice", "codex", "[a]\n[a]\n", 2, 3),
+]
+
+
+@pytest.mark.parametrize("case", MALFORMED, ids=[case[0] for case in MALFORMED])
+@pytest.mark.parametrize("option", [[], ["--remove"]], ids=["add", "remove"])
+def test_a_malformed_file_is_refused_with_line_and_column_and_left_as_it_is(
+    case: tuple[str, str, str, int, int], option: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, client, text, line, column = case
+    file = existing(home, client, text)
+
+    assert main(["install", client, *option]) == 2
+
+    told = capsys.readouterr().err
+    assert f"{file} cannot be understood at line {line}, column {column}: " in told
+    assert file.read_bytes() == text.encode()
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_file_that_is_no_text_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = existing(home, "cursor", "")
+    file.write_bytes(b'{\n "a": "\xff"}')
+
+    assert main(["install", "cursor"]) == 2
+
+    assert "at line 2, column 8: it is not UTF-8 text." in capsys.readouterr().err
+    assert file.read_bytes() == b'{\n "a": "\xff"}'
+
+
+@pytest.mark.parametrize(
+    ("client", "text", "what"),
+    [
+        ("cursor", "[1, 2]", "{file}"),
+        ("cursor", '{"mcpServers": []}', "mcpServers in {file}"),
+        ("cursor", '{"mcpServers": "none"}', "mcpServers in {file}"),
+        ("vscode", '{"inputs": {}}', "inputs in {file}"),
+        ("codex", "mcp_servers = 1\n", "mcp_servers in {file}"),
+    ],
+)
+def test_something_else_in_the_tables_place_is_refused(
+    client: str, text: str, what: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = existing(home, client, text)
+
+    assert main(["install", client]) == 2
+
+    assert f"{what.format(file=file)} should be a table" in capsys.readouterr().err
+    assert file.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'mcp_servers = { other = { command = "x" } }\n',
+        'mcp_servers.blaxel.command = "blaxel-mcp"\n',
+        '[mcp_servers]\nblaxel = { command = "blaxel-mcp" }\n',
+    ],
+)
+def test_toml_that_is_not_in_sections_is_refused_and_left_as_it_is(
+    text: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = existing(home, "codex", text)
+
+    assert main(["install", "codex"]) == 2
+    assert "inline tables or dotted keys" in capsys.readouterr().err
+    assert file.read_bytes() == text.encode()
+
+
+def test_an_inline_entry_is_taken_out_where_it_has_a_line_of_its_own(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = existing(
+        home, "codex", '[mcp_servers]\nblaxel = { command = "blaxel-mcp" } # x\nother = { command = "x" }\n'
+    )
+    assert main(["install", "codex", "--remove"]) == 0
+    assert file.read_bytes() == b'[mcp_servers]\nother = { command = "x" }\n'
+
+    dotted = 'mcp_servers.blaxel.command = "blaxel-mcp"\n'
+    file.write_text(dotted, encoding="utf-8")
+    assert main(["install", "codex", "--remove"]) == 2
+    assert "inline tables or dotted keys" in capsys.readouterr().err
+    assert file.read_text(encoding="utf-8") == dotted
+
+
+@pytest.mark.parametrize("option", [[], ["--remove"]])
+@pytest.mark.parametrize("entry", ['{"command": "npx", "args": ["other"]}', '{"url": "http://127.0.0.1/mcp"}', '"x"'])
+def test_another_servers_entry_of_that_name_is_left_alone(
+    entry: str, option: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f'{{"mcpServers": {{"blaxel": {entry}}}}}'
+    file = existing(home, "cursor", text)
+
+    assert main(["install", "cursor", *option]) == 2
+
+    assert "does not run blaxel-mcp. Choose another name with --name" in capsys.readouterr().err
+    assert file.read_bytes() == text.encode()
+    assert main(["install", "cursor", "--name", "models"]) == 0
+    assert written(home, "cursor", "models")["command"] == SCRIPT
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+from blaxel_mcp.cli.main import main
+sys.exit(main(["install", "cursor", "--demo"]))
+"""
+"""A machine whose disk is full: there is room for the file as it is, not for the new one."""
+
+
+@posix
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(home: Path) -> None:
+    text = json.dumps({"mcpServers": {}, "filling": "x" * 500})
+    file = existing(home, "cursor", text)
+
+    command = [sys.executable, "-B", "-c", LIMITED]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert finished.returncode == 2, finished.stderr
+    assert f"{file} cannot be written" in finished.stderr
+    assert file.read_text(encoding="utf-8") == text
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text("{}", encoding="utf-8")
+    change = addition(client_named("cursor"), file, Launch(command=("/x/blaxel-mcp", "serve")), "blaxel")
+    file.write_text('{"new": 1}', encoding="utf-8")
+
+    with pytest.raises(ConfigurationError, match="has changed in the meantime"):
+        change.carry_out()
+
+    assert file.read_text(encoding="utf-8") == '{"new": 1}'
+    assert list(tmp_path.iterdir()) == [file, tmp_path / "home"]
+
+
+@posix
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_told(make: Callable[[Path], None], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file_of(home, "cursor").parent.mkdir()
+    make(file_of(home, "cursor"))
+
+    assert main(["install", "cursor"]) == 2
+
+    assert "cannot be read (it is no file); it was left as it is." in capsys.readouterr().err
+
+
+# Printing, removing, listing
+
+
+@each_client
+@pytest.mark.usefixtures("in_environment")
+def test_print_shows_the_entry_and_the_file_and_writes_nothing(
+    client: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", client, "--print", "--with-key"]) == 0
+
+    head, _, snippet = capsys.readouterr().out.partition("\n\n")
+    assert head == f"This would go into {file_of(home, client)}:"
+    data = tomllib.loads(snippet) if client == "codex" else json.loads(snippet)
+    entry = data[client_named(client).key]["blaxel"]
+    assert entry["env"] == {"BL_WORKSPACE": "acme", "BL_API_KEY": "(hidden)"}
+    assert list(home.iterdir()) == []
+
+
+@each_client
+@pytest.mark.usefixtures("in_environment")
+def test_remove_takes_out_what_install_has_put_in(client: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = existing(home, client, "" if client == "codex" else f'{{\n  "{client_named(client).key}": {{}}\n}}\n')
+    before = file.read_bytes()
+    main(["install", client])
+    capsys.readouterr()
+
+    assert main(["install", client, "--remove", "--print"]) == 0
+    assert capsys.readouterr().out == f"blaxel would be taken out of {file}.\n"
+    assert main(["install", client, "--remove"]) == 0
+    assert capsys.readouterr().out.startswith(f"Took blaxel out of {file}; the file as it was: {backups(file)[-1]}\n")
+
+    assert file.read_bytes().replace(b',\n  "inputs": []', b"") == before
+    assert main(["install", client, "--remove"]) == 0
+    assert capsys.readouterr().out == f"blaxel is not in {file}; nothing was changed.\n"
+
+
+def test_remove_leaves_an_input_that_another_server_uses(home: Path) -> None:
+    main(["install", "vscode"])
+    file = file_of(home, "vscode")
+    used = '"servers": {\n    "other": {"command": "x", "env": {"K": "${input:blaxel-api-key}"}},'
+    file.write_text(file.read_text(encoding="utf-8").replace('"servers": {', used), encoding="utf-8")
+
+    assert main(["install", "vscode", "--remove"]) == 0
+
+    left = json.loads(file.read_text(encoding="utf-8"))
+    assert [found["id"] for found in left["inputs"]] == ["blaxel-api-key"]
+    assert list(left["servers"]) == ["other"]
+
+
+def test_remove_of_what_was_never_there_makes_no_file(home: Path) -> None:
+    assert main(["install", "cursor", "--remove"]) == 0
+
+    assert list(home.iterdir()) == []
+
+
+def test_another_file_can_be_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+
+    assert main(["install", "claude-code", "--file", ".mcp.json", "--demo"]) == 0
+    assert main(["install", "claude-code", "--file", "~/again.json", "--demo"]) == 0
+
+    assert (home / ".mcp.json").read_bytes() == (home / "again.json").read_bytes()
+
+
+def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["install", "cursor", "--name", "models"])
+    existing(home, "zed", "{}")
+    existing(home, "codex", "[mcp_servers\n")
+    capsys.readouterr()
+
+    assert main(["install"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    states = {"cursor": "installed as models", "zed": "not installed", "codex": "cannot be read"}
+    assert [line.split("  ", 1)[0].rstrip() for line in lines[: len(NAMES)]] == NAMES
+    for line, client in zip(lines, NAMES, strict=False):
+        assert line.split(None, 1)[1].split("  ")[0] == states.get(client, "no file")
+        assert line.endswith(f"  {file_of(home, client)}")
+    assert lines[len(NAMES)].startswith(f"codex: {file_of(home, 'codex')} cannot be understood at line 1, column 13")
+    assert lines[len(NAMES) + 1 :] == ["`blaxel-mcp install CLIENT` adds the server to one of them."]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["claud-desktop"], "Did you mean claude-desktop?"),
+        (["emacs"], "docs/attach.md says how to add any other by hand."),
+        (["--remove"], "--remove is for one client."),
+        (["--with-key"], "--with-key is for one client."),
+        (["cursor", "--name", "a b"], '"a b" cannot be an entry\'s name.'),
+        (["cursor", "--name", ""], '"" cannot be an entry\'s name.'),
+        (["gemini-cli", "--name", "a_b"], "Gemini CLI cannot have _ in a server's name"),
+        (["cursor", "--demo", "--with-key"], "The demo takes no key."),
+        (["cursor", "--config", "/none/such.toml"], "cannot be read"),
+    ],
+)
+def test_a_mistake_of_usage_says_what_to_do(
+    words: list[str], said: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", *words]) == 2
+
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+    assert list(home.iterdir()) == []
+
+
+# It starts
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("client", ["claude-desktop", "vscode", "codex"])
+async def test_the_entry_as_it_was_written_starts_the_server(client: str, home: Path) -> None:
+    assert main(["install", client, "--demo"]) == 0
+    entry = written(home, client)
+    server = StdioServerParameters(command=entry["command"], args=entry["args"], env=entry.get("env"), cwd=home)
+
+    with (home / "errors.log").open("w+", encoding="utf-8") as log, anyio.fail_after(30):
+        async with Client(stdio_client(server, errlog=log)) as connected:
+            tools = [tool.name for tool in (await connected.list_tools()).tools]
+        log.seek(0)
+        look_at("stderr of the server", log.read())
+
+    assert "house-chat" in tools

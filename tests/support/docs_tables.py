@@ -1,0 +1,226 @@
+"""The tables of docs/ that are made of the code: settings, variables, APIs, tools, codes, fields, commands."""
+
+import argparse
+import inspect
+import json
+import types as pytypes
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from blaxel_mcp.apis import APIS, ModelAPI
+from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
+from blaxel_mcp.settings.schema import ModelSettings, Settings
+from tests.support.docs_pages import table
+from tests.support.docs_words import EXIT_CODES
+
+JSON_NAMES = {"input_schema": "a JSON Schema"}
+
+# Settings
+
+
+def settings_table() -> str:
+    """Every key of the settings, section by section."""
+    plain = {name: field for name, field in Settings.model_fields.items() if _section(field) is None}
+    parts = ["### At the top\n", _keys(plain)]
+    for name, field in Settings.model_fields.items():
+        section = _section(field)
+        if section is not None:
+            title = f"[[{name}]]" if section is ModelSettings else f"[{name}]"
+            about = inspect.cleandoc(section.__doc__ or "")
+            parts += [f"### `{title}`\n\n{about}\n", _keys(section.model_fields)]
+    return "\n" + "".join(parts)
+
+
+def _keys(fields: Mapping[str, FieldInfo]) -> str:
+    rows = [
+        [f"`{name}`", _kind(name, field), _default(field), field.description or ""] for name, field in fields.items()
+    ]
+    return table(("key", "value", "default", "meaning"), rows)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    """The table that a key of the whole settings stands for, if it does."""
+    return next((part for part in _parts(field.annotation) if _is_table(part)), None)
+
+
+def _is_table(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """What an annotation is made of, without the None that stands for unset."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _parts(get_args(annotation)[0])
+    elif origin in (Union, pytypes.UnionType, tuple):
+        for argument in get_args(annotation):
+            yield from _parts(argument)
+    elif annotation not in (type(None), Ellipsis):
+        yield annotation
+
+
+_KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", SecretStr: "text, secret"}
+
+
+def _kind(name: str, field: FieldInfo) -> str:
+    if name in JSON_NAMES:
+        return JSON_NAMES[name]
+    (part,) = dict.fromkeys(_parts(field.annotation))
+    if _is_table(part):
+        return f"a table: {', '.join(f'`{key}`' for key in part.model_fields)}"
+    if get_origin(part) is dict:
+        return "a table of JSON values"
+    word = " ".join(f'`"{value}"`' for value in get_args(part)) if get_origin(part) is Literal else _KINDS[part]
+    return f"list: {word}" if "tuple" in str(field.annotation) else word
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or value is PydanticUndefined:
+        return "-"
+    return f"`{json.dumps(value)}`" if value != {} else "`{}`"
+
+
+VARIABLES = {
+    "BL_WORKSPACE": "acme",
+    "BL_API_KEY": "key",
+    "BL_CLIENT_CREDENTIALS": "aWQ6c2VjcmV0",
+    "BL_ENV": "dev",
+    "BL_API_URL": "https://api.example.com/v0",
+    "BL_RUN_URL": "https://run.example.com",
+    "BL_API_VERSION": "2026-04-28",
+    "HOST": "127.0.0.1",
+    "PORT": "8000",
+    "BL_CLOUD": "true",
+}
+"""The variables that are not ours, each with a value that means something."""
+
+_BESIDE = {"HOST": "PORT"}
+"""A variable that counts only beside another one."""
+
+
+def variables_table() -> str:
+    """Which keys each variable of Blaxel's, and of what hosts a server, gives."""
+    return table(("variable", "gives"), [[f"`{name}`", _given_by(name)] for name in VARIABLES])
+
+
+def _given_by(name: str) -> str:
+    environ = {name: VARIABLES[name]}
+    beside = _BESIDE.get(name)
+    both = environ | ({beside: VARIABLES[beside]} if beside else {})
+    values = {**blaxel_variables(both).values, **hosting_variables(both).values}
+    if beside:
+        values = {key: value for key, value in values.items() if value == VARIABLES[name]}
+    keys = ", ".join(f"`{'.'.join(map(str, key))}`{_chosen(value, name)}" for key, value in values.items())
+    return f"{keys}, beside `{beside}`" if beside else keys
+
+
+def _chosen(value: Any, name: str) -> str:
+    """The value, where a variable gives one of its own choice and not what stands in it."""
+    return f" = `{json.dumps(value)}`" if name == "BL_CLOUD" else ""
+
+
+# APIs and tools
+
+
+def apis_table() -> str:
+    """Every API, where it is called and what stands beside its own fields."""
+    rows = [
+        [f"[`{api.name}`](#{api.name})", f"`{api.path or '/'}`", _shorthand(api), _yes(api.streams)] for api in APIS
+    ]
+    return table(("`api`", "path", "shorthand for an agent", "streams"), rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "-"
+
+
+def _shorthand(api: ModelAPI) -> str:
+    names = ("prompt", "system", "images", "file")
+    known = [name for name in names if name in api.input_schema()["properties"] and _is_shorthand(api, name)]
+    return ", ".join(f"`{name}`" for name in known) or "-"
+
+
+def _is_shorthand(api: ModelAPI, name: str) -> bool:
+    """Whether an argument is no field of the body as it stands."""
+    return name in api.file_arguments or name not in api.body({name: "x"})
+
+
+def arguments_table(api: ModelAPI) -> str:
+    """The arguments of an API's tool."""
+    return schema_table(api.input_schema())
+
+
+def schema_table(schema: Mapping[str, Any]) -> str:
+    """The arguments that a schema names."""
+    required = schema.get("required", ())
+    rows = [
+        [f"`{name}`", _type(value), value.get("description", "") + (" Required." if name in required else "")]
+        for name, value in schema["properties"].items()
+    ]
+    return table(("argument", "type", "meaning"), rows)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    kind: str = schema.get("type", "any")
+    return f"array of {schema['items'].get('type', 'any')}s" if kind == "array" else kind
+
+
+# Commands
+
+
+def commands_table() -> str:
+    """Every command, with its own options."""
+    parser = build_parser()
+    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    about = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}
+    common = {option for action in parser._actions for option in action.option_strings}
+    rows = [
+        [f"`blaxel-mcp {name}`", about[name], "<br>".join(_option(action) for action in _own(command, common)) or "-"]
+        for name, command in subparsers.choices.items()
+    ]
+    return table(("command", "does", "options"), rows)
+
+
+def common_options_table() -> str:
+    """The options of every command."""
+    actions = [action for action in build_parser()._actions if action.option_strings and action.dest != "help"]
+    return table(("option", "meaning"), [[_spelled(action), _help(action)] for action in actions])
+
+
+def exit_codes_table() -> str:
+    """How a command can end."""
+    return table(("code", "means"), [[str(number), meaning] for number, meaning in EXIT_CODES.items()])
+
+
+def fields_table(fields: Mapping[str, str]) -> str:
+    """The fields of a receipt or an error."""
+    return table(("field", "what it is"), [[f"`{name}`", meaning] for name, meaning in fields.items()])
+
+
+def _own(command: argparse.ArgumentParser, common: set[str]) -> Iterator[argparse.Action]:
+    for action in command._actions:
+        if not common.intersection(action.option_strings):
+            yield action
+
+
+def _option(action: argparse.Action) -> str:
+    return f"{_spelled(action)} {_help(action)}"
+
+
+def _help(action: argparse.Action) -> str:
+    return action.help or ""
+
+
+def _spelled(action: argparse.Action) -> str:
+    name = action.option_strings[0] if action.option_strings else ""
+    value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
+    shown = "" if action.nargs == 0 else str(value)
+    return f"`{f'{name} {shown}'.strip()}`"

@@ -1,0 +1,107 @@
+"""list_models: what an agent reads before it chooses."""
+
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator.platform.records import ModelRecord
+from tests.support.connecting import answer_of, connect, error_of, leading_to
+
+pytestmark = pytest.mark.anyio
+
+
+async def listed(emulator: Emulator, arguments: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+    async with connect(leading_to(emulator, **settings)) as client:
+        return answer_of(await client.call_tool("list_models", arguments or {}))
+
+
+async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(emulator: Emulator) -> None:
+    models = [{"name": "house-chat", "api": "chat-completions", "tool": "ask", "timeout_seconds": 30}]
+
+    assert await listed(emulator, models=models) == {
+        "models": [
+            {
+                "name": "house-chat",
+                "workspace": "demo",
+                "tool": "ask",
+                "api": "chat-completions",
+                "path": "/v1/chat/completions",
+                "title": "house-chat",
+                "description": "Blaxel model house-chat. Ask this model: give `prompt` (and `system`), or a whole "
+                "conversation in `messages`.",
+                "type": "openai",
+                "provider_model": "gpt-4o-mini",
+                "status": "DEPLOYED",
+                "timeout_seconds": 30.0,
+            }
+        ],
+        "total": 1,
+        "next_offset": None,
+        "workspace": "demo",
+        "credentials": "api_key",
+        "notes": [],
+    }
+
+
+async def test_a_status_that_nobody_has_heard_of_is_shown_as_it_is(emulator: Emulator) -> None:
+    emulator.models["house-chat"] = ModelRecord(name="house-chat", type="brand-new", status="DREAMING")
+
+    (model,) = (await listed(emulator, {"query": "HOUSE-CHAT"}))["models"]
+
+    assert (model["type"], model["status"]) == ("brand-new", "DREAMING")
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        pytest.param("house-", ["house-chat", "house-embed", "house-classifier"], id="in the name"),
+        pytest.param("mk3", ["edge-chat"], id="in the title"),
+        pytest.param("ARITHMETIC", ["house-chat"], id="in the description, ignoring case"),
+        pytest.param("none such", [], id="nowhere"),
+    ],
+)
+async def test_a_query_narrows_the_listing(emulator: Emulator, query: str, names: list[str]) -> None:
+    listing = await listed(emulator, {"query": query})
+
+    assert [model["name"] for model in listing["models"]] == names
+    assert listing["total"] == len(names)
+
+
+async def test_pages_lead_from_one_to_the_next_and_to_an_end(emulator: Emulator) -> None:
+    settings: dict[str, Any] = {
+        "models": [{"name": f"model-{number:03}"} for number in range(120)],
+        "discovery": {"enabled": False},
+    }
+    names: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = await listed(emulator, {"offset": offset}, **settings)
+        names += [model["name"] for model in page["models"]]
+        assert page["total"] == 120
+        offset = page["next_offset"]
+
+    assert names == [f"model-{number:03}" for number in range(120)]
+
+
+async def test_what_could_not_be_found_out_is_said(emulator: Emulator) -> None:
+    listing = await listed(emulator, {"query": "house-chat"}, api_url=f"{emulator.url}/v0/elsewhere")
+
+    assert [model["status"] for model in listing["models"]] == [None]
+    assert listing["notes"] == ["the control plane answered 404 (not_found)"]
+
+
+async def test_without_credentials_the_models_are_listed_and_what_is_missing_is_said(emulator: Emulator) -> None:
+    listing = await listed(emulator, api_key=None)
+
+    assert len(listing["models"]) == 4
+    assert listing["credentials"] is None
+    (note,) = listing["notes"]
+    assert "no Blaxel credentials" in note
+
+
+async def test_a_misspelled_argument_is_refused(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator)) as client:
+        result = await client.call_tool("list_models", {"quary": "x"})
+
+    assert "did you mean 'query'?" in error_of(result)["message"]

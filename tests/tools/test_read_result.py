@@ -1,0 +1,411 @@
+"""What becomes of large answers, and how the rest of them is read."""
+
+import base64
+import json
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import pytest
+
+from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.apis.raw import Raw
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.calls import Calls
+from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
+from blaxel_mcp.tools.results.results import ResultPolicy, shape
+from blaxel_mcp.tools.results.truncation import CUT_KEY
+from blaxel_mcp.tools.store.store import CallStore
+from tests.support.connecting import receipt_of, text_of
+from tests.tools.results.test_media import PNG, PNG64, WAV
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[CallStore]:
+    async with CallStore(spools=tmp_path / "spools") as store:
+        yield store
+
+
+def _json(value: Any) -> JSONAnswer:
+    return JSONAnswer(json.dumps(value, separators=(",", ":")), value)
+
+
+def _part(result: types.CallToolResult) -> dict[str, Any]:
+    part: dict[str, Any] = (result.meta or {})[PART_KEY]
+    return part
+
+
+def _last_text(result: types.CallToolResult) -> str:
+    block = result.content[-1]
+    assert isinstance(block, types.TextContent)
+    return block.text
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.png"))
+
+
+ROW = '"é😀\\u0000 1.10",1.10,-0.0,{"k":[null,true,12345678901234567890]}'
+
+
+async def _reading(policy: ResultPolicy, arguments: dict[str, Any], *, start: int = 0) -> AsyncIterator[str]:
+    """The text of one part after the other, as each says where the next begins."""
+    offset: int | None = start
+    while offset is not None:
+        result = await read_result({**arguments, "offset": offset}, Receipt(), policy)
+        yield text_of(result)
+        offset = _part(result)["next_offset"]
+
+
+class Speaking(Raw):
+    """An API whose answers have a text."""
+
+    def text(self, answer: Any) -> str | None:
+        said: str | None = answer.get("said")
+        return said
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "content", "structured"),
+    [
+        pytest.param(
+            JSONAnswer('{"a":1.10,"b":[]}', {"a": 1.1, "b": []}),
+            [{"type": "text", "text": '{"a":1.10,"b":[]}'}],
+            {"a": 1.1, "b": []},
+            id="an object",
+        ),
+        pytest.param(_json([1, 2]), [{"type": "text", "text": "[1,2]"}], {"result": [1, 2]}, id="an array"),
+        pytest.param(TextAnswer("two\nlines"), [{"type": "text", "text": "two\nlines"}], None, id="text"),
+        pytest.param(
+            BinaryAnswer(PNG, "image/png"),
+            [{"type": "image", "data": _base64(PNG), "mimeType": "image/png"}],
+            None,
+            id="a picture",
+        ),
+        pytest.param(
+            BinaryAnswer(WAV, "audio/wav"),
+            [
+                {"type": "text", "text": "audio/wav, 44 bytes: blaxel://calls/call_x"},
+                {"type": "audio", "data": _base64(WAV), "mimeType": "audio/wav"},
+            ],
+            None,
+            id="a sound",
+        ),
+        pytest.param(
+            BinaryAnswer(b"PK\x03\x04", "application/zip"),
+            [
+                {
+                    "type": "resource",
+                    "resource": {
+                        "uri": "blaxel://calls/call_x",
+                        "mimeType": "application/zip",
+                        "blob": _base64(b"PK\x03\x04"),
+                    },
+                }
+            ],
+            None,
+            id="anything else",
+        ),
+        pytest.param(
+            JSONAnswer("[1e400]", [float("inf")]),
+            [{"type": "text", "text": "[1e400]"}],
+            None,
+            id="a number that only text can say",
+        ),
+    ],
+)
+async def test_a_small_answer_is_handed_over_as_it_is(
+    store: CallStore, answer: Answer, content: list[Any], structured: Any
+) -> None:
+    shaped = await shape(answer, Receipt(call_id="call_x"), ResultPolicy(store=store))
+
+    blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in shaped.content]
+    assert (blocks, shaped.structured_content) == (content, structured)
+    assert receipt_of(shaped)["truncated"] is False
+
+
+async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: CallStore) -> None:
+    content = " ".join(map(str, range(3000)))
+    receipt, policy = Receipt(), ResultPolicy(store=store, max_chars=2000)
+
+    result = await shape(_json({"choices": [{"text": content}]}), receipt, policy)
+
+    assert receipt_of(result)["truncated"] is True
+    assert result.structured_content == json.loads(text_of(result))
+    assert len(text_of(result)) <= 2000
+    assert receipt.call_id in result.structured_content[CUT_KEY]
+    shown = result.structured_content["choices"][0]["text"].partition("... ")[0]
+    arguments = {"call_id": receipt.call_id, "pointer": "/choices/0/text"}
+    rest = [part async for part in _reading(policy, arguments, start=len(shown))]
+    assert len(rest) > 3
+    assert shown + "".join(rest) == content
+
+
+async def test_twenty_megabytes_come_together_again_byte_for_byte(store: CallStore) -> None:
+    text = f"[{','.join([ROW] * 300_000)}]"
+    policy = ResultPolicy(store=store, max_chars=500_000)
+    await store.put("call_1", JSONAnswer(text, None))
+
+    parts = [part async for part in _reading(policy, {"call_id": "call_1"})]
+
+    assert len(text.encode()) > 20_000_000
+    assert len(parts) == -(-len(text) // 500_000)
+    assert "".join(parts).encode() == text.encode()
+
+
+async def test_the_items_of_an_array_come_together_again_as_they_are_spelled(store: CallStore) -> None:
+    rows = ",".join([ROW] * 2000)
+    await store.put("call_1", JSONAnswer(f'{{"rows":[{rows}]}}', None))
+
+    arguments = {"call_id": "call_1", "pointer": "/rows"}
+    parts = [part async for part in _reading(ResultPolicy(store=store), arguments)]
+
+    assert len(parts) > 3
+    assert all(len(part) <= 40_000 for part in parts)
+    assert ",".join(part[1:-1] for part in parts) == rows
+
+
+DOCUMENT = JSONAnswer(
+    '{"text":"hello world","n":1.10,"list":[1,"two",{"three":3}],"object":{"a":[1.10,2]}}',
+    None,
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "position"),
+    [
+        pytest.param({"pointer": "/text"}, "hello world", "[all of it: 11 characters]", id="a string, verbatim"),
+        pytest.param(
+            {"pointer": "/text", "offset": 6}, "world", "[characters 6 to 11 of 11, the end]", id="from an offset on"
+        ),
+        pytest.param(
+            {"pointer": "/text", "length": 5},
+            "hello",
+            '[characters 0 to 5 of 11; read on with read_result(call_id="call_1", pointer="/text", offset=5)]',
+            id="so many characters",
+        ),
+        pytest.param({"pointer": "/n"}, "1.10", "[all of it: 4 characters]", id="a number as it is spelled"),
+        pytest.param({"pointer": "/list"}, '[1,"two",{"three":3}]', "[all of it: 3 items]", id="an array"),
+        pytest.param(
+            {"pointer": "/list", "offset": 1, "length": 1},
+            '["two"]',
+            '[items 1 to 2 of 3; read on with read_result(call_id="call_1", pointer="/list", offset=2)]',
+            id="an item",
+        ),
+        pytest.param({"pointer": "/object"}, '{"a":[1.10,2]}', "[all of it: 14 characters]", id="an object"),
+        pytest.param(
+            {"pointer": "/object", "offset": 5},
+            "[1.10,2]}",
+            "[characters 5 to 14 of 14, the end]",
+            id="within an object",
+        ),
+        pytest.param(
+            {"offset": 1, "length": 6},
+            '"text"',
+            f'[characters 1 to 7 of {len(DOCUMENT.text)}; read on with read_result(call_id="call_1", offset=7)]',
+            id="the text of the answer",
+        ),
+        pytest.param({"pointer": "/text", "offset": 11}, "", "[characters 11 to 11 of 11, the end]", id="at the end"),
+    ],
+)
+async def test_any_part_can_be_read(store: CallStore, arguments: dict[str, Any], text: str, position: str) -> None:
+    await store.put("call_1", DOCUMENT)
+
+    result = await read_result({"call_id": "call_1", **arguments}, Receipt(), ResultPolicy(store=store))
+
+    assert (text_of(result), _last_text(result)) == (text, position)
+    assert result.structured_content is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param({"pointer": "/nope"}, "leads nowhere at its step 'nope'", id="a pointer to nothing"),
+        pytest.param({"pointer": "/list", "offset": 9}, "there are 3 items", id="past the end of an array"),
+        pytest.param({"offset": 99_999}, "is past the end", id="past the end of the text"),
+    ],
+)
+async def test_a_part_that_is_not_there_is_refused_with_what_is(
+    store: CallStore, arguments: dict[str, Any], message: str
+) -> None:
+    await store.put("call_1", DOCUMENT)
+
+    with pytest.raises(InvalidArgumentsError, match=message):
+        await read_result({"call_id": "call_1", **arguments}, Receipt(), ResultPolicy(store=store))
+
+
+async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: CallStore) -> None:
+    await store.put("call_1", TextAnswer("plain"))
+    policy = ResultPolicy(store=store)
+
+    with pytest.raises(InvalidArgumentsError, match="Leave `pointer` out"):
+        await read_result({"call_id": "call_1", "pointer": "/a"}, Receipt(), policy)
+    with pytest.raises(BlaxelError, match="Take the call_id of a result's receipt") as caught:
+        await read_result({"call_id": "call_2"}, Receipt(), policy)
+    assert caught.value.code == "not_found"
+
+
+async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_the_rest(store: CallStore) -> None:
+    await store.put("call_1", _json({"rows": [{"text": "x" * 5000}, 2]}))
+    policy = ResultPolicy(store=store, max_chars=1000)
+
+    whole = await read_result({"call_id": "call_1", "pointer": ""}, Receipt(), policy)
+    item = await read_result({"call_id": "call_1", "pointer": "/rows"}, Receipt(), policy)
+
+    for result in (whole, item):
+        assert len(text_of(result)) <= 1000
+        assert 'pointer="/rows/0/text", offset=' in json.loads(text_of(result))[CUT_KEY]
+        assert receipt_of(result)["truncated"] is True
+    assert _part(item)["next_offset"] == 1
+
+
+async def test_media_within_json_become_blocks_and_the_rest_has_no_structured_content(store: CallStore) -> None:
+    receipt, policy = Receipt(), ResultPolicy(store=store)
+    answer = _json({"created": 1, "data": [{"b64_json": PNG64}]})
+
+    result = await shape(answer, receipt, policy)
+
+    text, picture = result.content
+    reference = f"[image/png, {len(PNG)} bytes: see content block 2]"
+    assert isinstance(text, types.TextContent)
+    assert json.loads(text.text) == {"created": 1, "data": [{"b64_json": reference}]}
+    assert picture == types.ImageContent(type="image", data=base64.b64encode(PNG).decode(), mime_type="image/png")
+    assert result.structured_content is None
+    again = await read_result({"call_id": receipt.call_id, "pointer": "/data/0/b64_json"}, Receipt(), policy)
+    assert again.content[0] == picture
+    verbatim = await read_result(
+        {"call_id": receipt.call_id, "pointer": "/data/0/b64_json", "offset": 0}, Receipt(), policy
+    )
+    assert text_of(verbatim) == PNG64
+    listed = await read_result({"call_id": receipt.call_id, "pointer": "/data"}, Receipt(), policy)
+    assert (json.loads(text_of(listed)), listed.content[1]) == ([{"b64_json": reference}], picture)
+
+
+@pytest.mark.parametrize(
+    "own_folder", [pytest.param(False, id="the store's folder"), pytest.param(True, id="the user's")]
+)
+async def test_media_over_the_limit_become_a_file_and_a_link(
+    store: CallStore, tmp_path: Path, own_folder: bool
+) -> None:
+    receipt = Receipt(model="house/../image")
+    folder = tmp_path / "pictures"
+    policy = ResultPolicy(store=store, max_media_bytes=len(PNG) + 1, output_dir=str(folder) if own_folder else None)
+    answer = _json({"data": [{"b64_json": PNG64}, {"b64_json": PNG64}]})
+
+    result = await shape(answer, receipt, policy)
+
+    _, picture, link, _ = result.content
+    assert isinstance(picture, types.ImageContent)
+    assert isinstance(link, types.ResourceLink)
+    assert (link.uri, link.mime_type, link.size) == (
+        f"blaxel://calls/{receipt.call_id}/data/1/b64_json",
+        "image/png",
+        len(PNG),
+    )
+    said = _last_text(result)
+    (file,) = _pictures(tmp_path)
+    assert str(file) in said
+    assert link.uri in said
+    assert file.read_bytes() == PNG
+    assert file.name.endswith(link.name)
+    assert link.name.startswith("house-..-image-")
+    assert (file.parent == folder) is own_folder
+    if sys.platform != "win32":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert receipt_of(result)["truncated"] is True
+
+
+async def test_a_medium_that_is_the_whole_answer_is_told_of_in_the_first_block(store: CallStore) -> None:
+    receipt = Receipt(model="painter")
+
+    result = await shape(BinaryAnswer(PNG, "image/png"), receipt, ResultPolicy(store=store, max_media_bytes=0))
+
+    text, link = result.content
+    assert isinstance(text, types.TextContent)
+    assert text.text.startswith(f"The image/png of {len(PNG)} bytes is too large for this result. It is in the file /")
+    assert isinstance(link, types.ResourceLink)
+    assert link.uri == f"blaxel://calls/{receipt.call_id}"
+
+
+async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    policy = ResultPolicy(store=store, max_media_bytes=0, output_dir=str(tmp_path / "taken"))
+    receipt = Receipt()
+
+    result = await shape(BinaryAnswer(PNG, "image/png"), receipt, policy)
+
+    assert "It could not be written to a file: " in text_of(result)
+    assert (await store.get(receipt.call_id)).data == PNG
+
+
+async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(store: CallStore) -> None:
+    vector = [number / 7 for number in range(500)]
+    receipt, policy = Receipt(), ResultPolicy(store=store)
+
+    result = await shape(_json({"data": [{"embedding": vector}], "model": "m"}), receipt, policy)
+
+    assert result.structured_content is not None
+    assert result.structured_content["data"][0]["embedding"]["vector"]["dimensions"] == 500
+    assert result.structured_content == json.loads(text_of(result))
+    assert result.structured_content[CUT_KEY] == (
+        "One vector is told in short. Read a whole one with read_result("
+        f'call_id="{receipt.call_id}", pointer="/data/0/embedding").'
+    )
+    assert receipt_of(result)["truncated"] is True
+    whole = await read_result({"call_id": receipt.call_id, "pointer": "/data/0/embedding"}, Receipt(), policy)
+    assert json.loads(text_of(whole)) == vector
+
+
+async def test_short_vectors_stay(store: CallStore) -> None:
+    result = await shape(_json({"embedding": [0.5] * 100}), Receipt(), ResultPolicy(store=store))
+
+    assert result.structured_content == {"embedding": [0.5] * 100}
+
+
+@pytest.mark.parametrize(
+    ("api", "value", "text"),
+    [
+        pytest.param(Speaking(), {"said": "Hello."}, "Hello.", id="the text alone"),
+        pytest.param(Speaking(), {"else": 1}, '{"else":1}', id="an answer without one"),
+        pytest.param(None, {"said": "Hello."}, '{"said":"Hello."}', id="an API that is not known"),
+    ],
+)
+async def test_a_result_can_be_the_models_text_alone(
+    store: CallStore, api: ModelAPI | None, value: Any, text: str
+) -> None:
+    result = await shape(_json(value), Receipt(), ResultPolicy(store=store, kind="text", api=api))
+
+    assert text_of(result) == text
+    assert (result.structured_content is None) is (text == "Hello.")
+
+
+async def test_a_models_long_text_is_cut_and_goes_on_where_it_stands_in_the_answer(store: CallStore) -> None:
+    said = " ".join(map(str, range(3000)))
+    receipt, policy = Receipt(), ResultPolicy(store=store, kind="text", api=Speaking(), max_chars=1000)
+
+    result = await shape(_json({"said": said}), receipt, policy)
+
+    shown = text_of(result).rpartition("\n\n")[0]
+    assert f'pointer="/said", offset={len(shown)}' in text_of(result)
+    more = await read_result({"call_id": receipt.call_id, "pointer": "/said", "offset": len(shown)}, Receipt(), policy)
+    assert said.startswith(shown + text_of(more))
+
+
+async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
+    tool = read_result_tool(ResultPolicy(store=store), Calls(), prefix="bl_", longest_wait=50)
+
+    assert tool.name == "bl_read_result"
+    assert len(tool.definition.model_dump_json()) < 1500
+    with pytest.raises(InvalidArgumentsError, match="'call_id' is required"):
+        tool.reader.read({})
