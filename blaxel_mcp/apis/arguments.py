@@ -14,13 +14,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from referencing import Registry
 
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import literal, shorten
 from blaxel_mcp.core.suggestions import nearest
 
 _MAX_PROBLEMS = 5
-_MAX_SHOWN = 60
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 _CONTAINERS: dict[str, type] = {"object": dict, "array": list}
 
@@ -44,7 +44,7 @@ class ArgumentReader:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             raise ConfigurationError(
-                f"{owner} is not a JSON Schema: {error.json_path}: {_bounded(error.message)}.",
+                f"{owner} is not a JSON Schema: {error.json_path}: {shorten(error.message)}.",
                 hint="Correct it in the settings file.",
             ) from None
         if schema.get("type") != "object":
@@ -54,7 +54,7 @@ class ArgumentReader:
             )
         if foreign := next(_foreign_references(schema), None):
             raise ConfigurationError(
-                f"{owner} refers to {_bounded(foreign)}, outside itself.",
+                f"{owner} refers to {shorten(foreign)}, outside itself.",
                 hint="Put the definition into the schema: nothing is fetched to complete one.",
             )
         self._properties: Mapping[str, Any] = schema.get("properties", {})
@@ -174,10 +174,10 @@ def _expectation(error: ValidationError, properties: Mapping[str, Any]) -> str:
             named: Mapping[str, Any] = schema.get("properties", {})
             unknown = next((name for name in instance if name not in named), "")
             guess = nearest(unknown, properties)
-            return f"there is no {_bounded(unknown)!r}" + (f", did you mean {guess!r}?" if guess else "")
+            return f"there is no {literal(unknown)}" + (f", did you mean {guess!r}?" if guess else "")
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minLength" | "minItems" | "maxItems":
             return f"expected {error.validator} {value}, got {_shown(instance)}"
-    return _bounded(error.message)
+    return shorten(error.message)
 
 
 def _type_name(value: Any) -> str:
@@ -187,13 +187,9 @@ def _type_name(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     try:
-        return _bounded(json_text.dump(value))
+        return shorten(json_text.dump(value))
     except ValueError:
-        return _bounded(repr(value))
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+        return shorten(repr(value))
 
 
 def _foreign_references(schema: Any) -> Iterator[str]:

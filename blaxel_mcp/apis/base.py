@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from blaxel_mcp.core import json_text
+from blaxel_mcp.core.json_text import JSONObject
 
-JSONObject = dict[str, Any]
 Schema = Mapping[str, Any]
 
 FREE_FORM: Schema = {"type": "object", "additionalProperties": {}}

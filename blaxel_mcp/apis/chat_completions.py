@@ -5,7 +5,7 @@ The body is the one of OpenAI's `POST /v1/chat/completions`.
 
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
 from blaxel_mcp.apis.content import (
     ANY_CONTENT,
     IMAGES,
@@ -21,6 +21,7 @@ from blaxel_mcp.apis.content import (
     text_of,
     without,
 )
+from blaxel_mcp.core.json_text import JSONObject
 
 
 def _schema(content: Schema) -> JSONObject:

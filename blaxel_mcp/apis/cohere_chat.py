@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
 from blaxel_mcp.apis.content import (
     ANY_CONTENT,
     MAX_TOKENS,
@@ -16,6 +16,7 @@ from blaxel_mcp.apis.content import (
     text_of,
     without,
 )
+from blaxel_mcp.core.json_text import JSONObject
 
 
 def _schema(content: Schema, document: Schema) -> JSONObject:

@@ -4,9 +4,10 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject, Schema
+from blaxel_mcp.apis.base import FREE_FORM, Schema
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 
 ANY_CONTENT: Schema = {}
 """Content of any kind: a text, an array of blocks, or the null that goes with tool calls."""

@@ -1,6 +1,7 @@
 """The embeddings API: OpenAI's `POST /v1/embeddings`."""
 
-from blaxel_mcp.apis.base import JSONObject, ModelAPI
+from blaxel_mcp.apis.base import ModelAPI
+from blaxel_mcp.core.json_text import JSONObject
 
 
 def _schema(text: JSONObject) -> JSONObject:

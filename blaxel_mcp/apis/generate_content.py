@@ -3,10 +3,11 @@
 import re
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI
+from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
 from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined, object_schema, require, without
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 
 _MODEL = "{model}"
 _WHOLE, _STREAM = ":generateContent", ":streamGenerateContent"

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, Encoded, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, Encoded, ModelAPI, Schema
 from blaxel_mcp.apis.content import (
     ANY_CONTENT,
     IMAGES,
@@ -18,6 +18,7 @@ from blaxel_mcp.apis.content import (
     without,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.core.json_text import JSONObject
 
 DEFAULT_MAX_TOKENS = 4096
 """How long an answer may be when nobody says: the API has no default of its own, and requires the field."""

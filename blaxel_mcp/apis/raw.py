@@ -4,7 +4,8 @@
 models read there.
 """
 
-from blaxel_mcp.apis.base import JSONObject, ModelAPI
+from blaxel_mcp.apis.base import ModelAPI
+from blaxel_mcp.core.json_text import JSONObject
 
 
 class Raw(ModelAPI):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
 from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, joined, object_schema, text_of
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 
 _SOURCES = ("input", "prompt", "previous_response_id", "conversation")
 """Where what is to be answered can come from; `prompt` is a stored template here, not a text."""

@@ -1,7 +1,8 @@
 """The speech API: OpenAI's `POST /v1/audio/speech`."""
 
-from blaxel_mcp.apis.base import JSONObject, ModelAPI
+from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.content import object_schema
+from blaxel_mcp.core.json_text import JSONObject
 
 
 class Speech(ModelAPI):

@@ -4,11 +4,12 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from blaxel_mcp.apis.base import Encoded, JSONObject, ModelAPI
+from blaxel_mcp.apis.base import Encoded, ModelAPI
 from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.apis.input_files import FileData
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 
 
 class Transcriptions(ModelAPI):

@@ -7,9 +7,7 @@ believed only if nobody but its owner, who is this user, could have written it.
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,8 +18,8 @@ import platformdirs
 from pydantic import Field, TypeAdapter, ValidationError
 
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.client.endpoints import is_loopback
-from blaxel_mcp.core.private_files import make_own_folder
+from blaxel_mcp.core.hosts import is_loopback
+from blaxel_mcp.core.private_files import make_own_folder, replace_file
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.settings.schema import Settings
 
@@ -88,7 +86,7 @@ class CatalogCache:
         if len(data) > MAX_FILE_BYTES:
             return
         make_own_folder(self.path.parent)
-        _replace(self.path, data)
+        replace_file(self.path, data)
 
 
 def catalog_cache(settings: Settings) -> CatalogCache | None:
@@ -124,20 +122,6 @@ def _is_private(status: os.stat_result) -> bool:
         return False
     # Windows has neither owners nor modes like these: there the user's profile is what protects the file.
     return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & _OTHERS)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    # Made readable and writable by this user alone.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _without_secrets(record: ModelRecord) -> ModelRecord:

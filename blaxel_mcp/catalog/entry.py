@@ -8,19 +8,17 @@ from typing import Any
 
 from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.apis.arguments import ArgumentReader
-from blaxel_mcp.apis.base import JSONObject
-from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.catalog.runtime_types import api_name, model_path
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.suggestions import nearest
 from blaxel_mcp.settings.schema import ModelSettings
 
 # What a description takes from a record: one word, so that no sentence of someone else's stands in it.
 _WORD = re.compile(r"[A-Za-z0-9_./:@+~-]{1,100}")
-
-_SERVES = "DEPLOYED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +189,5 @@ def _warnings(record: ModelRecord) -> Iterator[str]:
         yield "The trial model of a new workspace."
     if not record.enabled:
         yield "It is disabled in Blaxel."
-    if record.status != _SERVES and _is_word(record.status):
+    if record.status != DEPLOYED and _is_word(record.status):
         yield f"Its status is {record.status}."

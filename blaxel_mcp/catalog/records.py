@@ -11,6 +11,9 @@ from typing import Any
 
 from blaxel_mcp.core.redaction import quote
 
+DEPLOYED = "DEPLOYED"
+"""The status of a model that answers."""
+
 _MAX_ID = 200
 _MAX_URL = 2000
 _MAX_DISPLAY_NAME = 80

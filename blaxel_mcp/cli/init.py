@@ -4,8 +4,6 @@ import argparse
 import os
 import shlex
 import sys
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,15 +16,12 @@ from blaxel_mcp.cli.options import configured
 from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
-from blaxel_mcp.core.private_files import make_folder
+from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
 from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.placeholders import is_absent
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.settings_file import FirstSettings, first_settings, left_out_sentence
-
-_PRIVATE_FILE = 0o600
-_MOST_BACKUPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +120,8 @@ def _write(path: Path, data: bytes, *, force: bool) -> Path | None:
     """
     try:
         make_folder(path.parent)
-        backup = _kept(path) if force and path.exists() else None
-        _put(path, data, replaces=force)
+        backup = back_up(path, path.read_bytes()) if force and path.exists() else None
+        replace_file(path, data, overwrite=force)
         return backup
     except FileExistsError:
         raise _there_already(path) from None
@@ -134,35 +129,6 @@ def _write(path: Path, data: bytes, *, force: bool) -> Path | None:
         raise ConfigurationError(
             f"{path} cannot be written ({error.strerror or type(error).__name__}).", hint="Name another with --config."
         ) from error
-
-
-def _put(path: Path, data: bytes, *, replaces: bool) -> None:
-    # Made readable and writable by this user alone.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        if replaces:
-            temporary.replace(path)
-        else:
-            # Unlike a replacement, a link is refused where something has come to be meanwhile.
-            path.hardlink_to(temporary)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _kept(path: Path) -> Path:
-    """Keep a copy of what is to be replaced, under a name that is free."""
-    for number in range(1, _MOST_BACKUPS):
-        copy = path.with_name(f"{path.name}.{number}.bak")
-        with suppress(FileExistsError):
-            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(path.read_bytes())
-            return copy
-    raise ConfigurationError(f"There are {_MOST_BACKUPS} copies beside {path} already.", hint="Remove some of them.")
 
 
 def _tell(found: _Found, *, to_stderr: bool) -> None:

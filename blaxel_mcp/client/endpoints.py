@@ -1,13 +1,14 @@
 """Where a model is called: its endpoint's base URL, and the sub-endpoint below it."""
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from blaxel_mcp.client.url_paths import path_problem, shown
+from blaxel_mcp.client.url_paths import path_problem
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError, UpstreamError
+from blaxel_mcp.core.hosts import is_loopback
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.settings.schema import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -52,7 +53,7 @@ def _checked_name(name: str, kind: str) -> str:
     if _NAME.fullmatch(name) and name not in {".", ".."}:
         return name
     raise InvalidArgumentsError(
-        f"{shown(name)} cannot be the name of a {kind}.",
+        f"{literal(name)} cannot be the name of a {kind}.",
         hint="A name is 1 to 128 letters, digits, '.', '_' or '-', as Blaxel's console shows it.",
     )
 
@@ -71,7 +72,7 @@ def join_url(base: str, path: str, query: str = "") -> str:
     if same_origin and same_parts and path[:1] in {"", "/"} and not {".", ".."} & set(path.split("/")):
         return url
     raise InvalidArgumentsError(
-        f"The path {shown(path)} does not stay below the model's endpoint.",
+        f"The path {literal(path)} does not stay below the model's endpoint.",
         hint="Give a plain path such as '/v1/chat/completions'.",
     )
 
@@ -156,16 +157,6 @@ def _may_be_called(url: str) -> bool:
     plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#")
     secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
     return bool(plain and secure and host) and not path_problem(parts.path)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host, as a URL names it, is this machine without any name service being asked."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:

@@ -9,8 +9,7 @@ import httpx
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
 from blaxel_mcp.client.request import Departure
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
-
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS
 
 LIBRARY_ERRORS = (
     httpx.HTTPError,
@@ -42,7 +41,7 @@ async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_second
         return httpx.AsyncClient(
             verify=certificates,
             transport=transport,
-            mounts=dict.fromkeys(_LOOPBACK),
+            mounts=dict.fromkeys(LOOPBACK_PATTERNS),
             timeout=httpx.Timeout(None, connect=connect_seconds),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote_to_bytes
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.redaction import literal
 
 MAX_PATH_CHARS = 2000
 """Longest path that is sent, its query included: some proxies end at 2 kB and say so badly."""
 
-_SHOWN_CHARS = 80
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -51,7 +51,7 @@ def split_path(path: str) -> tuple[str, str]:
     problem = problem or path_problem(raw_path) or _query_problem(raw_query)
     if problem:
         raise InvalidArgumentsError(
-            f"The path {shown(path)} cannot be called: {problem}.",
+            f"The path {literal(path)} cannot be called: {problem}.",
             hint="Give one below the model's endpoint, such as '/v1/chat/completions', or '/' for the endpoint itself.",
         )
     slashed = "/" + raw_path.removeprefix("/")
@@ -132,9 +132,3 @@ def _query_problem(query: str) -> str | None:
 
 def _has_control(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
-
-
-def shown(text: str) -> str:
-    """Quote what a caller gave, bounded and with nothing in it that a terminal would obey."""
-    cut = text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
-    return ascii(cut) if not cut.isprintable() else repr(cut)

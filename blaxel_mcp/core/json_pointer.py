@@ -11,11 +11,11 @@ from json import JSONDecoder
 from typing import Any
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.redaction import literal
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_NAMES = 20
-_MAX_SHOWN = 60
 
 _decode = JSONDecoder().raw_decode
 
@@ -33,7 +33,7 @@ def read_steps(pointer: str) -> list[str]:
     """
     if pointer and not pointer.startswith("/"):
         raise InvalidArgumentsError(
-            f"The pointer {_shown(pointer)} does not begin with '/'.",
+            f"The pointer {literal(pointer)} does not begin with '/'.",
             hint="A JSON Pointer names each step after a slash, such as /choices/0/message/content.",
         )
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
@@ -92,7 +92,7 @@ def _member(text: str, start: int, step: str, at: str) -> int:
         if name == step:
             return value_start
         names.append(name)
-    shown = ", ".join(_shown(name) for name in names[:_MAX_NAMES])
+    shown = ", ".join(literal(name) for name in names[:_MAX_NAMES])
     more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
     raise _dead_end(step, at, f"there is an object with {f'the names {shown}{more}' if names else 'no members'}")
 
@@ -147,13 +147,9 @@ def _counted(length: int) -> str:
     return f"{length:,} item{'' if length == 1 else 's'}"
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")
-
-
 def _dead_end(step: str, at: str, there: str) -> InvalidArgumentsError:
-    where = f"at {_shown(at)}" if at else "at the top"
+    where = f"at {literal(at)}" if at else "at the top"
     return InvalidArgumentsError(
-        f"The pointer leads nowhere at its step {_shown(step)}: {where} {there}.",
+        f"The pointer leads nowhere at its step {literal(step)}: {where} {there}.",
         hint="Correct that step and call again.",
     )

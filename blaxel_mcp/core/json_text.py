@@ -10,6 +10,9 @@ import math
 import re
 from typing import Any
 
+JSONObject = dict[str, Any]
+"""A JSON object as Python has it."""
+
 MAX_DEPTH = 100
 """Deepest nesting that is handed over as structured content; the SDK's serialiser ends near 250."""
 

@@ -10,6 +10,9 @@ import unicodedata
 
 REDACTED = "[redacted]"
 
+SHOWN_CHARS = 80
+"""Characters of a caller's value that a message repeats."""
+
 _MOST_LOOKED_AT = 16_000
 """Characters of a text that are looked at: far more than is ever shown of one."""
 
@@ -58,6 +61,17 @@ def scrub(text: str) -> str:
     return text
 
 
+def shorten(text: str, limit: int = SHOWN_CHARS) -> str:
+    """Return the text in at most `limit` characters; a truncated one ends in an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def literal(text: str, limit: int = SHOWN_CHARS) -> str:
+    """Return what a caller wrote as a quoted literal of at most `limit` characters, safe on a terminal."""
+    shown = shorten(text, limit)
+    return repr(shown) if shown.isprintable() else ascii(shown)
+
+
 def quote(text: str, limit: int) -> str:
     """Return text of someone else's as one line that can be quoted as data.
 
@@ -69,7 +83,7 @@ def quote(text: str, limit: int) -> str:
         # The cut may have gone through a credential, which would no longer look like one.
         line = line.rpartition(" ")[0]
     clean = scrub(line)
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+    return shorten(clean, limit)
 
 
 def _visible(text: str) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.apis import RAW, ModelAPI
-from blaxel_mcp.apis.base import Encoded, JSONObject
+from blaxel_mcp.apis.base import Encoded
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 
 
 def with_defaults(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> JSONObject:

@@ -17,13 +17,16 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import anyio.to_thread
 
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import extension_for, media_type_of
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.settings.schema import FileSettings
 
-_MAX_SHOWN = 80
+_SHOWN_CHARS = 200
+"""Characters of a path that a message repeats: its end is what tells it from others."""
+
 _SETTING = "The setting files.allowed_dirs lists the folders whose files may be read; whoever runs the server sets it."
 
 
@@ -153,5 +156,4 @@ def _unreadable(path: str) -> InvalidArgumentsError:
 
 
 def _refused(given: str, what: str, hint: str) -> InvalidArgumentsError:
-    shown = given if len(given) <= _MAX_SHOWN else f"{given[:_MAX_SHOWN]}..."
-    return InvalidArgumentsError(f"{shown!a} {what}.", hint=hint)
+    return InvalidArgumentsError(f"{literal(given, _SHOWN_CHARS)} {what}.", hint=hint)

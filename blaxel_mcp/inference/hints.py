@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable
 
-from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.suggestions import nearest_names
-
-_SERVES = "DEPLOYED"
 
 
 def tell_record(error: BlaxelError, record: ModelRecord | None) -> None:
@@ -36,10 +34,10 @@ def tell_nearest(error: BlaxelError, model: str, names: Iterable[str]) -> None:
 def _state(record: ModelRecord) -> str:
     if not record.enabled:
         return "It is disabled in Blaxel: waiting does not help, it has to be enabled there."
-    if record.status and record.status != _SERVES:
+    if record.status and record.status != DEPLOYED:
         # A word is a name of Blaxel's; anything longer is somebody's text, and no sentence of ours.
         status = record.status if record.status.isidentifier() else repr(record.status)
-        return f"Its status was {status} when last asked; it answers once that is {_SERVES}, as list_models shows."
+        return f"Its status was {status} when last asked; it answers once that is {DEPLOYED}, as list_models shows."
     return "It was deployed when last asked, so this should pass in a minute or so."
 
 

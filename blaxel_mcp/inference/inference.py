@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.budget.caps import estimate
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
@@ -17,6 +16,7 @@ from blaxel_mcp.client.endpoints import Endpoint, check_model_name, endpoint_url
 from blaxel_mcp.client.request import APIRequest, deadline
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream

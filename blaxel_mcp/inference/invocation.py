@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from blaxel_mcp.apis import ModelAPI
-from blaxel_mcp.apis.base import JSONObject
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import ModelSettings
 
 Method = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]

@@ -5,8 +5,9 @@ from typing import Any
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentReader
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.calls import KEPT_SECONDS, MOST_KEPT, Call, Calls
 from blaxel_mcp.tools.results.results import value_result
@@ -39,7 +40,7 @@ def handle_result(call: Call, calls: Calls, *, prefix: str) -> types.CallToolRes
 def unknown_call(call_id: str) -> BlaxelError:
     """Make the error for a handle that was never given here."""
     return BlaxelError(
-        f"No call {call_id[:60]!r} is known here.",
+        f"No call {literal(call_id)} is known here.",
         code="not_found",
         origin="caller",
         hint="Take the call_id from the result that handed the call back. It is known to the server process that "

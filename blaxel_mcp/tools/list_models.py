@@ -3,8 +3,8 @@
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentReader
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.catalog.listing import PAGE, ModelListing
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.results.results import value_result
 from blaxel_mcp.tools.toolbox import Tool

@@ -3,7 +3,6 @@
 import shlex
 from typing import Any
 
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
@@ -11,6 +10,7 @@ from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.body import with_defaults, with_locked, with_model
 from blaxel_mcp.settings.schema import Settings
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import mcp_types as types
 
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.hints import tell_nearest
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation

@@ -9,8 +9,8 @@ import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentReader
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
 from blaxel_mcp.tools.calls import Calls, finished_result
 from blaxel_mcp.tools.cancel_call import expired_call, handle_result

@@ -9,13 +9,14 @@ import mcp_types as types
 from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_pointer import locate
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
@@ -34,7 +35,6 @@ _JSON = "application/json"
 _MAX_COMPLETIONS = 100
 """The most that the protocol lets a completion give."""
 
-_MAX_SHOWN = 100
 _DAYS = 7
 """How many days `blaxel://usage` tells of."""
 
@@ -195,5 +195,4 @@ def _blob_contents(uri: str, data: bytes, media_type: str) -> types.BlobResource
 
 
 def _missing(uri: str, why: str) -> MCPError:
-    shown = uri if len(uri) <= _MAX_SHOWN else f"{uri[:_MAX_SHOWN]}..."
-    return MCPError(code=types.INVALID_PARAMS, message=f"There is no resource {shown!r}. {why}", data={"uri": uri})
+    return MCPError(code=types.INVALID_PARAMS, message=f"There is no resource {literal(uri)}. {why}", data={"uri": uri})

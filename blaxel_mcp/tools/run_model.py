@@ -6,9 +6,10 @@ from typing import Any, get_args
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentReader
-from blaxel_mcp.apis.base import FREE_FORM, JSONObject
+from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.hints import tell_nearest
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation, Method

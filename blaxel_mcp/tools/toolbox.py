@@ -10,8 +10,9 @@ import mcp_types as types
 from mcp import MCPError
 
 from blaxel_mcp.apis.arguments import ArgumentReader
-from blaxel_mcp.apis.base import JSONObject
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import nearest
 from blaxel_mcp.inference.receipt import LiveAnswer, Receipt
 from blaxel_mcp.tools.calls import Call, Calls, Report, finished_result
@@ -25,7 +26,6 @@ Run = Callable[[JSONObject, Receipt], Awaitable[types.CallToolResult]]
 Handle = Callable[[Call], types.CallToolResult]
 
 _UNEXPECTED = "The server failed at this call in a way that it did not expect."
-_MAX_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,8 @@ class Toolbox:
         return self._handle(call)
 
     def _unknown(self, name: str) -> MCPError:
-        shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
         guess = nearest(name, self._tools)
-        message = f"Unknown tool: {shown!r}." + (f" Did you mean {guess!r}?" if guess else "")
+        message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
         return MCPError(code=types.INVALID_PARAMS, message=message)
 
 

@@ -126,10 +126,10 @@ async def test_with_force_every_file_that_was_there_is_kept_beside_it(init: Init
     file.write_text("# the second\n")
     second = await init("--config", str(file), "--force")
 
-    assert f"The file that was there is kept as {file}.1.bak" in first.out
-    assert f"{file}.2.bak" in second.out
-    assert (tmp_path / "mine.toml.1.bak").read_text() == "this is [ no TOML"
-    assert (tmp_path / "mine.toml.2.bak").read_text() == "# the second\n"
+    kept = sorted(tmp_path.glob("mine.toml.*.bak"))
+    assert f"The file that was there is kept as {kept[0]}" in first.out
+    assert f"{kept[1]}\n" in second.out
+    assert [copy.read_text() for copy in kept] == ["this is [ no TOML", "# the second\n"]
     assert loaded(file).settings.workspace == "demo"
     assert f"`blaxel-mcp doctor --config {file}`" in second.out
 

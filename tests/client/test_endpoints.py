@@ -10,7 +10,6 @@ from blaxel_mcp.client.endpoints import (
     check_workspace,
     classic_base,
     endpoint_url,
-    is_loopback,
     join_url,
     resolve_base,
 )
@@ -339,13 +338,3 @@ def test_sub_endpoint_lies_below_the_base_and_for_mk3_below_v1(
     style: Any, path: str, query: str, expected: str
 ) -> None:
     assert endpoint_url(Endpoint(OWN, style), path, query) == expected
-
-
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
-def test_this_machine_is_loopback(host: str) -> None:
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize("host", ["", "run.blaxel.ai", "10.0.0.1", "10.255.0.1", "localhost.evil.example", "128.0.0.1"])
-def test_other_hosts_are_not_loopback(host: str) -> None:
-    assert not is_loopback(host)

@@ -11,6 +11,7 @@ import pytest
 
 from blaxel_mcp.apis.input_files import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.settings.schema import FileSettings
@@ -80,7 +81,7 @@ async def test_a_file_outside_is_refused_in_the_same_words_as_one_that_is_missin
     for path in outside:
         with pytest.raises(InvalidArgumentsError) as caught:
             await load(str(path), allowed)
-        told.add(caught.value.message.removeprefix(ascii(str(path)[:80] + ("..." if len(str(path)) > 80 else ""))))
+        told.add(caught.value.message.removeprefix(literal(str(path), 200)))
         assert "files.allowed_dirs" in caught.value.hint
 
     assert told == {" is no file below a folder that is open to agents."}

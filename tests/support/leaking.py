@@ -22,8 +22,8 @@ from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
+from blaxel_mcp.core.private_files import write_private
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.tools.store.spool import write_private
 from tests.support.canaries import (
     CALLER_KEY,
     CLIENT_CREDENTIALS,

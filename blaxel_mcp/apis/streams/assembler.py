@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.streams.deltas import JSONObject
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.core.json_text import JSONObject
 
 DONE = "[DONE]"
 """The data of the event by which OpenAI, and many after it, end a stream."""

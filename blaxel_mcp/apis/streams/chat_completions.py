@@ -4,7 +4,8 @@ The older completions API streams the same way, with `text` in a choice in place
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import JSONObject, append_text, joined_text, merge, settled, text_length
+from blaxel_mcp.apis.streams.deltas import append_text, joined_text, merge, settled, text_length
+from blaxel_mcp.core.json_text import JSONObject
 
 _PADDING = "obfuscation"
 """Random characters that OpenAI puts into a chunk to hide its length on the wire."""

@@ -1,7 +1,8 @@
 """Chat as typed events (Cohere's API reference, "Chat with Streaming", version 2)."""
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, text_in
-from blaxel_mcp.apis.streams.deltas import JSONObject, joined_text, merge, settled, text_length
+from blaxel_mcp.apis.streams.deltas import joined_text, merge, settled, text_length
+from blaxel_mcp.core.json_text import JSONObject
 
 
 class CohereChat(Assembler):

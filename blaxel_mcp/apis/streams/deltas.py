@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-JSONObject = dict[str, Any]
+from blaxel_mcp.core.json_text import JSONObject
 
 WHOLE = frozenset({"id", "type", "role", "name", "format", "object", "signature"})
 """Strings that a provider sends whole, some of them again with every piece of what they name."""

@@ -1,7 +1,8 @@
 """Generated content in pieces, each shaped like a whole answer (Google's API reference, streamGenerateContent)."""
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import JSONObject, append_text, joined_text, settled, text_length
+from blaxel_mcp.apis.streams.deltas import append_text, joined_text, settled, text_length
+from blaxel_mcp.core.json_text import JSONObject
 
 _TEXT_ALONE = {"text", "thought"}
 """What a part may hold to be joined with its neighbour: a signature stays on the part that it came with."""

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import DONE, Assembler, bounded_json, object_in, text_in
-from blaxel_mcp.apis.streams.deltas import Fragments, JSONObject, settled
+from blaxel_mcp.apis.streams.deltas import Fragments, settled
 from blaxel_mcp.apis.streams.events import Event
+from blaxel_mcp.core.json_text import JSONObject
 
 _TEXT_NAMES = ("content", "text", "message", "response", "delta")
 """The first three are where `bl run` looks for text (Blaxel's toolkit, cli/core/sse.go), then Ollama's and OpenAI's."""

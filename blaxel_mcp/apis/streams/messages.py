@@ -13,7 +13,8 @@ from blaxel_mcp.apis.streams.assembler import (
     objects_in,
     text_in,
 )
-from blaxel_mcp.apis.streams.deltas import Fragments, JSONObject, append_text, joined_text, settled
+from blaxel_mcp.apis.streams.deltas import Fragments, append_text, joined_text, settled
+from blaxel_mcp.core.json_text import JSONObject
 
 _TEXTS: Mapping[str, str] = MappingProxyType({"text_delta": "text", "thinking_delta": "thinking"})
 """The deltas that let a string of their block grow, with its name, which is that of their own field too."""

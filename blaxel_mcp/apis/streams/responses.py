@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import JSONObject, append_text, joined_text, settled
+from blaxel_mcp.apis.streams.deltas import append_text, joined_text, settled
+from blaxel_mcp.core.json_text import JSONObject
 
 _MAX_PARTS = 1000
 """Parts of one item that are told apart, so that an absurd index costs no memory."""

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from blaxel_mcp.client.auth.secret_values import unusable_credential
 from blaxel_mcp.client.auth.token_cache import TokenSource
 from blaxel_mcp.client.auth.tokens import is_bearer_value
-from blaxel_mcp.client.endpoints import is_loopback
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
 AUTH_HEADER = "X-Blaxel-Authorization"
 
@@ -19,7 +19,6 @@ AUTH_HEADER = "X-Blaxel-Authorization"
 _AUTH_HEADERS = (AUTH_HEADER, "Authorization")
 
 _Origin = tuple[str, str, int]
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class WorkspaceAuth(httpx.Auth):
@@ -124,5 +123,5 @@ def _origin(url: str) -> _Origin | None:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         return None
-    port = _DEFAULT_PORTS.get(parsed.scheme) if parsed.port is None else parsed.port
+    port = DEFAULT_PORTS.get(parsed.scheme) if parsed.port is None else parsed.port
     return (parsed.scheme, parsed.raw_host.decode("ascii"), port) if parsed.host and port else None

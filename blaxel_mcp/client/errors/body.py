@@ -33,7 +33,7 @@ _WAIT_FIELDS = ("retry_after", "retryAfter", "retry_after_seconds", "estimated_t
 
 Author = Literal["blaxel", "provider"]
 Form = Literal["json", "text", "page", "empty"]
-JSONObject = Mapping[str, Any]
+JSONMapping = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +117,9 @@ def _plain(text: str, value: Any, content_type: str) -> tuple[Form, str]:
     return ("text", message) if message else ("empty", "")
 
 
-def _read_object(outer: JSONObject, told: ErrorBody, now: float) -> ErrorBody:
+def _read_object(outer: JSONMapping, told: ErrorBody, now: float) -> ErrorBody:
     error = outer.get("error")
-    inner: JSONObject = error if isinstance(error, Mapping) else {}
+    inner: JSONMapping = error if isinstance(error, Mapping) else {}
     # Blaxel's SDK reads the outer `code` first and the header last.
     version = error if error == _VERSION_REFUSED else None
     codes = (version, outer.get("code"), inner.get("code"), inner.get("status"), inner.get("type"), outer.get("type"))
@@ -139,12 +139,12 @@ def _read_object(outer: JSONObject, told: ErrorBody, now: float) -> ErrorBody:
     )
 
 
-def _wait(outer: JSONObject, inner: JSONObject, now: float) -> float | None:
+def _wait(outer: JSONMapping, inner: JSONMapping, now: float) -> float | None:
     waits = (_seconds(level.get(field), now) for level in (inner, outer) for field in _WAIT_FIELDS)
     return next((wait for wait in waits if wait is not None), None)
 
 
-def _author(outer: JSONObject, inner: JSONObject) -> Author | None:
+def _author(outer: JSONMapping, inner: JSONMapping) -> Author | None:
     origin = inner.get("origin", outer.get("origin"))
     if isinstance(origin, str):
         return "blaxel" if origin == "platform" else "provider"
@@ -153,7 +153,7 @@ def _author(outer: JSONObject, inner: JSONObject) -> Author | None:
     return "provider" if _message(outer, inner) else None
 
 
-def _is_edge_envelope(error: JSONObject) -> bool:
+def _is_edge_envelope(error: JSONMapping) -> bool:
     # Google's has them the other way about: a numeric `code` and a `status` in capitals.
     return (
         isinstance(error.get("code"), str)
@@ -163,7 +163,7 @@ def _is_edge_envelope(error: JSONObject) -> bool:
     )
 
 
-def _is_control_plane(outer: JSONObject) -> bool:
+def _is_control_plane(outer: JSONMapping) -> bool:
     if isinstance(outer.get("error"), str):
         # Hugging Face's {"error": "text"} has the same shape without the code.
         return _is_number(outer.get("code")) or outer["error"] == _VERSION_REFUSED
@@ -175,11 +175,11 @@ def _is_number(value: Any) -> bool:
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal())
 
 
-def _message(outer: JSONObject, inner: JSONObject) -> str:
+def _message(outer: JSONMapping, inner: JSONMapping) -> str:
     return next((text for text in _messages(outer, inner) if text.strip()), "")
 
 
-def _messages(outer: JSONObject, inner: JSONObject) -> Iterator[str]:
+def _messages(outer: JSONMapping, inner: JSONMapping) -> Iterator[str]:
     for level, field in (
         (inner, "message"),
         (outer, "message"),
@@ -201,7 +201,7 @@ def _item_message(item: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _retryable(outer: JSONObject, inner: JSONObject) -> bool | None:
+def _retryable(outer: JSONMapping, inner: JSONMapping) -> bool | None:
     if _field(outer, inner, "safe_to_retry_request") is True:
         return True
     flag = _field(outer, inner, "retryable")
@@ -212,11 +212,11 @@ def _was_dispatched(state: Any) -> bool | None:
     return state != "not_dispatched" if isinstance(state, str) else None
 
 
-def _field(outer: JSONObject, inner: JSONObject, name: str) -> Any:
+def _field(outer: JSONMapping, inner: JSONMapping, name: str) -> Any:
     return inner.get(name, outer.get(name))
 
 
-def _advice(error: JSONObject, field: str) -> str:
+def _advice(error: JSONMapping, field: str) -> str:
     text = error.get(field)
     return quote(text, _MAX_ADVICE_CHARS) if isinstance(text, str) else ""
 

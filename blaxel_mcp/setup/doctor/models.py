@@ -6,7 +6,7 @@ import anyio
 
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
-from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.client.endpoints import resolve_base
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.suggestions import nearest
@@ -21,7 +21,6 @@ CALL_SECONDS = 60.0
 CALLS_SECONDS = 600.0
 
 _AT_ONCE = 4
-_SERVES = "DEPLOYED"
 _LOST = frozenset({"FAILED", "DEACTIVATED", "DEACTIVATING", "DELETING", "TERMINATED", "ARCHIVED"})
 """States that no waiting ends (Blaxel's SDKs, Status)."""
 
@@ -137,9 +136,9 @@ def _trouble(case: Case, entry: CatalogEntry, record: ModelRecord) -> Result | N
         return tell("It is disabled in Blaxel.", f"Enable it in Blaxel's console, or {leave_out}")
     if record.status in _LOST:
         return tell(f"Its status is {record.status}.", f"Deploy it again in Blaxel's console, or {leave_out}")
-    if record.status not in (None, _SERVES):
+    if record.status not in (None, DEPLOYED):
         return warning(
-            f"Its status is {record.status}; it answers once that is {_SERVES}.",
+            f"Its status is {record.status}; it answers once that is {DEPLOYED}.",
             "Wait for it, and look at it in Blaxel's console where that takes long.",
         )
     return None

@@ -18,6 +18,7 @@ from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.errors.network import not_connected
 from blaxel_mcp.client.request import APIRequest, CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor.context import Case
@@ -37,7 +38,6 @@ _NOWHERE = "http://localhost:9"
 """The only place that a client without credentials trusts; nothing is sent there."""
 
 _NEVER_ASKED = "discovery.enabled is false, so the control plane is never asked"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -98,7 +98,7 @@ async def names(case: Case) -> Result:
 async def _address(url: str) -> str | BlaxelError:
     parts = urlsplit(url)
     look_up = partial(
-        socket.getaddrinfo, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme], type=socket.SOCK_STREAM
+        socket.getaddrinfo, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], type=socket.SOCK_STREAM
     )
     try:
         with anyio.fail_after(NAME_SECONDS):

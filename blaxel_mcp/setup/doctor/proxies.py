@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from blaxel_mcp.client.endpoints import is_loopback
+from blaxel_mcp.core.hosts import is_loopback
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 """Each in capitals or not; where both are set, the one in small letters counts."""

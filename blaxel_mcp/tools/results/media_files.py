@@ -8,11 +8,10 @@ import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp.core.media_types import extension_for
-from blaxel_mcp.core.private_files import make_folder
+from blaxel_mcp.core.private_files import make_folder, write_private
 from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block
 from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.store.spool import write_private
 from blaxel_mcp.tools.store.store import CallStore
 
 _UNFIT_FOR_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from blaxel_mcp.core.private_files import make_own_folder
+from blaxel_mcp.core.private_files import make_own_folder, write_private
 from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits
-from blaxel_mcp.tools.store.spool import write_private
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PARTIAL = ".new-"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from blaxel_mcp.core.private_files import make_own_folder
+from blaxel_mcp.core.private_files import make_own_folder, write_private
 
 if sys.platform != "win32":
     import fcntl
@@ -82,21 +82,6 @@ class Spool:
             self._lock = _take_lock(_lock_of(self._folder))
         self._folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
         return self._folder
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only this user can read; never over another one, nor through a link.
-
-    Raises:
-        OSError: it is there already, or the disk refused it. What was written of it is gone.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), _PRIVATE_FILE)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - only `open` takes a descriptor
-            file.write(data)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def _remove_if_abandoned(folder: Path) -> None:

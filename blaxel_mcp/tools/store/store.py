@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits, kept
 from blaxel_mcp.tools.store.shared import SharedAnswers
@@ -25,7 +26,6 @@ from blaxel_mcp.tools.store.spool import Spool, default_spools
 _MAX_REMEMBERED = 2000
 """Calls of which it is remembered why their answer is gone."""
 
-_MAX_SHOWN = 60
 _PUSHED_OUT = "it made room for later ones"
 
 
@@ -204,7 +204,7 @@ class CallStore:
 
     def _not_found(self, call_id: str) -> BlaxelError:
         why = self._gone.get(call_id)
-        shown = repr(call_id if len(call_id) <= _MAX_SHOWN else f"{call_id[:_MAX_SHOWN]}...")
+        shown = literal(call_id)
         message = f"The answer of the call {shown} is gone: {why}." if why else f"No call {shown} is known here."
         hint = (
             "Call the model again if the answer is still needed; that is paid for again."

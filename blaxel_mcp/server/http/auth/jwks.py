@@ -11,8 +11,8 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from blaxel_mcp.client.endpoints import is_loopback
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS, is_loopback
 from blaxel_mcp.settings.schema import HttpSettings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 
 JWK = Mapping[str, Any]
 
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 # The network, what the issuer answers, a name that IDNA cannot write, a proxy that the environment names.
 _FETCH_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError, ImportError)
@@ -101,7 +100,7 @@ class IssuerKeys:
     async def _fetch(self) -> tuple[JWK, ...]:
         # Reading the certificates takes tens of milliseconds.
         certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-        async with httpx.AsyncClient(verify=certificates, mounts=dict.fromkeys(_LOOPBACK)) as http:
+        async with httpx.AsyncClient(verify=certificates, mounts=dict.fromkeys(LOOPBACK_PATTERNS)) as http:
             document = await _document(http, self._jwks_url or await self._keys_url(http))
         keys = document.get("keys")
         if not isinstance(keys, list):
