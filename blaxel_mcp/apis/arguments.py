@@ -18,14 +18,14 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal, shorten
-from blaxel_mcp.core.suggestions import nearest
+from blaxel_mcp.core.suggestions import closest
 
 _MAX_PROBLEMS = 5
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 _CONTAINERS: dict[str, type] = {"object": dict, "array": list}
 
 
-class ArgumentReader:
+class ArgumentValidator:
     """Reads one tool's arguments by its schema.
 
     Args:
@@ -173,7 +173,7 @@ def _expectation(error: ValidationError, properties: Mapping[str, Any]) -> str:
         case "additionalProperties" if isinstance(instance, Mapping):
             named: Mapping[str, Any] = schema.get("properties", {})
             unknown = next((name for name in instance if name not in named), "")
-            guess = nearest(unknown, properties)
+            guess = closest(unknown, properties)
             return f"there is no {literal(unknown)}" + (f", did you mean {guess!r}?" if guess else "")
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minLength" | "minItems" | "maxItems":
             return f"expected {error.validator} {value}, got {_shown(instance)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blaxel_mcp.budget.figures import NANO, Figures, ModelKey
+from blaxel_mcp.budget.figures import NANO, ModelKey, UsageTotals
 from blaxel_mcp.budget.usage import MOST_TOKENS
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
@@ -97,7 +97,7 @@ class Budget:
         key: ModelKey,
         model: ModelSettings | None,
         expected: Estimate,
-        used: Mapping[ModelKey, Figures],
+        used: Mapping[ModelKey, UsageTotals],
         now: datetime,
     ) -> None:
         """Let a call pass, or refuse it.
@@ -126,12 +126,12 @@ class Budget:
         )
 
     def report(
-        self, key: ModelKey, model: ModelSettings | None, used: Mapping[ModelKey, Figures], now: datetime
+        self, key: ModelKey, model: ModelSettings | None, used: Mapping[ModelKey, UsageTotals], now: datetime
     ) -> Any:
         """The caps and what is used of them, for a receipt; None where no cap holds."""
         if not self.capped(model):
             return None
-        own = used.get(key, Figures())
+        own = used.get(key, UsageTotals())
         return {
             "day": day_of(now),
             "resets_at": next_midnight(now).isoformat(timespec="seconds"),
@@ -139,7 +139,7 @@ class Budget:
             "model": _state(model.budget, own) if model and model.budget else None,
         }
 
-    def overall(self, used: Mapping[ModelKey, Figures]) -> dict[str, Any]:
+    def overall(self, used: Mapping[ModelKey, UsageTotals]) -> dict[str, Any]:
         """What is used of the caps on all calls together."""
         return _state(self.caps, _sum(used.values()))
 
@@ -147,15 +147,15 @@ class Budget:
         return (self.caps, model.budget) if model and model.budget else (self.caps,)
 
     def _problem(
-        self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, Figures]
+        self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]
     ) -> str | None:
         price = model.price if model else None
         problem = _over(self.caps, "", price, expected, _sum(used.values()))
         if problem is None and model and model.budget:
-            problem = _over(model.budget, f" for {key[1]!r}", price, expected, used.get(key, Figures()))
+            problem = _over(model.budget, f" for {key[1]!r}", price, expected, used.get(key, UsageTotals()))
         return problem
 
-    def _others(self, used: Mapping[ModelKey, Figures]) -> str:
+    def _others(self, used: Mapping[ModelKey, UsageTotals]) -> str:
         """Say of which models a small call would pass now; those that were found have no caps of their own."""
         small = Estimate(input_tokens=1, output_tokens=1)
         keys = [((model.workspace or self.workspace or "", model.name), model) for model in self.models]
@@ -163,7 +163,7 @@ class Budget:
         return _others(allowed, found=_over(self.caps, "", None, small, _sum(used.values())) is None)
 
 
-def _over(caps: CapSettings, whose: str, price: Price | None, expected: Estimate, used: Figures) -> str | None:
+def _over(caps: CapSettings, whose: str, price: Price | None, expected: Estimate, used: UsageTotals) -> str | None:
     if caps.calls_per_day is not None and used.calls + 1 > caps.calls_per_day:
         return f"{used.calls:,} of the {caps.calls_per_day:,} calls a day{whose} are used."
     tokens = used.total_tokens + used.held_tokens
@@ -209,7 +209,7 @@ def _others(allowed: list[str], *, found: bool) -> str:
     return f"Until then these may still be called: {', '.join(named)}."
 
 
-def _state(caps: CapSettings, used: Figures) -> dict[str, Any]:
+def _state(caps: CapSettings, used: UsageTotals) -> dict[str, Any]:
     return {
         "calls": {"used": used.calls, "cap": caps.calls_per_day},
         "tokens": {"used": used.total_tokens + used.held_tokens, "cap": caps.tokens_per_day},
@@ -221,8 +221,8 @@ def _has_cap(caps: CapSettings) -> bool:
     return (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != (None, None, None)
 
 
-def _sum(figures: Iterable[Figures]) -> Figures:
-    return sum(figures, Figures())
+def _sum(figures: Iterable[UsageTotals]) -> UsageTotals:
+    return sum(figures, UsageTotals())
 
 
 def _usd(nano: int) -> str:

@@ -11,7 +11,7 @@ ModelKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class UsageTotals:
     """What calls have taken.
 
     Attributes:
@@ -40,9 +40,9 @@ class Figures:
     held_tokens: int = 0
     held_nano_usd: int = 0
 
-    def __add__(self, other: "Figures") -> "Figures":
+    def __add__(self, other: "UsageTotals") -> "UsageTotals":
         """Both together."""
-        return Figures(*map(operator.add, values_of(self), values_of(other)))
+        return UsageTotals(*map(operator.add, values_of(self), values_of(other)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,11 @@ class ModelDay:
 
     day: str
     key: ModelKey
-    figures: Figures
+    figures: UsageTotals
     unsettled: int
 
 
-COLUMNS = tuple(field.name for field in fields(Figures))
+COLUMNS = tuple(field.name for field in fields(UsageTotals))
 
 # `astuple` copies each figure deeply, which takes fifty times as long.
 values_of = operator.attrgetter(*COLUMNS)

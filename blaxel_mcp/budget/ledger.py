@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import platformdirs
 
-from blaxel_mcp.budget.figures import COLUMNS, Figures, ModelDay, ModelKey, Reservation, values_of
+from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, UsageTotals, values_of
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder
 
 MEMORY = ":memory:"
@@ -34,7 +34,7 @@ class LedgerError(Exception):
     """The ledger cannot be used; its text says of which file that is true, and why."""
 
 
-Used = MappingProxyType[ModelKey, Figures]
+Used = MappingProxyType[ModelKey, UsageTotals]
 Check = Callable[[Used], None]
 """Is shown what each model has used of a day, and raises to refuse the call."""
 
@@ -92,7 +92,7 @@ class Ledger:
             check(_used(connection, reservation.day, reservation.account))
             connection.execute("INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def settle(self, reservation: Reservation, taken: Figures | None) -> Used:
+    def settle(self, reservation: Reservation, taken: UsageTotals | None) -> Used:
         """Put what a call has taken in the place of its reservation; None for one that was never sent.
 
         Returns:
@@ -127,7 +127,9 @@ class Ledger:
             rows = connection.execute(f"{_OPEN} WHERE day >= ? AND account = ? GROUP BY 1, 2, 3", (since, account))
             waiting = {(day, (workspace, model)): count for day, workspace, model, count, _, _ in rows}
         found = [
-            ModelDay(day=day, key=key, figures=totals.get((day, key), Figures()), unsettled=waiting.get((day, key), 0))
+            ModelDay(
+                day=day, key=key, figures=totals.get((day, key), UsageTotals()), unsettled=waiting.get((day, key), 0)
+            )
             for day, key in {*totals, *waiting}
         ]
         found.sort(key=lambda entry: (-entry.figures.calls - entry.unsettled, entry.key))
@@ -237,14 +239,16 @@ def _used(connection: sqlite3.Connection, day: str, account: str) -> Used:
     used = {key: taken for (_, key), taken in _totals(connection, "day = ? AND account = ?", (day, account)).items()}
     rows = connection.execute(f"{_OPEN} WHERE day = ? AND account = ? GROUP BY 1, 2, 3", (day, account))
     for _, workspace, model, count, tokens, nano_usd in rows:
-        held = Figures(calls=count, held_tokens=tokens, held_nano_usd=nano_usd)
-        used[workspace, model] = used.get((workspace, model), Figures()) + held
+        held = UsageTotals(calls=count, held_tokens=tokens, held_nano_usd=nano_usd)
+        used[workspace, model] = used.get((workspace, model), UsageTotals()) + held
     return MappingProxyType(used)
 
 
-def _totals(connection: sqlite3.Connection, where: str, values: tuple[str, ...]) -> dict[tuple[str, ModelKey], Figures]:
+def _totals(
+    connection: sqlite3.Connection, where: str, values: tuple[str, ...]
+) -> dict[tuple[str, ModelKey], UsageTotals]:
     rows = connection.execute(
         f"SELECT day, workspace, model, {', '.join(COLUMNS)} FROM totals WHERE {where}",  # noqa: S608 - ours
         values,
     )
-    return {(row[0], (row[1], row[2])): Figures(*row[3:]) for row in rows}
+    return {(row[0], (row[1], row[2])): UsageTotals(*row[3:]) for row in rows}

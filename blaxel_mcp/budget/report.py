@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from blaxel_mcp.budget.caps import day_of, next_midnight
-from blaxel_mcp.budget.figures import NANO, Figures, ModelDay
+from blaxel_mcp.budget.figures import NANO, ModelDay, UsageTotals
 
 
 def usage_report(
@@ -34,7 +34,7 @@ def usage_report(
 def _day(day: str, models: list[ModelDay]) -> dict[str, Any]:
     return {
         "day": day,
-        **_figures(sum((entry.figures for entry in models), Figures()), _unsettled(models)),
+        **_figures(sum((entry.figures for entry in models), UsageTotals()), _unsettled(models)),
         "models": [
             {"model": entry.key[1], "workspace": entry.key[0], **_figures(entry.figures, entry.unsettled)}
             for entry in models
@@ -46,7 +46,7 @@ def _unsettled(models: Iterable[ModelDay]) -> int:
     return sum(entry.unsettled for entry in models)
 
 
-def _figures(figures: Figures, unsettled: int) -> dict[str, Any]:
+def _figures(figures: UsageTotals, unsettled: int) -> dict[str, Any]:
     """The figures by name: `calls` with those that have not ended; the cost null where none is known."""
     calls = figures.calls + unsettled
     return {
@@ -63,5 +63,5 @@ def _figures(figures: Figures, unsettled: int) -> dict[str, Any]:
     }
 
 
-def _has_cost(figures: Figures) -> bool:
+def _has_cost(figures: UsageTotals) -> bool:
     return figures.nano_usd > 0 or figures.calls - figures.failed > figures.without_price

@@ -7,14 +7,14 @@ from functools import cache
 from typing import Any
 
 from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.catalog.runtime_types import api_name, model_path
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.core.suggestions import nearest
+from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.settings.schema import ModelSettings
 
 # What a description takes from a record: one word, so that no sentence of someone else's stands in it.
@@ -41,7 +41,7 @@ class CatalogEntry:
     api: ModelAPI
     path: str | None
     input_schema: JSONObject
-    reader: ArgumentReader = field(repr=False)
+    reader: ArgumentValidator = field(repr=False)
     record: ModelRecord | None = None
 
     @property
@@ -116,7 +116,7 @@ def _api(model: ModelSettings, record: ModelRecord | None) -> ModelAPI:
     api = api_named(model.api)
     if api is None:
         known = [candidate.name for candidate in APIS]
-        guess = nearest(model.api, known)
+        guess = closest(model.api, known)
         raise ConfigurationError(
             f"The model {model.name!r} has api = {model.api!r}, which is not one of {', '.join(known)}.",
             hint=f"Did you mean {guess!r}?" if guess else "Use `raw` with a `path` for any other API.",
@@ -148,7 +148,7 @@ def _joined(path: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _shape(api: ModelAPI, model: ModelSettings) -> tuple[JSONObject, ArgumentReader]:
+def _shape(api: ModelAPI, model: ModelSettings) -> tuple[JSONObject, ArgumentValidator]:
     """Return the schema that a client is shown and what reads the arguments."""
     if not (model.input_schema is not None or model.locked or model.defaults):
         return _plain_shape(api)
@@ -157,16 +157,16 @@ def _shape(api: ModelAPI, model: ModelSettings) -> tuple[JSONObject, ArgumentRea
     advertised.setdefault("properties", {})
     accepted = api.accepted_schema() if own is None else own
     owner = f"The input_schema of the model {model.name!r}"
-    reader = ArgumentReader(_settled(accepted, model), advertised=advertised, owner=owner)
+    reader = ArgumentValidator(_settled(accepted, model), advertised=advertised, owner=owner)
     return _settled(advertised, model), reader
 
 
 @cache
-def _plain_shape(api: ModelAPI) -> tuple[JSONObject, ArgumentReader]:
+def _plain_shape(api: ModelAPI) -> tuple[JSONObject, ArgumentValidator]:
     """Return the shape that all models of an API share unless the settings change it: checking a schema is slow."""
     advertised = api.input_schema()
     owner = f"The schema of {api.name}"
-    return advertised, ArgumentReader(api.accepted_schema(), advertised=advertised, owner=owner)
+    return advertised, ArgumentValidator(api.accepted_schema(), advertised=advertised, owner=owner)
 
 
 def _settled(schema: Mapping[str, Any], model: ModelSettings) -> JSONObject:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from blaxel_mcp.cli.options import configured
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings, process_environment
 from blaxel_mcp.settings.schema import Settings
@@ -75,7 +75,7 @@ async def _case(options: argparse.Namespace, environ: Mapping[str, str]) -> Asyn
     async with _configuration(options, environ) as (config, problem):
         entries, broken = await anyio.to_thread.run_sync(_installed, environ)
         yield Case(
-            app=build_app(config),
+            app=build_runtime(config),
             problem=problem,
             variables=environ,
             serve=_serve_words(options),
@@ -103,7 +103,7 @@ async def _configuration(
         try:
             config = await _load(options, environ, stack)
             # An API that there is not is only noticed where the tools are made.
-            build_app(config)
+            build_runtime(config)
             problem = None
         except ConfigurationError as error:
             config, problem = configuration(Settings()), error

@@ -19,7 +19,7 @@ from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
 from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, process_environment
-from blaxel_mcp.settings.placeholders import is_absent
+from blaxel_mcp.settings.placeholders import is_unset
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.settings_file import FirstSettings, first_settings, left_out_sentence
 
@@ -59,7 +59,7 @@ def init(options: argparse.Namespace) -> int:
 def _path(options: argparse.Namespace) -> Path:
     """The file that a server would read: the one that is named, else the usual one."""
     variable = process_environment().get(FILE_VARIABLE, "")
-    named = options.config or (None if is_absent(variable) else variable.strip())
+    named = options.config or (None if is_unset(variable) else variable.strip())
     try:
         # Through a link, or the link would be lost to a file.
         return Path(named or default_settings_path()).expanduser().resolve()

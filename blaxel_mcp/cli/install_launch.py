@@ -10,7 +10,7 @@ from blaxel_mcp.client.auth.export import entry_variables
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.settings.environment import BLAXEL_ENVIRONMENT, FILE_VARIABLE, PREFIX
 from blaxel_mcp.settings.loading import Configuration, load_settings
-from blaxel_mcp.settings.placeholders import is_absent
+from blaxel_mcp.settings.placeholders import is_unset
 from blaxel_mcp.setup.install import CREDENTIAL_VARIABLES, Launch, own_command
 
 _WORKSPACE, _KEY = "BL_WORKSPACE", "BL_API_KEY"
@@ -69,7 +69,7 @@ def left_behind(environ: Mapping[str, str]) -> list[str]:
 
 def _arguments(options: argparse.Namespace, config: Configuration, environ: Mapping[str, str]) -> Iterator[str]:
     yield "serve"
-    elsewhere = options.config or any(not is_absent(environ.get(name, "")) for name in _FILE_VARIABLES)
+    elsewhere = options.config or any(not is_unset(environ.get(name, "")) for name in _FILE_VARIABLES)
     if config.file is not None and elsewhere:
         yield from ("--config", str(config.file))
     if options.workspace:
@@ -81,7 +81,7 @@ def _arguments(options: argparse.Namespace, config: Configuration, environ: Mapp
 def _plain(config: Configuration, environ: Mapping[str, str]) -> dict[str, str]:
     workspace = config.settings.workspace
     given = {_WORKSPACE: workspace} if workspace and config.sources.get("workspace", "").isidentifier() else {}
-    carried = {name: environ[name].strip() for name in _CARRIED if not is_absent(environ.get(name, ""))}
+    carried = {name: environ[name].strip() for name in _CARRIED if not is_unset(environ.get(name, ""))}
     return {**given, **carried}
 
 

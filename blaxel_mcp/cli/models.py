@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from blaxel_mcp.cli.options import configured
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 
 _NO_LINE_BREAKS = 1000
 """Columns: a path cut to fit the window cannot be copied."""
@@ -34,7 +34,7 @@ def models(options: argparse.Namespace) -> int:
 
 async def _listing(options: argparse.Namespace) -> dict[str, Any]:
     async with configured(options) as config:
-        app = build_app(config)
+        app = build_runtime(config)
         async with app.client:
             await app.discovery.refresh()
             listing = await app.listing.page(limit=max(1, len(app.discovery.catalog.entries)))

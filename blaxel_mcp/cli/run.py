@@ -15,7 +15,7 @@ from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer
 from blaxel_mcp.inference.hints import tell_nearest
 from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.tools.run_model import read_invocation
 
 
@@ -42,7 +42,7 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
         overrides["tools"] = {"stream": "always"}
         receipt.live.listener = printer
     async with configured(options, **overrides) as config:
-        app = build_app(config)
+        app = build_runtime(config)
         invocation = read_invocation(arguments, app.discovery.catalog, timeout_seconds=options.timeout)
         async with app.connected():
             try:

@@ -8,15 +8,15 @@ _LIKENESS = 0.5
 _ABOUT = 0.1
 
 
-def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+def closest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known name that `name` most likely stands for, and those that are about as near, the nearest first."""
     near = difflib.get_close_matches(name, list(known), n=most, cutoff=_LIKENESS)
     return [other for other in near if _likeness(name, other) >= _likeness(name, near[0]) - _ABOUT]
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most likely stands for; None where none is near."""
-    return next(iter(nearest_names(name, known, 1)), None)
+    return next(iter(closest_names(name, known, 1)), None)
 
 
 def _likeness(name: str, other: str) -> float:

@@ -7,7 +7,7 @@ from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, assembler_fo
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.inference.answers import JSONAnswer
-from blaxel_mcp.inference.receipt import LiveAnswer
+from blaxel_mcp.inference.receipt import Progress
 
 _COMPARED = 32
 """Characters by which a text that has grown is told from another one."""
@@ -33,7 +33,7 @@ class AnswerStream:
         self,
         api: str | None,
         path: str,
-        live: LiveAnswer,
+        live: Progress,
         redact: Callable[[bytes], bytes],
         begun_in: Callable[[bytes], int] = lambda _: 0,
     ) -> None:

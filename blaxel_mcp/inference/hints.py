@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.suggestions import nearest_names
+from blaxel_mcp.core.suggestions import closest_names
 
 
 def tell_record(error: BlaxelError, record: ModelRecord | None) -> None:
@@ -26,7 +26,7 @@ def tell_nearest(error: BlaxelError, model: str, names: Iterable[str]) -> None:
     """Begin the hint about a model that does not exist with the names that it may have been meant to have."""
     if error.code != "unknown_model":
         return
-    meant = [name for name in nearest_names(model, names) if name != model]
+    meant = [name for name in closest_names(model, names) if name != model]
     if meant:
         error.hint = f"Did you mean {_either(meant)}? {error.hint}".strip()
 

@@ -27,7 +27,7 @@ from blaxel_mcp.inference.hints import tell_record
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.inference.retry import Backoff, send_with_retries
+from blaxel_mcp.inference.retry import RetryClock, send_with_retries
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
@@ -64,7 +64,7 @@ class Inference:
         spending: Spending,
         *,
         limits: CallLimits,
-        backoff: Backoff,
+        backoff: RetryClock,
     ) -> None:
         self._client = client
         self._control_plane = control_plane

@@ -19,7 +19,7 @@ RECEIPT_KEY = "blaxel-mcp/call"
 
 
 @dataclass(slots=True)
-class LiveAnswer:
+class Progress:
     """What has come of an answer so far, while it is streamed.
 
     Attributes:
@@ -80,7 +80,7 @@ class Receipt:
     repairs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     truncated: bool = False
-    live: LiveAnswer = field(default_factory=LiveAnswer)
+    live: Progress = field(default_factory=Progress)
     api: ModelAPI | None = None
     record: ModelRecord | None = None
     expected: Estimate = field(default_factory=Estimate)

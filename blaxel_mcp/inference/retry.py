@@ -34,7 +34,7 @@ Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+class RetryClock:
     """How waits pass and are varied.
 
     Attributes:
@@ -94,7 +94,7 @@ async def send_with_retries(
     idempotent: bool,
     announce: Announce,
     note: Announce,
-    means: Backoff,
+    means: RetryClock,
 ) -> Answer:
     """Send a request, and send it again where that is safe. The deadline is the one set around this.
 

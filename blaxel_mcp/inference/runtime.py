@@ -14,7 +14,7 @@ from blaxel_mcp.catalog.listing import ModelListing
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.retry import Backoff
+from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     # For the annotations alone: the HTTP library is imported where it is used, in `auth` and `client`.
     import httpx
 
-_BACKOFF = Backoff()
+_BACKOFF = RetryClock()
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class Runtime:
     """The parts. Nothing is connected before `running`.
 
     Attributes:
@@ -66,15 +66,15 @@ class App:
                 group.cancel_scope.cancel()
 
 
-def build_app(
+def build_runtime(
     config: Configuration,
     *,
     account: str = "",
     limits: CallLimits | None = None,
     cached: bool = True,
     transport: "httpx.AsyncBaseTransport | None" = None,
-    backoff: Backoff = _BACKOFF,
-) -> App:
+    backoff: RetryClock = _BACKOFF,
+) -> Runtime:
     """Put the parts together.
 
     Args:
@@ -94,7 +94,7 @@ def build_app(
     spending = Spending(settings, account=account)
     discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
     turns = limits or CallLimits(settings.limits)
-    return App(
+    return Runtime(
         config=config,
         client=client,
         control_plane=control_plane,

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
-from blaxel_mcp.budget.figures import Figures, Reservation
+from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, Ledger, LedgerError, Used, default_ledger
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -65,7 +65,7 @@ class Spending:
         """
         opened = await self._reserve(receipt, model, expected)
         price = model.price if model else None
-        taken: Figures | None = None
+        taken: UsageTotals | None = None
         try:
             yield
             taken = _answered(receipt, expected, price)
@@ -126,7 +126,7 @@ class Spending:
         return _Open(ledger, reservation)
 
     async def _settle(
-        self, opened: _Open, taken: Figures | None, receipt: Receipt, model: ModelSettings | None
+        self, opened: _Open, taken: UsageTotals | None, receipt: Receipt, model: ModelSettings | None
     ) -> None:
         try:
             used = await anyio.to_thread.run_sync(opened.ledger.settle, opened.reservation, taken)
@@ -173,10 +173,10 @@ def _ledger_path(settings: Settings) -> Path | str:
     return MEMORY if named == MEMORY else Path(named).expanduser()
 
 
-def _answered(receipt: Receipt, expected: Estimate, price: Price | None) -> Figures:
+def _answered(receipt: Receipt, expected: Estimate, price: Price | None) -> UsageTotals:
     usage = receipt.usage
     if usage is None:
-        return Figures(
+        return UsageTotals(
             calls=1,
             without_tokens=1,
             without_price=1,
@@ -185,7 +185,7 @@ def _answered(receipt: Receipt, expected: Estimate, price: Price | None) -> Figu
         )
     taken, given = usage.input_tokens or 0, usage.output_tokens or 0
     known = price is not None and usage.input_tokens is not None
-    return Figures(
+    return UsageTotals(
         calls=1,
         without_price=not known,
         input_tokens=taken,
@@ -196,10 +196,10 @@ def _answered(receipt: Receipt, expected: Estimate, price: Price | None) -> Figu
     )
 
 
-def _failed(expected: Estimate, price: Price | None, *, maybe_billed: bool) -> Figures:
+def _failed(expected: Estimate, price: Price | None, *, maybe_billed: bool) -> UsageTotals:
     if not maybe_billed:
-        return Figures(calls=1, failed=1)
-    return Figures(
+        return UsageTotals(calls=1, failed=1)
+    return UsageTotals(
         calls=1,
         failed=1,
         failed_maybe_billed=1,

@@ -12,11 +12,11 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
 from blaxel_mcp import __version__
-from blaxel_mcp.inference.retry import Backoff
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.retry import RetryClock
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.server.reload import LOOK_SECONDS, Take, Tell, watch_settings
-from blaxel_mcp.server.tenant import Service
-from blaxel_mcp.server.tenants import Services
+from blaxel_mcp.server.tenant import Tenant
+from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ INSTRUCTIONS = (
     "instructions."
 )
 
-_BACKOFF = Backoff()
+_BACKOFF = RetryClock()
 
-Context = ServerRequestContext[Services, Any]
+Context = ServerRequestContext[Tenants, Any]
 Params = TypeVar("Params")
 Reply = TypeVar("Reply")
 Handler = Callable[[Context, Params], Awaitable[Reply]]
@@ -43,10 +43,10 @@ def build_server(
     config: Configuration,
     *,
     transport: "httpx.AsyncBaseTransport | None" = None,
-    backoff: Backoff = _BACKOFF,
+    backoff: RetryClock = _BACKOFF,
     look_seconds: float = LOOK_SECONDS,
     shared_answers: Path | None = None,
-) -> Server[Services]:
+) -> Server[Tenants]:
     """Make the MCP server of a configuration; it serves either era of the protocol, over any MCP transport.
 
     Args:
@@ -59,46 +59,46 @@ def build_server(
     Raises:
         ConfigurationError: a configured model cannot become a tool.
     """
-    build = partial(build_app, transport=transport, backoff=backoff)
-    services = Services(config, build, shared_answers=shared_answers)
+    build = partial(build_runtime, transport=transport, backoff=backoff)
+    tenants = Tenants(config, build, shared_answers=shared_answers)
 
     server = Server(
         "blaxel",
         version=__version__,
         title="Blaxel models",
         instructions=INSTRUCTIONS,
-        lifespan=partial(_lifespan, partial(watch_settings, config, seconds=look_seconds), services),
+        lifespan=partial(_lifespan, partial(watch_settings, config, seconds=look_seconds), tenants),
         # No tool takes an argument from a header; without this the tools would be listed for each call over HTTP.
         get_tool_input_schema=lambda _: None,
-        on_list_tools=_by_caller(services, lambda service: service.list_tools),
-        on_call_tool=_by_caller(services, lambda service: service.call_tool),
-        on_list_resources=_by_caller(services, lambda service: service.resources.list_resources),
-        on_list_resource_templates=_by_caller(services, lambda service: service.resources.list_templates),
-        on_read_resource=_by_caller(services, lambda service: service.resources.read),
-        on_completion=_by_caller(services, lambda service: service.resources.complete),
-        on_subscriptions_listen=_by_caller(services, lambda service: service.changes.listen),
+        on_list_tools=_by_caller(tenants, lambda tenant: tenant.list_tools),
+        on_call_tool=_by_caller(tenants, lambda tenant: tenant.call_tool),
+        on_list_resources=_by_caller(tenants, lambda tenant: tenant.resources.list_resources),
+        on_list_resource_templates=_by_caller(tenants, lambda tenant: tenant.resources.list_templates),
+        on_read_resource=_by_caller(tenants, lambda tenant: tenant.resources.read),
+        on_completion=_by_caller(tenants, lambda tenant: tenant.resources.complete),
+        on_subscriptions_listen=_by_caller(tenants, lambda tenant: tenant.changes.listen),
     )
-    initialized = _by_caller(services, lambda service: service.changes.initialized)
+    initialized = _by_caller(tenants, lambda tenant: tenant.changes.initialized)
     server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server
 
 
-def _by_caller(services: Services, pick: Callable[[Service], Handler[Params, Reply]]) -> Handler[Params, Reply]:
+def _by_caller(tenants: Tenants, pick: Callable[[Tenant], Handler[Params, Reply]]) -> Handler[Params, Reply]:
     """A handler of requests that leads each to the service of whoever sent it."""
 
     async def handle(context: Context, params: Params) -> Reply:
-        return await pick(await services.of(context))(context, params)
+        return await pick(await tenants.of(context))(context, params)
 
     return handle
 
 
 @asynccontextmanager
 async def _lifespan(
-    watch: Callable[[Take, Tell], Coroutine[Any, Any, None]], services: Services, _: Server[Services]
-) -> AsyncIterator[Services]:
-    async with services.running(), anyio.create_task_group() as group:
-        group.start_soon(watch, services.reconfigure, services.tell)
+    watch: Callable[[Take, Tell], Coroutine[Any, Any, None]], tenants: Tenants, _: Server[Tenants]
+) -> AsyncIterator[Tenants]:
+    async with tenants.running(), anyio.create_task_group() as group:
+        group.start_soon(watch, tenants.reconfigure, tenants.tell)
         try:
-            yield services
+            yield tenants
         finally:
             group.cancel_scope.cancel()

@@ -13,35 +13,35 @@ import anyio.abc
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
-from blaxel_mcp.inference.runtime import App
+from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.tools.calls import Calls, Report
+from blaxel_mcp.tools.calls import CallRegistry, Report
 from blaxel_mcp.tools.cancel_call import cancel_call_tool, handle_result
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.read_result import read_result_tool
+from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
 from blaxel_mcp.tools.results.policy import base_policy
 from blaxel_mcp.tools.run_model import run_model_tool
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.toolbox import Tool, Toolbox
 
 logger = logging.getLogger(__name__)
 
 Context = ServerRequestContext[Any, Any]
-BuildApp = Callable[[Configuration], App]
+BuildApp = Callable[[Configuration], Runtime]
 
 
 @dataclass(slots=True, eq=False)
 class _Part:
     """An app in use, until other settings take its place."""
 
-    app: App
+    app: Runtime
     retired: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Service:
+class Tenant:
     """One caller's service. The settings may change while it runs; calls and answers outlive that.
 
     Args:
@@ -55,15 +55,15 @@ class Service:
 
     def __init__(self, config: Configuration, build: BuildApp, *, shared_answers: Path | None = None) -> None:
         self._build = build
-        self.calls = Calls()
+        self.calls = CallRegistry()
         self.store = CallStore(shared=shared_answers)
         self.changes = ToolChanges()
-        self._toolbox = Toolbox(self.calls)
+        self._toolbox = ToolRegistry(self.calls)
         self._group: anyio.abc.TaskGroup | None = None
         self._take(_Part(build(config)))
 
     @property
-    def app(self) -> App:
+    def app(self) -> Runtime:
         """The parts in use now."""
         return self._part.app
 

@@ -22,15 +22,15 @@ from mcp.server.context import ServerRequestContext
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.runtime import App
+from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.server.callers import OWNER, Caller, caller_of
-from blaxel_mcp.server.tenant import Service
+from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
 
 logger = logging.getLogger(__name__)
 
-MOST_SERVICES = 200
+MAX_TENANTS = 200
 IDLE_SECONDS = 3600.0
 """How many callers are served at once, and how long a service waits for its caller: as long as answers are kept."""
 
@@ -40,7 +40,7 @@ _OWNERS_KEY_IS_USED = (None, "platform")
 class BuildApp(Protocol):
     """Puts the parts for one caller together."""
 
-    def __call__(self, config: Configuration, *, account: str, limits: CallLimits | None, cached: bool) -> App:
+    def __call__(self, config: Configuration, *, account: str, limits: CallLimits | None, cached: bool) -> Runtime:
         """Put them together.
 
         Args:
@@ -53,13 +53,13 @@ class BuildApp(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    service: Service
+    tenant: Tenant
     caller: Caller
     used: float
     over: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Services:
+class Tenants:
     """The services of a server.
 
     Args:
@@ -76,7 +76,7 @@ class Services:
         build: BuildApp,
         *,
         now: Callable[[], float] = time.monotonic,
-        most: int = MOST_SERVICES,
+        most: int = MAX_TENANTS,
         shared_answers: Path | None = None,
     ) -> None:
         self._config = config
@@ -106,7 +106,7 @@ class Services:
                     entry.over.set()
                 self._group = None
 
-    async def of(self, context: ServerRequestContext[Any, Any]) -> Service:
+    async def of(self, context: ServerRequestContext[Any, Any]) -> Tenant:
         """The service of whoever sent a request.
 
         Raises:
@@ -114,7 +114,7 @@ class Services:
         """
         return await self.of_caller(caller_of(context))
 
-    async def of_caller(self, caller: Caller) -> Service:
+    async def of_caller(self, caller: Caller) -> Tenant:
         """The service of a caller, made now if need be.
 
         Raises:
@@ -128,7 +128,7 @@ class Services:
         entry = self._entries[caller.identity]
         entry.used = self._now()
         self._entries.move_to_end(caller.identity)
-        return entry.service
+        return entry.tenant
 
     async def reconfigure(self, config: Configuration) -> None:
         """Take other settings, for everybody.
@@ -142,7 +142,7 @@ class Services:
             try:
                 self._new(OWNER)
                 for entry in list(self._entries.values()):
-                    await entry.service.reconfigure(_configuration_for(config, entry.caller))
+                    await entry.tenant.reconfigure(_configuration_for(config, entry.caller))
             except ConfigurationError:
                 self._config, self._limits = earlier
                 raise
@@ -152,14 +152,14 @@ class Services:
         """Have the user told what is wrong with the settings file; None for nothing."""
         self._problem = problem
         for entry in self._entries.values():
-            self._inform(entry.service, entry.caller)
+            self._inform(entry.tenant, entry.caller)
 
-    def _inform(self, service: Service, caller: Caller) -> None:
+    def _inform(self, tenant: Tenant, caller: Caller) -> None:
         # A caller with credentials of its own has no part in the settings.
-        service.app.listing.notice = None if caller.credential else self._problem
+        tenant.app.listing.notice = None if caller.credential else self._problem
 
-    def _new(self, caller: Caller) -> Service:
-        def build(config: Configuration) -> App:
+    def _new(self, caller: Caller) -> Tenant:
+        def build(config: Configuration) -> Runtime:
             foreign = caller.credential is not None
             return self._build(
                 config,
@@ -171,23 +171,23 @@ class Services:
         # A name that says nothing of the caller, and that no caller can choose.
         name = hashlib.sha256(caller.identity.encode()).hexdigest()
         shared = self._shared_answers / name if self._shared_answers else None
-        return Service(_configuration_for(self._config, caller), build, shared_answers=shared)
+        return Tenant(_configuration_for(self._config, caller), build, shared_answers=shared)
 
-    async def _start(self, caller: Caller, service: Service) -> None:
+    async def _start(self, caller: Caller, tenant: Tenant) -> None:
         assert self._group is not None, "callers are served inside of `running`"
-        entry = _Entry(service, caller, self._now())
-        self._inform(service, caller)
+        entry = _Entry(tenant, caller, self._now())
+        self._inform(tenant, caller)
         await self._group.start(self._run, entry)
         self._entries[caller.identity] = entry
 
     async def _run(self, entry: _Entry, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        async with entry.service.running():
+        async with entry.tenant.running():
             task_status.started()
             await entry.over.wait()
 
     def _make_room(self) -> None:
         """Let go of services that nobody has used for long, and the one with the least claim if they are too many."""
-        idle = [key for key, entry in self._entries.items() if not entry.service.calls.in_flight]
+        idle = [key for key, entry in self._entries.items() if not entry.tenant.calls.in_flight]
         gone = [key for key in idle if self._now() - self._entries[key].used > IDLE_SECONDS]
         if len(self._entries) - len(gone) >= self._most:
             if len(idle) == len(gone):
@@ -201,7 +201,7 @@ class Services:
     def _claim(self, key: str) -> tuple[bool, float]:
         """What its claim to a place goes by: keys that are made up take no place of a caller with a good one."""
         entry = self._entries[key]
-        return entry.service.app.client.has_been_answered, entry.used
+        return entry.tenant.app.client.has_been_answered, entry.used
 
 
 def _configuration_for(config: Configuration, caller: Caller) -> Configuration:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from blaxel_mcp.core.suggestions import nearest
+from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.settings.layers import Layer, joined, layer_from, setting_locations
-from blaxel_mcp.settings.placeholders import is_absent, is_placeholder
+from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 
 PREFIX = "BLAXEL_MCP_"
@@ -89,7 +89,7 @@ def environment_urls(environment: str | None, source: str) -> Layer:
         environment: Its name, if any.
         source: Where the name came from.
     """
-    if environment is None or is_absent(environment):
+    if environment is None or is_unset(environment):
         return Layer(unexpanded=(source,) if environment and is_placeholder(environment) else ())
     # Any other name means the .dev hosts to Blaxel's Python and TypeScript SDKs as well.
     urls = layer_from(_ENVIRONMENTS.get(environment, _DEV_URLS), source)
@@ -103,7 +103,7 @@ def _our_variable(variable: str, value: str) -> Layer:
     location = tuple(variable.removeprefix(PREFIX).lower().split(_LEVEL))
     if location not in setting_locations():
         return Layer(warnings=(_unknown(variable),))
-    if is_absent(value):
+    if is_unset(value):
         return Layer(unexpanded=(variable,) if is_placeholder(value) else ())
     try:
         tree = _VariableSource(variable, value)()
@@ -115,5 +115,5 @@ def _our_variable(variable: str, value: str) -> Layer:
 
 def _unknown(variable: str) -> str:
     known = sorted(_LEVEL.join(map(str, location)).upper() for location in setting_locations())
-    meant = nearest(variable.removeprefix(PREFIX).upper(), [*known, FILE_VARIABLE.removeprefix(PREFIX)])
+    meant = closest(variable.removeprefix(PREFIX).upper(), [*known, FILE_VARIABLE.removeprefix(PREFIX)])
     return f"{variable} is not a setting and is ignored{f'; did you mean {PREFIX}{meant}?' if meant else '.'}"

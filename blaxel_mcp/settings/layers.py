@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from blaxel_mcp.core.redaction import scrub
-from blaxel_mcp.core.suggestions import nearest
-from blaxel_mcp.settings.placeholders import is_absent, is_placeholder
+from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 
 COMMAND_LINE = "command line"
@@ -148,7 +148,7 @@ def _present(value: Any, at: Location, unexpanded: list[Location]) -> Any:
     if isinstance(value, str):
         if is_placeholder(value):
             unexpanded.append(at)
-        return None if is_absent(value) else value
+        return None if is_unset(value) else value
     if isinstance(value, Mapping):
         return _present_items(value, at, unexpanded)
     if _is_list_of_tables(value):
@@ -194,7 +194,7 @@ def _expectation(detail: ErrorDetails) -> str:
 
 def _unknown_key(location: Location) -> str:
     known = _keys(location[:-1])
-    meant = nearest(str(location[-1]), known)
+    meant = closest(str(location[-1]), known)
     advice = f"did you mean {meant}?" if meant else f"known here: {', '.join(known)}"
     return f"is not a setting; {advice}"
 

@@ -18,7 +18,7 @@ from blaxel_mcp.settings.environment import (
 )
 from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place, problems_in
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
-from blaxel_mcp.settings.placeholders import is_absent, is_placeholder
+from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
 
@@ -154,7 +154,7 @@ def _refuse(problems: Sequence[str]) -> None:
 def _settings_path(named: Path | None, environ: Mapping[str, str]) -> Path | None:
     """The file that was named, on the command line or else by the variable."""
     value = environ.get(FILE_VARIABLE, "").strip()
-    return named or (None if is_absent(value) else Path(value))
+    return named or (None if is_unset(value) else Path(value))
 
 
 def _settings_file(named: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, Layer]:
@@ -192,7 +192,7 @@ def _login_layer(login: LoginFile, before: Sequence[Layer], environ: Mapping[str
     current = {} if chosen else {"workspace": login.current_workspace}
     workspace = chosen[0] if chosen else login.current_workspace
     entry = login.entries.get(workspace) if workspace else None
-    unset = is_absent(environ.get(BLAXEL_ENVIRONMENT, ""))
+    unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry is not None and unset else None, source)
     return joined((broken, layer_from(current, source), urls))
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import SecretStr
 
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.placeholders import is_absent
+from blaxel_mcp.settings.placeholders import is_unset
 
 MAX_LOGIN_FILE_BYTES = 1024 * 1024
 """A login file holds a few tokens per workspace; anything past this is not one."""
@@ -165,7 +165,7 @@ def _text(table: Mapping[Any, Any], key: str, where: str, problems: list[str]) -
     """Give a key's text; the CLI writes what it does not use as "" or 0."""
     value = table.get(key)
     if isinstance(value, str):
-        return None if is_absent(value) else value.strip()
+        return None if is_unset(value) else value.strip()
     if value:
         problems.append(f"{where}.{key} is not text")
     return None

@@ -14,6 +14,6 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
-def is_absent(value: str) -> bool:
+def is_unset(value: str) -> bool:
     """Tell whether a value counts as not given."""
     return not value.strip() or is_placeholder(value)

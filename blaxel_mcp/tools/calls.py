@@ -61,7 +61,7 @@ class Call:
         return self.receipt.call_id
 
 
-class Calls:
+class CallRegistry:
     """The calls of one server.
 
     Args:

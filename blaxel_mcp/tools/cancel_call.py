@@ -4,14 +4,14 @@ from typing import Any
 
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.tools.calls import KEPT_SECONDS, MOST_KEPT, Call, Calls
+from blaxel_mcp.tools.calls import KEPT_SECONDS, MOST_KEPT, Call, CallRegistry
+from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
-from blaxel_mcp.tools.toolbox import Tool
 
 _SO_FAR_CHARS = 2000
 
@@ -24,7 +24,7 @@ _CANCEL_SCHEMA: JSONObject = {
 }
 
 
-def handle_result(call: Call, calls: Calls, *, prefix: str) -> types.CallToolResult:
+def handle_result(call: Call, calls: CallRegistry, *, prefix: str) -> types.CallToolResult:
     """The result of a call that is still going on: its handle, what has come so far, and what to do next."""
     value: dict[str, Any] = {
         "call_id": call.call_id,
@@ -59,7 +59,7 @@ def expired_call(call_id: str) -> BlaxelError:
     )
 
 
-def cancel_call_tool(calls: Calls, *, prefix: str) -> Tool:
+def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
     """Make the tool `cancel_call`."""
 
     async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
@@ -80,4 +80,4 @@ def cancel_call_tool(calls: Calls, *, prefix: str) -> Tool:
         annotations=_STOPS_A_CALL,
     )
     accepted = {**_CANCEL_SCHEMA, "additionalProperties": False}
-    return Tool(definition, ArgumentReader(accepted, owner="The schema of cancel_call"), run)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of cancel_call"), run)

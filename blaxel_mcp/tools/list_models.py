@@ -2,12 +2,12 @@
 
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.catalog.listing import PAGE, ModelListing
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
-from blaxel_mcp.tools.toolbox import Tool
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=True)
 
@@ -35,4 +35,4 @@ def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
         annotations=_ONLY_READS,
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
-    return Tool(definition, ArgumentReader(accepted, owner="The schema of list_models"), run)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of list_models"), run)

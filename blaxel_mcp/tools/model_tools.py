@@ -12,9 +12,9 @@ from blaxel_mcp.inference.hints import tell_nearest
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.policy import model_policy
 from blaxel_mcp.tools.results.results import ResultPolicy, shape
-from blaxel_mcp.tools.toolbox import Tool
 
 CALLS_A_MODEL = types.ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True

@@ -8,19 +8,19 @@ a second block and `_meta` say where in the answer it stands and how to go on.
 import anyio.to_thread
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
-from blaxel_mcp.tools.calls import Calls, finished_result
+from blaxel_mcp.tools.calls import CallRegistry, finished_result
 from blaxel_mcp.tools.cancel_call import expired_call, handle_result
+from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.parts import Part, Wanted, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import Whole
 from blaxel_mcp.tools.store.entries import KeptAnswer
-from blaxel_mcp.tools.toolbox import Tool
 
 PART_KEY = "blaxel-mcp/part"
 
@@ -54,7 +54,7 @@ _SCHEMA: JSONObject = {
 }
 
 
-def read_result_tool(policy: ResultPolicy, calls: Calls, *, prefix: str, longest_wait: float) -> Tool:
+def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, longest_wait: float) -> Tool:
     """Make the tool.
 
     Args:
@@ -89,7 +89,7 @@ def read_result_tool(policy: ResultPolicy, calls: Calls, *, prefix: str, longest
         annotations=_ONLY_READS,
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
-    return Tool(definition, ArgumentReader(accepted, owner="The schema of read_result"), run)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
 
 
 async def read_result(arguments: JSONObject, receipt: Receipt, policy: ResultPolicy) -> types.CallToolResult:

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
@@ -15,9 +15,9 @@ from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation, Method
 from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
+from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.policy import model_policy
 from blaxel_mcp.tools.results.results import ResultPolicy, shape
-from blaxel_mcp.tools.toolbox import Tool
 
 _METHODS = list(get_args(Method))
 _MAX_NAMES = 1000
@@ -45,7 +45,7 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
         annotations=CALLS_A_MODEL,
     )
     accepted = {**_schema({"type": ["object", "array"]}), "additionalProperties": False}
-    return Tool(definition, ArgumentReader(accepted, owner="The schema of run_model"), run, calls_a_model=True)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of run_model"), run, calls_a_model=True)
 
 
 def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None) -> Invocation:

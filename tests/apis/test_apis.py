@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import APIS, ModelAPI, api_at, api_named
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 
 each_api = pytest.mark.parametrize("api", APIS, ids=[api.name for api in APIS])
@@ -85,7 +85,7 @@ assert CHAT is not None
 )
 def test_chat_arguments_become_the_body_of_the_api(arguments: dict[str, Any], body: dict[str, Any]) -> None:
     assert CHAT is not None
-    reader = ArgumentReader(CHAT.accepted_schema(), advertised=CHAT.input_schema(), owner="chat")
+    reader = ArgumentValidator(CHAT.accepted_schema(), advertised=CHAT.input_schema(), owner="chat")
 
     assert CHAT.body(reader.read(arguments)[0]) == body
 
@@ -108,7 +108,7 @@ def test_chat_needs_something_to_answer() -> None:
 def test_embeddings_take_every_form_of_input_that_the_api_takes(given: Any, sent: Any) -> None:
     api = api_named("embeddings")
     assert api is not None
-    reader = ArgumentReader(api.accepted_schema(), advertised=api.input_schema(), owner="embeddings")
+    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner="embeddings")
 
     assert api.body(reader.read({"input": given, "dimensions": 256})[0]) == {"input": sent, "dimensions": 256}
 
@@ -117,7 +117,7 @@ def test_embeddings_take_every_form_of_input_that_the_api_takes(given: Any, sent
 def test_raw_passes_any_body_on(inputs: Any) -> None:
     api = api_named("raw")
     assert api is not None
-    reader = ArgumentReader(api.accepted_schema(), advertised=api.input_schema(), owner="raw")
+    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner="raw")
     arguments = {"inputs": inputs, "parameters": {"top_k": 1}, "other": None}
 
     assert api.body(reader.read(arguments)[0]) == arguments

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis.arguments import ArgumentReader, spelled_json
+from blaxel_mcp.apis.arguments import ArgumentValidator, spelled_json
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.core.suggestions import nearest
+from blaxel_mcp.core.suggestions import closest
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -24,8 +24,8 @@ SCHEMA: dict[str, Any] = {
 
 
 @pytest.fixture
-def reader() -> ArgumentReader:
-    return ArgumentReader(SCHEMA, owner="The schema")
+def reader() -> ArgumentValidator:
+    return ArgumentValidator(SCHEMA, owner="The schema")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def reader() -> ArgumentReader:
     ],
 )
 def test_a_misfit_names_the_place_and_what_was_expected(
-    reader: ArgumentReader, arguments: dict[str, Any], problem: str
+    reader: ArgumentValidator, arguments: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
         reader.read(arguments)
@@ -60,7 +60,7 @@ def test_a_misfit_names_the_place_and_what_was_expected(
     assert caught.value.code == "invalid_arguments"
 
 
-def test_a_long_value_is_shown_in_part(reader: ArgumentReader) -> None:
+def test_a_long_value_is_shown_in_part(reader: ArgumentValidator) -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
         reader.read({"name": ["x" * 10_000]})
 
@@ -77,7 +77,7 @@ def test_a_long_value_is_shown_in_part(reader: ArgumentReader) -> None:
     ],
 )
 def test_a_json_string_is_taken_as_what_it_spells_and_the_repair_is_told(
-    reader: ArgumentReader, given: str, taken: Any, kind: str
+    reader: ArgumentValidator, given: str, taken: Any, kind: str
 ) -> None:
     ready, repairs = reader.read({"name": "x", "data": given})
 
@@ -85,11 +85,11 @@ def test_a_json_string_is_taken_as_what_it_spells_and_the_repair_is_told(
     assert repairs == [f"data was given as a JSON string and taken as the {kind} that it spells"]
 
 
-def test_a_text_argument_that_happens_to_be_json_stays_text(reader: ArgumentReader) -> None:
+def test_a_text_argument_that_happens_to_be_json_stays_text(reader: ArgumentValidator) -> None:
     assert reader.read({"name": '{"a": 1}'}) == ({"name": '{"a": 1}'}, [])
 
 
-def test_null_for_an_optional_argument_counts_as_left_out(reader: ArgumentReader) -> None:
+def test_null_for_an_optional_argument_counts_as_left_out(reader: ArgumentValidator) -> None:
     ready, repairs = reader.read({"name": "x", "count": None, "data": None, "maybe": None})
 
     assert ready == {"name": "x", "maybe": None}
@@ -99,7 +99,7 @@ def test_null_for_an_optional_argument_counts_as_left_out(reader: ArgumentReader
 def test_the_advertised_schema_decides_on_repairs_and_the_accepted_one_on_validity() -> None:
     advertised = {"type": "object", "properties": {"input": {"type": "array"}}}
     accepted = {"type": "object", "properties": {"input": {"type": ["string", "array"]}}}
-    reader = ArgumentReader(accepted, advertised=advertised, owner="The schema")
+    reader = ArgumentValidator(accepted, advertised=advertised, owner="The schema")
 
     assert reader.read({"input": '["a", "b"]'})[0] == {"input": ["a", "b"]}
     assert reader.read({"input": "a"}) == ({"input": "a"}, [])
@@ -120,7 +120,7 @@ def test_the_advertised_schema_decides_on_repairs_and_the_accepted_one_on_validi
 )
 def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        ArgumentReader(schema, owner="The input_schema of the model 'x'")
+        ArgumentValidator(schema, owner="The input_schema of the model 'x'")
 
 
 @pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'"])
@@ -129,5 +129,5 @@ def test_a_string_that_spells_no_json_spells_nothing(text: str) -> None:
 
 
 def test_the_nearest_name_is_found_only_when_one_is_near() -> None:
-    assert nearest("huose-chat", ["house-chat", "edge-chat"]) == "house-chat"
-    assert nearest("zzz", ["house-chat"]) is None
+    assert closest("huose-chat", ["house-chat", "edge-chat"]) == "house-chat"
+    assert closest("zzz", ["house-chat"]) is None

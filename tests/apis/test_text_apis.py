@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.chat_completions import ChatCompletions
 from blaxel_mcp.apis.cohere_chat import CohereChat
@@ -186,7 +186,7 @@ PASSED_THROUGH: dict[str, tuple[ModelAPI, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("api", "arguments"), PASSED_THROUGH.values(), ids=PASSED_THROUGH.keys())
 def test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched(api: ModelAPI, arguments: dict[str, Any]) -> None:
-    reader = ArgumentReader(api.accepted_schema(), advertised=api.input_schema(), owner=api.name)
+    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner=api.name)
     ready, repairs = reader.read(arguments)
 
     assert (api.body(ready), repairs) == (arguments, [])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.budget.caps import OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
-from blaxel_mcp.budget.figures import NANO, Figures
+from blaxel_mcp.budget.figures import NANO, UsageTotals
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
 
@@ -19,7 +19,7 @@ OWN = ModelSettings(
 )
 
 
-def refusal(caps: dict[str, Any], model: ModelSettings, used: Figures, call: Estimate = CALL) -> BlaxelError | None:
+def refusal(caps: dict[str, Any], model: ModelSettings, used: UsageTotals, call: Estimate = CALL) -> BlaxelError | None:
     """What one more call of a model meets, when all that was used is this model's."""
     budget = Budget(caps=CapSettings(**caps), models=(CHEAP, PLAIN, OWN), workspace="acme")
     key = ("acme", model.name)
@@ -33,31 +33,33 @@ def refusal(caps: dict[str, Any], model: ModelSettings, used: Figures, call: Est
 @pytest.mark.parametrize(
     ("caps", "model", "used", "fits"),
     [
-        pytest.param({}, PLAIN, Figures(calls=10**9), True, id="no cap"),
-        pytest.param({"calls_per_day": 10}, PLAIN, Figures(calls=9), True, id="the last call"),
-        pytest.param({"calls_per_day": 10}, PLAIN, Figures(calls=10), False, id="one call more"),
-        pytest.param({"tokens_per_day": 5000}, PLAIN, Figures(total_tokens=4000), True, id="the last tokens"),
-        pytest.param({"tokens_per_day": 5000}, PLAIN, Figures(total_tokens=4001), False, id="one token more"),
-        pytest.param({"tokens_per_day": 5000}, PLAIN, Figures(held_tokens=4001), False, id="tokens in flight count"),
-        pytest.param({"usd_per_day": 0.001}, CHEAP, Figures(), True, id="the last tenth of a cent"),
-        pytest.param({"usd_per_day": 0.001}, CHEAP, Figures(nano_usd=1), False, id="a billionth more"),
-        pytest.param({"usd_per_day": 1}, PLAIN, Figures(), False, id="no price"),
-        pytest.param({"usd_per_day": 1, "unpriced": "allow"}, PLAIN, Figures(), True, id="no price, allowed"),
+        pytest.param({}, PLAIN, UsageTotals(calls=10**9), True, id="no cap"),
+        pytest.param({"calls_per_day": 10}, PLAIN, UsageTotals(calls=9), True, id="the last call"),
+        pytest.param({"calls_per_day": 10}, PLAIN, UsageTotals(calls=10), False, id="one call more"),
+        pytest.param({"tokens_per_day": 5000}, PLAIN, UsageTotals(total_tokens=4000), True, id="the last tokens"),
+        pytest.param({"tokens_per_day": 5000}, PLAIN, UsageTotals(total_tokens=4001), False, id="one token more"),
+        pytest.param(
+            {"tokens_per_day": 5000}, PLAIN, UsageTotals(held_tokens=4001), False, id="tokens in flight count"
+        ),
+        pytest.param({"usd_per_day": 0.001}, CHEAP, UsageTotals(), True, id="the last tenth of a cent"),
+        pytest.param({"usd_per_day": 0.001}, CHEAP, UsageTotals(nano_usd=1), False, id="a billionth more"),
+        pytest.param({"usd_per_day": 1}, PLAIN, UsageTotals(), False, id="no price"),
+        pytest.param({"usd_per_day": 1, "unpriced": "allow"}, PLAIN, UsageTotals(), True, id="no price, allowed"),
         pytest.param(
             {"usd_per_day": 1, "unpriced": "allow", "calls_per_day": 1},
             PLAIN,
-            Figures(calls=1),
+            UsageTotals(calls=1),
             False,
             id="no price, yet a call",
         ),
-        pytest.param({}, OWN, Figures(calls=1), True, id="the model's own last call"),
-        pytest.param({}, OWN, Figures(calls=2), False, id="past the model's own calls"),
-        pytest.param({}, OWN, Figures(total_tokens=2500), False, id="past the model's own tokens"),
-        pytest.param({}, OWN, Figures(nano_usd=NANO), False, id="past the model's own money"),
+        pytest.param({}, OWN, UsageTotals(calls=1), True, id="the model's own last call"),
+        pytest.param({}, OWN, UsageTotals(calls=2), False, id="past the model's own calls"),
+        pytest.param({}, OWN, UsageTotals(total_tokens=2500), False, id="past the model's own tokens"),
+        pytest.param({}, OWN, UsageTotals(nano_usd=NANO), False, id="past the model's own money"),
     ],
 )
 def test_a_call_passes_up_to_the_cap_and_no_further(
-    caps: dict[str, Any], model: ModelSettings, used: Figures, *, fits: bool
+    caps: dict[str, Any], model: ModelSettings, used: UsageTotals, *, fits: bool
 ) -> None:
     assert (refusal(caps, model, used) is None) is fits
 
@@ -68,7 +70,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
         pytest.param(
             {"calls_per_day": 1000},
             PLAIN,
-            Figures(calls=1000),
+            UsageTotals(calls=1000),
             "The call of 'plain' was not sent: 1,000 of the 1,000 calls a day are used. Days begin at midnight UTC: "
             "the next one at 2026-11-25T00:00Z. Until then no configured model has anything left.",
             id="calls",
@@ -76,7 +78,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
         pytest.param(
             {"tokens_per_day": 20_000},
             CHEAP,
-            Figures(total_tokens=19_000, held_tokens=500),
+            UsageTotals(total_tokens=19_000, held_tokens=500),
             "The call of 'cheap' was not sent: 19,500 of the 20,000 tokens a day are used or reserved, and it is "
             "expected to take 1,000. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then these "
             "may still be called: cheap, plain, own, any model that has no entry in [[models]].",
@@ -85,7 +87,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
         pytest.param(
             {"usd_per_day": 5},
             CHEAP,
-            Figures(nano_usd=5 * NANO - 1),
+            UsageTotals(nano_usd=5 * NANO - 1),
             "The call of 'cheap' was not sent: 5 of the 5 USD a day are used or reserved, and it is expected to cost "
             "0.001. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then no configured model has "
             "anything left.",
@@ -94,7 +96,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
         pytest.param(
             {"usd_per_day": 5},
             PLAIN,
-            Figures(),
+            UsageTotals(),
             "The call of 'plain' was not sent: there is a cap of 5 USD a day, and the model has no `price`. Give it "
             'one, or set `unpriced = "allow"` in [budget]. Days begin at midnight UTC: the next one at '
             "2026-11-25T00:00Z. Until then these may still be called: cheap, own.",
@@ -103,7 +105,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
         pytest.param(
             {},
             OWN,
-            Figures(calls=2),
+            UsageTotals(calls=2),
             "The call of 'own' was not sent: 2 of the 2 calls a day for 'own' are used. Days begin at midnight UTC: "
             "the next one at 2026-11-25T00:00Z. Until then these may still be called: cheap, plain, any model that has "
             "no entry in [[models]].",
@@ -112,7 +114,7 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
     ],
 )
 def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_called(
-    caps: dict[str, Any], model: ModelSettings, used: Figures, told: str
+    caps: dict[str, Any], model: ModelSettings, used: UsageTotals, told: str
 ) -> None:
     error = refusal(caps, model, used)
 

@@ -117,6 +117,10 @@ async def test_a_file_that_is_there_is_left_alone(init: Init, tmp_path: Path) ->
     assert (file.read_text(), toml_files(tmp_path)) == ("# mine\n", [file])
 
 
+def backups(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.bak"))
+
+
 @pytest.mark.usefixtures("account")
 async def test_with_force_every_file_that_was_there_is_kept_beside_it(init: Init, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
@@ -126,7 +130,7 @@ async def test_with_force_every_file_that_was_there_is_kept_beside_it(init: Init
     file.write_text("# the second\n")
     second = await init("--config", str(file), "--force")
 
-    kept = sorted(tmp_path.glob("mine.toml.*.bak"))
+    kept = backups(tmp_path)
     assert f"The file that was there is kept as {kept[0]}" in first.out
     assert f"{kept[1]}\n" in second.out
     assert [copy.read_text() for copy in kept] == ["this is [ no TOML", "# the second\n"]

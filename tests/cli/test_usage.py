@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.budget.figures import Figures, Reservation
+from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.cli.main import main
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the terminal is
 TODAY = datetime.now(UTC).date()
 
 
-def fill(*entries: tuple[int, str, Figures]) -> None:
+def fill(*entries: tuple[int, str, UsageTotals]) -> None:
     """Put figures into the user's ledger: days ago, model, what its calls took."""
     ledger = Ledger(default_ledger())
     for number, (days_ago, model, figures) in enumerate(entries):
@@ -30,8 +30,8 @@ def fill(*entries: tuple[int, str, Figures]) -> None:
     ledger.close()
 
 
-CHAT = Figures(calls=12, failed=1, input_tokens=10_000, output_tokens=2000, total_tokens=12_000, nano_usd=2_700_000)
-EMBED = Figures(calls=3, without_price=3, input_tokens=900, total_tokens=900)
+CHAT = UsageTotals(calls=12, failed=1, input_tokens=10_000, output_tokens=2000, total_tokens=12_000, nano_usd=2_700_000)
+EMBED = UsageTotals(calls=3, without_price=3, input_tokens=900, total_tokens=900)
 
 
 def test_an_empty_ledger_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ def test_the_table_has_a_row_for_each_day_and_model_and_their_sum(
 def test_a_sum_too_small_to_be_shown_is_told_from_nothing(
     capsys: pytest.CaptureFixture[str], nano_usd: int, shown: str
 ) -> None:
-    fill((0, "chat", Figures(calls=1, input_tokens=1, total_tokens=1, nano_usd=nano_usd)))
+    fill((0, "chat", UsageTotals(calls=1, input_tokens=1, total_tokens=1, nano_usd=nano_usd)))
 
     assert main(["usage"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == shown
@@ -112,7 +112,7 @@ def test_a_number_of_days_that_is_none_is_a_mistake_of_usage(days: str) -> None:
 
 
 def test_a_terminal_is_shown_a_chart() -> None:
-    fill((0, "chat", CHAT), (1, "chat", Figures(calls=1, total_tokens=6000, nano_usd=1_350_000)))
+    fill((0, "chat", CHAT), (1, "chat", UsageTotals(calls=1, total_tokens=6000, nano_usd=1_350_000)))
     reading, writing = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm", "COLUMNS": "100"}
     command = [sys.executable, "-m", "blaxel_mcp", "usage"]

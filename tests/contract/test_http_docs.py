@@ -15,7 +15,7 @@ from blaxel_mcp.server.http.address import check, resolve
 from blaxel_mcp.server.http.admission import gate_for
 from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
 from blaxel_mcp.server.http.server import DRAIN_SECONDS
-from blaxel_mcp.server.tenants import MOST_SERVICES
+from blaxel_mcp.server.tenants import MAX_TENANTS
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import HttpSettings
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
@@ -68,5 +68,5 @@ def test_the_settings_on_the_page_suffice_to_start(tmp_path: Path, text: str) ->
 def test_the_figures_on_the_page_are_those_of_the_code() -> None:
     assert f"at least {MIN_TOKEN_CHARS} characters" in PAGE
     assert f"calls in flight {DRAIN_SECONDS:g} seconds" in PAGE
-    assert f"{MOST_SERVICES} callers are served at once" in PAGE
+    assert f"{MAX_TENANTS} callers are served at once" in PAGE
     assert all(f"`http.{key}`" in PAGE or f"{key} =" in PAGE for key in HttpSettings.model_fields)

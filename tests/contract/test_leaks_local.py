@@ -27,7 +27,7 @@ from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.logs import LogFormat, configure_logging, line_formatter
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
 from blaxel_mcp.settings.login_file import read_login_file
 from blaxel_mcp.settings.schema import HttpSettings, ModelSettings, Settings
@@ -253,7 +253,7 @@ async def test_nothing_shows_its_secrets_when_it_is_shown(emulator: Emulator, ho
         "login": lambda: Configuration(leading_to(emulator, api_key=None, **common).settings, login(home).login),
         "http tokens": lambda: leading_to(emulator, http={"auth": "token", "bearer_tokens": [HTTP_TOKEN]}, **common),
     }[kind]()
-    app = build_app(config)
+    app = build_runtime(config)
     seen: dict[int, object] = {}
     async with app.connected():
         request = APIRequest(method="POST", url=f"{emulator.run_url}/demo/models/fault-echo-headers", workspace="demo")
@@ -266,7 +266,15 @@ async def test_nothing_shows_its_secrets_when_it_is_shown(emulator: Emulator, ho
         ]
         look_at("a repr", "\n".join(f"{thing!r}\n{thing}" for thing in shown))
 
-    assert {"App", "APIClient", "Authenticator", "WorkspaceAuth", "Settings", "KnownSecrets", "AsyncClient"} <= names
+    assert {
+        "Runtime",
+        "APIClient",
+        "Authenticator",
+        "WorkspaceAuth",
+        "Settings",
+        "KnownSecrets",
+        "AsyncClient",
+    } <= names
     assert b"[redacted]" in response.body
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.tools.run_model import read_invocation
 from tests.support.canaries import CLIENT_CREDENTIALS, CLIENT_ID, CLIENT_SECRET, KEY
 from tests.support.connecting import answer_of, connect, error_of, leading_to, receipt_of, text_of
@@ -207,7 +207,7 @@ async def test_a_key_that_comes_bit_by_bit_is_shown_at_no_time(emulator: Emulato
         yield END
 
     answer = httpx.Response(200, content=body(), headers=EVENTS)
-    app = build_app(leading_to(emulator, tools={"stream": "always"}), transport=Provider(lambda: answer))
+    app = build_runtime(leading_to(emulator, tools={"stream": "always"}), transport=Provider(lambda: answer))
     receipt, shown = Receipt(), list[str]()
     receipt.live.listener = shown.append
     invocation = read_invocation(

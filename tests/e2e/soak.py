@@ -21,7 +21,7 @@ from typing import Any
 
 import anyio
 
-from blaxel_mcp.budget.figures import Figures
+from blaxel_mcp.budget.figures import UsageTotals
 from blaxel_mcp.budget.ledger import Ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
@@ -153,11 +153,11 @@ def compare(findings: Findings, emulator: CountingEmulator, transport: CountingT
             requests[kind.model] += count * kind.requests
             failed[kind.model] += count * bool(kind.code)
     findings.expect("the requests that the emulator counted", dict(emulator.counted), dict(requests))
-    kept: dict[str, Figures] = {}
+    kept: dict[str, UsageTotals] = {}
     opened = Ledger(ledger)
     for day in opened.days("2000-01-01", ""):
         findings.expect(f"unsettled calls of {day.key}", day.unsettled, 0)
-        kept[day.key[1]] = kept.get(day.key[1], Figures()) + day.figures
+        kept[day.key[1]] = kept.get(day.key[1], UsageTotals()) + day.figures
     opened.close()
     findings.expect("the calls in the ledger", {name: figures.calls for name, figures in kept.items()}, dict(by_model))
     findings.expect(

@@ -10,7 +10,7 @@ import anyio
 import anyio.abc
 import pytest
 
-from blaxel_mcp.budget.figures import Figures
+from blaxel_mcp.budget.figures import UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator
 from tests.support.connecting import is_slow_call
@@ -38,7 +38,7 @@ def signalled(number: signal.Signals) -> Ending:
     return send
 
 
-async def settled() -> tuple[Figures, int]:
+async def settled() -> tuple[UsageTotals, int]:
     """What the ledger has of the one model that was called, and how many calls of it are open."""
     ledger = Ledger(default_ledger())
     try:
@@ -48,7 +48,7 @@ async def settled() -> tuple[Figures, int]:
     return found.figures, found.unsettled
 
 
-def is_told_as_perhaps_billed(figures: Figures, unsettled: int) -> None:
+def is_told_as_perhaps_billed(figures: UsageTotals, unsettled: int) -> None:
     counted = (figures.calls, figures.failed, figures.failed_maybe_billed, unsettled)
     assert counted == (1, 1, 1, 0)
     assert figures.held_tokens > 0

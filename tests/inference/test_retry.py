@@ -15,7 +15,7 @@ from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.retry import (
     MAX_ATTEMPTS,
-    Backoff,
+    RetryClock,
     backoff,
     may_be_sent_again,
     send_with_retries,
@@ -167,7 +167,7 @@ async def attempt_all(failures: list[BlaxelError | None], *, idempotent: bool = 
             raise failure
         return "answer"
 
-    means = Backoff(sleep=Waits().sleep, jitter=lambda: 0.0)
+    means = RetryClock(sleep=Waits().sleep, jitter=lambda: 0.0)
     try:
         with anyio.move_on_after(600):
             answer = await send_with_retries(
@@ -213,7 +213,7 @@ async def test_a_request_that_reached_nobody_is_sent_again_until_it_is_answered(
     emulator: Emulator, era: Era, kind: str
 ) -> None:
     waits = Waits()
-    async with connect(leading_to(emulator), era, backoff=Backoff(sleep=waits.sleep, jitter=lambda: 0.0)) as client:
+    async with connect(leading_to(emulator), era, backoff=RetryClock(sleep=waits.sleep, jitter=lambda: 0.0)) as client:
         result = await call(client, f"fault-first-2-{kind}")
 
     assert answer_of(result)["choices"][0]["message"]["content"] == "Here at last."
@@ -273,7 +273,7 @@ async def test_a_call_is_cancelled_while_it_waits_for_its_next_attempt(emulator:
         await anyio.sleep_forever()
 
     async with (
-        connect(leading_to(emulator), backoff=Backoff(sleep=for_ever)) as client,
+        connect(leading_to(emulator), backoff=RetryClock(sleep=for_ever)) as client,
         anyio.create_task_group() as group,
     ):
         group.start_soon(call, client, "fault-not-dispatched")
@@ -296,7 +296,7 @@ async def test_the_client_is_told_why_it_waits(emulator: Emulator) -> None:
         with anyio.fail_after(5):
             await heard.wait()
 
-    async with connect(leading_to(emulator), "legacy", backoff=Backoff(sleep=until_heard)) as client:
+    async with connect(leading_to(emulator), "legacy", backoff=RetryClock(sleep=until_heard)) as client:
         arguments = {"model": "fault-first-1-not-dispatched", "data": {"inputs": "x"}}
         result = await client.call_tool("run_model", arguments, progress_callback=on_progress)
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.apis.arguments import ArgumentReader, spelled_json
+from blaxel_mcp.apis.arguments import ArgumentValidator, spelled_json
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from tests.properties.examples import any_text, json_values, nested, scalars, tried
@@ -74,7 +74,7 @@ def test_the_depth_of_json_is_counted_however_deep_it_nests(depth: int, opening:
 
 CONTAINERS = nested(scalars).filter(lambda value: isinstance(value, dict | list))
 WRAPPED = st.sampled_from(["{}", " {}\n", "```json\n{}\n```", "```\n{}```", "  ```json\n{}\n```  "])
-READER = ArgumentReader(
+READER = ArgumentValidator(
     {
         "type": "object",
         "properties": {"data": {"type": ["object", "array"]}, "text": {"type": "string"}, "free": {}},

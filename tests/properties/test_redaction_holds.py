@@ -12,7 +12,7 @@ from blaxel_mcp.client.errors.classify import classify
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import quote, scrub
 from blaxel_mcp.inference.answer_stream import AnswerStream
-from blaxel_mcp.inference.receipt import LiveAnswer
+from blaxel_mcp.inference.receipt import Progress
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.properties.examples import any_text, tried
@@ -113,7 +113,7 @@ def test_a_key_of_ours_in_a_stream_is_neither_in_the_error_nor_in_the_part_that_
 ) -> None:
     message = "x" * before + " " + spelling
     first = {"choices": [{"index": 0, "delta": {"content": message if in_text else "Hi"}}]}
-    stream = AnswerStream("chat-completions", "/v1/chat/completions", LiveAnswer(), AUTH.redact)
+    stream = AnswerStream("chat-completions", "/v1/chat/completions", Progress(), AUTH.redact)
     take = stream.listen({"content-type": "text/event-stream"})
     assert take is not None
     for event in (first, {"error": {"message": message}}):

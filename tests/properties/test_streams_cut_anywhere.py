@@ -13,7 +13,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import JSONAnswer
-from blaxel_mcp.inference.receipt import LiveAnswer
+from blaxel_mcp.inference.receipt import Progress
 from tests.properties.examples import any_text, json_values, nested, scalars, tried
 from tests.properties.stream_formats import FORMATS, WRITTEN, Events, as_array, as_ndjson, as_sse, streams
 
@@ -25,7 +25,7 @@ def nothing_secret(data: bytes) -> bytes:
 
 
 def assembled(api: str | None, content_type: str, chunks: Sequence[bytes]) -> JSONAnswer:
-    stream = AnswerStream(api, GEMINI_PATH, LiveAnswer(), nothing_secret)
+    stream = AnswerStream(api, GEMINI_PATH, Progress(), nothing_secret)
     take = stream.listen({"content-type": content_type})
     assert take is not None
     for chunk in chunks:
@@ -186,7 +186,7 @@ def test_any_bytes_are_an_answer_or_an_error_of_ours(
     [("text/event-stream", b"data: "), ("application/x-ndjson", b'"'), ("application/json", b"[{")],
 )
 def test_an_event_that_comes_byte_by_byte_takes_up_about_its_bytes(content_type: str, begin: bytes) -> None:
-    stream = AnswerStream("generate-content", GEMINI_PATH, LiveAnswer(), nothing_secret)
+    stream = AnswerStream("generate-content", GEMINI_PATH, Progress(), nothing_secret)
     take = stream.listen({"content-type": content_type})
     assert take is not None
     take(begin)

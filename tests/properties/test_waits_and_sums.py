@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.budget.figures import Figures, ModelKey, Reservation
+from blaxel_mcp.budget.figures import ModelKey, Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, Used
 from blaxel_mcp.budget.usage import read_usage
 from blaxel_mcp.client.errors.body import read_error_body
@@ -97,7 +97,7 @@ def test_what_is_sent_again_fits_its_time_and_was_not_worked_on(  # noqa: PLR091
 COUNTS = st.integers(0, 10**9)
 KEYS = st.tuples(st.sampled_from(["demo", "other"]), st.sampled_from(["a", "b"]))
 ENDINGS = st.none() | st.builds(
-    Figures,
+    UsageTotals,
     calls=st.just(1),
     failed=st.integers(0, 1),
     input_tokens=COUNTS,
@@ -111,10 +111,10 @@ ENDINGS = st.none() | st.builds(
 @tried(100)
 @given(calls=st.lists(st.tuples(KEYS, COUNTS, COUNTS, st.booleans(), ENDINGS), max_size=12))
 def test_the_ledger_is_the_sum_of_what_was_settled_and_of_what_is_held(
-    calls: list[tuple[ModelKey, int, int, bool, Figures | None]],
+    calls: list[tuple[ModelKey, int, int, bool, UsageTotals | None]],
 ) -> None:
     ledger = Ledger(MEMORY)
-    expected: dict[ModelKey, Figures] = {}
+    expected: dict[ModelKey, UsageTotals] = {}
     for number, (key, tokens, nano_usd, ends, taken) in enumerate(calls):
         one = Reservation(call_id=str(number), day="2026-11-24", account="", key=key, tokens=tokens, nano_usd=nano_usd)
         ledger.reserve(one, lambda _used: None)
@@ -122,9 +122,9 @@ def test_the_ledger_is_the_sum_of_what_was_settled_and_of_what_is_held(
             ledger.settle(one, taken)
             counted = taken
         else:
-            counted = Figures(calls=1, held_tokens=tokens, held_nano_usd=nano_usd)
+            counted = UsageTotals(calls=1, held_tokens=tokens, held_nano_usd=nano_usd)
         if counted is not None:
-            expected[key] = expected.get(key, Figures()) + counted
+            expected[key] = expected.get(key, UsageTotals()) + counted
 
     assert dict(ledger.used("2026-11-24", "")) == expected
     days = {entry.key: (entry.figures.calls + entry.unsettled) for entry in ledger.days("2026-11-24", "")}
@@ -167,7 +167,7 @@ def test_any_figure_that_an_answer_gives_for_its_tokens_can_be_kept(count: Any) 
     for number in range(3):
         one = Reservation(call_id=str(number), day="d", account="", key=("w", "m"), tokens=1, nano_usd=1)
         ledger.reserve(one, lambda _used: None)
-        ledger.settle(one, Figures(calls=1, total_tokens=(usage and usage.total_tokens) or 0))
+        ledger.settle(one, UsageTotals(calls=1, total_tokens=(usage and usage.total_tokens) or 0))
 
     (figures,) = ledger.used("d", "").values()
     assert isinstance(figures.total_tokens, int)

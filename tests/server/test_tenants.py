@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import ModelRecord
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.server.callers import OWNER, Caller
-from blaxel_mcp.server.tenant import Service
-from blaxel_mcp.server.tenants import IDLE_SECONDS, Services
+from blaxel_mcp.server.tenant import Tenant
+from blaxel_mcp.server.tenants import IDLE_SECONDS, Tenants
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.canaries import KEY
 from tests.support.connecting import inference_requests, leading_to, receipt_of
@@ -42,15 +42,15 @@ class Clock:
 @asynccontextmanager
 async def serving(
     config: Configuration, now: Callable[[], float] | None = None, most: int = 200
-) -> AsyncIterator[Services]:
-    services = Services(config, build_app, now=now or Clock(), most=most)
+) -> AsyncIterator[Tenants]:
+    tenants = Tenants(config, build_runtime, now=now or Clock(), most=most)
     with anyio.fail_after(20):
-        async with services.running():
-            yield services
+        async with tenants.running():
+            yield tenants
 
 
-async def called(service: Service, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
-    return await service._toolbox.call(tool, arguments)
+async def called(tenant: Tenant, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
+    return await tenant._toolbox.call(tool, arguments)
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def for_callers(emulator: Emulator, **settings: Any) -> Configuration:
 
 
 async def test_each_caller_is_served_with_its_own_key_in_its_own_workspace(two_tenants: Emulator) -> None:
-    async with serving(for_callers(two_tenants)) as services:
+    async with serving(for_callers(two_tenants)) as tenants:
         for caller in (ANNA, BERT):
-            await called(await services.of_caller(caller), "house-chat", {"prompt": "Hi"})
+            await called(await tenants.of_caller(caller), "house-chat", {"prompt": "Hi"})
 
     sent = [
         (request.path.split("/")[1], *request.header_values("x-blaxel-authorization"))
@@ -79,8 +79,8 @@ async def test_each_caller_is_served_with_its_own_key_in_its_own_workspace(two_t
 
 async def test_a_callers_answers_and_handles_are_known_to_nobody_else(two_tenants: Emulator) -> None:
     config = for_callers(two_tenants, limits={"detach_after_seconds": 0.05})
-    async with serving(config) as services:
-        anna, bert = [await services.of_caller(caller) for caller in (ANNA, BERT)]
+    async with serving(config) as tenants:
+        anna, bert = [await tenants.of_caller(caller) for caller in (ANNA, BERT)]
         answered = receipt_of(await called(anna, "house-classifier", {"inputs": "kind"}))["call_id"]
         slow = receipt_of(await called(anna, "run_model", {"model": "fault-slow-30s", "data": {}}))["call_id"]
         for call_id in (answered, slow):
@@ -95,10 +95,10 @@ async def test_a_callers_answers_and_handles_are_known_to_nobody_else(two_tenant
 async def test_a_callers_list_of_models_is_not_kept_where_another_could_come_by_it(
     two_tenants: Emulator, home: Path
 ) -> None:
-    async with serving(for_callers(two_tenants, models=None)) as services:
-        await (await services.of_caller(ANNA)).app.discovery.refresh()
+    async with serving(for_callers(two_tenants, models=None)) as tenants:
+        await (await tenants.of_caller(ANNA)).app.discovery.refresh()
         unknown = replace(BERT, credential=SecretStr("nobodys-key"), workspace="demo")
-        theirs = (await services.of_caller(unknown)).app.discovery
+        theirs = (await tenants.of_caller(unknown)).app.discovery
         await theirs.refresh()
         assert theirs.catalog.entries == ()
 
@@ -107,13 +107,13 @@ async def test_a_callers_list_of_models_is_not_kept_where_another_could_come_by_
 
 async def test_a_budget_is_each_callers_own_and_the_users_is_not_touched(two_tenants: Emulator, tmp_path: Path) -> None:
     budget = {"calls_per_day": 1, "ledger": str(tmp_path / "ledger.sqlite3")}
-    async with serving(for_callers(two_tenants, budget=budget)) as services:
+    async with serving(for_callers(two_tenants, budget=budget)) as tenants:
         for caller in (ANNA, BERT):
-            service = await services.of_caller(caller)
-            first, second = [await called(service, "house-chat", {"prompt": "Hi"}) for _ in range(2)]
+            tenant = await tenants.of_caller(caller)
+            first, second = [await called(tenant, "house-chat", {"prompt": "Hi"}) for _ in range(2)]
             assert (first.is_error, second.is_error) == (False, True)
-        report = await (await services.of_caller(ANNA)).app.spending.report(1)
-        owners = await (await services.of_caller(OWNER)).app.spending.report(1)
+        report = await (await tenants.of_caller(ANNA)).app.spending.report(1)
+        owners = await (await tenants.of_caller(OWNER)).app.spending.report(1)
 
     assert report["days"][0]["calls"] == 1
     assert owners["days"] == []
@@ -124,16 +124,16 @@ async def test_callers_who_spend_the_users_key_share_its_turns_and_its_budget_an
 ) -> None:
     budget = {"calls_per_day": 2, "ledger": str(tmp_path / "ledger.sqlite3")}
     config = leading_to(emulator, http={"auth": "token"}, budget=budget, limits={"max_concurrency": 1, "max_queue": 0})
-    async with serving(config) as services, anyio.create_task_group() as group:
-        one, other = [await services.of_caller(Caller(name)) for name in ("one", "other")]
+    async with serving(config) as tenants, anyio.create_task_group() as group:
+        one, other = [await tenants.of_caller(Caller(name)) for name in ("one", "other")]
         group.start_soon(called, one, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
         busy = await called(other, "house-chat", {"prompt": "Hi"})
         assert "may wait for theirs" in str(busy.content)
         group.cancel_scope.cancel()
-    async with serving(config) as services:
+    async with serving(config) as tenants:
         results = [
-            await called(await services.of_caller(Caller(name)), "house-chat", {"prompt": "Hi"})
+            await called(await tenants.of_caller(Caller(name)), "house-chat", {"prompt": "Hi"})
             for name in ("one", "other")
         ]
 
@@ -143,9 +143,9 @@ async def test_callers_who_spend_the_users_key_share_its_turns_and_its_budget_an
 async def test_a_caller_never_reads_the_users_files(two_tenants: Emulator, tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     config = for_callers(two_tenants, files={"allowed_dirs": [str(tmp_path)]})
-    async with serving(config) as services:
+    async with serving(config) as tenants:
         refused = await called(
-            await services.of_caller(ANNA), "house-chat", {"prompt": "Hi", "images": [str(tmp_path / "secret.png")]}
+            await tenants.of_caller(ANNA), "house-chat", {"prompt": "Hi", "images": [str(tmp_path / "secret.png")]}
         )
 
     assert "no folder is open to agents" in str(refused.content)
@@ -154,78 +154,78 @@ async def test_a_caller_never_reads_the_users_files(two_tenants: Emulator, tmp_p
 
 async def test_a_service_that_is_not_used_for_long_is_let_go(two_tenants: Emulator) -> None:
     clock = Clock()
-    async with serving(for_callers(two_tenants), clock) as services:
-        first = await services.of_caller(ANNA)
-        assert await services.of_caller(ANNA) is first
+    async with serving(for_callers(two_tenants), clock) as tenants:
+        first = await tenants.of_caller(ANNA)
+        assert await tenants.of_caller(ANNA) is first
         clock.seconds += IDLE_SECONDS + 1
-        await services.of_caller(BERT)
-        assert await services.of_caller(ANNA) is not first
+        await tenants.of_caller(BERT)
+        assert await tenants.of_caller(ANNA) is not first
 
 
 async def test_the_service_unused_longest_makes_room_and_one_with_a_call_in_flight_never_does(
     two_tenants: Emulator,
 ) -> None:
-    async with serving(for_callers(two_tenants), most=3) as services, anyio.create_task_group() as group:
-        busy = await services.of_caller(ANNA)
+    async with serving(for_callers(two_tenants), most=3) as tenants, anyio.create_task_group() as group:
+        busy = await tenants.of_caller(ANNA)
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await two_tenants.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
-        second = await services.of_caller(BERT)
+        second = await tenants.of_caller(BERT)
         for number in range(2):
-            await services.of_caller(Caller(f"caller-{number}"))
-        assert await services.of_caller(ANNA) is busy
-        assert await services.of_caller(BERT) is not second
+            await tenants.of_caller(Caller(f"caller-{number}"))
+        assert await tenants.of_caller(ANNA) is busy
+        assert await tenants.of_caller(BERT) is not second
         group.cancel_scope.cancel()
 
 
 async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good_one(two_tenants: Emulator) -> None:
     clock = Clock()
-    async with serving(for_callers(two_tenants), clock, most=3) as services:
-        good = await services.of_caller(ANNA)
+    async with serving(for_callers(two_tenants), clock, most=3) as tenants:
+        good = await tenants.of_caller(ANNA)
         assert not (await called(good, "house-chat", {"prompt": "Hi"})).is_error
         for number in range(10):
             clock.seconds += 1
-            made_up = await services.of_caller(Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}")))
+            made_up = await tenants.of_caller(Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}")))
             assert (await called(made_up, "house-chat", {"prompt": "Hi"})).is_error
-        assert await services.of_caller(ANNA) is good
+        assert await tenants.of_caller(ANNA) is good
 
 
 async def test_one_caller_too_many_is_refused_while_all_are_busy(emulator: Emulator) -> None:
     config = leading_to(emulator, http={"auth": "token"})
-    async with serving(config, most=1) as services, anyio.create_task_group() as group:
-        busy = await services.of_caller(Caller("one"))
+    async with serving(config, most=1) as tenants, anyio.create_task_group() as group:
+        busy = await tenants.of_caller(Caller("one"))
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
         with pytest.raises(MCPError, match="Too many callers"):
-            await services.of_caller(Caller("two"))
+            await tenants.of_caller(Caller("two"))
         group.cancel_scope.cancel()
 
 
 async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) -> None:
-    async with serving(for_callers(two_tenants)) as services:
-        anna = await services.of_caller(ANNA)
+    async with serving(for_callers(two_tenants)) as tenants:
+        anna = await tenants.of_caller(ANNA)
         before = (await anna.app.listing.page())["total"]
         models = [{"name": "house-chat", "api": "chat-completions"}]
-        await services.reconfigure(for_callers(two_tenants, models=models))
-        after = [await service.app.listing.page() for service in (anna, await services.of_caller(BERT))]
+        await tenants.reconfigure(for_callers(two_tenants, models=models))
+        after = [await tenant.app.listing.page() for tenant in (anna, await tenants.of_caller(BERT))]
 
     assert before == 4
     assert [(page["total"], page["workspace"]) for page in after] == [(1, "demo"), (1, "other")]
 
 
 async def test_what_is_wrong_with_the_settings_is_the_users_to_know(two_tenants: Emulator) -> None:
-    async with serving(for_callers(two_tenants)) as services:
-        anna, owner = await services.of_caller(ANNA), await services.of_caller(OWNER)
-        services.tell("The settings file /home/x/config.toml is broken.")
+    async with serving(for_callers(two_tenants)) as tenants:
+        anna, owner = await tenants.of_caller(ANNA), await tenants.of_caller(OWNER)
+        tenants.tell("The settings file /home/x/config.toml is broken.")
         assert (await anna.app.listing.page())["notes"] == []
         assert (await owner.app.listing.page())["notes"] == ["The settings file /home/x/config.toml is broken."]
 
 
 async def test_a_model_that_only_one_caller_has_is_no_tool_of_another(two_tenants: Emulator) -> None:
-    async with serving(for_callers(two_tenants, models=None)) as services:
-        anna = (await services.of_caller(ANNA)).app.discovery
+    async with serving(for_callers(two_tenants, models=None)) as tenants:
+        anna = (await tenants.of_caller(ANNA)).app.discovery
         await anna.refresh()
         two_tenants.models["secret-project"] = ModelRecord(name="secret-project")
-        bert = (await services.of_caller(BERT)).app.discovery
+        bert = (await tenants.of_caller(BERT)).app.discovery
         await bert.refresh()
 
     assert "secret-project" in bert.catalog.names

@@ -9,7 +9,7 @@ import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.tools.calls import KEPT_SECONDS, MOST_KEPT, Calls
+from blaxel_mcp.tools.calls import KEPT_SECONDS, MOST_KEPT, CallRegistry
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy
@@ -36,8 +36,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def calls(clock: Clock) -> AsyncIterator[Calls]:
-    calls = Calls(now=clock, first_beat_seconds=0.001, beat_seconds=0.001)
+async def calls(clock: Clock) -> AsyncIterator[CallRegistry]:
+    calls = CallRegistry(now=clock, first_beat_seconds=0.001, beat_seconds=0.001)
     with anyio.fail_after(5):
         async with calls.running():
             yield calls
@@ -47,14 +47,14 @@ async def at_once() -> types.CallToolResult:
     return DONE
 
 
-async def test_a_quick_call_is_done_when_it_comes_back_and_leaves_no_handle(calls: Calls) -> None:
+async def test_a_quick_call_is_done_when_it_comes_back_and_leaves_no_handle(calls: CallRegistry) -> None:
     call = await calls.run(Receipt(), at_once, detach_after=50)
 
     assert call.result is DONE
     assert calls.find(call.call_id) is None
 
 
-async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: Calls, clock: Clock) -> None:
+async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: CallRegistry, clock: Clock) -> None:
     finish = anyio.Event()
 
     async def slow() -> types.CallToolResult:
@@ -74,7 +74,7 @@ async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: Calls, cloc
     assert calls.find(call.call_id) is call
 
 
-async def test_progress_only_grows_and_shows_the_end_of_the_text(calls: Calls, clock: Clock) -> None:
+async def test_progress_only_grows_and_shows_the_end_of_the_text(calls: CallRegistry, clock: Clock) -> None:
     receipt = Receipt(model="house-chat")
     told: list[tuple[float, str]] = []
     enough = anyio.Event()
@@ -98,7 +98,7 @@ async def test_progress_only_grows_and_shows_the_end_of_the_text(calls: Calls, c
     assert told[1][1].endswith("the end")
 
 
-async def test_a_cancelled_request_stops_its_call(calls: Calls) -> None:
+async def test_a_cancelled_request_stops_its_call(calls: CallRegistry) -> None:
     started, stopped = anyio.Event(), anyio.Event()
 
     async def endless() -> types.CallToolResult:
@@ -130,14 +130,14 @@ async def test_the_end_of_the_server_stops_every_call() -> None:
             stopped.set()
         return DONE
 
-    calls = Calls(first_beat_seconds=0.001, beat_seconds=0.001)
+    calls = CallRegistry(first_beat_seconds=0.001, beat_seconds=0.001)
     with anyio.fail_after(5):
         async with calls.running():
             await calls.run(Receipt(), endless, detach_after=0.01)
     assert stopped.is_set()
 
 
-async def test_handles_are_bounded_in_number_and_in_age(calls: Calls, clock: Clock) -> None:
+async def test_handles_are_bounded_in_number_and_in_age(calls: CallRegistry, clock: Clock) -> None:
     handles = []
     for _ in range(MOST_KEPT + 5):
         finish = anyio.Event()
@@ -160,7 +160,7 @@ async def test_handles_are_bounded_in_number_and_in_age(calls: Calls, clock: Clo
 
 
 @pytest.mark.parametrize("which", ["read_result", "cancel_call"])
-async def test_a_handle_says_that_it_has_expired(calls: Calls, clock: Clock, tmp_path: Path, which: str) -> None:
+async def test_a_handle_says_that_it_has_expired(calls: CallRegistry, clock: Clock, tmp_path: Path, which: str) -> None:
     finish = anyio.Event()
 
     async def slow() -> types.CallToolResult:

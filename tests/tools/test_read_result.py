@@ -16,7 +16,7 @@ from blaxel_mcp.apis.raw import Raw
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.tools.calls import Calls
+from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, shape
 from blaxel_mcp.tools.results.truncation import CUT_KEY
@@ -403,7 +403,7 @@ async def test_a_models_long_text_is_cut_and_goes_on_where_it_stands_in_the_answ
 
 
 async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
-    tool = read_result_tool(ResultPolicy(store=store), Calls(), prefix="bl_", longest_wait=50)
+    tool = read_result_tool(ResultPolicy(store=store), CallRegistry(), prefix="bl_", longest_wait=50)
 
     assert tool.name == "bl_read_result"
     assert len(tool.definition.model_dump_json()) < 1500

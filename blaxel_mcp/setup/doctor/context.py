@@ -10,7 +10,7 @@ import anyio
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.inference.runtime import App
+from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.setup.doctor.handshake import Handshake
 from blaxel_mcp.setup.install import FileProblem, InstalledEntry
@@ -52,7 +52,7 @@ class Case:
         chart: What the checks have learned so far.
     """
 
-    app: App
+    app: Runtime
     problem: ConfigurationError | None
     variables: Mapping[str, str] = field(repr=False)
     serve: tuple[str, ...] = ()

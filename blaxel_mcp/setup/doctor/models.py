@@ -9,7 +9,7 @@ from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.client.endpoints import resolve_base
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.suggestions import nearest
+from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.receipt import Receipt
@@ -119,7 +119,7 @@ def _tool(entry: CatalogEntry) -> str:
 
 def _unknown(case: Case, entry: CatalogEntry, problem: str, names: list[str]) -> Result:
     at_home = entry.settings.workspace in (None, case.config.settings.workspace)
-    meant = nearest(entry.name, names) if at_home else None
+    meant = closest(entry.name, names) if at_home else None
     guess = f"Did you mean {meant!r}? " if meant else ""
     workspace = entry.settings.workspace or case.workspace
     return failed(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
-from blaxel_mcp.core.suggestions import nearest_names
+from blaxel_mcp.core.suggestions import closest_names
 from blaxel_mcp.setup.install.folders import Places
 
 Syntax = Literal["json", "jsonc", "toml"]
@@ -185,7 +185,7 @@ def client_named(name: str) -> Client:
         if client.name == name.strip().lower():
             return client
     known = [client.name for client in CLIENTS]
-    near = nearest_names(name.lower(), known)
+    near = closest_names(name.lower(), known)
     raise InvalidArgumentsError(
         f"There is no client {name!r} among those that are known: {', '.join(known)}.",
         hint=f"Did you mean {' or '.join(near)}?" if near else "docs/attach.md says how to add any other by hand.",

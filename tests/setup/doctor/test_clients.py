@@ -13,7 +13,7 @@ import pytest
 
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import PLAN, Case, Finding, run_checks
@@ -47,7 +47,7 @@ async def look(**environ: str) -> dict[str, Finding]:
     environ = {"PATH": os.environ["PATH"], **environ}
     folders = places(environ)
     case = Case(
-        app=build_app(configuration(Settings())),
+        app=build_runtime(configuration(Settings())),
         problem=None,
         variables=environ,
         installed=tuple(installed_entries(folders)),

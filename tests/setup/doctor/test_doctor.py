@@ -23,7 +23,7 @@ from blaxel_mcp import __version__
 from blaxel_mcp.budget.ledger import default_ledger
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.setup.doctor import CALLS, PLAN, Case, has_failed, report, run_checks
 from blaxel_mcp.setup.doctor.runner import Check
@@ -84,7 +84,7 @@ def look(capfdbinary: pytest.CaptureFixture[bytes]) -> Examine:
 
     async def run(plan: Sequence[Check] = WITHOUT_SERVERS) -> Examined:
         environ = dict(os.environ)
-        case = Case(app=build_app(load_settings(environ=environ)), problem=None, variables=environ)
+        case = Case(app=build_runtime(load_settings(environ=environ)), problem=None, variables=environ)
         with anyio.fail_after(30):
             async with case.app.connected():
                 findings = await run_checks(plan, case)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.inference.runtime import build_app
+from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import PLAN, Case, Finding, report, run_checks, summary
@@ -20,7 +20,7 @@ from blaxel_mcp.setup.doctor.runner import Check
 
 pytestmark = pytest.mark.anyio
 
-CASE = Case(app=build_app(configuration(Settings())), problem=None, variables={})
+CASE = Case(app=build_runtime(configuration(Settings())), problem=None, variables={})
 
 
 async def passes(_: Case) -> Result:

@@ -9,13 +9,13 @@ from typing import Any
 import mcp_types as types
 from mcp import MCPError
 
-from blaxel_mcp.apis.arguments import ArgumentReader
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
-from blaxel_mcp.core.suggestions import nearest
-from blaxel_mcp.inference.receipt import LiveAnswer, Receipt
-from blaxel_mcp.tools.calls import Call, Calls, Report, finished_result
+from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.inference.receipt import Progress, Receipt
+from blaxel_mcp.tools.calls import Call, CallRegistry, Report, finished_result
 from blaxel_mcp.tools.results.results import error_result
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Tool:
     """A tool's definition as it goes to the client, and what stands behind it."""
 
     definition: types.Tool
-    reader: ArgumentReader
+    reader: ArgumentValidator
     run: Run
     calls_a_model: bool = False
 
@@ -43,14 +43,14 @@ class Tool:
         return self.definition.name
 
 
-class Toolbox:
+class ToolRegistry:
     """The tools of one server, in a fixed order, and its calls in flight.
 
     Args:
         calls: Where calls of models run.
     """
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: CallRegistry) -> None:
         self._calls = calls
         self._tools: dict[str, Tool] = {}
         self._detach_after = 0.0
@@ -92,7 +92,7 @@ class Toolbox:
         tool = self._tools.get(name)
         if tool is None:
             raise self._unknown(name)
-        receipt = Receipt(live=LiveAnswer(wanted=report is not None))
+        receipt = Receipt(live=Progress(wanted=report is not None))
         work = partial(_settled, tool, arguments or {}, receipt, self._longest_part)
         if not tool.calls_a_model:
             return await work()
@@ -102,7 +102,7 @@ class Toolbox:
         return self._handle(call)
 
     def _unknown(self, name: str) -> MCPError:
-        guess = nearest(name, self._tools)
+        guess = closest(name, self._tools)
         message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
         return MCPError(code=types.INVALID_PARAMS, message=message)
 
