@@ -1,6 +1,6 @@
 """What is released: one version of everything, the registry's entry, and the bundle for Claude Desktop.
 
-That the packages install, on each version of Python, is tried by `.ci/packages`.
+That the packages install, on each version of Python, is tried by `.ci/packages.py`.
 """
 
 import ast
