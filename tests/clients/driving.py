@@ -46,7 +46,7 @@ class Client:
 
     Attributes:
         name: What tests call it.
-        needs: What `.ci/clients` installs for it; None for one of requirements-dev.txt.
+        needs: What `.ci/clients.py` installs for it; None for one of requirements-dev.txt.
         driver: The file of its driver.
         era: `legacy` for the handshake of the older protocol, `auto` for what the two agree on.
         lacks: The steps that it has no means for.

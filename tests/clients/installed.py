@@ -1,4 +1,4 @@
-"""Where `.ci/clients` has put the clients that are not ours, and what is skipped where it has not."""
+"""Where `.ci/clients.py` has put the clients that are not ours, and what is skipped where it has not."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ CLIENTS = Path(__file__).parents[2] / "build" / "clients"
 def needs(*names: str) -> pytest.MarkDecorator:
     """Skip a test unless these clients were installed, whole."""
     missing = [name for name in names if not (CLIENTS / name / "installed").is_file()]
-    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed: `.ci/clients` does it")
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed: `.ci/clients.py` does it")
 
 
 def program(client: str, name: str) -> str:
