@@ -15,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp.shared.message import SessionMessage
 
 from blaxel_mcp.inference.retry import RetryClock
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.stdio.frames import is_refusal, read_frame
 from blaxel_mcp.settings.loading import configuration
@@ -118,7 +119,9 @@ class Harness:
         self._loop.run_until_complete(self._serving)
 
     async def _serve(self) -> None:
-        server = build_server(_configuration(), transport=self.upstream, backoff=RetryClock(sleep=_at_once))
+        server = build_server(
+            _configuration(), environment=Environment(transport=self.upstream, clock=RetryClock(sleep=_at_once))
+        )
         self._to_server, reading = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         writing, self._from_server = anyio.create_memory_object_stream[SessionMessage](1000)
         async with anyio.create_task_group() as group:

@@ -13,8 +13,8 @@ from blaxel_mcp.cli.options import configured
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer
-from blaxel_mcp.inference.hints import tell_nearest
-from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.tools.run_model import read_invocation
 
@@ -36,28 +36,28 @@ def run(options: argparse.Namespace) -> int:
 
 async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: "_TextPrinter") -> Answer:
     _end_by_signal()
-    receipt = Receipt()
+    context = CallContext()
     overrides: dict[str, Any] = {}
     if options.stream:
         overrides["tools"] = {"stream": "always"}
-        receipt.live.listener = printer
+        context.progress.listener = printer
     async with configured(options, **overrides) as config:
         app = build_runtime(config)
         invocation = read_invocation(arguments, app.discovery.catalog, timeout_seconds=options.timeout)
         async with app.connected():
             try:
-                return await app.inference.run(invocation, receipt)
+                return await app.inference.run(invocation, context)
             except BlaxelError as error:
                 if error.code == "unknown_model":
                     await app.discovery.refresh()
-                tell_nearest(error, invocation.model, app.discovery.catalog.names)
-                raise
+                context.model_names = app.discovery.catalog.names
+                raise describe(error, context) from None
             except anyio.get_cancelled_exc_class():
-                if receipt.trace.sent:
-                    receipt.notes.append("interrupted before the answer was complete; the call may have been billed")
+                if context.trace.sent:
+                    context.notes.append("interrupted before the answer was complete; the call may have been billed")
                 raise
             finally:
-                for sentence in (*receipt.repairs, *receipt.notes):
+                for sentence in (*context.repairs, *context.notes):
                     print(f"note: {sentence}", file=sys.stderr)
 
 

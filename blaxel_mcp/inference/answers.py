@@ -46,7 +46,7 @@ class BinaryAnswer:
 Answer = JSONAnswer | TextAnswer | BinaryAnswer
 
 
-def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request_id: str | None = None) -> Answer:
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, request_id: str | None = None) -> Answer:
     """Tell what a 2xx answer holds. An empty body is JSON's null; JSON of too many values stays text.
 
     Args:

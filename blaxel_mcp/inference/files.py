@@ -1,8 +1,8 @@
-"""Files that an agent names: read where the settings allow it, decoded where they come along, never fetched.
+"""Read the files that callers name: from allowed folders or from data: URLs; an https URL is passed on, never fetched.
 
-An agent may be talked into naming any file by what it has read. So a path counts only below a
-folder that the user has listed, after every link in it is resolved, and what is said of one
-outside of them does not tell whether it exists.
+What an agent has read may talk it into naming any file. So a path counts only inside a folder in
+`files.allowed_dirs`, after all its links are resolved, and the error for a path outside does not reveal whether the
+file exists.
 """
 
 import base64
@@ -25,13 +25,13 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.settings.schema import FileSettings
 
 _SHOWN_CHARS = 200
-"""Characters of a path that a message repeats: its end is what tells it from others."""
+"""Characters of a path that a message repeats; only its end distinguishes it from others."""
 
-_SETTING = "The setting files.allowed_dirs lists the folders whose files may be read; whoever runs the server sets it."
+_SETTING = "Files are read only from the folders in files.allowed_dirs, which the person who runs the server sets."
 
 
 class FileReader:
-    """Turns what an agent names into files.
+    """Reads the files that callers name in their arguments.
 
     Args:
         settings: The folders that may be read, and the largest file.
@@ -39,93 +39,92 @@ class FileReader:
 
     def __init__(self, settings: FileSettings) -> None:
         self._folders = settings.allowed_dirs
-        self._limit = settings.max_bytes
+        self._max_bytes = settings.max_bytes
 
     async def load(self, arguments: JSONObject, names: Sequence[str]) -> JSONObject:
-        """Replace the arguments of these names, a string or an array of strings each, by the files that they name.
+        """Return the arguments with those of these names, a string or an array of strings each, replaced by files.
 
         Raises:
-            InvalidArgumentsError: one cannot be used; says which setting would open it.
+            InvalidArgumentsError: A file cannot be used; the hint names the setting that allows it.
         """
         loaded = dict(arguments)
         for name in names:
             if name in loaded:
-                loaded[name] = await anyio.to_thread.run_sync(self._all, loaded[name], abandon_on_cancel=True)
+                loaded[name] = await anyio.to_thread.run_sync(self._load_all, loaded[name], abandon_on_cancel=True)
         return loaded
 
-    def _all(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._one(item) for item in value]
-        return self._one(value)
+    def _load_all(self, value: Any) -> Any:
+        return [self._load_one(item) for item in value] if isinstance(value, list) else self._load_one(value)
 
-    def _one(self, value: Any) -> InputFile:
+    def _load_one(self, value: Any) -> InputFile:
         if not isinstance(value, str):
-            raise InvalidArgumentsError("A file is named by a path, a data: URL or an https URL.")
+            raise InvalidArgumentsError("A file is given as a path, a data: URL or an https URL.")
         scheme = value.partition(":")[0].lower() if ":" in value else ""
         match scheme:
             case "data":
-                return self._decoded(value)
+                return self._from_data_url(value)
             case "https":
-                return _url(value)
+                return _from_https_url(value)
             case "http":
-                raise _refused(value, "is not sent over https", "Give an https URL.")
-        return self._read(_path(value))
+                raise _rejected(value, "is not an https URL", "Use https.")
+        return self._from_path(value)
 
-    def _decoded(self, url: str) -> FileData:
+    def _from_data_url(self, url: str) -> FileData:
         head, comma, text = url.partition(",")
         declared, *parameters = head[len("data:") :].split(";")
         try:
             data = base64.b64decode(text, validate=True) if "base64" in parameters else unquote_to_bytes(text)
         except binascii.Error:
-            raise _refused(url, "is not base64", "Encode the whole file, without line breaks.") from None
+            raise _rejected(url, "is not valid base64", "Encode the whole file, without line breaks.") from None
         if not comma:
-            raise _refused(url, "has no data", "A data: URL is data:TYPE;base64,DATA.")
+            raise _rejected(url, "has no data", "A data: URL has the form data:TYPE;base64,DATA.")
         return self._checked(data, "data", url, declared=declared)
 
-    def _read(self, path: str) -> FileData:
+    def _from_path(self, value: str) -> FileData:
+        path = _absolute_path(value)
         if not self._folders:
-            raise _refused(path, "cannot be read: no folder is open to agents", _SETTING)
+            raise _rejected(path, "cannot be read: files.allowed_dirs is empty", _SETTING)
         real = os.path.realpath(path)
         if not any(_is_below(real, os.path.realpath(Path(folder).expanduser())) for folder in self._folders):
-            raise _unreadable(path)
+            raise _not_allowed(path)
         try:
-            data = _content(real, self._limit)
+            data = _content(real, self._max_bytes)
         except (OSError, ValueError):
-            raise _unreadable(path) from None
+            raise _not_allowed(path) from None
         return self._checked(data, Path(path).name, path)
 
     def _checked(self, data: bytes, name: str, shown: str, *, declared: str = "") -> FileData:
-        if len(data) > self._limit:
-            raise _refused(shown, f"is larger than {self._limit} bytes", "The setting files.max_bytes is the limit.")
+        if len(data) > self._max_bytes:
+            raise _rejected(shown, f"is larger than {self._max_bytes} bytes", "The limit is files.max_bytes.")
         media_type = media_type_of(data)
         if media_type is None:
-            raise _refused(
-                shown, "is no picture, sound or document of a known kind", "Check that it is the right file."
-            )
+            raise _rejected(shown, "is not an image, audio or document of a known type", "Check the file's content.")
         if declared and declared.partition("/")[0] != media_type.partition("/")[0]:
-            raise _refused(shown, f"is {media_type} by its content, not {declared}", "Declare what it is.")
+            raise _rejected(shown, f"contains {media_type}, not {declared}", "Declare the type of its content.")
         return FileData(name if "." in name else name + extension_for(media_type), media_type, data)
 
 
-def _url(url: str) -> FileURL:
+def _from_https_url(url: str) -> FileURL:
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
     if not parts.hostname or parts.username is not None or not url.isprintable() or " " in url:
-        raise _refused(url, "is not a plain https URL", "Give one with a host and without a user name.")
+        raise _rejected(url, "is not a plain https URL", "Use a URL with a host and without a user name.")
     return FileURL(url)
 
 
-def _path(value: str) -> str:
+def _absolute_path(value: str) -> str:
     if value.lower().startswith("file:"):
         parts = urlsplit(value)
         if parts.netloc not in ("", "localhost"):
-            raise _refused(value, "is on another machine", "Give the path of a file on this one.")
+            raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
         value = unquote(parts.path)
     path = Path(value).expanduser() if value.startswith(("~/", "~\\")) else Path(value)
     if "\0" in value or not path.is_absolute():
-        raise _refused(value, "is not an absolute path", "The server's working directory means nothing to a caller.")
+        raise _rejected(
+            value, "is not an absolute path", "Use one; the server's working directory is not the caller's."
+        )
     return str(path)
 
 
@@ -136,8 +135,8 @@ def _is_below(path: str, folder: str) -> bool:
 def _content(path: str, limit: int) -> bytes:
     """Read a regular file, at most one byte more than `limit`.
 
-    `path` has no link in it; one that has taken a component's place since is not followed at
-    the end, and a file that is not the one at this path any more is refused.
+    The path contains no link. A link that has replaced its last component since is not followed, and a file that is
+    no longer the one at this path is rejected.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
@@ -150,10 +149,10 @@ def _content(path: str, limit: int) -> bytes:
         return file.read(limit + 1)
 
 
-def _unreadable(path: str) -> InvalidArgumentsError:
+def _not_allowed(path: str) -> InvalidArgumentsError:
     # The same words for a file that is missing and for one that may not be read.
-    return _refused(path, "is no file below a folder that is open to agents", _SETTING)
+    return _rejected(path, "is not a readable file inside a folder in files.allowed_dirs", _SETTING)
 
 
-def _refused(given: str, what: str, hint: str) -> InvalidArgumentsError:
-    return InvalidArgumentsError(f"{literal(given, _SHOWN_CHARS)} {what}.", hint=hint)
+def _rejected(value: str, problem: str, hint: str) -> InvalidArgumentsError:
+    return InvalidArgumentsError(f"{literal(value, _SHOWN_CHARS)} {problem}.", hint=hint)

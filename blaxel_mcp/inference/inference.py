@@ -1,59 +1,46 @@
-"""One call of a model: where it goes, what it carries, what came back."""
+"""Run one call of a model: look the model up, prepare the request, wait for a slot, send it, read the answer."""
 
-from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
+import anyio
 import anyio.to_thread
 
-from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at
-from blaxel_mcp.budget.caps import estimate
+from blaxel_mcp.budget.usage import cost_usd, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
-from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.runtime_types import model_path
 from blaxel_mcp.client.client import APIClient
-from blaxel_mcp.client.endpoints import Endpoint, check_model_name, endpoint_url, resolve_base
-from blaxel_mcp.client.request import APIRequest, deadline
-from blaxel_mcp.client.url_paths import split_path
+from blaxel_mcp.client.endpoints import check_model_name
+from blaxel_mcp.client.request import APIResponse, deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
-from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import Answer, JSONAnswer, read_answer
-from blaxel_mcp.inference.body import encoded, with_defaults, with_locked, with_model
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
-from blaxel_mcp.inference.hints import tell_record
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.inference.retry import RetryClock, send_with_retries
+from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
+from blaxel_mcp.inference.retry import RetryClock, retry_delay
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 _UNSIGNED = (
-    "sent without credentials: its URL is neither at run_url, nor at api_url, nor the model's own according "
-    "to the control plane"
+    "sent without credentials: the URL is neither at run_url or api_url nor the model's own URL in the control plane"
 )
 
-
 _READ_INLINE_BYTES = 1024 * 1024
-"""Taking more than this apart is left to a thread: it may last for seconds."""
-
-_TELLS_USAGE = frozenset({"openai", "azure-openai-service"})
-"""Types whose streams end in the usage when asked to; others have been seen to refuse the question."""
+"""A larger answer is parsed in a thread: it may take seconds."""
 
 
 class Inference:
     """Sends invocations to the inference endpoint.
 
     Args:
-        client: Signs and sends.
-        control_plane: Says where a model lives and what its provider calls it.
-        settings: Base URLs, access rules and limits.
-        spending: Holds the calls to their budget, and counts them.
-        limits: Gives the calls their turns.
-        backoff: How waits between attempts pass.
+        client: Signs and sends requests.
+        control_plane: Looks models up.
+        settings: Base URLs, allowlists and limits.
+        spending: Reserves each call in the budget and settles it.
+        limits: Concurrency and rate limits.
+        clock: How the waits between attempts pass.
     """
 
     def __init__(
@@ -64,75 +51,42 @@ class Inference:
         spending: Spending,
         *,
         limits: CallLimits,
-        backoff: RetryClock,
+        clock: RetryClock,
     ) -> None:
         self._client = client
         self._control_plane = control_plane
         self._settings = settings
         self._spending = spending
-        self._backoff = backoff
+        self._clock = clock
         self._limits = limits
         self._files = FileReader(settings.files)
 
-    async def run(self, invocation: Invocation, receipt: Receipt) -> Answer:
-        """Send one invocation and give back what came of it; `receipt` is filled in on the way.
+    async def run(self, invocation: Invocation, context: CallContext) -> Answer:
+        """Send one invocation and return the answer; `context` is filled in on the way.
 
         Raises:
-            BlaxelError: nothing was sent, or the call failed; its fields tell which.
+            BlaxelError: The call failed; the fields say whether anything was sent.
         """
         model = invocation.settings
-        receipt.model = check_model_name(invocation.model)
+        context.model = check_model_name(invocation.model)
         check_access(self._settings.access, invocation.model)
-        receipt.workspace = workspace = self._workspace(model)
-        own_limit = invocation.timeout_seconds or (model and model.timeout_seconds)
-        seconds = own_limit or self._settings.limits.timeout_seconds
-        streams: list[AnswerStream] = []
-        try:
-            with deadline(seconds, receipt.trace):
-                request = await self._request(invocation, receipt, workspace)
-                return await self._in_turn(request, invocation, receipt, streams)
-        except BlaxelError as error:
-            tell_record(error, receipt.record)
-            if streams:
-                streams[-1].keep_part(error)
-            raise
-
-    async def _in_turn(
-        self, request: APIRequest, invocation: Invocation, receipt: Receipt, streams: list[AnswerStream]
-    ) -> Answer:
-        """Send the request when it is its turn and fits the budget; each attempt adds its stream."""
-        model = invocation.settings
-        most = model.max_concurrency if model else None
-        async with (
-            self._limits.turn(request.workspace, invocation.model, most, receipt.live.announce),
-            self._spending.of(receipt, model, receipt.expected),
-        ):
-            answer = await send_with_retries(
-                partial(self._answer, request, receipt, streams),
-                trace=receipt.trace,
-                idempotent=bool(model and model.idempotent),
-                announce=receipt.live.announce,
-                note=receipt.notes.append,
-                means=self._backoff,
-            )
-            if isinstance(answer, JSONAnswer):
-                receipt.charge(answer.value, model.price if model else None)
-            return answer
-
-    async def _answer(self, request: APIRequest, receipt: Receipt, streams: list[AnswerStream]) -> Answer:
-        api = receipt.api.name if receipt.api else None
-        auth = self._client.auth
-        stream = AnswerStream(api, urlsplit(request.url).path, receipt.live, auth.redact, auth.begun_in)
-        streams.append(stream)
-        response = await self._client.send(request, trace=receipt.trace, listen=stream.listen)
-        if stream.found:
-            return stream.answer(response.status)
-        read = partial(
-            read_answer, response.status, response.headers, response.body, request_id=receipt.trace.request_id
-        )
-        if len(response.body) <= _READ_INLINE_BYTES:
-            return read()
-        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+        context.workspace = workspace = self._workspace(model)
+        own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
+        with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
+            prepared = context.prepared = await self._prepare(invocation, context, workspace)
+            async with (
+                self._limits.slot(
+                    workspace, invocation.model, model.max_concurrency if model else None, context.progress
+                ),
+                self._spending.reserve(context, model, prepared.estimate),
+            ):
+                answer = await self._send(prepared, context, idempotent=bool(model and model.idempotent))
+                if isinstance(answer, JSONAnswer):
+                    context.usage = read_usage(answer.value)
+                    if model and (price := model.price):
+                        cost = cost_usd(context.usage, input_price=price.input, output_price=price.output)
+                        context.cost_usd = cost
+                return answer
 
     def _workspace(self, model: ModelSettings | None) -> str:
         workspace = (model and model.workspace) or self._settings.workspace
@@ -144,117 +98,73 @@ class Inference:
             )
         return workspace
 
-    async def _request(self, invocation: Invocation, receipt: Receipt, workspace: str) -> APIRequest:
+    async def _prepare(self, invocation: Invocation, context: CallContext, workspace: str) -> PreparedRequest:
         lookup = await self._control_plane.find(workspace, invocation.model)
-        receipt.record = lookup.record
+        context.record = record = lookup.record
         if lookup.problem:
-            instead = "what was known before" if lookup.record else "the settings alone"
-            receipt.notes.append(f"{lookup.problem}; the call went by {instead}")
-        path, query = split_path(_path(invocation, lookup.record))
-        check_access(self._settings.access, invocation.model, path)
-        receipt.api = api = invocation.api or api_at(path)
-        endpoint = self._endpoint(invocation, lookup.record, workspace)
-        mk3 = _is_mk3(endpoint, lookup.record)
-        body = await self._body(invocation, api, receipt, mk3=mk3, record=lookup.record)
-        receipt.expected = estimate(body, writes=invocation.method == "POST" and _writes(api))
-        if self._is_streamed(invocation, api, body, receipt):
-            path, query, body = _streamed(api or RAW, path, query, body, lookup.record, mk3=mk3)
-        url = endpoint_url(endpoint, path, "&".join(part for part in (query, invocation.query) if part))
-        receipt.method, receipt.url = invocation.method, scrub(url)
-        if not self._client.auth.is_trusted(url):
-            receipt.notes.append(_UNSIGNED)
-        return _api_request(invocation, url, workspace, body, api or RAW)
-
-    def _is_streamed(self, invocation: Invocation, api: ModelAPI | None, body: Any, receipt: Receipt) -> bool:
-        if not (api and api.streams and isinstance(body, dict)) or "stream" in body or invocation.method != "POST":
-            return False
-        kind = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
-        return kind == "always" or (kind == "auto" and receipt.live.wanted)
-
-    def _endpoint(self, invocation: Invocation, record: ModelRecord | None, workspace: str) -> Endpoint:
+            source = "the model's last known record" if record else "local settings"
+            context.notes.append(f"{lookup.problem}; using {source}")
+        route = resolve_route(invocation, self._settings, record, workspace=workspace)
         if record and record.url:
             self._client.auth.trust(record.url)
-        return resolve_base(
-            self._settings,
-            workspace=workspace,
-            model=invocation.model,
-            forced_url=invocation.settings.url if invocation.settings else None,
-            generation=record.generation if record else None,
-            own_url=record.url if record else None,
-        )
+        given = await self._load_files(invocation, route)
+        mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
+        stream = mode == "always" or (mode == "auto" and context.progress.wanted)
+        prepared = prepare(invocation, route, given, stream=stream)
+        context.repairs += prepared.repairs
+        if not self._client.auth.is_trusted(prepared.request.url):
+            context.notes.append(_UNSIGNED)
+        return prepared
 
-    async def _body(
-        self, invocation: Invocation, api: ModelAPI | None, receipt: Receipt, *, mk3: bool, record: ModelRecord | None
-    ) -> Any:
-        """The body with everything filled in; the receipt tells which of the caller's values gave way."""
-        body = await self._given_body(invocation, api)
-        if not isinstance(body, dict):
-            return body
-        if invocation.settings:
-            if invocation.path in (None, invocation.own_path):
-                body = with_defaults(body, invocation.settings.defaults)
-            body, told = with_locked(body, invocation.settings.locked)
-            receipt.repairs += told
-        if api and api.takes_model:
-            provider_model = record.provider_model if record else None
-            body, told = with_model(body, name=invocation.model, provider_model=provider_model, mk3=mk3)
-            receipt.repairs += told
-        if invocation.api:
-            invocation.api.check(body)
-        return body
-
-    async def _given_body(self, invocation: Invocation, api: ModelAPI | None) -> Any:
+    async def _load_files(self, invocation: Invocation, route: Route) -> Any:
+        """Return the arguments, or else the body, with the files that they name read."""
         if invocation.api and invocation.arguments is not None:
-            loaded = await self._files.load(invocation.arguments, invocation.api.file_arguments)
-            return invocation.api.body(loaded)
-        if api and api.multipart and isinstance(invocation.body, dict):
-            return await self._files.load(invocation.body, api.file_arguments)
+            return await self._files.load(invocation.arguments, invocation.api.file_arguments)
+        if route.api and route.api.multipart and isinstance(invocation.body, dict):
+            return await self._files.load(invocation.body, route.api.file_arguments)
         return invocation.body
 
+    async def _send(self, prepared: PreparedRequest, context: CallContext, *, idempotent: bool) -> Answer:
+        """Send the request, and again where that is safe, until the deadline around this."""
+        while True:
+            stream = context.stream = self._answer_stream(prepared, context)
+            try:
+                response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
+                answer = stream.answer(response.status) if stream.is_stream else await _read(response, context)
+            except BlaxelError as error:
+                delay = retry_delay(
+                    error,
+                    attempts=context.retries + 1,
+                    idempotent=idempotent,
+                    remaining_seconds=anyio.current_effective_deadline() - anyio.current_time(),
+                    jitter=self._clock.jitter(),
+                )
+                if delay is None:
+                    raise
+                await self._wait_to_retry(error, delay, context)
+            else:
+                if context.earlier_attempt_billed:
+                    context.notes.append("an attempt before the one that was answered may have been billed too")
+                return answer
 
-def _streamed(
-    api: ModelAPI, path: str, query: str, body: JSONObject, record: ModelRecord | None, *, mk3: bool
-) -> tuple[str, str, JSONObject]:
-    """The path, the query and the body that ask for the answer as a stream, with its usage where that is safe."""
-    path, body = api.streamed(f"{path}?{query}" if query else path, body)
-    if api is CHAT_COMPLETIONS and (mk3 or (record and record.runtime_type in _TELLS_USAGE)):
-        body = {"stream_options": {"include_usage": True}, **body}
-    return (*split_path(path), body)
+    def _answer_stream(self, prepared: PreparedRequest, context: CallContext) -> AnswerStream:
+        api, auth = prepared.route.api, self._client.auth
+        return AnswerStream(
+            api.name if api else None, prepared.route.path, context.progress, auth.redact, auth.begun_in
+        )
+
+    async def _wait_to_retry(self, error: BlaxelError, delay: float, context: CallContext) -> None:
+        context.retries += 1
+        context.earlier_attempt_billed = context.earlier_attempt_billed or error.billed != "no"
+        context.trace.sent = context.earlier_attempt_billed
+        context.notes.append(f"retried after {delay:.1f} seconds: {error.message}")
+        context.progress.set_status(f"{error.message} Retrying in {delay:.1f} seconds (attempt {context.retries + 1}).")
+        await self._clock.sleep(delay)
+        context.progress.set_status("")
 
 
-def _api_request(invocation: Invocation, url: str, workspace: str, body: Any, api: ModelAPI) -> APIRequest:
-    content = encoded(body, api)
-    return APIRequest(
-        method=invocation.method,
-        url=url,
-        workspace=workspace,
-        content=content.content if content else None,
-        headers={**api.headers, "Accept": api.accept, **({"Content-Type": content.content_type} if content else {})},
-    )
-
-
-def _writes(api: ModelAPI | None) -> bool:
-    """Whether a model at such an endpoint may write text; at an unknown one it may."""
-    return api is None or api is RAW or api.streams
-
-
-def _is_mk3(endpoint: Endpoint, record: ModelRecord | None) -> bool:
-    return endpoint.style == "mk3" or bool(endpoint.style == "forced" and record and record.generation == "mk3")
-
-
-def _path(invocation: Invocation, record: ModelRecord | None) -> str:
-    """The path as asked for, else the entry's, else the one of the model's type, else the base endpoint."""
-    asked = invocation.own_path if invocation.path is None else invocation.path
-    if asked is not None:
-        return asked
-    if invocation.api:
-        own = invocation.api.endpoint_path(record.provider_model if record else None)
-        if own is None:
-            raise ConfigurationError(
-                f"The path of the model {invocation.model!r} names the provider's id of it, which is not known.",
-                hint="Give the whole path as `path` in the model's [[models]] entry.",
-            )
-        return own
-    if record is None:
-        return ""
-    return model_path(record) or ""
+async def _read(response: APIResponse, context: CallContext) -> Answer:
+    status, headers, body, request_id = response.status, response.headers, response.body, context.trace.request_id
+    if len(body) <= _READ_INLINE_BYTES:
+        return read_answer(status, headers, body, request_id)
+    return await anyio.to_thread.run_sync(read_answer, status, headers, body, request_id, abandon_on_cancel=True)

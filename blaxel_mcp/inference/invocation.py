@@ -1,9 +1,10 @@
-"""What a caller asks of a model, whichever tool or command it used."""
+"""What a caller asks of a model, independent of the tool or command it used."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import ModelSettings
 
@@ -12,19 +13,19 @@ Method = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """What a caller asks for.
+    """One call as its caller describes it.
 
     Attributes:
         model: The model API's name.
-        path: The sub-endpoint, a query included; empty for the base endpoint, None for the model's own.
-        own_path: The sub-endpoint that the model's entry names; None leaves it to the model's type.
-        api: The API that the body is written for; None for whichever answers at the path.
-        arguments: The arguments of a model's own tool, for `api` to make the body of.
-        body: The request body, where there are no arguments; None for none.
+        path: The sub-endpoint, query included; empty for the base endpoint, None for the model's own.
+        own_path: The sub-endpoint that the model's entry names; None derives it from the model's type.
+        api: The API that `arguments` are written for; None detects it from the path.
+        arguments: The arguments of a model's own tool, from which `api` makes the body.
+        body: The request body, when there are no arguments; None sends no body.
         method: The HTTP method.
-        query: More query parameters, encoded.
-        settings: The model's `[[models]]` entry, where it has one.
-        timeout_seconds: A deadline for this one call.
+        query: More query parameters, URL-encoded.
+        settings: The model's `[[models]]` entry, if it is configured.
+        timeout_seconds: The deadline of this call; None takes the settings'.
     """
 
     model: str
@@ -37,3 +38,15 @@ class Invocation:
     query: str = ""
     settings: ModelSettings | None = None
     timeout_seconds: float | None = None
+
+    @classmethod
+    def of_entry(cls, entry: CatalogEntry, arguments: JSONObject, *, timeout_seconds: float | None = None) -> Self:
+        """Return the invocation that a call of the model's own tool makes."""
+        return cls(
+            model=entry.name,
+            own_path=entry.path,
+            api=entry.api,
+            arguments=arguments,
+            settings=entry.settings,
+            timeout_seconds=timeout_seconds,
+        )

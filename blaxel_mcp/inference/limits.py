@@ -1,4 +1,4 @@
-"""Whose turn it is: how many calls of models go on at once, and how many begin in a minute."""
+"""Concurrency and rate limits for model calls."""
 
 import time
 from collections import deque
@@ -8,16 +8,14 @@ from contextlib import asynccontextmanager
 import anyio
 
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import LimitSettings
 
 _MINUTE_SECONDS = 60.0
 
-Announce = Callable[[str], None]
-_Key = tuple[str | None, str]
-
 
 class CallLimits:
-    """Gives calls their turns, first come, first served.
+    """FIFO limiter: concurrent calls, concurrent calls per model, calls per minute.
 
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
@@ -34,103 +32,91 @@ class CallLimits:
     ) -> None:
         self._limits = limits
         self._all = anyio.Semaphore(limits.max_concurrency, fast_acquire=True)
-        self._models: dict[_Key, anyio.Semaphore] = {}
-        self._rate = _Rate(limits.calls_per_minute, now, sleep)
-        self._waiting = 0
+        self._models: dict[tuple[str, str], anyio.Semaphore] = {}
+        self._rate = RateLimiter(limits.calls_per_minute, now, sleep) if limits.calls_per_minute else None
+        self._queued = 0
 
     @asynccontextmanager
-    async def turn(
-        self, workspace: str | None, model: str, most: int | None, announce: Announce
-    ) -> AsyncIterator[None]:
-        """Wait for a turn, which lasts as long as the context.
+    async def slot(self, workspace: str, model: str, limit: int | None, progress: Progress) -> AsyncIterator[None]:
+        """Wait for a slot and hold it while the context lasts.
 
         Args:
-            workspace: The model's.
-            model: Its name.
-            most: How many calls of this model may go on at once, where it has a limit of its own.
-            announce: Is told in a sentence that the call waits, and an empty string when it no longer does.
+            workspace: The model's workspace.
+            model: The model's name.
+            limit: The model's own `max_concurrency`; None if it has none.
+            progress: Shows the client that the call waits.
 
         Raises:
-            BlaxelError: `busy`: too many wait already.
+            BlaxelError: `busy`: the queue is full.
         """
-        # The model's own turn comes first, so that who waits for it takes none of the others'.
-        turns = [*self._of_model((workspace, model), most), self._all]
-        if not (all(turn.value for turn in turns) and self._rate.free):
-            self._check_queue(model)
-            announce(f"waiting for its turn, with {self._waiting} calls before it")
-        self._waiting += 1
+        semaphores = [self._all]
+        if limit is not None:
+            # Acquired first, so that a call that waits for its model's slot does not hold a global one.
+            own = self._models.setdefault((workspace, model), anyio.Semaphore(limit, fast_acquire=True))
+            semaphores.insert(0, own)
+        waits = not all(semaphore.value for semaphore in semaphores) or bool(self._rate and self._rate.delay())
+        if waits:
+            if self._queued >= self._limits.max_queue:
+                raise _busy(model, self._limits.max_queue)
+            progress.set_status(f"waiting for a free slot, {self._queued} calls ahead")
+        self._queued += 1
+        acquired: list[anyio.Semaphore] = []
         try:
-            taken = await self._take(turns)
-        finally:
-            self._waiting -= 1
-            announce("")
-        try:
+            try:
+                for semaphore in semaphores:
+                    await semaphore.acquire()
+                    acquired.append(semaphore)
+                if self._rate:
+                    await self._rate.acquire()
+            finally:
+                self._queued -= 1
+                progress.set_status("")
             yield
         finally:
-            _give_back(taken)
-
-    async def _take(self, turns: list[anyio.Semaphore]) -> list[anyio.Semaphore]:
-        taken: list[anyio.Semaphore] = []
-        try:
-            for turn in turns:
-                await turn.acquire()
-                taken.append(turn)
-            await self._rate.wait()
-        except BaseException:
-            _give_back(taken)
-            raise
-        return taken
-
-    def _of_model(self, key: _Key, most: int | None) -> list[anyio.Semaphore]:
-        if most is None:
-            return []
-        return [self._models.setdefault(key, anyio.Semaphore(most, fast_acquire=True))]
-
-    def _check_queue(self, model: str) -> None:
-        if self._waiting < self._limits.max_queue:
-            return
-        raise BlaxelError(
-            f"The call of {model!r} was not sent: it is not its turn yet, and {self._limits.max_queue} calls at most "
-            "may wait for theirs.",
-            code="busy",
-            origin="local",
-            hint="Call again when some of the calls in flight have ended. limits.max_concurrency, the model's own "
-            "max_concurrency, limits.calls_per_minute and limits.max_queue are the settings.",
-            retryable=True,
-        )
+            for semaphore in reversed(acquired):
+                semaphore.release()
 
 
-class _Rate:
-    """Lets so many through in any minute; None is any number."""
+class RateLimiter:
+    """Starts at most so many calls in any minute, in the order in which they asked.
 
-    def __init__(
-        self, per_minute: int | None, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
+    Args:
+        per_minute: Calls per minute, at least 1.
+        now: A monotonic clock, in seconds.
+        sleep: Waits for the given number of seconds.
+    """
+
+    def __init__(self, per_minute: int, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
         self._now = now
         self._sleep = sleep
-        self._begun: deque[float] | None = None if per_minute is None else deque(maxlen=per_minute)
+        self._starts: deque[float] = deque(maxlen=per_minute)
         self._order = anyio.Lock(fast_acquire=True)
 
-    @property
-    def free(self) -> bool:
-        """Whether nobody would have to wait now."""
-        return self._left() <= 0 and not self._order.locked()
+    def delay(self) -> float:
+        """Return how long the next call would have to wait, in seconds; more than 0 also while others wait."""
+        if self._order.locked():
+            return _MINUTE_SECONDS
+        return self._remaining()
 
-    async def wait(self) -> None:
-        """Wait until one more may begin."""
-        if self._begun is None:
-            return
+    async def acquire(self) -> None:
+        """Wait until one more call may start."""
         async with self._order:
-            while (left := self._left()) > 0:
-                await self._sleep(left)
-            self._begun.append(self._now())
+            while (seconds := self._remaining()) > 0:
+                await self._sleep(seconds)
+            self._starts.append(self._now())
 
-    def _left(self) -> float:
-        if self._begun is None or len(self._begun) < (self._begun.maxlen or 0):
+    def _remaining(self) -> float:
+        if len(self._starts) < (self._starts.maxlen or 0):
             return 0.0
-        return self._begun[0] + _MINUTE_SECONDS - self._now()
+        return max(0.0, self._starts[0] + _MINUTE_SECONDS - self._now())
 
 
-def _give_back(taken: list[anyio.Semaphore]) -> None:
-    for turn in reversed(taken):
-        turn.release()
+def _busy(model: str, max_queue: int) -> BlaxelError:
+    return BlaxelError(
+        f"The call of {model!r} was not sent: all slots are taken and the queue is full (max_queue = {max_queue}).",
+        code="busy",
+        origin="local",
+        hint="Try again when some of the running calls have finished. The limits are `max_concurrency`, "
+        "`calls_per_minute` and `max_queue` in [limits], and the model's own `max_concurrency`.",
+        retryable=True,
+    )

@@ -1,8 +1,8 @@
-"""What a server, or a command that does without one, works with: the parts put together."""
+"""The parts that call models, put together from a configuration: for a server, or for a command without one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,22 +19,38 @@ from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
 
 if TYPE_CHECKING:
-    # For the annotations alone: the HTTP library is imported where it is used, in `auth` and `client`.
+    # Only for annotations: `client` is the package that imports the HTTP library.
     import httpx
 
-_BACKOFF = RetryClock()
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What a runtime takes from outside instead of from its settings.
+
+    Attributes:
+        transport: Carries the requests in place of the network; None for the network.
+        clock: How the waits between attempts pass.
+    """
+
+    transport: "httpx.AsyncBaseTransport | None" = None
+    clock: RetryClock = field(default_factory=RetryClock)
+
+
+_DEFAULT = Environment()
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The parts. Nothing is connected before `running`.
+    """The parts that call models. Nothing is connected before `connected` or `running`.
 
     Attributes:
+        config: The settings and credentials.
         client: Owns the connections.
-        discovery: Knows the models.
-        inference: Calls them.
-        listing: Lists them.
-        spending: What they have taken, and may take.
+        control_plane: Looks models up.
+        discovery: Keeps the model catalog up to date.
+        inference: Calls models.
+        listing: Lists models with their state.
+        spending: Keeps calls within their budget.
     """
 
     config: Configuration
@@ -47,7 +63,7 @@ class Runtime:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Let single calls be made while the context lasts, and close what they opened."""
+        """Allow calls while the context lasts, then close what they opened."""
         async with self.client:
             try:
                 yield
@@ -57,7 +73,7 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let calls be made and keep the catalog up to date while the context lasts."""
+        """Allow calls and keep the catalog up to date while the context lasts."""
         async with self.connected(), anyio.create_task_group() as group:
             group.start_soon(self.discovery.run)
             try:
@@ -72,34 +88,38 @@ def build_runtime(
     account: str = "",
     limits: CallLimits | None = None,
     cached: bool = True,
-    transport: "httpx.AsyncBaseTransport | None" = None,
-    backoff: RetryClock = _BACKOFF,
+    environment: Environment = _DEFAULT,
 ) -> Runtime:
     """Put the parts together.
 
     Args:
         config: The settings and the login file.
-        account: Whose calls are counted in the ledger; empty for the user's own.
-        limits: Gives the calls their turns; None for those that the settings name.
+        account: Whose calls the ledger counts; empty for the user's own.
+        limits: Concurrency and rate limits shared with other runtimes; None for those of the settings.
         cached: Whether the list of models is kept on disk.
-        transport: Carries the requests in place of the network.
-        backoff: How the waits between attempts pass.
+        environment: What replaces the network and the clock.
 
     Raises:
-        ConfigurationError: a configured model cannot become a tool.
+        ConfigurationError: A configured model cannot become a tool.
     """
     settings = config.settings
-    client = APIClient(config, transport=transport)
+    client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
     discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
-    turns = limits or CallLimits(settings.limits)
     return Runtime(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=Inference(client, control_plane, settings, spending, limits=turns, backoff=backoff),
+        inference=Inference(
+            client,
+            control_plane,
+            settings,
+            spending,
+            limits=limits or CallLimits(settings.limits),
+            clock=environment.clock,
+        ),
         listing=ModelListing(discovery, control_plane, client.auth, settings),
         spending=spending,
     )

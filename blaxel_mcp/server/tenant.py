@@ -1,7 +1,6 @@
-"""What one caller is served with: its models as tools and resources, its calls in flight, and its answers."""
+"""One caller's tenant: its models as tools and resources, its in-flight calls, its answers."""
 
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,156 +12,202 @@ import anyio.abc
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
-from blaxel_mcp.inference.runtime import Runtime
+from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
+from blaxel_mcp.server.callers import Caller
 from blaxel_mcp.server.list_changed import ToolChanges
-from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.calls import CallRegistry, Report
-from blaxel_mcp.tools.cancel_call import cancel_call_tool, handle_result
+from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
-from blaxel_mcp.tools.results.policy import base_policy
+from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.run_model import run_model_tool
 from blaxel_mcp.tools.store.store import CallStore
 
-logger = logging.getLogger(__name__)
-
 Context = ServerRequestContext[Any, Any]
-BuildApp = Callable[[Configuration], Runtime]
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
-    """An app in use, until other settings take its place."""
+class _Generation:
+    """A runtime in use, until other settings replace it."""
 
-    app: Runtime
+    runtime: Runtime
     retired: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Tenant:
-    """One caller's service. The settings may change while it runs; calls and answers outlive that.
+    """What one caller is served with. The settings may change while it runs; calls and answers outlive that.
 
     Args:
-        config: The settings to begin with.
-        build: Puts the parts for a configuration together.
+        caller: The caller.
+        config: The settings of the server.
+        limits: The concurrency and rate limits of callers who spend the owner's credentials.
+        environment: What replaces the network and the clock.
         shared_answers: A folder in which other processes of the same server find this caller's answers; None for none.
 
     Raises:
-        ConfigurationError: a configured model cannot become a tool.
+        ConfigurationError: A configured model cannot become a tool.
+
+    Attributes:
+        last_used: When its caller last sent a request, by the clock of `Tenants`.
+        evicted: Set to end `serve`.
     """
 
-    def __init__(self, config: Configuration, build: BuildApp, *, shared_answers: Path | None = None) -> None:
-        self._build = build
+    def __init__(
+        self,
+        caller: Caller,
+        config: Configuration,
+        limits: CallLimits,
+        environment: Environment,
+        *,
+        shared_answers: Path | None = None,
+    ) -> None:
+        self.caller = caller
+        self.last_used = 0.0
+        self.evicted = anyio.Event()
         self.calls = CallRegistry()
         self.store = CallStore(shared=shared_answers)
         self.changes = ToolChanges()
-        self._toolbox = ToolRegistry(self.calls)
+        self.tools = ToolRegistry(self.calls)
+        self._environment = environment
         self._group: anyio.abc.TaskGroup | None = None
-        self._take(_Part(build(config)))
+        self._use(_Generation(self._build(config, limits)))
 
     @property
-    def app(self) -> Runtime:
-        """The parts in use now."""
-        return self._part.app
+    def runtime(self) -> Runtime:
+        """The runtime in use now."""
+        return self._generation.runtime
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether Blaxel has ever accepted the tenant's credentials."""
+        return self.runtime.client.has_been_answered
+
+    async def serve(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Serve until the tenant is evicted."""
+        async with self.running():
+            task_status.started()
+            await self.evicted.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve while the context lasts; at its end the calls are stopped, then what they were made over is closed."""
+        """Serve while the context lasts; at its end the calls are cancelled, then their connections are closed."""
         async with self.store, anyio.create_task_group() as group:
             self._group = group
             try:
                 async with self.calls.running():
-                    await group.start(self._keep, self._part)
+                    await group.start(self._run, self._generation)
                     yield
             finally:
-                self._part.retired.set()
+                self._generation.retired.set()
                 self._group = None
 
-    async def reconfigure(self, config: Configuration) -> None:
-        """Take other settings from now on; calls in flight end under those that they began with.
+    async def reconfigure(self, config: Configuration, limits: CallLimits) -> None:
+        """Apply other settings from now on; in-flight calls finish under those that they started with.
 
         Raises:
-            ConfigurationError: they cannot be used, and nothing has changed.
+            ConfigurationError: They cannot be used, and nothing has changed.
         """
-        assert self._group is not None, "a service is reconfigured inside of `running`"
-        part = _Part(self._build(config))
-        if known := self.app.discovery.known:
-            part.app.discovery.take_over(known)
-        await self._group.start(self._keep, part)
-        await part.app.discovery.wait_ready()
-        before, shown = self._part, self._toolbox.definitions
-        self._take(part)
-        before.retired.set()
-        if self._toolbox.definitions != shown:
+        assert self._group is not None, "a tenant is reconfigured inside `running`"
+        new = _Generation(self._build(config, limits))
+        if known := self.runtime.discovery.known:
+            new.runtime.discovery.take_over(known)
+        await self._group.start(self._run, new)
+        await new.runtime.discovery.wait_ready()
+        old, definitions = self._generation, self.tools.definitions
+        self._use(new)
+        old.retired.set()
+        if self.tools.definitions != definitions:
             await self.changes.announce()
+
+    def notify(self, problem: str | None) -> None:
+        """Show in `list_models` what is wrong with the settings file, unless the caller has no part in it."""
+        self.runtime.listing.notice = None if self.caller.credential else problem
 
     async def list_tools(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        """Every tool."""
-        await self.app.discovery.wait_ready()
-        return types.ListToolsResult(tools=self._toolbox.definitions)
+        """Return every tool."""
+        await self.runtime.discovery.wait_ready()
+        return types.ListToolsResult(tools=self.tools.definitions)
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        """Call a tool, and tell the client of progress where it asked to be told.
+        """Call a tool, and send progress notifications if the client asked for them.
 
         Raises:
-            MCPError: there is no such tool.
+            MCPError: There is no such tool.
         """
-        # A client that knows the tools from before may call one at once.
-        await self.app.discovery.wait_ready()
-        return await self._toolbox.call(params.name, params.arguments, _report(context))
+        # A client that knows the tools from an earlier session may call one at once.
+        await self.runtime.discovery.wait_ready()
+        return await self.tools.call(params.name, params.arguments, _report(context))
 
-    def _take(self, part: _Part) -> None:
-        self._part = part
-        app = part.app
-        app.discovery.on_change(partial(self._renew, part))
-        self.resources = Resources(
-            lambda: app.discovery.catalog, self.store, app.config.settings, app.listing.look_up, app.spending
+    def _build(self, config: Configuration, limits: CallLimits) -> Runtime:
+        if self.caller.credential is None:
+            return build_runtime(config, limits=limits, environment=self._environment)
+        # The caller brings its own credentials: none of the owner's credentials, limits or files are used.
+        own = {
+            "workspace": self.caller.workspace,
+            "api_key": self.caller.credential,
+            "client_credentials": None,
+            "api_key_command": None,
+            "files": FileSettings(),
+        }
+        return build_runtime(
+            configuration(
+                config.settings.model_copy(update=own), sources={"api_key": "the caller's own X-Blaxel-Authorization"}
+            ),
+            account=self.caller.identity,
+            cached=False,
+            environment=self._environment,
         )
-        self._fill()
 
-    async def _renew(self, part: _Part) -> None:
-        if part is self._part:
-            self._fill()
+    def _use(self, generation: _Generation) -> None:
+        self._generation = generation
+        runtime = generation.runtime
+        runtime.discovery.on_change(partial(self._refresh, generation))
+        self.resources = Resources(
+            lambda: runtime.discovery.catalog,
+            self.store,
+            runtime.config.settings,
+            runtime.listing.look_up,
+            runtime.spending,
+        )
+        self.tools.replace(self._make_tools(), runtime.config.settings)
+
+    async def _refresh(self, generation: _Generation) -> None:
+        if generation is self._generation:
+            self.tools.replace(self._make_tools(), self.runtime.config.settings)
             await self.changes.announce()
 
-    def _fill(self) -> None:
-        settings = self.app.config.settings
-        handed_back = "read_result" in settings.tools.builtin
-        self._toolbox.replace(
-            self._tools(),
-            detach_after=settings.limits.detach_after_seconds if handed_back else 0,
-            handle=partial(handle_result, calls=self.calls, prefix=settings.tools.prefix),
-            longest_part=settings.limits.max_result_chars,
-        )
-
-    def _tools(self) -> list[Tool]:
-        app, settings = self.app, self.app.config.settings
-        policy, catalog, prefix = base_policy(settings, self.store), app.discovery.catalog, settings.tools.prefix
-        longest_wait = settings.limits.detach_after_seconds
+    def _make_tools(self) -> list[Tool]:
+        runtime, settings = self.runtime, self.runtime.config.settings
+        policy, catalog = ResultPolicy.of(settings, self.store), runtime.discovery.catalog
+        prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
         builtin = {
-            "run_model": run_model_tool(catalog, app.inference, policy, prefix=prefix),
-            "list_models": list_models_tool(app.listing, prefix=prefix),
+            "run_model": run_model_tool(catalog, runtime.inference, policy, prefix=prefix),
+            "list_models": list_models_tool(runtime.listing, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
-        tools = model_tools(catalog, app.inference, policy, most=settings.tools.max_tools)
+        tools = model_tools(catalog, runtime.inference, policy, limit=settings.tools.max_tools)
         return [*tools, *(tool for name, tool in builtin.items() if name in settings.tools.builtin)]
 
-    async def _keep(self, part: _Part, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Keep an app running until it is retired and no call goes over it any more."""
-        # Whoever cancels the service cancels its calls; the connections are closed after them, and not at once.
+    async def _run(self, generation: _Generation, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Keep a runtime running until it is retired and no call uses it any more."""
+        # Cancelling the tenant cancels its calls; the connections are closed after them.
         with anyio.CancelScope(shield=True):
-            async with part.app.running():
+            async with generation.runtime.running():
                 task_status.started()
-                await part.retired.wait()
+                await generation.retired.wait()
                 for call in self.calls.in_flight:
-                    await call.done.wait()
+                    await call.wait(None)
 
 
 def _report(context: Context) -> Report | None:
-    """How the client of a request is told of its progress; None if it did not ask to be."""
+    """Return the sender of progress notifications for a request; None if the client asked for none."""
     if not (context.meta and context.meta.get("progress_token") is not None):
         return None
 

@@ -1,184 +1,230 @@
-"""Calls in flight: waited for with signs of life, handed back as a handle, asked for again, stopped.
+"""In-flight calls: waiting with progress, detaching into a background job, polling, cancellation.
 
-A client gives up on a call after its own time, whatever progress says, and would leave a paid
-answer to nobody. So a slow call goes on in the server, and its handle goes back in time.
+A client gives up on a call after its own timeout, whatever progress it is sent, and a paid answer would be lost. So a
+slow call goes on in the server, and the client gets its handle in time.
 """
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
-import anyio.abc
 import mcp_types as types
 
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.tools.results.results import error_result
+from blaxel_mcp.core.redaction import literal
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.tools.results.results import value_result
 
-FIRST_BEAT_SECONDS = 1.0
-BEAT_SECONDS = 5.0
-"""When a waiting client hears of a call: early at first, since some drop the last word, then at most so far apart."""
+FIRST_INTERVAL_SECONDS = 1.0
+INTERVAL_SECONDS = 5.0
+"""The progress interval starts short, since some clients drop the final notification, and doubles up to the second."""
 
-MOST_KEPT = 200
-KEPT_SECONDS = 3600.0
-"""How many calls that were handed back are kept, and for how long after their end."""
+MAX_HANDLES = 200
+HANDLE_SECONDS = 3600.0
+"""How many handed-back calls are kept, and how long after their end."""
 
-_MOST_EXPIRED = 2000
-"""Handles of which it is remembered that they were given, once their call is forgotten."""
+_MAX_EXPIRED = 2000
+"""Handles that are remembered as expired."""
 
-Work = Callable[[], Awaitable[types.CallToolResult]]
+_PARTIAL_CHARS = 2000
+
 Report = Callable[[float, str], Awaitable[None]]
-"""Tells the client of progress: a figure that only grows, and a sentence."""
+"""Sends a progress notification: a number that only grows, and a sentence."""
 
 
-@dataclass(slots=True, eq=False)
 class Call:
-    """One call of a model.
+    """One call of a model that has been started.
 
-    Attributes:
-        receipt: Its receipt, filled in while it goes on.
-        result: What came of it, once `done`.
+    Args:
+        context: The call's context; its `call_id` is the handle.
+        scope: Cancelling it aborts the work.
+        work: The call; it returns a result even when it fails or is cancelled.
+        now: A monotonic clock, in seconds.
     """
 
-    receipt: Receipt
-    started: float
-    done: anyio.Event = field(default_factory=anyio.Event)
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    result: types.CallToolResult | None = None
-    ended: float | None = None
+    def __init__(
+        self,
+        context: CallContext,
+        scope: anyio.CancelScope,
+        work: Coroutine[Any, Any, types.CallToolResult],
+        now: Callable[[], float],
+    ) -> None:
+        self.context = context
+        self._scope = scope
+        self.started = now()
+        self.ended: float | None = None
+        self._now = now
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._end)
 
     @property
-    def failed(self) -> bool:
-        """Whether it has ended without an answer."""
-        return self.done.is_set() and (self.result is None or bool(self.result.is_error))
+    def done(self) -> bool:
+        """Whether the result is there."""
+        return self._task.done()
 
     @property
-    def call_id(self) -> str:
-        """The handle; unguessable."""
-        return self.receipt.call_id
+    def result(self) -> types.CallToolResult:
+        """The result of a call that is done."""
+        return self._task.result()
+
+    def cancel(self) -> None:
+        """Abort the call, upstream too. Its result then says that it was cancelled."""
+        self._scope.cancel()
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait until the call is done, but no longer than this; None waits without a limit."""
+        await asyncio.wait((self._task,), timeout=seconds)
+
+    def state(self) -> str:
+        """Return in one sentence how far the call is."""
+        progress, model = self.context.progress, self.context.model
+        seconds = (self.ended or self._now()) - self.started
+        if progress.status:
+            return f"{model}: {seconds:.0f} s: {progress.status}"
+        if not progress.text:
+            return f"{model}: waiting for {seconds:.0f} s"
+        return f"{model}: {seconds:.0f} s, {len(progress.text)} characters: ...{progress.text[-80:]}"
+
+    def _end(self, _: object) -> None:
+        self.ended = self._now()
+        self.context.progress.notify()
 
 
 class CallRegistry:
-    """The calls of one server.
+    """The calls of one tenant: those in flight, and those that were handed back as handles.
 
     Args:
         now: A monotonic clock, in seconds.
-        first_beat_seconds: When a waiting client first hears of its call.
-        beat_seconds: How far apart the later times are; each is twice as far from the one before, up to this.
+        first_interval_seconds: When a waiting client first hears of its call.
+        interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
     """
 
     def __init__(
         self,
         *,
         now: Callable[[], float] = time.monotonic,
-        first_beat_seconds: float = FIRST_BEAT_SECONDS,
-        beat_seconds: float = BEAT_SECONDS,
+        first_interval_seconds: float = FIRST_INTERVAL_SECONDS,
+        interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self._now = now
-        self._beats = (first_beat_seconds, beat_seconds)
-        self._group: anyio.abc.TaskGroup | None = None
+        self._intervals = (first_interval_seconds, interval_seconds)
         self._running: set[Call] = set()
-        self._detached: dict[str, Call] = {}
-        self._expired: deque[str] = deque(maxlen=_MOST_EXPIRED)
+        self._handles: dict[str, Call] = {}
+        self._expired: deque[str] = deque(maxlen=_MAX_EXPIRED)
 
     @property
     def in_flight(self) -> tuple[Call, ...]:
-        """The calls that have not ended."""
-        return tuple(self._running)
+        """The calls that are not done."""
+        return tuple(call for call in self._running if not call.done)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let calls run while the context lasts; those still running at its end are stopped."""
-        async with anyio.create_task_group() as group:
-            self._group = group
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
-                self._group = None
-
-    async def run(self, receipt: Receipt, work: Work, *, detach_after: float, report: Report | None = None) -> Call:
-        """Start a call and wait for it: until it is done, or for `detach_after` seconds (0: without end).
-
-        Returns:
-            The call. If it is not done it goes on, and is found by its handle from now on.
-        """
-        assert self._group is not None, "calls run inside of `running`"
-        call = Call(receipt, self._now())
-        self._group.start_soon(self._work, call, work)
+        """Allow calls while the context lasts; those still in flight at its end are cancelled and settled."""
         try:
-            await self.wait(call, detach_after or float("inf"), report)
-        except BaseException:
-            call.scope.cancel()
-            raise
-        if not call.done.is_set():
-            self._detached[call.call_id] = call
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                for call in self.in_flight:
+                    call.cancel()
+                for call in self.in_flight:
+                    await call.wait(None)
+
+    def start(
+        self, context: CallContext, scope: anyio.CancelScope, work: Coroutine[Any, Any, types.CallToolResult]
+    ) -> Call:
+        """Start a call in a task of its own, which may outlive the request."""
+        call = Call(context, scope, work, self._now)
+        self._running = {other for other in self._running if not other.done} | {call}
         return call
 
-    async def wait(self, call: Call, seconds: float, report: Report | None = None) -> None:
-        """Wait until a call is done, for so many seconds at most, with signs of life."""
-        until, beat = self._now() + seconds, self._beats[0]
-        while not call.done.is_set() and (left := until - self._now()) > 0:
-            with anyio.move_on_after(min(beat, left)):
-                await call.receipt.live.stirred.wait()
-            if report and not call.done.is_set():
-                await report(round(self._now() - call.started, 1), self.state(call))
-            beat = min(2 * beat, self._beats[1])
+    async def join(self, call: Call, seconds: float, report: Report | None = None) -> bool:
+        """Wait for a call that was just started, and cancel it if its request is cancelled.
+
+        Args:
+            call: The call.
+            seconds: When to stop waiting; 0 waits without a limit.
+            report: Sends progress notifications, if the client asked for them.
+
+        Returns:
+            Whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
+        """
+        try:
+            await self.wait(call, seconds or None, report)
+        except BaseException:
+            call.cancel()
+            raise
+        if not call.done:
+            self._handles[call.context.call_id] = call
+        return call.done
+
+    async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
+        """Wait until a call is done, but no longer than this, and report its progress; None waits without a limit."""
+        if report is None:
+            await call.wait(seconds)
+            return
+        deadline = float("inf") if seconds is None else self._now() + seconds
+        interval, longest = self._intervals
+        while not call.done and (remaining := deadline - self._now()) > 0:
+            with anyio.move_on_after(min(interval, remaining)):
+                await call.context.progress.changed.wait()
+            if not call.done:
+                await report(round(self._now() - call.started, 1), call.state())
+            interval = min(2 * interval, longest)
 
     def find(self, call_id: str) -> Call | None:
-        """A call that was handed back, unless it was too long ago."""
-        self._forget()
-        return self._detached.get(call_id)
+        """Return the call with this handle; None if it was never handed back, or has expired."""
+        self._expire()
+        return self._handles.get(call_id)
 
     def has_expired(self, call_id: str) -> bool:
-        """Whether a call was handed back by this id, too long ago."""
-        self._forget()
+        """Return whether there was a handle of this id that has expired."""
+        self._expire()
         return call_id in self._expired
 
-    def state(self, call: Call) -> str:
-        """How far a call is, in a sentence."""
-        seconds = (call.ended or self._now()) - call.started
-        text, waits = call.receipt.live.text, call.receipt.live.waits
-        if waits:
-            return f"{call.receipt.model}: {seconds:.0f} s: {waits}"
-        if not text:
-            return f"{call.receipt.model}: waiting for {seconds:.0f} s"
-        return f"{call.receipt.model}: {seconds:.0f} s, {len(text)} characters: ...{text[-80:]}"
-
-    async def _work(self, call: Call, work: Work) -> None:
-        self._running.add(call)
-        try:
-            with call.scope:
-                call.result = await work()
-        finally:
-            self._running.discard(call)
-            call.ended = self._now()
-            call.done.set()
-            call.receipt.live.stir()
-
-    def _forget(self) -> None:
-        ended = [call for call in self._detached.values() if call.ended is not None]
-        expired = [call for call in ended if self._now() - (call.ended or 0) > KEPT_SECONDS]
-        surplus = max(0, len(self._detached) - len(expired) - MOST_KEPT)
-        for call in (*expired, *[call for call in ended if call not in expired][:surplus]):
-            del self._detached[call.call_id]
-            self._expired.append(call.call_id)
+    def _expire(self) -> None:
+        ended = [(call_id, call.ended) for call_id, call in self._handles.items() if call.ended is not None]
+        expired = [call_id for call_id, at in ended if self._now() - at > HANDLE_SECONDS]
+        surplus = max(0, len(self._handles) - len(expired) - MAX_HANDLES)
+        kept = [call_id for call_id, _ in ended if call_id not in expired]
+        for call_id in (*expired, *kept[:surplus]):
+            del self._handles[call_id]
+            self._expired.append(call_id)
 
 
-def finished_result(call: Call) -> types.CallToolResult:
-    """The result of a call that has ended."""
-    return call.result or error_result(_cancelled(call), call.receipt)
+def handle_result(call: Call, *, prefix: str) -> types.CallToolResult:
+    """Return the result of a call that is still running: its handle, the partial text and what to do next."""
+    context = call.context
+    value = {
+        "call_id": context.call_id,
+        "state": "running",
+        "progress": call.state(),
+        "so_far": context.progress.text[-_PARTIAL_CHARS:],
+        "next": f'The model is still working. Call {prefix}read_result with {{"call_id": "{context.call_id}", '
+        f'"wait_seconds": 50}} for the answer; do not send the request again, it would be billed twice.',
+    }
+    return value_result(value, context)
 
 
-def _cancelled(call: Call) -> BlaxelError:
-    sent = call.receipt.trace.sent
+def unknown_call(call_id: str) -> BlaxelError:
+    """Make the error for a handle that this process never gave."""
     return BlaxelError(
-        "The call was stopped before its answer was complete.",
-        code="cancelled",
+        f"This server process knows no call {literal(call_id)}.",
+        code="not_found",
         origin="caller",
-        hint=f"Call the model again for an answer{'; that is paid for again' if sent else ''}.",
-        billed="maybe" if sent else "no",
+        hint="Use the call_id from the result that handed the call back. Only the process that gave a handle knows it.",
+    )
+
+
+def expired_call(call_id: str) -> BlaxelError:
+    """Make the error for a handle that has expired."""
+    return BlaxelError(
+        f"The handle {call_id!r} has expired.",
+        code="not_found",
+        origin="local",
+        hint=f"The last {MAX_HANDLES} handles are kept, each for {HANDLE_SECONDS / 60:g} minutes after its call ended. "
+        "Call the model again if you still need the answer; you will be billed again.",
     )

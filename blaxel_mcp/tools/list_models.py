@@ -5,7 +5,7 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.catalog.listing import PAGE, ModelListing
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
 
@@ -23,9 +23,9 @@ _SCHEMA: JSONObject = {
 def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
     """Make the tool."""
 
-    async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))
-        return value_result(page, receipt)
+        return value_result(page, context)
 
     definition = types.Tool(
         name=f"{prefix}list_models",

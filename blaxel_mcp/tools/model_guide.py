@@ -1,4 +1,4 @@
-"""How a model is called, for someone who reads about it: its tool, its endpoint, an example of each way."""
+"""The guide of a model: its tool, its endpoint, and an example of each way to call it."""
 
 import shlex
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
-from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base
-from blaxel_mcp.client.url_paths import split_path
+from blaxel_mcp.client.endpoints import endpoint_url
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.body import with_defaults, with_locked, with_model
+from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.inference.prepare import compose_body, resolve_route
 from blaxel_mcp.settings.schema import Settings
 
 _SAMPLES: JSONObject = {"string": "Hello", "integer": 1, "number": 1, "boolean": True, "object": {}}
-_TELLING = ("prompt", "input", "inputs")
-"""Arguments that an example has even where the schema does not require them."""
+_QUESTIONS = ("prompt", "input", "inputs")
+"""Arguments that an example contains even if the schema does not require them."""
 
 _NO_RECORD = Lookup(None)
 
 
 def models_guide(catalog: Catalog, uri: str) -> JSONObject:
-    """Every model in a line, with the resource below `uri` that tells more."""
+    """Return one line per model, with the resource below `uri` that has its guide."""
     models = [
         {
             "name": entry.name,
@@ -39,7 +39,7 @@ def models_guide(catalog: Catalog, uri: str) -> JSONObject:
 
 
 def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RECORD) -> JSONObject:
-    """Everything about one model.
+    """Return everything about one model.
 
     Args:
         entry: The model.
@@ -47,12 +47,15 @@ def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RE
         lookup: Its record in the control plane, or why there is none.
 
     Returns:
-        What the record says, the tool's schema, an example of the tool's arguments and of the request
-        body they become, and the same call in `curl` and, where it can do it, in Blaxel's own CLI. The
-        key is never in there: `$BL_API_KEY` stands for it.
+        What the record says, the tool's schema, an example of the tool's arguments and of the request body that they
+        become, and the same call with `curl` and, if it can make it, with Blaxel's own CLI. It never contains the key;
+        `$BL_API_KEY` stands for it.
     """
     arguments = example_arguments(entry)
-    record, path = lookup.record, _path(entry, lookup)
+    record = lookup.record
+    path = entry.path
+    if path is None:
+        path = entry.api.endpoint_path(record.provider_model if record else None)
     return {
         "name": entry.name,
         "title": entry.title,
@@ -66,16 +69,16 @@ def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RE
         "timeout_seconds": entry.settings.timeout_seconds or settings.limits.timeout_seconds,
         "input_schema": entry.input_schema,
         "example_arguments": arguments,
-        **_commands(entry, settings, lookup, arguments),
+        **(_commands(entry, settings, lookup, arguments) if path is not None else {}),
         "notes": [lookup.problem] if lookup.problem else [],
     }
 
 
 def example_arguments(entry: CatalogEntry) -> JSONObject:
-    """Arguments that the model's tool takes: the required ones, and what the model is to work on."""
+    """Return arguments that the model's tool takes: the required ones, and what the model is to work on."""
     properties = entry.input_schema.get("properties", {})
     required = entry.input_schema.get("required", [])
-    names = [name for name in properties if name in required or name in _TELLING]
+    names = [name for name in properties if name in required or name in _QUESTIONS]
     return {name: _sample(properties[name]) for name in names}
 
 
@@ -91,53 +94,27 @@ def _sample(schema: Any) -> Any:
 
 
 def _commands(entry: CatalogEntry, settings: Settings, lookup: Lookup, arguments: JSONObject) -> JSONObject:
-    """The same call outside of this server; nothing where it has no address."""
+    """Return the same call outside this server; nothing if the workspace is not known."""
     workspace = entry.settings.workspace or settings.workspace
-    path = _path(entry, lookup)
-    if workspace is None or path is None:
+    if workspace is None:
         return {}
+    invocation = Invocation.of_entry(entry, arguments)
     try:
-        endpoint = _endpoint(entry, settings, workspace, lookup)
-        url = endpoint_url(endpoint, *split_path(path))
+        route = resolve_route(invocation, settings, lookup.record, workspace=workspace)
+        url = endpoint_url(route.endpoint, route.path, route.query)
+        if entry.api.multipart:
+            return {"curl": _curl(url, workspace, entry, _form(entry, arguments))}
+        body, _ = compose_body(invocation, route, arguments)
     except BlaxelError as error:
         return {"curl": None, "curl_problem": str(error)}
-    if entry.api.multipart:
-        return {"curl": _curl(url, workspace, entry, _form(entry, arguments))}
-    body = _body(entry, arguments, lookup, mk3=endpoint.style == "mk3")
-    spelled = shlex.quote(json_text.dump(body))
+    data = shlex.quote(json_text.dump(body))
+    path = f"{route.path}?{route.query}" if route.query else route.path
     return {
         "example_body": body,
-        "curl": _curl(url, workspace, entry, f"-H 'Content-Type: application/json' -d {spelled}"),
+        "curl": _curl(url, workspace, entry, f"-H 'Content-Type: application/json' -d {data}"),
         "bl": f"bl run model {shlex.quote(entry.name)} --workspace {shlex.quote(workspace)}"
-        f"{f' --path {shlex.quote(path)}' if path else ''} --data {spelled}",
+        f"{f' --path {shlex.quote(path)}' if path else ''} --data {data}",
     }
-
-
-def _path(entry: CatalogEntry, lookup: Lookup) -> str | None:
-    if entry.path is not None:
-        return entry.path
-    return entry.api.endpoint_path(lookup.record.provider_model if lookup.record else None)
-
-
-def _endpoint(entry: CatalogEntry, settings: Settings, workspace: str, lookup: Lookup) -> Endpoint:
-    record = lookup.record
-    return resolve_base(
-        settings,
-        workspace=workspace,
-        model=entry.name,
-        forced_url=entry.settings.url,
-        generation=record.generation if record else None,
-        own_url=record.url if record else None,
-    )
-
-
-def _body(entry: CatalogEntry, arguments: JSONObject, lookup: Lookup, *, mk3: bool) -> JSONObject:
-    body = with_defaults(entry.api.body(arguments), entry.settings.defaults)
-    body, _ = with_locked(body, entry.settings.locked)
-    if entry.api.takes_model:
-        provider_model = lookup.record.provider_model if lookup.record else None
-        body, _ = with_model(body, name=entry.name, provider_model=provider_model, mk3=mk3)
-    return body
 
 
 def _form(entry: CatalogEntry, arguments: JSONObject) -> str:
@@ -153,6 +130,6 @@ def _form(entry: CatalogEntry, arguments: JSONObject) -> str:
 def _curl(url: str, workspace: str, entry: CatalogEntry, content: str) -> str:
     headers = {"X-Blaxel-Workspace": workspace, **entry.api.headers}
     quoted = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
-    # In double quotes, so that the shell puts the key in.
+    # In double quotes, so that the shell inserts the key.
     key = '-H "X-Blaxel-Authorization: Bearer $BL_API_KEY"'
     return f"curl {shlex.quote(url)} {key} {quoted} {content}"

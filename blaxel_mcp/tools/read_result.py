@@ -11,9 +11,9 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
-from blaxel_mcp.tools.calls import CallRegistry, finished_result
-from blaxel_mcp.tools.cancel_call import expired_call, handle_result
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
+from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -64,17 +64,17 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
         longest_wait: How long a client may be made to wait, in seconds; 0 is without end.
     """
 
-    async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         call = calls.find(arguments["call_id"])
         if call is not None:
             wanted = arguments.get("wait_seconds", 0)
             await calls.wait(call, min(wanted, longest_wait or wanted))
-            if not call.done.is_set():
-                return handle_result(call, calls, prefix=prefix)
-            if call.failed or not arguments.keys() & {"pointer", "offset", "length"}:
-                return finished_result(call)
+            if not call.done:
+                return handle_result(call, prefix=prefix)
+            if call.result.is_error or not arguments.keys() & {"pointer", "offset", "length"}:
+                return call.result
         try:
-            return await read_result(arguments, receipt, policy)
+            return await read_result(arguments, context, policy)
         except BlaxelError as error:
             if error.code == "not_found" and calls.has_expired(arguments["call_id"]):
                 raise expired_call(arguments["call_id"]) from None
@@ -92,7 +92,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
 
 
-async def read_result(arguments: JSONObject, receipt: Receipt, policy: ResultPolicy) -> types.CallToolResult:
+async def read_result(arguments: JSONObject, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
     """The part that the arguments ask for.
 
     Raises:
@@ -106,10 +106,10 @@ async def read_result(arguments: JSONObject, receipt: Receipt, policy: ResultPol
         part = Part(None, "bytes", 0, len(kept.data), media=(Media(kept.data, kept.media_type),))
     else:
         part = await _text_part(kept, wanted, whole, policy.max_chars)
-    receipt.truncated = part.cut or part.next_offset is not None
+    receipt = build_receipt(context, truncated=part.cut or part.next_offset is not None)
     return types.CallToolResult(
         content=[*_blocks(part, whole.call_id, policy.max_media_bytes), text_block(_position(part, wanted, whole))],
-        _meta={RECEIPT_KEY: receipt.meta(), PART_KEY: _meta(part, wanted, whole)},
+        _meta={RECEIPT_KEY: receipt, PART_KEY: _meta(part, wanted, whole)},
     )
 
 

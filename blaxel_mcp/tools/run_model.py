@@ -8,34 +8,29 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog
-from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.hints import tell_nearest
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation, Method
-from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
 from blaxel_mcp.tools.registry import Tool
-from blaxel_mcp.tools.results.policy import model_policy
-from blaxel_mcp.tools.results.results import ResultPolicy, shape
+from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 
 _METHODS = list(get_args(Method))
-_MAX_NAMES = 1000
-"""Characters of model names in the description: some clients cut it at two thousand."""
+_MAX_NAMES_CHARS = 1000
+"""Characters of model names in the description: some clients truncate it at two thousand."""
 
 
 def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy, *, prefix: str) -> Tool:
-    """Make the tool. Its description names the configured models as far as they fit."""
+    """Return the tool. Its description names as many of the configured models as fit."""
 
-    async def run(arguments: JSONObject, receipt: Receipt) -> types.CallToolResult:
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
+        context.model_names = catalog.names
         invocation = read_invocation(arguments, catalog)
-        try:
-            answer = await inference.run(invocation, receipt)
-        except BlaxelError as error:
-            tell_nearest(error, invocation.model, catalog.names)
-            raise
-        own = model_policy(policy, receipt.api, invocation.settings)
-        return await shape(answer, receipt, own)
+        answer = await inference.run(invocation, context)
+        api = context.prepared.route.api if context.prepared else None
+        return await answer_result(answer, context, policy.for_model(api, invocation.settings))
 
     definition = types.Tool(
         name=f"{prefix}run_model",
@@ -49,20 +44,20 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
 
 
 def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None) -> Invocation:
-    """What a call of `run_model` asks for. A configured model goes by its own name or its tool's.
+    """Return the invocation that a call of `run_model` describes; a configured model goes by its name or its tool's.
 
     Args:
-        arguments: The tool's arguments, checked.
+        arguments: The tool's arguments, validated.
         catalog: The configured models.
-        timeout_seconds: A deadline that goes before those of the settings.
+        timeout_seconds: The deadline of this call, which overrides the settings'.
 
     Raises:
-        InvalidArgumentsError: a GET with a body.
+        InvalidArgumentsError: A GET has a body, or a query parameter cannot be encoded.
     """
     method, body = arguments.get("method", "POST"), arguments.get("data")
     if method == "GET" and body is not None:
         raise InvalidArgumentsError(
-            "A GET request carries no data.", hint="Put it into `query`, or leave `method` out to send a POST."
+            "A GET request carries no data.", hint="Use `query`, or leave `method` out to send a POST."
         )
     entry = catalog.find(arguments["model"])
     return Invocation(
@@ -78,35 +73,28 @@ def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds:
 
 
 def _encoded_query(parameters: JSONObject) -> str:
-    """Parameters as a query string: true and false as JSON spells them, a list as repeated names."""
+    """Return a query string: true and false as JSON spells them, a list as repeated names."""
+    pairs = [
+        (name, item) for name, value in parameters.items() for item in (value if isinstance(value, list) else [value])
+    ]
+    if not all(isinstance(item, str | int | float) for _, item in pairs):
+        raise InvalidArgumentsError(
+            "A query parameter must be a string, a number, true or false, or a list of these.",
+            hint="Put nested values in `data`.",
+        )
     return urllib.parse.urlencode(
-        [(name, _spelled(item)) for name, value in parameters.items() for item in _items(value)]
-    )
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise InvalidArgumentsError(
-        "A query parameter must be a string, a number, true or false, or a list of these.",
-        hint="Give nested values in `data`.",
+        [(name, str(item).lower() if isinstance(item, bool) else str(item)) for name, item in pairs]
     )
 
 
 def _description(catalog: Catalog) -> str:
     text = (
-        "Call any Blaxel model API of the workspace, at any of its sub-endpoints, with any JSON body. "
-        "Prefer a model's own tool where there is one. "
+        "Calls any Blaxel model API in the workspace, at any sub-endpoint, with any JSON body. "
+        "Prefer a model's own tool if it has one. "
     )
     names = ""
     for entry in catalog.entries:
-        if len(names) + len(entry.name) > _MAX_NAMES:
+        if len(names) + len(entry.name) > _MAX_NAMES_CHARS:
             return f"{text}Models: {names}... (list_models has the rest)."
         names += f"{', ' if names else ''}{entry.name}"
     return f"{text}Models: {names}." if names else text.rstrip()
@@ -117,11 +105,11 @@ def _schema(data: Any) -> JSONObject:
         "model": {"type": "string", "description": "The model API's name in the workspace."},
         "path": {
             "type": "string",
-            "description": "The sub-endpoint, such as /v1/chat/completions. Left out: the model's own; "
-            '"/": the base endpoint.',
+            "description": "The sub-endpoint, such as /v1/chat/completions. Default: the model's own. "
+            '"/" is the base endpoint.',
         },
         "data": {**data, "description": "The request body, as the endpoint expects it."},
-        "method": {"type": "string", "enum": _METHODS, "description": "The HTTP method; POST if left out."},
+        "method": {"type": "string", "enum": _METHODS, "description": "The HTTP method. Default: POST."},
         "query": {**FREE_FORM, "description": "Query parameters, by name."},
     }
     return {"type": "object", "properties": properties, "required": ["model"]}

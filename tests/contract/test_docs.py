@@ -17,7 +17,8 @@ from blaxel_mcp.catalog.discovery import lists_models
 from blaxel_mcp.cli.main import build_parser
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
@@ -120,7 +121,7 @@ def test_every_command_and_option_is_in_the_index_of_the_documents() -> None:
                 assert option in {"-h", "--help"} or f"`{option}" in section, f"{name} {option}"
 
 
-@pytest.mark.parametrize("name", sorted(Receipt().meta()))
+@pytest.mark.parametrize("name", sorted(build_receipt(CallContext())))
 def test_every_field_of_the_receipt_is_in_the_page_on_results(name: str) -> None:
     assert RECEIPT_KEY in RESULTS
     assert f"| `{name}` |" in RESULTS
@@ -128,7 +129,7 @@ def test_every_field_of_the_receipt_is_in_the_page_on_results(name: str) -> None
 
 def test_every_field_of_an_error_is_in_the_page_on_results() -> None:
     error = BlaxelError("It failed.", code="timeout", origin="network")
-    result = error_result(error, Receipt())
+    result = error_result(error, CallContext())
 
     assert ERROR_KEY in RESULTS
     for name in (result.meta or {})[ERROR_KEY]:

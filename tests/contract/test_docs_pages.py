@@ -16,7 +16,8 @@ from blaxel_mcp.apis import APIS
 from blaxel_mcp.cli.main import build_parser
 from blaxel_mcp.core.exceptions import ERROR_CODES, BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.tools.results.results import ERROR_KEY, error_result
 from tests.support.connecting import connect, leading_to
@@ -161,10 +162,10 @@ def test_every_generated_part_has_its_generator(page: Path) -> None:
 
 
 def test_everything_that_can_be_told_is_told() -> None:
-    error = error_result(BlaxelError("It failed.", code="timeout", origin="network"), Receipt())
+    error = error_result(BlaxelError("It failed.", code="timeout", origin="network"), CallContext())
 
     assert list(MEANINGS) == list(ERROR_CODES)
-    assert list(RECEIPT_FIELDS) == list(Receipt().meta())
+    assert list(RECEIPT_FIELDS) == list(build_receipt(CallContext()))
     assert list(ERROR_FIELDS) == list((error.meta or {})[ERROR_KEY])
     assert list(API_EXAMPLES) == [api.name for api in APIS]
 

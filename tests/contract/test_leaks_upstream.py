@@ -16,8 +16,8 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.receipt import Receipt
-from blaxel_mcp.inference.runtime import build_runtime
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.runtime import Environment, build_runtime
 from blaxel_mcp.tools.run_model import read_invocation
 from tests.support.canaries import CLIENT_CREDENTIALS, CLIENT_ID, CLIENT_SECRET, KEY
 from tests.support.connecting import answer_of, connect, error_of, leading_to, receipt_of, text_of
@@ -207,14 +207,16 @@ async def test_a_key_that_comes_bit_by_bit_is_shown_at_no_time(emulator: Emulato
         yield END
 
     answer = httpx.Response(200, content=body(), headers=EVENTS)
-    app = build_runtime(leading_to(emulator, tools={"stream": "always"}), transport=Provider(lambda: answer))
-    receipt, shown = Receipt(), list[str]()
-    receipt.live.listener = shown.append
+    app = build_runtime(
+        leading_to(emulator, tools={"stream": "always"}), environment=Environment(transport=Provider(lambda: answer))
+    )
+    context, shown = CallContext(), list[str]()
+    context.progress.listener = shown.append
     invocation = read_invocation(
         {"model": "house-chat", "data": {"messages": []}}, app.discovery.catalog, timeout_seconds=10
     )
     async with app.connected():
-        await app.inference.run(invocation, receipt)
+        await app.inference.run(invocation, context)
 
     # A part of a key that goes on otherwise is no key.
     assert shown[-1] == f"it was {REDACTED}, {KEY[:-1]}! {KEY[:15]}"

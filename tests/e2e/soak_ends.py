@@ -15,6 +15,7 @@ from mcp.shared.message import SessionMessage
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.inference.retry import RetryClock
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.connecting import no_wait
@@ -121,7 +122,7 @@ class Session:
 @asynccontextmanager
 async def session(config: Configuration, transport: httpx.AsyncBaseTransport) -> AsyncIterator[Session]:
     """A server, and a client of the handshake era that is connected with it."""
-    server = build_server(config, transport=transport, backoff=RetryClock(sleep=no_wait))
+    server = build_server(config, environment=Environment(transport=transport, clock=RetryClock(sleep=no_wait)))
     to_server, reading = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     writing, from_server = anyio.create_memory_object_stream[SessionMessage](0)
     client = Session(to_server)

@@ -84,7 +84,7 @@ async def test_a_file_outside_is_refused_in_the_same_words_as_one_that_is_missin
         told.add(caught.value.message.removeprefix(literal(str(path), 200)))
         assert "files.allowed_dirs" in caught.value.hint
 
-    assert told == {" is no file below a folder that is open to agents."}
+    assert told == {" is not a readable file inside a folder in files.allowed_dirs."}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such files there")
@@ -92,7 +92,7 @@ async def test_a_pipe_or_a_device_is_no_file_and_holds_nobody_up(allowed: Path) 
     os.mkfifo(allowed / "pipe.png")
     (allowed / "device.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "device.png"):
-        with pytest.raises(InvalidArgumentsError, match="is no file below"):
+        with pytest.raises(InvalidArgumentsError, match="is not a readable file"):
             await load(str(allowed / name), allowed)
 
 
@@ -104,15 +104,15 @@ async def test_a_pipe_or_a_device_is_no_file_and_holds_nobody_up(allowed: Path) 
         pytest.param("~other/cat.png", "is not an absolute path", id="another user's home"),
         pytest.param("/somewhere/a\0b.png", "is not an absolute path", id="NUL"),
         pytest.param("file://elsewhere/cat.png", "is on another machine", id="another machine"),
-        pytest.param("http://example.com/cat.png", "is not sent over https", id="http"),
+        pytest.param("http://example.com/cat.png", "is not an https URL", id="http"),
         pytest.param("https://user:pass@example.com/cat.png", "is not a plain https URL", id="a password"),
         pytest.param("https:///cat.png", "is not a plain https URL", id="no host"),
         pytest.param("https://example.com/a\nb", "is not a plain https URL", id="a line break"),
-        pytest.param("data:image/png;base64,!!!", "is not base64", id="bad base64"),
+        pytest.param("data:image/png;base64,!!!", "is not valid base64", id="bad base64"),
         pytest.param("data:image/png;base64", "has no data", id="no data"),
-        pytest.param("data:text/plain,hello", "is no picture", id="text"),
-        pytest.param(DATA_URL.replace("image/png", "audio/wav"), "is image/png by its content", id="declared wrongly"),
-        pytest.param(5, "A file is named by", id="not a string"),
+        pytest.param("data:text/plain,hello", "is not an image", id="text"),
+        pytest.param(DATA_URL.replace("image/png", "audio/wav"), "contains image/png", id="declared wrongly"),
+        pytest.param(5, "A file is given as", id="not a string"),
     ],
 )
 async def test_what_names_no_file_that_can_be_used_is_refused_with_the_reason(value: Any, problem: str) -> None:
@@ -126,7 +126,7 @@ async def test_data_and_https_urls_need_no_setting_and_nothing_is_fetched() -> N
 
 
 async def test_a_path_needs_the_setting_and_says_so(allowed: Path) -> None:
-    with pytest.raises(InvalidArgumentsError, match="no folder is open to agents") as caught:
+    with pytest.raises(InvalidArgumentsError, match=r"files\.allowed_dirs is empty") as caught:
         await load(str(allowed / "deep" / "cat.png"), None)
 
     assert "files.allowed_dirs" in caught.value.hint
@@ -140,7 +140,7 @@ async def test_a_file_over_the_limit_is_refused_and_says_which(allowed: Path) ->
 
 
 async def test_text_is_no_picture_whatever_it_is_called(allowed: Path) -> None:
-    with pytest.raises(InvalidArgumentsError, match="is no picture"):
+    with pytest.raises(InvalidArgumentsError, match="is not an image"):
         await load(str(allowed / "notes.txt"), allowed)
 
 

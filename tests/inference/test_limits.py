@@ -8,6 +8,7 @@ import pytest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import LimitSettings
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to
 
@@ -23,7 +24,7 @@ class Counter:
         self.go = anyio.Event()
 
     async def one(self, model: str = "m", most: int | None = None) -> None:
-        async with self.limits.turn("w", model, most, lambda _: None):
+        async with self.limits.slot("w", model, most, Progress()):
             self.now += 1
             self.most = max(self.most, self.now)
             await self.go.wait()
@@ -77,7 +78,7 @@ async def test_one_call_more_than_the_queue_holds_is_refused_as_busy() -> None:
     assert caught.value.retryable
     assert (
         caught.value.message
-        == "The call of 'm' was not sent: it is not its turn yet, and 2 calls at most may wait for theirs."
+        == "The call of 'm' was not sent: all slots are taken and the queue is full (max_queue = 2)."
     )
     assert counter.done == 3
 
@@ -108,7 +109,7 @@ async def test_calls_over_the_minutes_number_wait_until_the_minute_is_over() -> 
     begun = []
     for wait in (0.0, 10.0, 10.0, 1.0, 1.0):
         clock[0] += wait
-        async with limits.turn("w", "m", None, lambda _: None):
+        async with limits.slot("w", "m", None, Progress()):
             begun.append(clock[0])
 
     assert begun == [0.0, 10.0, 60.0, 70.0, 120.0]

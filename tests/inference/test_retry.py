@@ -5,21 +5,20 @@ import math
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from mcp import Client
 
 from blaxel_mcp.client.errors.classify import classify
 from blaxel_mcp.client.errors.network import broken_off, not_connected, timed_out
-from blaxel_mcp.client.request import CallTrace
-from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.retry import (
     MAX_ATTEMPTS,
     RetryClock,
     backoff,
-    may_be_sent_again,
-    send_with_retries,
-    wait_before_next,
+    may_retry,
+    retry_delay,
 )
 from tests.support.connecting import (
     ERAS,
@@ -99,8 +98,8 @@ def provider(status: int, headers: dict[str, str] | None = None, **error: Any) -
 def test_only_what_nobody_worked_on_is_sent_again(
     error: BlaxelError, *, again: bool, again_if_idempotent: bool
 ) -> None:
-    assert may_be_sent_again(error, idempotent=False) is again
-    assert may_be_sent_again(error, idempotent=True) is again_if_idempotent
+    assert may_retry(error, idempotent=False) is again
+    assert may_retry(error, idempotent=True) is again_if_idempotent
     # What is sent again unasked has cost nothing.
     assert not again or error.billed == "no"
 
@@ -135,14 +134,14 @@ DATE_IN_TEN_SECONDS = "Thu, 01 Jan 1970 00:00:10 GMT"
 def test_how_long_is_waited_before_the_next_attempt(
     error: BlaxelError, attempts: int, left: float, wait: float | None
 ) -> None:
-    assert wait_before_next(error, attempts=attempts, idempotent=False, left_seconds=left, jitter=0.0) == wait
+    assert retry_delay(error, attempts=attempts, idempotent=False, remaining_seconds=left, jitter=0.0) == wait
 
 
 def test_waits_are_spread_and_bounded() -> None:
     assert [backoff(attempts, 0.0) for attempts in range(1, 7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
     assert backoff(1, 1.0) == 0.375
     limited = refused(429, {"retry-after": "10"})
-    varied = wait_before_next(limited, attempts=1, idempotent=False, left_seconds=60, jitter=1.0)
+    varied = retry_delay(limited, attempts=1, idempotent=False, remaining_seconds=60, jitter=1.0)
     # Never earlier than upstream asked for.
     assert varied == pytest.approx(10.25)
 
@@ -157,50 +156,50 @@ class Waits:
         self.seconds.append(seconds)
 
 
-async def attempt_all(failures: list[BlaxelError | None], *, idempotent: bool = False) -> tuple[Any, list[str]]:
-    notes: list[str] = []
-    left = iter(failures)
+NO_ROUTE = {"error": {"code": "ROUTING_UNAVAILABLE", "status": 503, "dispatch_state": "not_dispatched"}}
 
-    async def send() -> str:
-        failure = next(left)
-        if failure:
-            raise failure
-        return "answer"
 
-    means = RetryClock(sleep=Waits().sleep, jitter=lambda: 0.0)
-    try:
-        with anyio.move_on_after(600):
-            answer = await send_with_retries(
-                send,
-                trace=CallTrace(),
-                idempotent=idempotent,
-                announce=lambda _: None,
-                note=notes.append,
-                means=means,
-            )
-    except BlaxelError as error:
-        return error, notes
-    return answer, notes
+def run_against(*replies: httpx.Response | Exception) -> Any:
+    """Call an idempotent model over a transport that replies so, one attempt after the other."""
+    left = iter(replies)
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/completions"):
+            return httpx.Response(404, json={})
+        following = next(left)
+        if isinstance(following, Exception):
+            raise following
+        return following
+
+    config = leading_to(Emulator(), models=[{"name": "m", "api": "chat-completions", "idempotent": True}])
+
+    async def call() -> Any:
+        clock = RetryClock(sleep=Waits().sleep, jitter=lambda: 0.0)
+        async with connect(config, transport=httpx.MockTransport(reply), clock=clock) as client:
+            return await client.call_tool("m", {"prompt": "Hi"})
+
+    return call()
 
 
 async def test_an_answer_after_an_attempt_that_may_be_billed_says_so() -> None:
-    answer, notes = await attempt_all([broken_off("h", sent=True), None], idempotent=True)
+    result = await run_against(httpx.ReadError("broken off"), httpx.Response(200, json={"choices": []}))
 
-    assert answer == "answer"
-    assert notes[-1] == "an attempt before the one that was answered may have been billed too"
+    assert answer_of(result) == {"choices": []}
+    assert receipt_of(result)["notes"][-1] == "an attempt before the one that was answered may have been billed too"
 
 
 async def test_an_error_holds_for_all_attempts_together() -> None:
-    failures: list[BlaxelError | None] = [broken_off("h", sent=True), refused(503, code="ROUTING_UNAVAILABLE"), None]
-    failures[2] = not_connected("h", ConnectionRefusedError())
+    result = await run_against(
+        httpx.ReadError("broken off"), httpx.Response(503, json=NO_ROUTE), httpx.ConnectError("refused")
+    )
 
-    error, notes = await attempt_all(failures, idempotent=True)
-
-    assert isinstance(error, UpstreamError)
-    assert error.billed == "maybe"
-    assert error.hint.startswith("It was tried 3 times. ")
-    assert error.hint.endswith("An attempt before the last one may have been billed.")
-    assert len(notes) == 2
+    assert error_of(result)["billed"] == "maybe"
+    assert error_of(result)["hint"].startswith("The request was tried 3 times. ")
+    assert error_of(result)["hint"].endswith("An attempt before the last one may have been billed.")
+    assert [note.partition(":")[0] for note in receipt_of(result)["notes"][-2:]] == [
+        "retried after 0.5 seconds",
+        "retried after 1.0 seconds",
+    ]
 
 
 async def call(client: Client, model: str) -> Any:
@@ -213,16 +212,14 @@ async def test_a_request_that_reached_nobody_is_sent_again_until_it_is_answered(
     emulator: Emulator, era: Era, kind: str
 ) -> None:
     waits = Waits()
-    async with connect(leading_to(emulator), era, backoff=RetryClock(sleep=waits.sleep, jitter=lambda: 0.0)) as client:
+    async with connect(leading_to(emulator), era, clock=RetryClock(sleep=waits.sleep, jitter=lambda: 0.0)) as client:
         result = await call(client, f"fault-first-2-{kind}")
 
     assert answer_of(result)["choices"][0]["message"]["content"] == "Here at last."
     assert receipt_of(result)["attempts"] == len(inference_requests(emulator.requests)) == 3
     assert waits.seconds == ([7.0, 7.0] if kind == "429" else [0.5, 1.0])
     assert len(receipt_of(result)["notes"]) == 2
-    assert receipt_of(result)["notes"][0].startswith(
-        f"sent again after {waits.seconds[0]:.1f} seconds: Blaxel answered"
-    )
+    assert receipt_of(result)["notes"][0].startswith(f"retried after {waits.seconds[0]:.1f} seconds: Blaxel answered")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +258,7 @@ async def test_the_last_of_three_attempts_says_how_many_there_were(emulator: Emu
     async with connect(leading_to(emulator)) as client:
         result = await call(client, "fault-not-dispatched")
 
-    assert error_of(result)["hint"].startswith("It was tried 3 times. ")
+    assert error_of(result)["hint"].startswith("The request was tried 3 times. ")
     assert receipt_of(result)["attempts"] == 3
 
 
@@ -273,7 +270,7 @@ async def test_a_call_is_cancelled_while_it_waits_for_its_next_attempt(emulator:
         await anyio.sleep_forever()
 
     async with (
-        connect(leading_to(emulator), backoff=RetryClock(sleep=for_ever)) as client,
+        connect(leading_to(emulator), clock=RetryClock(sleep=for_ever)) as client,
         anyio.create_task_group() as group,
     ):
         group.start_soon(call, client, "fault-not-dispatched")
@@ -296,7 +293,7 @@ async def test_the_client_is_told_why_it_waits(emulator: Emulator) -> None:
         with anyio.fail_after(5):
             await heard.wait()
 
-    async with connect(leading_to(emulator), "legacy", backoff=RetryClock(sleep=until_heard)) as client:
+    async with connect(leading_to(emulator), "legacy", clock=RetryClock(sleep=until_heard)) as client:
         arguments = {"model": "fault-first-1-not-dispatched", "data": {"inputs": "x"}}
         result = await client.call_tool("run_model", arguments, progress_callback=on_progress)
 

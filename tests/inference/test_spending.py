@@ -19,7 +19,7 @@ from blaxel_mcp.budget.caps import Estimate
 from blaxel_mcp.budget.figures import Reservation
 from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from tests.support.connecting import (
@@ -225,11 +225,11 @@ async def test_another_day_is_another_budget(tmp_path: Path) -> None:
     spending = Spending(Settings(workspace="demo", budget=budget), now=lambda: clock[0])
 
     async def call() -> dict[str, Any]:
-        receipt = Receipt(model="m", workspace="demo")
-        async with spending.of(receipt, None, Estimate()):
-            receipt.trace.sent = True
-        state: dict[str, Any] = receipt.budget
-        return state
+        context = CallContext(model="m", workspace="demo")
+        async with spending.reserve(context, None, Estimate()):
+            context.trace.sent = True
+        assert context.budget is not None
+        return context.budget
 
     assert (await call())["day"] == "2026-11-24"
     with pytest.raises(Exception, match="1 of the 1 calls a day are used"):
@@ -245,9 +245,9 @@ async def test_accounts_are_counted_apart(tmp_path: Path) -> None:
     settings = Settings(workspace="demo", budget={"calls_per_day": 1, "ledger": str(tmp_path / "ledger.sqlite3")})
     for account in ("one", "other"):
         spending = Spending(settings, account=account)
-        receipt = Receipt(model="m", workspace="demo")
-        async with spending.of(receipt, None, Estimate()):
-            receipt.trace.sent = True
+        context = CallContext(model="m", workspace="demo")
+        async with spending.reserve(context, None, Estimate()):
+            context.trace.sent = True
         assert (await spending.report(1))["days"][0]["calls"] == 1
         await spending.aclose()
 
@@ -347,7 +347,7 @@ async def test_without_a_budget_a_lost_ledger_is_told_and_holds_nothing_up(
     assert answer_of(result)
     (note,) = receipt_of(result)["notes"]
     assert note.startswith(f"The ledger {tmp_path / 'state' / 'ledger.sqlite3'} cannot be used: ")
-    assert note.endswith("Calls are counted by this process alone from now on.")
+    assert note.endswith("Calls are now counted in this process only.")
     assert note in caplog.text
     assert report["problem"] == note
     assert report["days"][0]["calls"] == 1
@@ -367,12 +367,12 @@ async def test_with_a_budget_a_lost_ledger_refuses_the_calls_and_nothing_else(
     error = error_of(result)
     assert error["code"] == "budget_exceeded"
     assert error["message"].startswith(
-        "The call of 'house-chat' was not sent: there is a budget, and what is left of it is not known. "
+        "The call of 'house-chat' was not sent: a budget applies, and the ledger that counts it cannot be used. "
         f"The ledger {ledger} cannot be used: "
     )
     assert error["hint"] == (
-        "Mend that file, or move it away and restart the server, which begins a new one. "
-        'budget.on_ledger_failure = "allow" lets calls through meanwhile.'
+        "Repair that file, or move it away and restart the server to begin a new one. "
+        'budget.on_ledger_failure = "allow" allows calls without it.'
     )
     assert answer_of(listed)
     assert inference_requests(emulator.requests) == []
@@ -389,7 +389,7 @@ async def test_allowed_to_a_process_goes_on_without_its_ledger_within_the_caps(
         results = [await client.call_tool("house-chat", {"prompt": "Hi"}) for _ in range(3)]
 
     assert [bool(result.is_error) for result in results] == [False, False, True]
-    assert "counted by this process alone" in receipt_of(results[1])["notes"][0]
+    assert "counted in this process only" in receipt_of(results[1])["notes"][0]
 
 
 def take_away(folder: Path) -> None:

@@ -12,7 +12,7 @@ from blaxel_mcp.client.errors.classify import classify
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import quote, scrub
 from blaxel_mcp.inference.answer_stream import AnswerStream
-from blaxel_mcp.inference.receipt import Progress
+from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.properties.examples import any_text, tried

@@ -13,7 +13,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import JSONAnswer
-from blaxel_mcp.inference.receipt import Progress
+from blaxel_mcp.inference.progress import Progress
 from tests.properties.examples import any_text, json_values, nested, scalars, tried
 from tests.properties.stream_formats import FORMATS, WRITTEN, Events, as_array, as_ndjson, as_sse, streams
 

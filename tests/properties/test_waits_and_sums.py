@@ -13,7 +13,7 @@ from blaxel_mcp.budget.usage import read_usage
 from blaxel_mcp.client.errors.body import read_error_body
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
-from blaxel_mcp.inference.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, wait_before_next
+from blaxel_mcp.inference.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, retry_delay
 from tests.properties.examples import any_text, json_values, tried
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -84,7 +84,7 @@ def test_what_is_sent_again_fits_its_time_and_was_not_worked_on(  # noqa: PLR091
         billed=billed,
         retry_after_seconds=asked,
     )
-    wait = wait_before_next(error, attempts=attempts, idempotent=idempotent, left_seconds=left, jitter=jitter)
+    wait = retry_delay(error, attempts=attempts, idempotent=idempotent, remaining_seconds=left, jitter=jitter)
     if wait is None:
         return
 

@@ -238,7 +238,7 @@ async def test_an_unexpected_exception_goes_to_the_log_and_not_to_the_client(
             result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
     assert MARKER not in result.model_dump_json()
-    assert text_of(result).startswith("The server failed at this call in a way that it did not expect.")
+    assert text_of(result).startswith("Internal error in this server.")
     assert receipt_of(result)["call_id"] in text_of(result)
     assert receipt_of(result)["call_id"] in caplog.text
     assert "RuntimeError" in caplog.text

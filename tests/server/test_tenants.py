@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import ModelRecord
-from blaxel_mcp.inference.runtime import build_runtime
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import IDLE_SECONDS, Tenants
@@ -41,16 +41,16 @@ class Clock:
 
 @asynccontextmanager
 async def serving(
-    config: Configuration, now: Callable[[], float] | None = None, most: int = 200
+    config: Configuration, now: Callable[[], float] | None = None, limit: int = 200
 ) -> AsyncIterator[Tenants]:
-    tenants = Tenants(config, build_runtime, now=now or Clock(), most=most)
+    tenants = Tenants(config, Environment(), now=now or Clock(), limit=limit)
     with anyio.fail_after(20):
         async with tenants.running():
             yield tenants
 
 
 async def called(tenant: Tenant, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
-    return await tenant._toolbox.call(tool, arguments)
+    return await tenant.tools.call(tool, arguments)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_a_callers_answers_and_handles_are_known_to_nobody_else(two_tenant
         for call_id in (answered, slow):
             for tool in ("read_result", "cancel_call"):
                 refused = await called(bert, tool, {"call_id": call_id})
-                assert "is known here" in str(refused.content)
+                assert "no call" in str(refused.content).lower()
         read = await called(anna, "read_result", {"call_id": answered})
         assert not read.is_error
         assert not next(request for request in two_tenants.requests if "fault-slow-30s/" in f"{request.path}/").aborted
@@ -96,9 +96,9 @@ async def test_a_callers_list_of_models_is_not_kept_where_another_could_come_by_
     two_tenants: Emulator, home: Path
 ) -> None:
     async with serving(for_callers(two_tenants, models=None)) as tenants:
-        await (await tenants.of_caller(ANNA)).app.discovery.refresh()
+        await (await tenants.of_caller(ANNA)).runtime.discovery.refresh()
         unknown = replace(BERT, credential=SecretStr("nobodys-key"), workspace="demo")
-        theirs = (await tenants.of_caller(unknown)).app.discovery
+        theirs = (await tenants.of_caller(unknown)).runtime.discovery
         await theirs.refresh()
         assert theirs.catalog.entries == ()
 
@@ -112,8 +112,8 @@ async def test_a_budget_is_each_callers_own_and_the_users_is_not_touched(two_ten
             tenant = await tenants.of_caller(caller)
             first, second = [await called(tenant, "house-chat", {"prompt": "Hi"}) for _ in range(2)]
             assert (first.is_error, second.is_error) == (False, True)
-        report = await (await tenants.of_caller(ANNA)).app.spending.report(1)
-        owners = await (await tenants.of_caller(OWNER)).app.spending.report(1)
+        report = await (await tenants.of_caller(ANNA)).runtime.spending.report(1)
+        owners = await (await tenants.of_caller(OWNER)).runtime.spending.report(1)
 
     assert report["days"][0]["calls"] == 1
     assert owners["days"] == []
@@ -129,7 +129,7 @@ async def test_callers_who_spend_the_users_key_share_its_turns_and_its_budget_an
         group.start_soon(called, one, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
         busy = await called(other, "house-chat", {"prompt": "Hi"})
-        assert "may wait for theirs" in str(busy.content)
+        assert "the queue is full" in str(busy.content)
         group.cancel_scope.cancel()
     async with serving(config) as tenants:
         results = [
@@ -148,7 +148,7 @@ async def test_a_caller_never_reads_the_users_files(two_tenants: Emulator, tmp_p
             await tenants.of_caller(ANNA), "house-chat", {"prompt": "Hi", "images": [str(tmp_path / "secret.png")]}
         )
 
-    assert "no folder is open to agents" in str(refused.content)
+    assert "files.allowed_dirs is empty" in str(refused.content)
     assert inference_requests(two_tenants.requests) == []
 
 
@@ -165,7 +165,7 @@ async def test_a_service_that_is_not_used_for_long_is_let_go(two_tenants: Emulat
 async def test_the_service_unused_longest_makes_room_and_one_with_a_call_in_flight_never_does(
     two_tenants: Emulator,
 ) -> None:
-    async with serving(for_callers(two_tenants), most=3) as tenants, anyio.create_task_group() as group:
+    async with serving(for_callers(two_tenants), limit=3) as tenants, anyio.create_task_group() as group:
         busy = await tenants.of_caller(ANNA)
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await two_tenants.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
@@ -179,7 +179,7 @@ async def test_the_service_unused_longest_makes_room_and_one_with_a_call_in_flig
 
 async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good_one(two_tenants: Emulator) -> None:
     clock = Clock()
-    async with serving(for_callers(two_tenants), clock, most=3) as tenants:
+    async with serving(for_callers(two_tenants), clock, limit=3) as tenants:
         good = await tenants.of_caller(ANNA)
         assert not (await called(good, "house-chat", {"prompt": "Hi"})).is_error
         for number in range(10):
@@ -191,11 +191,11 @@ async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good
 
 async def test_one_caller_too_many_is_refused_while_all_are_busy(emulator: Emulator) -> None:
     config = leading_to(emulator, http={"auth": "token"})
-    async with serving(config, most=1) as tenants, anyio.create_task_group() as group:
+    async with serving(config, limit=1) as tenants, anyio.create_task_group() as group:
         busy = await tenants.of_caller(Caller("one"))
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
-        with pytest.raises(MCPError, match="Too many callers"):
+        with pytest.raises(MCPError, match="too many callers"):
             await tenants.of_caller(Caller("two"))
         group.cancel_scope.cancel()
 
@@ -203,10 +203,10 @@ async def test_one_caller_too_many_is_refused_while_all_are_busy(emulator: Emula
 async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants)) as tenants:
         anna = await tenants.of_caller(ANNA)
-        before = (await anna.app.listing.page())["total"]
+        before = (await anna.runtime.listing.page())["total"]
         models = [{"name": "house-chat", "api": "chat-completions"}]
         await tenants.reconfigure(for_callers(two_tenants, models=models))
-        after = [await tenant.app.listing.page() for tenant in (anna, await tenants.of_caller(BERT))]
+        after = [await tenant.runtime.listing.page() for tenant in (anna, await tenants.of_caller(BERT))]
 
     assert before == 4
     assert [(page["total"], page["workspace"]) for page in after] == [(1, "demo"), (1, "other")]
@@ -215,17 +215,17 @@ async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) 
 async def test_what_is_wrong_with_the_settings_is_the_users_to_know(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants)) as tenants:
         anna, owner = await tenants.of_caller(ANNA), await tenants.of_caller(OWNER)
-        tenants.tell("The settings file /home/x/config.toml is broken.")
-        assert (await anna.app.listing.page())["notes"] == []
-        assert (await owner.app.listing.page())["notes"] == ["The settings file /home/x/config.toml is broken."]
+        tenants.notify("The settings file /home/x/config.toml is broken.")
+        assert (await anna.runtime.listing.page())["notes"] == []
+        assert (await owner.runtime.listing.page())["notes"] == ["The settings file /home/x/config.toml is broken."]
 
 
 async def test_a_model_that_only_one_caller_has_is_no_tool_of_another(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants, models=None)) as tenants:
-        anna = (await tenants.of_caller(ANNA)).app.discovery
+        anna = (await tenants.of_caller(ANNA)).runtime.discovery
         await anna.refresh()
         two_tenants.models["secret-project"] = ModelRecord(name="secret-project")
-        bert = (await tenants.of_caller(BERT)).app.discovery
+        bert = (await tenants.of_caller(BERT)).runtime.discovery
         await bert.refresh()
 
     assert "secret-project" in bert.catalog.names

@@ -90,9 +90,7 @@ async def test_a_locked_field_is_not_offered_and_cannot_be_changed(emulator: Emu
 
     assert "temperature" not in tool.input_schema["properties"]
     assert (sent_to(emulator)["temperature"], sent_to(emulator)["user"]) == (0, "u")
-    assert receipt_of(result)["repairs"] == [
-        "temperature is locked by the settings and was put back to its locked value"
-    ]
+    assert receipt_of(result)["repairs"] == ["temperature is locked by the settings and was reset to its locked value"]
 
 
 @pytest.mark.parametrize("path", [None, "/v1/chat/completions"], ids=["the model's own path", "a path of the caller's"])

@@ -13,6 +13,7 @@ from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.inference.retry import RetryClock
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import Settings
@@ -43,13 +44,15 @@ async def connect(
     era: Era = "2026-07-28",
     *,
     transport: httpx.AsyncBaseTransport | None = None,
-    backoff: RetryClock | None = None,
+    clock: RetryClock | None = None,
 ) -> AsyncIterator[Client]:
     """An in-memory client of a server with this configuration; nobody waits between two attempts.
 
     What it receives is looked through for secrets, and so are the files that the server removes at its end.
     """
-    server = build_server(config, transport=transport, backoff=backoff or RetryClock(sleep=no_wait))
+    server = build_server(
+        config, environment=Environment(transport=transport, clock=clock or RetryClock(sleep=no_wait))
+    )
     async with Client(server, mode=era) as client:
         yield client
         look_below(Path.home())

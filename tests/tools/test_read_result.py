@@ -15,10 +15,10 @@ from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.apis.raw import Raw
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
-from blaxel_mcp.tools.results.results import ResultPolicy, shape
+from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import CUT_KEY
 from blaxel_mcp.tools.store.store import CallStore
 from tests.support.connecting import receipt_of, text_of
@@ -59,7 +59,7 @@ async def _reading(policy: ResultPolicy, arguments: dict[str, Any], *, start: in
     """The text of one part after the other, as each says where the next begins."""
     offset: int | None = start
     while offset is not None:
-        result = await read_result({**arguments, "offset": offset}, Receipt(), policy)
+        result = await read_result({**arguments, "offset": offset}, CallContext(), policy)
         yield text_of(result)
         offset = _part(result)["next_offset"]
 
@@ -128,7 +128,7 @@ def _base64(data: bytes) -> str:
 async def test_a_small_answer_is_handed_over_as_it_is(
     store: CallStore, answer: Answer, content: list[Any], structured: Any
 ) -> None:
-    shaped = await shape(answer, Receipt(call_id="call_x"), ResultPolicy(store=store))
+    shaped = await answer_result(answer, CallContext(call_id="call_x"), ResultPolicy(store=store))
 
     blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in shaped.content]
     assert (blocks, shaped.structured_content) == (content, structured)
@@ -137,16 +137,16 @@ async def test_a_small_answer_is_handed_over_as_it_is(
 
 async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: CallStore) -> None:
     content = " ".join(map(str, range(3000)))
-    receipt, policy = Receipt(), ResultPolicy(store=store, max_chars=2000)
+    context, policy = CallContext(), ResultPolicy(store=store, max_chars=2000)
 
-    result = await shape(_json({"choices": [{"text": content}]}), receipt, policy)
+    result = await answer_result(_json({"choices": [{"text": content}]}), context, policy)
 
     assert receipt_of(result)["truncated"] is True
     assert result.structured_content == json.loads(text_of(result))
     assert len(text_of(result)) <= 2000
-    assert receipt.call_id in result.structured_content[CUT_KEY]
+    assert context.call_id in result.structured_content[CUT_KEY]
     shown = result.structured_content["choices"][0]["text"].partition("... ")[0]
-    arguments = {"call_id": receipt.call_id, "pointer": "/choices/0/text"}
+    arguments = {"call_id": context.call_id, "pointer": "/choices/0/text"}
     rest = [part async for part in _reading(policy, arguments, start=len(shown))]
     assert len(rest) > 3
     assert shown + "".join(rest) == content
@@ -222,7 +222,7 @@ DOCUMENT = JSONAnswer(
 async def test_any_part_can_be_read(store: CallStore, arguments: dict[str, Any], text: str, position: str) -> None:
     await store.put("call_1", DOCUMENT)
 
-    result = await read_result({"call_id": "call_1", **arguments}, Receipt(), ResultPolicy(store=store))
+    result = await read_result({"call_id": "call_1", **arguments}, CallContext(), ResultPolicy(store=store))
 
     assert (text_of(result), _last_text(result)) == (text, position)
     assert result.structured_content is None
@@ -242,7 +242,7 @@ async def test_a_part_that_is_not_there_is_refused_with_what_is(
     await store.put("call_1", DOCUMENT)
 
     with pytest.raises(InvalidArgumentsError, match=message):
-        await read_result({"call_id": "call_1", **arguments}, Receipt(), ResultPolicy(store=store))
+        await read_result({"call_id": "call_1", **arguments}, CallContext(), ResultPolicy(store=store))
 
 
 async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: CallStore) -> None:
@@ -250,9 +250,9 @@ async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: Cal
     policy = ResultPolicy(store=store)
 
     with pytest.raises(InvalidArgumentsError, match="Leave `pointer` out"):
-        await read_result({"call_id": "call_1", "pointer": "/a"}, Receipt(), policy)
+        await read_result({"call_id": "call_1", "pointer": "/a"}, CallContext(), policy)
     with pytest.raises(BlaxelError, match="Take the call_id of a result's receipt") as caught:
-        await read_result({"call_id": "call_2"}, Receipt(), policy)
+        await read_result({"call_id": "call_2"}, CallContext(), policy)
     assert caught.value.code == "not_found"
 
 
@@ -260,8 +260,8 @@ async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_
     await store.put("call_1", _json({"rows": [{"text": "x" * 5000}, 2]}))
     policy = ResultPolicy(store=store, max_chars=1000)
 
-    whole = await read_result({"call_id": "call_1", "pointer": ""}, Receipt(), policy)
-    item = await read_result({"call_id": "call_1", "pointer": "/rows"}, Receipt(), policy)
+    whole = await read_result({"call_id": "call_1", "pointer": ""}, CallContext(), policy)
+    item = await read_result({"call_id": "call_1", "pointer": "/rows"}, CallContext(), policy)
 
     for result in (whole, item):
         assert len(text_of(result)) <= 1000
@@ -271,10 +271,10 @@ async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_
 
 
 async def test_media_within_json_become_blocks_and_the_rest_has_no_structured_content(store: CallStore) -> None:
-    receipt, policy = Receipt(), ResultPolicy(store=store)
+    context, policy = CallContext(), ResultPolicy(store=store)
     answer = _json({"created": 1, "data": [{"b64_json": PNG64}]})
 
-    result = await shape(answer, receipt, policy)
+    result = await answer_result(answer, context, policy)
 
     text, picture = result.content
     reference = f"[image/png, {len(PNG)} bytes: see content block 2]"
@@ -282,13 +282,13 @@ async def test_media_within_json_become_blocks_and_the_rest_has_no_structured_co
     assert json.loads(text.text) == {"created": 1, "data": [{"b64_json": reference}]}
     assert picture == types.ImageContent(type="image", data=base64.b64encode(PNG).decode(), mime_type="image/png")
     assert result.structured_content is None
-    again = await read_result({"call_id": receipt.call_id, "pointer": "/data/0/b64_json"}, Receipt(), policy)
+    again = await read_result({"call_id": context.call_id, "pointer": "/data/0/b64_json"}, CallContext(), policy)
     assert again.content[0] == picture
     verbatim = await read_result(
-        {"call_id": receipt.call_id, "pointer": "/data/0/b64_json", "offset": 0}, Receipt(), policy
+        {"call_id": context.call_id, "pointer": "/data/0/b64_json", "offset": 0}, CallContext(), policy
     )
     assert text_of(verbatim) == PNG64
-    listed = await read_result({"call_id": receipt.call_id, "pointer": "/data"}, Receipt(), policy)
+    listed = await read_result({"call_id": context.call_id, "pointer": "/data"}, CallContext(), policy)
     assert (json.loads(text_of(listed)), listed.content[1]) == ([{"b64_json": reference}], picture)
 
 
@@ -298,18 +298,18 @@ async def test_media_within_json_become_blocks_and_the_rest_has_no_structured_co
 async def test_media_over_the_limit_become_a_file_and_a_link(
     store: CallStore, tmp_path: Path, own_folder: bool
 ) -> None:
-    receipt = Receipt(model="house/../image")
+    context = CallContext(model="house/../image")
     folder = tmp_path / "pictures"
     policy = ResultPolicy(store=store, max_media_bytes=len(PNG) + 1, output_dir=str(folder) if own_folder else None)
     answer = _json({"data": [{"b64_json": PNG64}, {"b64_json": PNG64}]})
 
-    result = await shape(answer, receipt, policy)
+    result = await answer_result(answer, context, policy)
 
     _, picture, link, _ = result.content
     assert isinstance(picture, types.ImageContent)
     assert isinstance(link, types.ResourceLink)
     assert (link.uri, link.mime_type, link.size) == (
-        f"blaxel://calls/{receipt.call_id}/data/1/b64_json",
+        f"blaxel://calls/{context.call_id}/data/1/b64_json",
         "image/png",
         len(PNG),
     )
@@ -327,48 +327,48 @@ async def test_media_over_the_limit_become_a_file_and_a_link(
 
 
 async def test_a_medium_that_is_the_whole_answer_is_told_of_in_the_first_block(store: CallStore) -> None:
-    receipt = Receipt(model="painter")
+    context = CallContext(model="painter")
 
-    result = await shape(BinaryAnswer(PNG, "image/png"), receipt, ResultPolicy(store=store, max_media_bytes=0))
+    result = await answer_result(BinaryAnswer(PNG, "image/png"), context, ResultPolicy(store=store, max_media_bytes=0))
 
     text, link = result.content
     assert isinstance(text, types.TextContent)
     assert text.text.startswith(f"The image/png of {len(PNG)} bytes is too large for this result. It is in the file /")
     assert isinstance(link, types.ResourceLink)
-    assert link.uri == f"blaxel://calls/{receipt.call_id}"
+    assert link.uri == f"blaxel://calls/{context.call_id}"
 
 
 async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     policy = ResultPolicy(store=store, max_media_bytes=0, output_dir=str(tmp_path / "taken"))
-    receipt = Receipt()
+    context = CallContext()
 
-    result = await shape(BinaryAnswer(PNG, "image/png"), receipt, policy)
+    result = await answer_result(BinaryAnswer(PNG, "image/png"), context, policy)
 
     assert "It could not be written to a file: " in text_of(result)
-    assert (await store.get(receipt.call_id)).data == PNG
+    assert (await store.get(context.call_id)).data == PNG
 
 
 async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(store: CallStore) -> None:
     vector = [number / 7 for number in range(500)]
-    receipt, policy = Receipt(), ResultPolicy(store=store)
+    context, policy = CallContext(), ResultPolicy(store=store)
 
-    result = await shape(_json({"data": [{"embedding": vector}], "model": "m"}), receipt, policy)
+    result = await answer_result(_json({"data": [{"embedding": vector}], "model": "m"}), context, policy)
 
     assert result.structured_content is not None
     assert result.structured_content["data"][0]["embedding"]["vector"]["dimensions"] == 500
     assert result.structured_content == json.loads(text_of(result))
     assert result.structured_content[CUT_KEY] == (
         "One vector is told in short. Read a whole one with read_result("
-        f'call_id="{receipt.call_id}", pointer="/data/0/embedding").'
+        f'call_id="{context.call_id}", pointer="/data/0/embedding").'
     )
     assert receipt_of(result)["truncated"] is True
-    whole = await read_result({"call_id": receipt.call_id, "pointer": "/data/0/embedding"}, Receipt(), policy)
+    whole = await read_result({"call_id": context.call_id, "pointer": "/data/0/embedding"}, CallContext(), policy)
     assert json.loads(text_of(whole)) == vector
 
 
 async def test_short_vectors_stay(store: CallStore) -> None:
-    result = await shape(_json({"embedding": [0.5] * 100}), Receipt(), ResultPolicy(store=store))
+    result = await answer_result(_json({"embedding": [0.5] * 100}), CallContext(), ResultPolicy(store=store))
 
     assert result.structured_content == {"embedding": [0.5] * 100}
 
@@ -384,7 +384,7 @@ async def test_short_vectors_stay(store: CallStore) -> None:
 async def test_a_result_can_be_the_models_text_alone(
     store: CallStore, api: ModelAPI | None, value: Any, text: str
 ) -> None:
-    result = await shape(_json(value), Receipt(), ResultPolicy(store=store, kind="text", api=api))
+    result = await answer_result(_json(value), CallContext(), ResultPolicy(store=store, kind="text", api=api))
 
     assert text_of(result) == text
     assert (result.structured_content is None) is (text == "Hello.")
@@ -392,13 +392,15 @@ async def test_a_result_can_be_the_models_text_alone(
 
 async def test_a_models_long_text_is_cut_and_goes_on_where_it_stands_in_the_answer(store: CallStore) -> None:
     said = " ".join(map(str, range(3000)))
-    receipt, policy = Receipt(), ResultPolicy(store=store, kind="text", api=Speaking(), max_chars=1000)
+    context, policy = CallContext(), ResultPolicy(store=store, kind="text", api=Speaking(), max_chars=1000)
 
-    result = await shape(_json({"said": said}), receipt, policy)
+    result = await answer_result(_json({"said": said}), context, policy)
 
     shown = text_of(result).rpartition("\n\n")[0]
     assert f'pointer="/said", offset={len(shown)}' in text_of(result)
-    more = await read_result({"call_id": receipt.call_id, "pointer": "/said", "offset": len(shown)}, Receipt(), policy)
+    more = await read_result(
+        {"call_id": context.call_id, "pointer": "/said", "offset": len(shown)}, CallContext(), policy
+    )
     assert said.startswith(shown + text_of(more))
 
 
@@ -408,4 +410,4 @@ async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
     assert tool.name == "bl_read_result"
     assert len(tool.definition.model_dump_json()) < 1500
     with pytest.raises(InvalidArgumentsError, match="'call_id' is required"):
-        tool.reader.read({})
+        tool.validator.read({})

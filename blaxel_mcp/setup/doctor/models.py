@@ -11,8 +11,8 @@ from blaxel_mcp.client.endpoints import resolve_base
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.inference.access import check_access
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by, ok, skipped, warning
 from blaxel_mcp.tools.model_guide import example_arguments
@@ -174,34 +174,26 @@ async def calls(case: Case) -> list[Finding]:
 
 
 async def _call(case: Case, entry: CatalogEntry, limiter: anyio.CapacityLimiter, results: dict[str, Result]) -> None:
-    receipt = Receipt()
+    context = CallContext()
     async with limiter:
         try:
-            results[entry.tool] = await _answered(case, entry, receipt)
+            results[entry.tool] = await _answered(case, entry, context)
         except BlaxelError as error:
             results[entry.tool] = failed_by(error)
 
 
-async def _answered(case: Case, entry: CatalogEntry, receipt: Receipt) -> Result:
+async def _answered(case: Case, entry: CatalogEntry, context: CallContext) -> Result:
     if entry.api.file_arguments and entry.api.multipart:
         return skipped("its API needs a file, and there is none to send")
     arguments, _ = entry.reader.read(example_arguments(entry))
-    invocation = Invocation(
-        model=entry.name,
-        own_path=entry.path,
-        api=entry.api,
-        arguments=arguments,
-        settings=entry.settings,
-        timeout_seconds=CALL_SECONDS,
-    )
-    await case.app.inference.run(invocation, receipt)
-    return ok(_taken(receipt))
+    await case.app.inference.run(Invocation.of_entry(entry, arguments, timeout_seconds=CALL_SECONDS), context)
+    return ok(_taken(context))
 
 
-def _taken(receipt: Receipt) -> str:
-    told = [f"answered in {time.perf_counter() - receipt.started:.1f} s"]
-    if receipt.usage and receipt.usage.total_tokens is not None:
-        told.append(f"{receipt.usage.total_tokens} tokens")
-    if receipt.cost_usd is not None:
-        told.append(f"{receipt.cost_usd:.6f} USD")
+def _taken(context: CallContext) -> str:
+    told = [f"answered in {time.perf_counter() - context.started:.1f} s"]
+    if context.usage and context.usage.total_tokens is not None:
+        told.append(f"{context.usage.total_tokens} tokens")
+    if context.cost_usd is not None:
+        told.append(f"{context.cost_usd:.6f} USD")
     return ", ".join(told)

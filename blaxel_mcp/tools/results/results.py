@@ -1,13 +1,13 @@
 """Answers and failures as the tool results that clients show to a model.
 
-Clients differ in what they read: some take only the structured content, some only the first
-block, and one drops every picture that comes beside structured content. So text and
-structured content say the same, media come without structured content, and errors are text.
+Clients differ in what they read: some only the structured content, some only the first block, and one drops every
+image beside structured content. So text and structured content say the same, media come without structured content,
+and errors are text.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import anyio.to_thread
 import mcp_types as types
@@ -16,7 +16,9 @@ from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
-from blaxel_mcp.inference.receipt import RECEIPT_KEY, Receipt
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
+from blaxel_mcp.settings.schema import ModelSettings, Settings
 from blaxel_mcp.settings.types import ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -27,8 +29,8 @@ from blaxel_mcp.tools.store.store import CallStore
 
 ERROR_KEY = "blaxel-mcp/error"
 
-_SHORT = 100_000
-"""Characters of an answer up to which shaping it is not worth a thread."""
+_INLINE_CHARS = 100_000
+"""A longer answer is shaped in a thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +38,13 @@ class ResultPolicy:
     """How answers become results.
 
     Attributes:
-        store: Keeps the whole answers.
+        store: Keeps the complete answers.
         max_chars: The most text in a result, in characters.
         max_media_bytes: The most media in a result, in bytes before base64.
-        output_dir: The folder for media over that; None for the store's own.
-        kind: `json` for the answer as it came, `text` for the model's text alone.
-        api: Finds that text.
-        reader: The name of the tool that reads the rest.
+        output_dir: The folder for larger media; None uses the store's own.
+        kind: `json` returns the answer as it came, `text` only the model's text.
+        api: Finds that text in the answer.
+        reader: The name of the tool that reads the rest of an answer.
     """
 
     store: CallStore
@@ -53,37 +55,55 @@ class ResultPolicy:
     api: ModelAPI | None = None
     reader: str = "read_result"
 
+    @classmethod
+    def of(cls, settings: Settings, store: CallStore) -> Self:
+        """Return the policy for a model that has no settings of its own."""
+        return cls(
+            store=store,
+            max_chars=settings.limits.max_result_chars,
+            max_media_bytes=settings.limits.max_media_bytes,
+            output_dir=settings.files.output_dir,
+            kind=settings.tools.result,
+            reader=f"{settings.tools.prefix}read_result",
+        )
 
-async def shape(answer: Answer, receipt: Receipt, policy: ResultPolicy) -> types.CallToolResult:
-    """The tool result of a call that succeeded: no larger than the policy allows, with the rest kept.
+    def for_model(self, api: ModelAPI | None, model: ModelSettings | None) -> Self:
+        """Return the policy for one model, whose own `result` takes precedence over the global one."""
+        return replace(self, api=api, kind=(model and model.result) or self.kind)
 
-    Notes in the receipt whether anything was left out. Nothing that goes wrong with the
-    keeping or the writing of files makes it fail: the call is paid for.
+
+async def answer_result(answer: Answer, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
+    """Return the result of a call that succeeded: no larger than the policy allows, with the whole answer kept.
+
+    No failure to keep the answer or to write a file makes it fail: the call has been paid for.
     """
-    await policy.store.put(receipt.call_id, answer)
-    shown = await _presented(answer, receipt, policy)
-    media, sentences = await _media(shown.media, receipt, policy)
-    receipt.truncated = shown.cut or bool(sentences)
+    await policy.store.put(context.call_id, answer)
+    shown = await _presented(answer, context, policy)
+    media, sentences = await _media_blocks(shown.media, context, policy)
     texts = [text_block(sentence) for sentence in sentences]
+    truncated = shown.cut or bool(sentences)
     if shown.text is None:
-        # The first block is all that some clients show: for a file it has to be the words.
-        return _result([*texts, *_sounds(shown.media, media, receipt), *media], receipt)
-    return _result([text_block(shown.text), *media, *texts], receipt, structured=shown.structured)
+        # Some clients show only the first block: for a file it has to be the sentence.
+        content = [*texts, *_audio_lines(shown.media, media, context), *media]
+        return _result(content, context, truncated=truncated)
+    content = [text_block(shown.text), *media, *texts]
+    return _result(content, context, structured=shown.structured, truncated=truncated)
 
 
-def value_result(value: dict[str, Any], receipt: Receipt) -> types.CallToolResult:
-    """The tool result of something that this server knows by itself."""
-    return _result([text_block(json_text.dump(value))], receipt, structured=value)
+def value_result(value: dict[str, Any], context: CallContext) -> types.CallToolResult:
+    """Return the result of a tool that asks no model."""
+    return _result([text_block(json_text.dump(value))], context, structured=value)
 
 
-def error_result(error: BlaxelError, receipt: Receipt, *, longest_part: int = 0) -> types.CallToolResult:
-    """The tool result of a call that failed, in words for the agent and in fields for a program.
+def error_result(error: BlaxelError, context: CallContext, *, max_chars: int = 0) -> types.CallToolResult:
+    """Return the result of a call that failed: text for the agent, fields for a program.
 
     Args:
-        error: How it failed.
-        receipt: The call's.
-        longest_part: The most that is shown of an answer that the error ended, in characters.
+        error: The failure, with its final text.
+        context: The call.
+        max_chars: The most that is shown of the partial answer, in characters.
     """
+    partial_text = context.stream.partial()[:max_chars] if context.stream and max_chars else ""
     details = {
         "code": error.code,
         "message": error.message,
@@ -95,68 +115,63 @@ def error_result(error: BlaxelError, receipt: Receipt, *, longest_part: int = 0)
         "request_id": error.request_id,
         "hint": error.hint,
     }
-    content = [text_block(str(error)), *_part(error.partial[:longest_part], receipt)]
+    texts = [str(error), partial_text] if partial_text else [str(error)]
     return types.CallToolResult(
-        content=list[types.ContentBlock](content),
+        content=list[types.ContentBlock](map(text_block, texts)),
         is_error=True,
-        _meta={RECEIPT_KEY: receipt.meta(), ERROR_KEY: details},
+        _meta={RECEIPT_KEY: build_receipt(context, truncated=bool(partial_text)), ERROR_KEY: details},
     )
 
 
-def _part(text: str, receipt: Receipt) -> list[types.TextContent]:
-    """What of an answer had come before it failed."""
-    if not text:
-        return []
-    receipt.truncated = True
-    return [text_block(text)]
-
-
-async def _presented(answer: Answer, receipt: Receipt, policy: ResultPolicy) -> Presentation:
-    whole = Whole(receipt.call_id, policy.reader)
-    work = partial(present, answer, limit=policy.max_chars, whole=whole, model_text=_model_text(answer, policy))
-    if isinstance(answer, BinaryAnswer) or len(answer.text) <= _SHORT:
-        return work()
+async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy) -> Presentation:
+    model_text = None
+    if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
+        model_text = policy.api.text(answer.value)
+    whole = Whole(context.call_id, policy.reader)
+    if isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS:
+        return present(answer, limit=policy.max_chars, whole=whole, model_text=model_text)
+    work = partial(present, answer, limit=policy.max_chars, whole=whole, model_text=model_text)
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 
-def _model_text(answer: Answer, policy: ResultPolicy) -> str | None:
-    if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
-        return policy.api.text(answer.value)
-    return None
-
-
-async def _media(
-    media: tuple[Media, ...], receipt: Receipt, policy: ResultPolicy
+async def _media_blocks(
+    media: tuple[Media, ...], context: CallContext, policy: ResultPolicy
 ) -> tuple[list[types.ContentBlock], list[str]]:
-    """A block for each medium, and a sentence for each that had to become a file."""
+    """Return a block for each medium, and a sentence for each that had to become a file."""
     blocks: list[types.ContentBlock] = []
     sentences: list[str] = []
-    room = policy.max_media_bytes
+    remaining = policy.max_media_bytes
     for medium in media:
-        if len(medium.data) <= room:
-            room -= len(medium.data)
-            blocks.append(media_block(medium, call_uri(receipt.call_id, medium.pointer)))
+        if len(medium.data) <= remaining:
+            remaining -= len(medium.data)
+            blocks.append(media_block(medium, call_uri(context.call_id, medium.pointer)))
             continue
-        link, sentence = await hand_over(medium, receipt, policy.store, policy.output_dir)
+        link, sentence = await hand_over(medium, context, policy.store, policy.output_dir)
         blocks.append(link)
         sentences.append(sentence)
     return blocks, sentences
 
 
-def _sounds(media: tuple[Media, ...], blocks: list[types.ContentBlock], receipt: Receipt) -> list[types.TextContent]:
-    """A line for each sound that is nothing but a block: many a client drops it, and a model would be told nothing."""
+def _audio_lines(
+    media: tuple[Media, ...], blocks: list[types.ContentBlock], context: CallContext
+) -> list[types.TextContent]:
+    """Return a line of text for each audio block: many clients drop the block, and the model would see nothing."""
     return [
-        text_block(f"{medium.media_type}, {len(medium.data):,} bytes: {call_uri(receipt.call_id, medium.pointer)}")
+        text_block(f"{medium.media_type}, {len(medium.data):,} bytes: {call_uri(context.call_id, medium.pointer)}")
         for medium, block in zip(media, blocks, strict=True)
         if isinstance(block, types.AudioContent)
     ]
 
 
 def _result(
-    content: list[types.ContentBlock], receipt: Receipt, *, structured: dict[str, Any] | None = None
+    content: list[types.ContentBlock],
+    context: CallContext,
+    *,
+    structured: dict[str, Any] | None = None,
+    truncated: bool = False,
 ) -> types.CallToolResult:
     return types.CallToolResult(
         content=content,
         structured_content=structured,
-        _meta={RECEIPT_KEY: receipt.meta()},
+        _meta={RECEIPT_KEY: build_receipt(context, truncated=truncated)},
     )

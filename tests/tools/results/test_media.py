@@ -97,7 +97,7 @@ def test_a_medium_is_lifted_from_where_its_provider_puts_it(value: Any, lifted: 
         pytest.param({"content": PNG64}, id="in a place that is not for media"),
         pytest.param({"data": PNG64}, id="data that is not said to be media"),
         pytest.param({"url": "data:image/svg+xml;base64,PHN2Zy8+"}, id="a drawing, which is text"),
-        pytest.param({"url": "data:image/png,abc"}, id="a data URL that is not base64"),
+        pytest.param({"url": "data:image/png,abc"}, id="a data URL that is not valid base64"),
         pytest.param("data:image/png;base64,", id="an empty data URL"),
         pytest.param({"audio": "a word", "result": PNG64}, id="the names alone"),
         pytest.param([[1.5, None, True], {}, []], id="nothing like it"),

@@ -23,7 +23,7 @@ async def test_a_rate_limit_names_the_policies_of_the_model(emulator: Emulator) 
 
     assert error_of(result)["code"] == "rate_limited"
     assert text_of(result).endswith(
-        "The model is under these policies, which may be behind it: tokens-per-hour, house-rules."
+        "These policies apply to the model and may cause the limit: tokens-per-hour, house-rules."
     )
 
 
@@ -38,13 +38,13 @@ async def test_a_providers_rate_limit_is_not_blamed_on_the_policies(emulator: Em
     [
         pytest.param(
             {"status": "DEPLOYING"},
-            "Its status was DEPLOYING when last asked; it answers once that is DEPLOYED, as list_models shows.",
+            "Its last known status is DEPLOYING; it answers once that is DEPLOYED, which list_models shows.",
             id="in progress",
         ),
-        pytest.param({}, "It was deployed when last asked, so this should pass in a minute or so.", id="deployed"),
+        pytest.param({}, "It was deployed when last checked, so this should pass in a minute or so.", id="deployed"),
         pytest.param(
             {"enabled": False},
-            "It is disabled in Blaxel: waiting does not help, it has to be enabled there.",
+            "The model is disabled in Blaxel; enable it there, waiting does not help.",
             id="disabled",
         ),
     ],

@@ -1,0 +1,57 @@
+"""The context of one call: what travels with it from its arguments to its result."""
+
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from blaxel_mcp.budget.usage import Usage
+from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.client.request import CallTrace
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.inference.answer_stream import AnswerStream
+from blaxel_mcp.inference.prepare import PreparedRequest
+from blaxel_mcp.inference.progress import Progress
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class CallContext:
+    """What is known of one call so far. It is filled in as the call goes on, so failed and cancelled calls have it too.
+
+    Attributes:
+        call_id: Unguessable; also the handle of a call that outlives its request.
+        model: The model API's name, once it is known to be a valid name.
+        workspace: The model's workspace.
+        record: The control plane's record of the model.
+        prepared: The request, once it is composed.
+        stream: The streamed answer of the last attempt.
+        trace: What is known of the HTTP exchange.
+        progress: What a waiting client is shown.
+        retries: How many attempts were made after the first one failed.
+        earlier_attempt_billed: Whether an attempt before the last one may have been billed.
+        usage: The tokens that the answer reports.
+        cost_usd: Their cost at the configured price.
+        budget: How much of each cap that applies to the call is used.
+        repairs: One sentence per change made to the caller's arguments.
+        notes: One sentence per other thing that the reader of the result should know.
+        model_names: The names to suggest when the model does not exist.
+        started: When the call started, by `time.perf_counter`.
+    """
+
+    call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")
+    model: str | None = None
+    workspace: str | None = None
+    record: ModelRecord | None = None
+    prepared: PreparedRequest | None = None
+    stream: AnswerStream | None = None
+    trace: CallTrace = field(default_factory=CallTrace)
+    progress: Progress = field(default_factory=Progress)
+    retries: int = 0
+    earlier_attempt_billed: bool = False
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    budget: JSONObject | None = None
+    repairs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    model_names: Iterable[str] = ()
+    started: float = field(default_factory=time.perf_counter)

@@ -1,0 +1,84 @@
+"""Describe a failed call: the one place where an error gets the final text that an agent or a person reads."""
+
+from collections.abc import Iterator
+
+from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.suggestions import closest_names
+from blaxel_mcp.inference.context import CallContext
+
+
+def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
+    """Return a new error with what the context adds; the one given stays as it is.
+
+    The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
+    about the failure; `billed` covers all attempts together.
+    """
+    return BlaxelError(
+        error.message,
+        code=error.code,
+        origin=error.origin,
+        hint=" ".join(filter(None, _hints(error, context))),
+        retryable=error.retryable,
+        retry_after_seconds=error.retry_after_seconds,
+        billed="maybe" if context.earlier_attempt_billed and error.billed == "no" else error.billed,
+        unprocessed=error.unprocessed,
+        status=error.status,
+        request_id=error.request_id,
+    )
+
+
+def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
+    if error.code == "unknown_model" and context.model:
+        names = [name for name in closest_names(context.model, context.model_names) if name != context.model]
+        yield f"Did you mean {_either(names)}?" if names else ""
+    if context.retries:
+        yield f"The request was tried {context.retries + 1} times."
+    yield error.hint
+    if context.earlier_attempt_billed and error.billed == "no":
+        yield "An attempt before the last one may have been billed."
+    if context.record and error.origin == "blaxel":
+        yield _record_hint(error, context.record)
+
+
+def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
+    """Return what the record says about the failure. It may be a few minutes old."""
+    if error.code == "rate_limited" and record.policies:
+        return f"These policies apply to the model and may cause the limit: {', '.join(record.policies)}."
+    if error.code != "model_unavailable":
+        return ""
+    if not record.enabled:
+        return "The model is disabled in Blaxel; enable it there, waiting does not help."
+    if record.status and record.status != DEPLOYED:
+        # One word is a status of Blaxel's; anything longer is text from outside and quoted.
+        status = record.status if record.status.isidentifier() else repr(record.status)
+        return f"Its last known status is {status}; it answers once that is {DEPLOYED}, which list_models shows."
+    return "It was deployed when last checked, so this should pass in a minute or so."
+
+
+def _either(names: list[str]) -> str:
+    quoted = [repr(name) for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def cancelled(context: CallContext) -> BlaxelError:
+    """Make the error of a call that was stopped before its answer was complete."""
+    sent = context.trace.sent
+    return BlaxelError(
+        "The call was cancelled before its answer was complete.",
+        code="cancelled",
+        origin="caller",
+        hint=f"Call the model again if you still need the answer{'; you will be billed again' if sent else ''}.",
+        billed="maybe" if sent else "no",
+    )
+
+
+def unexpected(context: CallContext) -> BlaxelError:
+    """Make the error of a call in which this server failed."""
+    return BlaxelError(
+        "Internal error in this server.",
+        code="upstream_error",
+        origin="local",
+        hint=f"Please report it with call_id {context.call_id}; the server's log has the details.",
+        billed="maybe" if context.trace.sent else "no",
+    )

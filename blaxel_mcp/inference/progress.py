@@ -1,0 +1,43 @@
+"""The progress of one call: the text received so far, and why the call waits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a waiting client can be shown of a call.
+
+    Attributes:
+        wanted: Whether the client asked for progress notifications.
+        text: The text of the answer so far.
+        status: Why the call waits, as a sentence; empty while it does not.
+        changed: Set, and replaced, when there is news that should not wait for the next interval.
+        listener: Called with the text so far, each time it has grown.
+    """
+
+    wanted: bool = False
+    text: str = ""
+    status: str = ""
+    changed: anyio.Event = field(default_factory=anyio.Event)
+    listener: Callable[[str], None] | None = None
+
+    def update(self, text: str) -> None:
+        """Store the partial text and notify the listener."""
+        self.text = text
+        if self.listener:
+            self.listener(text)
+
+    def set_status(self, status: str) -> None:
+        """Store why the call waits; an empty status clears it."""
+        if status != self.status:
+            self.status = status
+            if status:
+                self.notify()
+
+    def notify(self) -> None:
+        """Wake the task that reports progress."""
+        changed, self.changed = self.changed, anyio.Event()
+        changed.set()
