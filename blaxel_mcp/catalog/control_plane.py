@@ -15,7 +15,8 @@ from blaxel_mcp.catalog.records import ModelRecord, read_model_list, read_record
 from blaxel_mcp.catalog.runtime_types import leaves_path_open, path_of_integration
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
-from blaxel_mcp.client.request import APIRequest, CallTrace, deadline
+from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.client.trace import CallTrace, deadline
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
 from blaxel_mcp.core.redaction import quote

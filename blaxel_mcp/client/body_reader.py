@@ -1,7 +1,8 @@
-"""Reads a response body while it arrives, decodes it and holds it to a limit.
+"""Reads a response body as it arrives, decodes it and enforces a size limit.
 
-A kilobyte of gzip can stand for megabytes. The decoder here is never asked for more than the
-limit leaves room for, so what a response costs in memory is bounded whoever sent it.
+httpx decompresses each chunk without a bound (`httpx/_decoders.py`): measured with httpx 0.28, one
+64 KiB chunk of gzip became 64 MiB before a caller could count a byte. The decoder here never
+produces more than the limit leaves room for.
 """
 
 import io
@@ -13,106 +14,105 @@ from typing import Protocol
 
 import anyio.lowlevel
 
-from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.client.errors.network import too_large, undecodable
+from blaxel_mcp.core.exceptions import BlaxelError
 
 _GZIP = 16 + zlib.MAX_WBITS
 _ZLIB = zlib.MAX_WBITS
 
-# Decoded between two turns of the event loop: as gzip it can stand for a thousand times as much.
 _FEED_BYTES = 8 * 1024
+"""Decoded between two turns of the event loop; gzip can expand it a thousandfold."""
 
 _PIECE_BYTES = 64 * 1024
-"""Decoded at a time, so that little is held beside the body itself."""
-
+"""Decoded at once, so that little memory is used besides the body itself."""
 
 OnBytes = Callable[[bytes], None]
+"""Takes decoded bytes as they arrive."""
 
 
 class BodyReader:
-    """Takes a body's chunks as they come off the wire; `finish` gives the decoded whole.
+    """Decoder of one response body, which is fed chunk by chunk.
 
     Args:
-        content_encoding: The response's Content-Encoding; empty for none.
-        limit: The most decoded bytes that are kept.
-        on_bytes: Is handed the decoded bytes as they come.
+        content_encoding: The response's Content-Encoding; empty if it has none.
+        limit: Maximum size of the decoded body, in bytes.
+        on_bytes: Called with the decoded bytes as they arrive.
 
     Raises:
-        UpstreamError: `bad_response`: the encoding is not one that was asked for.
+        BlaxelError: `bad_response`: the encoding is not one that was asked for.
     """
 
     def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
         self._limit = limit
         self._on_bytes = on_bytes
-        # Unlike a bytearray's, its content becomes `bytes` without a copy.
-        self._kept = io.BytesIO()
+        # Unlike a bytearray, it becomes `bytes` without a copy.
+        self._decoded = io.BytesIO()
         self._decoder = _decoder(content_encoding.strip().lower())
 
     @property
     def body(self) -> bytes:
-        """What has been decoded so far."""
-        return self._kept.getvalue()
+        """The bytes decoded so far."""
+        return self._decoded.getvalue()
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next chunk.
+        """Decode the next chunk.
 
         Raises:
-            BlaxelError: `response_too_large`, after which `body` holds as much as the limit allows,
+            BlaxelError: `response_too_large`, after which `body` is as long as the limit allows,
                 or `bad_response` for bytes that are not in the declared encoding.
         """
         while chunk:
-            room = self._limit - self._kept.tell()
+            room = self._limit - self._decoded.tell()
             # One byte more than there is room for shows that there is more.
             piece, chunk = self._decoder.decode(chunk, min(room + 1, _PIECE_BYTES))
-            self._kept.write(piece[:room])
+            self._decoded.write(piece[:room])
             if self._on_bytes and piece:
                 self._on_bytes(piece[:room])
             if len(piece) > room:
-                raise _too_large(self._limit)
+                raise too_large(self._limit)
 
     def finish(self) -> bytes:
         """Return the decoded body.
 
         Raises:
-            UpstreamError: `bad_response`: the body ended in the middle of its encoding.
+            BlaxelError: `bad_response`: the body ended in the middle of its encoding.
         """
         if not self._decoder.complete:
-            raise _corrupt("ended before its compressed body did")
+            raise undecodable("ended in the middle of its compressed body")
         return self.body
 
 
 class _Decoder(Protocol):
     complete: bool
 
-    def decode(self, chunk: bytes, most: int) -> tuple[bytes, bytes]:
-        """Return up to `most` decoded bytes, and what of the chunk is left for the next time."""
+    def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
+        """Return up to `limit` decoded bytes, and the rest of the chunk to be decoded next."""
 
 
-class _Plain:
-    """Bytes as they are."""
-
+class _IdentityDecoder:
     complete = True
 
-    def decode(self, chunk: bytes, most: int) -> tuple[bytes, bytes]:
-        return chunk[:most], chunk[most:]
+    def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
+        return chunk[:limit], chunk[limit:]
 
 
-class _Inflater:
-    """Decodes gzip and deflate."""
+class _ZlibDecoder:
+    """Decoder of gzip and deflate."""
 
     def __init__(self, window_bits: int) -> None:
         self._window_bits = window_bits
         self._stream = zlib.decompressobj(window_bits)
-        # No bytes at all are an empty body, whatever its encoding.
+        # No bytes at all are an empty body in any encoding.
         self.complete = True
 
-    def decode(self, chunk: bytes, most: int) -> tuple[bytes, bytes]:
+    def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
         if self._stream.eof:
-            # gzip (RFC 1952, section 2.2) is any number of members, one after another.
+            # A gzip body (RFC 1952, section 2.2) is any number of members in a row.
             self._stream = zlib.decompressobj(self._window_bits)
         try:
-            piece = self._stream.decompress(chunk, most)
+            piece = self._stream.decompress(chunk, limit)
         except zlib.error as error:
-            raise _corrupt("has a body that is not in its declared encoding") from error
+            raise undecodable("is not in its declared encoding") from error
         self.complete = self._stream.eof
         return piece, self._stream.unused_data if self.complete else self._stream.unconsumed_tail
 
@@ -120,47 +120,27 @@ class _Inflater:
 def _decoder(content_encoding: str) -> _Decoder:
     match content_encoding:
         case "" | "identity":
-            return _Plain()
+            return _IdentityDecoder()
         case "gzip" | "x-gzip":
-            return _Inflater(_GZIP)
+            return _ZlibDecoder(_GZIP)
         case "deflate":
-            return _Inflater(_ZLIB)
-    raise _corrupt("is in a compression that was not asked for")
-
-
-def _corrupt(what: str) -> UpstreamError:
-    return UpstreamError(
-        f"The response {what}.",
-        code="bad_response",
-        origin="network",
-        hint="The model has probably run and been paid for. Something between here and Blaxel may change responses.",
-        billed="maybe",
-    )
-
-
-def _too_large(limit: int) -> BlaxelError:
-    return UpstreamError(
-        f"The response is larger than {limit} bytes, the setting limits.max_response_bytes; the rest was not read.",
-        code="response_too_large",
-        origin="local",
-        hint="Ask the model for less, or raise the setting. The call was paid for, so sending it again costs again.",
-        billed="yes",
-    )
+            return _ZlibDecoder(_ZLIB)
+    raise undecodable("is in a compression that was not asked for")
 
 
 async def read_whole(
     chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None
 ) -> bytes:
-    """Read a body to its end.
+    """Read and decode a complete body.
 
     Args:
-        chunks: The body as it comes off the wire.
-        content_encoding: The response's Content-Encoding; empty for none.
-        limit: The most decoded bytes that are taken.
-        on_bytes: Is handed the decoded bytes as they come.
+        chunks: The body as received, still encoded.
+        content_encoding: The response's Content-Encoding; empty if it has none.
+        limit: Maximum size of the decoded body, in bytes.
+        on_bytes: Called with the decoded bytes as they arrive.
 
     Raises:
-        BlaxelError: As `BodyReader` says.
+        BlaxelError: `response_too_large` or `bad_response`.
     """
     reader = BodyReader(content_encoding, limit=limit, on_bytes=on_bytes)
     await _feed(reader, chunks)
@@ -173,20 +153,20 @@ async def read_some(
     *,
     limit: int,
     seconds: float = math.inf,
-    breaks: tuple[type[Exception], ...] = (),
+    tolerated: tuple[type[Exception], ...] = (),
 ) -> bytes:
-    """Read as much of a body as can be had, and do without the rest.
+    """Read and decode as much of a body as is available within the limits.
 
     Args:
-        chunks: The body as it comes off the wire.
-        content_encoding: The response's Content-Encoding; empty for none.
-        limit: The most decoded bytes that are taken.
-        seconds: How long the reading may take.
-        breaks: What `chunks` raises where it ends early.
+        chunks: The body as received, still encoded.
+        content_encoding: The response's Content-Encoding; empty if it has none.
+        limit: Maximum number of decoded bytes to return.
+        seconds: Timeout for reading.
+        tolerated: Exceptions of `chunks` that end the body instead of being raised.
     """
     with suppress(BlaxelError):
         reader = BodyReader(content_encoding, limit=limit)
-        with suppress(BlaxelError, *breaks), anyio.move_on_after(seconds):
+        with suppress(BlaxelError, *tolerated), anyio.move_on_after(seconds):
             await _feed(reader, chunks)
         return reader.body
     return b""

@@ -1,7 +1,7 @@
-"""The one HTTP client: signs a request, sends it, and reads the answer within its limits.
+"""The HTTP client of Blaxel: signs a request, sends it and reads the response within its limits.
 
-A request is sent once. A 401 of Blaxel's own is the exception: it was refused before any model
-ran, so it goes out a second time where there are other credentials to send it with.
+A request is sent once. The exception is a 401 from Blaxel itself: it was rejected before any
+model ran, so it is sent a second time if the credentials can be renewed.
 """
 
 import time
@@ -14,47 +14,50 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from blaxel_mcp.client.auth import Authenticator, TokenReply
+from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.body_reader import OnBytes, read_some, read_whole
 from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
-from blaxel_mcp.client.request import (
-    APIRequest,
-    APIResponse,
-    CallTrace,
-    Departure,
-    base_headers,
-    deadline,
-    request_headers,
+from blaxel_mcp.client.request import APIRequest, APIResponse, base_headers, request_headers
+from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
+from blaxel_mcp.client.transport import (
+    LIBRARY_ERRORS,
+    close_response,
+    content_encoding,
+    may_have_been_sent,
+    new_pool,
+    raw_body,
+    translate_error,
 )
-from blaxel_mcp.client.transport import LIBRARY_ERRORS, close, encoding, mapped, may_have_left, new_pool, wire
 from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
 from blaxel_mcp.settings.loading import Configuration
 
-# An error's message is in its first kilobyte, and a token in its reply's.
 MAX_ERROR_BYTES = 256 * 1024
+"""Limit for the body of an error; its message is in the first kilobyte."""
+
 MAX_TOKEN_REPLY_BYTES = 64 * 1024
 
-# The status has come by then and says most of it.
 MAX_ERROR_SECONDS = 10.0
+"""Limit for reading the body of an error; the status, which says most of it, has arrived by then."""
 
-# Looking for secrets in more than this is left to a thread.
 _REDACTED_INLINE_BYTES = 256 * 1024
+"""A larger body is redacted in a thread."""
 
 Listen = Callable[[Mapping[str, str]], OnBytes | None]
+"""Takes the headers of a success; returns a callback for its decoded body, or None to ignore it."""
 
 
 class APIClient:
-    """Sends requests to Blaxel over one pool of connections, which is opened at the first of them.
+    """HTTP client for one configuration, with one connection pool that the first request opens.
 
     Args:
         config: The settings and the credentials.
-        transport: What carries the requests, in place of the network.
+        transport: Carries the requests instead of the network.
         now: The clock, in seconds since the epoch.
-        error_seconds: How long the body of an error is waited for.
+        error_seconds: Limit for reading the body of an error, in seconds.
 
     Attributes:
-        auth: Signs the requests; knows which hosts may be sent credentials.
-        has_been_answered: Whether a request has ever brought a success.
+        auth: Signs the requests, only those to trusted hosts.
+        has_been_answered: Whether any request has succeeded.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class APIClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close every connection; a request after that would open new ones."""
+        """Close every connection; a later request would open new ones."""
         await self.auth.aclose()
         http, self._http = self._http, None
         if http is not None:
@@ -97,94 +100,83 @@ class APIClient:
         trace: CallTrace | None = None,
         listen: Listen | None = None,
     ) -> APIResponse:
-        """Send a request and return the whole of the answer.
+        """Send a request and return the complete response.
 
         Args:
             request: What to send, and where.
-            timeout_seconds: How long everything may take together, the exchange of a token
-                included; None where a `deadline` is set around the call.
-            trace: Is kept up to date while the call goes on.
-            listen: Is given the headers of a 2xx, and gives back what is handed its body as it comes,
-                decoded; our secrets are still in it.
+            timeout_seconds: Limit for the whole call, including a token exchange; None if the
+                caller sets a `deadline` around the call.
+            trace: Updated while the call runs.
+            listen: Called with the headers of a 2xx response. The callback that it returns gets
+                the decoded body as it arrives, before secrets are redacted.
 
         Raises:
-            BlaxelError: There was no answer, or not a 2xx; the fields say what is known of it.
+            BlaxelError: There was no response, or not a 2xx; the fields say what is known.
         """
         trace = trace if trace is not None else CallTrace()
-        try:
-            with deadline(timeout_seconds, trace):
-                return await self._send_signed(request, trace, listen)
-        except UpstreamError as error:
-            source = self.auth.for_workspace(request.workspace).source
-            if is_platform_401(error) and source:
-                error.hint = f"{error.hint} The credentials came from {source}."
-            raise
-
-    async def _send_signed(self, request: APIRequest, trace: CallTrace, listen: Listen | None) -> APIResponse:
-        with self._errors(request.url, trace):
-            first = await self._build(request, trace)
+        auth = self.auth.for_workspace(request.workspace)
+        with deadline(timeout_seconds, trace), self._translated_errors(request.url, trace):
+            http = await self._open()
+            signed = self._build(http, request, trace)
             try:
-                return await self._exchange(first, request.workspace, trace, listen)
+                return await self._exchange(http, signed, auth, trace, listen)
             except UpstreamError as error:
                 if not is_platform_401(error):
                     raise
                 trace.sent = False
-                if not await self.auth.for_workspace(request.workspace).renew(first):
+                if not await auth.renew(signed):
                     raise
-            return await self._exchange(await self._build(request, trace), request.workspace, trace, listen)
+            return await self._exchange(http, self._build(http, request, trace), auth, trace, listen)
 
-    async def _build(self, request: APIRequest, trace: CallTrace) -> httpx.Request:
-        headers = request_headers(request, api_version=self._settings.api_version)
-        http = await self._open()
+    def _build(self, http: httpx.AsyncClient, request: APIRequest, trace: CallTrace) -> httpx.Request:
         return http.build_request(
             request.method,
             request.url,
             content=request.content,
-            headers=headers,
-            extensions={"trace": Departure(trace)},
+            headers=request_headers(request, api_version=self._settings.api_version),
+            extensions={"trace": SendTracker(trace)},
         )
 
     async def _exchange(
-        self, request: httpx.Request, workspace: str, trace: CallTrace, listen: Listen | None
+        self,
+        http: httpx.AsyncClient,
+        request: httpx.Request,
+        auth: WorkspaceAuth,
+        trace: CallTrace,
+        listen: Listen | None,
     ) -> APIResponse:
-        http = await self._open()
-        response = await http.send(request, auth=self.auth.for_workspace(workspace), stream=True)
-        trace.first_byte_seconds = time.perf_counter() - trace.started
+        response = await http.send(request, auth=auth, stream=True)
         try:
-            return await self._read(response, trace, listen)
+            headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
+            trace.record_response(response.status_code, request_id(headers))
+            if not response.is_success:
+                raise await self._response_error(response, headers, auth.source)
+            self.has_been_answered = True
+            body = await self._read(response, trace, listen(headers) if listen else None)
+            return APIResponse(status=response.status_code, headers=headers, body=body)
         finally:
-            await close(response)
+            await close_response(response)
 
-    async def _read(self, response: httpx.Response, trace: CallTrace, listen: Listen | None) -> APIResponse:
-        headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
-        trace.status, trace.request_id = response.status_code, request_id(headers)
-        if not response.is_success:
-            raise await self._error(response, headers)
-        self.has_been_answered = True
+    async def _read(self, response: httpx.Response, trace: CallTrace, on_bytes: OnBytes | None) -> bytes:
+        limit = self._settings.limits.max_response_bytes
         try:
-            body = await read_whole(
-                wire(response),
-                encoding(response),
-                limit=self._settings.limits.max_response_bytes,
-                on_bytes=listen(headers) if listen else None,
-            )
+            body = await read_whole(raw_body(response), content_encoding(response), limit=limit, on_bytes=on_bytes)
         except BlaxelError as error:
-            error.status, error.request_id = trace.status, trace.request_id
+            trace.annotate(error)
             raise
-        return APIResponse(status=response.status_code, headers=headers, body=await self._redacted(body))
-
-    async def _redacted(self, body: bytes) -> bytes:
         if len(body) <= _REDACTED_INLINE_BYTES:
             return self.auth.redact(body)
         return await anyio.to_thread.run_sync(self.auth.redact, body)
 
-    async def _error(self, response: httpx.Response, headers: Mapping[str, str]) -> UpstreamError:
+    async def _response_error(
+        self, response: httpx.Response, headers: Mapping[str, str], credentials_source: str | None
+    ) -> UpstreamError:
         body = await read_some(
-            wire(response),
-            encoding(response),
+            raw_body(response),
+            content_encoding(response),
             limit=MAX_ERROR_BYTES,
             seconds=self._error_seconds,
-            breaks=(httpx.TransportError,),
+            tolerated=(httpx.TransportError,),
         )
         return classify(
             response.status_code,
@@ -193,30 +185,31 @@ class APIClient:
             redact=self.auth.redact,
             now=self._now(),
             control_plane=str(response.url).startswith(f"{self._settings.api_url}/"),
+            credentials_source=credentials_source,
         )
 
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
-        """Post to the token endpoint, unsigned; no model runs for it, so nothing counts as sent."""
-        with self._errors(url, CallTrace()):
+        """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
+        with self._translated_errors(url, CallTrace()):
             http = await self._open()
             request = http.build_request("POST", url, json=dict(form), headers={**base_headers(), **headers})
             response = await http.send(request, stream=True)
             try:
-                body = await read_some(wire(response), encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
+                body = await read_some(raw_body(response), content_encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
             finally:
-                await close(response)
+                await close_response(response)
 
     @contextmanager
-    def _errors(self, url: str, trace: CallTrace) -> Iterator[None]:
-        """Turn the library's exceptions into ours; this is the border that none of them crosses."""
+    def _translated_errors(self, url: str, trace: CallTrace) -> Iterator[None]:
+        """Raise the HTTP library's exceptions as `BlaxelError`; none of them passes this point."""
         try:
             yield
         except LIBRARY_ERRORS as error:
-            trace.sent = trace.sent and may_have_left(error)
-            told = mapped(error, url, sent=trace.sent, connect_seconds=self._settings.limits.connect_seconds)
-            told.status, told.request_id = trace.status, trace.request_id
-            raise told from error
+            trace.sent = trace.sent and may_have_been_sent(error)
+            connect_seconds = self._settings.limits.connect_seconds
+            translated = translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds)
+            raise trace.annotate(translated) from error
 
     async def _open(self) -> httpx.AsyncClient:
         async with self._opening:

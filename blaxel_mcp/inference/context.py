@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.client.request import CallTrace
+from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.prepare import PreparedRequest

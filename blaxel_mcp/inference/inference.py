@@ -9,7 +9,8 @@ from blaxel_mcp.budget.usage import cost_usd, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
-from blaxel_mcp.client.request import APIResponse, deadline
+from blaxel_mcp.client.request import APIResponse
+from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream

@@ -177,7 +177,7 @@ async def test_print_prints_the_file_and_writes_nothing(init: Init, home: Path) 
         pytest.param({"BL_API_KEY": ""}, "There are no Blaxel credentials for workspace demo", id="no credentials"),
         pytest.param({"BL_WORKSPACE": ""}, "No Blaxel workspace is set.", id="no workspace"),
         pytest.param({"BL_API_KEY": WRONG_KEY}, "The credentials came from BL_API_KEY.", id="a wrong key"),
-        pytest.param({"BL_API_URL": "https://api.acme.invalid/v0"}, "its name is not known", id="no network"),
+        pytest.param({"BL_API_URL": "https://api.acme.invalid/v0"}, "its name could not be resolved", id="no network"),
         pytest.param({"BLAXEL_MCP_DISCOVERY__ENABLED": "false"}, "was not asked", id="not to be asked"),
     ],
 )

@@ -19,7 +19,8 @@ import pytest
 from blaxel_mcp import __version__
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import join_url
-from blaxel_mcp.client.request import APIRequest, APIResponse, CallTrace, deadline
+from blaxel_mcp.client.request import APIRequest, APIResponse
+from blaxel_mcp.client.trace import CallTrace, deadline
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
@@ -461,7 +462,7 @@ async def test_answer_that_drips_for_ever_ends_at_the_deadline_and_the_server_se
             await emulator.requests[0].wait_aborted()
     error = failed.value
     assert (error.code, error.origin, error.billed, error.retryable) == ("timeout", "network", "maybe", False)
-    assert error.message == "The call was given up after 0.3 seconds: no complete answer had come."
+    assert error.message == "The call timed out after 0.3 seconds, before the answer was complete."
     assert "limits.timeout_seconds" in error.hint
     assert (error.status, error.request_id) == (200, emulator.requests[0].request_id)
     assert (trace.attempts, trace.status, trace.sent) == (1, 200, True)
@@ -479,7 +480,7 @@ async def test_deadline_that_passes_while_a_token_is_fetched_has_sent_and_cost_n
         with anyio.fail_after(5), pytest.raises(BlaxelError) as failed:
             await client.send(_request(), timeout_seconds=0.2, trace=trace)
     assert (failed.value.code, failed.value.billed, failed.value.retryable) == ("timeout", "no", True)
-    assert failed.value.message == "The call was given up after 0.2 seconds: nothing was sent."
+    assert failed.value.message == "The call timed out after 0.2 seconds, and nothing was sent."
     assert (trace.sent, trace.attempts) == (False, 0)
 
 
@@ -618,7 +619,7 @@ async def test_server_that_speaks_no_tls_is_told_from_one_that_is_down() -> None
         await writer.drain()
 
     async with _serving(plain) as url, APIClient(_configuration()) as client:
-        with anyio.fail_after(5), pytest.raises(BlaxelError, match="no TLS connection could be agreed on") as failed:
+        with anyio.fail_after(5), pytest.raises(BlaxelError, match="the TLS handshake failed") as failed:
             await client.send(_request(url.replace("http:", "https:")), timeout_seconds=5)
     assert (failed.value.code, failed.value.billed) == ("network_error", "no")
 
@@ -626,10 +627,10 @@ async def test_server_that_speaks_no_tls_is_told_from_one_that_is_down() -> None
 @pytest.mark.parametrize(
     ("cause", "said"),
     [
-        (socket.gaierror(-2, "Name or service not known"), "its name is not known"),
+        (socket.gaierror(-2, "Name or service not known"), "its name could not be resolved"),
         (ConnectionRefusedError(111, "refused"), "it refused the connection"),
-        (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted here"),
-        (ssl.SSLError(1, "wrong version"), "no TLS connection could be agreed on"),
+        (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted on this machine"),
+        (ssl.SSLError(1, "wrong version"), "the TLS handshake failed"),
         (OSError(101, "Network is unreachable"), "no connection could be made"),
         (ExceptionGroup("all", [OSError(), ConnectionRefusedError()]), "it refused the connection"),
     ],

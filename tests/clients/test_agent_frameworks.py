@@ -69,7 +69,7 @@ async def test_an_openai_agent_gets_answers_pictures_and_failures(server: Server
     assert "embedding" in json.dumps(vectors)
     assert "$.model: expected string, got integer 3" in json.dumps(refused)
     assert [part["type"] for part in picture] == ["input_text", "input_image"]
-    assert "Wait 3600 seconds before the next call." in json.dumps(limited)
+    assert "Retry after 3600 seconds." in json.dumps(limited)
 
 
 async def test_google_genai_calls_the_tools_by_itself_and_shows_what_came_of_it(server: Server) -> None:
@@ -87,7 +87,7 @@ async def test_google_genai_calls_the_tools_by_itself_and_shows_what_came_of_it(
     assert "embedding" in vectors
     assert "$.model: expected string, got integer 3" in refused
     assert "image/png" in picture
-    assert "Wait 3600 seconds before the next call." in limited
+    assert "Retry after 3600 seconds." in limited
 
 
 @needs("fastmcp")
@@ -107,7 +107,7 @@ async def test_a_pydantic_ai_agent_makes_its_arguments_of_the_schemas_and_is_ask
     assert {"model": "text-embedding-3-small", "input": ["a"]} in sent
     (refusal,) = returned(failed)
     assert refusal["outcome"] == "retried"
-    assert "Wait 3600 seconds before the next call." in refusal["content"]
+    assert "Retry after 3600 seconds." in refusal["content"]
 
 
 def returned(run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ async def test_langchain_gets_text_and_pictures_as_content_and_the_structured_an
     assert [block["type"] for block in painted["content"]] == ["text", "image"]
     assert painted["content"][1]["mime_type"] == "image/png"
     assert failed["status"] == "error"
-    assert "Wait 3600 seconds before the next call." in failed["content"][0]["text"]
+    assert "Retry after 3600 seconds." in failed["content"][0]["text"]
 
 
 @needs("langchain")

@@ -67,7 +67,7 @@ async def test_the_wait_that_upstream_asks_for_is_in_the_words_too(emulator: Emu
     for model in ("fault-429", "fault-429-body"):
         result = await call(emulator, model)
 
-        assert "Wait 7 seconds before the next call." in text_of(result)
+        assert "Retry after 7 seconds." in text_of(result)
         assert error_of(result)["retry_after_seconds"] == 7.0
 
 

@@ -64,7 +64,7 @@ async def test_a_refused_body_is_told_in_the_providers_own_words_up_to_a_bound(
     assert error_of(short)["code"] == "provider_error"
     assert error_of(short)["billed"] == "no"
     assert '"temperature must be at most 2"' in text_of(short)
-    assert "Mend the body as the provider's message says." in text_of(short)
+    assert "Fix the request body: the provider's message says what is wrong." in text_of(short)
     assert 500 <= len(error_of(long)["message"]) <= 600
 
 

@@ -42,7 +42,7 @@ def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
         "9. A picture comes back as a picture",
         "it sees      an image block: image/png",
         "10. A failure, and what the agent is told",
-        "Wait 3600 seconds before the next call.",
+        "Retry after 3600 seconds.",
         'code: "rate_limited", origin: "blaxel", retryable: true, retry_after_seconds: 3600.0, billed: "no"',
         "11. Your own workspace",
         '"mcpServers"',

@@ -1,1 +1,1 @@
-"""Classify a failed request and word its error: the network, Blaxel or the provider."""
+"""Turns a failed request into a `BlaxelError`: of the network, Blaxel or the provider."""

@@ -1,15 +1,14 @@
-"""What the body and the headers of an error response say, and who wrote them.
+"""Parses the headers and the body of an error response, and identifies who made the error.
 
-An error on the way to a model comes from Blaxel's gateway, from its control plane, from the
-provider behind it or from a web server in front of it all, and each has its own shape. Telling
-the provider's from Blaxel's is what good advice hangs on. The shapes of Blaxel's own are those
-that its documentation (troubleshooting/error-codes) and its Python SDK (core/errors) know.
+Errors come from Blaxel's gateway, its control plane, the provider behind it or a web server in
+front of it, each in its own shape. Useful advice depends on knowing which. Blaxel's own shapes are
+those of its documentation (troubleshooting/error-codes) and its Python SDK (core/errors).
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -17,19 +16,19 @@ from typing import Any, Literal
 from blaxel_mcp.core.redaction import quote, scrub
 
 MAX_MESSAGE_CHARS = 500
-"""How much of upstream's own message is quoted."""
+"""Quoted at most of upstream's own message."""
 
 _MAX_ADVICE_CHARS = 300
 _LONGEST_WAIT_SECONDS = 31 * 86_400.0
-"""Blaxel's token policies count by the month at most; a longer wait is a mistake."""
+"""The longest period of Blaxel's token policies is a month; a longer wait is a mistake."""
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _EDGE_CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 _VERSION_REFUSED = "invalid_api_version"
-"""The one error of the control plane that has its name where the others have their text."""
+"""The only error of the control plane with its code in place of the text."""
 
 _WAIT_FIELDS = ("retry_after", "retryAfter", "retry_after_seconds", "estimated_time")
-"""The first three are what Blaxel's SDK reads, the last is Hugging Face's for a model that loads."""
+"""Blaxel's SDK reads the first three; the last is Hugging Face's, for a model that is loading."""
 
 Author = Literal["blaxel", "provider"]
 Form = Literal["json", "text", "page", "empty"]
@@ -38,20 +37,20 @@ JSONMapping = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorBody:
-    """An error response, read.
+    """The content of an error response.
 
     Attributes:
-        author: Who made the error; None when nothing tells.
-        form: What the body is: JSON, plain text, an HTML page or nothing of use.
+        author: Who made the error; None if the response does not say.
+        form: The kind of body: JSON, plain text, an HTML page or nothing usable.
         code: The error's name, such as `WORKLOAD_NOT_FOUND`; never a number.
-        message: What it says, fit to be quoted; empty when it says nothing.
-        retryable: Whether it calls itself worth another try; None when it does not say.
-        safe_to_retry: Whether it says of this very request that it may be sent again.
-        dispatched: Whether the request reached the model; None when it does not say.
-        retry_after_seconds: How long it asks to wait.
-        loading: Whether the provider is loading the model just now, as Hugging Face says it.
-        action: What it suggests to do, fit to be quoted.
-        do_not: What it advises against, fit to be quoted.
+        message: Upstream's message, safe to quote; empty if there is none.
+        retryable: Whether upstream calls the error retryable; None if it does not say.
+        safe_to_retry: Whether upstream says that this very request can be sent again.
+        dispatched: Whether the request reached the model; None if upstream does not say.
+        retry_after_seconds: The wait that upstream asks for.
+        loading: Whether the provider is loading the model, as Hugging Face reports it.
+        action: What Blaxel suggests to do, safe to quote.
+        do_not: What Blaxel advises against, safe to quote.
     """
 
     author: Author | None
@@ -68,33 +67,28 @@ class ErrorBody:
 
 
 def read_error_body(headers: Mapping[str, str], body: bytes, *, now: float) -> ErrorBody:
-    """Read an error response; whatever the bytes are, this gives an answer.
+    """Parse an error response; any bytes are accepted.
 
     Args:
-        headers: The response's, with lower-case names.
-        body: The response's, with this server's own secrets removed.
+        headers: The response's headers, with lower-case names.
+        body: The response's body, without this server's own secrets.
         now: Seconds since the epoch, from which a Retry-After date counts.
     """
-    text = body.decode("utf-8", "replace").strip()
-    told = _read_headers(headers, now)
-    value = _json(text)
-    if isinstance(value, Mapping) and value:
-        return _read_object(value, told, now)
-    form, message = _plain(text, value, headers.get("content-type", ""))
-    return replace(told, form=form, message=message)
-
-
-def _read_headers(headers: Mapping[str, str], now: float) -> ErrorBody:
-    """Read what the headers tell, which is what holds where the body says nothing."""
-    platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
+    is_platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
     code = _code(headers.get("x-blaxel-error-code"))
-    return ErrorBody(
-        author="blaxel" if platform or code else None,
+    from_headers = ErrorBody(
+        author="blaxel" if is_platform or code else None,
         form="empty",
         code=code,
         dispatched=_was_dispatched(headers.get("x-blaxel-dispatch-state")),
         retry_after_seconds=_seconds(headers.get("retry-after"), now),
     )
+    text = body.decode("utf-8", "replace").strip()
+    value = _json(text)
+    if isinstance(value, Mapping) and value:
+        return _read_object(value, from_headers, now)
+    form, message = _plain(text, value, headers.get("content-type", ""))
+    return replace(from_headers, form=form, message=message)
 
 
 def _json(text: str) -> Any:
@@ -107,6 +101,7 @@ def _json(text: str) -> Any:
 
 
 def _plain(text: str, value: Any, content_type: str) -> tuple[Form, str]:
+    """Return the form and the message of a body that is no JSON object."""
     if isinstance(value, str):
         return "text", quote(value, MAX_MESSAGE_CHARS)
     if "html" in content_type.lower() or text.startswith("<"):
@@ -117,58 +112,51 @@ def _plain(text: str, value: Any, content_type: str) -> tuple[Form, str]:
     return ("text", message) if message else ("empty", "")
 
 
-def _read_object(outer: JSONMapping, told: ErrorBody, now: float) -> ErrorBody:
+def _read_object(outer: JSONMapping, from_headers: ErrorBody, now: float) -> ErrorBody:
     error = outer.get("error")
     inner: JSONMapping = error if isinstance(error, Mapping) else {}
     # Blaxel's SDK reads the outer `code` first and the header last.
     version = error if error == _VERSION_REFUSED else None
     codes = (version, outer.get("code"), inner.get("code"), inner.get("status"), inner.get("type"), outer.get("type"))
+    message = _message(outer, inner)
+    safe_to_retry = _field(outer, inner, "safe_to_retry_request") is True
+    retryable = safe_to_retry or _field(outer, inner, "retryable")
     dispatched = _was_dispatched(_field(outer, inner, "dispatch_state"))
+    wait = from_headers.retry_after_seconds
+    waits = (_seconds(level.get(field), now) for level in (inner, outer) for field in _WAIT_FIELDS)
     return ErrorBody(
-        author=told.author or _author(outer, inner),
+        author=from_headers.author or _author(outer, inner) or ("provider" if message else None),
         form="json",
-        code=next((code for code in map(_code, codes) if code and code != "error"), told.code),
-        message=quote(_message(outer, inner), MAX_MESSAGE_CHARS),
-        retryable=_retryable(outer, inner),
-        safe_to_retry=_field(outer, inner, "safe_to_retry_request") is True,
-        dispatched=told.dispatched if dispatched is None else dispatched,
-        retry_after_seconds=_wait(outer, inner, now) if told.retry_after_seconds is None else told.retry_after_seconds,
+        code=next((code for code in map(_code, codes) if code and code != "error"), from_headers.code),
+        message=quote(message, MAX_MESSAGE_CHARS),
+        retryable=retryable if isinstance(retryable, bool) else None,
+        safe_to_retry=safe_to_retry,
+        dispatched=from_headers.dispatched if dispatched is None else dispatched,
+        retry_after_seconds=next((each for each in waits if each is not None), None) if wait is None else wait,
         loading=_is_number(_field(outer, inner, "estimated_time")) or isinstance(outer.get("estimated_time"), float),
         action=_advice(inner, "action"),
         do_not=_advice(inner, "do_not"),
     )
 
 
-def _wait(outer: JSONMapping, inner: JSONMapping, now: float) -> float | None:
-    waits = (_seconds(level.get(field), now) for level in (inner, outer) for field in _WAIT_FIELDS)
-    return next((wait for wait in waits if wait is not None), None)
-
-
 def _author(outer: JSONMapping, inner: JSONMapping) -> Author | None:
     origin = inner.get("origin", outer.get("origin"))
     if isinstance(origin, str):
         return "blaxel" if origin == "platform" else "provider"
-    if _is_edge_envelope(inner) or _is_control_plane(outer):
-        return "blaxel"
-    return "provider" if _message(outer, inner) else None
-
-
-def _is_edge_envelope(error: JSONMapping) -> bool:
-    # Google's has them the other way about: a numeric `code` and a `status` in capitals.
-    return (
-        isinstance(error.get("code"), str)
-        and _EDGE_CODE.fullmatch(error["code"]) is not None
-        and _is_number(error.get("status"))
-        and "type" not in error
-    )
+    # Google has a numeric `code` and a `status` in capitals, the other way around.
+    is_edge = _is_edge_code(inner.get("code")) and _is_number(inner.get("status")) and "type" not in inner
+    return "blaxel" if is_edge or _is_control_plane(outer) else None
 
 
 def _is_control_plane(outer: JSONMapping) -> bool:
     if isinstance(outer.get("error"), str):
         # Hugging Face's {"error": "text"} has the same shape without the code.
         return _is_number(outer.get("code")) or outer["error"] == _VERSION_REFUSED
-    code = outer.get("code")
-    return isinstance(code, str) and bool(_EDGE_CODE.fullmatch(code)) and _is_number(outer.get("status_code"))
+    return _is_edge_code(outer.get("code")) and _is_number(outer.get("status_code"))
+
+
+def _is_edge_code(value: Any) -> bool:
+    return isinstance(value, str) and _EDGE_CODE.fullmatch(value) is not None
 
 
 def _is_number(value: Any) -> bool:
@@ -176,10 +164,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _message(outer: JSONMapping, inner: JSONMapping) -> str:
-    return next((text for text in _messages(outer, inner) if text.strip()), "")
-
-
-def _messages(outer: JSONMapping, inner: JSONMapping) -> Iterator[str]:
     for level, field in (
         (inner, "message"),
         (outer, "message"),
@@ -189,23 +173,13 @@ def _messages(outer: JSONMapping, inner: JSONMapping) -> Iterator[str]:
         (inner, "detail"),
     ):
         value = level.get(field)
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            yield "; ".join(_item_message(item) for item in value[:3])
-
-
-def _item_message(item: Any) -> str:
-    """Read one of FastAPI's validation errors, which is what Mistral and many own models answer with."""
-    text = item.get("msg") if isinstance(item, Mapping) else item
-    return text if isinstance(text, str) else ""
-
-
-def _retryable(outer: JSONMapping, inner: JSONMapping) -> bool | None:
-    if _field(outer, inner, "safe_to_retry_request") is True:
-        return True
-    flag = _field(outer, inner, "retryable")
-    return flag if isinstance(flag, bool) else None
+        if isinstance(value, list):
+            # FastAPI's validation errors, which Mistral and many custom models answer with.
+            texts = (item.get("msg") if isinstance(item, Mapping) else item for item in value[:3])
+            value = "; ".join(text if isinstance(text, str) else "" for text in texts)
+        if isinstance(value, str) and value.strip():
+            return value
+    return ""
 
 
 def _was_dispatched(state: Any) -> bool | None:
@@ -222,12 +196,12 @@ def _advice(error: JSONMapping, field: str) -> str:
 
 
 def _code(value: Any) -> str | None:
-    # The second condition keeps out a key in the place of a code.
+    # The last condition rejects a key in the place of a code.
     return value if isinstance(value, str) and _CODE.fullmatch(value) and scrub(value) == value else None
 
 
 def _seconds(value: Any, now: float) -> float | None:
-    """Read a wait in seconds, as a number or a date; None for what no one can have meant."""
+    """Return a wait, given as a number or a date, in seconds; None for anything implausible."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -235,12 +209,8 @@ def _seconds(value: Any, now: float) -> float | None:
     except OverflowError:
         return None
     except ValueError:
-        seconds = _seconds_until(str(value), now)
+        try:
+            seconds = max(0.0, parsedate_to_datetime(str(value)).timestamp() - now)
+        except (ValueError, OverflowError, OSError):
+            return None
     return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_WAIT_SECONDS else None
-
-
-def _seconds_until(date: str, now: float) -> float:
-    try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - now)
-    except (ValueError, OverflowError, OSError):
-        return math.nan

@@ -1,8 +1,7 @@
-"""What an error response means: whose side it is on, whether to try again, what to do next.
+"""Classifies an error response: who made the error, its code, whether it was billed and can be retried.
 
-The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider's
-refusal of its own key is told apart from Blaxel's refusal of the user's: mending the wrong
-one of the two is what an unclear message costs most time with.
+The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects
+its own key is distinguished from Blaxel rejecting the user's: otherwise people replace the wrong one.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamE
 from blaxel_mcp.core.redaction import quote
 
 REQUEST_ID_HEADERS = ("x-cf-request-id", "x-amz-cf-id", "cf-ray")
-"""Where Blaxel's Python SDK (core/errors) looks for a request's id, in this order."""
+"""The headers in which Blaxel's Python SDK (core/errors) looks for a request's id, in its order."""
 
 _MAX_REQUEST_ID_CHARS = 128
 
@@ -61,10 +60,10 @@ _BEFORE_DISPATCH = frozenset(
         "UPSTREAM_CONNECT_TIMEOUT",
     }
 )
-"""Codes that are given before the model has seen the request: nothing is paid, and it may be sent again."""
+"""Codes of a request that never reached the model: nothing is billed, and it can be retried."""
 
-_PROVEN = frozenset({"AUTHENTICATION_UNAVAILABLE", "WORKLOAD_UNAVAILABLE", "ROUTING_UNAVAILABLE"})
-"""Those of them of which Blaxel's documentation leaves no doubt."""
+_NEVER_DISPATCHED = frozenset({"AUTHENTICATION_UNAVAILABLE", "WORKLOAD_UNAVAILABLE", "ROUTING_UNAVAILABLE"})
+"""The subset that Blaxel documents as never dispatched."""
 
 _BLAXEL_STATUSES: Mapping[int, ErrorCode] = MappingProxyType(
     {
@@ -79,9 +78,10 @@ _BLAXEL_STATUSES: Mapping[int, ErrorCode] = MappingProxyType(
     }
 )
 
-# Refused for now and before any work; 529 is Anthropic's "overloaded".
-_PASSING_STATUSES = frozenset({408, 429, 503, 529})
-_LASTING: frozenset[ErrorCode] = frozenset({"quota_exceeded", "authentication_failed", "permission_denied"})
+_RETRYABLE_STATUSES = frozenset({408, 429, 503, 529})
+"""Rejected for the moment and before any work; 529 is Anthropic's "overloaded"."""
+
+_NEVER_RETRYABLE: frozenset[ErrorCode] = frozenset({"quota_exceeded", "authentication_failed", "permission_denied"})
 
 
 def classify(
@@ -92,28 +92,43 @@ def classify(
     redact: Callable[[bytes], bytes],
     now: float,
     control_plane: bool = False,
+    credentials_source: str | None = None,
 ) -> UpstreamError:
-    """Turn a response that is not a success into an error.
+    """Return the complete error for a response that is not a success.
 
     Args:
         status: The HTTP status, anything but 2xx.
-        headers: The response's, with lower-case names.
-        body: The response's, or as much of it as was read; any bytes will do.
+        headers: The response's headers, with lower-case names.
+        body: The response's body, any bytes, possibly truncated.
         redact: Removes this server's own secrets from upstream's bytes.
         now: Seconds since the epoch, from which a Retry-After date counts.
-        control_plane: Whether the control plane was asked: it hands no provider's answers on.
+        control_plane: Whether the control plane answered: it passes on no provider's answers.
+        credentials_source: The label of the request's credentials, named when Blaxel rejects them.
     """
-    clean = {name: redact(value.encode()).decode("utf-8", "replace") for name, value in headers.items()}
-    read = _shown(read_error_body(clean, redact(body), now=now), redact)
-    # A provider's redirect would have been the gateway's to deal with.
-    certain = control_plane or status < HTTPStatus.BAD_REQUEST
-    author: Author = "blaxel" if certain else read.author or _likely_author(read)
-    failure = _judge(status, author, read)
+    clean = {name: _redacted(value, redact) for name, value in headers.items()}
+    read = read_error_body(clean, redact(body), now=now)
+    # Once more: an escape or an invisible character may have hidden a secret in the bytes.
+    read = replace(
+        read,
+        message=_redacted(read.message, redact),
+        action=_redacted(read.action, redact),
+        do_not=_redacted(read.do_not, redact),
+    )
+    author = _author(status, read, control_plane=control_plane)
+    code = _code(status, author, read)
+    failure = Failure(
+        status=status,
+        author=author,
+        code=code,
+        billed=_billed(status, author, read),
+        retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
+        body=read,
+    )
     return UpstreamError(
         describe(failure, content_type=clean.get("content-type", ""), request_id=request_id(clean)),
-        code=failure.code,
+        code=code,
         origin=author,
-        hint=advise(failure),
+        hint=advise(failure, credentials_source=credentials_source),
         retryable=failure.retryable,
         retry_after_seconds=read.retry_after_seconds,
         billed=failure.billed,
@@ -123,40 +138,27 @@ def classify(
     )
 
 
-def _shown(read: ErrorBody, redact: Callable[[bytes], bytes]) -> ErrorBody:
-    """Take our secrets out once more: an escape or an invisible character may have hidden one in the bytes."""
-    message, action, do_not = (
-        redact(text.encode()).decode("utf-8", "replace") for text in (read.message, read.action, read.do_not)
-    )
-    return replace(read, message=message, action=action, do_not=do_not)
+def _redacted(text: str, redact: Callable[[bytes], bytes]) -> str:
+    return redact(text.encode()).decode("utf-8", "replace")
 
 
 def is_platform_401(error: BlaxelError) -> bool:
-    """Tell whether Blaxel, and not the provider behind it, refused the credentials."""
+    """Return whether Blaxel itself, not the provider behind it, rejected the credentials."""
     return error.status == HTTPStatus.UNAUTHORIZED and error.origin == "blaxel"
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """Return the id under which Blaxel finds a call, out of headers with lower-case names."""
-    found = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), "")
-    return quote(found, _MAX_REQUEST_ID_CHARS) or None
+    """Return the id under which Blaxel finds a call; header names are in lower case."""
+    value = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), "")
+    return quote(value, _MAX_REQUEST_ID_CHARS) or None
 
 
-def _likely_author(body: ErrorBody) -> Author:
-    """Attribute what nobody signed: providers answer in JSON that says something, web servers do not."""
-    return "provider" if body.form == "json" and body.message else "blaxel"
-
-
-def _judge(status: int, author: Author, body: ErrorBody) -> Failure:
-    code = _code(status, author, body)
-    return Failure(
-        status=status,
-        author=author,
-        code=code,
-        billed=_billed(status, author, body),
-        retryable=code not in _LASTING and _passes(status, author, body),
-        body=body,
-    )
+def _author(status: int, body: ErrorBody, *, control_plane: bool) -> Author:
+    # The gateway would have followed a provider's redirect itself.
+    if control_plane or status < HTTPStatus.BAD_REQUEST:
+        return "blaxel"
+    # Without a signature: providers answer in JSON with a message, web servers do not.
+    return body.author or ("provider" if body.form == "json" and body.message else "blaxel")
 
 
 def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
@@ -164,7 +166,7 @@ def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
         case 413, _:
             return "request_too_large"
         case 429, "provider":
-            # OpenAI's name for an account without credit, which no waiting fills up.
+            # OpenAI's name for an account without credit, which waiting does not refill.
             return "quota_exceeded" if body.code == "insufficient_quota" else "rate_limited"
         case 503, "provider" if body.loading:
             return "model_unavailable"
@@ -178,25 +180,25 @@ def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
 
 def _billed(status: int, author: Author, body: ErrorBody) -> Billed:
     before_dispatch = author == "blaxel" and body.code in _BEFORE_DISPATCH
-    refused = status < HTTPStatus.INTERNAL_SERVER_ERROR
+    rejected = status < HTTPStatus.INTERNAL_SERVER_ERROR
     unreached = body.dispatched is False or body.safe_to_retry
-    if unreached or refused or (before_dispatch and not body.dispatched):
+    if unreached or rejected or (before_dispatch and not body.dispatched):
         return "no"
     return "maybe"
 
 
-def _is_unprocessed(failure: Failure) -> bool:
-    """Whether upstream's own word is that no provider has worked on the request."""
-    body = failure.body
-    if body.safe_to_retry or body.dispatched is False or failure.code == "rate_limited":
-        return True
-    return failure.author == "blaxel" and body.code in _PROVEN and not body.dispatched
-
-
-def _passes(status: int, author: Author, body: ErrorBody) -> bool:
+def _is_retryable(status: int, author: Author, body: ErrorBody) -> bool:
     if body.retryable is not None:
         return body.retryable
     if author == "blaxel" and body.code in _BEFORE_DISPATCH:
         return True
     unsent = body.dispatched is False and status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return status in _PASSING_STATUSES or unsent or body.retry_after_seconds is not None
+    return status in _RETRYABLE_STATUSES or unsent or body.retry_after_seconds is not None
+
+
+def _is_unprocessed(failure: Failure) -> bool:
+    """Return whether upstream itself says that no provider has worked on the request."""
+    body = failure.body
+    if body.safe_to_retry or body.dispatched is False or failure.code == "rate_limited":
+        return True
+    return failure.author == "blaxel" and body.code in _NEVER_DISPATCHED and not body.dispatched

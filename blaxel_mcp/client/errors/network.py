@@ -1,6 +1,6 @@
-"""Failures between here and upstream, told as sentences that say whose side to look on.
+"""Errors of the connection to upstream and of the responses that it carries.
 
-The HTTP library's exceptions are known to `client` alone; here are only the causes below them,
+`client.transport` translates the HTTP library's exceptions. This module knows only their causes,
 which are the operating system's and OpenSSL's.
 """
 
@@ -8,103 +8,130 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
+from blaxel_mcp.core.exceptions import BlaxelError, ErrorCode, UpstreamError
 
-_NOTHING_SENT = "nothing was sent"
-_UNCERTAIN = "The model may have run and been paid for, so do not send the call again without need."
+_CAUSES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
+    (
+        (ssl.SSLCertVerificationError,),
+        "its certificate is not trusted on this machine",
+        "If a company proxy signs connections, set SSL_CERT_FILE to a file with the proxy's certificate.",
+    ),
+    ((ssl.SSLError,), "the TLS handshake failed", "Check that the URL's port speaks https."),
+    (
+        # A name that IDNA cannot encode fails as a UnicodeError, before any name server is asked.
+        (socket.gaierror, UnicodeError),
+        "its name could not be resolved",
+        "Check the URL in the settings and that this machine is online.",
+    ),
+    (
+        (ConnectionRefusedError,),
+        "it refused the connection",
+        "Check the URL in the settings and that the server is running.",
+    ),
+)
+"""Causes of a failed connection, each with the reason and the hint to show; the first match applies."""
+
+_UNKNOWN_CAUSE = ("no connection could be made", "Check that this machine is online and whether it needs a proxy.")
 
 
 def not_connected(host: str, error: BaseException) -> BlaxelError:
-    """Return the error of a connection that was not made; `error` is where to look for the cause."""
-    reason, hint = _cause(error)
-    # No waiting makes a certificate one that is trusted here.
-    lasting = any(isinstance(cause, ssl.SSLCertVerificationError | UnicodeError) for cause in _chain(error))
-    return _unsent(f"{host} could not be reached: {reason}, and {_NOTHING_SENT}.", hint, passing=not lasting)
+    """Return the error for a connection that could not be opened.
 
-
-def _cause(error: BaseException) -> tuple[str, str]:
-    for cause in _chain(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                "its certificate is not trusted here",
-                "Where a company's proxy signs connections, set SSL_CERT_FILE to a file with its certificate.",
-            )
-        if isinstance(cause, ssl.SSLError):
-            return "no TLS connection could be agreed on", "Check that the URL's port speaks https."
-        # A name that IDNA cannot write fails as a UnicodeError, before any name server is asked.
-        if isinstance(cause, socket.gaierror | UnicodeError):
-            return "its name is not known", "Check the URL in the settings, and that this machine is online."
-        if isinstance(cause, ConnectionRefusedError):
-            return "it refused the connection", "Check the URL in the settings, and that the server runs."
-    return "no connection could be made", "Check that this machine is online, and whether it needs a proxy."
+    Args:
+        host: The host, with its port if the URL has one.
+        error: The exception whose causes say why.
+    """
+    chain = list(_chain(error))
+    known = ((reason, hint) for cause in chain for kinds, reason, hint in _CAUSES if isinstance(cause, kinds))
+    reason, hint = next(known, _UNKNOWN_CAUSE)
+    # Waiting makes no certificate trusted and no name valid.
+    lasting = any(isinstance(cause, ssl.SSLCertVerificationError | UnicodeError) for cause in chain)
+    return _unsent(f"{host} could not be reached: {reason}, and nothing was sent.", hint, retryable=not lasting)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came of; a connection that was tried at several addresses is a group."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        if isinstance(found, BaseExceptionGroup):
-            for inner in found.exceptions:
+    """Yield an exception and its causes; a connection tried at several addresses raises a group."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):
+            for inner in cause.exceptions:
                 yield from _chain(inner)
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
 
 
 def connecting_timed_out(host: str, seconds: float) -> BlaxelError:
-    """Return the error of a connection that took longer than `limits.connect_seconds`."""
+    """Return the error for a connection that took longer than `limits.connect_seconds`."""
     return _unsent(
-        f"{host} could not be reached within {seconds:g} seconds, and {_NOTHING_SENT}.",
-        "Check that this machine is online, and whether it needs a proxy. limits.connect_seconds is the setting.",
+        f"{host} could not be reached within {in_seconds(seconds)}, and nothing was sent.",
+        "Check that this machine is online and whether it needs a proxy, or raise limits.connect_seconds.",
     )
 
 
 def proxy_failed(host: str) -> BlaxelError:
-    """Return the error of a proxy that did not let a connection through."""
+    """Return the error for a connection that a proxy refused."""
     return _unsent(
-        f"The proxy in front of {host} did not let the connection through, and {_NOTHING_SENT}.",
-        "Check HTTPS_PROXY and HTTP_PROXY in the server's environment; NO_PROXY names hosts that need none.",
+        f"The proxy refused the connection to {host}, and nothing was sent.",
+        "Check HTTPS_PROXY and HTTP_PROXY in the server's environment; NO_PROXY lists hosts that need no proxy.",
     )
 
 
-def _unsent(message: str, hint: str, *, passing: bool = True) -> BlaxelError:
+def _unsent(message: str, hint: str, *, retryable: bool = True) -> BlaxelError:
     return UpstreamError(
-        message, code="network_error", origin="network", hint=hint, retryable=passing, unprocessed=True
+        message, code="network_error", origin="network", hint=hint, retryable=retryable, unprocessed=True
     )
 
 
 def broken_off(host: str, *, sent: bool) -> BlaxelError:
-    """Return the error of a connection that ended before the answer was complete."""
+    """Return the error for a connection that closed before the answer was complete."""
     if not sent:
-        return _unsent(f"The connection to {host} broke off, and {_NOTHING_SENT}.", "The call can be sent again.")
-    return UpstreamError(
-        f"The connection to {host} broke off before the answer was complete.",
-        code="network_error",
-        origin="network",
-        hint=_UNCERTAIN,
-        billed="maybe",
-    )
-
-
-def undecodable(host: str) -> BlaxelError:
-    """Return the error of an answer that is not in the encoding it declares."""
-    return UpstreamError(
-        f"The answer of {host} is not in the encoding that it declares.",
-        code="bad_response",
-        origin="network",
-        hint=_UNCERTAIN,
-        billed="maybe",
-    )
+        return _unsent(
+            f"The connection to {host} broke off, and nothing was sent.", retry_advice(retryable=True, billed="no")
+        )
+    return _maybe_billed(f"The connection to {host} broke off before the answer was complete.", "network_error")
 
 
 def timed_out(seconds: float, *, sent: bool) -> BlaxelError:
-    """Return the error of a call that took longer than it may as a whole."""
-    state = "no complete answer had come" if sent else _NOTHING_SENT
+    """Return the error for a call that reached its deadline.
+
+    Args:
+        seconds: The time that the call was allowed.
+        sent: Whether upstream may be working on the request.
+    """
+    limit = "To allow more time, raise limits.timeout_seconds, the model's timeout_seconds or --timeout."
+    if sent:
+        message = f"The call timed out after {in_seconds(seconds)}, before the answer was complete."
+        return _maybe_billed(message, "timeout", limit)
     return UpstreamError(
-        f"The call was given up after {seconds:g} seconds: {state}.",
+        f"The call timed out after {in_seconds(seconds)}, and nothing was sent.",
         code="timeout",
         origin="network",
-        hint=(_UNCERTAIN if sent else "The call can be sent again.")
-        + " A call may take longer when limits.timeout_seconds, or the model's own timeout_seconds, is raised.",
-        retryable=not sent,
-        billed="maybe" if sent else "no",
+        hint=f"{retry_advice(retryable=True, billed='no')} {limit}",
+        retryable=True,
+    )
+
+
+def undecodable(problem: str) -> BlaxelError:
+    """Return the error for a response that cannot be decoded; `problem` completes "The response ..."."""
+    return _maybe_billed(
+        f"The response {problem}.", "bad_response", "A proxy between this server and Blaxel may have changed it."
+    )
+
+
+def _maybe_billed(message: str, code: ErrorCode, more: str = "") -> BlaxelError:
+    advice = retry_advice(retryable=False, billed="maybe")
+    return UpstreamError(
+        message, code=code, origin="network", hint=f"{advice} {more}".strip(), retryable=False, billed="maybe"
+    )
+
+
+def too_large(limit: int) -> BlaxelError:
+    """Return the error for a response of more than `limit` bytes, which is the rest of a call that was paid for."""
+    return UpstreamError(
+        f"The response is larger than {limit} bytes (limits.max_response_bytes), and the rest was not read.",
+        code="response_too_large",
+        origin="local",
+        hint="Ask the model for less or raise limits.max_response_bytes. The call was billed, and a retry costs again.",
+        billed="yes",
     )

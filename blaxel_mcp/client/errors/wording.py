@@ -1,6 +1,6 @@
-"""How an error response is told: what happened in one sentence, and what to do next in another.
+"""Words the message and the hint of an error response.
 
-Upstream's own words are quoted as data and never spoken as ours.
+Upstream's own text is always quoted as data.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody
+from blaxel_mcp.client.errors.retry_advice import retry_advice
 from blaxel_mcp.core.exceptions import Billed, ErrorCode
 from blaxel_mcp.core.redaction import quote
 
@@ -17,7 +18,7 @@ _MAX_CONTENT_TYPE_CHARS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error response, judged: `author` is whose side it is on, the rest is as in `BlaxelError`."""
+    """A classified error response; `author` says who made the error, the other fields are as in `BlaxelError`."""
 
     status: int
     author: Author
@@ -27,103 +28,107 @@ class Failure:
     body: ErrorBody
 
 
+_WRONG_METHOD = "This endpoint does not accept the HTTP method: use another method or path."
+_TOO_LARGE = "Send a smaller request body."
+_CHECK_REQUEST = "Check the request's method, path and body."
+
 _BLAXEL_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
     {
-        "authentication_failed": "Check the Blaxel credentials that this server was given, "
-        "or run `bl login WORKSPACE` again.",
-        "permission_denied": "The credentials are known but may not do this: check the workspace's name and the "
-        "role that they have in it.",
-        "unknown_model": "Check the model's name, and that it lives in the workspace that was called.",
-        "not_found": "Check the path and the workspace's name.",
-        "model_unavailable": "Look at the model's status in Blaxel's console; when it is deployed, call again.",
-        "rate_limited": "A token policy of the model or a limit of the workspace may be behind it; both are in "
-        "Blaxel's console.",
-        "quota_exceeded": "Waiting does not help: the workspace's plan has to be raised in Blaxel's console.",
-        "request_too_large": "Send a smaller body.",
-        "invalid_arguments": "Mend the request as the message says.",
-        "configuration_error": "The settings `workspace` and `api_version` are what Blaxel goes by here.",
+        "authentication_failed": "Check the Blaxel credentials of this server, or run `bl login WORKSPACE`.",
+        "permission_denied": "Check the workspace name, and the role of these credentials in the workspace.",
+        "unknown_model": "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models.",
+        "not_found": "Check the path and the workspace name.",
+        "model_unavailable": "Check the model's status in the Blaxel console: it must be deployed.",
+        "rate_limited": "A token policy of the model or a limit of the workspace applies; the Blaxel console has both.",
+        "quota_exceeded": "Waiting does not help: raise the workspace's plan in the Blaxel console.",
+        "request_too_large": _TOO_LARGE,
+        "configuration_error": "Check the settings `workspace` and `api_version`.",
     }
 )
 
 _PROVIDER_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
     {
-        "model_unavailable": "The provider is loading the model, a cold start: it answers once that is done.",
-        "request_too_large": "Send a smaller body.",
-        "rate_limited": "It is the provider's own limit, which can be raised at the provider.",
-        "quota_exceeded": "The account at the provider has no credit left; waiting does not help.",
+        "model_unavailable": "The provider is loading the model (cold start).",
+        "request_too_large": _TOO_LARGE,
+        "rate_limited": "This is the provider's own limit, which only the provider can raise.",
+        "quota_exceeded": "Waiting does not help: the account at the provider has no credit left.",
     }
 )
 
 _PROVIDER_KEY = (
-    "The Blaxel credentials are fine: the provider refused its own key, which is kept in the workspace's "
-    "integration connection in Blaxel."
+    "The Blaxel credentials are fine: the provider rejected its own key, "
+    "which is in the workspace's integration connection in Blaxel."
 )
 
 _PROVIDER_STATUS_HINTS: Mapping[int, str] = MappingProxyType(
     {
         401: _PROVIDER_KEY,
         403: _PROVIDER_KEY,
-        404: "Check the path, and `model` in the body: they are for the provider to know.",
+        404: "Check the path, and `model` in the body: the provider does not know one of them.",
+        405: _WRONG_METHOD,
     }
 )
 
-_UNCERTAIN = "The model may have run and been paid for, so do not send the call again without need."
-_UNSENT = "The model was not reached; the call can be sent again."
-
 
 def describe(failure: Failure, *, content_type: str, request_id: str | None) -> str:
-    """Say in one sentence who answered what; an HTML page is named and never shown."""
-    who = "Blaxel" if failure.author == "blaxel" else "The model's provider"
-    named = f" {failure.body.code}" if failure.body.code else ""
-    answered = f"{who} answered {failure.status}{named}"
+    """Return the error's message, one sentence; an HTML page is mentioned but never quoted.
+
+    Args:
+        failure: The classified response.
+        content_type: The response's Content-Type; empty if it has none.
+        request_id: The id under which Blaxel finds the call.
+    """
+    author = "Blaxel" if failure.author == "blaxel" else "The model's provider"
+    code = f" {failure.body.code}" if failure.body.code else ""
+    answered = f"{author} answered {failure.status}{code}"
     if failure.status < HTTPStatus.BAD_REQUEST:
         return f"{answered}, a redirect, which is not followed."
     if failure.body.message:
-        return f"{answered}: {_quotation(failure.body.message)}."
+        return f"{answered}: {quotation(failure.body.message)}."
     declared = quote(content_type, _MAX_CONTENT_TYPE_CHARS) or "no content type"
-    what = "an HTML page" if failure.body.form == "page" else "no message"
-    return f"{answered} with {what} ({declared}, request id {request_id or 'unknown'})."
+    content = "an HTML page" if failure.body.form == "page" else "no message"
+    return f"{answered} with {content} ({declared}, request id {request_id or 'unknown'})."
 
 
-def advise(failure: Failure) -> str:
-    """Say what to do next, with what Blaxel itself suggests as a quotation."""
-    parts = [_wait(failure), _hint(failure)]
-    if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        if failure.billed == "maybe":
-            parts.append(_UNCERTAIN)
-        elif failure.retryable:
-            parts.append(_UNSENT)
-    if failure.body.action:
-        parts.append(f"Blaxel suggests: {_quotation(failure.body.action)}.")
-    if failure.body.do_not:
-        parts.append(f"Blaxel advises against: {_quotation(failure.body.do_not)}.")
-    return " ".join(part for part in parts if part)
+def advise(failure: Failure, *, credentials_source: str | None) -> str:
+    """Return the error's hint: where to look, whether to retry, and Blaxel's own advice as a quotation.
+
+    Args:
+        failure: The classified response.
+        credentials_source: The label of the credentials, named when Blaxel rejects them; None for none.
+    """
+    body = failure.body
+    wait_seconds = body.retry_after_seconds
+    sentences = [_provider_hint(failure) if failure.author == "provider" else _blaxel_hint(failure)]
+    if failure.status == HTTPStatus.UNAUTHORIZED and failure.author == "blaxel" and credentials_source:
+        sentences.append(f"The credentials came from {credentials_source}.")
+    sentences.append(retry_advice(retryable=failure.retryable, billed=failure.billed, wait_seconds=wait_seconds))
+    if body.action:
+        sentences.append(f"Blaxel suggests: {quotation(body.action)}.")
+    if body.do_not:
+        sentences.append(f"Blaxel advises against: {quotation(body.do_not)}.")
+    return " ".join(filter(None, sentences)) or _CHECK_REQUEST
 
 
-def _wait(failure: Failure) -> str:
-    seconds = failure.body.retry_after_seconds
-    if failure.retryable and seconds is not None:
-        return f"Wait {seconds:g} seconds before the next call."
-    return "Wait before the next call." if failure.code == "rate_limited" else ""
-
-
-def _quotation(text: str) -> str:
-    # A quotation mark inside would let upstream's text end the quotation and go on in our name.
-    return '"' + text.replace('"', "'").removesuffix(".") + '"'
-
-
-def _hint(failure: Failure) -> str:
+def _blaxel_hint(failure: Failure) -> str:
     if failure.status < HTTPStatus.BAD_REQUEST:
-        return "Check `run_url`, `api_url` and the model's `url`: credentials are not carried to another address."
-    if failure.author == "provider":
-        return _provider_hint(failure)
+        return "Set `run_url`, `api_url` or the model's `url` to the final URL: credentials are sent to no other host."
     if failure.body.form == "text" and "sandbox model" in failure.body.message.lower():
-        return "A trial model serves few paths; /v1/chat/completions is the one to try."
+        return "A trial model serves few paths: try /v1/chat/completions."
+    if failure.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _WRONG_METHOD
+    if failure.code == "invalid_arguments":
+        return "Fix the request: Blaxel's message says what is wrong." if failure.body.message else _CHECK_REQUEST
     return _BLAXEL_HINTS.get(failure.code, "")
 
 
 def _provider_hint(failure: Failure) -> str:
-    known = _PROVIDER_HINTS.get(failure.code) or _PROVIDER_STATUS_HINTS.get(failure.status)
-    if known or failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return known or ""
-    return "Mend the body as the provider's message says."
+    hint = _PROVIDER_HINTS.get(failure.code) or _PROVIDER_STATUS_HINTS.get(failure.status)
+    if hint or failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return hint or ""
+    return "Fix the request body: the provider's message says what is wrong."
+
+
+def quotation(text: str) -> str:
+    """Return upstream's text in quotation marks, which nothing inside it can close."""
+    return '"' + text.replace('"', "'").removesuffix(".") + '"'

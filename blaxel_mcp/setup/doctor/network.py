@@ -16,7 +16,8 @@ import anyio.to_thread
 from blaxel_mcp.client.auth.credentials import APIKey, KeyCommand, resolve_credentials
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.errors.network import not_connected
-from blaxel_mcp.client.request import APIRequest, CallTrace
+from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.loading import configuration

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
-from blaxel_mcp.core.exceptions import ERROR_CODES, UpstreamError
+from blaxel_mcp.client.errors.retry_advice import retry_advice
+from blaxel_mcp.core.exceptions import ERROR_CODES, Billed, UpstreamError
 
 NOW = 1_700_000_000.0
 JSON_TYPE = {"content-type": "application/json"}
@@ -218,13 +219,45 @@ def test_only_a_401_of_blaxels_own_asks_for_other_credentials(case: Case) -> Non
     assert is_platform_401(error) == (case.status == 401 and case.origin == "blaxel")
 
 
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_hint_suggests_a_plain_retry_only_of_a_call_that_was_not_billed(case: Case) -> None:
+    hint = _classify(case.status, case.body, case.headers).hint
+
+    assert ("only if paying twice is acceptable" in hint) == (case.billed == "maybe")
+    assert ("Retry later." in hint) == (case.retryable and case.billed == "no")
+    assert hint
+
+
+@pytest.mark.parametrize(
+    ("retryable", "billed", "wait_seconds", "advice"),
+    [
+        (False, "no", 7.0, ""),
+        (True, "no", None, "Retry later."),
+        (True, "no", 1.0, "Retry after 1 second."),
+        (True, "no", 29.41, "Retry after 29.5 seconds."),
+        (True, "no", 2592000.0, "Retry after 2592000 seconds."),
+        (False, "maybe", None, "The model may have run and been billed: retry only if paying twice is acceptable."),
+        (
+            True,
+            "maybe",
+            20.5,
+            "The model may have run and been billed: retry after 20.5 seconds, and only if paying twice is acceptable.",
+        ),
+    ],
+)
+def test_advice_on_retrying_agrees_with_the_bill(
+    *, retryable: bool, billed: Billed, wait_seconds: float | None, advice: str
+) -> None:
+    assert retry_advice(retryable=retryable, billed=billed, wait_seconds=wait_seconds) == advice
+
+
 @pytest.mark.parametrize("body", [OPENAI_401, GEMINI_401, {"message": "no"}, {"error": "no"}, {"detail": "no"}])
 @pytest.mark.parametrize("status", [401, 403])
 def test_provider_refusing_its_key_is_never_blamed_on_the_blaxel_key(status: int, body: Any) -> None:
     error = _classify(status, body)
     assert error.message.startswith(f"The model's provider answered {status}")
     assert error.hint == (
-        "The Blaxel credentials are fine: the provider refused its own key, which is kept in the workspace's "
+        "The Blaxel credentials are fine: the provider rejected its own key, which is in the workspace's "
         "integration connection in Blaxel."
     )
 
@@ -264,7 +297,7 @@ def test_html_is_named_and_never_pasted() -> None:
 def test_advice_from_the_edge_is_quoted_in_the_hint() -> None:
     error = _classify(404, _edge("WORKLOAD_NOT_FOUND", 404, action='Ask "nicely".', do_not="Loop. " * 200))
     assert error.hint.startswith(
-        "Check the model's name, and that it lives in the workspace that was called. "
+        "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models. "
         "Blaxel suggests: \"Ask 'nicely'\". "
         'Blaxel advises against: "Loop. Loop.'
     )

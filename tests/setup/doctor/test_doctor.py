@@ -377,7 +377,7 @@ async def test_a_name_that_is_not_known_fails_once(variables: pytest.MonkeyPatch
     examined = await look()
 
     assert "api_url comes from BL_API_URL." in examined.fix_of_the_only_failure("names")
-    assert "api.acme.invalid could not be reached: its name is not known" in examined.check("names")["found"]
+    assert "api.acme.invalid could not be reached: its name could not be resolved" in examined.check("names")["found"]
 
 
 async def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_there(

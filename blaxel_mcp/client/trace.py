@@ -1,0 +1,81 @@
+"""What is known of a call while it runs, and the call's deadline."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from blaxel_mcp.client.errors.network import timed_out
+from blaxel_mcp.core.exceptions import BlaxelError
+
+
+@dataclass(slots=True)
+class CallTrace:
+    """The progress of a call, updated while it runs.
+
+    Attributes:
+        attempts: How many times the request was passed to the transport.
+        status: The HTTP status of the current attempt; None until its response begins.
+        request_id: The id under which Blaxel finds the last response.
+        first_byte_seconds: Time from the trace's creation to the last response's headers.
+        sent: Whether upstream may be working on the request, and may charge for it.
+        started: When the trace was created, by `time.perf_counter`.
+    """
+
+    attempts: int = 0
+    status: int | None = None
+    request_id: str | None = None
+    first_byte_seconds: float | None = None
+    sent: bool = False
+    started: float = field(default_factory=time.perf_counter, repr=False, compare=False)
+
+    def record_response(self, status: int, request_id: str | None) -> None:
+        """Record a response whose headers have just arrived."""
+        self.first_byte_seconds = time.perf_counter() - self.started
+        self.status, self.request_id = status, request_id
+
+    def annotate(self, error: BlaxelError) -> BlaxelError:
+        """Set the error's `status` and `request_id` to those of the last response, and return the error."""
+        error.status, error.request_id = self.status, self.request_id
+        return error
+
+
+class SendTracker:
+    """Tracks whether a request has been sent; an instance is the request's httpcore `trace` extension.
+
+    A transport that reports no events is assumed to send every request passed to it.
+    """
+
+    def __init__(self, trace: CallTrace) -> None:
+        self._trace = trace
+        self._has_reported = False
+
+    def mark_sent(self) -> None:
+        """Count an attempt whose signed request goes to the transport, and forget the response of the last one."""
+        self._trace.attempts += 1
+        self._trace.sent = True
+        self._trace.status = self._trace.request_id = None
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        """Handle an event of httpcore's `trace` extension."""
+        if not self._has_reported:
+            self._has_reported, self._trace.sent = True, False
+        # A proxy is sent a CONNECT of its own first.
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._trace.sent = True
+
+
+@contextmanager
+def deadline(seconds: float | None, trace: CallTrace) -> Iterator[None]:
+    """Cancel the enclosed work after `seconds`; None sets no limit.
+
+    Raises:
+        BlaxelError: `timeout`; its `billed` depends on `trace.sent`.
+    """
+    with anyio.move_on_after(seconds) as scope:
+        yield
+    if seconds is not None and scope.cancelled_caught:
+        raise trace.annotate(timed_out(seconds, sent=trace.sent))
