@@ -151,7 +151,7 @@ class Inference:
     def _answer_stream(self, prepared: PreparedRequest, context: CallContext) -> AnswerStream:
         api, auth = prepared.route.api, self._client.auth
         return AnswerStream(
-            api.name if api else None, prepared.route.path, context.progress, auth.redact, auth.begun_in
+            api.name if api else None, prepared.route.path, context.progress, auth.redact, auth.partial_secret_length
         )
 
     async def _wait_to_retry(self, error: BlaxelError, delay: float, context: CallContext) -> None:

@@ -63,10 +63,8 @@ async def test_a_cold_start_at_the_provider_says_how_long_it_takes(emulator: Emu
 
     fields = {"code": "model_unavailable", "origin": "provider", "retryable": True, "retry_after_seconds": 20.5}
     assert error_of(result).items() >= fields.items()
-    assert (
-        "The provider is loading the model (cold start). The model may have run and been billed: retry after 20.5 seconds"
-        in text_of(result)
-    )
+    assert "The provider is loading the model (cold start)." in text_of(result)
+    assert "retry after 20.5 seconds, and only if paying twice is acceptable." in text_of(result)
 
 
 async def test_a_quota_says_that_waiting_does_not_help(emulator: Emulator) -> None:

@@ -1,6 +1,6 @@
-"""How a request to Blaxel is authenticated: with which token, in which header, and at which hosts alone.
+"""Authentication of requests to Blaxel: credentials, access tokens, and the hosts that may get them.
 
-This package alone takes a secret out of its wrapping.
+Only this package and `server.http.auth` unwrap secrets.
 """
 
 from blaxel_mcp.client.auth.authenticator import Authenticator

@@ -1,4 +1,4 @@
-"""Which credentials sign which workspace's requests: the parts of this package put together."""
+"""Creates the `WorkspaceAuth` of each workspace from the configuration."""
 
 import time
 from collections.abc import Callable
@@ -28,13 +28,13 @@ from blaxel_mcp.settings.loading import Configuration
 
 
 class Authenticator:
-    """Signs the requests of every workspace, each with the credentials that the configuration gives it.
+    """Signs the requests of every workspace with the credentials that the configuration has for it.
 
     Args:
         config: The settings and the login file.
-        post_json: Reaches the token endpoint.
+        post_json: Posts to the token endpoint.
         now: The clock, in seconds since the epoch.
-        exchange_seconds: How long the token endpoint may take.
+        exchange_seconds: Timeout for the token endpoint.
     """
 
     def __init__(
@@ -53,66 +53,66 @@ class Authenticator:
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
         self._trusted = TrustedOrigins(config.settings.run_url, config.settings.api_url)
         self._auths: dict[str, WorkspaceAuth] = {}
-        self._tokens: dict[Credentials, TokenSource] = {}
+        self._token_sources: dict[Credentials, TokenSource] = {}
 
     def for_workspace(self, workspace: str) -> WorkspaceAuth:
-        """Return what signs a workspace's requests; the same object each time.
+        """Return the authentication of a workspace's requests; the same object each time.
 
-        Workspaces with the same credentials share their token. Without credentials there is
-        an object too: its requests fail with what is missing, before anything is sent.
+        Workspaces with the same credentials share their token. Without credentials, requests fail
+        before they are sent, with an error that lists what is missing.
         """
         if workspace not in self._auths:
-            self._auths[workspace] = self._auth(workspace)
+            resolved = resolve_credentials(self._config, workspace)
+            self._auths[workspace] = WorkspaceAuth(
+                None if resolved is None else self._token_source(resolved),
+                source=None if resolved is None else resolved.source,
+                is_trusted=self._trusted.is_trusted,
+                missing=partial(missing_credentials, self._config, workspace),
+            )
         return self._auths[workspace]
 
     def trust(self, url: str) -> None:
-        """Let requests to this URL's origin be signed; plain http counts on this machine only.
+        """Trust a URL's origin, so that its requests are signed; plain http is trusted on loopback only.
 
         Args:
-            url: A model's own URL as the control plane gave it.
+            url: A model's own URL, as the control plane returned it.
         """
         self._trusted.trust(url)
 
     def is_trusted(self, url: str) -> bool:
-        """Tell whether the URL has the origin of `run_url`, `api_url` or a trusted URL."""
+        """Return whether the URL has the origin of `run_url`, `api_url` or a trusted URL."""
         return self._trusted.is_trusted(url)
 
     def redact(self, data: bytes) -> bytes:
-        """Return the bytes with every secret of ours, plain or escaped as in JSON, as `[redacted]`."""
+        """Replace every known secret, in any of its encodings, by `[redacted]`."""
         return self._secrets.redact(data)
 
-    def begun_in(self, data: bytes) -> int:
-        """How many bytes at the end of data that goes on may be the beginning of a secret of ours."""
-        return self._secrets.begun_in(data)
+    def partial_secret_length(self, data: bytes) -> int:
+        """Return the length of the longest suffix of `data` that is a proper prefix of a known secret."""
+        return self._secrets.partial_secret_length(data)
 
     async def aclose(self) -> None:
-        """Stop the token exchanges under way."""
-        for tokens in self._tokens.values():
+        """Cancel the token exchanges that are in progress."""
+        for tokens in self._token_sources.values():
             await tokens.aclose()
 
-    def _auth(self, workspace: str) -> WorkspaceAuth:
-        resolved = resolve_credentials(self._config, workspace)
-        tokens = self._tokens_for(resolved) if resolved is not None else None
-        source = resolved.source if resolved is not None else None
-        missing = partial(missing_credentials, self._config, workspace)
-        return WorkspaceAuth(tokens, source=source, is_trusted=self._trusted.is_trusted, missing=missing)
-
-    def _tokens_for(self, resolved: ResolvedCredentials) -> TokenSource:
-        if resolved.credentials not in self._tokens:
-            self._tokens[resolved.credentials] = self._new_tokens(resolved)
-        return self._tokens[resolved.credentials]
-
-    def _new_tokens(self, resolved: ResolvedCredentials) -> TokenSource:
+    def _token_source(self, resolved: ResolvedCredentials) -> TokenSource:
+        """Return the token source of these credentials, created at the first use."""
+        if resolved.credentials in self._token_sources:
+            return self._token_sources[resolved.credentials]
         for secret in own_secrets(resolved.credentials):
-            self._secrets.keep(secret)
+            self._secrets.add(secret)
+        tokens: TokenSource
         match resolved.credentials:
             case APIKey(key):
-                return StaticToken(SecretStr(key.get_secret_value().strip()))
+                tokens = StaticToken(SecretStr(key.get_secret_value().strip()))
             case KeyCommand(command):
-                return TokenCache(partial(command_token, command, resolved.source, self._secrets), now=self._now)
+                tokens = TokenCache(partial(command_token, command, resolved.source, self._secrets), now=self._now)
             case ClientCredentials() as credentials:
                 grant = partial(client_credentials_token, credentials, resolved.source, self._endpoint)
-                return TokenCache(grant, now=self._now)
+                tokens = TokenCache(grant, now=self._now)
             case DeviceLogin() as login:
                 renewal = DeviceLoginRenewal(login, resolved.source, self._endpoint)
-                return TokenCache(renewal, now=self._now, first=stored_login_token(login))
+                tokens = TokenCache(renewal, now=self._now, first=stored_login_token(login))
+        self._token_sources[resolved.credentials] = tokens
+        return tokens

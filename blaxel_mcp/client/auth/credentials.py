@@ -1,4 +1,4 @@
-"""Which credentials a call to a workspace is made with."""
+"""Resolves the credentials of a workspace from the settings and the login file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,36 +7,36 @@ from pydantic import SecretStr
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.settings.login_file import LoginEntry
+from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 
-# An error names at most so many of the workspaces that the login file does have.
 _NAMED_WORKSPACES = 5
+"""Workspaces of the login file that an error names at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class APIKey:
-    """A key that is itself the bearer token."""
+    """An API key, which is itself the bearer token."""
 
     key: SecretStr
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """A service account's credentials, exchanged for an access token."""
+    """Client credentials of a service account, exchanged for an access token."""
 
     value: SecretStr
 
 
 @dataclass(frozen=True, slots=True)
 class KeyCommand:
-    """A command, as words, whose output is the API key."""
+    """A command, as a list of words, that prints the API key."""
 
     command: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceLogin:
-    """The tokens that `bl login` obtained in a browser, and where it keeps them."""
+    """The tokens that `bl login` obtained in a browser, and the file that holds them."""
 
     access_token: SecretStr | None
     refresh_token: SecretStr | None
@@ -50,37 +50,23 @@ Credentials = APIKey | ClientCredentials | KeyCommand | DeviceLogin
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCredentials:
-    """Credentials and a label that says where they came from, never what they are."""
+    """Credentials, and a label of their source that never includes a value."""
 
     credentials: Credentials
     source: str
 
 
 def resolve_credentials(config: Configuration, workspace: str | None) -> ResolvedCredentials | None:
-    """Choose the credentials for a workspace.
+    """Return the credentials for a workspace; None if there are none.
 
-    Credentials in the settings win whatever the workspace; else the login file's entry for that
-    very workspace is used. This is the order of Blaxel's Python SDK, core/authentication. An
-    entry for another workspace is never used.
+    Credentials in the settings take precedence for every workspace; otherwise the login file's entry
+    of this workspace is used, and never that of another one. Blaxel's Python SDK has the same order
+    (core/authentication).
 
     Args:
         config: The settings and the login file.
-        workspace: The workspace that is called; None stands for the one in the settings.
-
-    Returns:
-        The credentials and their source, or None when there are none.
+        workspace: The workspace to call; None for the one in the settings.
     """
-    explicit = _from_settings(config)
-    if explicit is not None:
-        return explicit
-    entry = config.login.entries.get(workspace or config.settings.workspace or "")
-    credentials = _from_entry(entry, config.login.path) if entry is not None else None
-    if entry is None or credentials is None:
-        return None
-    return ResolvedCredentials(credentials, f"bl login file ({config.login.path}), workspace {entry.name}")
-
-
-def _from_settings(config: Configuration) -> ResolvedCredentials | None:
     settings = config.settings
     if settings.api_key is not None:
         return ResolvedCredentials(APIKey(settings.api_key), config.place("api_key"))
@@ -89,10 +75,14 @@ def _from_settings(config: Configuration) -> ResolvedCredentials | None:
         return ResolvedCredentials(credentials, config.place("client_credentials"))
     if settings.api_key_command is not None:
         return ResolvedCredentials(KeyCommand(settings.api_key_command), config.place("api_key_command"))
-    return None
+    entry = config.login.entries.get(workspace or settings.workspace or "")
+    login = None if entry is None else _login_credentials(entry, config.login.path)
+    if entry is None or login is None:
+        return None
+    return ResolvedCredentials(login, f"bl login file ({config.login.path}), workspace {entry.name}")
 
 
-def _from_entry(entry: LoginEntry, path: Path) -> Credentials | None:
+def _login_credentials(entry: LoginEntry, path: Path) -> Credentials | None:
     if entry.api_key is not None:
         return APIKey(entry.api_key)
     if entry.client_credentials is not None:
@@ -103,36 +93,34 @@ def _from_entry(entry: LoginEntry, path: Path) -> Credentials | None:
 
 
 def missing_credentials(config: Configuration, workspace: str | None = None) -> ConfigurationError:
-    """Make the error for a call that has no credentials: what was looked for, and how to give it.
+    """Return the error for a call without credentials: where they were looked for, and how to set them.
 
     Args:
         config: The settings and the login file.
-        workspace: The workspace that is called; None stands for the one in the settings.
+        workspace: The workspace to call; None for the one in the settings.
     """
     name = workspace or config.settings.workspace
-    message = f"There are no Blaxel credentials for {f'workspace {name}' if name else 'any workspace'}: "
-    message += "BL_API_KEY, BL_CLIENT_CREDENTIALS and the settings api_key, client_credentials and "
-    message += f"api_key_command are absent, and {_login_finding(config, name)}."
-    if config.unexpanded:
-        message += f" Placeholders that nothing has expanded are in: {', '.join(config.unexpanded)}."
+    unexpanded = f" Unexpanded placeholders are in: {', '.join(config.unexpanded)}." if config.unexpanded else ""
     return ConfigurationError(
-        message,
-        hint="Set BL_API_KEY in the environment of this server, or api_key in its settings file, or run "
+        f"There are no Blaxel credentials for {f'workspace {name}' if name else 'any workspace'}: "
+        "BL_API_KEY, BL_CLIENT_CREDENTIALS and the settings api_key, client_credentials and api_key_command "
+        f"are not set, and {_login_problem(config.login, name)}.{unexpanded}",
+        hint="Set BL_API_KEY in this server's environment or api_key in its settings file, or run "
         f"`bl login {name or 'WORKSPACE'}`; `blaxel-mcp demo` needs no credentials.",
     )
 
 
-def _login_finding(config: Configuration, workspace: str | None) -> str:
-    login = config.login
-    where = f"the bl login file ({login.path})"
+def _login_problem(login: LoginFile, workspace: str | None) -> str:
+    """Return why the login file has no credentials for the workspace, as a clause."""
+    file = f"the bl login file ({login.path})"
     if workspace in login.entries:
-        return f"the entry for workspace {workspace} in {where} holds none"
+        return f"the entry for workspace {workspace} in {file} has none"
     if login.problem:
-        return f"{where} is of no use: {login.problem}"
+        return f"{file} cannot be used: {login.problem}"
     if not login.entries:
-        return f"{where} has no workspaces"
+        return f"{file} has no workspaces"
     more = ["..."] if len(login.entries) > _NAMED_WORKSPACES else []
-    others = ", ".join([*list(login.entries)[:_NAMED_WORKSPACES], *more])
+    names = ", ".join([*list(login.entries)[:_NAMED_WORKSPACES], *more])
     if workspace is None:
-        return f"no workspace is chosen among those in {where}: {others}"
-    return f"{where} has no entry for it, only for: {others}"
+        return f"no workspace is selected from {file}, which has: {names}"
+    return f"{file} has no entry for it, only for: {names}"

@@ -1,4 +1,4 @@
-"""Credentials as the variables of a client's entry, for a user who wants them written there."""
+"""Credentials as environment variables, for `blaxel-mcp install --with-key`."""
 
 from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, KeyCommand, ResolvedCredentials
 from blaxel_mcp.client.auth.secret_values import unusable_credential
@@ -7,16 +7,16 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 
 
 def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
-    """Give the variables that hand the credentials to a server: `BL_API_KEY` or `BL_CLIENT_CREDENTIALS`.
+    """Return the variable that passes the credentials to a server: `BL_API_KEY` or `BL_CLIENT_CREDENTIALS`.
 
-    The values are no longer wrapped, and are for the client's file alone.
+    Its value is unwrapped, to be written to the client's file and nowhere else.
 
     Args:
-        resolved: The credentials and where they came from.
+        resolved: The credentials and their source.
 
     Raises:
-        ConfigurationError: They cannot be written down: a login is renewed all the time, a command is asked each
-            time, and a value that no header can carry is of no use.
+        ConfigurationError: The credentials cannot be exported: the tokens of a login expire, a command
+            prints the key anew each time, and some values cannot be sent in a header.
     """
     match resolved.credentials:
         case APIKey(key):
@@ -24,16 +24,16 @@ def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
         case ClientCredentials(credentials):
             name, value = "BL_CLIENT_CREDENTIALS", credentials.get_secret_value().strip()
         case KeyCommand():
-            raise _unwritable(f"The key comes from a command ({resolved.source}), which is asked anew at each start")
+            raise _not_exportable(f"The key comes from a command ({resolved.source}), which each server runs itself")
         case _:
-            raise _unwritable(f"The credentials are a login ({resolved.source}), which is renewed all the time")
+            raise _not_exportable(f"The credentials are a login ({resolved.source}), whose tokens expire")
     if not is_bearer_value(value):
         raise unusable_credential(resolved.source)
     return {name: value}
 
 
-def _unwritable(reason: str) -> ConfigurationError:
+def _not_exportable(reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"{reason}, so there is no key to write.",
-        hint="Leave out --with-key: the server finds these credentials by itself.",
+        hint="Omit --with-key: the server finds these credentials by itself.",
     )

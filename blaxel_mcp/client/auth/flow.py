@@ -1,4 +1,4 @@
-"""How a request to Blaxel is signed: with which header, and for which hosts alone."""
+"""Signs requests to Blaxel, only those to trusted origins."""
 
 import math
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -14,20 +14,20 @@ from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
 AUTH_HEADER = "X-Blaxel-Authorization"
 
-# Blaxel answers 401 to a request whose Authorization is a dummy, even beside a good header of its
-# own: the adapters in its SDKs strip the one that a provider's library adds. So does this one.
+# Blaxel answers 401 to a request with a dummy Authorization, even if its own header is valid. So the
+# adapters in its SDKs strip the one that a provider's library adds, and so does this one.
 _AUTH_HEADERS = (AUTH_HEADER, "Authorization")
 
 _Origin = tuple[str, str, int]
 
 
 class WorkspaceAuth(httpx.Auth):
-    """Signs one workspace's requests, those to trusted origins alone; `Authenticator` makes it.
+    """httpx authentication of one workspace's requests, created by `Authenticator`.
 
-    A request leaves with exactly one authentication header, or with none when it goes elsewhere.
+    A request to a trusted origin is sent with exactly one authentication header, any other with none.
 
     Attributes:
-        source: Where the credentials came from, None when there are none.
+        source: The label of the credentials' source; None without credentials.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class WorkspaceAuth(httpx.Auth):
         self._missing = missing
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Sign the request and send it once; what a 401 means is for the client to find out.
+        """Sign the request and send it once; the client handles a 401.
 
         Raises:
-            BlaxelError: There is no token, so the request is not sent.
+            BlaxelError: There is no token, and the request was not sent.
         """
         for name in _AUTH_HEADERS:
             request.headers.pop(name, None)
@@ -56,23 +56,23 @@ class WorkspaceAuth(httpx.Auth):
         yield request
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Refuse: httpx's own version would send the request without a token."""
+        """Raise RuntimeError: httpx's own version would send the request without a token."""
         raise RuntimeError(f"This {request.method} was not sent: WorkspaceAuth signs for httpx.AsyncClient only.")
 
     async def check(self) -> float:
-        """Get a token as a request would, and send nothing.
+        """Get a token as a request would, without sending a request.
 
         Returns:
-            Until when it is good, in seconds since the epoch; infinite where nothing is known.
+            The token's expiry, in seconds since the epoch; infinite if unknown.
 
         Raises:
-            BlaxelError: There is none, or no header can carry it.
+            BlaxelError: There is no token, or it cannot be sent in a header.
         """
         await self._bearer_value()
         return math.inf if self._tokens is None else self._tokens.expires_at
 
     async def renew(self, request: httpx.Request) -> bool:
-        """Tell whether a request that Blaxel answered with 401 may be sent once more, with another token.
+        """Return whether a request that Blaxel answered with 401 can be sent again with another token.
 
         Callers whose requests were rejected with the same token share one renewal.
 
@@ -94,17 +94,17 @@ class WorkspaceAuth(httpx.Auth):
 
 
 class TrustedOrigins:
-    """The origins whose requests may be signed.
+    """The origins whose requests are signed.
 
     Args:
-        urls: Those that the settings give, trusted as they are.
+        urls: URLs from the settings, all trusted.
     """
 
     def __init__(self, *urls: str) -> None:
         self._origins = {_origin(url) for url in urls} - {None}
 
     def trust(self, url: str) -> None:
-        """Add the origin of a URL that Blaxel gave; plain http counts on this machine only."""
+        """Add the origin of a URL that Blaxel returned; plain http is trusted on loopback only."""
         origin = _origin(url)
         if origin is None:
             return
@@ -113,7 +113,7 @@ class TrustedOrigins:
             self._origins.add(origin)
 
     def is_trusted(self, url: str) -> bool:
-        """Tell whether the URL has one of these origins."""
+        """Return whether the URL has one of these origins."""
         origin = _origin(url)
         return origin is not None and origin in self._origins
 

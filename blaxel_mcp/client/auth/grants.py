@@ -1,9 +1,8 @@
-"""The two grants that bring an access token: client credentials, and the refresh token of `bl login`."""
+"""The two OAuth grants for an access token: client credentials, and the refresh token of `bl login`."""
 
 from dataclasses import replace
 
 import anyio.to_thread
-from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.credentials import ClientCredentials, DeviceLogin
 from blaxel_mcp.client.auth.secret_values import basic_authorization, unusable_credential
@@ -14,27 +13,27 @@ from blaxel_mcp.settings.login_file import read_login_file
 
 
 async def client_credentials_token(credentials: ClientCredentials, source: str, endpoint: TokenEndpoint) -> Token:
-    """Exchange client credentials for a token.
+    """Exchange client credentials for an access token.
 
     Raises:
-        BlaxelError: They cannot be sent, or the endpoint gave no token.
+        BlaxelError: They cannot be sent, or the endpoint returned no token.
     """
     if not is_bearer_value(credentials.value.get_secret_value().strip()):
         raise unusable_credential(source)
     grant = await endpoint.exchange(
         {"Authorization": basic_authorization(credentials)},
         {"grant_type": "client_credentials"},
-        remedy=f"Check the client credentials from {source}: they may have been revoked, or cut when they were "
-        "copied. If need be, make new ones for the service account.",
+        hint=f"Check the client credentials from {source}: they may be revoked or copied incompletely. "
+        "If in doubt, create new ones for the service account.",
     )
     return grant.token
 
 
 class DeviceLoginRenewal:
-    """Renews the tokens of `bl login`, and takes over what `bl` itself has renewed meanwhile.
+    """Renews the tokens of `bl login`, and adopts those that `bl` itself has renewed.
 
-    The login file is never written: it is the CLI's. Blaxel's Python and TypeScript SDKs keep
-    renewed tokens in memory in the same way.
+    The login file is the CLI's and is never written. Like Blaxel's Python and TypeScript SDKs, this
+    keeps renewed tokens in memory.
     """
 
     def __init__(self, login: DeviceLogin, source: str, endpoint: TokenEndpoint) -> None:
@@ -44,56 +43,58 @@ class DeviceLoginRenewal:
         self._endpoint = endpoint
 
     async def __call__(self) -> Token:
-        """Return the token that `bl` has stored since, else refresh; raises BlaxelError when neither gives one."""
-        known = self._in_file
-        await self._reread()
+        """Return the token that `bl` has stored since, otherwise refresh.
+
+        Raises:
+            BlaxelError: Neither gave a token.
+        """
+        previous = self._in_file
+        await self._reload()
         stored = stored_login_token(self._in_file)
-        if self._in_file.access_token != known.access_token and stored and self._endpoint.now() < stored.renew_at:
+        if self._in_file.access_token != previous.access_token and stored and self._endpoint.now() < stored.renew_at:
             return stored
         return await self._refresh()
 
-    async def _reread(self) -> None:
+    async def _reload(self) -> None:
         file = await anyio.to_thread.run_sync(read_login_file, self._in_file.path)
         entry = file.entries.get(self._in_file.workspace)
         if entry is None:
             return
-        found = replace(
+        login = replace(
             self._in_file,
             access_token=entry.access_token,
             refresh_token=entry.refresh_token,
             device_code=entry.device_code,
         )
-        if found != self._in_file:
-            self._in_file = self._login = found
-            self._endpoint.secrets.remember(found.access_token)
+        if login != self._in_file:
+            self._in_file = self._login = login
+            self._endpoint.secrets.remember(login.access_token)
 
     async def _refresh(self) -> Token:
         login = self._login
-        remedy = f"Run `bl login {login.workspace}`; the new login is noticed without a restart."
+        hint = f"Run `bl login {login.workspace}`; this server uses the new login without a restart."
         if login.refresh_token is None:
             raise UpstreamError(
-                f"The login from {self._source} is no longer valid and holds no refresh token.",
+                f"The login from {self._source} is no longer valid and has no refresh token.",
                 code="authentication_failed",
                 origin="blaxel",
-                hint=remedy,
+                hint=hint,
             )
-        # With each use, or a refresh token that Blaxel never replaces would be forgotten in the end.
+        # At each use: a refresh token that Blaxel never replaces would be forgotten otherwise.
         self._endpoint.secrets.remember(login.refresh_token, login.device_code)
-        grant = await self._endpoint.exchange({}, _refresh_form(login.refresh_token, login.device_code), remedy=remedy)
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": login.refresh_token.get_secret_value(),
+            "client_id": "blaxel",
+        }
+        if login.device_code is not None:
+            form["device_code"] = login.device_code.get_secret_value()
+        grant = await self._endpoint.exchange({}, form, hint=hint)
         if grant.refresh_token is not None:
             self._login = replace(login, refresh_token=grant.refresh_token)
         return grant.token
 
 
 def stored_login_token(login: DeviceLogin) -> Token | None:
-    """Return the access token that the login file holds, if any."""
+    """Return the access token in the login file; None if it has none."""
     return stored_token(login.access_token.get_secret_value().strip()) if login.access_token is not None else None
-
-
-def _refresh_form(refresh_token: SecretStr, device_code: SecretStr | None) -> dict[str, str]:
-    form = {
-        "grant_type": "refresh_token",
-        "refresh_token": refresh_token.get_secret_value(),
-        "client_id": "blaxel",
-    }
-    return form if device_code is None else {**form, "device_code": device_code.get_secret_value()}

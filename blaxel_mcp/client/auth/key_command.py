@@ -1,4 +1,4 @@
-"""The API key that a command of the user's prints, such as a password store's."""
+"""Runs the user's command that prints the API key, such as a password manager's."""
 
 from collections.abc import Sequence
 from subprocess import DEVNULL
@@ -8,15 +8,17 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
+from blaxel_mcp.client.errors.retry_advice import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
 
-# Long enough to touch a fingerprint reader, short enough to notice a prompt that nobody sees.
 KEY_COMMAND_SECONDS = 30.0
+"""Long enough to touch a fingerprint reader, short enough to notice a prompt that nobody sees."""
+
 KEY_COMMAND_BYTES = 16 * 1024
 
 
 async def command_token(command: tuple[str, ...], source: str, secrets: KnownSecrets) -> Token:
-    """Run the command that prints the API key, and have the key redacted from then on."""
+    """Run the command that prints the API key, and redact the key from then on."""
     token = await run_key_command(command, source=source)
     secrets.remember(token.value)
     return token
@@ -27,30 +29,31 @@ async def run_key_command(command: Sequence[str], *, source: str, limit_seconds:
 
     Args:
         command: The program and its arguments.
-        source: The label of the setting that names it, for messages.
-        limit_seconds: How long it may run before it is stopped.
+        source: The label of the setting that names the command, for messages.
+        limit_seconds: Timeout, after which the command is stopped.
 
     Raises:
-        ConfigurationError: It gave no key; the message names the program and shows no output.
+        ConfigurationError: The command printed no key; the message names the program and shows no output.
     """
     try:
         with anyio.fail_after(limit_seconds):
             exit_code, output = await _bounded_output(command)
     except TimeoutError:
-        raise _command_error(command, f"did not end within {limit_seconds:g} seconds", source) from None
+        raise _command_error(command, f"did not end within {in_seconds(limit_seconds)}", source) from None
     except (OSError, ValueError) as error:
-        raise _command_error(command, f"could not be started ({type(error).__name__})", source) from None
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise _command_error(command, f"could not be started ({reason})", source) from None
     if exit_code != 0:
         raise _command_error(command, f"ended with exit code {exit_code}", source)
-    # Latin-1 decodes any byte; what is not ASCII is refused with the rest.
+    # Latin-1 decodes any byte; the check below rejects anything but ASCII.
     key = output.decode("latin-1").strip()
     if not is_bearer_value(key):
-        raise _command_error(command, "did not print a key: that is one word of visible ASCII", source)
+        raise _command_error(command, "did not print a key, which is one word of visible ASCII", source)
     return Token(SecretStr(key))
 
 
 async def _bounded_output(command: Sequence[str]) -> tuple[int, bytes]:
-    # Its messages are dropped: they may hold the very secret, and stderr is a log here.
+    # stderr is discarded: it may contain the secret, and the server's own stderr is a log.
     async with await anyio.open_process(command, stdin=DEVNULL, stderr=DEVNULL) as process:
         assert process.stdout is not None
         output = b""
@@ -62,8 +65,8 @@ async def _bounded_output(command: Sequence[str]) -> tuple[int, bytes]:
         return await process.wait(), output
 
 
-def _command_error(command: Sequence[str], what: str, source: str) -> ConfigurationError:
+def _command_error(command: Sequence[str], problem: str, source: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The command {command[0]!r}, which should print the Blaxel API key, {what}.",
-        hint=f"It comes from {source}. Run it in a terminal to see what it says: its output is never shown here.",
+        f"The command {command[0]!r}, which should print the Blaxel API key, {problem}.",
+        hint=f"It comes from {source}. Run it in a terminal to see its output, which is never shown here.",
     )

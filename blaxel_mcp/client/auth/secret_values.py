@@ -1,4 +1,4 @@
-"""The strings inside credentials: as a header carries them, and all that would give them away."""
+"""The secret strings inside credentials: as a header carries them, and all that have to be redacted."""
 
 import base64
 from collections.abc import Iterator
@@ -8,11 +8,10 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 
 
 def basic_authorization(credentials: ClientCredentials) -> str:
-    """Give the value of the `Authorization` header that the token endpoint expects.
+    """Return the `Authorization` header for the token endpoint.
 
-    Blaxel shows the credentials as base64 of `id:secret`, which goes into the header as it
-    stands; a raw `id:secret`, which Blaxel's Go SDK takes as well, is encoded first. A colon
-    tells them apart, since base64 has none.
+    Blaxel shows the credentials as base64 of `id:secret`, which is sent unchanged. A raw `id:secret`,
+    which Blaxel's Go SDK accepts as well, is encoded first. Only the raw form contains a colon.
     """
     value = credentials.value.get_secret_value().strip()
     if ":" in value:
@@ -21,7 +20,7 @@ def basic_authorization(credentials: ClientCredentials) -> str:
 
 
 def own_secrets(credentials: Credentials) -> Iterator[str]:
-    """Yield every string that would give the credentials away, as far as known before the first exchange."""
+    """Yield every secret string of the credentials that is known before the first token exchange."""
     match credentials:
         case APIKey(key):
             yield key.get_secret_value().strip()
@@ -29,7 +28,7 @@ def own_secrets(credentials: Credentials) -> Iterator[str]:
             yield value.get_secret_value().strip()
             encoded = basic_authorization(credentials).removeprefix("Basic ")
             yield encoded
-            yield from _halves(encoded)
+            yield from _id_and_secret(encoded)
         case KeyCommand():
             pass
         case DeviceLogin(access_token, refresh_token, device_code):
@@ -37,8 +36,8 @@ def own_secrets(credentials: Credentials) -> Iterator[str]:
                 yield secret.get_secret_value().strip() if secret is not None else ""
 
 
-def _halves(encoded: str) -> tuple[str, ...]:
-    """Return the id and the secret inside client credentials, nothing when it is not two pieces of text."""
+def _id_and_secret(encoded: str) -> tuple[str, ...]:
+    """Return the id and the secret inside client credentials; empty if they are not two printable texts."""
     try:
         identifier, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
     except ValueError:
@@ -48,9 +47,9 @@ def _halves(encoded: str) -> tuple[str, ...]:
 
 
 def unusable_credential(source: str) -> ConfigurationError:
-    """Make the error for a credential that no header can carry; `source` says where it came from."""
+    """Return the error for a credential from `source` that cannot be sent in a header."""
     return ConfigurationError(
-        f"The credential from {source} cannot be sent: it is empty or holds a space, a line break or a character "
+        f"The credential from {source} cannot be sent: it is empty or contains a space, a line break or a character "
         "that is not ASCII.",
-        hint="Copy it again, whole and on one line.",
+        hint="Copy it again, completely and on one line.",
     )

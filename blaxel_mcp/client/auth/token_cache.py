@@ -1,4 +1,8 @@
-"""Where a request's bearer token comes from: a key as it is, or one renewal for all who need it."""
+"""Sources of bearer tokens: a fixed API key, or a cached token with one renewal for all callers.
+
+The MCP SDK's OAuth client (`mcp/client/auth/oauth2.py`) renews inside one caller's request and holds its lock
+across it. Cancelling that request loses the reply with the new refresh token. Here the renewal is a task of its own.
+"""
 
 import asyncio
 import logging
@@ -14,29 +18,29 @@ from blaxel_mcp.core.exceptions import BlaxelError
 
 _log = logging.getLogger(__name__)
 
-# While the endpoint is down and the old token is still good, only some of the calls pay for another attempt.
 RENEWAL_PAUSE_SECONDS = 30.0
+"""Pause after a failed early renewal, so that few calls wait for an endpoint that is down."""
 
 
 class TokenSource(Protocol):
-    """Where a request's bearer token comes from."""
+    """Source of one credential's bearer token."""
 
     async def get(self) -> SecretStr:
-        """Return a token that is good now; raises BlaxelError when none can be had."""
+        """Return a valid token; raises BlaxelError if there is none."""
 
     async def renew(self, rejected: SecretStr) -> bool:
-        """Tell whether `get` now gives another token than the one that Blaxel rejected."""
+        """Return whether `get` now returns another token than the one that Blaxel rejected."""
 
     @property
     def expires_at(self) -> float:
-        """Until when the token at hand is good, in seconds since the epoch; infinite where nothing is known."""
+        """The current token's expiry, in seconds since the epoch; infinite if unknown."""
 
     async def aclose(self) -> None:
-        """Stop an exchange under way."""
+        """Cancel the exchange that is in progress, if any."""
 
 
 class StaticToken:
-    """A token that is what it is: an API key."""
+    """An API key."""
 
     def __init__(self, value: SecretStr) -> None:
         self._value = value
@@ -51,24 +55,23 @@ class StaticToken:
 
     @property
     def expires_at(self) -> float:
-        """No time: a key does not tell."""
+        """Infinity: a key's expiry is unknown."""
         return math.inf
 
     async def aclose(self) -> None:
-        """Do nothing: no exchange is ever under way."""
+        """Do nothing: there is never an exchange."""
 
 
 class TokenCache:
     """One current token for any number of concurrent callers.
 
-    A renewal runs in a task of its own, which all who need it wait for. So a caller that is
-    cancelled leaves it to the others, and the one reply that holds a new refresh token is not
-    lost with the caller.
+    All callers wait for one renewal, which runs in a task of its own. A cancelled caller leaves it
+    to the others, so the reply with the new refresh token is not lost.
 
     Args:
         fetch: Obtains a new token; raises BlaxelError. It never runs twice at once.
         now: The clock, in seconds since the epoch.
-        first: A token to begin with.
+        first: The initial token, if any.
     """
 
     def __init__(
@@ -78,17 +81,17 @@ class TokenCache:
         self._now = now
         self._current = first
         self._renewal: asyncio.Task[Token] | None = None
-        # The rejected token that a renewal brought again, and until when that is not tried once more.
+        # The rejected token that the last renewal returned again, and until when another one is pointless.
         self._unchanged: SecretStr | None = None
         self._unchanged_until = -math.inf
 
     async def get(self) -> SecretStr:
-        """Return the current token, renewed when its time has come.
+        """Return the current token, renewed if it is due.
 
-        When an early renewal fails in passing, the old token serves for as long as it is valid.
+        If an early renewal fails temporarily, the old token is used for as long as it is valid.
 
         Raises:
-            BlaxelError: No valid token can be had; all who waited for one attempt share its failure.
+            BlaxelError: There is no valid token; all callers that waited for one renewal share its error.
         """
         current = self._current
         if current is not None and self._now() < current.renew_at:
@@ -96,13 +99,19 @@ class TokenCache:
         try:
             return (await self._renewed()).value
         except BlaxelError as error:
-            if current is None or not _is_passing(error) or self._now() >= current.expires_at:
+            temporary = error.retryable or error.code in {"network_error", "timeout"}
+            if current is None or not temporary or self._now() >= current.expires_at:
                 raise
-            self._postpone(current, error)
+            if self._current is current:
+                retry_at = min(self._now() + RENEWAL_PAUSE_SECONDS, current.expires_at)
+                self._current = replace(current, renew_at=retry_at)
+                _log.warning(
+                    "An early renewal of the access token failed (%s); the old token is still used", error.code
+                )
             return current.value
 
     async def renew(self, rejected: SecretStr) -> bool:
-        """Tell whether `get` now gives another token than the rejected one, after a renewal if need be.
+        """Return whether `get` now returns another token than the rejected one, after a renewal if necessary.
 
         Raises:
             BlaxelError: The renewal failed.
@@ -119,39 +128,24 @@ class TokenCache:
 
     @property
     def expires_at(self) -> float:
-        """The current token's time; infinite where there is none yet."""
+        """The current token's expiry; infinite if there is no token yet."""
         return math.inf if self._current is None else self._current.expires_at
 
     async def aclose(self) -> None:
-        """Stop a renewal under way and wait for its end."""
+        """Cancel the renewal that is in progress and wait for its end."""
         if self._renewal is not None and self._renewal.cancel():
             await asyncio.wait([self._renewal])
 
     async def _renewed(self) -> Token:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew())
-            self._renewal.add_done_callback(_note_outcome)
+            # Retrieves the exception, which asyncio would report if every caller had stopped waiting.
+            self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         renewal = self._renewal
-        # `wait` leaves the task alone when the caller is cancelled, and unlike `shield` it reports nothing then.
+        # `wait` leaves the task running when the caller is cancelled, and unlike `shield` it reports nothing then.
         await asyncio.wait([renewal])
         return renewal.result()
 
     async def _renew(self) -> Token:
         self._current = await self._fetch()
         return self._current
-
-    def _postpone(self, token: Token, error: BlaxelError) -> None:
-        if self._current is token:
-            retry_at = min(self._now() + RENEWAL_PAUSE_SECONDS, token.expires_at)
-            self._current = replace(token, renew_at=retry_at)
-            _log.warning("An early renewal of the access token failed (%s); the old one is still used.", error.code)
-
-
-def _is_passing(error: BlaxelError) -> bool:
-    return error.retryable or error.code in {"network_error", "timeout"}
-
-
-def _note_outcome(renewal: asyncio.Task[Token]) -> None:
-    # A failure that every caller stopped waiting for would be reported by asyncio as forgotten.
-    if not renewal.cancelled():
-        renewal.exception()

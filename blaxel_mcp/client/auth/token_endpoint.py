@@ -1,4 +1,4 @@
-"""Blaxel's token endpoint: how it is asked, and what its replies mean.
+"""Client of Blaxel's token endpoint, `POST /oauth/token`.
 
 The endpoint is OAuth 2.0's (RFC 6749, sections 5.1 and 5.2) with JSON bodies, as Blaxel's SDKs and CLI use it.
 """
@@ -14,11 +14,13 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, issued_token, json_object
+from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
+from blaxel_mcp.client.errors.wording import quotation
 from blaxel_mcp.core.exceptions import UpstreamError
-from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.core.redaction import quote
 
-# The token endpoint answers at once or not at all; every call of the workspace waits for it.
 EXCHANGE_SECONDS = 30.0
+"""Timeout for the token endpoint; every call of the workspace waits for it."""
 
 _DESCRIPTION_CHARS = 200
 _OAUTH_CODE = re.compile(r"[a-z_]{1,40}")
@@ -26,7 +28,7 @@ _OAUTH_CODE = re.compile(r"[a-z_]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class TokenReply:
-    """What the token endpoint answered: the HTTP status and the body as received."""
+    """The token endpoint's response: the HTTP status and the body as received."""
 
     status: int
     body: bytes
@@ -34,103 +36,102 @@ class TokenReply:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a successful exchange brings; no refresh token means that the old one stays in force."""
+    """The result of an exchange; without a refresh token, the old one stays valid."""
 
     token: Token
     refresh_token: SecretStr | None
 
 
 PostJSON = Callable[[str, Mapping[str, str], Mapping[str, str]], Awaitable[TokenReply]]
-"""Posts a JSON object, unsigned: (url, headers, object) -> reply; raises BlaxelError where none came."""
+"""Posts a JSON object, unsigned: (url, headers, object) -> reply; raises BlaxelError if there is no reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEndpoint:
-    """Blaxel's `POST /oauth/token`."""
+    """Blaxel's token endpoint.
+
+    Attributes:
+        url: The endpoint's URL.
+        post_json: Posts to it.
+        now: The clock, in seconds since the epoch.
+        timeout_seconds: Timeout for one exchange.
+        secrets: Redacts the endpoint's text, and learns each new token.
+    """
 
     url: str
     post_json: PostJSON
     now: Callable[[], float]
-    limit_seconds: float
+    timeout_seconds: float
     secrets: KnownSecrets
 
-    async def exchange(self, headers: Mapping[str, str], form: Mapping[str, str], *, remedy: str) -> Grant:
-        """Ask for a token; raises BlaxelError, whose hint is the remedy when Blaxel refuses."""
+    async def exchange(self, headers: Mapping[str, str], form: Mapping[str, str], *, hint: str) -> Grant:
+        """Request a token.
+
+        Args:
+            headers: Headers in addition to the usual ones.
+            form: The request's JSON object.
+            hint: The error's hint if Blaxel rejects the credentials.
+
+        Raises:
+            BlaxelError: `authentication_failed`, `rate_limited`, `upstream_error`, `timeout`,
+                `network_error`, or `bad_response` for a success without a usable token.
+        """
         asked_at = self.now()
-        with anyio.move_on_after(self.limit_seconds):
+        with anyio.move_on_after(self.timeout_seconds):
             reply = await self.post_json(self.url, headers, form)
-            grant = _read_grant(reply, asked_at=asked_at, remedy=remedy, redact=self.secrets.redact_text)
+            grant = self._read_grant(reply, asked_at=asked_at, hint=hint)
             self.secrets.remember(grant.token.value, grant.refresh_token)
             return grant
         raise UpstreamError(
-            f"Blaxel's token endpoint did not answer within {self.limit_seconds:g} seconds, so the call was not sent.",
+            f"Blaxel's token endpoint did not answer within {in_seconds(self.timeout_seconds)}, "
+            "so the call was not sent.",
             code="timeout",
             origin="network",
-            hint="Try again in a while.",
+            hint=retry_advice(retryable=True, billed="no"),
             retryable=True,
             unprocessed=True,
         )
 
+    def _read_grant(self, reply: TokenReply, *, asked_at: float, hint: str) -> Grant:
+        fields = json_object(reply.body)
+        if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise self._exchange_error(reply.status, fields, hint)
+        access_token, refresh_token = fields.get("access_token"), fields.get("refresh_token")
+        if not isinstance(access_token, str) or not is_bearer_value(access_token):
+            raise UpstreamError(
+                "Blaxel's token endpoint answered without a usable access token.",
+                code="bad_response",
+                origin="blaxel",
+                hint="Check that api_url is Blaxel's control plane and that no proxy answers in its place.",
+                status=reply.status,
+            )
+        token = issued_token(access_token, fields.get("expires_in"), asked_at)
+        return Grant(token, SecretStr(refresh_token) if isinstance(refresh_token, str) and refresh_token else None)
 
-def _read_grant(reply: TokenReply, *, asked_at: float, remedy: str, redact: Callable[[str], str]) -> Grant:
-    """Read the token endpoint's reply.
-
-    Args:
-        reply: What the endpoint answered.
-        asked_at: When it was asked, in seconds since the epoch; lifetimes count from there.
-        remedy: What the user can do when Blaxel refuses the credentials.
-        redact: Removes our secrets from text of the endpoint's that is going to be shown.
-
-    Raises:
-        UpstreamError: `authentication_failed`, `rate_limited`, `upstream_error`, or
-            `bad_response` for a success that holds no usable token.
-    """
-    fields = json_object(reply.body)
-    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-        raise _exchange_error(reply.status, fields, remedy, redact)
-    access_token, refresh_token = fields.get("access_token"), fields.get("refresh_token")
-    if not isinstance(access_token, str) or not is_bearer_value(access_token):
-        raise UpstreamError(
-            "Blaxel's token endpoint answered without a usable access token.",
-            code="bad_response",
+    def _exchange_error(self, status: int, fields: Mapping[str, Any], hint: str) -> UpstreamError:
+        rejected = status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} and "error" in fields
+        if rejected or status == HTTPStatus.UNAUTHORIZED:
+            code, description = self._quotable(fields.get("error")), self._quotable(fields.get("error_description"))
+            reason = f", {code}" if _OAUTH_CODE.fullmatch(code) else ""
+            reason += f": {quotation(description)}" if description else ""
+            message = f"Blaxel refused to issue an access token (HTTP {status}{reason})."
+            return UpstreamError(message, code="authentication_failed", origin="blaxel", hint=hint, status=status)
+        # Like Blaxel's CLI, treat a 404 of the token endpoint as temporary, not as a lost login.
+        temporary = status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+        retryable = temporary or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return UpstreamError(
+            f"Blaxel's token endpoint answered HTTP {status}, so the call was not sent.",
+            code="rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "upstream_error",
             origin="blaxel",
-            hint="Check that api_url is Blaxel's control plane and that no proxy answers in its place.",
-            status=reply.status,
+            hint=retry_advice(retryable=retryable, billed="no") or "Check that api_url is Blaxel's control plane.",
+            retryable=retryable,
+            unprocessed=True,
+            status=status,
         )
-    token = issued_token(access_token, fields.get("expires_in"), asked_at)
-    return Grant(token, SecretStr(refresh_token) if isinstance(refresh_token, str) and refresh_token else None)
 
-
-def _exchange_error(status: int, fields: Mapping[str, Any], remedy: str, redact: Callable[[str], str]) -> UpstreamError:
-    refused = status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN} and "error" in fields
-    if refused or status == HTTPStatus.UNAUTHORIZED:
-        message = f"Blaxel refused to give an access token (HTTP {status}{_quoted_reason(fields, redact)})."
-        return UpstreamError(message, code="authentication_failed", origin="blaxel", hint=remedy, status=status)
-    # Blaxel's CLI takes a 404 of the token endpoint for a passing fault too, not for a lost login.
-    passing = status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-    retryable = passing or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return UpstreamError(
-        f"Blaxel's token endpoint answered HTTP {status}, so the call was not sent.",
-        code="rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "upstream_error",
-        origin="blaxel",
-        hint="Try again in a while." if retryable else "Check that api_url is Blaxel's control plane.",
-        retryable=retryable,
-        unprocessed=True,
-        status=status,
-    )
-
-
-def _quoted_reason(fields: Mapping[str, Any], redact: Callable[[str], str]) -> str:
-    code, description = (_shown(fields.get(key), redact) for key in ("error", "error_description"))
-    reason = f", {code}" if _OAUTH_CODE.fullmatch(code) else ""
-    return f'{reason}: "{description}"' if description else reason
-
-
-def _shown(value: object, redact: Callable[[str], str]) -> str:
-    """Return upstream text fit to be quoted, without credentials; what is invisible goes first: it could hide one."""
-    if not isinstance(value, str):
-        return ""
-    folded = " ".join(value.split())
-    # A quotation mark inside would let the text end the quotation and go on in our name.
-    visible = "".join(character for character in folded if character.isprintable()).replace('"', "'")
-    return scrub(redact(visible))[:_DESCRIPTION_CHARS]
+    def _quotable(self, value: object) -> str:
+        """Return upstream's text without credentials; invisible characters go first, as one could hide a secret."""
+        if not isinstance(value, str):
+            return ""
+        visible = "".join(filter(str.isprintable, " ".join(value.split())))
+        return quote(self.secrets.redact_text(visible), _DESCRIPTION_CHARS)

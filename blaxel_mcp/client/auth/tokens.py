@@ -1,4 +1,4 @@
-"""Access tokens: what is known of one, and when its time has come to be renewed."""
+"""Access tokens: their lifetime, and the time to renew them."""
 
 import base64
 import json
@@ -10,21 +10,20 @@ from typing import Any
 
 from pydantic import SecretStr
 
-# A call may run for ten minutes by default and its token is chosen when it starts: with less than
-# that left, the token could expire during the call. Blaxel's Python SDK has the same margin.
 RENEWAL_MARGIN_SECONDS = 600.0
+"""The default timeout of a call, whose token must not expire while it runs; Blaxel's Python SDK has the same margin."""
 
-# The lifetime that Blaxel documents for access tokens, for a reply that names none.
 DEFAULT_LIFETIME_SECONDS = 7200.0
+"""The lifetime that Blaxel documents for access tokens, for a reply without one."""
 
-_BELIEVABLE_SECONDS = 1e11
+_MAX_PLAUSIBLE_SECONDS = 1e11
 _JWT_PARTS = 3
 _BEARER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token; times are seconds since the epoch, infinite when nothing is known."""
+    """A bearer token; times are in seconds since the epoch, infinite if unknown."""
 
     value: SecretStr
     renew_at: float = math.inf
@@ -32,12 +31,12 @@ class Token:
 
 
 def is_bearer_value(value: str) -> bool:
-    """Tell whether a header can carry the value: visible ASCII, at least one character."""
+    """Return whether the value can be sent in a header: visible ASCII, at least one character."""
     return _BEARER_VALUE.fullmatch(value) is not None
 
 
 def stored_token(value: str) -> Token:
-    """Return a token found on disk; its life is what its JWT claims say, unknown otherwise."""
+    """Return a token from disk; its lifetime is in its JWT claims, otherwise unknown."""
     issued, expires = _claimed_times(value)
     if expires is None:
         return Token(SecretStr(value))
@@ -46,14 +45,25 @@ def stored_token(value: str) -> Token:
 
 
 def issued_token(value: str, expires_in: object, asked_at: float) -> Token:
-    """Return a token fresh from the endpoint; its life is `expires_in`, else what its JWT claims say."""
-    lifetime = _seconds(expires_in) or _claimed_lifetime(value, asked_at) or DEFAULT_LIFETIME_SECONDS
-    expires = asked_at + lifetime
-    return Token(SecretStr(value), expires - _margin(lifetime), expires)
+    """Return a token that the endpoint has just issued.
+
+    Args:
+        value: The token.
+        expires_in: The reply's `expires_in`, any JSON value; the token's JWT claims are the fallback.
+        asked_at: When the token was requested, in seconds since the epoch.
+    """
+    lifetime = _seconds(expires_in)
+    if lifetime is None:
+        issued, expires = _claimed_times(value)
+        # The difference of the token's own two times does not depend on this machine's clock.
+        lifetime = None if expires is None else _seconds(expires - (asked_at if issued is None else issued))
+    lifetime = lifetime or DEFAULT_LIFETIME_SECONDS
+    expires_at = asked_at + lifetime
+    return Token(SecretStr(value), expires_at - _margin(lifetime), expires_at)
 
 
 def json_object(data: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in the bytes, an empty one when they hold anything else."""
+    """Return the JSON object in the bytes; an empty one if they are anything else."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -65,16 +75,8 @@ def _margin(lifetime: float) -> float:
     return min(RENEWAL_MARGIN_SECONDS, lifetime / 2)
 
 
-def _claimed_lifetime(value: str, asked_at: float) -> float | None:
-    """Return a fresh JWT's lifetime; between its own two times, where it has both, our clock does not matter."""
-    issued, expires = _claimed_times(value)
-    if expires is None:
-        return None
-    return _seconds(expires - (asked_at if issued is None else issued))
-
-
 def _claimed_times(value: str) -> tuple[float | None, float | None]:
-    """Return the `iat` and `exp` of a JWT, unverified: they only tell when to renew it."""
+    """Return the `iat` and `exp` of a JWT, unverified: they only decide when to renew it."""
     parts = value.split(".")
     if len(parts) != _JWT_PARTS:
         return None, None
@@ -87,7 +89,7 @@ def _claimed_times(value: str) -> tuple[float | None, float | None]:
 
 
 def _seconds(value: object) -> float | None:
-    """Return a positive, finite, believable number; JSON may hold anything."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _BELIEVABLE_SECONDS:
+    """Return a JSON value that is a plausible number of seconds; None for any other."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_PLAUSIBLE_SECONDS:
         return None
     return float(value)

@@ -496,7 +496,7 @@ async def test_early_renewal_that_failed_for_many_is_logged_once(
             endpoint.gate.set()
     assert blaxel.tokens == ["canary-7f3a-token-1"] * 6
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "An early renewal of the access token failed (network_error); the old one is still used."
+        "An early renewal of the access token failed (network_error); the old token is still used"
     ]
 
 
@@ -654,7 +654,7 @@ async def test_success_without_a_usable_token_is_a_bad_response_and_nothing_is_s
         pytest.param(reply(400, error="invalid_grant"), "(HTTP 400, invalid_grant)", id="oauth-code"),
         pytest.param(
             reply(401, error="invalid_client", error_description="No."),
-            '(HTTP 401, invalid_client: "No.")',
+            '(HTTP 401, invalid_client: "No")',
             id="description",
         ),
         pytest.param(reply(401, code=401, error="Unauthorized"), "(HTTP 401)", id="control-plane"),
@@ -668,7 +668,7 @@ async def test_success_without_a_usable_token_is_a_bad_response_and_nothing_is_s
             '(HTTP 400, e: "a [2Jbc")',
             id="control-characters",
         ),
-        pytest.param(reply(400, error="e", error_description="d" * 300), f'(HTTP 400, e: "{"d" * 200}")', id="long"),
+        pytest.param(reply(400, error="e", error_description="d" * 300), f'(HTTP 400, e: "{"d" * 199}…")', id="long"),
         pytest.param(
             reply(400, error="e", error_description=f"{CLIENT_SECRET} and {CLIENT_CREDENTIALS}"),
             '(HTTP 400, e: "[redacted] and [redacted]")',
@@ -702,14 +702,14 @@ async def test_refused_credentials_say_what_blaxel_said_and_how_to_mend_it(
         answer.status,
         False,
     )
-    assert error.message == f"Blaxel refused to give an access token {message}."
+    assert error.message == f"Blaxel refused to issue an access token {message}."
     assert error.hint.startswith("Check the client credentials from BL_CLIENT_CREDENTIALS")
 
 
 async def test_secret_that_looks_like_an_oauth_code_is_not_quoted(endpoint: TokenEndpoint) -> None:
     endpoint.answer = lambda _number: reply(400, error="canary_secret")
     error = await failed_call(Authenticator(client_configuration("identifier:canary_secret"), endpoint))
-    assert error.message == "Blaxel refused to give an access token (HTTP 400)."
+    assert error.message == "Blaxel refused to issue an access token (HTTP 400)."
 
 
 @pytest.mark.parametrize(
@@ -1059,8 +1059,10 @@ async def test_rejected_key_is_sent_again_only_if_the_command_prints_another(
         pytest.param(
             python("import sys; print('canary'); sys.exit('canary')"), "ended with exit code 1", id="exit-code"
         ),
-        pytest.param(("no-such-program-here", "canary"), "could not be started (FileNotFoundError)", id="missing"),
-        pytest.param(("/", "canary"), "could not be started (PermissionError)", id="not-a-program"),
+        pytest.param(
+            ("no-such-program-here", "canary"), "could not be started (No such file or directory)", id="missing"
+        ),
+        pytest.param(("/", "canary"), "could not be started (Permission denied)", id="not-a-program"),
         pytest.param((sys.executable, "canary\0"), "could not be started (ValueError)", id="nul-in-an-argument"),
     ],
 )

@@ -168,7 +168,7 @@ def test_no_credentials_show_themselves(credentials: Credentials) -> None:
     [
         pytest.param(with_login(workspace=None), None, "has no workspaces", id="nothing at all"),
         pytest.param(
-            with_login(problem="it is not valid YAML"), None, "is of no use: it is not valid YAML", id="broken file"
+            with_login(problem="it is not valid YAML"), None, "cannot be used: it is not valid YAML", id="broken file"
         ),
         pytest.param(
             with_login(LoginEntry("beta", api_key=key), LoginEntry("gamma", api_key=key)),
@@ -198,12 +198,12 @@ def test_missing_credentials_say_what_the_login_file_lacks(
     [
         pytest.param(
             with_login(LoginEntry("acme")),
-            f"the entry for workspace acme in the bl login file ({LOGIN_PATH}) holds none",
+            f"the entry for workspace acme in the bl login file ({LOGIN_PATH}) has none",
             id="empty entry",
         ),
         pytest.param(
             with_login(LoginEntry("acme", api_key=key), workspace=None),
-            f"no workspace is chosen among those in the bl login file ({LOGIN_PATH}): acme",
+            f"no workspace is selected from the bl login file ({LOGIN_PATH}), which has: acme",
             id="no workspace chosen",
         ),
     ],
@@ -220,9 +220,9 @@ def test_missing_credentials_are_a_whole_message_with_the_ways_to_give_them(home
     assert error.code == "configuration_error"
     assert str(error) == (
         "There are no Blaxel credentials for workspace acme: BL_API_KEY, BL_CLIENT_CREDENTIALS and the settings "
-        "api_key, client_credentials and api_key_command are absent, and "
-        f"the bl login file ({login}) has no workspaces. Placeholders that nothing has expanded are in: BL_API_KEY. "
-        "Set BL_API_KEY in the environment of this server, or api_key in its settings file, or run "
+        "api_key, client_credentials and api_key_command are not set, and "
+        f"the bl login file ({login}) has no workspaces. Unexpanded placeholders are in: BL_API_KEY. "
+        "Set BL_API_KEY in this server's environment or api_key in its settings file, or run "
         "`bl login acme`; `blaxel-mcp demo` needs no credentials."
     )
 
