@@ -1,4 +1,4 @@
-"""Where a model is called: its endpoint's base URL, and the sub-endpoint below it."""
+"""Builds the URL of a model: its base endpoint and the sub-endpoint below it."""
 
 import re
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Endpoint:
     """A model's base endpoint.
 
     Attributes:
-        base: Its URL, without a slash at the end.
-        style: `classic` is the workspace's gateway; `mk3` is a model's own gateway, which speaks
-            OpenAI's API below `/v1`; `own` is the URL that another model's record gives;
-            `forced` is the URL that the settings give.
+        base: Its URL, without a trailing slash.
+        style: `classic` is the workspace's gateway; `mk3` is a model's own gateway, which serves
+            OpenAI's API below `/v1`; `own` is the URL in the record of any other model;
+            `forced` is the URL in the settings.
     """
 
     base: str
@@ -32,7 +32,7 @@ class Endpoint:
 
 
 def check_model_name(name: str) -> str:
-    """Return the name of a model API if it can stand in a URL.
+    """Return the name of a model API if it can be part of a URL.
 
     Raises:
         InvalidArgumentsError: It cannot.
@@ -41,7 +41,7 @@ def check_model_name(name: str) -> str:
 
 
 def check_workspace(name: str) -> str:
-    """Return the name of a workspace if it can stand in a URL and in a header.
+    """Return the name of a workspace if it can be part of a URL and the value of a header.
 
     Raises:
         InvalidArgumentsError: It cannot.
@@ -54,15 +54,20 @@ def _checked_name(name: str, kind: str) -> str:
         return name
     raise InvalidArgumentsError(
         f"{literal(name)} cannot be the name of a {kind}.",
-        hint="A name is 1 to 128 letters, digits, '.', '_' or '-', as Blaxel's console shows it.",
+        hint="A name has 1 to 128 letters, digits, '.', '_' or '-'; the Blaxel console shows it.",
     )
 
 
 def join_url(base: str, path: str, query: str = "") -> str:
-    """Join a base URL with what `split_path` returned, and prove that the result lies below the base.
+    """Return the URL of a path below a base URL.
+
+    Args:
+        base: The base URL.
+        path: The path, as `split_path` returned it.
+        query: The query, as `split_path` returned it.
 
     Raises:
-        InvalidArgumentsError: The URL would be read in another way than it was put together.
+        InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.
     """
     base = base.rstrip("/")
     url = f"{base}{path}" + (f"?{query}" if query else "")
@@ -73,15 +78,15 @@ def join_url(base: str, path: str, query: str = "") -> str:
         return url
     raise InvalidArgumentsError(
         f"The path {literal(path)} does not stay below the model's endpoint.",
-        hint="Give a plain path such as '/v1/chat/completions'.",
+        hint="Use a plain path such as '/v1/chat/completions'.",
     )
 
 
 def classic_base(run_url: str, workspace: str, model: str) -> str:
-    """Return a model's base endpoint at the workspace's gateway (Blaxel docs, Query-a-model).
+    """Return a model's base URL at the workspace's gateway (Blaxel docs, Query-a-model).
 
     Raises:
-        InvalidArgumentsError: The workspace's or the model's name cannot stand in a URL.
+        InvalidArgumentsError: The workspace's or the model's name cannot be part of a URL.
     """
     return f"{run_url.rstrip('/')}/{check_workspace(workspace)}/models/{check_model_name(model)}"
 
@@ -95,20 +100,20 @@ def resolve_base(
     generation: str | None = None,
     own_url: str | None = None,
 ) -> Endpoint:
-    """Decide where a model is called.
+    """Return a model's base endpoint.
 
     Args:
-        settings: `run_url` and `url_source`.
+        settings: `run_url` and `url_source` are used.
         workspace: The workspace's name.
         model: The model API's name.
-        forced_url: The URL that the model's entry in the settings gives, which beats everything.
-        generation: The generation in the model's record, None where it is not known. Blaxel's
-            TypeScript SDK sends `mk3` models to their own URL and all others to the gateway.
+        forced_url: `url` of the model's entry in the settings; takes precedence over everything.
+        generation: The generation in the model's record; None if unknown. Blaxel's TypeScript SDK
+            sends `mk3` models to their own URL and all others to the gateway.
         own_url: The URL in the model's record.
 
     Raises:
-        InvalidArgumentsError: A name cannot stand in a URL.
-        BlaxelError: The record of the model gives no URL, or not one that can be called.
+        InvalidArgumentsError: A name cannot be part of a URL.
+        BlaxelError: The model's record has no URL, or an unsafe one.
     """
     classic = classic_base(settings.run_url, workspace, model)
     if forced_url:
@@ -125,44 +130,44 @@ def resolve_base(
 def _mk3_base(own_url: str | None, model: str) -> str:
     if not own_url:
         raise BlaxelError(
-            f"The model {model!r} is an mk3 model, and its record in Blaxel gives no URL to call it at.",
+            f"The model {model!r} is an mk3 model, but its record in Blaxel has no URL.",
             code="configuration_error",
             origin="blaxel",
-            hint="It may still be deploying: look at its status in Blaxel's console. A `url` in its "
-            "[[models]] entry says where it is.",
+            hint="It may still be deploying: check its status in the Blaxel console, or set `url` in its "
+            "[[models]] entry.",
         )
     base = _checked_own_url(own_url, model)
-    # Of the path alone: a host may be called v1.
+    # Only of the path: a host may be called v1.
     return base.removesuffix("/v1") if urlsplit(base).path else base
 
 
 def _checked_own_url(url: str, model: str) -> str:
-    if _may_be_called(url):
-        return url.rstrip("/")
-    raise UpstreamError(
-        f"The URL in the record of the model {model!r} cannot be called safely.",
-        code="bad_response",
-        origin="blaxel",
-        hint="It has to be an https URL with no user name, query or fragment. A `url` in the model's "
-        "[[models]] entry, or url_source = 'run', goes past it.",
-    )
-
-
-def _may_be_called(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return False
-    plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#")
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
-    return bool(plain and secure and host) and not path_problem(parts.path)
+        parts, host = urlsplit(""), None
+    is_plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#")
+    is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
+    if host and is_plain and is_secure and not path_problem(parts.path):
+        return url.rstrip("/")
+    raise UpstreamError(
+        f"The URL in the record of the model {model!r} is not safe to call.",
+        code="bad_response",
+        origin="blaxel",
+        hint="It must be an https URL without user name, query or fragment. Set `url` in the model's "
+        "[[models]] entry, or url_source = 'run', to use another URL.",
+    )
 
 
 def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:
-    """Return the URL of a sub-endpoint; `path` and `query` are as `split_path` returned them.
+    """Return the URL of a sub-endpoint.
 
-    Below an mk3 endpoint everything lies under `/v1`, which is put in where `path` lacks it.
+    Args:
+        endpoint: The model's base endpoint. An mk3 endpoint serves everything below `/v1`, which is
+            added if `path` lacks it.
+        path: The path, as `split_path` returned it.
+        query: The query, as `split_path` returned it.
 
     Raises:
         InvalidArgumentsError: The path does not stay below the endpoint.

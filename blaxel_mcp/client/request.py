@@ -1,4 +1,4 @@
-"""A request to Blaxel as a value, what it carries on the wire, and how long it may take."""
+"""Requests and responses as values, and the headers of a request."""
 
 import platform
 import re
@@ -19,7 +19,7 @@ _RESERVED_HEADERS = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APIRequest:
-    """A request, before it is signed. `headers` may add to those that every request carries."""
+    """An unsigned request; `headers` extends or replaces the standard ones."""
 
     method: str
     url: str
@@ -30,7 +30,7 @@ class APIRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APIResponse:
-    """A success, decoded. Header names are in lower case."""
+    """A successful response with its decoded body; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,17 +38,26 @@ class APIResponse:
 
 
 def request_headers(request: APIRequest, *, api_version: str) -> dict[str, str]:
-    """Return what a request carries besides its credentials.
+    """Return a request's headers, without its credentials.
+
+    Args:
+        request: The request.
+        api_version: The value of `Blaxel-Version`.
 
     Raises:
-        InvalidArgumentsError: A header of the request's own is reserved or cannot be written.
+        InvalidArgumentsError: A header of the request is reserved or cannot be written.
     """
     for name, value in (*request.headers.items(), ("X-Blaxel-Workspace", request.workspace)):
         if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
-            raise InvalidArgumentsError(f"The header {name!a} cannot be sent: it is not plain text on one line.")
+            raise InvalidArgumentsError(
+                f"The header {name!a} cannot be sent: its name or value is not plain ASCII text on one line.",
+                hint="Remove the header or change its value.",
+            )
     for name in request.headers:
         if _RESERVED_HEADERS.fullmatch(name):
-            raise InvalidArgumentsError(f"The header {name!r} is for this server to set.")
+            raise InvalidArgumentsError(
+                f"The header {name!r} is reserved for this server.", hint="Remove the header from the request."
+            )
     return {
         **base_headers(),
         "X-Blaxel-Workspace": request.workspace,
@@ -59,16 +68,16 @@ def request_headers(request: APIRequest, *, api_version: str) -> dict[str, str]:
 
 
 def base_headers() -> dict[str, str]:
-    """Return what every request carries, those to the token endpoint too."""
+    """Return the headers of every request, including those to the token endpoint."""
     return {
-        "User-Agent": f"blaxel-mcp-py/{__version__} ({_word(platform.system())}/{_word(platform.machine())})",
+        "User-Agent": f"blaxel-mcp-py/{__version__} ({_token(platform.system())}/{_token(platform.machine())})",
         "Accept": "application/json",
-        # Only what `response_body` decodes; Blaxel's gateway has been seen to break Brotli, and
-        # its TypeScript SDK sends no-transform against that.
+        # Only what `client.body_reader` decodes. Blaxel's gateway has been seen to corrupt Brotli, and
+        # its TypeScript SDK sends no-transform for that reason.
         "Accept-Encoding": "gzip, identity",
         "Cache-Control": "no-transform",
     }
 
 
-def _word(text: str) -> str:
+def _token(text: str) -> str:
     return re.sub(r"[^a-z0-9_.-]", "", text.lower()) or "unknown"

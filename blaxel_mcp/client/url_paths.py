@@ -1,8 +1,7 @@
-"""The sub-endpoint that a caller names, held to what can only mean one resource below the base.
+"""Validates the path of a sub-endpoint: it must name exactly one resource below the base URL.
 
-A path comes from an agent. Gateways differ in how often they decode a URL, so whatever would
-leave the base, or name another resource, at any depth of decoding is refused here rather than
-argued about there.
+Paths come from agents, and gateways differ in how often they decode a URL. So a path that leaves the
+base or names another resource at any depth of decoding is rejected here.
 """
 
 import re
@@ -14,12 +13,12 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 
 MAX_PATH_CHARS = 2000
-"""Longest path that is sent, its query included: some proxies end at 2 kB and say so badly."""
+"""The longest path, including its query: some proxies stop at 2 kB with an unhelpful error."""
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-# RFC 3986, sections 3.3 and 3.4; the percent sign stands for the escapes that are there already.
+# RFC 3986, sections 3.3 and 3.4; the percent sign keeps existing escapes.
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _QUERY_SAFE = _PATH_SAFE + "?"
 
@@ -29,75 +28,67 @@ _SEPARATORS = {
     "?": "an encoded question mark",
     "#": "an encoded '#'",
 }
-"""What cuts a URL, and so must not come out of an escape."""
+"""Characters that separate the parts of a URL, and so must not be escaped."""
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """Split a sub-endpoint into its path and its query, both ready to be put into a URL.
+    """Split a sub-endpoint into its path and its query, both ready to be part of a URL.
 
     Args:
         path: Such as `/v1/chat/completions`, `v1/models?limit=2`, or `/` for the base endpoint.
 
     Returns:
-        The path, with one slash before it or empty for the base endpoint, and the query without
-        its question mark. Escapes stay as they were given; what needs one has one.
+        The path, which starts with one slash or is empty for the base endpoint, and the query without
+        its question mark. Existing escapes are kept, missing ones are added.
 
     Raises:
-        InvalidArgumentsError: The path is not plainly one below the base endpoint; the message
-            says what is wrong with it.
+        InvalidArgumentsError: The path is not clearly below the base endpoint; the message says why.
     """
-    problem = _text_problem(path)
     raw_path, _, raw_query = path.partition("?")
-    problem = problem or path_problem(raw_path) or _query_problem(raw_query)
+    problem = _text_problem(path) or path_problem(raw_path) or _query_problem(raw_query)
     if problem:
         raise InvalidArgumentsError(
             f"The path {literal(path)} cannot be called: {problem}.",
-            hint="Give one below the model's endpoint, such as '/v1/chat/completions', or '/' for the endpoint itself.",
+            hint="Use a path below the model's endpoint, such as '/v1/chat/completions', or '/' for the endpoint.",
         )
     slashed = "/" + raw_path.removeprefix("/")
     return quote(slashed, safe=_PATH_SAFE) if slashed != "/" else "", quote(raw_query, safe=_QUERY_SAFE)
 
 
 def _text_problem(text: str) -> str | None:
-    """Look for what is wrong anywhere, before the text is taken apart."""
+    """Return what is wrong with the path as a whole; None if nothing is."""
     if len(text) > MAX_PATH_CHARS:
         return f"it is longer than {MAX_PATH_CHARS} characters"
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return "it holds half of a surrogate pair"
+        return "it contains half of a surrogate pair"
     if "#" in text:
-        return "it holds a '#', and a fragment is never sent"
+        return "it contains a '#', and a fragment is never sent"
     if _ABSOLUTE.match(text):
-        return "it is a whole URL, and the server's settings decide which host is called"
+        return "it is a complete URL, and only the server's settings choose the host"
     if _BROKEN_ESCAPE.search(text):
-        return "it holds a '%' that no two hexadecimal digits follow; write '%25' for a percent sign"
+        return "it contains a '%' without two hexadecimal digits; write '%25' for a percent sign"
     return None
 
 
 def path_problem(path: str) -> str | None:
-    """Say what would let a path, which holds no query, be read as another resource; None when nothing would."""
+    """Return why a path, without its query, could name another resource; None if it cannot."""
     if path.startswith("//"):
         return "it begins with two slashes"
     segments = path.removeprefix("/").split("/")
-    # One slash at the end is a resource of its own on some servers, so it is kept.
+    # A trailing slash is kept: on some servers it names a resource of its own.
     named = segments[:-1] if segments[-1] == "" else segments
-    problems = (_segment_problem(segment) for segment in named)
-    return next((problem for problem in problems if problem), None)
-
-
-def _segment_problem(segment: str) -> str | None:
     try:
-        readings = list(_readings(segment))
+        problems = (_segment_problem(reading) for segment in named for reading in _readings(segment))
+        return next((problem for problem in problems if problem), None)
     except UnicodeDecodeError:
         return "its percent escapes are not UTF-8"
-    problems = (_reading_problem(reading) for reading in readings)
-    return next((problem for problem in problems if problem), None)
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Yield the text as servers may read it: decoded not at all, once, twice, and so on to the end.
+    """Yield the text as servers may read it: undecoded, decoded once, decoded twice, until nothing changes.
 
-    Each reading is normalised as well, since full-width dots, slashes and percent signs become
-    plain ones where a server does that.
+    Each reading is also normalized: some servers turn full-width dots, slashes and percent signs into
+    plain ones.
     """
     while True:
         yield text
@@ -107,27 +98,27 @@ def _readings(text: str) -> Iterator[str]:
         text = decoded
 
 
-def _reading_problem(segment: str) -> str | None:
+def _segment_problem(segment: str) -> str | None:
     if _has_control(segment) or any(unicodedata.category(character) == "Cf" for character in segment):
-        return "it holds a control or an invisible character"
+        return "it contains a control or an invisible character"
     for character, name in _SEPARATORS.items():
         if character in segment:
-            return f"it holds {name}"
+            return f"it contains {name}"
     # Some servers drop path parameters first, and then "..;x" is "..".
-    kept = segment.partition(";")[0].strip()
-    if not kept:
-        return "it holds an empty segment"
-    if not kept.strip("."):
-        return "it holds a segment of dots alone"
+    name = segment.partition(";")[0].strip()
+    if not name:
+        return "it contains an empty segment"
+    if not name.strip("."):
+        return "it contains a segment of only dots"
     return None
 
 
 def _query_problem(query: str) -> str | None:
     try:
-        found = any(_has_control(reading) for reading in _readings(query))
+        has_control = any(_has_control(reading) for reading in _readings(query))
     except UnicodeDecodeError:
         return "the percent escapes of its query are not UTF-8"
-    return "its query holds a control character" if found else None
+    return "its query contains a control character" if has_control else None
 
 
 def _has_control(text: str) -> bool:

@@ -160,7 +160,7 @@ async def test_request_without_a_body_declares_no_type_and_own_headers_replace_o
 )
 async def test_header_that_belongs_to_the_server_cannot_be_chosen(name: str) -> None:
     error = await _fails(_never, _request(headers={name: "x"}))
-    assert (error.code, error.message) == ("invalid_arguments", f"The header {name!r} is for this server to set.")
+    assert (error.code, error.message) == ("invalid_arguments", f"The header {name!r} is reserved for this server.")
 
 
 @pytest.mark.parametrize(

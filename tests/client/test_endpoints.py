@@ -66,16 +66,16 @@ def test_encoding_twice_is_encoding_once(path: str) -> None:
     assert split_path(once[0] + ("?" + once[1] if once[1] else "")) == once
 
 
-_URL = "it is a whole URL, and the server's settings decide which host is called"
-_DOTS = "it holds a segment of dots alone"
-_EMPTY = "it holds an empty segment"
-_SLASH = "it holds an encoded slash"
-_BACKSLASH = "it holds a backslash"
-_CONTROL = "it holds a control or an invisible character"
-_FRAGMENT = "it holds a '#', and a fragment is never sent"
-_ESCAPE = "it holds a '%' that no two hexadecimal digits follow; write '%25' for a percent sign"
+_URL = "it is a complete URL, and only the server's settings choose the host"
+_DOTS = "it contains a segment of only dots"
+_EMPTY = "it contains an empty segment"
+_SLASH = "it contains an encoded slash"
+_BACKSLASH = "it contains a backslash"
+_CONTROL = "it contains a control or an invisible character"
+_FRAGMENT = "it contains a '#', and a fragment is never sent"
+_ESCAPE = "it contains a '%' without two hexadecimal digits; write '%25' for a percent sign"
 _NOT_UTF8 = "its percent escapes are not UTF-8"
-_CUT = "it holds an encoded question mark"
+_CUT = "it contains an encoded question mark"
 
 HOSTILE_PATHS = [
     ("http://evil.example/v1", _URL),
@@ -154,7 +154,7 @@ HOSTILE_PATHS = [
     ("/v1/x%3Fadmin", _CUT),
     ("/v1/x%253Fadmin", _CUT),
     ("/v1/x\uff1fadmin", _CUT),
-    ("/v1/x%23y", "it holds an encoded '#'"),
+    ("/v1/x%23y", "it contains an encoded '#'"),
     ("/v1/chat#top", _FRAGMENT),
     ("#", _FRAGMENT),
     ("/v1/x?q=1#top", _FRAGMENT),
@@ -174,11 +174,11 @@ HOSTILE_PATHS = [
     ("/v1/x\u2028y", _CONTROL),
     ("/v1/.\u200b./x", _CONTROL),
     ("/v1/\u202egro.live", _CONTROL),
-    ("/v1/x?q=\r\nX", "its query holds a control character"),
-    ("/v1/x?q=%0D%0AX", "its query holds a control character"),
-    ("/v1/x?q=%250a", "its query holds a control character"),
+    ("/v1/x?q=\r\nX", "its query contains a control character"),
+    ("/v1/x?q=%0D%0AX", "its query contains a control character"),
+    ("/v1/x?q=%250a", "its query contains a control character"),
     ("/v1/x?q=%C0%8A", "the percent escapes of its query are not UTF-8"),
-    ("/v1/\ud800", "it holds half of a surrogate pair"),
+    ("/v1/\ud800", "it contains half of a surrogate pair"),
     ("/" + "a" * 2000, "it is longer than 2000 characters"),
 ]
 
@@ -282,7 +282,7 @@ def test_endpoint_follows_the_settings_and_the_record(
 
 
 def test_mk3_model_without_a_url_is_an_error_that_says_where_to_give_one() -> None:
-    with pytest.raises(BlaxelError, match="gives no URL to call it at") as missing:
+    with pytest.raises(BlaxelError, match="its record in Blaxel has no URL") as missing:
         resolve_base(Settings(), workspace="acme", model="house", generation="mk3")
     assert (missing.value.code, missing.value.origin) == ("configuration_error", "blaxel")
     assert "[[models]]" in missing.value.hint
@@ -312,7 +312,7 @@ def test_mk3_model_without_a_url_is_an_error_that_says_where_to_give_one() -> No
     ids=ascii,
 )
 def test_unsafe_url_in_a_record_is_a_bad_response_of_blaxel(url: str) -> None:
-    with pytest.raises(BlaxelError, match="cannot be called safely") as refused:
+    with pytest.raises(BlaxelError, match="is not safe to call") as refused:
         resolve_base(Settings(), workspace="acme", model="house", generation="mk3", own_url=url)
     assert (refused.value.code, refused.value.origin) == ("bad_response", "blaxel")
     assert url not in str(refused.value)

@@ -114,7 +114,11 @@ def classify(
         action=_redacted(read.action, redact),
         do_not=_redacted(read.do_not, redact),
     )
-    author = _author(status, read, control_plane=control_plane)
+    # Without a signature: providers answer in JSON with a message, web servers do not.
+    author: Author = read.author or ("provider" if read.form == "json" and read.message else "blaxel")
+    # The gateway would have followed a provider's redirect itself.
+    if control_plane or status < HTTPStatus.BAD_REQUEST:
+        author = "blaxel"
     code = _code(status, author, read)
     failure = Failure(
         status=status,
@@ -151,14 +155,6 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the id under which Blaxel finds a call; header names are in lower case."""
     value = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), "")
     return quote(value, _MAX_REQUEST_ID_CHARS) or None
-
-
-def _author(status: int, body: ErrorBody, *, control_plane: bool) -> Author:
-    # The gateway would have followed a provider's redirect itself.
-    if control_plane or status < HTTPStatus.BAD_REQUEST:
-        return "blaxel"
-    # Without a signature: providers answer in JSON with a message, web servers do not.
-    return body.author or ("provider" if body.form == "json" and body.message else "blaxel")
 
 
 def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
