@@ -272,7 +272,7 @@ async def test_a_key_that_no_header_can_carry_fails_before_anything_is_sent(
 
     examined = await look()
 
-    assert examined.fix_of_the_only_failure("token") == "Copy it again, whole and on one line."
+    assert examined.fix_of_the_only_failure("token") == "Copy it again, completely and on one line."
 
 
 async def test_a_command_that_prints_no_key_is_named(variables: pytest.MonkeyPatch, look: Examine) -> None:
@@ -302,7 +302,7 @@ async def test_client_credentials_are_exchanged(
         told = r"client credentials brought an access token; it is good until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
         assert re.match(told, examined.check("token")["found"])
     else:
-        assert "they may have been revoked" in examined.fix_of_the_only_failure("token")
+        assert "they may be revoked" in examined.fix_of_the_only_failure("token")
 
 
 async def test_an_expired_login_without_a_way_to_renew_it_says_how_to_log_in(
@@ -341,7 +341,7 @@ async def test_a_workspace_that_the_credentials_do_not_reach_is_named_with_its_p
     examined = await look()
 
     fix = examined.fix_of_the_only_failure("access")
-    assert "check the workspace's name" in fix
+    assert "Check the workspace name" in fix
     assert "The workspace comes from BL_WORKSPACE." in fix
 
 
