@@ -36,7 +36,7 @@ def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
         yield f"The request was tried {context.retries + 1} times."
     yield error.hint
     if context.earlier_attempt_billed and error.billed == "no":
-        yield "An attempt before the last one may have been billed."
+        yield "An earlier attempt may have been billed: retry only if paying twice is acceptable."
     if context.record and error.origin == "blaxel":
         yield _record_hint(error, context.record)
 
@@ -48,7 +48,7 @@ def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
     if error.code != "model_unavailable":
         return ""
     if not record.enabled:
-        return "The model is disabled in Blaxel; enable it there, waiting does not help."
+        return "The model is disabled in Blaxel: enable it there before you retry."
     if record.status and record.status != DEPLOYED:
         # One word is a status of Blaxel's; anything longer is text from outside and quoted.
         status = record.status if record.status.isidentifier() else repr(record.status)

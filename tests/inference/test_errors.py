@@ -44,7 +44,7 @@ async def test_a_providers_rate_limit_is_not_blamed_on_the_policies(emulator: Em
         pytest.param({}, "It was deployed when last checked, so this should pass in a minute or so.", id="deployed"),
         pytest.param(
             {"enabled": False},
-            "The model is disabled in Blaxel; enable it there, waiting does not help.",
+            "The model is disabled in Blaxel: enable it there before you retry.",
             id="disabled",
         ),
     ],

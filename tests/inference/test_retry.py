@@ -195,7 +195,9 @@ async def test_an_error_holds_for_all_attempts_together() -> None:
 
     assert error_of(result)["billed"] == "maybe"
     assert error_of(result)["hint"].startswith("The request was tried 3 times. ")
-    assert error_of(result)["hint"].endswith("An attempt before the last one may have been billed.")
+    assert error_of(result)["hint"].endswith(
+        "An earlier attempt may have been billed: retry only if paying twice is acceptable."
+    )
     assert [note.partition(":")[0] for note in receipt_of(result)["notes"][-2:]] == [
         "retried after 0.5 seconds",
         "retried after 1.0 seconds",
@@ -238,7 +240,7 @@ async def test_a_long_wait_is_told_to_the_agent_at_once(emulator: Emulator) -> N
         result = await call(client, "fault-429-long")
 
     assert error_of(result)["retry_after_seconds"] == 3600.0
-    assert "Wait 3600 seconds" in text_of(result)
+    assert "Retry after 3600 seconds" in text_of(result)
 
 
 @pytest.mark.parametrize("kind", ["500", "500-provider", "502-empty", "html-504", "drop"])

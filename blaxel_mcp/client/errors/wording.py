@@ -39,7 +39,7 @@ _BLAXEL_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
         "unknown_model": "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models.",
         "not_found": "Check the path and the workspace name.",
         "model_unavailable": "Check the model's status in the Blaxel console: it must be deployed.",
-        "rate_limited": "A token policy of the model or a limit of the workspace applies; the Blaxel console shows both.",
+        "rate_limited": "A token policy of the model or a limit of the workspace applies: see the Blaxel console.",
         "quota_exceeded": "Waiting does not help: raise the workspace's plan in the Blaxel console.",
         "request_too_large": _TOO_LARGE,
         "configuration_error": "Check the settings `workspace` and `api_version`.",
