@@ -27,9 +27,7 @@ class SettingsText:
         self._client = client
         self._file = file
         try:
-            self._text = (
-                TomlText(text) if client.syntax == "toml" else JsonText(text, comments=client.syntax == "jsonc")
-            )
+            self._text = _parsed(text, client)
         except MalformedError as error:
             raise malformed(error, file) from None
         except NotATableError:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -17,7 +19,7 @@ from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.setup.install import CLIENTS, Launch, Places, addition, client_named
+from blaxel_mcp.setup.install import CLIENTS, Launch, Places, addition, client_named, json_parser
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY
 from tests.support.leaks import Client, look_at
 
@@ -321,6 +323,45 @@ def test_comments_order_digits_tabs_and_line_ends_stay_byte_for_byte(home: Path)
     assert len(backups(file)) == 2
 
 
+def test_values_beside_the_table_of_servers_may_be_nested_deeper_than_those_in_it(home: Path) -> None:
+    before = '{"mcpServers": {}, "a": ' + "[" * 300 + "1.0e3" + "]" * 300 + "}"
+    file = existing(home, "claude-desktop", before)
+
+    assert main(["install", "claude-desktop", "--demo"]) == 0
+
+    ours = json.dumps({"blaxel": {"command": SCRIPT, "args": ["serve", "--demo"]}}, ensure_ascii=False)
+    assert file.read_bytes().decode() == before.replace("{}", ours)
+
+
+def calls_of_the_parser(change: Callable[[], object]) -> int:
+    """How many functions of the JSON parser a change of a file calls."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename == json_parser.__file__
+
+    sys.setprofile(count)
+    try:
+        change()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("client", ["claude-desktop", "claude-code", "cline"])
+def test_what_a_client_keeps_beside_its_servers_costs_no_work_of_its_own(client: str, tmp_path: Path) -> None:
+    launch = Launch(command=("/x/blaxel-mcp", "serve"))
+    calls = []
+    for turns in (1, 2000):
+        history = {"projects": {"/p": {"history": [{"display": f"turn {turn}"} for turn in range(turns)]}}}
+        file = tmp_path / f"{turns}.json"
+        file.write_text(json.dumps({**history, "mcpServers": {"other": {"command": "x"}}}), encoding="utf-8")
+        calls.append(calls_of_the_parser(partial(addition, client_named(client), file, launch, "blaxel")))
+
+    assert calls[0] == calls[1] > 0
+
+
 def test_toml_stays_as_it_is_written_around_our_section(home: Path) -> None:
     before = 'model = "o5" # best\n\n[tui] # look\ntheme = """\n[mcp_servers.blaxel]\n"""\n# the end\n'
     file = existing(home, "codex", before)
@@ -439,10 +480,12 @@ MALFORMED: list[tuple[str, str, str, int, int]] = [
     ("a comma too many", "claude-desktop", '{"a": [1,]}', 1, 9),
     ("single quotes", "claude-desktop", "{'a': 1}", 1, 2),
     ("NaN", "claude-desktop", '{"a": NaN}', 1, 7),
-    ("a zero before a number", "claude-desktop", '{"a": 01}', 1, 7),
+    # Beside our key, the quick pass takes 0 for the value: the mistake is then the digit after it.
+    ("a zero before a number", "claude-desktop", '{"a": 01}', 1, 8),
+    ("a zero before a number, within", "claude-desktop", '{"mcpServers": 01}', 1, 16),
     ("a line break in a text", "claude-desktop", '{"é": "\n"}', 1, 7),
     ("two documents", "claude-desktop", "{} {}", 1, 4),
-    ("too deep", "claude-desktop", '{"a":' * 300 + "1" + "}" * 300, 1, 1001),
+    ("too deep", "claude-desktop", '{"mcpServers":' + '{"a":' * 300 + "1" + "}" * 301, 1, 1010),
     ("a comment without an end", "cursor", '{"a": 1 /* }', 1, 9),
     ("two commas", "cursor", '{"a": 1,, }', 1, 9),
     ("TOML", "codex", 'a = 1\nb = "x\n', 2, 7),
