@@ -2,15 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.document import SettingsText, malformed
-from blaxel_mcp.setup.install.entries import inputs_of, new_entry
-from blaxel_mcp.setup.install.errors import MalformedError
+from blaxel_mcp.setup.install.document import SettingsText
+from blaxel_mcp.setup.install.entries import inputs_of, joined_entry
 from blaxel_mcp.setup.install.file import read_text, replace_text
 from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.launch import Launch
@@ -63,7 +62,7 @@ def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
         ConfigurationError: The file cannot be read or changed.
     """
     _check_name(client, name)
-    before = _read(file)
+    before = read_text(file)
     settings = SettingsText(before or "", client, file)
     after = settings.with_entry(launch, name)
     kind: Kind = "changed" if name in settings.servers() else "added"
@@ -76,7 +75,7 @@ def removal(client: Client, file: Path, name: str) -> Change:
     Raises:
         ConfigurationError: The file cannot be read or changed, or the entry is another server's.
     """
-    before = _read(file)
+    before = read_text(file)
     if before is None:
         return Change(file=file, kind="none", before=None, after="")
     settings = SettingsText(before, client, file)
@@ -92,7 +91,8 @@ def shown(client: Client, launch: Launch, name: str) -> str:
         InvalidArgumentsError: The client would not take the name.
     """
     _check_name(client, name)
-    entry = new_entry(client, launch, name, hidden=True)
+    masked = replace(launch, secret=dict.fromkeys(launch.secret, "(hidden)"))
+    entry = joined_entry({}, client, masked, name)
     if client.syntax == "toml":
         return TomlText("").put(entry, client.key, name).text
     text = JsonText("", comments=False).put({name: entry}, client.key)
@@ -110,10 +110,3 @@ def _check_name(client: Client, name: str) -> None:
             f"{client.title} cannot have {client.refused_in_names} in a server's name, which {name} has.",
             hint="Choose another with --name.",
         )
-
-
-def _read(file: Path) -> str | None:
-    try:
-        return read_text(file)
-    except MalformedError as error:
-        raise malformed(error, file) from None

@@ -60,22 +60,10 @@ def _claude_desktop(places: Places) -> Path:
     return places.application_settings / "Claude" / "claude_desktop_config.json"
 
 
-def _claude_code(places: Places) -> Path:
-    return places.folder("CLAUDE_CONFIG_DIR", places.home) / ".claude.json"
-
-
-def _vscode(places: Places) -> Path:
-    return places.application_settings / "Code" / "User" / "mcp.json"
-
-
 def _zed(places: Places) -> Path:
     if places.platform == "win32":
         return places.application_settings / "Zed" / "settings.json"
     return places.folder("XDG_CONFIG_HOME", places.home / ".config") / "zed" / "settings.json"
-
-
-def _codex(places: Places) -> Path:
-    return places.folder("CODEX_HOME", places.home / ".codex") / "config.toml"
 
 
 def _cline(places: Places) -> Path:
@@ -99,7 +87,7 @@ CLIENTS = (
     Client(
         name="claude-code",
         title="Claude Code",
-        file=_claude_code,
+        file=lambda places: places.folder("CLAUDE_CONFIG_DIR", places.home) / ".claude.json",
         syntax="json",
         fields={"type": "stdio"},
         forwarding="reference",
@@ -118,7 +106,7 @@ CLIENTS = (
     Client(
         name="vscode",
         title="VS Code",
-        file=_vscode,
+        file=lambda places: places.application_settings / "Code" / "User" / "mcp.json",
         syntax="jsonc",
         key="servers",
         fields={"type": "stdio"},
@@ -147,7 +135,7 @@ CLIENTS = (
     Client(
         name="codex",
         title="Codex",
-        file=_codex,
+        file=lambda places: places.folder("CODEX_HOME", places.home / ".codex") / "config.toml",
         syntax="toml",
         key="mcp_servers",
         forwarding="list",

@@ -5,7 +5,7 @@ from typing import Any
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.entries import inputs_of, joined_entry, refuse_foreign
-from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError
+from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError, malformed
 from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.launch import Launch
 from blaxel_mcp.setup.install.toml_edit import TomlText
@@ -27,7 +27,11 @@ class SettingsText:
         self._client = client
         self._file = file
         try:
-            self._text = _parsed(text, client)
+            self._text: JsonText | TomlText = (
+                TomlText(text)
+                if client.syntax == "toml"
+                else JsonText(text, comments=client.syntax == "jsonc", within=client.key)
+            )
         except MalformedError as error:
             raise malformed(error, file) from None
         except NotATableError:
@@ -56,7 +60,9 @@ class SettingsText:
         try:
             text = self._text.put(entry, self._client.key, name)
             if isinstance(text, JsonText):
-                text = self._with_inputs(text, inputs_of(entry, self._client, name))
+                for made in inputs_of(entry, self._client, name):
+                    if made["id"] not in _input_ids(text):
+                        text = text.append(made, "inputs")
         except NotATableError as error:
             raise self._no_table(error.path) from None
         except UnusualTomlError as error:
@@ -77,15 +83,9 @@ class SettingsText:
             raise self._unusual() from error
         for made in inputs_of(entry, self._client, name):
             if isinstance(text, JsonText) and f"${{input:{made['id']}}}" not in text.text:
-                text = _without_input(text, made["id"])
+                for index in reversed([i for i, known in enumerate(_input_ids(text)) if known == made["id"]]):
+                    text = text.drop_element(index, "inputs")
         return text.text
-
-    def _with_inputs(self, text: JsonText, inputs: list[dict[str, Any]]) -> JsonText:
-        known = [_id(found) for found in _inputs(text)]
-        for made in inputs:
-            if made["id"] not in known:
-                text = text.append(made, "inputs")
-        return text
 
     def _no_table(self, path: str) -> ConfigurationError:
         what = f"{path} in {self._file}" if path else str(self._file)
@@ -102,32 +102,7 @@ class SettingsText:
         )
 
 
-def malformed(error: MalformedError, file: object) -> ConfigurationError:
-    """Make the error for a file that cannot be understood."""
-    return ConfigurationError(
-        f"{file} cannot be understood at line {error.line}, column {error.column}: {error.problem}. "
-        "It was left as it is.",
-        hint="Mend it by hand first; the client may not be able to read it either.",
-    )
-
-
-def _parsed(text: str, client: Client) -> JsonText | TomlText:
-    if client.syntax == "toml":
-        return TomlText(text)
-    return JsonText(text, comments=client.syntax == "jsonc", within=client.key)
-
-
-def _without_input(text: JsonText, named: str) -> JsonText:
-    for index, found in reversed(list(enumerate(_inputs(text)))):
-        if _id(found) == named:
-            text = text.drop_element(index, "inputs")
-    return text
-
-
-def _inputs(text: JsonText) -> list[Any]:
-    found = text.get("inputs")
-    return found if isinstance(found, list) else []
-
-
-def _id(found: Any) -> Any:
-    return found.get("id") if isinstance(found, dict) else None
+def _input_ids(text: JsonText) -> list[Any]:
+    """The id of each of the document's inputs, None for one without."""
+    inputs = text.get("inputs")
+    return [one.get("id") if isinstance(one, dict) else None for one in (inputs if isinstance(inputs, list) else [])]

@@ -7,7 +7,6 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, runs_this_server
 
-_HIDDEN = "(hidden)"
 # What stands in an entry for a server that is reached in another way, or that is written in another form.
 _OTHER_FORMS = ("transport", "url", "serverUrl", "httpUrl", "headers")
 _KEY, _CREDENTIALS = ("api-key", "Blaxel API key", True), ("client-credentials", "Blaxel client credentials", True)
@@ -21,21 +20,7 @@ _PROMPTS = {
 """What a client asks its user for: the input's name after the entry's, its description, whether it is secret."""
 
 
-def new_entry(client: Client, launch: Launch, name: str, *, hidden: bool = False) -> dict[str, Any]:
-    """The entry as a client has it that knows nothing of this server yet.
-
-    Args:
-        client: The client.
-        launch: What it has to start.
-        name: The entry's name.
-        hidden: Whether secrets are masked, for a screen.
-    """
-    return joined_entry({}, client, launch, name, hidden=hidden)
-
-
-def joined_entry(
-    current: Mapping[str, Any], client: Client, launch: Launch, name: str, *, hidden: bool = False
-) -> dict[str, Any]:
+def joined_entry(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
     """An entry that is there, brought up to date: what its user has added to it stays.
 
     Credentials in it are taken out if the server has others now, and stay if it would be left with none.
@@ -45,12 +30,11 @@ def joined_entry(
         client: The client.
         launch: What it has to start.
         name: The entry's name.
-        hidden: Whether our secrets are masked, for a screen.
     """
     entry = {key: value for key, value in current.items() if key not in _OTHER_FORMS}
     entry.update(client.fields)
     entry.update(command=launch.command[0], args=list(launch.command[1:]))
-    variables = _variables(_table(current.get("env")), client, launch, name, hidden=hidden)
+    variables = _variables(_table(current.get("env")), client, launch, name)
     listed = _listed(current, client, launch)
     for key, value in (("env", variables), ("env_vars", listed)):
         if value:
@@ -60,10 +44,8 @@ def joined_entry(
     return entry
 
 
-def _variables(
-    current: Mapping[str, Any], client: Client, launch: Launch, name: str, *, hidden: bool
-) -> dict[str, Any]:
-    fresh = {**launch.plain, **{key: _HIDDEN if hidden else value for key, value in launch.secret.items()}}
+def _variables(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
+    fresh = {**launch.plain, **launch.secret}
     if client.reference:
         fresh.update({key: _reference(client, key, name) for key in launch.forwarded})
     kept = {key: value for key, value in current.items() if key in fresh or key not in _outdated(client, launch)}

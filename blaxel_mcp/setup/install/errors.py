@@ -1,5 +1,7 @@
 """What can be wrong with the text of a client's settings; none of it quotes the text, which may hold secrets."""
 
+from blaxel_mcp.core.exceptions import ConfigurationError
+
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -18,6 +20,15 @@ class MalformedError(Exception):
         before = text[:offset].replace("\r\n", "\n").replace("\r", "\n").removeprefix(_BYTE_ORDER_MARK)
         self.line = before.count("\n") + 1
         self.column = len(before) - (before.rfind("\n") + 1) + 1
+
+
+def malformed(error: MalformedError, file: object) -> ConfigurationError:
+    """Make the error for a file that cannot be understood."""
+    return ConfigurationError(
+        f"{file} cannot be understood at line {error.line}, column {error.column}: {error.problem}. "
+        "It was left as it is.",
+        hint="Mend it by hand first; the client may not be able to read it either.",
+    )
 
 
 class NotATableError(Exception):

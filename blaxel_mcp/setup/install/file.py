@@ -7,15 +7,14 @@ from pathlib import Path
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
-from blaxel_mcp.setup.install.errors import MalformedError
+from blaxel_mcp.setup.install.errors import MalformedError, malformed
 
 
 def read_text(path: Path) -> str | None:
     """The file's text as it stands, line ends and byte order mark included; None where there is no file.
 
     Raises:
-        ConfigurationError: It cannot be read.
-        MalformedError: It is not UTF-8.
+        ConfigurationError: It cannot be read, or is not UTF-8.
     """
     with _reported(path, "read"):
         if path.exists() and not path.is_file():
@@ -28,7 +27,8 @@ def read_text(path: Path) -> str | None:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise MalformedError("it is not UTF-8 text", data[: error.start].decode(), error.start) from None
+        problem = MalformedError("it is not UTF-8 text", data[: error.start].decode(), error.start)
+        raise malformed(problem, path) from None
 
 
 def replace_text(path: Path, before: str | None, after: str) -> Path | None:

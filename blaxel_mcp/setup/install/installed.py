@@ -6,9 +6,8 @@ from pathlib import Path
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import CLIENTS, Client
-from blaxel_mcp.setup.install.document import SettingsText, malformed
+from blaxel_mcp.setup.install.document import SettingsText
 from blaxel_mcp.setup.install.entries import command_of, environment_of, forwarded_by
-from blaxel_mcp.setup.install.errors import MalformedError
 from blaxel_mcp.setup.install.file import read_text
 from blaxel_mcp.setup.install.folders import Places
 from blaxel_mcp.setup.install.launch import runs_this_server
@@ -89,17 +88,11 @@ def _state(client: Client, file: Path) -> ClientState:
     try:
         text = read_text(file)
         servers = {} if text is None else SettingsText(text, client, file).servers()
-    except MalformedError as error:
-        return ClientState(client, file, exists=True, problem=_problem(client, file, malformed(error, file)))
     except ConfigurationError as error:
-        return ClientState(client, file, exists=True, problem=_problem(client, file, error))
+        return ClientState(client, file, exists=True, problem=FileProblem(client.name, file, str(error)))
     entries = [
         InstalledEntry(client.name, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
         for name, entry in servers.items()
         if runs_this_server(command_of(entry))
     ]
     return ClientState(client, file, exists=text is not None, entries=tuple(entries))
-
-
-def _problem(client: Client, file: Path, error: ConfigurationError) -> FileProblem:
-    return FileProblem(client.name, file, str(error))

@@ -14,6 +14,7 @@ from blaxel_mcp.setup.install.json_parser import Member, Value, parse, plain, tr
 
 _BLANK = " \t\r\n"
 _REST_OF_LINE = re.compile(r"[ \t]*(?:\r\n|\n|\r)")
+_SPACES = re.compile(r"[ \t]*")
 _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -103,7 +104,8 @@ class JsonText:
 
     def _with_value(self, node: Value, value: Any, path: Sequence[str]) -> "JsonText":
         current = plain(self.text, node)
-        if _same(current, value):
+        # Not ==: to Python, `true` is 1.
+        if json.dumps(current, sort_keys=True) == json.dumps(value, sort_keys=True):
             return self
         if not (node.is_object and isinstance(value, dict)):
             written = layout_of(self.text, node, self._root).written(value)
@@ -122,20 +124,15 @@ class JsonText:
         # Behind every comment, since one may belong to what stands before it.
         at = node.end - 1 - len(_blank_end(self._last_trivia(node)))
         if layout.flat:
-            return self._with_flat_member(at, last, layout.comma, written)
+            comma_behind = last is not None and last.comma is not None
+            lead = "" if last is None else layout.space if comma_behind else layout.comma
+            return self._changed((at, at, f"{lead}{written}{',' if comma_behind else ''}"))
         broken = f"{layout.newline}{layout.member_indent}{written}"
         if last is None:
             return self._changed((at, node.end - 1, f"{broken}{layout.newline}{layout.indent}"))
         if last.comma is not None:
             return self._changed((at, at, f"{broken},"))
         return self._changed((last.value.end, last.value.end, ","), (at, at, broken))
-
-    def _with_flat_member(self, at: int, last: Member | None, comma: str, written: str) -> "JsonText":
-        if last is None:
-            return self._changed((at, at, written))
-        if last.comma is None:
-            return self._changed((at, at, f"{comma}{written}"))
-        return self._changed((at, at, f"{comma[1:]}{written},"))
 
     def _last_trivia(self, node: Value) -> str:
         """The white space and comments before the end of an object or an array."""
@@ -155,9 +152,12 @@ class JsonText:
             return self._changed((node.start + 1, node.end - 1, ""))
         cut = (member.start - len(_blank_end(lead)), end, "")
         is_first = before is None and member.comma is not None
-        if not _REST_OF_LINE.match(self.text, end) and (is_first or _ends_in_line_comment(lead)):
+        comments = _COMMENT.findall(lead)
+        behind_a_comment = bool(comments) and comments[-1].startswith("//")
+        if not _REST_OF_LINE.match(self.text, end) and (is_first or behind_a_comment):
             # What follows must not slide behind a comment; and the first member's place is the next one's.
-            cut = (member.start, end + _spaces(self.text, end), "")
+            spaces = _SPACES.match(self.text, end)
+            cut = (member.start, spaces.end() if spaces else end, "")
         if member.comma is None and before is not None and before.comma is not None:
             return self._changed((before.comma, before.comma + 1, ""), cut)
         return self._changed(cut)
@@ -171,21 +171,5 @@ class JsonText:
         return JsonText("".join([*pieces, self.text[at:]]), comments=self._comments, within=self._within)
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON; to Python alone, `true` is 1."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
 def _blank_end(text: str) -> str:
     return text[len(text.rstrip(_BLANK)) :]
-
-
-def _spaces(text: str, start: int) -> int:
-    """How many spaces and tabs stand at a place."""
-    rest = text[start:]
-    return len(rest) - len(rest.lstrip(" \t"))
-
-
-def _ends_in_line_comment(lead: str) -> bool:
-    comments = _COMMENT.findall(lead)
-    return bool(comments) and comments[-1].startswith("//")

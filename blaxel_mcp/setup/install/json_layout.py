@@ -72,7 +72,8 @@ def layout_of(text: str, node: Value, root: Value) -> Layout:
     member_indent = f"{indent}{unit}"
     if node.members and not text[_line_start(text, node.members[0].start) : node.members[0].start].strip(" \t"):
         member_indent = _indent(text, node.members[0].start)
-    spaced = next(iter(_after_colons(text, root)), " ")
+    first = root.members[0] if root.members else None
+    spaced = text[first.start : first.value.start].rpartition(":")[2] if first else " "
     return Layout(
         newline=newline_of(text),
         step=unit,
@@ -95,12 +96,6 @@ def _is_flat(text: str, node: Value) -> bool:
     before = text[node.start : node.members[0].start]
     after = text[node.members[-1].value.end : node.end]
     return "\n" not in before and "\n" not in after
-
-
-def _after_colons(text: str, root: Value) -> list[str]:
-    """What stands between the colon and the value of each of the document's own members."""
-    pairs = [(text[member.start : member.value.start]) for member in root.members or ()]
-    return [pair[pair.rfind(":") + 1 :] for pair in pairs]
 
 
 def _line_start(text: str, at: int) -> int:

@@ -55,8 +55,11 @@ def parse(text: str) -> dict[str, Any]:
         # A text's line ends are those of its writer; to TOML a carriage return alone is a mistake.
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
-        found = _PLACE.search(str(error))
-        raise MalformedError("it is not valid TOML", text, _offset(text, found)) from None
+        place = _PLACE.search(str(error))
+        offset = len(text)
+        if place and place[1]:
+            offset = sum(len(line) + 1 for line in text.split("\n")[: int(place[1]) - 1]) + int(place[2]) - 1
+        raise MalformedError("it is not valid TOML", text, offset) from None
     except (ValueError, RecursionError):
         raise MalformedError("a value in it is beyond what can be read", text, 0) from None
 
@@ -70,9 +73,10 @@ def statements(text: str) -> Iterator[Statement]:
             yield Statement(line, start, end, following, section, None, end)
             continue
         found = _KEY.match(text, start)
-        name = found["first"] if found and not found["more"] else None
-        value = found.end() if found else end
-        yield Statement(line, start, end, following, section, _bare(name), value)
+        key = None
+        if found and not found["more"]:
+            key = next(iter(tomllib.loads(f"{found['first']} = 0")))
+        yield Statement(line, start, end, following, section, key, found.end() if found else end)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int, int]]:
@@ -103,14 +107,3 @@ def _names(header: str) -> tuple[str, ...]:
         names.append(name)
         table = table[name]
     return tuple(names)
-
-
-def _bare(name: str | None) -> str | None:
-    return None if name is None else next(iter(tomllib.loads(f"{name} = 0")))
-
-
-def _offset(text: str, place: "re.Match[str] | None") -> int:
-    if place is None or place[1] is None:
-        return len(text)
-    lines = text.split("\n")
-    return sum(len(line) + 1 for line in lines[: int(place[1]) - 1]) + int(place[2]) - 1

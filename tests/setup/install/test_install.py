@@ -613,16 +613,21 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(home: Path
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [(b'{"new": 1}', "has changed in the meantime"), (b"\xff", "cannot be understood at line 1, column 1")],
+    ids=["JSON", "no text"],
+)
+def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(written: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "mcp.json"
     file.write_text("{}", encoding="utf-8")
     change = addition(client_named("cursor"), file, Launch(command=("/x/blaxel-mcp", "serve")), "blaxel")
-    file.write_text('{"new": 1}', encoding="utf-8")
+    file.write_bytes(written)
 
-    with pytest.raises(ConfigurationError, match="has changed in the meantime"):
+    with pytest.raises(ConfigurationError, match=said):
         change.carry_out()
 
-    assert file.read_text(encoding="utf-8") == '{"new": 1}'
+    assert file.read_bytes() == written
     assert list(tmp_path.iterdir()) == [file, tmp_path / "home"]
 
 
