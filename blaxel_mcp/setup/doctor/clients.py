@@ -5,13 +5,13 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import anyio
+from functools import partial
 
 from blaxel_mcp.settings.placeholders import is_placeholder
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, skipped, warning
 from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
+from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.setup.install import Client, InstalledEntry, client_named
 
 CLIENTS_SECONDS = 180.0
@@ -65,25 +65,17 @@ async def clients(case: Case) -> list[Finding]:
         )
         for problem in case.broken_files
     ]
-    results: dict[int, Result] = {}
-    async with anyio.create_task_group() as group:
-        for index, entry in enumerate(case.installed):
-            group.start_soon(_try, case, entry, index, results)
+    results = await run_each(partial(_try, case), case.installed)
     found += [
-        Finding(f"client:{entry.client}:{entry.name}", f"Client {entry.client}", results[index])
-        for index, entry in enumerate(case.installed)
+        Finding(f"client:{entry.client}:{entry.name}", f"Client {entry.client}", result)
+        for entry, result in zip(case.installed, results, strict=True)
     ]
     return found or [Finding("clients", "Clients", skipped("no client's settings start this server", _INSTALL))]
 
 
-async def _try(case: Case, entry: InstalledEntry, index: int, results: dict[int, Result]) -> None:
+async def _try(case: Case, entry: InstalledEntry) -> Result:
     client = client_named(entry.client)
     trial = _Trial(entry, client, variables_of(entry, client, case.variables))
-    results[index] = _at_a_glance(case, trial) or await _started(case, trial)
-
-
-def _at_a_glance(case: Case, trial: _Trial) -> Result | None:
-    """Say what is wrong with an entry that need not be started for it; None for nothing."""
     program, handed = trial.entry.command[0], trial.handed
     if shutil.which(program, path=handed.given.get("PATH") or case.variables.get("PATH")) is None:
         return failed(f"{program!r}, which {trial.where} starts, is no program here.", f"{trial.anew}.")
@@ -93,7 +85,7 @@ def _at_a_glance(case: Case, trial: _Trial) -> Result | None:
             f"{names} is a placeholder in {trial.where}, and {trial.client.title} expands none.",
             f"{trial.anew}; --with-key puts the key itself there. Or take {names} out and run `bl login WORKSPACE`.",
         )
-    return None
+    return await _started(case, trial)
 
 
 async def _started(case: Case, trial: _Trial) -> Result:

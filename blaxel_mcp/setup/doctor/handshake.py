@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import anyio
-import mcp_types as types
 from anyio.streams.memory import MemoryObjectSendStream
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -115,7 +114,11 @@ async def _met(server: StdioServerParameters, log: IO[bytes], heard: "_Heard", *
     async with Client(_overheard(server, log, heard), mode="legacy") as client:
         tools = (await client.list_tools()).tools
         seconds = time.perf_counter() - started
-        listing = await _listing(client, tools) if ask_models else None
+        listing = None
+        name = next((tool.name for tool in tools if tool.name.endswith("list_models")), None)
+        if ask_models and name is not None:
+            result = await client.call_tool(name, {"query": _NO_MODEL})
+            listing = None if result.is_error else result.structured_content
         protocol = client.protocol_version
     return Handshake(
         seconds=seconds,
@@ -128,14 +131,6 @@ async def _met(server: StdioServerParameters, log: IO[bytes], heard: "_Heard", *
     )
 
 
-async def _listing(client: Client, tools: Sequence[types.Tool]) -> Mapping[str, Any] | None:
-    name = next((tool.name for tool in tools if tool.name.endswith("list_models")), None)
-    if name is None:
-        return None
-    result = await client.call_tool(name, {"query": _NO_MODEL})
-    return None if result.is_error else result.structured_content
-
-
 class _Heard:
     """What came out of a server besides frames."""
 
@@ -144,15 +139,11 @@ class _Heard:
         self.all = anyio.Event()
 
     def note(self, problem: Exception) -> None:
+        """Keep the first line that could not be read as a frame, which the SDK's error holds."""
         if self.stray is None:
-            self.stray = quote(_line(problem), _LINE_SHOWN)
-
-
-def _line(problem: Exception) -> str:
-    """The line that could not be read as a frame."""
-    details = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
-    given = details[0]["input"] if details else ""
-    return given if isinstance(given, str) else json.dumps(given, default=str)
+            details = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
+            line = details[0]["input"] if details else ""
+            self.stray = quote(line if isinstance(line, str) else json.dumps(line, default=str), _LINE_SHOWN)
 
 
 @asynccontextmanager

@@ -1,20 +1,21 @@
 """Each model: what the workspace says of it for free, and what it answers where that may cost something."""
 
 import time
-
-import anyio
+from functools import partial
 
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
-from blaxel_mcp.client.endpoints import resolve_base
+from blaxel_mcp.client.endpoints import Endpoint, resolve_base
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by, ok, skipped, warning
+from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.tools.model_guide import example_arguments
 
 CALL_SECONDS = 60.0
@@ -27,7 +28,9 @@ _LOST = frozenset({"FAILED", "DEACTIVATED", "DEACTIVATING", "DELETING", "TERMINA
 
 async def models(case: Case) -> list[Finding]:
     """Say of the models together how many there are, and of each one whether it can be called and how."""
-    names = await _listed_names(case)
+    names: list[str] = []
+    if case.app.control_plane.enabled:
+        names = [record.name for record in await case.app.control_plane.list_models(case.workspace)]
     await case.app.discovery.refresh()
     if case.app.discovery.problem:
         told = failed(
@@ -35,21 +38,14 @@ async def models(case: Case) -> list[Finding]:
         )
         return [Finding("models", "Models", told)]
     entries = case.app.discovery.catalog.entries
-    results: dict[str, Result] = {}
-    limiter = anyio.CapacityLimiter(_AT_ONCE)
-    async with anyio.create_task_group() as group:
-        for entry in entries:
-            group.start_soon(_judge, case, entry, names, limiter, results)
-    case.chart.callable += [entry for entry in entries if results[entry.tool].outcome != "failed"]
-    each = [Finding(f"model:{entry.name}", f"Model {entry.name}", results[entry.tool]) for entry in entries]
-    return [Finding("models", "Models", _together(case, entries, names)), *each]
-
-
-async def _listed_names(case: Case) -> list[str]:
-    """The names of all models of the workspace; none where the control plane may not be asked."""
-    if not case.app.control_plane.enabled:
-        return []
-    return [record.name for record in await case.app.control_plane.list_models(case.workspace)]
+    lookups = await run_each(case.app.listing.look_up, entries, at_once=_AT_ONCE)
+    findings = [Finding("models", "Models", _together(case, entries, names))]
+    for entry, lookup in zip(entries, lookups, strict=True):
+        result = judge_model(case, entry, lookup, names)
+        findings.append(Finding(f"model:{entry.name}", f"Model {entry.name}", result))
+        if result.outcome != "failed":
+            case.chart.callable.append(entry)
+    return findings
 
 
 def _together(case: Case, entries: tuple[CatalogEntry, ...], names: list[str]) -> Result:
@@ -67,14 +63,6 @@ def _together(case: Case, entries: tuple[CatalogEntry, ...], names: list[str]) -
     return ok(f"{counts}, {shown} with a tool of their own{rest}")
 
 
-async def _judge(
-    case: Case, entry: CatalogEntry, names: list[str], limiter: anyio.CapacityLimiter, results: dict[str, Result]
-) -> None:
-    async with limiter:
-        lookup = await case.app.listing.look_up(entry)
-    results[entry.tool] = judge_model(case, entry, lookup, names)
-
-
 def judge_model(case: Case, entry: CatalogEntry, lookup: Lookup, names: list[str]) -> Result:
     """Say whether a model can be called, by its settings and its record.
 
@@ -84,17 +72,10 @@ def judge_model(case: Case, entry: CatalogEntry, lookup: Lookup, names: list[str
         lookup: What the control plane says of it.
         names: The models of the settings' workspace.
     """
-    settings, record = case.config.settings, lookup.record
+    record = lookup.record
     try:
-        check_access(settings.access, entry.name, entry.path)
-        endpoint = resolve_base(
-            settings,
-            workspace=entry.settings.workspace or case.workspace,
-            model=entry.name,
-            forced_url=entry.settings.url,
-            generation=record.generation if record else None,
-            own_url=record.url if record else None,
-        )
+        check_access(case.config.settings.access, entry.name, entry.path)
+        endpoint = _endpoint(case, entry, record)
     except BlaxelError as error:
         return failed_by(error, f"The entry is {_place(case, entry)}.")
     if record is None and lookup.problem:
@@ -103,7 +84,9 @@ def judge_model(case: Case, entry: CatalogEntry, lookup: Lookup, names: list[str
         return trouble
     if record and record.url:
         case.app.client.auth.trust(record.url)
-    found = f"{_tool(entry)}{f', {record.status}' if record and record.status else ''}, at {endpoint.base}"
+    where = {None: "a path that holds the provider's id of it", "": "its base endpoint"}.get(entry.path, entry.path)
+    status = f", {record.status}" if record and record.status else ""
+    found = f"tool {entry.tool}, {entry.api.name} at {where}{status}, at {endpoint.base}"
     if not case.app.client.auth.is_trusted(endpoint.base):
         return warning(
             f"{found}; that is neither run_url nor the model's own URL, so no credentials are sent there.",
@@ -112,9 +95,16 @@ def judge_model(case: Case, entry: CatalogEntry, lookup: Lookup, names: list[str
     return ok(found)
 
 
-def _tool(entry: CatalogEntry) -> str:
-    where = {None: "a path that holds the provider's id of it", "": "its base endpoint"}.get(entry.path, entry.path)
-    return f"tool {entry.tool}, {entry.api.name} at {where}"
+def _endpoint(case: Case, entry: CatalogEntry, record: ModelRecord | None) -> Endpoint:
+    """The URL that a call of the model is sent to."""
+    return resolve_base(
+        case.config.settings,
+        workspace=entry.settings.workspace or case.workspace,
+        model=entry.name,
+        forced_url=entry.settings.url,
+        generation=record.generation if record else None,
+        own_url=record.url if record else None,
+    )
 
 
 def _unknown(case: Case, entry: CatalogEntry, problem: str, names: list[str]) -> Result:
@@ -131,7 +121,9 @@ def _unknown(case: Case, entry: CatalogEntry, problem: str, names: list[str]) ->
 def _trouble(case: Case, entry: CatalogEntry, record: ModelRecord) -> Result | None:
     """Say what the record has against a call; it fails where the settings name the model: a workspace may hold more."""
     tell = failed if _is_configured(case, entry) else warning
-    leave_out = f"leave it out: {_leave_out(case, entry)}."
+    leave_out = f'leave it out: discovery.exclude = ["{entry.name}"].'
+    if _is_configured(case, entry):
+        leave_out = f"leave it out: take {_place(case, entry)} out."
     if not record.enabled:
         return tell("It is disabled in Blaxel.", f"Enable it in Blaxel's console, or {leave_out}")
     if record.status in _LOST:
@@ -148,12 +140,6 @@ def _is_configured(case: Case, entry: CatalogEntry) -> bool:
     return entry.settings in case.config.settings.models
 
 
-def _leave_out(case: Case, entry: CatalogEntry) -> str:
-    if _is_configured(case, entry):
-        return f"take {_place(case, entry)} out"
-    return f'discovery.exclude = ["{entry.name}"]'
-
-
 def _place(case: Case, entry: CatalogEntry) -> str:
     if not _is_configured(case, entry):
         return "made of the workspace's own list"
@@ -163,37 +149,27 @@ def _place(case: Case, entry: CatalogEntry) -> str:
 
 async def calls(case: Case) -> list[Finding]:
     """Send each model that can be called one small request, which costs what such a request costs."""
-    results: dict[str, Result] = {}
-    limiter = anyio.CapacityLimiter(_AT_ONCE)
-    async with anyio.create_task_group() as group:
-        for entry in case.chart.callable:
-            group.start_soon(_call, case, entry, limiter, results)
+    entries = case.chart.callable
+    results = await run_each(partial(_call, case), entries, at_once=_AT_ONCE)
     return [
-        Finding(f"call:{entry.name}", f"Call of {entry.name}", results[entry.tool]) for entry in case.chart.callable
+        Finding(f"call:{entry.name}", f"Call of {entry.name}", result)
+        for entry, result in zip(entries, results, strict=True)
     ]
 
 
-async def _call(case: Case, entry: CatalogEntry, limiter: anyio.CapacityLimiter, results: dict[str, Result]) -> None:
-    context = CallContext()
-    async with limiter:
-        try:
-            results[entry.tool] = await _answered(case, entry, context)
-        except BlaxelError as error:
-            results[entry.tool] = failed_by(error)
-
-
-async def _answered(case: Case, entry: CatalogEntry, context: CallContext) -> Result:
+async def _call(case: Case, entry: CatalogEntry) -> Result:
     if entry.api.file_arguments and entry.api.multipart:
         return skipped("its API needs a file, and there is none to send")
-    arguments, _ = entry.reader.read(example_arguments(entry))
-    await case.app.inference.run(Invocation.of_entry(entry, arguments, timeout_seconds=CALL_SECONDS), context)
-    return ok(_taken(context))
-
-
-def _taken(context: CallContext) -> str:
-    told = [f"answered in {time.perf_counter() - context.started:.1f} s"]
-    if context.usage and context.usage.total_tokens is not None:
-        told.append(f"{context.usage.total_tokens} tokens")
-    if context.cost_usd is not None:
-        told.append(f"{context.cost_usd:.6f} USD")
-    return ", ".join(told)
+    call = CallContext()
+    try:
+        arguments, _ = entry.reader.read(example_arguments(entry))
+        invocation = Invocation.of_entry(entry, arguments, timeout_seconds=CALL_SECONDS)
+        await case.app.inference.run(invocation, call)
+    except BlaxelError as error:
+        return failed_by(describe(error, call))
+    facts = [f"answered in {time.perf_counter() - call.started:.1f} s"]
+    if call.usage and call.usage.total_tokens is not None:
+        facts.append(f"{call.usage.total_tokens} tokens")
+    if call.cost_usd is not None:
+        facts.append(f"{call.cost_usd:.6f} USD")
+    return ok(", ".join(facts))

@@ -4,9 +4,7 @@ import email.utils
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +23,7 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
 from blaxel_mcp.setup.doctor.proxies import proxy_for, proxy_variables
+from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.setup.doctor.settings import expiry, kind_of
 
 NAME_SECONDS = 10.0
@@ -39,6 +38,7 @@ _NOWHERE = "http://localhost:9"
 """The only place that a client without credentials trusts; nothing is sent there."""
 
 _NEVER_ASKED = "discovery.enabled is false, so the control plane is never asked"
+_SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -48,12 +48,8 @@ async def proxy(case: Case) -> Result:
     if not named:
         return ok("none is set")
     values = ", ".join(f"{name}={value}" for name, value in named.items())
-    ways = (f"{_host(url)} through {_way(url, case.variables)}" for url in base_urls(case))
+    ways = (f"{_host(url)} through {proxy_for(url, case.variables) or 'none'}" for url in base_urls(case))
     return ok(f"{values}: {', '.join(ways)}")
-
-
-def _way(url: str, environ: Mapping[str, str]) -> str:
-    return proxy_for(url, environ) or "none"
 
 
 async def certificates(case: Case) -> Result:
@@ -89,14 +85,14 @@ async def names(case: Case) -> Result:
     direct = [url for url in base_urls(case) if proxy_for(url, case.variables) is None]
     if not direct:
         return skipped("a proxy looks the names up")
-    answers = [await _address(url) for url in direct]
-    unknown = [answer for answer in answers if isinstance(answer, BlaxelError)]
-    if unknown:
-        return failed_by(unknown[0], _where_urls_come_from(case))
-    return ok(", ".join(f"{_host(url)} is {address}" for url, address in zip(direct, answers, strict=True)))
+    try:
+        addresses = [f"{_host(url)} is {await _address(url)}" for url in direct]
+    except BlaxelError as error:
+        return failed_by(error, _where_urls_come_from(case))
+    return ok(", ".join(addresses))
 
 
-async def _address(url: str) -> str | BlaxelError:
+async def _address(url: str) -> str:
     parts = urlsplit(url)
     look_up = partial(
         socket.getaddrinfo, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], type=socket.SOCK_STREAM
@@ -106,41 +102,29 @@ async def _address(url: str) -> str | BlaxelError:
             found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
     except (OSError, UnicodeError, TimeoutError) as error:
         cause = socket.gaierror() if isinstance(error, TimeoutError) else error
-        return not_connected(_host(url), cause)
+        raise not_connected(_host(url), cause) from None
     return str(found[0][4][0])
 
 
 async def connection(case: Case) -> Result:
     """Connect to each host as a call would, without credentials; any answer will do."""
-    urls = base_urls(case)
-    told: dict[str, str | BlaxelError] = {}
-    async with _without_credentials(case) as client, anyio.create_task_group() as group:
-        for url in urls:
-            group.start_soon(_reach, client, url, told)
-    problems = [told[url] for url in urls if isinstance(told[url], BlaxelError)]
-    if problems:
-        first = problems[0]
-        assert isinstance(first, BlaxelError)
-        return _connection_failed(case, first)
-    return ok(", ".join(str(told[url]) for url in urls))
+    without_credentials = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=case.config.settings.limits)
+    async with APIClient(configuration(without_credentials)) as client:
+        results = await run_each(partial(_reach, case, client), base_urls(case))
+    failure = next((result for result in results if result.outcome == "failed"), None)
+    return failure or ok(", ".join(result.found for result in results))
 
 
-def _without_credentials(case: Case) -> APIClient:
-    settings = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=case.config.settings.limits)
-    return APIClient(configuration(settings))
-
-
-async def _reach(client: APIClient, url: str, told: dict[str, str | BlaxelError]) -> None:
+async def _reach(case: Case, client: APIClient, url: str) -> Result:
     trace = CallTrace()
     request = APIRequest(method="GET", url=f"{url}/", workspace="none")
     try:
         await client.send(request, timeout_seconds=ANSWER_SECONDS, trace=trace)
     except BlaxelError as error:
         if trace.status is None:
-            told[url] = error
-            return
+            return _connection_failed(case, error)
     secure = "TLS" if url.startswith("https:") else "plain http"
-    told[url] = f"{_host(url)} in {round((trace.first_byte_seconds or 0) * 1000)} ms ({secure})"
+    return ok(f"{_host(url)} in {round((trace.first_byte_seconds or 0) * 1000)} ms ({secure})")
 
 
 def _connection_failed(case: Case, error: BlaxelError) -> Result:
@@ -165,7 +149,7 @@ async def token(case: Case) -> Result:
 
 async def access(case: Case) -> Result:
     """Say whether the workspace lets these credentials list its models."""
-    if not asks_control_plane(case):
+    if not case.app.control_plane.enabled:
         return skipped(_NEVER_ASKED)
     url = f"{case.config.settings.api_url}/models?limit=1"
     request = APIRequest(method="GET", url=url, workspace=case.workspace)
@@ -188,26 +172,12 @@ async def clock(case: Case) -> Result:
     off = came_at - email.utils.mktime_tz(stated)
     if abs(off) < CLOCK_WARNING_SECONDS:
         return ok("within a minute of Blaxel's")
-    found = f"It is {_duration(abs(off))} {'ahead' if off > 0 else 'behind'}"
+    hours, minutes = divmod(round(abs(off) / 60), 60)
+    found = f"It is {f'{hours} h ' if hours else ''}{minutes} min {'ahead' if off > 0 else 'behind'}"
+    command = _SET_CLOCK.get(sys.platform, "sudo timedatectl set-ntp true")
     if abs(off) < CLOCK_FAILURE_SECONDS:
-        return warning(f"{found}.", _set_clock())
-    return failed(f"{found}, so the life of tokens and certificates is judged wrongly.", _set_clock())
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _set_clock() -> str:
-    command = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
-    return f"`{command.get(sys.platform, 'sudo timedatectl set-ntp true')}` sets it."
-
-
-def asks_control_plane(case: Case) -> bool:
-    """Tell whether these settings let the control plane be asked about models."""
-    return case.app.control_plane.enabled
+        return warning(f"{found}.", f"`{command}` sets it.")
+    return failed(f"{found}, so the life of tokens and certificates is judged wrongly.", f"`{command}` sets it.")
 
 
 def base_urls(case: Case) -> list[str]:
@@ -215,18 +185,15 @@ def base_urls(case: Case) -> list[str]:
     settings = case.config.settings
     resolved = resolve_credentials(case.config, None)
     exchanged = resolved is not None and not isinstance(resolved.credentials, APIKey | KeyCommand)
-    asked = [settings.api_url] if asks_control_plane(case) or exchanged else []
-    origins = (f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in chain([settings.run_url], asked))
-    return list(dict.fromkeys(origins))
+    urls = [settings.run_url]
+    if case.app.control_plane.enabled or exchanged:
+        urls.append(settings.api_url)
+    return list(dict.fromkeys(f"{urlsplit(url).scheme}://{_host(url)}" for url in urls))
 
 
 def _where_urls_come_from(case: Case) -> str:
     given = (key for key in ("run_url", "api_url") if key in case.config.sources)
-    return " ".join(_origin(case, key) for key in given)
-
-
-def _origin(case: Case, key: str) -> str:
-    return f"{key} comes from {case.config.place(key)}."
+    return " ".join(f"{key} comes from {case.config.place(key)}." for key in given)
 
 
 def _host(url: str) -> str:

@@ -30,7 +30,10 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    if is_loopback(host) or _is_exempt(host, _value("NO_PROXY", environ)):
+    exempt = [name.strip().lower() for name in _value("NO_PROXY", environ).split(",") if name.strip()]
+    if is_loopback(host) or "*" in exempt:
+        return None
+    if any(host == name or host.endswith(f".{name.removeprefix('.')}") for name in exempt):
         return None
     names = (f"{parts.scheme.upper()}_PROXY", "ALL_PROXY")
     return next((_spelling(name, environ) for name in names if _value(name, environ)), None)
@@ -42,9 +45,3 @@ def _spelling(name: str, environ: Mapping[str, str]) -> str:
 
 def _value(name: str, environ: Mapping[str, str]) -> str:
     return environ.get(_spelling(name, environ), "")
-
-
-def _is_exempt(host: str, listed: str) -> bool:
-    """Tell whether NO_PROXY names a host, or a domain that it is in; a star names them all."""
-    names = [name.strip().lower() for name in listed.split(",") if name.strip()]
-    return "*" in names or any(host == name or host.endswith(f".{name.removeprefix('.')}") for name in names)

@@ -1,14 +1,19 @@
 """Runs checks at once, each as soon as those that it depends on have passed."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by, skipped
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -58,45 +63,49 @@ async def run_checks(
     Returns:
         The findings in the order of the plan.
     """
-    run = _Run(case, {check.id: anyio.Event() for check in plan})
-    found: dict[str, list[Finding]] = {}
+    ended = {check.id: anyio.Event() for check in plan}
+    # The failed check behind each one that failed or was skipped.
+    causes: dict[str, str] = {}
 
-    async def settle(check: Check) -> None:
-        found[check.id] = await run.findings(check, begin)
-        run.note(check.id, found[check.id])
-        for finding in found[check.id]:
+    async def run(check: Check) -> list[Finding]:
+        for need in check.needs:
+            await ended[need].wait()
+        cause = next((causes[need] for need in check.needs if need in causes), None)
+        if cause is None:
+            begin(check.title)
+            result = await _looked(check, case)
+            findings = result if isinstance(result, list) else [Finding(check.id, check.title, result)]
+            if any(finding.id == check.id and finding.outcome == "failed" for finding in findings):
+                cause = check.id
+        else:
+            reason = f"not looked at, since the check {cause!r} failed"
+            findings = [Finding(check.id, check.title, skipped(reason))]
+        if cause is not None:
+            causes[check.id] = cause
+        ended[check.id].set()
+        for finding in findings:
             tell(finding)
         end(check.title)
+        return findings
+
+    return [finding for findings in await run_each(run, plan) for finding in findings]
+
+
+async def run_each(
+    function: Callable[[Item], Awaitable[Answer]], items: Sequence[Item], *, at_once: float = math.inf
+) -> list[Answer]:
+    """Call a coroutine function with each item, at most so many at once, and return the results in the items' order."""
+    results: dict[int, Answer] = {}
+    limiter = anyio.CapacityLimiter(at_once)
+
+    async def call(index: int, item: Item) -> None:
+        async with limiter:
+            results[index] = await function(item)
 
     async with anyio.create_task_group() as group:
-        for check in plan:
-            group.start_soon(settle, check)
-    return [finding for check in plan for finding in found[check.id]]
-
-
-class _Run:
-    """Which checks have ended, and which of them keep others from being looked at."""
-
-    def __init__(self, case: Case, ended: dict[str, anyio.Event]) -> None:
-        self._case = case
-        self._ended = ended
-        self._causes: dict[str, str] = {}
-
-    async def findings(self, check: Check, begin: Callable[[str], None]) -> list[Finding]:
-        for need in check.needs:
-            await self._ended[need].wait()
-        cause = next((self._causes[need] for need in check.needs if need in self._causes), None)
-        if cause is not None:
-            self._causes[check.id] = cause
-            return [Finding(check.id, check.title, skipped(f"not looked at, since the check {cause!r} failed"))]
-        begin(check.title)
-        result = await _looked(check, self._case)
-        return result if isinstance(result, list) else [Finding(check.id, check.title, result)]
-
-    def note(self, check: str, findings: Sequence[Finding]) -> None:
-        if any(finding.id == check and finding.outcome == "failed" for finding in findings):
-            self._causes[check] = check
-        self._ended[check].set()
+        for index, item in enumerate(items):
+            group.start_soon(call, index, item)
+    return [results[index] for index in range(len(items))]
 
 
 async def _looked(check: Check, case: Case) -> Result | list[Finding]:

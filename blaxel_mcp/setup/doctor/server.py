@@ -5,7 +5,7 @@ import sys
 
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Result, failed, ok, warning
-from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
+from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, last_words, shake_hands
 
 SLOW_SECONDS = 20.0
 """Clients give up after 30: a machine that is busier than now would not make it."""
@@ -32,10 +32,6 @@ async def server(case: Case) -> Result:
             f"It printed {met.stray!r} on standard output, which clients take for a frame.",
             "A library that Python loads at its start prints: look for it in sitecustomize and in .pth files.",
         )
-    return _in_time(met)
-
-
-def _in_time(met: Handshake) -> Result:
     found = f"{len(met.tools)} tools in {met.seconds:.1f} s, MCP {met.protocol}, nothing but frames on stdout"
     if met.seconds < SLOW_SECONDS:
         return ok(found)

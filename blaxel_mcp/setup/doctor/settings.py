@@ -2,9 +2,7 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from blaxel_mcp.budget.ledger import MEMORY
 from blaxel_mcp.client.auth.credentials import (
@@ -20,7 +18,6 @@ from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.doctor.context import Case
 from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, warning
 
-_NO_FILE = "no settings file ({path} would be one)"
 _UNITS = ("calls", "tokens", "usd")
 _FOREVER = 253_402_300_799
 """The end of the year 9999, after which dates cannot be written."""
@@ -31,7 +28,12 @@ async def settings(case: Case) -> Result:
     if case.problem is not None:
         return failed_by(case.problem, _settings_fix(case))
     config = case.config
-    found = "; ".join((str(config.file or _NO_FILE.format(path=default_settings_path())), *_origins(config.sources)))
+    keys = defaultdict(list)
+    for key, source in config.sources.items():
+        keys[source].append(key)
+    origins = [f"{', '.join(given)} from {source}" for source, given in keys.items()]
+    file = str(config.file or f"no settings file ({default_settings_path()} would be one)")
+    found = "; ".join([file, *origins])
     if config.warnings:
         return warning(f"{found}. {' '.join(config.warnings)}", "Mend what is named here, or take it out.")
     return ok(found)
@@ -43,15 +45,6 @@ def _settings_fix(case: Case) -> str:
     if case.problem is not None and case.problem.hint:
         return ""
     return "Mend each line that is named, then run `blaxel-mcp doctor` again; config.example.toml has every key."
-
-
-def _origins(sources: Mapping[str, str]) -> Iterator[str]:
-    """Yield the keys that each source gave."""
-    keys = defaultdict(list)
-    for key, source in sources.items():
-        keys[source].append(key)
-    for source, given in keys.items():
-        yield f"{', '.join(given)} from {source}"
 
 
 async def workspace(case: Case) -> Result:
@@ -97,11 +90,20 @@ async def ledger(case: Case) -> Result:
     """Say where calls are counted, and what is used of the budget today."""
     told = await case.app.spending.report(1)
     if told["problem"]:
-        return failed(told["problem"], _ledger_fix(told["ledger"]))
+        path, moved = shlex.quote(told["ledger"]), shlex.quote(f"{told['ledger']}.broken")
+        return failed(
+            told["problem"],
+            f"`mv {path} {moved}` lets the next call begin a new one; where it is the folder that cannot be written, "
+            "mend its permissions, or name another file in budget.ledger.",
+        )
     used = told["budget"]
-    figures = ", ".join(_used(unit, used[unit]) for unit in _UNITS)
+    figures = ", ".join(
+        f"{used[unit]['used']:,g} {unit.replace('usd', 'USD')}"
+        + ("" if used[unit]["cap"] is None else f" of {used[unit]['cap']:,g}")
+        for unit in _UNITS
+    )
     where = "counted by each process alone" if told["ledger"] == MEMORY else told["ledger"]
-    empty = [unit for unit in _UNITS if _is_used_up(used[unit])]
+    empty = [unit for unit in _UNITS if used[unit]["cap"] is not None and used[unit]["used"] >= used[unit]["cap"]]
     if empty:
         keys = " and ".join(f"budget.{unit}_per_day" for unit in empty)
         return warning(
@@ -109,20 +111,3 @@ async def ledger(case: Case) -> Result:
             f"Wait until then, or raise {keys} in the settings.",
         )
     return ok(f"{where}; today {figures}")
-
-
-def _ledger_fix(path: str) -> str:
-    quoted = shlex.quote(path)
-    return (
-        f"`mv {quoted} {shlex.quote(f'{path}.broken')}` lets the next call begin a new one; where it is the folder "
-        "that cannot be written, mend its permissions, or name another file in budget.ledger."
-    )
-
-
-def _used(unit: str, figures: Mapping[str, Any]) -> str:
-    name = unit.replace("usd", "USD")
-    return f"{figures['used']:,g} {name}" + ("" if figures["cap"] is None else f" of {figures['cap']:,g}")
-
-
-def _is_used_up(figures: Mapping[str, Any]) -> bool:
-    return figures["cap"] is not None and figures["used"] >= figures["cap"]
