@@ -6,7 +6,7 @@ would be a line of settings.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from blaxel_mcp.catalog.catalog import build_catalog
@@ -19,12 +19,17 @@ KEY_MARK = "#: "
 
 _MAX_TEXT = 500
 # TOML takes none of these as they are, and an editor shows none of them.
-_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _HEAD = """\
 # The settings of blaxel-mcp, as `blaxel-mcp init` wrote them. config.example.toml documents every key.
 #
 # A key after "#: " is not in force: take the "#: " away to set it.
+"""
+
+_WORKSPACE = """\
+# The workspace whose models are called. BL_WORKSPACE in the environment goes before it.
 """
 
 _CREDENTIALS = """\
@@ -95,25 +100,30 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         records: Its models.
         missing: Why they are not known, in a sentence; empty where they are. Then nothing is put in force.
     """
-    entries = build_catalog(Settings(workspace=workspace), map(_lasting, records := list(records))).entries
     states = {record.name: record for record in records}
+    # Without what may be otherwise tomorrow, which a description would keep for good.
+    lasting = (replace(record, status=None, enabled=True) for record in states.values())
+    entries = build_catalog(Settings(workspace=workspace), lasting).entries
     reasons = {
         entry.name: _reason(states[entry.name], index, Settings().tools.max_tools)
         for index, entry in enumerate(entries)
     }
-    parts = [_HEAD, *_notes(missing), _workspace(workspace, in_force=not missing), _CREDENTIALS]
-    parts += [_DISCOVERY if entries else _ALL_DISCOVERED, _TAIL]
-    parts += [_entry(entry, states[entry.name], reasons[entry.name]) for entry in entries] or [_EXAMPLE]
+    parts = [_HEAD]
+    if missing:
+        parts.append(f"# The models of the workspace are not in here. {_plain(missing)}\n")
+    mark, name = KEY_MARK if missing else "", toml_string(workspace or "your-workspace")
+    parts += [
+        f"{_WORKSPACE}{mark}workspace = {name}\n",
+        _CREDENTIALS,
+        _DISCOVERY if entries else _ALL_DISCOVERED,
+        _TAIL,
+        *([_entry(entry, states[entry.name], reasons[entry.name]) for entry in entries] or [_EXAMPLE]),
+    ]
     return FirstSettings(
         "\n".join(parts),
         tuple(name for name, reason in reasons.items() if not reason),
         tuple((name, reason) for name, reason in reasons.items() if reason),
     )
-
-
-def _lasting(record: ModelRecord) -> ModelRecord:
-    """A record without what may be otherwise tomorrow, which a description would keep for good."""
-    return replace(record, status=None, enabled=True)
 
 
 def _reason(record: ModelRecord, index: int, most: int) -> str:
@@ -123,49 +133,25 @@ def _reason(record: ModelRecord, index: int, most: int) -> str:
     return f"there are {most} before it, as many as get a tool of their own (tools.max_tools)" if index >= most else ""
 
 
-def _notes(missing: str) -> list[str]:
-    if not missing:
-        return []
-    return [f"# The models of the workspace are not in here. {_plain(missing)}\n"]
-
-
-def _workspace(workspace: str | None, *, in_force: bool) -> str:
-    line = f"{'' if in_force else KEY_MARK}workspace = {toml_string(workspace or 'your-workspace')}"
-    return f"# The workspace whose models are called. BL_WORKSPACE in the environment goes before it.\n{line}\n"
-
-
 def _entry(entry: CatalogEntry, record: ModelRecord, reason: str) -> str:
-    lines = list(_entry_lines(entry))
-    mark = KEY_MARK if reason else ""
-    why = [f"# Not in force, since {reason}."] if reason else []
-    return "\n".join([f"# {_plain(_about(record))}", *why, *(f"{mark}{line}" for line in lines), ""])
-
-
-def _about(record: ModelRecord) -> str:
     facts = (record.display_name, record.runtime_type, record.provider_model, record.generation, record.status)
-    told = [fact for fact in dict.fromkeys(facts) if fact and fact != record.name]
-    trial = ["the trial model of a new workspace"] if record.sandbox else []
-    return ", ".join([record.name, *told, *trial])
-
-
-def _entry_lines(entry: CatalogEntry) -> Iterator[str]:
-    yield "[[models]]"
-    yield f"name = {toml_string(entry.name)}"
-    yield f"api = {toml_string(entry.api.name)}"
-    if entry.path:
-        yield f"path = {toml_string(entry.path)}"
-    yield f"description = {toml_string(entry.description)}"
+    about = [record.name, *(fact for fact in dict.fromkeys(facts) if fact and fact != record.name)]
+    if record.sandbox:
+        about.append("the trial model of a new workspace")
+    comments = [f"# {_plain(', '.join(about))}"]
+    if reason:
+        comments.append(f"# Not in force, since {reason}.")
+    keys = {"name": entry.name, "api": entry.api.name, "path": entry.path or None, "description": entry.description}
+    lines = ["[[models]]", *(f"{key} = {toml_string(value)}" for key, value in keys.items() if value is not None)]
+    mark = KEY_MARK if reason else ""
+    return "\n".join([*comments, *(f"{mark}{line}" for line in lines), ""])
 
 
 def toml_string(text: str) -> str:
     """Write a text as a basic string of TOML, on one line; what no TOML file can hold becomes a question mark."""
     # JSON's escapes are TOML's, all but for what TOML takes even less.
-    return _UNSEEN.sub(_escape, json.dumps(text[:_MAX_TEXT], ensure_ascii=False))
-
-
-def _escape(found: re.Match[str]) -> str:
-    surrogate = "\ud800" <= found[0] <= "\udfff"
-    return "?" if surrogate else f"\\u{ord(found[0]):04x}"
+    written = json.dumps(_SURROGATE.sub("?", text[:_MAX_TEXT]), ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def _plain(text: str) -> str:
