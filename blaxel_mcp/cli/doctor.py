@@ -20,7 +20,7 @@ from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings, process_environment
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import CALLS, PLAN, Case, Finding, Outcome, has_failed, report, run_checks, summary
+from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, Finding, Outcome, has_failed, report, run_checks, summary
 from blaxel_mcp.setup.install import FileProblem, InstalledEntry, file_problems, installed_entries, places
 
 if TYPE_CHECKING:
@@ -64,25 +64,24 @@ def _examined(options: argparse.Namespace, environ: Mapping[str, str], teller: "
 
 async def _examine(options: argparse.Namespace, environ: Mapping[str, str], teller: "_Teller") -> list[Finding]:
     plan = (*PLAN, CALLS) if options.call else PLAN
-    async with _case(options, environ) as case, case.app.connected():
+    async with _case(options, environ) as case, case.runtime.connected():
         with teller:
             return await run_checks(plan, case, tell=teller.tell, begin=teller.begin, end=teller.end)
 
 
 @asynccontextmanager
-async def _case(options: argparse.Namespace, environ: Mapping[str, str]) -> AsyncIterator[Case]:
+async def _case(options: argparse.Namespace, environ: Mapping[str, str]) -> AsyncIterator[CheckContext]:
     """The set-up that the command line asks for; settings that cannot be used are a part of it."""
     async with _configuration(options, environ) as (config, problem):
         entries, broken = await anyio.to_thread.run_sync(_installed, environ)
-        yield Case(
-            app=build_runtime(config),
+        yield CheckContext(
+            runtime=build_runtime(config),
             problem=problem,
             variables=environ,
             serve=_serve_words(options),
             named_file=_named_file(options, environ),
             installed=entries,
             broken_files=broken,
-            calls=options.call,
         )
 
 
@@ -216,7 +215,7 @@ def finding_text(finding: Finding) -> Text:
     text = Text()
     text.append(f"{label:<{_LABEL_WIDTH}}", style)
     text.append(f"{finding.title:<{_TITLE_WIDTH}} ")
-    text.append(finding.result.found.replace("\n", f"\n{_INDENT}"))
+    text.append(finding.result.message.replace("\n", f"\n{_INDENT}"))
     if finding.result.fix:
         text.append(f"\n{_INDENT}fix: {finding.result.fix}", "bold" if finding.outcome == "failed" else "")
     return text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from blaxel_mcp.settings.placeholders import is_placeholder
-from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, skipped, warning
 from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
 from blaxel_mcp.setup.doctor.runner import run_each
@@ -55,7 +55,7 @@ class _Trial:
         return f"`blaxel-mcp install {self.client.name} --name {shlex.quote(self.entry.name)}` writes the entry anew"
 
 
-async def clients(case: Case) -> list[Finding]:
+async def clients(context: CheckContext) -> list[Finding]:
     """Start the server through each client's own entry, and say of each file that cannot be read what is wrong."""
     found = [
         Finding(
@@ -63,21 +63,21 @@ async def clients(case: Case) -> list[Finding]:
             f"Client {problem.client}",
             failed(problem.message, "Mend the file by hand, then run `blaxel-mcp doctor` again."),
         )
-        for problem in case.broken_files
+        for problem in context.broken_files
     ]
-    results = await run_each(partial(_try, case), case.installed)
+    results = await run_each(partial(_try, context), context.installed)
     found += [
         Finding(f"client:{entry.client}:{entry.name}", f"Client {entry.client}", result)
-        for entry, result in zip(case.installed, results, strict=True)
+        for entry, result in zip(context.installed, results, strict=True)
     ]
     return found or [Finding("clients", "Clients", skipped("no client's settings start this server", _INSTALL))]
 
 
-async def _try(case: Case, entry: InstalledEntry) -> Result:
+async def _try(context: CheckContext, entry: InstalledEntry) -> Result:
     client = client_named(entry.client)
-    trial = _Trial(entry, client, variables_of(entry, client, case.variables))
+    trial = _Trial(entry, client, variables_of(entry, client, context.variables))
     program, handed = trial.entry.command[0], trial.handed
-    if shutil.which(program, path=handed.given.get("PATH") or case.variables.get("PATH")) is None:
+    if shutil.which(program, path=handed.given.get("PATH") or context.variables.get("PATH")) is None:
         return failed(f"{program!r}, which {trial.where} starts, is no program here.", f"{trial.anew}.")
     if handed.literal:
         names = ", ".join(handed.literal)
@@ -85,12 +85,12 @@ async def _try(case: Case, entry: InstalledEntry) -> Result:
             f"{names} is a placeholder in {trial.where}, and {trial.client.title} expands none.",
             f"{trial.anew}; --with-key puts the key itself there. Or take {names} out and run `bl login WORKSPACE`.",
         )
-    return await _started(case, trial)
+    return await _started(context, trial)
 
 
-async def _started(case: Case, trial: _Trial) -> Result:
+async def _started(context: CheckContext, trial: _Trial) -> Result:
     try:
-        async with case.servers:
+        async with context.servers:
             met = await shake_hands(trial.entry.command, trial.handed.given, ask_models=True)
     except NoHandshakeError as error:
         printed = f"; it had printed {error.stray!r} on standard output" if error.stray else ""

@@ -20,7 +20,7 @@ _SERVERS_AT_ONCE = 2
 
 
 @dataclass(slots=True)
-class Chart:
+class SharedState:
     """What a check learns that another one needs.
 
     Attributes:
@@ -35,39 +35,37 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class CheckContext:
     """The set-up that is looked at.
 
     Attributes:
-        app: The parts of a server with these settings; where the settings cannot be used, of one with none.
+        runtime: The parts of a server with these settings; where the settings cannot be used, of one with none.
         problem: Why the settings cannot be used; None where they can.
         variables: The environment variables.
         serve: The words after `blaxel-mcp` that start a server with these settings.
         named_file: The settings file that the command line or the environment names.
         installed: The entries of clients on this machine that start this server.
         broken_files: The clients' files that cannot be read.
-        calls: Whether the models are called, which costs money.
         now: The clock, in seconds since the epoch.
         servers: Lets so many servers be started at once.
-        chart: What the checks have learned so far.
+        shared: What the checks have learned so far.
     """
 
-    app: Runtime
+    runtime: Runtime
     problem: ConfigurationError | None
     variables: Mapping[str, str] = field(repr=False)
     serve: tuple[str, ...] = ()
     named_file: Path | None = None
     installed: tuple[InstalledEntry, ...] = ()
     broken_files: tuple[FileProblem, ...] = ()
-    calls: bool = False
     now: Callable[[], float] = time.time
     servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_SERVERS_AT_ONCE))
-    chart: Chart = field(default_factory=Chart)
+    shared: SharedState = field(default_factory=SharedState)
 
     @property
     def config(self) -> Configuration:
         """The settings and where they came from."""
-        return self.app.config
+        return self.runtime.config
 
     @property
     def workspace(self) -> str:

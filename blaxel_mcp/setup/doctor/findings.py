@@ -17,12 +17,12 @@ class Result:
 
     Attributes:
         outcome: "warning" is what works and should be looked at; "skipped" is what was not looked at.
-        found: What was found, or why nothing was looked for, in a sentence or two.
+        message: What was found, or why nothing was looked for, in a sentence or two.
         fix: The command or the edit that mends it; empty where nothing has to be mended.
     """
 
     outcome: Outcome
-    found: str
+    message: str
     fix: str = ""
 
 
@@ -87,7 +87,7 @@ def report(findings: Sequence[Finding]) -> dict[str, Any]:
                 "id": finding.id,
                 "title": finding.title,
                 "outcome": finding.outcome,
-                "found": finding.result.found,
+                "found": finding.result.message,
                 "fix": finding.result.fix,
             }
             for finding in findings

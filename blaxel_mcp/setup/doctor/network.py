@@ -20,7 +20,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
 from blaxel_mcp.setup.doctor.proxies import proxy_for, proxy_variables
 from blaxel_mcp.setup.doctor.runner import run_each
@@ -42,22 +42,22 @@ _SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-async def proxy(case: Case) -> Result:
+async def proxy(context: CheckContext) -> Result:
     """Say which variables name a proxy, and for whom."""
-    named = proxy_variables(case.variables)
+    named = proxy_variables(context.variables)
     if not named:
         return ok("none is set")
     values = ", ".join(f"{name}={value}" for name, value in named.items())
-    ways = (f"{_host(url)} through {proxy_for(url, case.variables) or 'none'}" for url in base_urls(case))
+    ways = (f"{_host(url)} through {proxy_for(url, context.variables) or 'none'}" for url in base_urls(context))
     return ok(f"{values}: {', '.join(ways)}")
 
 
-async def certificates(case: Case) -> Result:
+async def certificates(context: CheckContext) -> Result:
     """Say which certificates TLS connections are checked against."""
-    name = next((name for name in _CERTIFICATES if case.variables.get(name)), None)
+    name = next((name for name in _CERTIFICATES if context.variables.get(name)), None)
     if name is None:
         return ok("those that come with Python's certifi")
-    path = Path(case.variables[name])
+    path = Path(context.variables[name])
     problem = await anyio.to_thread.run_sync(_unreadable, name, path)
     if problem is None:
         return ok(f"{name}={path}")
@@ -80,15 +80,15 @@ def _unreadable(name: str, path: Path) -> str | None:
     return None
 
 
-async def names(case: Case) -> Result:
+async def names(context: CheckContext) -> Result:
     """Look the hosts' names up, where no proxy does that."""
-    direct = [url for url in base_urls(case) if proxy_for(url, case.variables) is None]
+    direct = [url for url in base_urls(context) if proxy_for(url, context.variables) is None]
     if not direct:
         return skipped("a proxy looks the names up")
     try:
         addresses = [f"{_host(url)} is {await _address(url)}" for url in direct]
     except BlaxelError as error:
-        return failed_by(error, _where_urls_come_from(case))
+        return failed_by(error, _where_urls_come_from(context))
     return ok(", ".join(addresses))
 
 
@@ -106,66 +106,66 @@ async def _address(url: str) -> str:
     return str(found[0][4][0])
 
 
-async def connection(case: Case) -> Result:
+async def connection(context: CheckContext) -> Result:
     """Connect to each host as a call would, without credentials; any answer will do."""
-    without_credentials = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=case.config.settings.limits)
+    without_credentials = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=context.config.settings.limits)
     async with APIClient(configuration(without_credentials)) as client:
-        results = await run_each(partial(_reach, case, client), base_urls(case))
+        results = await run_each(partial(_reach, context, client), base_urls(context))
     failure = next((result for result in results if result.outcome == "failed"), None)
-    return failure or ok(", ".join(result.found for result in results))
+    return failure or ok(", ".join(result.message for result in results))
 
 
-async def _reach(case: Case, client: APIClient, url: str) -> Result:
+async def _reach(context: CheckContext, client: APIClient, url: str) -> Result:
     trace = CallTrace()
     request = APIRequest(method="GET", url=f"{url}/", workspace="none")
     try:
         await client.send(request, timeout_seconds=ANSWER_SECONDS, trace=trace)
     except BlaxelError as error:
         if trace.status is None:
-            return _connection_failed(case, error)
+            return _connection_failed(context, error)
     secure = "TLS" if url.startswith("https:") else "plain http"
     return ok(f"{_host(url)} in {round((trace.first_byte_seconds or 0) * 1000)} ms ({secure})")
 
 
-def _connection_failed(case: Case, error: BlaxelError) -> Result:
+def _connection_failed(context: CheckContext, error: BlaxelError) -> Result:
     if error.billed != "no":
         # The hint is for calls of models, and none was made.
         return failed(error.message, "What answers there may not be Blaxel: check run_url and api_url in the settings.")
     if "certificate" in error.message:
-        told = email.utils.formatdate(case.now(), usegmt=True)
+        told = email.utils.formatdate(context.now(), usegmt=True)
         return failed_by(error, f"This machine's clock says {told}: a wrong one makes certificates look invalid.")
-    return failed_by(error, _where_urls_come_from(case))
+    return failed_by(error, _where_urls_come_from(context))
 
 
-async def token(case: Case) -> Result:
+async def token(context: CheckContext) -> Result:
     """Get a token as a call would: run the key's command, or exchange the credentials."""
-    resolved = resolve_credentials(case.config, None)
+    resolved = resolve_credentials(context.config, None)
     assert resolved is not None
-    expires = await case.app.client.auth.for_workspace(case.workspace).check()
+    expires = await context.runtime.client.auth.for_workspace(context.workspace).check()
     if isinstance(resolved.credentials, APIKey | KeyCommand):
         return ok("the key is sent as it is")
     return ok(f"{kind_of(resolved)} brought an access token{expiry(expires)}")
 
 
-async def access(case: Case) -> Result:
+async def access(context: CheckContext) -> Result:
     """Say whether the workspace lets these credentials list its models."""
-    if not case.app.control_plane.enabled:
+    if not context.runtime.control_plane.enabled:
         return skipped(_NEVER_ASKED)
-    url = f"{case.config.settings.api_url}/models?limit=1"
-    request = APIRequest(method="GET", url=url, workspace=case.workspace)
+    url = f"{context.config.settings.api_url}/models?limit=1"
+    request = APIRequest(method="GET", url=url, workspace=context.workspace)
     try:
-        response = await case.app.client.send(request, timeout_seconds=ANSWER_SECONDS)
+        response = await context.runtime.client.send(request, timeout_seconds=ANSWER_SECONDS)
     except BlaxelError as error:
-        return failed_by(error, f"The workspace comes from {case.config.place('workspace')}.")
-    case.chart.answer = response, case.now()
-    return ok(f"workspace {case.workspace} lists its models")
+        return failed_by(error, f"The workspace comes from {context.config.place('workspace')}.")
+    context.shared.answer = response, context.now()
+    return ok(f"workspace {context.workspace} lists its models")
 
 
-async def clock(case: Case) -> Result:
+async def clock(context: CheckContext) -> Result:
     """Compare this machine's clock with the time that an answer bears."""
-    if case.chart.answer is None:
+    if context.shared.answer is None:
         return skipped("there is no answer of Blaxel's to compare it with")
-    response, came_at = case.chart.answer
+    response, came_at = context.shared.answer
     stated = email.utils.parsedate_tz(response.headers.get("date", ""))
     if stated is None:
         return skipped("the answer that it would be compared with bears no date")
@@ -180,20 +180,20 @@ async def clock(case: Case) -> Result:
     return failed(f"{found}, so the life of tokens and certificates is judged wrongly.", f"`{command}` sets it.")
 
 
-def base_urls(case: Case) -> list[str]:
+def base_urls(context: CheckContext) -> list[str]:
     """The URLs of the platform that these settings make use of, one for each origin."""
-    settings = case.config.settings
-    resolved = resolve_credentials(case.config, None)
+    settings = context.config.settings
+    resolved = resolve_credentials(context.config, None)
     exchanged = resolved is not None and not isinstance(resolved.credentials, APIKey | KeyCommand)
     urls = [settings.run_url]
-    if case.app.control_plane.enabled or exchanged:
+    if context.runtime.control_plane.enabled or exchanged:
         urls.append(settings.api_url)
     return list(dict.fromkeys(f"{urlsplit(url).scheme}://{_host(url)}" for url in urls))
 
 
-def _where_urls_come_from(case: Case) -> str:
-    given = (key for key in ("run_url", "api_url") if key in case.config.sources)
-    return " ".join(f"{key} comes from {case.config.place(key)}." for key in given)
+def _where_urls_come_from(context: CheckContext) -> str:
+    given = (key for key in ("run_url", "api_url") if key in context.config.sources)
+    return " ".join(f"{key} comes from {context.config.place(key)}." for key in given)
 
 
 def _host(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by, skipped
 
 Item = TypeVar("Item")
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 45.0
 """How long a check may take; each of the things that it waits for has a shorter limit of its own."""
 
-Look = Callable[[Case], Awaitable[Result | list[Finding]]]
+RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
 OnFinding = Callable[[Finding], None]
 
 
@@ -31,21 +31,21 @@ class Check:
     Attributes:
         id: Its name for scripts; those of a group begin with it, or are their own.
         title: Its name for people.
-        look: Looks; gives the result, or the findings of a group.
+        run: Runs it; gives the result, or the findings of a group.
         needs: The checks without which this one would only say the same again.
         seconds: How long it may take.
     """
 
     id: str
     title: str
-    look: Look
+    run: RunCheck
     needs: tuple[str, ...] = ()
     seconds: float = CHECK_SECONDS
 
 
 async def run_checks(
     plan: Sequence[Check],
-    case: Case,
+    context: CheckContext,
     *,
     tell: OnFinding = lambda _: None,
     begin: Callable[[str], None] = lambda _: None,
@@ -55,7 +55,7 @@ async def run_checks(
 
     Args:
         plan: The checks, each after those that it needs.
-        case: What is looked at.
+        context: What is looked at.
         tell: Is told of each finding as soon as there is one.
         begin: Is told the title of each check that begins.
         end: Is told the title of each check that ends.
@@ -73,7 +73,7 @@ async def run_checks(
         cause = next((causes[need] for need in check.needs if need in causes), None)
         if cause is None:
             begin(check.title)
-            result = await _looked(check, case)
+            result = await _looked(check, context)
             findings = result if isinstance(result, list) else [Finding(check.id, check.title, result)]
             if any(finding.id == check.id and finding.outcome == "failed" for finding in findings):
                 cause = check.id
@@ -108,10 +108,10 @@ async def run_each(
     return [results[index] for index in range(len(items))]
 
 
-async def _looked(check: Check, case: Case) -> Result | list[Finding]:
+async def _looked(check: Check, context: CheckContext) -> Result | list[Finding]:
     try:
         with anyio.fail_after(check.seconds):
-            return await check.look(case)
+            return await check.run(context)
     except BlaxelError as error:
         return failed_by(error)
     except TimeoutError:

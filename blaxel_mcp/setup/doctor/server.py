@@ -3,7 +3,7 @@
 import shlex
 import sys
 
-from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, failed, ok, warning
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, last_words, shake_hands
 
@@ -16,17 +16,17 @@ MOST_TOKENS = 10_000
 CHARACTERS_PER_TOKEN = 4
 
 
-async def server(case: Case) -> Result:
+async def server(context: CheckContext) -> Result:
     """Start this server with the settings of this command, and list its tools as a client does."""
-    command = (sys.executable, "-m", "blaxel_mcp", *case.serve)
+    command = (sys.executable, "-m", "blaxel_mcp", *context.serve)
     try:
-        async with case.servers:
-            met = await shake_hands(command, case.variables)
+        async with context.servers:
+            met = await shake_hands(command, context.variables)
     except NoHandshakeError as error:
         return failed(
             f"The server {error.reason}{last_words(error.log)}.", f"Run `{shlex.join(command)}` and read what it says."
         )
-    case.chart.handshake = met
+    context.shared.handshake = met
     if met.stray is not None:
         return failed(
             f"It printed {met.stray!r} on standard output, which clients take for a frame.",
@@ -38,9 +38,9 @@ async def server(case: Case) -> Result:
     return warning(f"{found}; clients give up after 30 s.", "Start it on a machine, or at a time, that is less busy.")
 
 
-async def footprint(case: Case) -> Result:
+async def footprint(context: CheckContext) -> Result:
     """Say how much of a model's context the list of tools takes."""
-    met = case.chart.handshake
+    met = context.shared.handshake
     assert met is not None
     tokens = met.characters // CHARACTERS_PER_TOKEN
     found = f"{len(met.tools)} tools, {met.characters:,} characters, about {tokens:,} tokens"

@@ -15,7 +15,7 @@ from blaxel_mcp.client.auth.credentials import (
     resolve_credentials,
 )
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, warning
 
 _UNITS = ("calls", "tokens", "usd")
@@ -23,11 +23,11 @@ _FOREVER = 253_402_300_799
 """The end of the year 9999, after which dates cannot be written."""
 
 
-async def settings(case: Case) -> Result:
+async def settings(context: CheckContext) -> Result:
     """Say which file was read and where each value came from, or what is wrong with them."""
-    if case.problem is not None:
-        return failed_by(case.problem, _settings_fix(case))
-    config = case.config
+    if context.problem is not None:
+        return failed_by(context.problem, _settings_fix(context))
+    config = context.config
     keys = defaultdict(list)
     for key, source in config.sources.items():
         keys[source].append(key)
@@ -39,29 +39,29 @@ async def settings(case: Case) -> Result:
     return ok(found)
 
 
-def _settings_fix(case: Case) -> str:
-    if case.named_file is not None and not case.named_file.exists():
-        return f"`blaxel-mcp init --config {shlex.quote(str(case.named_file))}` writes one there."
-    if case.problem is not None and case.problem.hint:
+def _settings_fix(context: CheckContext) -> str:
+    if context.named_file is not None and not context.named_file.exists():
+        return f"`blaxel-mcp init --config {shlex.quote(str(context.named_file))}` writes one there."
+    if context.problem is not None and context.problem.hint:
         return ""
     return "Mend each line that is named, then run `blaxel-mcp doctor` again; config.example.toml has every key."
 
 
-async def workspace(case: Case) -> Result:
+async def workspace(context: CheckContext) -> Result:
     """Say which workspace is called."""
-    if case.workspace:
-        return ok(f"{case.workspace} ({case.config.place('workspace')})")
+    if context.workspace:
+        return ok(f"{context.workspace} ({context.config.place('workspace')})")
     return failed(
         "No Blaxel workspace is set, so no model has an address.",
         "Set BL_WORKSPACE, or `workspace` in the settings file, or run `bl login WORKSPACE`.",
     )
 
 
-async def credentials(case: Case) -> Result:
+async def credentials(context: CheckContext) -> Result:
     """Say which credentials count and what kind they are."""
-    resolved = resolve_credentials(case.config, None)
+    resolved = resolve_credentials(context.config, None)
     if resolved is None:
-        return failed_by(missing_credentials(case.config))
+        return failed_by(missing_credentials(context.config))
     return ok(f"{kind_of(resolved)} ({resolved.source})")
 
 
@@ -86,9 +86,9 @@ def expiry(seconds: float) -> str:
     return f"; it is good until {until} and is renewed before that"
 
 
-async def ledger(case: Case) -> Result:
+async def ledger(context: CheckContext) -> Result:
     """Say where calls are counted, and what is used of the budget today."""
-    told = await case.app.spending.report(1)
+    told = await context.runtime.spending.report(1)
     if told["problem"]:
         path, moved = shlex.quote(told["ledger"]), shlex.quote(f"{told['ledger']}.broken")
         return failed(

@@ -5,13 +5,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from blaxel_mcp import __version__
-from blaxel_mcp.setup.doctor.context import Case
+from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, ok
 
 _PACKAGES = ("mcp", "httpx", "pydantic", "anyio")
 
 
-async def versions(case: Case) -> Result:  # noqa: ARG001 - every check takes the case
+async def versions(context: CheckContext) -> Result:  # noqa: ARG001 - every check takes the case
     """Name the versions that a bug report needs."""
     packages = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     python = f"Python {platform.python_version()} ({sys.executable})"

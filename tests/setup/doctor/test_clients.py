@@ -16,7 +16,7 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import PLAN, Case, Finding, run_checks
+from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
 from blaxel_mcp.setup.doctor.clients import variables_of
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
 from blaxel_mcp.setup.install import InstalledEntry, client_named, file_problems, installed_entries, places
@@ -46,8 +46,8 @@ async def look(**environ: str) -> dict[str, Finding]:
     """The findings about the clients of this home; the others do not matter here."""
     environ = {"PATH": os.environ["PATH"], **environ}
     folders = places(environ)
-    case = Case(
-        app=build_runtime(configuration(Settings())),
+    context = CheckContext(
+        runtime=build_runtime(configuration(Settings())),
         problem=None,
         variables=environ,
         installed=tuple(installed_entries(folders)),
@@ -55,7 +55,7 @@ async def look(**environ: str) -> dict[str, Finding]:
     )
     settings = [check for check in PLAN if check.id == "settings"]
     with anyio.fail_after(50):
-        findings = await run_checks([*settings, *CLIENTS], case)
+        findings = await run_checks([*settings, *CLIENTS], context)
     assert MARKER not in str(findings)
     return {finding.id: finding for finding in findings if finding.id != "settings"}
 
@@ -70,7 +70,7 @@ async def test_an_entry_is_started_with_what_its_client_gives_it(emulator: Emula
     finding = (await look())["client:claude-desktop:blaxel"]
 
     assert (finding.outcome, finding.result.fix) == ("ok", "")
-    assert finding.result.found.startswith(f"the entry 'blaxel' in {file}: 16 tools in ")
+    assert finding.result.message.startswith(f"the entry 'blaxel' in {file}: 16 tools in ")
 
 
 async def test_variables_of_this_shell_do_not_hide_that_the_client_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ async def test_variables_of_this_shell_do_not_hide_that_the_client_gives_none(mo
     finding = (await look(BL_API_KEY=KEY))["client:claude-desktop:blaxel"]
 
     assert finding.outcome == "failed"
-    assert "has no credentials when Claude Desktop starts it" in finding.result.found
+    assert "has no credentials when Claude Desktop starts it" in finding.result.message
     assert "`blaxel-mcp install claude-desktop --name blaxel` writes the entry anew" in finding.result.fix
 
 
@@ -108,7 +108,7 @@ async def test_an_entry_that_does_not_work_ends_in_the_command_that_writes_it_an
     finding = (await look())["client:claude-desktop:my models"]
 
     assert finding.outcome == "failed"
-    assert found in finding.result.found
+    assert found in finding.result.message
     assert finding.result.fix.startswith("`blaxel-mcp install claude-desktop --name 'my models'` writes the entry anew")
 
 
@@ -117,7 +117,7 @@ async def test_what_a_server_says_last_is_told_without_the_key_that_it_was_given
 
     finding = (await look())["client:claude-desktop:blaxel"]
 
-    assert 'the last that it said: "key: [redacted]"' in finding.result.found
+    assert 'the last that it said: "key: [redacted]"' in finding.result.message
 
 
 async def test_a_placeholder_fails_where_the_client_expands_none(emulator: Emulator) -> None:
@@ -126,7 +126,7 @@ async def test_a_placeholder_fails_where_the_client_expands_none(emulator: Emula
     finding = (await look(BL_API_KEY=KEY))["client:claude-desktop:blaxel"]
 
     assert finding.outcome == "failed"
-    assert "BL_API_KEY is a placeholder" in finding.result.found
+    assert "BL_API_KEY is a placeholder" in finding.result.message
     assert "--with-key" in finding.result.fix
 
 
@@ -137,7 +137,7 @@ async def test_a_reference_is_followed_where_the_client_does_that(emulator: Emul
 
     assert there["client:cursor:blaxel"].outcome == "ok"
     assert absent["client:cursor:blaxel"].outcome == "warning"
-    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:cursor:blaxel"].result.found
+    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:cursor:blaxel"].result.message
 
 
 async def test_a_file_that_cannot_be_read_is_a_failure_of_its_own_and_the_other_clients_are_looked_at(
@@ -151,7 +151,7 @@ async def test_a_file_that_cannot_be_read_is_a_failure_of_its_own_and_the_other_
 
     outcomes = {name: finding.outcome for name, finding in findings.items()}
     assert outcomes == {"client:claude-desktop": "failed", "client:cursor:blaxel": "ok"}
-    assert str(broken) in findings["client:claude-desktop"].result.found
+    assert str(broken) in findings["client:claude-desktop"].result.message
 
 
 async def test_without_any_entry_it_says_how_to_add_one() -> None:
@@ -229,4 +229,4 @@ async def test_a_variable_that_codex_hands_on_reaches_the_server_and_is_missed_w
 
     assert there["client:codex:blaxel"].outcome == "ok"
     assert absent["client:codex:blaxel"].outcome == "warning"
-    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:codex:blaxel"].result.found
+    assert "BL_API_KEY refers to a variable that is not set here" in absent["client:codex:blaxel"].result.message

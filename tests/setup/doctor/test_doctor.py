@@ -25,7 +25,7 @@ from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.setup.doctor import CALLS, PLAN, Case, has_failed, report, run_checks
+from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, has_failed, report, run_checks
 from blaxel_mcp.setup.doctor.runner import Check
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 
@@ -84,10 +84,10 @@ def look(capfdbinary: pytest.CaptureFixture[bytes]) -> Examine:
 
     async def run(plan: Sequence[Check] = WITHOUT_SERVERS) -> Examined:
         environ = dict(os.environ)
-        case = Case(app=build_runtime(load_settings(environ=environ)), problem=None, variables=environ)
+        context = CheckContext(runtime=build_runtime(load_settings(environ=environ)), problem=None, variables=environ)
         with anyio.fail_after(30):
-            async with case.app.connected():
-                findings = await run_checks(plan, case)
+            async with context.runtime.connected():
+                findings = await run_checks(plan, context)
         out, err = capfdbinary.readouterr()
         text = json.dumps(report(findings)) + (out + err).decode()
         return Examined(int(has_failed(findings)), report(findings), text)

@@ -13,33 +13,33 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import PLAN, Case, Finding, report, run_checks, summary
+from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, report, run_checks, summary
 from blaxel_mcp.setup.doctor.findings import Result, failed, ok, skipped
 from blaxel_mcp.setup.doctor.proxies import masked, proxy_for, proxy_variables
 from blaxel_mcp.setup.doctor.runner import Check
 
 pytestmark = pytest.mark.anyio
 
-CASE = Case(app=build_runtime(configuration(Settings())), problem=None, variables={})
+CASE = CheckContext(runtime=build_runtime(configuration(Settings())), problem=None, variables={})
 
 
-async def passes(_: Case) -> Result:
+async def passes(_: CheckContext) -> Result:
     return ok("fine")
 
 
-async def fails(_: Case) -> Result:
+async def fails(_: CheckContext) -> Result:
     return failed("broken", "mend it")
 
 
-async def raises(_: Case) -> Result:
+async def raises(_: CheckContext) -> Result:
     raise ConfigurationError("It is wrong.", hint="Right it.")
 
 
-async def crashes(_: Case) -> Result:
+async def crashes(_: CheckContext) -> Result:
     raise KeyError("something")
 
 
-async def hangs(_: Case) -> Result:
+async def hangs(_: CheckContext) -> Result:
     await anyio.sleep_forever()
     raise AssertionError
 
@@ -67,7 +67,7 @@ async def test_one_cause_gives_one_failure_however_many_checks_stand_on_it() -> 
 
 
 async def test_what_was_skipped_for_no_failure_keeps_nothing_from_being_looked_at() -> None:
-    async def passes_over(_: Case) -> Result:
+    async def passes_over(_: CheckContext) -> Result:
         return skipped("not needed")
 
     found = await run(Check("a", "A", passes_over), Check("b", "B", passes, ("a",)))
@@ -78,7 +78,7 @@ async def test_what_was_skipped_for_no_failure_keeps_nothing_from_being_looked_a
 async def test_checks_that_need_nothing_of_each_other_run_at_once() -> None:
     both, waiting = anyio.Event(), []
 
-    async def meets(_: Case) -> Result:
+    async def meets(_: CheckContext) -> Result:
         waiting.append(1)
         if len(waiting) == 2:
             both.set()
@@ -98,7 +98,7 @@ async def test_a_check_that_hangs_is_given_up() -> None:
     (found,) = await run(Check("a", "A", hangs, seconds=0.05))
 
     assert found.outcome == "failed"
-    assert found.result.found == "The check was given up after 0.05 seconds."
+    assert found.result.message == "The check was given up after 0.05 seconds."
 
 
 async def test_a_check_that_crashes_fails_alone_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,7 +112,7 @@ async def test_each_finding_is_told_as_soon_as_there_is_one() -> None:
     told: list[str] = []
     late = anyio.Event()
 
-    async def waits(_: Case) -> Result:
+    async def waits(_: CheckContext) -> Result:
         await late.wait()
         return ok("late")
 
