@@ -21,7 +21,7 @@ from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings, process_environment
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, Finding, Outcome, has_failed, report, run_checks, summary
-from blaxel_mcp.setup.install import FileProblem, InstalledEntry, file_problems, installed_entries, places
+from blaxel_mcp.setup.install import FileProblem, InstalledEntry, file_problems, installed_entries, user_dirs
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -87,7 +87,7 @@ async def _case(options: argparse.Namespace, environ: Mapping[str, str]) -> Asyn
 
 def _installed(environ: Mapping[str, str]) -> tuple[tuple[InstalledEntry, ...], tuple[FileProblem, ...]]:
     try:
-        folders = places(environ)
+        folders = user_dirs(environ)
     except ConfigurationError:
         # A user without a home directory has no clients in it.
         return (), ()

@@ -18,10 +18,10 @@ from blaxel_mcp.setup.install import (
     addition,
     client_named,
     client_states,
-    is_passing,
-    places,
+    is_ephemeral,
+    preview,
     removal,
-    shown,
+    user_dirs,
 )
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def install(options: argparse.Namespace) -> int:
         ConfigurationError: The settings cannot be used, or the client's file cannot; the file is as it was.
     """
     environ = process_environment()
-    where = places(environ)
+    where = user_dirs(environ)
     if options.client is None:
         _refuse_without_client(options)
         _print_clients(client_states(where))
@@ -98,7 +98,7 @@ def _add(client: Client, file: Path, options: argparse.Namespace, environ: Mappi
     for warning in config.warnings:
         logger.warning(warning)
     if options.print:
-        entry = shown(client, launch, options.name)
+        entry = preview(client, launch, options.name)
         print(f"This would go into {file}:\n\n{entry}")
         return
     change = addition(client, file, launch, options.name)
@@ -108,13 +108,13 @@ def _add(client: Client, file: Path, options: argparse.Namespace, environ: Mappi
         _carry_out(
             change, f"Added {options.name} to {file}" if change.kind == "added" else f"Changed {options.name} in {file}"
         )
-        print(client.afterwards)
+        print(client.next_step)
     for note in _notes(client, launch, config, environ, file=file):
         print(f"note: {note}")
 
 
 def _carry_out(change: Change, done: str) -> None:
-    backup = change.carry_out()
+    backup = change.apply()
     print(f"{done}; the file as it was: {backup}" if backup else f"{done}, a new file.")
 
 
@@ -130,14 +130,14 @@ def _notes(
     left = left_behind(environ)
     if left:
         yield f"not taken over from this shell: {', '.join(left)}. The settings file is the place for them."
-    if is_passing(launch.command):
+    if is_ephemeral(launch.command):
         yield "this copy of blaxel-mcp lies in a cache; `uv tool install blaxel-mcp` gives one that stays."
 
 
 def _credential_notes(client: Client, launch: Launch, config: Configuration) -> Iterator[str]:
     workspace = config.settings.workspace or "WORKSPACE"
     lasting = f"run `bl login {workspace}`, or put api_key or api_key_command into the settings file"
-    missing = launch.forwarded or launch.wanted
+    missing = launch.forwarded or launch.missing
     if not missing:
         return
     names = " and ".join(missing)

@@ -54,8 +54,8 @@ def launch_for(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple
             plain=_plain(config, environ),
             secret=entry_variables(resolved) if options.with_key and resolved else {},
             forwarded=() if options.with_key else _forwarded(resolved),
-            wanted=tuple(wanted if resolved else [*wanted, _KEY]),
-            settled=resolved is not None,
+            missing=tuple(wanted if resolved else [*wanted, _KEY]),
+            has_credentials=resolved is not None,
         ),
         config,
     )

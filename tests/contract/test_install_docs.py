@@ -7,7 +7,7 @@ import pytest
 
 from blaxel_mcp.cli.main import build_parser
 from blaxel_mcp.settings.schema import HttpSettings
-from blaxel_mcp.setup.install import CLIENTS, Client, Launch, Places, shown
+from blaxel_mcp.setup.install import CLIENTS, Client, Launch, UserDirs, preview
 
 PAGE = (Path(__file__).parents[2] / "docs" / "attach.md").read_text(encoding="utf-8")
 
@@ -15,7 +15,7 @@ LAUNCH = Launch(
     command=("/absolute/path/to/.venv/bin/blaxel-mcp", "serve"),
     plain={"BL_WORKSPACE": "acme"},
     forwarded=("BL_API_KEY",),
-    settled=True,
+    has_credentials=True,
 )
 """What the page's entries are made of."""
 
@@ -33,14 +33,14 @@ each_client = pytest.mark.parametrize("client", CLIENTS, ids=[client.name for cl
 def test_the_page_shows_the_entry_that_is_written(client: Client) -> None:
     [(language, block)] = re.findall(r"```(json|toml)\n(.*?)```", section(client.title), re.DOTALL)
 
-    assert block == shown(client, LAUNCH, "blaxel")
+    assert block == preview(client, LAUNCH, "blaxel")
     assert (language == "toml") == (client.syntax == "toml")
 
 
 @each_client
 def test_the_page_names_the_command_and_the_file(client: Client) -> None:
     text = section(client.title)
-    file = client.file(Places(home=Path("/home/x"), platform="linux"))
+    file = client.file(UserDirs(home=Path("/home/x"), platform="linux"))
 
     assert f"`blaxel-mcp install {client.name}` writes" in text
     assert f"`{file.name}`" in text or f"/{file.name}`" in text

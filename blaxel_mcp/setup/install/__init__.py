@@ -1,8 +1,8 @@
 """This server's entry in the settings of MCP clients: where each keeps it, in which shape, and how it gets there."""
 
-from blaxel_mcp.setup.install.change import Change, addition, removal, shown
+from blaxel_mcp.setup.install.change import Change, addition, preview, removal
 from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
-from blaxel_mcp.setup.install.folders import Places, places
+from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
 from blaxel_mcp.setup.install.installed import (
     ClientState,
     FileProblem,
@@ -11,7 +11,7 @@ from blaxel_mcp.setup.install.installed import (
     file_problems,
     installed_entries,
 )
-from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_passing, own_command
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_ephemeral, own_command
 
 __all__ = [
     "CLIENTS",
@@ -22,15 +22,15 @@ __all__ = [
     "FileProblem",
     "InstalledEntry",
     "Launch",
-    "Places",
+    "UserDirs",
     "addition",
     "client_named",
     "client_states",
     "file_problems",
     "installed_entries",
-    "is_passing",
+    "is_ephemeral",
     "own_command",
-    "places",
+    "preview",
     "removal",
-    "shown",
+    "user_dirs",
 ]

@@ -8,8 +8,8 @@ from typing import Literal
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.document import SettingsText
-from blaxel_mcp.setup.install.entries import inputs_of, joined_entry
+from blaxel_mcp.setup.install.document import ConfigDocument
+from blaxel_mcp.setup.install.entries import inputs_of, merge_entry
 from blaxel_mcp.setup.install.file import read_text, replace_text
 from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.launch import Launch
@@ -36,7 +36,7 @@ class Change:
     before: str | None = field(repr=False)
     after: str = field(repr=False)
 
-    def carry_out(self) -> Path | None:
+    def apply(self) -> Path | None:
         """Write the file, unless it is as it should be.
 
         Returns:
@@ -63,7 +63,7 @@ def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
     """
     _check_name(client, name)
     before = read_text(file)
-    settings = SettingsText(before or "", client, file)
+    settings = ConfigDocument(before or "", client, file)
     after = settings.with_entry(launch, name)
     kind: Kind = "changed" if name in settings.servers() else "added"
     return Change(file=file, kind=kind if after != before else "none", before=before, after=after)
@@ -78,13 +78,13 @@ def removal(client: Client, file: Path, name: str) -> Change:
     before = read_text(file)
     if before is None:
         return Change(file=file, kind="none", before=None, after="")
-    settings = SettingsText(before, client, file)
+    settings = ConfigDocument(before, client, file)
     if name not in settings.servers():
         return Change(file=file, kind="none", before=before, after=before)
     return Change(file=file, kind="removed", before=before, after=settings.without_entry(name))
 
 
-def shown(client: Client, launch: Launch, name: str) -> str:
+def preview(client: Client, launch: Launch, name: str) -> str:
     """The entry as it would stand in an empty file, with secrets masked.
 
     Raises:
@@ -92,7 +92,7 @@ def shown(client: Client, launch: Launch, name: str) -> str:
     """
     _check_name(client, name)
     masked = replace(launch, secret=dict.fromkeys(launch.secret, "(hidden)"))
-    entry = joined_entry({}, client, masked, name)
+    entry = merge_entry({}, client, masked, name)
     if client.syntax == "toml":
         return TomlText("").put(entry, client.key, name).text
     text = JsonText("", comments=False).put({name: entry}, client.key)

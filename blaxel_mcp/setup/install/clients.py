@@ -7,7 +7,7 @@ from typing import Literal
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.suggestions import closest_names
-from blaxel_mcp.setup.install.folders import Places
+from blaxel_mcp.setup.install.folders import UserDirs
 
 Syntax = Literal["json", "jsonc", "toml"]
 """json takes no comments; jsonc takes comments and a comma after the last."""
@@ -34,43 +34,43 @@ class Client:
         forwarding: How it hands on a variable.
         reference: The reference to a variable, with NAME in the name's place; empty for none.
         refused_in_names: Characters that it refuses in an entry's name; empty for none.
-        afterwards: What its user does once the file is written.
+        next_step: What its user does once the file is written.
     """
 
     name: str
     title: str
-    file: Callable[[Places], Path]
+    file: Callable[[UserDirs], Path]
     syntax: Syntax
     key: str = "mcpServers"
     fields: Mapping[str, str] = field(default_factory=dict)
     forwarding: Forwarding
     reference: str = ""
     refused_in_names: str = ""
-    afterwards: str
+    next_step: str
 
 
-def _claude_desktop(places: Places) -> Path:
+def _claude_desktop(dirs: UserDirs) -> Path:
     """The file that Claude Desktop reads; as a Windows package it sees a folder of its own, and that one alone."""
     inside = Path("LocalCache", "Roaming", "Claude", "claude_desktop_config.json")
-    if places.platform == "win32":
-        packages = sorted((places.local_application_data / "Packages").glob("Claude_*"))
+    if dirs.platform == "win32":
+        packages = sorted((dirs.local_application_data / "Packages").glob("Claude_*"))
         files = [package / inside for package in packages if package.is_dir()]
         if files:
             return next((file for file in files if file.exists()), files[0])
-    return places.application_settings / "Claude" / "claude_desktop_config.json"
+    return dirs.application_settings / "Claude" / "claude_desktop_config.json"
 
 
-def _zed(places: Places) -> Path:
-    if places.platform == "win32":
-        return places.application_settings / "Zed" / "settings.json"
-    return places.folder("XDG_CONFIG_HOME", places.home / ".config") / "zed" / "settings.json"
+def _zed(dirs: UserDirs) -> Path:
+    if dirs.platform == "win32":
+        return dirs.application_settings / "Zed" / "settings.json"
+    return dirs.folder("XDG_CONFIG_HOME", dirs.home / ".config") / "zed" / "settings.json"
 
 
-def _cline(places: Places) -> Path:
+def _cline(dirs: UserDirs) -> Path:
     """Cline's own folder, unless only the one is there that it had as a VS Code extension."""
     name = "cline_mcp_settings.json"
-    own = places.home / ".cline" / "data" / "settings" / name
-    storage = places.application_settings / "Code" / "User" / "globalStorage"
+    own = dirs.home / ".cline" / "data" / "settings" / name
+    storage = dirs.application_settings / "Code" / "User" / "globalStorage"
     earlier = storage / "saoudrizwan.claude-dev" / "settings" / name
     return earlier if earlier.exists() and not own.exists() else own
 
@@ -82,46 +82,46 @@ CLIENTS = (
         file=_claude_desktop,
         syntax="json",
         forwarding="none",
-        afterwards="Quit Claude Desktop altogether and start it again.",
+        next_step="Quit Claude Desktop altogether and start it again.",
     ),
     Client(
         name="claude-code",
         title="Claude Code",
-        file=lambda places: places.folder("CLAUDE_CONFIG_DIR", places.home) / ".claude.json",
+        file=lambda dirs: dirs.folder("CLAUDE_CONFIG_DIR", dirs.home) / ".claude.json",
         syntax="json",
         fields={"type": "stdio"},
         forwarding="reference",
         reference="${NAME}",
-        afterwards="Start a new session of Claude Code; /mcp shows the server.",
+        next_step="Start a new session of Claude Code; /mcp shows the server.",
     ),
     Client(
         name="cursor",
         title="Cursor",
-        file=lambda places: places.home / ".cursor" / "mcp.json",
+        file=lambda dirs: dirs.home / ".cursor" / "mcp.json",
         syntax="jsonc",
         forwarding="reference",
         reference="${env:NAME}",
-        afterwards="Switch the server on in Cursor's settings, under MCP.",
+        next_step="Switch the server on in Cursor's settings, under MCP.",
     ),
     Client(
         name="vscode",
         title="VS Code",
-        file=lambda places: places.application_settings / "Code" / "User" / "mcp.json",
+        file=lambda dirs: dirs.application_settings / "Code" / "User" / "mcp.json",
         syntax="jsonc",
         key="servers",
         fields={"type": "stdio"},
         forwarding="prompt",
         reference="${env:NAME}",
-        afterwards="Run `MCP: List Servers` in VS Code's command palette and start the server there.",
+        next_step="Run `MCP: List Servers` in VS Code's command palette and start the server there.",
     ),
     Client(
         name="windsurf",
         title="Windsurf",
-        file=lambda places: places.home / ".codeium" / "windsurf" / "mcp_config.json",
+        file=lambda dirs: dirs.home / ".codeium" / "windsurf" / "mcp_config.json",
         syntax="jsonc",
         forwarding="reference",
         reference="${env:NAME}",
-        afterwards="Refresh the list of MCP servers in Windsurf's Cascade.",
+        next_step="Refresh the list of MCP servers in Windsurf's Cascade.",
     ),
     Client(
         name="zed",
@@ -130,26 +130,26 @@ CLIENTS = (
         syntax="jsonc",
         key="context_servers",
         forwarding="inherited",
-        afterwards="Zed starts the server at once; its agent panel's settings show it.",
+        next_step="Zed starts the server at once; its agent panel's settings show it.",
     ),
     Client(
         name="codex",
         title="Codex",
-        file=lambda places: places.folder("CODEX_HOME", places.home / ".codex") / "config.toml",
+        file=lambda dirs: dirs.folder("CODEX_HOME", dirs.home / ".codex") / "config.toml",
         syntax="toml",
         key="mcp_servers",
         forwarding="list",
-        afterwards="Start a new session of Codex; /mcp shows the server.",
+        next_step="Start a new session of Codex; /mcp shows the server.",
     ),
     Client(
         name="gemini-cli",
         title="Gemini CLI",
-        file=lambda places: places.home / ".gemini" / "settings.json",
+        file=lambda dirs: dirs.home / ".gemini" / "settings.json",
         syntax="jsonc",
         forwarding="reference",
         reference="$NAME",
         refused_in_names="_",
-        afterwards="Start a new session of Gemini CLI; /mcp shows the server.",
+        next_step="Start a new session of Gemini CLI; /mcp shows the server.",
     ),
     Client(
         name="cline",
@@ -157,7 +157,7 @@ CLIENTS = (
         file=_cline,
         syntax="json",
         forwarding="none",
-        afterwards="Cline starts the server at once; its list of MCP servers shows it.",
+        next_step="Cline starts the server at once; its list of MCP servers shows it.",
     ),
 )
 """Every client that is known."""

@@ -4,14 +4,14 @@ from typing import Any
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.entries import inputs_of, joined_entry, refuse_foreign
+from blaxel_mcp.setup.install.entries import check_ownership, inputs_of, merge_entry
 from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError, malformed
 from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.launch import Launch
 from blaxel_mcp.setup.install.toml_edit import TomlText
 
 
-class SettingsText:
+class ConfigDocument:
     """A client's settings as text.
 
     Args:
@@ -55,8 +55,8 @@ class SettingsText:
             ConfigurationError: The entry of that name is another server's, or the place where it belongs is taken.
         """
         current = self.servers().get(name)
-        refuse_foreign(current, self._client, name, self._file)
-        entry = joined_entry(current or {}, self._client, launch, name)
+        check_ownership(current, self._client, name, self._file)
+        entry = merge_entry(current or {}, self._client, launch, name)
         try:
             text = self._text.put(entry, self._client.key, name)
             if isinstance(text, JsonText):
@@ -76,7 +76,7 @@ class SettingsText:
             ConfigurationError: The entry of that name is another server's.
         """
         entry = self.servers().get(name)
-        refuse_foreign(entry, self._client, name, self._file)
+        check_ownership(entry, self._client, name, self._file)
         try:
             text = self._text.drop(self._client.key, name)
         except UnusualTomlError as error:

@@ -20,7 +20,7 @@ _PROMPTS = {
 """What a client asks its user for: the input's name after the entry's, its description, whether it is secret."""
 
 
-def joined_entry(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
+def merge_entry(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
     """An entry that is there, brought up to date: what its user has added to it stays.
 
     Credentials in it are taken out if the server has others now, and stay if it would be left with none.
@@ -34,8 +34,8 @@ def joined_entry(current: Mapping[str, Any], client: Client, launch: Launch, nam
     entry = {key: value for key, value in current.items() if key not in _OTHER_FORMS}
     entry.update(client.fields)
     entry.update(command=launch.command[0], args=list(launch.command[1:]))
-    variables = _variables(_table(current.get("env")), client, launch, name)
-    listed = _listed(current, client, launch)
+    variables = _entry_variables(_table(current.get("env")), client, launch, name)
+    listed = _forwarded_names(current, client, launch)
     for key, value in (("env", variables), ("env_vars", listed)):
         if value:
             entry[key] = value
@@ -44,30 +44,32 @@ def joined_entry(current: Mapping[str, Any], client: Client, launch: Launch, nam
     return entry
 
 
-def _variables(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
+def _entry_variables(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
     fresh = {**launch.plain, **launch.secret}
     if client.reference:
         fresh.update({key: _reference(client, key, name) for key in launch.forwarded})
-    kept = {key: value for key, value in current.items() if key in fresh or key not in _outdated(client, launch)}
-    asked = [key for key in launch.wanted if client.reference and _is_missing(key, kept)]
+    kept = {
+        key: value for key, value in current.items() if key in fresh or key not in _outdated_variables(client, launch)
+    }
+    asked = [key for key in launch.missing if client.reference and _is_missing(key, kept)]
     return {**kept, **fresh, **{key: _reference(client, key, name) for key in asked}}
 
 
-def _listed(current: Mapping[str, Any], client: Client, launch: Launch) -> list[Any]:
+def _forwarded_names(current: Mapping[str, Any], client: Client, launch: Launch) -> list[Any]:
     """The names that a client is to hand on, for one that takes a list of them."""
     found = current.get("env_vars")
     before = list(found) if isinstance(found, list) else []
     if client.forwarding != "list":
         return before
-    kept = [name for name in before if name in launch.forwarded or name not in _outdated(client, launch)]
-    names = [*launch.forwarded, *(key for key in launch.wanted if _is_missing(key, _table(current.get("env"))))]
+    kept = [name for name in before if name in launch.forwarded or name not in _outdated_variables(client, launch)]
+    names = [*launch.forwarded, *(key for key in launch.missing if _is_missing(key, _table(current.get("env"))))]
     return [*kept, *(name for name in names if name not in kept)]
 
 
-def _outdated(client: Client, launch: Launch) -> tuple[str, ...]:
+def _outdated_variables(client: Client, launch: Launch) -> tuple[str, ...]:
     """The variables that an entry is to have no more: other credentials than those that the server has now."""
     reaches = not launch.forwarded or client.forwarding in {"reference", "list", "prompt"}
-    return CREDENTIAL_VARIABLES if launch.settled and reaches else ()
+    return CREDENTIAL_VARIABLES if launch.has_credentials and reaches else ()
 
 
 def _is_missing(variable: str, current: Mapping[str, Any]) -> bool:
@@ -123,7 +125,7 @@ def forwarded_by(entry: Any) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
-def refuse_foreign(entry: Any, client: Client, name: str, file: object) -> None:
+def check_ownership(entry: Any, client: Client, name: str, file: object) -> None:
     """Let an entry be that is somebody else's.
 
     Raises:

@@ -13,7 +13,7 @@ _FOLDER_VARIABLES = ("APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "CODEX_HOME",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class UserDirs:
     """A user's folders on a machine.
 
     Attributes:
@@ -47,7 +47,7 @@ class Places:
         return self.folder("LOCALAPPDATA", self.home / "AppData" / "Local")
 
 
-def places(environ: Mapping[str, str]) -> Places:
+def user_dirs(environ: Mapping[str, str]) -> UserDirs:
     """The folders of whoever runs this process.
 
     Args:
@@ -63,4 +63,4 @@ def places(environ: Mapping[str, str]) -> Places:
             "This user has no home directory, where clients keep their settings.", hint="Set HOME."
         ) from error
     kept = {name: environ[name] for name in _FOLDER_VARIABLES if name in environ}
-    return Places(home=home, platform=sys.platform, environ=MappingProxyType(kept))
+    return UserDirs(home=home, platform=sys.platform, environ=MappingProxyType(kept))

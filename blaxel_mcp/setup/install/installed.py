@@ -6,10 +6,10 @@ from pathlib import Path
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import CLIENTS, Client
-from blaxel_mcp.setup.install.document import SettingsText
+from blaxel_mcp.setup.install.document import ConfigDocument
 from blaxel_mcp.setup.install.entries import command_of, environment_of, forwarded_by
 from blaxel_mcp.setup.install.file import read_text
-from blaxel_mcp.setup.install.folders import Places
+from blaxel_mcp.setup.install.folders import UserDirs
 from blaxel_mcp.setup.install.launch import runs_this_server
 
 
@@ -69,25 +69,25 @@ class ClientState:
     problem: FileProblem | None = None
 
 
-def client_states(places: Places) -> list[ClientState]:
+def client_states(dirs: UserDirs) -> list[ClientState]:
     """What is known of every client, in the table's order."""
-    return [_state(client, client.file(places)) for client in CLIENTS]
+    return [_client_state(client, client.file(dirs)) for client in CLIENTS]
 
 
-def installed_entries(places: Places) -> list[InstalledEntry]:
+def installed_entries(dirs: UserDirs) -> list[InstalledEntry]:
     """Every entry in the clients' files of a user that runs this server; `file_problems` has the files left out."""
-    return [entry for state in client_states(places) for entry in state.entries]
+    return [entry for state in client_states(dirs) for entry in state.entries]
 
 
-def file_problems(places: Places) -> list[FileProblem]:
+def file_problems(dirs: UserDirs) -> list[FileProblem]:
     """What is wrong with those of the clients' files that cannot be used."""
-    return [state.problem for state in client_states(places) if state.problem is not None]
+    return [state.problem for state in client_states(dirs) if state.problem is not None]
 
 
-def _state(client: Client, file: Path) -> ClientState:
+def _client_state(client: Client, file: Path) -> ClientState:
     try:
         text = read_text(file)
-        servers = {} if text is None else SettingsText(text, client, file).servers()
+        servers = {} if text is None else ConfigDocument(text, client, file).servers()
     except ConfigurationError as error:
         return ClientState(client, file, exists=True, problem=FileProblem(client.name, file, str(error)))
     entries = [

@@ -11,7 +11,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _TRIVIA = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*.*?\*/)*", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
 _SCALAR = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9A-Za-z_.])|(?:true|false|null)\b")
-_MOST_DEPTH = 200
+_MAX_DEPTH = 200
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -25,7 +25,7 @@ class Value:
     is_object: bool = False
 
     def member(self, key: str) -> "Member | None":
-        """The member of that name; the last of several, as every reader of JSON has it."""
+        """The member of that name; the last of several, as every parser of JSON has it."""
         return next((member for member in reversed(self.members or ()) if member.key == key), None)
 
 
@@ -58,14 +58,14 @@ def parse(text: str, *, comments: bool, within: str | None = None) -> Value | No
     Raises:
         MalformedError: It is not JSON.
     """
-    reader = _Reader(text, comments=comments, within=within)
-    start = reader.skip(len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0)
+    parser = _Parser(text, comments=comments, within=within)
+    start = parser.skip(len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0)
     if start == len(text):
         return None
-    root = reader.value(start, 0)
-    end = reader.skip(root.end)
+    root = parser.value(start, 0)
+    end = parser.skip(root.end)
     if end != len(text):
-        reader.refuse("there is more after the end of the document", end)
+        parser.refuse("there is more after the end of the document", end)
     return root
 
 
@@ -89,7 +89,7 @@ def trivia(text: str, start: int) -> str:
     return found[0] if found else ""
 
 
-class _Reader:
+class _Parser:
     def __init__(self, text: str, *, comments: bool, within: str | None) -> None:
         self._text = text
         self._within = within
@@ -110,7 +110,7 @@ class _Reader:
     def value(self, at: int, depth: int) -> Value:
         first = self._text[at : at + 1]
         if first in {"{", "["}:
-            if depth >= _MOST_DEPTH:
+            if depth >= _MAX_DEPTH:
                 self.refuse("values are nested too deeply", at)
             return self._container(at, depth, is_object=first == "{")
         token = _STRING.match(self._text, at) if first == '"' else _SCALAR.match(self._text, at)
@@ -121,7 +121,7 @@ class _Reader:
             )
         return Value(at, token.end())
 
-    def _passed_over(self, at: int) -> Value | None:
+    def _skipped_value(self, at: int) -> Value | None:
         """A value without what is in it, by the standard library's parser; None where that has to be looked at."""
         if self._comments:
             return None
@@ -157,6 +157,6 @@ class _Reader:
                 self.refuse("a colon is due", at)
             at = self.skip(at + 1)
         is_other = depth == 0 and self._within is not None and key != self._within
-        value = (self._passed_over(at) if is_other else None) or self.value(at, depth + 1)
+        value = (self._skipped_value(at) if is_other else None) or self.value(at, depth + 1)
         comma = self.skip(value.end)
         return Member(key, start, value, comma if self._text.startswith(",", comma) else None)

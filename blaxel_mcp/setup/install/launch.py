@@ -18,7 +18,7 @@ _SCRIPT = "blaxel-mcp"
 # Our script or our module, with a path before it or, as uvx takes them, a version behind it.
 _OURS = re.compile(r"(?:.*[/\\])?blaxel[-_]mcp(?:\.exe|\.cmd)?(?:[@=<>~!\[].*)?", re.IGNORECASE | re.DOTALL)
 # Where `uvx` keeps environments that it throws away when it likes.
-_PASSING_FOLDERS = {"archive-v0", "environments-v2", "builds-v0"}
+_EPHEMERAL_FOLDERS = {"archive-v0", "environments-v2", "builds-v0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +30,17 @@ class Launch:
         plain: Variables that are no secret, with their values.
         secret: Variables that are one, with their values; only where the user asked for it.
         forwarded: Names of variables that this shell has and whose values are not to be in a file.
-        wanted: Names of variables that nothing gives so far, and that are worth asking for.
-        settled: Whether the server will have its credentials if all of this reaches it, so that any others in an
-            entry are outdated.
+        missing: Names of variables that nothing gives so far, and that are worth asking for.
+        has_credentials: Whether the server will have its credentials if all of this reaches it, so that any others in
+            an entry are outdated.
     """
 
     command: tuple[str, ...]
     plain: Mapping[str, str] = field(default_factory=dict)
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
     forwarded: tuple[str, ...] = ()
-    wanted: tuple[str, ...] = ()
-    settled: bool = False
+    missing: tuple[str, ...] = ()
+    has_credentials: bool = False
 
 
 def own_command(executable: Path) -> tuple[str, ...]:
@@ -56,9 +56,9 @@ def own_command(executable: Path) -> tuple[str, ...]:
     return (str(executable.absolute()), "-m", "blaxel_mcp")
 
 
-def is_passing(command: Sequence[str]) -> bool:
+def is_ephemeral(command: Sequence[str]) -> bool:
     """Whether a command lies in a cache of uv's, from which it may vanish."""
-    return any(part in _PASSING_FOLDERS for part in Path(command[0]).parts)
+    return any(part in _EPHEMERAL_FOLDERS for part in Path(command[0]).parts)
 
 
 def runs_this_server(command: Sequence[str]) -> bool:

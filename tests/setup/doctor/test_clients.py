@@ -19,7 +19,7 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
 from blaxel_mcp.setup.doctor.clients import variables_of
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
-from blaxel_mcp.setup.install import InstalledEntry, client_named, file_problems, installed_entries, places
+from blaxel_mcp.setup.install import InstalledEntry, client_named, file_problems, installed_entries, user_dirs
 from tests.support.canaries import KEY, MARKER
 
 pytestmark = [
@@ -34,7 +34,7 @@ CLIENTS = [check for check in PLAN if check.id == "clients"]
 def install(client: str, name: str, words: list[str], env: Mapping[str, str]) -> Path:
     """Write an entry into a client's file, as its user has it."""
     row = client_named(client)
-    file = row.file(places(os.environ))
+    file = row.file(user_dirs(os.environ))
     file.parent.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {row.key: {}}
     document[row.key][name] = {"command": words[0], "args": words[1:], "env": dict(env)}
@@ -45,7 +45,7 @@ def install(client: str, name: str, words: list[str], env: Mapping[str, str]) ->
 async def look(**environ: str) -> dict[str, Finding]:
     """The findings about the clients of this home; the others do not matter here."""
     environ = {"PATH": os.environ["PATH"], **environ}
-    folders = places(environ)
+    folders = user_dirs(environ)
     context = CheckContext(
         runtime=build_runtime(configuration(Settings())),
         problem=None,

@@ -7,20 +7,20 @@ import pytest
 from blaxel_mcp.setup.install import (
     FileProblem,
     InstalledEntry,
-    Places,
+    UserDirs,
     client_named,
     file_problems,
     installed_entries,
-    is_passing,
+    is_ephemeral,
     own_command,
-    places,
+    user_dirs,
 )
 
 HOME = Path("/home/somebody")
 
 
-def on(platform: str, home: Path = HOME, **environ: str) -> Places:
-    return Places(home=home, platform=platform, environ=environ)
+def on(platform: str, home: Path = HOME, **environ: str) -> UserDirs:
+    return UserDirs(home=home, platform=platform, environ=environ)
 
 
 MAC_SETTINGS, WINDOWS_SETTINGS = "Library/Application Support", "AppData/Roaming"
@@ -62,7 +62,7 @@ def test_each_clients_file_is_where_the_platform_has_it(client: str, platform: s
         ("codex", on("linux", CODEX_HOME=" "), f"{HOME}/.codex/config.toml"),
     ],
 )
-def test_a_variable_moves_the_files_of_those_who_follow_it(client: str, where: Places, path: str) -> None:
+def test_a_variable_moves_the_files_of_those_who_follow_it(client: str, where: UserDirs, path: str) -> None:
     assert client_named(client).file(where) == Path(path)
 
 
@@ -103,7 +103,7 @@ def test_cline_is_met_where_it_was_as_an_extension_until_it_has_moved(tmp_path: 
 
 
 def test_of_the_environment_only_folders_are_kept() -> None:
-    made = places({"XDG_CONFIG_HOME": "/x", "BL_API_KEY": "k", "APPDATA": "/a"})
+    made = user_dirs({"XDG_CONFIG_HOME": "/x", "BL_API_KEY": "k", "APPDATA": "/a"})
 
     assert dict(made.environ) == {"XDG_CONFIG_HOME": "/x", "APPDATA": "/a"}
     assert made.home == Path.home()
@@ -190,4 +190,4 @@ def test_on_windows_the_script_has_an_ending(tmp_path: Path) -> None:
     ],
 )
 def test_a_copy_in_a_cache_is_known_for_one(command: str, passing: bool) -> None:
-    assert is_passing([command]) is passing
+    assert is_ephemeral([command]) is passing

@@ -19,7 +19,7 @@ from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.setup.install import CLIENTS, Launch, Places, addition, client_named, json_parser
+from blaxel_mcp.setup.install import CLIENTS, Launch, UserDirs, addition, client_named, json_parser
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY
 from tests.support.leaks import Client, look_at
 
@@ -46,7 +46,7 @@ def in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def file_of(home: Path, client: str) -> Path:
     """A client's file on this platform; `test_install_clients` has those of each."""
-    return client_named(client).file(Places(home=home, platform=sys.platform))
+    return client_named(client).file(UserDirs(home=home, platform=sys.platform))
 
 
 def written(home: Path, client: str, name: str = "blaxel") -> dict[str, Any]:
@@ -93,7 +93,7 @@ def test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file(
 
     assert written(home, client) == {"command": SCRIPT, "args": ["serve"], **ENTRIES[client]}
     out = capsys.readouterr().out
-    assert out.startswith(f"Added blaxel to {file_of(home, client)}, a new file.\n{client_named(client).afterwards}\n")
+    assert out.startswith(f"Added blaxel to {file_of(home, client)}, a new file.\n{client_named(client).next_step}\n")
     assert "BL_API_KEY" in out.split("note: ")[1]
 
 
@@ -625,7 +625,7 @@ def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(written: byt
     file.write_bytes(written)
 
     with pytest.raises(ConfigurationError, match=said):
-        change.carry_out()
+        change.apply()
 
     assert file.read_bytes() == written
     assert list(tmp_path.iterdir()) == [file, tmp_path / "home"]
