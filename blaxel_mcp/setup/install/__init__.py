@@ -1,4 +1,4 @@
-"""This server's entry in the settings of MCP clients: where each keeps it, in which shape, and how it gets there."""
+"""This server's entry in the files of MCP clients: where it belongs, what it looks like, and how to edit it."""
 
 from blaxel_mcp.setup.install.change import Change, addition, preview, removal
 from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named

@@ -1,12 +1,12 @@
-"""A change to a client's file: made up first, so that it can be shown, then carried out."""
+"""Changes to a client's file, made before anything is written so that they can be shown first."""
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.document import ConfigDocument
 from blaxel_mcp.setup.install.entries import inputs_of, merge_entry
@@ -22,13 +22,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What becomes of a client's file.
+    """A change to a client's file that is not yet written.
 
     Attributes:
         file: The file.
-        kind: What is done to our entry in it.
-        before: The file's text; None where there is no file.
-        after: The text that it is to have.
+        kind: What happens to our entry.
+        before: The file's current text; None if there is no file.
+        after: The file's new text.
     """
 
     file: Path
@@ -37,58 +37,58 @@ class Change:
     after: str = field(repr=False)
 
     def apply(self) -> Path | None:
-        """Write the file, unless it is as it should be.
+        """Write the file, unless nothing changes.
 
         Returns:
-            Where the text that it had is kept, None where nothing was kept.
+            The backup of the previous file; None if none was made.
 
         Raises:
-            ConfigurationError: It cannot be written; it is as it was.
+            ConfigurationError: The file cannot be written. It is unchanged.
         """
         return None if self.kind == "none" else replace_text(self.file, self.before, self.after)
 
 
 def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
-    """Make up the change by which a client gets our entry.
+    """Return the change that adds our entry or brings it up to date.
 
     Args:
         client: The client.
-        file: Its file.
-        launch: What it has to start.
-        name: The entry's name there.
+        file: The client's file.
+        launch: The command for the entry to start.
+        name: The entry's name.
 
     Raises:
-        InvalidArgumentsError: The client would not take the name.
-        ConfigurationError: The file cannot be read or changed.
+        InvalidArgumentsError: The client does not accept the name.
+        ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
     _check_name(client, name)
     before = read_text(file)
-    settings = ConfigDocument(before or "", client, file)
-    after = settings.with_entry(launch, name)
-    kind: Kind = "changed" if name in settings.servers() else "added"
+    document = ConfigDocument(before or "", client, file)
+    after = document.with_entry(launch, name)
+    kind: Kind = "changed" if name in document.servers() else "added"
     return Change(file=file, kind=kind if after != before else "none", before=before, after=after)
 
 
 def removal(client: Client, file: Path, name: str) -> Change:
-    """Make up the change that takes our entry out; none where it is not there.
+    """Return the change that removes our entry; its kind is "none" if there is no such entry.
 
     Raises:
-        ConfigurationError: The file cannot be read or changed, or the entry is another server's.
+        ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
     before = read_text(file)
     if before is None:
         return Change(file=file, kind="none", before=None, after="")
-    settings = ConfigDocument(before, client, file)
-    if name not in settings.servers():
+    document = ConfigDocument(before, client, file)
+    if name not in document.servers():
         return Change(file=file, kind="none", before=before, after=before)
-    return Change(file=file, kind="removed", before=before, after=settings.without_entry(name))
+    return Change(file=file, kind="removed", before=before, after=document.without_entry(name))
 
 
 def preview(client: Client, launch: Launch, name: str) -> str:
-    """The entry as it would stand in an empty file, with secrets masked.
+    """Return the entry as it would be written into an empty file, with secrets masked.
 
     Raises:
-        InvalidArgumentsError: The client would not take the name.
+        InvalidArgumentsError: The client does not accept the name.
     """
     _check_name(client, name)
     masked = replace(launch, secret=dict.fromkeys(launch.secret, "(hidden)"))
@@ -103,10 +103,12 @@ def preview(client: Client, launch: Launch, name: str) -> str:
 def _check_name(client: Client, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidArgumentsError(
-            f"{json.dumps(name)} cannot be an entry's name.", hint="Take 1 to 40 letters, digits, - or _."
+            f"{literal(name)} is not a valid entry name.",
+            hint="Use 1 to 40 letters, digits, `-` or `_`, such as `--name blaxel`.",
         )
-    if client.refused_in_names and set(client.refused_in_names) & set(name):
+    if client.refused_in_names and client.refused_in_names in name:
+        allowed = name.replace(client.refused_in_names, "-").strip("-") or "blaxel"
         raise InvalidArgumentsError(
-            f"{client.title} cannot have {client.refused_in_names} in a server's name, which {name} has.",
-            hint="Choose another with --name.",
+            f"{client.title} does not allow {client.refused_in_names} in a server's name, such as {name}.",
+            hint=f"Choose another name, such as `--name {allowed}`.",
         )

@@ -1,4 +1,4 @@
-"""The clients that are known, a row each: which file, where in it, in which shape, and how it hands on variables."""
+"""The known MCP clients: each one's file, the format of its entries, and how it passes variables to a server."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Literal
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest_names
 from blaxel_mcp.setup.install.folders import UserDirs
 
 Syntax = Literal["json", "jsonc", "toml"]
-"""json takes no comments; jsonc takes comments and a comma after the last."""
+"""json allows no comments; jsonc allows comments and a trailing comma."""
 
 Forwarding = Literal["reference", "list", "prompt", "inherited", "none"]
-"""How a client gives a server a variable whose value is not in the file.
+"""How a client passes a server a variable whose value is not in the file.
 
-reference: it expands a reference such as `${NAME}`. list: it takes a list of names. prompt: it asks its user, and
-expands references besides. inherited: it hands on the environment that it was started with. none: not at all.
+reference: it expands a reference such as `${NAME}`. list: it takes a list of names. prompt: it asks its user, and also
+expands references. inherited: it passes on its own environment. none: it passes nothing.
 """
 
 
@@ -25,16 +26,16 @@ class Client:
     """One MCP client.
 
     Attributes:
-        name: Its name on our command line.
-        title: Its name for people.
-        file: Where it keeps its users' settings.
-        syntax: What the file is written in.
+        name: Its name on our command line, such as "claude-code".
+        title: Its name for people, such as "Claude Code".
+        file: Returns the path of its settings file.
+        syntax: The file's syntax.
         key: The name of the file's table of servers.
-        fields: What an entry has beside command, args and env.
-        forwarding: How it hands on a variable.
-        reference: The reference to a variable, with NAME in the name's place; empty for none.
-        refused_in_names: Characters that it refuses in an entry's name; empty for none.
-        next_step: What its user does once the file is written.
+        fields: Fields that an entry needs in addition to command, args and env.
+        forwarding: How it passes on a variable.
+        reference: The reference to a variable, with NAME for the variable's name; empty for none.
+        refused_in_names: A character that it does not allow in an entry's name; empty for none.
+        next_step: What the user does after the file is written, as a sentence.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Client:
 
 
 def _claude_desktop(dirs: UserDirs) -> Path:
-    """The file that Claude Desktop reads; as a Windows package it sees a folder of its own, and that one alone."""
+    """Return the file that Claude Desktop reads; a packaged one on Windows only sees its own folder."""
     inside = Path("LocalCache", "Roaming", "Claude", "claude_desktop_config.json")
     if dirs.platform == "win32":
         packages = sorted((dirs.local_application_data / "Packages").glob("Claude_*"))
@@ -67,7 +68,7 @@ def _zed(dirs: UserDirs) -> Path:
 
 
 def _cline(dirs: UserDirs) -> Path:
-    """Cline's own folder, unless only the one is there that it had as a VS Code extension."""
+    """Return the file in Cline's own folder, or the one of its VS Code extension if only that exists."""
     name = "cline_mcp_settings.json"
     own = dirs.home / ".cline" / "data" / "settings" / name
     storage = dirs.application_settings / "Code" / "User" / "globalStorage"
@@ -82,7 +83,7 @@ CLIENTS = (
         file=_claude_desktop,
         syntax="json",
         forwarding="none",
-        next_step="Quit Claude Desktop altogether and start it again.",
+        next_step="Quit Claude Desktop completely (closing its window is not enough), then start it again.",
     ),
     Client(
         name="claude-code",
@@ -92,7 +93,7 @@ CLIENTS = (
         fields={"type": "stdio"},
         forwarding="reference",
         reference="${NAME}",
-        next_step="Start a new session of Claude Code; /mcp shows the server.",
+        next_step="Start a new Claude Code session; /mcp shows the server.",
     ),
     Client(
         name="cursor",
@@ -101,7 +102,7 @@ CLIENTS = (
         syntax="jsonc",
         forwarding="reference",
         reference="${env:NAME}",
-        next_step="Switch the server on in Cursor's settings, under MCP.",
+        next_step="Turn the server on in Cursor's settings, under MCP.",
     ),
     Client(
         name="vscode",
@@ -121,7 +122,7 @@ CLIENTS = (
         syntax="jsonc",
         forwarding="reference",
         reference="${env:NAME}",
-        next_step="Refresh the list of MCP servers in Windsurf's Cascade.",
+        next_step="Refresh the list of MCP servers in Windsurf's Cascade panel.",
     ),
     Client(
         name="zed",
@@ -130,7 +131,7 @@ CLIENTS = (
         syntax="jsonc",
         key="context_servers",
         forwarding="inherited",
-        next_step="Zed starts the server at once; its agent panel's settings show it.",
+        next_step="Zed starts the server right away; the settings of its agent panel show it.",
     ),
     Client(
         name="codex",
@@ -139,7 +140,7 @@ CLIENTS = (
         syntax="toml",
         key="mcp_servers",
         forwarding="list",
-        next_step="Start a new session of Codex; /mcp shows the server.",
+        next_step="Start a new Codex session; /mcp shows the server.",
     ),
     Client(
         name="gemini-cli",
@@ -149,7 +150,7 @@ CLIENTS = (
         forwarding="reference",
         reference="$NAME",
         refused_in_names="_",
-        next_step="Start a new session of Gemini CLI; /mcp shows the server.",
+        next_step="Start a new Gemini CLI session; /mcp shows the server.",
     ),
     Client(
         name="cline",
@@ -157,24 +158,24 @@ CLIENTS = (
         file=_cline,
         syntax="json",
         forwarding="none",
-        next_step="Cline starts the server at once; its list of MCP servers shows it.",
+        next_step="Cline starts the server right away; its list of MCP servers shows it.",
     ),
 )
-"""Every client that is known."""
 
 
 def client_named(name: str) -> Client:
-    """The client of this name on our command line.
+    """Return the client with this name on our command line; case and surrounding spaces are ignored.
 
     Raises:
-        InvalidArgumentsError: None has it; the message has those that come near, and all that are known.
+        InvalidArgumentsError: There is no such client; the error lists the known ones and suggests the closest.
     """
     for client in CLIENTS:
         if client.name == name.strip().lower():
             return client
     known = [client.name for client in CLIENTS]
     near = closest_names(name.lower(), known)
+    other = "docs/attach.md shows how to add any other client by hand."
     raise InvalidArgumentsError(
-        f"There is no client {name!r} among those that are known: {', '.join(known)}.",
-        hint=f"Did you mean {' or '.join(near)}?" if near else "docs/attach.md says how to add any other by hand.",
+        f"Unknown client {literal(name)}; the known clients are {', '.join(known)}.",
+        hint=f"Did you mean {' or '.join(near)}?" if near else other,
     )

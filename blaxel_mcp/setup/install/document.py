@@ -1,4 +1,4 @@
-"""The text of a client's settings with our entry in it, changed or taken out, whatever the text is written in."""
+"""A client's settings as text, in which our entry is added, changed or removed, in any syntax."""
 
 from typing import Any
 
@@ -12,15 +12,17 @@ from blaxel_mcp.setup.install.toml_edit import TomlText
 
 
 class ConfigDocument:
-    """A client's settings as text.
+    """The text of a client's file.
+
+    Only the table of servers is parsed in detail where the syntax allows that.
 
     Args:
-        text: The whole file.
-        client: Whose settings they are.
-        file: Where they stand, for messages.
+        text: The whole file; a blank one counts as an empty document.
+        client: The client.
+        file: The file's path, for messages.
 
     Raises:
-        ConfigurationError: They are malformed; the message has line and column, and quotes nothing.
+        ConfigurationError: The text cannot be parsed; the message has line and column, and quotes nothing.
     """
 
     def __init__(self, text: str, client: Client, file: object) -> None:
@@ -38,21 +40,21 @@ class ConfigDocument:
             raise self._no_table("") from None
 
     def servers(self) -> dict[str, Any]:
-        """The entries of all servers.
+        """Return the entries of all servers by name.
 
         Raises:
-            ConfigurationError: There is something else in their place.
+            ConfigurationError: The table of servers is something else.
         """
-        found = self._text.get(self._client.key)
-        if found is not None and not isinstance(found, dict):
+        servers = self._text.get(self._client.key)
+        if servers is not None and not isinstance(servers, dict):
             raise self._no_table(self._client.key)
-        return found or {}
+        return servers or {}
 
     def with_entry(self, launch: Launch, name: str) -> str:
-        """The text with our entry as it should be.
+        """Return the text with our entry added or brought up to date.
 
         Raises:
-            ConfigurationError: The entry of that name is another server's, or the place where it belongs is taken.
+            ConfigurationError: The name belongs to another server's entry, or the text is in a form that is not edited.
         """
         current = self.servers().get(name)
         check_ownership(current, self._client, name, self._file)
@@ -60,9 +62,9 @@ class ConfigDocument:
         try:
             text = self._text.put(entry, self._client.key, name)
             if isinstance(text, JsonText):
-                for made in inputs_of(entry, self._client, name):
-                    if made["id"] not in _input_ids(text):
-                        text = text.append(made, "inputs")
+                for prompt in inputs_of(entry, self._client, name):
+                    if prompt["id"] not in _input_ids(text):
+                        text = text.append(prompt, "inputs")
         except NotATableError as error:
             raise self._no_table(error.path) from None
         except UnusualTomlError as error:
@@ -70,10 +72,10 @@ class ConfigDocument:
         return text.text
 
     def without_entry(self, name: str) -> str:
-        """The text without our entry, and without the inputs that it alone has used.
+        """Return the text without our entry and without the inputs that only our entry used.
 
         Raises:
-            ConfigurationError: The entry of that name is another server's.
+            ConfigurationError: The name belongs to another server's entry, or the text is in a form that is not edited.
         """
         entry = self.servers().get(name)
         check_ownership(entry, self._client, name, self._file)
@@ -81,28 +83,31 @@ class ConfigDocument:
             text = self._text.drop(self._client.key, name)
         except UnusualTomlError as error:
             raise self._unusual() from error
-        for made in inputs_of(entry, self._client, name):
-            if isinstance(text, JsonText) and f"${{input:{made['id']}}}" not in text.text:
-                for index in reversed([i for i, known in enumerate(_input_ids(text)) if known == made["id"]]):
-                    text = text.drop_element(index, "inputs")
+        for prompt in inputs_of(entry, self._client, name):
+            if isinstance(text, JsonText) and f"${{input:{prompt['id']}}}" not in text.text:
+                for index, input_id in reversed(list(enumerate(_input_ids(text)))):
+                    if input_id == prompt["id"]:
+                        text = text.drop_element(index, "inputs")
         return text.text
 
     def _no_table(self, path: str) -> ConfigurationError:
         what = f"{path} in {self._file}" if path else str(self._file)
         return ConfigurationError(
-            f"{what} should be a table of names and values, and is something else; it was left as it is.",
-            hint="Mend it by hand, or name another file with --file.",
+            f"{what} should be a table of keys and values, but is something else.",
+            hint="Nothing was changed. Fix the file by hand, or choose another one with --file FILE.",
         )
 
     def _unusual(self) -> ConfigurationError:
         return ConfigurationError(
-            f"{self._file} holds this entry, or its neighbours, as inline tables or dotted keys, which are not changed "
-            "from here; it was left as it is.",
-            hint="Change it by hand; --print shows the entry.",
+            f"{self._file} writes this entry or its neighbors as inline tables or dotted keys, which this command does "
+            "not edit.",
+            hint="Nothing was changed. Edit the file by hand; "
+            f"`blaxel-mcp install {self._client.name} --print` shows the entry.",
         )
 
 
 def _input_ids(text: JsonText) -> list[Any]:
-    """The id of each of the document's inputs, None for one without."""
+    """Return the id of each element of the document's `inputs`; None for an element without one."""
     inputs = text.get("inputs")
-    return [one.get("id") if isinstance(one, dict) else None for one in (inputs if isinstance(inputs, list) else [])]
+    elements = inputs if isinstance(inputs, list) else []
+    return [element.get("id") if isinstance(element, dict) else None for element in elements]

@@ -1,4 +1,4 @@
-"""The entry of this server in a client's settings: as it is made anew, and joined with one that is there."""
+"""This server's entry in a client's settings: writing it, merging it with an existing one, and reading it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, runs_this_server
 
-# What stands in an entry for a server that is reached in another way, or that is written in another form.
+# Fields of an entry for a remote server, or of an entry in another format.
 _OTHER_FORMS = ("transport", "url", "serverUrl", "httpUrl", "headers")
 _KEY, _CREDENTIALS = ("api-key", "Blaxel API key", True), ("client-credentials", "Blaxel client credentials", True)
 _PROMPTS = {
@@ -17,18 +17,18 @@ _PROMPTS = {
     "BLAXEL_MCP_CLIENT_CREDENTIALS": _CREDENTIALS,
     "BL_WORKSPACE": ("workspace", "Blaxel workspace", False),
 }
-"""What a client asks its user for: the input's name after the entry's, its description, whether it is secret."""
+"""Each variable that VS Code asks its user for: the suffix of the input's id, its description, whether it is secret."""
 
 
 def merge_entry(current: Mapping[str, Any], client: Client, launch: Launch, name: str) -> dict[str, Any]:
-    """An entry that is there, brought up to date: what its user has added to it stays.
+    """Return the entry for a command, merged with an existing entry: fields that its user added stay.
 
-    Credentials in it are taken out if the server has others now, and stay if it would be left with none.
+    Credentials in the existing entry are removed if the server now has others; otherwise they stay.
 
     Args:
-        current: The entry that is there; empty for none.
+        current: The existing entry; empty for none.
         client: The client.
-        launch: What it has to start.
+        launch: The command for the client to start.
         name: The entry's name.
     """
     entry = {key: value for key, value in current.items() if key not in _OTHER_FORMS}
@@ -56,9 +56,9 @@ def _entry_variables(current: Mapping[str, Any], client: Client, launch: Launch,
 
 
 def _forwarded_names(current: Mapping[str, Any], client: Client, launch: Launch) -> list[Any]:
-    """The names that a client is to hand on, for one that takes a list of them."""
-    found = current.get("env_vars")
-    before = list(found) if isinstance(found, list) else []
+    """Return the names of the variables to pass on, for a client that takes a list of them."""
+    env_vars = current.get("env_vars")
+    before = list(env_vars) if isinstance(env_vars, list) else []
     if client.forwarding != "list":
         return before
     kept = [name for name in before if name in launch.forwarded or name not in _outdated_variables(client, launch)]
@@ -67,77 +67,77 @@ def _forwarded_names(current: Mapping[str, Any], client: Client, launch: Launch)
 
 
 def _outdated_variables(client: Client, launch: Launch) -> tuple[str, ...]:
-    """The variables that an entry is to have no more: other credentials than those that the server has now."""
+    """Return the variables to remove from an entry: credentials, if the server now has others."""
     reaches = not launch.forwarded or client.forwarding in {"reference", "list", "prompt"}
     return CREDENTIAL_VARIABLES if launch.has_credentials and reaches else ()
 
 
 def _is_missing(variable: str, current: Mapping[str, Any]) -> bool:
-    """Whether an entry has nothing in a variable's place."""
+    """Return whether an entry sets neither a variable nor one that has the same purpose."""
     same = CREDENTIAL_VARIABLES if variable in CREDENTIAL_VARIABLES else (variable,)
     return not any(name in current for name in same)
 
 
 def _reference(client: Client, variable: str, name: str) -> str:
     if client.forwarding == "prompt" and variable in _PROMPTS:
-        return f"${{input:{_input_name(variable, name)}}}"
+        return f"${{input:{_input_id(variable, name)}}}"
     return client.reference.replace("NAME", variable)
 
 
-def _input_name(variable: str, name: str) -> str:
+def _input_id(variable: str, name: str) -> str:
     return f"{name}-{_PROMPTS[variable][0]}"
 
 
 def inputs_of(entry: Any, client: Client, name: str) -> list[dict[str, Any]]:
-    """The inputs of ours that an entry refers to, as a client that prompts its user has them."""
+    """Return the definitions of our inputs that an entry refers to; empty unless the client prompts its user."""
     if client.forwarding != "prompt":
         return []
     values = _table(_table(entry).get("env")).values()
     inputs = {}
     for variable, (_, description, secret) in _PROMPTS.items():
         if _reference(client, variable, name) in values:
-            named = _input_name(variable, name)
-            inputs[named] = {"type": "promptString", "id": named, "description": description, "password": secret}
+            input_id = _input_id(variable, name)
+            inputs[input_id] = {"type": "promptString", "id": input_id, "description": description, "password": secret}
     return list(inputs.values())
 
 
 def command_of(entry: Any) -> tuple[str, ...]:
-    """The command of an entry in any of the forms that clients have had; empty where there is none."""
+    """Return the program and arguments of an entry in any format that a client has used; empty if it has none."""
     outer = _table(entry)
     inner = _table(outer.get("transport")) or outer
     nested = _table(inner.get("command"))
     program = nested.get("path") if nested else inner.get("command")
-    words = (nested or inner).get("args")
-    rest = words if isinstance(words, list) else []
-    return (program, *map(str, rest)) if isinstance(program, str) and program else ()
+    args = (nested or inner).get("args")
+    arguments = args if isinstance(args, list) else []
+    return (program, *map(str, arguments)) if isinstance(program, str) and program else ()
 
 
 def environment_of(entry: Any) -> dict[str, str]:
-    """The variables that an entry sets."""
+    """Return the variables that an entry sets."""
     outer = _table(entry)
     forms = (outer, _table(outer.get("transport")), _table(outer.get("command")))
     return {key: str(value) for form in forms for key, value in _table(form.get("env")).items()}
 
 
 def forwarded_by(entry: Any) -> tuple[str, ...]:
-    """The names of the variables that an entry has the client hand on, for one that takes a list of them."""
+    """Return the names of the variables in an entry's list of variables to pass on."""
     names = _table(entry).get("env_vars")
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def check_ownership(entry: Any, client: Client, name: str, file: object) -> None:
-    """Let an entry be that is somebody else's.
+    """Raise if an entry belongs to another server.
 
     Raises:
-        ConfigurationError: The entry is there and does not run this server.
+        ConfigurationError: The entry exists and does not run this server.
     """
     if entry is not None and not runs_this_server(command_of(entry)):
         raise ConfigurationError(
-            f"{client.key} in {file} has an entry {name} already, and that one does not run blaxel-mcp.",
-            hint="Choose another name with --name, or take that entry out by hand.",
+            f"{client.key} in {file} already has an entry {name}, which does not run blaxel-mcp.",
+            hint="Nothing was changed. Choose another name with --name NAME, or remove that entry by hand.",
         )
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    """The value if it is a table, else an empty one."""
+    """Return the value if it is a table, otherwise an empty one."""
     return value if isinstance(value, dict) else {}

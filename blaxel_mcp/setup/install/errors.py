@@ -1,4 +1,4 @@
-"""What can be wrong with the text of a client's settings; none of it quotes the text, which may hold secrets."""
+"""Errors about the text of a client's file. None of them quotes the text, which may hold secrets."""
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 
@@ -6,12 +6,12 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 class MalformedError(Exception):
-    """A text is not what it should be.
+    """A text that cannot be parsed.
 
     Attributes:
-        problem: What is wrong.
-        line: Where, counted from 1.
-        column: Where in the line, in characters counted from 1.
+        problem: What is wrong, such as "expected a value".
+        line: The line of the mistake, counted from 1.
+        column: The column of the mistake, in characters counted from 1.
     """
 
     def __init__(self, problem: str, text: str, offset: int) -> None:
@@ -23,19 +23,18 @@ class MalformedError(Exception):
 
 
 def malformed(error: MalformedError, file: object) -> ConfigurationError:
-    """Make the error for a file that cannot be understood."""
+    """Return the error to show for a file that cannot be parsed."""
     return ConfigurationError(
-        f"{file} cannot be understood at line {error.line}, column {error.column}: {error.problem}. "
-        "It was left as it is.",
-        hint="Mend it by hand first; the client may not be able to read it either.",
+        f"{file} cannot be parsed at line {error.line}, column {error.column}: {error.problem}.",
+        hint="Nothing was changed. Fix the file by hand, then run this again.",
     )
 
 
 class NotATableError(Exception):
-    """What should be a table is something else.
+    """A value that should be a table but is something else.
 
     Attributes:
-        path: Its dotted name, empty for the whole text.
+        path: The value's dotted name; empty for the whole text.
     """
 
     def __init__(self, path: str) -> None:
@@ -44,4 +43,4 @@ class NotATableError(Exception):
 
 
 class UnusualTomlError(Exception):
-    """An entry is written in a way that is not changed from here."""
+    """A TOML entry written in a form that this program does not edit."""

@@ -1,4 +1,4 @@
-"""A client's file on the disk: read whole, and replaced at once or not at all."""
+"""Reading and replacing a client's file: whole, or not at all."""
 
 import errno
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from blaxel_mcp.setup.install.errors import MalformedError, malformed
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text as it stands, line ends and byte order mark included; None where there is no file.
+    """Return the file's exact text, with its line ends and byte order mark; None if there is no file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not UTF-8.
+        ConfigurationError: The file cannot be read, or is not UTF-8.
     """
-    with _reported(path, "read"):
+    with _os_errors_reported(path, "read"):
         if path.exists() and not path.is_file():
-            # A pipe in its place would keep us waiting.
-            raise OSError(errno.EINVAL, "it is no file")
+            # Reading a named pipe would block.
+            raise OSError(errno.EINVAL, "not a regular file")
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -27,38 +27,39 @@ def read_text(path: Path) -> str | None:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        problem = MalformedError("it is not UTF-8 text", data[: error.start].decode(), error.start)
+        problem = MalformedError("not UTF-8 text", data[: error.start].decode(), error.start)
         raise malformed(problem, path) from None
 
 
 def replace_text(path: Path, before: str | None, after: str) -> Path | None:
-    """Put a text in a file's place, keeping the file's mode and, beside it, what it had held.
+    """Replace a file's text, keep its owner and mode, and write a backup beside it.
 
-    A link stays a link: the file that it leads to is replaced. A file that is new can be read by its owner alone, and
-    so can the folders that it needs.
+    A link stays a link: its target is replaced, and the backup lies beside the target. A new file and the folders
+    that it needs are private to their owner.
 
     Args:
         path: The file.
-        before: What it held when the change was made up; None for no file.
-        after: What it is to hold.
+        before: The text that the file is expected to hold; None for no file.
+        after: The new text.
 
     Returns:
-        The backup, None where there was no file.
+        The backup; None if there was no file.
 
     Raises:
-        ConfigurationError: It cannot be written, or holds something else by now. It is as it was.
+        ConfigurationError: The file cannot be written, or no longer holds `before`. It is unchanged.
     """
-    with _reported(path, "written"):
-        real = path.resolve()
-        if read_text(real) != before:
+    with _os_errors_reported(path, "written"):
+        target = path.resolve()
+        if read_text(target) != before:
             raise ConfigurationError(
-                f"{path} has changed in the meantime, and was left as it is.", hint="Close the client and try again."
+                f"Another program changed {path} in the meantime.",
+                hint="Nothing was changed. Close the client, then run this again.",
             )
-        make_folder(real.parent)
-        status = real.stat() if before is not None else None
-        backup = None if before is None else back_up(real, before.encode(), like=status)
+        make_folder(target.parent)
+        status = target.stat() if before is not None else None
+        backup = None if before is None else back_up(target, before.encode(), like=status)
         try:
-            replace_file(real, after.encode(), like=status)
+            replace_file(target, after.encode(), like=status)
         except BaseException:
             if backup is not None:
                 backup.unlink(missing_ok=True)
@@ -67,11 +68,12 @@ def replace_text(path: Path, before: str | None, after: str) -> Path | None:
 
 
 @contextmanager
-def _reported(path: Path, done: str) -> Iterator[None]:
+def _os_errors_reported(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be {done} ({error.strerror or type(error).__name__}); it was left as it is.",
-            hint="Check who owns the file and its folder, or name another with --file.",
+            f"{path} cannot be {done} ({error.strerror or type(error).__name__}).",
+            hint="Nothing was changed. Check the permissions of the file and its folder, or choose another file with "
+            "--file FILE.",
         ) from error

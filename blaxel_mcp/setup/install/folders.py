@@ -1,4 +1,4 @@
-"""Where a machine keeps its users' settings: as a value, so that each platform can be asked about on any."""
+"""A user's folders on a machine, as a value, so that every platform can be tested on any."""
 
 import sys
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from blaxel_mcp.core.exceptions import ConfigurationError
 
 _FOLDER_VARIABLES = ("APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR")
-"""The variables that say where clients keep their files; nothing else of the environment is kept."""
+"""The variables that say where clients keep their files; the rest of the environment is dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +18,9 @@ class UserDirs:
 
     Attributes:
         home: The home directory.
-        platform: As `sys.platform` has it: "darwin", "win32", or anything else for Linux and its like.
+        platform: The value of `sys.platform`: "darwin", "win32", or anything else for Linux and similar systems.
         environ: The variables that name folders: APPDATA, LOCALAPPDATA, XDG_CONFIG_HOME, CODEX_HOME and
-            CLAUDE_CONFIG_DIR. One that is absent or empty means the platform's own default.
+            CLAUDE_CONFIG_DIR. An absent or empty one means the platform's default.
     """
 
     home: Path
@@ -28,13 +28,13 @@ class UserDirs:
     environ: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def folder(self, variable: str, default: Path) -> Path:
-        """The folder that a variable names, else the default; a relative one counts as none, as XDG has it."""
+        """Return the folder that a variable names, otherwise the default; XDG ignores relative paths."""
         value = self.environ.get(variable, "").strip()
         return Path(value) if value and (Path(value).is_absolute() or self.platform == "win32") else default
 
     @property
     def application_settings(self) -> Path:
-        """The folder in which desktop applications keep a folder each."""
+        """The folder in which each desktop application has a folder for its settings."""
         if self.platform == "darwin":
             return self.home / "Library" / "Application Support"
         if self.platform == "win32":
@@ -43,15 +43,15 @@ class UserDirs:
 
     @property
     def local_application_data(self) -> Path:
-        """The folder on Windows in which packaged applications keep theirs."""
+        """The Windows folder in which packaged applications keep their data."""
         return self.folder("LOCALAPPDATA", self.home / "AppData" / "Local")
 
 
 def user_dirs(environ: Mapping[str, str]) -> UserDirs:
-    """The folders of whoever runs this process.
+    """Return the folders of the user who runs this process.
 
     Args:
-        environ: The process's environment; what names no folder is not kept.
+        environ: The environment variables; only those that name folders are kept.
 
     Raises:
         ConfigurationError: The user has no home directory.
@@ -60,7 +60,8 @@ def user_dirs(environ: Mapping[str, str]) -> UserDirs:
         home = Path.home()
     except RuntimeError as error:
         raise ConfigurationError(
-            "This user has no home directory, where clients keep their settings.", hint="Set HOME."
+            "This user has no home directory, where MCP clients keep their settings.",
+            hint="Set HOME, such as `export HOME=/home/you`.",
         ) from error
     kept = {name: environ[name] for name in _FOLDER_VARIABLES if name in environ}
     return UserDirs(home=home, platform=sys.platform, environ=MappingProxyType(kept))

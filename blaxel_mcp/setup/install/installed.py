@@ -1,4 +1,4 @@
-"""Which clients of this machine start this server, and as what."""
+"""The clients on this machine that start this server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ from blaxel_mcp.setup.install.launch import runs_this_server
 
 @dataclass(frozen=True, slots=True)
 class InstalledEntry:
-    """An entry in a client's settings that runs this server.
+    """An entry in a client's file that runs this server.
 
     Attributes:
         client: The client's name on our command line, such as "claude-desktop".
         name: The entry's name.
         file: The client's file.
         command: The program and its arguments.
-        environment: The variables that the client sets for it, placeholders unexpanded; they may hold a secret, so
-            they are not in the repr.
-        forwarded: The names of the variables that the client hands on from its own environment.
+        environment: The variables that the client sets for the server, with placeholders unexpanded. They may hold a
+            secret, so the repr omits them.
+        forwarded: The names of the variables that the client passes on from its own environment.
     """
 
     client: str
@@ -37,12 +37,12 @@ class InstalledEntry:
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A client's file that is there and cannot be used.
+    """A client's file that exists but cannot be used.
 
     Attributes:
         client: The client's name on our command line.
         file: The file.
-        message: What is wrong with it, with line and column where that is known; nothing of the file is quoted.
+        message: What is wrong, in a sentence, with line and column if known; it quotes nothing from the file.
     """
 
     client: str
@@ -52,14 +52,14 @@ class FileProblem:
 
 @dataclass(frozen=True, slots=True)
 class ClientState:
-    """What is known of a client on this machine.
+    """The state of one client on this machine.
 
     Attributes:
         client: The client.
-        file: Its file, whether there is one or not.
-        exists: Whether there is.
-        entries: The entries in it that run this server.
-        problem: What is wrong with the file, if anything is.
+        file: The path of the client's file.
+        exists: Whether the file exists.
+        entries: The entries in the file that run this server.
+        problem: Why the file cannot be used; None if it can or does not exist.
     """
 
     client: Client
@@ -70,17 +70,17 @@ class ClientState:
 
 
 def client_states(dirs: UserDirs) -> list[ClientState]:
-    """What is known of every client, in the table's order."""
+    """Return the state of every known client, in the order of `CLIENTS`."""
     return [_client_state(client, client.file(dirs)) for client in CLIENTS]
 
 
 def installed_entries(dirs: UserDirs) -> list[InstalledEntry]:
-    """Every entry in the clients' files of a user that runs this server; `file_problems` has the files left out."""
+    """Return every entry that runs this server, from the files that can be read."""
     return [entry for state in client_states(dirs) for entry in state.entries]
 
 
 def file_problems(dirs: UserDirs) -> list[FileProblem]:
-    """What is wrong with those of the clients' files that cannot be used."""
+    """Return the problem of each client's file that cannot be used."""
     return [state.problem for state in client_states(dirs) if state.problem is not None]
 
 
@@ -89,7 +89,7 @@ def _client_state(client: Client, file: Path) -> ClientState:
         text = read_text(file)
         servers = {} if text is None else ConfigDocument(text, client, file).servers()
     except ConfigurationError as error:
-        return ClientState(client, file, exists=True, problem=FileProblem(client.name, file, str(error)))
+        return ClientState(client, file, exists=True, problem=FileProblem(client.name, file, error.message))
     entries = [
         InstalledEntry(client.name, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
         for name, entry in servers.items()

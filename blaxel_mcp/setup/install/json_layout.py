@@ -1,4 +1,4 @@
-"""How a JSON text is laid out, so that what is added looks like what is there."""
+"""The layout of a JSON text, so that additions look like the rest of it."""
 
 import json
 import re
@@ -17,12 +17,12 @@ class Layout:
     """The layout in and around one object or array.
 
     Attributes:
-        newline: What ends a line.
-        step: What one level more is indented by.
-        indent: What the line is indented by on which the object begins.
-        member_indent: What its members are indented by.
+        newline: The line ending.
+        step: The indentation of one level.
+        indent: The indentation of the line on which the object or array begins.
+        member_indent: The indentation of its members.
         flat: Whether its members share one line.
-        space: What follows a colon or a comma in a line.
+        space: The space after a colon or a comma within a line.
     """
 
     newline: str
@@ -34,16 +34,16 @@ class Layout:
 
     @property
     def comma(self) -> str:
-        """What stands between two members of one line."""
+        """The separator of two members on one line."""
         return f",{self.space}"
 
     def member(self, key: str | None, value: Any) -> str:
-        """A member as it is written, without the indentation before it; an element has no key."""
+        """Return the text of a member, without the indentation before it; an array's element has no key."""
         written = self._written(value, self.member_indent)
         return written if key is None else f"{_quoted(key)}:{self.space}{written}"
 
     def written(self, value: Any) -> str:
-        """A value as it is written in place of the one that this is the layout of."""
+        """Return the text of a value that replaces the object or array with this layout."""
         return self._written(value, self.indent)
 
     def _written(self, value: Any, indent: str) -> str:
@@ -65,7 +65,7 @@ class Layout:
 
 
 def layout_of(text: str, node: Value, root: Value) -> Layout:
-    """The layout of a value, as far as it shows one, else that of the whole text."""
+    """Return the layout of an object or array, completed from the whole text where it has no members to show it."""
     step = _FIRST_INDENT.search(text)
     unit = step[1] if step else _DEFAULT_STEP
     indent = _indent(text, node.start)
@@ -85,7 +85,7 @@ def layout_of(text: str, node: Value, root: Value) -> Layout:
 
 
 def newline_of(text: str) -> str:
-    """What ends the lines of a text, going by the first of them."""
+    """Return the line ending of a text's first line."""
     first = text.find("\n")
     return "\r\n" if first > 0 and text[first - 1] == "\r" else "\n"
 
@@ -103,8 +103,8 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _indent(text: str, at: int) -> str:
-    found = _INDENT.match(text, _line_start(text, at))
-    return found[1] if found else ""
+    indent = _INDENT.match(text, _line_start(text, at))
+    return indent[1] if indent else ""
 
 
 def _quoted(value: Any) -> str:

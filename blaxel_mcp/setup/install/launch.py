@@ -1,4 +1,4 @@
-"""What a client has to start, before it takes the client's own shape."""
+"""The command that a client should start, before it is written in the client's format."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,27 +12,27 @@ CREDENTIAL_VARIABLES = (
     "BLAXEL_MCP_CLIENT_CREDENTIALS",
     "BLAXEL_MCP_API_KEY_COMMAND",
 )
-"""The variables that may hold credentials; the server reads all of them."""
+"""The environment variables from which the server reads credentials."""
 
 _SCRIPT = "blaxel-mcp"
-# Our script or our module, with a path before it or, as uvx takes them, a version behind it.
+# The script or the module, with an optional path before it or, as uvx accepts, a version after it.
 _OURS = re.compile(r"(?:.*[/\\])?blaxel[-_]mcp(?:\.exe|\.cmd)?(?:[@=<>~!\[].*)?", re.IGNORECASE | re.DOTALL)
-# Where `uvx` keeps environments that it throws away when it likes.
+# Folders of uv's cache, in which `uvx` keeps environments that uv may delete at any time.
 _EPHEMERAL_FOLDERS = {"archive-v0", "environments-v2", "builds-v0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """The command of the server, and what its environment has to hold.
+    """The server's command and the environment variables that it needs.
 
     Attributes:
         command: The program's absolute path and its arguments.
-        plain: Variables that are no secret, with their values.
-        secret: Variables that are one, with their values; only where the user asked for it.
-        forwarded: Names of variables that this shell has and whose values are not to be in a file.
-        missing: Names of variables that nothing gives so far, and that are worth asking for.
-        has_credentials: Whether the server will have its credentials if all of this reaches it, so that any others in
-            an entry are outdated.
+        plain: Variables that are not secret, with their values.
+        secret: Secret variables with their values; empty unless the user asked to write them.
+        forwarded: Names of variables that this shell sets and whose values must not be written to a file.
+        missing: Names of variables that nothing sets yet and that the client should ask for.
+        has_credentials: Whether the server has credentials if all of this reaches it. Any others in an entry are
+            then outdated.
     """
 
     command: tuple[str, ...]
@@ -44,10 +44,10 @@ class Launch:
 
 
 def own_command(executable: Path) -> tuple[str, ...]:
-    """The words that start this program from any folder: its script beside the interpreter, else the module.
+    """Return the words that start this program from any folder: the script beside the interpreter, else the module.
 
     Args:
-        executable: The interpreter, not resolved: in a virtual environment it is a link, and the script is beside it.
+        executable: The interpreter, unresolved: in a virtual environment it is a link with the script beside it.
     """
     for name in (_SCRIPT, f"{_SCRIPT}.exe"):
         script = executable.absolute().with_name(name)
@@ -57,10 +57,10 @@ def own_command(executable: Path) -> tuple[str, ...]:
 
 
 def is_ephemeral(command: Sequence[str]) -> bool:
-    """Whether a command lies in a cache of uv's, from which it may vanish."""
+    """Return whether a command's program lies in uv's cache, which may delete it."""
     return any(part in _EPHEMERAL_FOLDERS for part in Path(command[0]).parts)
 
 
 def runs_this_server(command: Sequence[str]) -> bool:
-    """Whether a command of a client's settings starts this server: it names our script, package or module."""
+    """Return whether a command names this project's script, package or module."""
     return any(_OURS.fullmatch(word) for word in command)

@@ -1,4 +1,4 @@
-"""TOML as it stands in a file: its headers and keys, each with the place where it is written."""
+"""A TOML parser that keeps the position of every header and key."""
 
 import re
 import tomllib
@@ -24,16 +24,16 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A header or a key with its value.
+    """A header, or a key with its value; positions are offsets in characters.
 
     Attributes:
-        line: Where its first line begins.
-        start: Where it itself begins.
-        end: Where it ends, without the comment behind it.
-        next: Where the line after it begins.
-        section: The names in the header that it stands under, or in itself if it is one.
-        key: The key's name; None for a header and for a key with dots.
-        value: Where the key's value begins.
+        line: The start of its first line.
+        start: Its own start.
+        end: Its end, without the comment after it.
+        next: The start of the line after it.
+        section: The names in its header, or in the header above it.
+        key: The key's name; None for a header or a dotted key.
+        value: The start of the key's value.
     """
 
     line: int
@@ -46,41 +46,40 @@ class Statement:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The document as Python has it.
+    """Parse a document into Python's types; it may begin with a byte order mark.
 
     Raises:
-        MalformedError: It is not TOML.
+        MalformedError: The text is not TOML.
     """
     try:
-        # A text's line ends are those of its writer; to TOML a carriage return alone is a mistake.
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         offset = len(text)
         if place and place[1]:
             offset = sum(len(line) + 1 for line in text.split("\n")[: int(place[1]) - 1]) + int(place[2]) - 1
-        raise MalformedError("it is not valid TOML", text, offset) from None
+        raise MalformedError("invalid TOML", text, offset) from None
     except (ValueError, RecursionError):
-        raise MalformedError("a value in it is beyond what can be read", text, 0) from None
+        raise MalformedError("a value is too large or nested too deeply", text, 0) from None
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Find every header and key of a document that `parse` takes."""
+    """Yield every header and key of a document that `parse` accepts."""
     section: tuple[str, ...] = ()
     for line, start, end, following in _spans(text):
         if text[start] == "[":
             section = _names(text[start:end])
             yield Statement(line, start, end, following, section, None, end)
             continue
-        found = _KEY.match(text, start)
+        match = _KEY.match(text, start)
         key = None
-        if found and not found["more"]:
-            key = next(iter(tomllib.loads(f"{found['first']} = 0")))
-        yield Statement(line, start, end, following, section, key, found.end() if found else end)
+        if match and not match["more"]:
+            key = next(iter(tomllib.loads(f"{match['first']} = 0")))
+        yield Statement(line, start, end, following, section, key, match.end() if match else end)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int, int]]:
-    """Yield where each statement's line begins, where it begins and ends, and where the line after it begins."""
+    """Yield each statement's start of line, start, end, and start of the next line."""
     depth, line, start, end = 0, 0, None, 0
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
@@ -96,7 +95,7 @@ def _spans(text: str) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _names(header: str) -> tuple[str, ...]:
-    """The names in a header: ("a", "b c") of `[a."b c"]`."""
+    """Return the names in a header, such as ("a", "b c") for `[a."b c"]`."""
     table: Any = tomllib.loads(header)
     names: list[str] = []
     while table:

@@ -154,7 +154,7 @@ def test_a_file_that_cannot_be_used_is_a_problem_and_hides_no_other(tmp_path: Pa
 
     assert [entry.client for entry in installed_entries(on("linux", tmp_path))] == ["claude-code"]
     first, second = file_problems(on("linux", tmp_path))
-    assert first.message.startswith(f"{broken} cannot be understood at line 1, column 16: a value is due. ")
+    assert first.message == f"{broken} cannot be parsed at line 1, column 16: expected a value."
     assert second == FileProblem("gemini-cli", odd, second.message)
     assert second.message.startswith(f"mcpServers in {odd} should be a table")
 

@@ -504,7 +504,7 @@ def test_a_malformed_file_is_refused_with_line_and_column_and_left_as_it_is(
     assert main(["install", client, *option]) == 2
 
     told = capsys.readouterr().err
-    assert f"{file} cannot be understood at line {line}, column {column}: " in told
+    assert f"{file} cannot be parsed at line {line}, column {column}: " in told
     assert file.read_bytes() == text.encode()
     assert list(file.parent.iterdir()) == [file]
 
@@ -515,7 +515,7 @@ def test_a_file_that_is_no_text_is_refused(home: Path, capsys: pytest.CaptureFix
 
     assert main(["install", "cursor"]) == 2
 
-    assert "at line 2, column 8: it is not UTF-8 text." in capsys.readouterr().err
+    assert "at line 2, column 8: not UTF-8 text." in capsys.readouterr().err
     assert file.read_bytes() == b'{\n "a": "\xff"}'
 
 
@@ -584,7 +584,7 @@ def test_another_servers_entry_of_that_name_is_left_alone(
 
     assert main(["install", "cursor", *option]) == 2
 
-    assert "does not run blaxel-mcp. Choose another name with --name" in capsys.readouterr().err
+    assert "does not run blaxel-mcp. Nothing was changed. Choose another name with --name" in capsys.readouterr().err
     assert file.read_bytes() == text.encode()
     assert main(["install", "cursor", "--name", "models"]) == 0
     assert written(home, "cursor", "models")["command"] == SCRIPT
@@ -614,20 +614,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(home: Path
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
-    [(b'{"new": 1}', "has changed in the meantime"), (b"\xff", "cannot be understood at line 1, column 1")],
+    ("content", "said"),
+    [(b'{"new": 1}', "in the meantime"), (b"\xff", "cannot be parsed at line 1, column 1")],
     ids=["JSON", "no text"],
 )
-def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(written: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(content: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "mcp.json"
     file.write_text("{}", encoding="utf-8")
     change = addition(client_named("cursor"), file, Launch(command=("/x/blaxel-mcp", "serve")), "blaxel")
-    file.write_bytes(written)
+    file.write_bytes(content)
 
     with pytest.raises(ConfigurationError, match=said):
         change.apply()
 
-    assert file.read_bytes() == written
+    assert file.read_bytes() == content
     assert list(tmp_path.iterdir()) == [file, tmp_path / "home"]
 
 
@@ -639,7 +639,7 @@ def test_what_is_no_file_is_told(make: Callable[[Path], None], home: Path, capsy
 
     assert main(["install", "cursor"]) == 2
 
-    assert "cannot be read (it is no file); it was left as it is." in capsys.readouterr().err
+    assert "cannot be read (not a regular file). Nothing was changed." in capsys.readouterr().err
 
 
 # Printing, removing, listing
@@ -720,7 +720,7 @@ def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: p
     for line, client in zip(lines, NAMES, strict=False):
         assert line.split(None, 1)[1].split("  ")[0] == states.get(client, "no file")
         assert line.endswith(f"  {file_of(home, client)}")
-    assert lines[len(NAMES)].startswith(f"codex: {file_of(home, 'codex')} cannot be understood at line 1, column 13")
+    assert lines[len(NAMES)].startswith(f"codex: {file_of(home, 'codex')} cannot be parsed at line 1, column 13")
     assert lines[len(NAMES) + 1 :] == ["`blaxel-mcp install CLIENT` adds the server to one of them."]
 
 
@@ -728,12 +728,15 @@ def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: p
     ("words", "said"),
     [
         (["claud-desktop"], "Did you mean claude-desktop?"),
-        (["emacs"], "docs/attach.md says how to add any other by hand."),
+        (["emacs"], "docs/attach.md shows how to add any other client by hand."),
         (["--remove"], "--remove is for one client."),
         (["--with-key"], "--with-key is for one client."),
-        (["cursor", "--name", "a b"], '"a b" cannot be an entry\'s name.'),
-        (["cursor", "--name", ""], '"" cannot be an entry\'s name.'),
-        (["gemini-cli", "--name", "a_b"], "Gemini CLI cannot have _ in a server's name"),
+        (["cursor", "--name", "a b"], "'a b' is not a valid entry name."),
+        (["cursor", "--name", ""], "'' is not a valid entry name."),
+        (
+            ["gemini-cli", "--name", "a_b"],
+            "Gemini CLI does not allow _ in a server's name, such as a_b. Choose another name, such as `--name a-b`.",
+        ),
         (["cursor", "--demo", "--with-key"], "The demo takes no key."),
         (["cursor", "--config", "/none/such.toml"], "cannot be read"),
     ],
