@@ -66,7 +66,7 @@ async def _examine(options: argparse.Namespace, environ: Mapping[str, str], tell
     plan = (*PLAN, CALLS) if options.call else PLAN
     async with _case(options, environ) as case, case.runtime.connected():
         with teller:
-            return await run_checks(plan, case, tell=teller.tell, begin=teller.begin, end=teller.end)
+            return await run_checks(plan, case, on_finding=teller.tell, on_begin=teller.begin, on_end=teller.end)
 
 
 @asynccontextmanager

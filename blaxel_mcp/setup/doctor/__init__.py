@@ -1,6 +1,6 @@
-"""What stands between a set-up and its first call: checks that each end in what mends it.
+"""Diagnostics of a set-up: each check that fails comes with a fix.
 
-A check is a small async function in a file by theme; `plan` puts them in their order, `engine` runs them.
+A check is an async function in the module of its subject. `plan` lists the checks in order, `runner` runs them.
 """
 
 from blaxel_mcp.setup.doctor.context import CheckContext

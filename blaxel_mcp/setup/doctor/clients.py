@@ -1,4 +1,4 @@
-"""This server through the entry that each client has of it: started as that client starts it."""
+"""This server, started through each client's own entry with the variables that the client passes on."""
 
 import re
 import shlex
@@ -9,150 +9,180 @@ from functools import partial
 
 from blaxel_mcp.settings.placeholders import is_placeholder
 from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, skipped, warning
+from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, ok, skipped, warning
 from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
 from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.setup.install import Client, InstalledEntry, client_named
 
 CLIENTS_SECONDS = 180.0
 
-_INSTALL = "`blaxel-mcp install CLIENT` adds it to one; `blaxel-mcp install` lists them."
-_SECRET_CHARS = 8
+_MIN_SECRET_CHARS = 8
 _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<bare>[A-Z_][A-Z0-9_]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What reaches the server of an entry's variables, and what does not.
+    """The variables of an entry, by what reaches its server.
 
     Attributes:
-        given: Those that have a value.
-        asked: The names of those that the client asks its user for.
+        values: Those that reach it, with their values.
+        prompted: The names of those that the client asks its user for.
         unset: The names of those that refer to a variable which is not set here.
-        literal: The names of those that hold a reference which this client does not expand.
+        literal: The names of those that hold a reference which the client does not expand.
     """
 
-    given: Mapping[str, str] = field(repr=False)
-    asked: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(repr=False)
+    prompted: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
     literal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    """One entry, about to be started."""
+class _EntryCheck:
+    """One entry with its client and the variables that reach its server."""
 
     entry: InstalledEntry
     client: Client
-    handed: Variables
+    variables: Variables
+    workspace: str
 
     @property
-    def where(self) -> str:
+    def place(self) -> str:
         return f"the entry {self.entry.name!r} in {self.entry.file}"
 
     @property
-    def anew(self) -> str:
-        return f"`blaxel-mcp install {self.client.name} --name {shlex.quote(self.entry.name)}` writes the entry anew"
+    def reinstall(self) -> str:
+        """The command that writes the entry again."""
+        return f"blaxel-mcp install {self.client.name} --name {shlex.quote(self.entry.name)}"
+
+    @property
+    def provide_key(self) -> str:
+        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
+        passes = self.client.forwarding in {"reference", "list", "prompt"}
+        return self.reinstall if passes else f"{self.reinstall} --with-key"
 
 
 async def clients(context: CheckContext) -> list[Finding]:
-    """Start the server through each client's own entry, and say of each file that cannot be read what is wrong."""
-    found = [
+    """Start the server through each client's own entry, and report the files that cannot be read."""
+    findings = [
         Finding(
             f"client:{problem.client}",
             f"Client {problem.client}",
-            failed(problem.message, "Mend the file by hand, then run `blaxel-mcp doctor` again."),
+            failed(problem.message, "Fix the file by hand, then run `blaxel-mcp doctor` again."),
         )
         for problem in context.broken_files
     ]
-    results = await run_each(partial(_try, context), context.installed)
-    found += [
+    results = await run_each(partial(_check_entry, context), context.installed)
+    findings += [
         Finding(f"client:{entry.client}:{entry.name}", f"Client {entry.client}", result)
         for entry, result in zip(context.installed, results, strict=True)
     ]
-    return found or [Finding("clients", "Clients", skipped("no client's settings start this server", _INSTALL))]
+    if findings:
+        return findings
+    result = skipped(
+        "no client on this machine has an entry for this server",
+        "Run `blaxel-mcp install CLIENT` to add it to one; `blaxel-mcp install` lists the clients.",
+    )
+    return [Finding("clients", "Clients", result)]
 
 
-async def _try(context: CheckContext, entry: InstalledEntry) -> Result:
+async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
     client = client_named(entry.client)
-    trial = _Trial(entry, client, variables_of(entry, client, context.variables))
-    program, handed = trial.entry.command[0], trial.handed
-    if shutil.which(program, path=handed.given.get("PATH") or context.variables.get("PATH")) is None:
-        return failed(f"{program!r}, which {trial.where} starts, is no program here.", f"{trial.anew}.")
-    if handed.literal:
-        names = ", ".join(handed.literal)
+    variables = variables_of(entry, client, context.variables)
+    workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
+    check = _EntryCheck(entry, client, variables, workspace)
+    program = entry.command[0]
+    if shutil.which(program, path=variables.values.get("PATH") or context.variables.get("PATH")) is None:
         return failed(
-            f"{names} is a placeholder in {trial.where}, and {trial.client.title} expands none.",
-            f"{trial.anew}; --with-key puts the key itself there. Or take {names} out and run `bl login WORKSPACE`.",
+            f"{program!r}, which {check.place} starts, is not an executable program.",
+            f"Run `{check.reinstall}` to write the entry again.",
         )
-    return await _started(context, trial)
+    if variables.literal:
+        names = " and ".join(variables.literal)
+        are = "is a placeholder" if len(variables.literal) == 1 else "are placeholders"
+        return failed(
+            f"{names} {are} in {check.place}, and {client.title} does not expand placeholders of this form.",
+            f"Run `{check.provide_key}`, or remove {names} from the entry and run `bl login {workspace}`.",
+        )
+    return await _start(context, check)
 
 
-async def _started(context: CheckContext, trial: _Trial) -> Result:
+async def _start(context: CheckContext, check: _EntryCheck) -> Result:
+    values = check.variables.values
     try:
         async with context.servers:
-            met = await shake_hands(trial.entry.command, trial.handed.given, ask_models=True)
+            handshake = await shake_hands(check.entry.command, values, ask_models=True)
     except NoHandshakeError as error:
-        printed = f"; it had printed {error.stray!r} on standard output" if error.stray else ""
-        said = last_words(_without_values(error.log, trial.handed.given))
-        return failed(f"The server of {trial.where} {error.reason}{printed}{said}.", f"{trial.anew}.")
-    if met.stray is not None:
+        printed = f"; before that it printed {error.stray!r} on standard output" if error.stray else ""
+        log = error.log
+        # One of the values may be a key.
+        for value in sorted(values.values(), key=len, reverse=True):
+            if len(value) >= _MIN_SECRET_CHARS:
+                log = log.replace(value, "[redacted]")
         return failed(
-            f"The server of {trial.where} printed {met.stray!r} on standard output, which clients take for a frame.",
-            f"{trial.anew}, with nothing around the server that could print.",
+            f"The server of {check.place} {error.reason}{printed}{last_words(log)}.",
+            f"Run `{check.reinstall}` to write the entry again.",
         )
-    return _judged(met, trial)
+    if handshake.stray is not None:
+        return failed(
+            f"The server of {check.place} printed {handshake.stray!r} on standard output, which clients read as a "
+            "protocol message.",
+            f"Run `{check.reinstall}` to start the server without a wrapper that prints.",
+        )
+    return _judge(check, handshake)
 
 
-def _judged(met: Handshake, trial: _Trial) -> Result:
-    found, handed, client = f"{trial.where}: {len(met.tools)} tools in {met.seconds:.1f} s", trial.handed, trial.client
-    if handed.unset:
+def _judge(check: _EntryCheck, handshake: Handshake) -> Result:
+    variables, client = check.variables, check.client
+    message = f"{check.place}: {count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s"
+    if variables.unset:
+        refer = "refers to a variable that is" if len(variables.unset) == 1 else "refer to variables that are"
         return warning(
-            f"{found}; {', '.join(handed.unset)} refers to a variable that is not set here.",
-            f"Set it where {client.title} is started from, or `blaxel-mcp install {client.name} --with-key`.",
+            f"{message}; {' and '.join(variables.unset)} {refer} not set here.",
+            f"Set it where {client.title} is started, or run `{check.reinstall} --with-key`.",
         )
-    if handed.asked:
-        return ok(f"{found}; {client.title} asks for {', '.join(handed.asked)}")
-    if met.listing is None or met.listing.get("credentials"):
-        return ok(found)
+    if variables.prompted:
+        return ok(f"{message}; {client.title} asks for {' and '.join(variables.prompted)}")
+    if handshake.listing is None or handshake.listing.get("credentials"):
+        return ok(message)
     return failed(
-        f"The server of {trial.where} has no credentials when {client.title} starts it.",
-        f"{trial.anew}; --with-key puts the key there, and a login of `bl login WORKSPACE` is found without one.",
+        f"The server of {check.place} has no credentials when {client.title} starts it.",
+        f"Run `{check.provide_key}`, or `bl login {check.workspace}`, which needs no key in the entry.",
     )
 
 
 def variables_of(entry: InstalledEntry, client: Client, environ: Mapping[str, str]) -> Variables:
-    """What a client hands to the server of an entry.
+    """Return the variables that a client passes to the server of an entry.
 
     Args:
         entry: The entry.
-        client: The client that it belongs to.
-        environ: The variables that the client has, as far as they can be told from here.
+        client: The client.
+        environ: The variables of this process, taken for those of the client.
     """
-    given = dict(environ) if client.forwarding == "inherited" else {}
-    names: dict[str, list[str]] = {"asked": [], "unset": [], "literal": []}
+    values = dict(environ) if client.forwarding == "inherited" else {}
+    names: dict[str, list[str]] = {"prompted": [], "unset": [], "literal": []}
     for name, value in entry.environment.items():
-        missing = _missing(value, client, environ)
-        if missing is None:
-            given[name] = _value(value, environ)
+        reason = _why_missing(value, client, environ)
+        if reason is None:
+            values[name] = _value(value, environ)
         else:
-            names[missing].append(name)
+            names[reason].append(name)
     for name in entry.forwarded:
         if environ.get(name):
-            given[name] = environ[name]
+            values[name] = environ[name]
         else:
             names["unset"].append(name)
-    return Variables(given, tuple(names["asked"]), tuple(names["unset"]), tuple(names["literal"]))
+    return Variables(values, tuple(names["prompted"]), tuple(names["unset"]), tuple(names["literal"]))
 
 
-def _missing(value: str, client: Client, environ: Mapping[str, str]) -> str | None:
-    """Say why a client has no value for a variable; None where it has one."""
+def _why_missing(value: str, client: Client, environ: Mapping[str, str]) -> str | None:
+    """Return why a client has no value for a variable, as an attribute of `Variables`; None if it has one."""
     reference = _reference(value)
     if reference is None:
         return "literal" if is_placeholder(value) else None
     asks = reference["kind"] == "input:"
     if asks or client.forwarding not in {"reference", "prompt"}:
-        return "asked" if asks and client.forwarding == "prompt" else "literal"
+        return "prompted" if asks and client.forwarding == "prompt" else "literal"
     return None if _value(value, environ) else "unset"
 
 
@@ -163,11 +193,3 @@ def _value(value: str, environ: Mapping[str, str]) -> str:
 
 def _reference(value: str) -> re.Match[str] | None:
     return _REFERENCE.fullmatch(value.strip())
-
-
-def _without_values(log: str, environment: Mapping[str, str]) -> str:
-    """A server's log without the values that it was given, one of which may be a key."""
-    for value in sorted(environment.values(), key=len, reverse=True):
-        if len(value) >= _SECRET_CHARS:
-            log = log.replace(value, "[redacted]")
-    return log

@@ -1,4 +1,4 @@
-"""What the checks of one run go by, and what one of them learns for the others."""
+"""The input of the checks of one run, and the state that they share."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,18 +15,18 @@ from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.setup.doctor.handshake import Handshake
 from blaxel_mcp.setup.install import FileProblem, InstalledEntry
 
-_SERVERS_AT_ONCE = 2
-"""Each is a Python that starts: more of them at once only make each other slow."""
+_MAX_SERVERS = 2
+"""Servers that start at the same time: each is a Python process, and more of them only slow each other down."""
 
 
 @dataclass(slots=True)
 class SharedState:
-    """What a check learns that another one needs.
+    """Results of one check that another check needs.
 
     Attributes:
-        answer: What the control plane answered, and when, in seconds since the epoch.
-        callable: The models that nothing speaks against calling.
-        handshake: What this server answered to a client.
+        answer: The control plane's response and the time it arrived, in seconds since the epoch.
+        callable: The models whose checks did not fail.
+        handshake: This server's answers to a client.
     """
 
     answer: tuple[APIResponse, float] | None = None
@@ -36,19 +36,19 @@ class SharedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
-    """The set-up that is looked at.
+    """The set-up to check.
 
     Attributes:
-        runtime: The parts of a server with these settings; where the settings cannot be used, of one with none.
-        problem: Why the settings cannot be used; None where they can.
+        runtime: The runtime of a server with these settings; with default settings if these cannot be used.
+        problem: Why the settings cannot be used; None if they can.
         variables: The environment variables.
-        serve: The words after `blaxel-mcp` that start a server with these settings.
+        serve: The arguments of `blaxel-mcp` that start a server with these settings.
         named_file: The settings file that the command line or the environment names.
-        installed: The entries of clients on this machine that start this server.
+        installed: The entries in clients' files on this machine that start this server.
         broken_files: The clients' files that cannot be read.
         now: The clock, in seconds since the epoch.
-        servers: Lets so many servers be started at once.
-        shared: What the checks have learned so far.
+        servers: Limits how many servers start at the same time.
+        shared: The results that checks have shared so far.
     """
 
     runtime: Runtime
@@ -59,15 +59,15 @@ class CheckContext:
     installed: tuple[InstalledEntry, ...] = ()
     broken_files: tuple[FileProblem, ...] = ()
     now: Callable[[], float] = time.time
-    servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_SERVERS_AT_ONCE))
+    servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_MAX_SERVERS))
     shared: SharedState = field(default_factory=SharedState)
 
     @property
     def config(self) -> Configuration:
-        """The settings and where they came from."""
+        """The settings and their sources."""
         return self.runtime.config
 
     @property
     def workspace(self) -> str:
-        """The workspace; empty where none is set."""
+        """The workspace; empty if none is set."""
         return self.config.settings.workspace or ""

@@ -1,4 +1,4 @@
-"""What a check comes to, as a value."""
+"""The results of checks, as values."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,16 +9,17 @@ from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import BlaxelError
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
+"""warning: it works, but needs attention. skipped: it was not checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one check came to.
+    """The result of one check.
 
     Attributes:
-        outcome: "warning" is what works and should be looked at; "skipped" is what was not looked at.
-        message: What was found, or why nothing was looked for, in a sentence or two.
-        fix: The command or the edit that mends it; empty where nothing has to be mended.
+        outcome: The outcome.
+        message: What was found, or why nothing was checked, in one or two sentences.
+        fix: The command or the edit that fixes it; empty if nothing needs fixing.
     """
 
     outcome: Outcome
@@ -28,7 +29,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check's result under its id, which scripts hold on to, and its title, which people read."""
+    """A result with the check's id, which scripts rely on, and its title for people."""
 
     id: str
     title: str
@@ -36,49 +37,54 @@ class Finding:
 
     @property
     def outcome(self) -> Outcome:
-        """How it went."""
+        """The result's outcome."""
         return self.result.outcome
 
 
-def ok(found: str) -> Result:
-    """Say that something is as it should be."""
-    return Result("ok", found)
+def ok(message: str) -> Result:
+    """Return the result of a check that passed."""
+    return Result("ok", message)
 
 
-def warning(found: str, fix: str) -> Result:
-    """Say that something works, and should be looked at."""
-    return Result("warning", found, fix)
+def warning(message: str, fix: str) -> Result:
+    """Return the result of a check that passed, but needs attention."""
+    return Result("warning", message, fix)
 
 
-def failed(found: str, fix: str) -> Result:
-    """Say that something does not work, and what mends it."""
-    return Result("failed", found, fix)
+def failed(message: str, fix: str) -> Result:
+    """Return the result of a check that failed."""
+    return Result("failed", message, fix)
 
 
 def failed_by(error: BlaxelError, fix: str = "") -> Result:
-    """Say it with an error's own words: its hint is the fix, and what is given here goes on from there."""
+    """Return the result of a check that an error ended: the fix is the error's hint, followed by `fix`."""
     return Result("failed", error.message, " ".join(part for part in (error.hint, fix) if part))
 
 
 def skipped(reason: str, fix: str = "") -> Result:
-    """Say why something was not looked at."""
+    """Return the result of a check that did not run."""
     return Result("skipped", reason, fix)
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 call` or `2,000 calls`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def has_failed(findings: Iterable[Finding]) -> bool:
-    """Tell whether any check failed."""
+    """Return whether any check failed."""
     return any(finding.outcome == "failed" for finding in findings)
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Count the outcomes, the worst first: `1 failed, 2 skipped, 9 ok`."""
+    """Return the number of each outcome, the worst first, such as `1 failed, 2 skipped, 9 ok`."""
     counts = Counter(finding.outcome for finding in findings)
     order: tuple[Outcome, ...] = ("failed", "warning", "skipped", "ok")
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in order if counts[outcome])
 
 
 def report(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Everything for a program: whether nothing failed, and each check in its order."""
+    """Return the JSON of `doctor --json`: whether nothing failed, and each finding in order."""
     return {
         "ok": not has_failed(findings),
         "version": __version__,

@@ -1,4 +1,4 @@
-"""A server started as a client would start it: its first answers, and what else came out of it."""
+"""Starts a server as a client does, and returns its first answers and anything else that it printed."""
 
 import json
 import os
@@ -18,32 +18,31 @@ from pydantic import ValidationError
 
 from blaxel_mcp.core.redaction import quote
 
-_LAST_PRINTS_SECONDS = 1.0
+_DRAIN_SECONDS = 1.0
 
 HANDSHAKE_SECONDS = 30.0
 """How long Claude Code and Codex wait for a server to start."""
 
-_LINE_SHOWN = 120
-_LOG_SHOWN = 300
-_LOG_TAIL = 8000
+_MAX_LINE_CHARS = 120
+_MAX_LOG_CHARS = 300
+_LOG_TAIL_BYTES = 8000
 _NO_MODEL = "\N{REPLACEMENT CHARACTER} no model is named like this"
-"""Asked for, so that the listing says whose credentials there are and looks up no model."""
+"""A query that matches no model, so that `list_models` reports the credentials and looks up nothing."""
 
 _Incoming = MemoryObjectSendStream[SessionMessage | Exception]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """What a server answered.
+    """A server's answers.
 
     Attributes:
-        seconds: From its start to its list of tools.
-        protocol: The version of the protocol that was agreed on.
+        seconds: The time from its start to its list of tools, in seconds.
+        protocol: The negotiated version of the protocol.
         tools: The names of its tools.
-        characters: Of the list of tools, as a client gets it.
-        stray: The first line on its standard output that was no frame, quoted; None where there was none.
-        log: The last of what it wrote to standard error.
-        listing: What its `list_models` says of the workspace and the credentials; None where it was not asked.
+        characters: The size of its list of tools, in characters of JSON.
+        stray: The first line on its standard output that is not a protocol message, quoted; None if there is none.
+        listing: The result of its tool `list_models`, with the workspace and the credentials; None if not called.
     """
 
     seconds: float
@@ -51,16 +50,15 @@ class Handshake:
     tools: tuple[str, ...]
     characters: int
     stray: str | None
-    log: str
     listing: Mapping[str, Any] | None = None
 
 
 class NoHandshakeError(Exception):
-    """A server that did not answer.
+    """A server did not answer.
 
     Attributes:
-        reason: What happened, as the end of a sentence that begins with the server.
-        log: The last of what it wrote to standard error.
+        reason: What happened, as the rest of a sentence that begins with "The server".
+        log: The end of its standard error.
         stray: As in `Handshake`.
     """
 
@@ -78,40 +76,42 @@ async def shake_hands(
     seconds: float = HANDSHAKE_SECONDS,
     ask_models: bool = False,
 ) -> Handshake:
-    """Start a server, list its tools, and end it.
+    """Start a server, list its tools, and stop it.
 
     Args:
         command: The program and its arguments.
-        environment: Its variables, besides the few that clients pass on of their own: PATH, HOME and the like.
-        seconds: How long all of it may take.
-        ask_models: Whether it is asked for the source of its credentials too, by its tool `list_models`.
+        environment: Its variables, in addition to the few that clients always pass on, such as PATH and HOME.
+        seconds: The timeout of the whole handshake.
+        ask_models: Whether to call its tool `list_models` too, which reports the source of its credentials.
 
     Raises:
-        NoHandshakeError: It did not answer.
+        NoHandshakeError: The server did not start, or did not answer in time.
     """
     server = StdioServerParameters(
         command=command[0], args=list(command[1:]), env=dict(environment), encoding_error_handler="replace"
     )
-    heard = _Heard()
+    output = _StrayOutput()
     with tempfile.TemporaryFile() as log:
         try:
             with anyio.fail_after(seconds):
-                return await _met(server, log, heard, ask_models=ask_models)
+                return await _handshake(_transport(server, log, output), output, ask_models=ask_models)
         except TimeoutError:
-            reason = f"did not answer within {seconds:g} seconds"
+            reason = f"did not answer within {seconds:g} s"
         except (OSError, ValueError) as error:
             reason = f"could not be started ({getattr(error, 'strerror', None) or type(error).__name__})"
         except ExceptionGroup as errors:
-            # The SDK's task groups wrap what its client raises.
+            # The SDK's task groups wrap the exceptions of its client.
             if errors.split(MCPError)[1] is not None:
                 raise
-            reason = "ended before it had answered"
-        raise NoHandshakeError(reason, log=_tail(log), stray=heard.stray)
+            reason = "exited before it answered"
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(0, size - _LOG_TAIL_BYTES))
+        raise NoHandshakeError(reason, log=log.read().decode(errors="replace"), stray=output.first_line)
 
 
-async def _met(server: StdioServerParameters, log: IO[bytes], heard: "_Heard", *, ask_models: bool) -> Handshake:
+async def _handshake(transport: Any, output: "_StrayOutput", *, ask_models: bool) -> Handshake:
     started = time.perf_counter()
-    async with Client(_overheard(server, log, heard), mode="legacy") as client:
+    async with Client(transport, mode="legacy") as client:
         tools = (await client.list_tools()).tools
         seconds = time.perf_counter() - started
         listing = None
@@ -125,62 +125,60 @@ async def _met(server: StdioServerParameters, log: IO[bytes], heard: "_Heard", *
         protocol=protocol,
         tools=tuple(tool.name for tool in tools),
         characters=sum(len(tool.model_dump_json(by_alias=True, exclude_none=True)) for tool in tools),
-        stray=heard.stray,
-        log=_tail(log),
+        stray=output.first_line,
         listing=listing,
     )
 
 
-class _Heard:
-    """What came out of a server besides frames."""
+class _StrayOutput:
+    """The lines on a server's standard output that are not protocol messages.
+
+    Attributes:
+        first_line: The first of them, quoted; None if there is none.
+        ended: Set when the server's output has been read to its end.
+    """
 
     def __init__(self) -> None:
-        self.stray: str | None = None
-        self.all = anyio.Event()
+        self.first_line: str | None = None
+        self.ended = anyio.Event()
 
-    def note(self, problem: Exception) -> None:
-        """Keep the first line that could not be read as a frame, which the SDK's error holds."""
-        if self.stray is None:
+    def add(self, problem: Exception) -> None:
+        """Keep the line in the SDK's parse error, if it is the first."""
+        if self.first_line is None:
             details = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
             line = details[0]["input"] if details else ""
-            self.stray = quote(line if isinstance(line, str) else json.dumps(line, default=str), _LINE_SHOWN)
+            self.first_line = quote(line if isinstance(line, str) else json.dumps(line, default=str), _MAX_LINE_CHARS)
 
 
 @asynccontextmanager
-async def _overheard(server: StdioServerParameters, log: IO[bytes], heard: _Heard) -> AsyncIterator[Any]:
-    """The transport of the server's process, with what is no frame taken out of it and noted."""
+async def _transport(server: StdioServerParameters, log: IO[bytes], output: _StrayOutput) -> AsyncIterator[Any]:
+    """Provide the transport of the server's process, with stray output moved out of it."""
     sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     async with stdio_client(server, errlog=log) as (incoming, outgoing), anyio.create_task_group() as group:  # type: ignore[arg-type] # any file with a descriptor does
-        group.start_soon(_passed_on, incoming, sending, heard)
+        group.start_soon(_forward, incoming, sending, output)
         try:
             yield receiving, outgoing
         except BaseException:
-            # A server that died may have printed something before, which is still on its way.
-            with anyio.move_on_after(_LAST_PRINTS_SECONDS, shield=True):
-                await heard.all.wait()
+            # What a server printed before it died may still be in the pipe.
+            with anyio.move_on_after(_DRAIN_SECONDS, shield=True):
+                await output.ended.wait()
             raise
         finally:
             group.cancel_scope.cancel()
             receiving.close()
 
 
-async def _passed_on(incoming: Any, sending: _Incoming, heard: _Heard) -> None:
+async def _forward(incoming: Any, sending: _Incoming, output: _StrayOutput) -> None:
     async with sending:
         async for item in incoming:
             if isinstance(item, Exception):
-                heard.note(item)
+                output.add(item)
             else:
                 await sending.send(item)
-    heard.all.set()
-
-
-def _tail(log: IO[bytes]) -> str:
-    size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - _LOG_TAIL))
-    return log.read().decode(errors="replace")
+    output.ended.set()
 
 
 def last_words(log: str) -> str:
-    """The last line of a log as the end of a sentence; empty where there is none."""
+    """Return the last line of a log as the end of a sentence; empty if there is none."""
     lines = [line for line in log.splitlines() if line.strip()]
-    return f'; the last that it said: "{quote(lines[-1], _LOG_SHOWN)}"' if lines else ""
+    return f'; its last log line: "{quote(lines[-1], _MAX_LOG_CHARS)}"' if lines else ""

@@ -1,4 +1,4 @@
-"""The way to Blaxel: names, proxies, certificates, connections, and what the workspace answers."""
+"""Checks of the way to Blaxel: proxies, certificates, host names, connections, tokens, and access to the workspace."""
 
 import email.utils
 import socket
@@ -30,45 +30,47 @@ NAME_SECONDS = 10.0
 ANSWER_SECONDS = 20.0
 
 CLOCK_FAILURE_SECONDS = 300.0
-"""A clock that is off by more judges the life of tokens and certificates wrongly."""
+"""A clock that is wrong by more than this misjudges whether tokens and certificates are valid."""
 
 CLOCK_WARNING_SECONDS = 60.0
 
 _NOWHERE = "http://localhost:9"
-"""The only place that a client without credentials trusts; nothing is sent there."""
+"""The only URL that the client without credentials trusts; nothing is sent there."""
 
-_NEVER_ASKED = "discovery.enabled is false, so the control plane is never asked"
 _SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 async def proxy(context: CheckContext) -> Result:
-    """Say which variables name a proxy, and for whom."""
-    named = proxy_variables(context.variables)
-    if not named:
-        return ok("none is set")
-    values = ", ".join(f"{name}={value}" for name, value in named.items())
-    ways = (f"{_host(url)} through {proxy_for(url, context.variables) or 'none'}" for url in base_urls(context))
-    return ok(f"{values}: {', '.join(ways)}")
+    """Report the variables that name a proxy, and the hosts that are reached through it."""
+    variables = proxy_variables(context.variables)
+    if not variables:
+        return ok("no proxy is set")
+    values = ", ".join(f"{name}={value}" for name, value in variables.items())
+    routes = []
+    for url in base_urls(context):
+        variable = proxy_for(url, context.variables)
+        routes.append(f"{_host(url)} {f'through {variable}' if variable else 'directly'}")
+    return ok(f"{values}: {', '.join(routes)}")
 
 
 async def certificates(context: CheckContext) -> Result:
-    """Say which certificates TLS connections are checked against."""
+    """Report the certificates that TLS connections are checked against."""
     name = next((name for name in _CERTIFICATES if context.variables.get(name)), None)
     if name is None:
-        return ok("those that come with Python's certifi")
+        return ok("those of Python's certifi package")
     path = Path(context.variables[name])
     problem = await anyio.to_thread.run_sync(_unreadable, name, path)
     if problem is None:
         return ok(f"{name}={path}")
     return failed(
-        f"{name} names {path}, which {problem}.",
-        f"`unset {name}` where no proxy signs your connections; else let it name a PEM file that can be read.",
+        f"{name} is set to {path}, which {problem}.",
+        f"Run `unset {name}`; if a company's proxy signs connections, set it to a readable PEM file instead.",
     )
 
 
 def _unreadable(name: str, path: Path) -> str | None:
-    """Say why nothing can be checked against what is at a path; None where it can."""
+    """Return why the certificates at a path cannot be used; None if they can."""
     if not path.exists():
         return "does not exist"
     if name == "SSL_CERT_DIR":
@@ -76,15 +78,15 @@ def _unreadable(name: str, path: Path) -> str | None:
     try:
         ssl.create_default_context(cafile=path)
     except OSError:
-        return "holds no certificates in PEM form, or cannot be read"
+        return "holds no PEM certificates, or cannot be read"
     return None
 
 
 async def names(context: CheckContext) -> Result:
-    """Look the hosts' names up, where no proxy does that."""
+    """Resolve the host names, unless a proxy does that."""
     direct = [url for url in base_urls(context) if proxy_for(url, context.variables) is None]
     if not direct:
-        return skipped("a proxy looks the names up")
+        return skipped("the proxy resolves the host names")
     try:
         addresses = [f"{_host(url)} is {await _address(url)}" for url in direct]
     except BlaxelError as error:
@@ -99,15 +101,15 @@ async def _address(url: str) -> str:
     )
     try:
         with anyio.fail_after(NAME_SECONDS):
-            found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
+            addresses = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
     except (OSError, UnicodeError, TimeoutError) as error:
         cause = socket.gaierror() if isinstance(error, TimeoutError) else error
         raise not_connected(_host(url), cause) from None
-    return str(found[0][4][0])
+    return str(addresses[0][4][0])
 
 
 async def connection(context: CheckContext) -> Result:
-    """Connect to each host as a call would, without credentials; any answer will do."""
+    """Connect to each host as a call does, without credentials; any response passes."""
     without_credentials = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=context.config.settings.limits)
     async with APIClient(configuration(without_credentials)) as client:
         results = await run_each(partial(_reach, context, client), base_urls(context))
@@ -129,28 +131,28 @@ async def _reach(context: CheckContext, client: APIClient, url: str) -> Result:
 
 def _connection_failed(context: CheckContext, error: BlaxelError) -> Result:
     if error.billed != "no":
-        # The hint is for calls of models, and none was made.
-        return failed(error.message, "What answers there may not be Blaxel: check run_url and api_url in the settings.")
+        # The error's hint is about a call of a model, and this was none.
+        return failed(error.message, "Check run_url and api_url in the settings: that server may not be Blaxel.")
     if "certificate" in error.message:
-        told = email.utils.formatdate(context.now(), usegmt=True)
-        return failed_by(error, f"This machine's clock says {told}: a wrong one makes certificates look invalid.")
+        date = email.utils.formatdate(context.now(), usegmt=True)
+        return failed_by(error, f"Also check this machine's clock, which says {date}.")
     return failed_by(error, _where_urls_come_from(context))
 
 
 async def token(context: CheckContext) -> Result:
-    """Get a token as a call would: run the key's command, or exchange the credentials."""
+    """Get a token as a call does: run the key's command, or exchange the credentials."""
     resolved = resolve_credentials(context.config, None)
     assert resolved is not None
     expires = await context.runtime.client.auth.for_workspace(context.workspace).check()
     if isinstance(resolved.credentials, APIKey | KeyCommand):
-        return ok("the key is sent as it is")
-    return ok(f"{kind_of(resolved)} brought an access token{expiry(expires)}")
+        return ok("the API key is sent as it is")
+    return ok(f"access token from {kind_of(resolved)}{expiry(expires)}")
 
 
 async def access(context: CheckContext) -> Result:
-    """Say whether the workspace lets these credentials list its models."""
+    """Check that the workspace lets these credentials list its models."""
     if not context.runtime.control_plane.enabled:
-        return skipped(_NEVER_ASKED)
+        return skipped("discovery.enabled is false, so the control plane is never queried")
     url = f"{context.config.settings.api_url}/models?limit=1"
     request = APIRequest(method="GET", url=url, workspace=context.workspace)
     try:
@@ -158,30 +160,31 @@ async def access(context: CheckContext) -> Result:
     except BlaxelError as error:
         return failed_by(error, f"The workspace comes from {context.config.place('workspace')}.")
     context.shared.answer = response, context.now()
-    return ok(f"workspace {context.workspace} lists its models")
+    return ok(f"the credentials can list the models of workspace {context.workspace}")
 
 
 async def clock(context: CheckContext) -> Result:
-    """Compare this machine's clock with the time that an answer bears."""
+    """Compare this machine's clock with the date of Blaxel's response."""
     if context.shared.answer is None:
-        return skipped("there is no answer of Blaxel's to compare it with")
-    response, came_at = context.shared.answer
-    stated = email.utils.parsedate_tz(response.headers.get("date", ""))
-    if stated is None:
-        return skipped("the answer that it would be compared with bears no date")
-    off = came_at - email.utils.mktime_tz(stated)
-    if abs(off) < CLOCK_WARNING_SECONDS:
-        return ok("within a minute of Blaxel's")
-    hours, minutes = divmod(round(abs(off) / 60), 60)
-    found = f"It is {f'{hours} h ' if hours else ''}{minutes} min {'ahead' if off > 0 else 'behind'}"
-    command = _SET_CLOCK.get(sys.platform, "sudo timedatectl set-ntp true")
-    if abs(off) < CLOCK_FAILURE_SECONDS:
-        return warning(f"{found}.", f"`{command}` sets it.")
-    return failed(f"{found}, so the life of tokens and certificates is judged wrongly.", f"`{command}` sets it.")
+        return skipped("there is no response from Blaxel to compare it with")
+    response, arrived = context.shared.answer
+    date = email.utils.parsedate_tz(response.headers.get("date", ""))
+    if date is None:
+        return skipped("Blaxel's response has no Date header to compare it with")
+    offset = arrived - email.utils.mktime_tz(date)
+    if abs(offset) < CLOCK_WARNING_SECONDS:
+        return ok("within a minute of Blaxel's clock")
+    hours, minutes = divmod(round(abs(offset) / 60), 60)
+    duration = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    message = f"This machine's clock is {duration} {'ahead' if offset > 0 else 'behind'}"
+    fix = f"Set it with `{_SET_CLOCK.get(sys.platform, 'sudo timedatectl set-ntp true')}`."
+    if abs(offset) < CLOCK_FAILURE_SECONDS:
+        return warning(f"{message}.", fix)
+    return failed(f"{message}, so tokens and certificates can seem expired or not yet valid.", fix)
 
 
 def base_urls(context: CheckContext) -> list[str]:
-    """The URLs of the platform that these settings make use of, one for each origin."""
+    """Return the origins of Blaxel's URLs that these settings use, such as `https://run.blaxel.ai`."""
     settings = context.config.settings
     resolved = resolve_credentials(context.config, None)
     exchanged = resolved is not None and not isinstance(resolved.credentials, APIKey | KeyCommand)
@@ -192,8 +195,8 @@ def base_urls(context: CheckContext) -> list[str]:
 
 
 def _where_urls_come_from(context: CheckContext) -> str:
-    given = (key for key in ("run_url", "api_url") if key in context.config.sources)
-    return " ".join(f"{key} comes from {context.config.place(key)}." for key in given)
+    keys = (key for key in ("run_url", "api_url") if key in context.config.sources)
+    return " ".join(f"{key} comes from {context.config.place(key)}." for key in keys)
 
 
 def _host(url: str) -> str:

@@ -1,4 +1,4 @@
-"""The checks, in the order in which a set-up is built: what stands on what."""
+"""The checks in the order of a set-up, each after the checks that it depends on."""
 
 from blaxel_mcp.setup.doctor.clients import CLIENTS_SECONDS, clients
 from blaxel_mcp.setup.doctor.models import CALLS_SECONDS, calls, models
@@ -26,7 +26,7 @@ PLAN: tuple[Check, ...] = (
     Check("clients", "Clients", clients, ("settings",), seconds=CLIENTS_SECONDS),
     Check("versions", "Versions", versions),
 )
-"""Every check that costs nothing."""
+"""Every check that is free of charge."""
 
-CALLS = Check("calls", "Calls of the models", calls, ("models",), seconds=CALLS_SECONDS)
-"""The one that costs what a small request to each model costs."""
+CALLS = Check("calls", "Model calls", calls, ("models",), seconds=CALLS_SECONDS)
+"""The check of `--call`: one small request to each model, which is billed."""

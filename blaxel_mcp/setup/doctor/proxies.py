@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, by the variables that the HTTP library reads."""
+"""The proxy of a request, by the environment variables that the HTTP library reads."""
 
 import re
 from collections.abc import Mapping
@@ -7,26 +7,26 @@ from urllib.parse import urlsplit
 from blaxel_mcp.core.hosts import is_loopback
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-"""Each in capitals or not; where both are set, the one in small letters counts."""
+"""Each may be in upper or lower case; lower case takes precedence."""
 
 _USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE)
 
 
 def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are set, by the name they are set under, with user names and passwords masked."""
-    names = (_spelling(name, environ) for name in VARIABLES)
+    """Return the proxy variables that are set, by their exact names, with user names and passwords masked."""
+    names = (_name_in(environ, name) for name in VARIABLES)
     return {name: masked(environ[name]) for name in names if environ.get(name)}
 
 
 def masked(value: str) -> str:
-    """A proxy's URL without the user name and the password in it."""
+    """Return a proxy's URL, or a list of hosts, with user names and passwords masked."""
     return ", ".join(_USER_INFO.sub(r"\1***@", part.strip()) for part in value.split(","))
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
-    """The variable that names the proxy for a URL; None where it is called directly.
+    """Return the variable that names the proxy of a URL; None if the connection is direct.
 
-    A proxy that only the system's own settings name, as macOS and Windows have them, is not known here.
+    Proxies in the system settings of macOS and Windows are not considered.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
@@ -36,12 +36,12 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     if any(host == name or host.endswith(f".{name.removeprefix('.')}") for name in exempt):
         return None
     names = (f"{parts.scheme.upper()}_PROXY", "ALL_PROXY")
-    return next((_spelling(name, environ) for name in names if _value(name, environ)), None)
+    return next((_name_in(environ, name) for name in names if _value(name, environ)), None)
 
 
-def _spelling(name: str, environ: Mapping[str, str]) -> str:
+def _name_in(environ: Mapping[str, str], name: str) -> str:
     return name.lower() if name.lower() in environ else name
 
 
 def _value(name: str, environ: Mapping[str, str]) -> str:
-    return environ.get(_spelling(name, environ), "")
+    return environ.get(_name_in(environ, name), "")

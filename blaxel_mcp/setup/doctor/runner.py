@@ -1,4 +1,4 @@
-"""Runs checks at once, each as soon as those that it depends on have passed."""
+"""Runs checks concurrently, each as soon as the checks that it depends on have passed."""
 
 import logging
 import math
@@ -12,28 +12,26 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by, skipped
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 45.0
-"""How long a check may take; each of the things that it waits for has a shorter limit of its own."""
+"""The default timeout of a check; each of its requests has a shorter one."""
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
-OnFinding = Callable[[Finding], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check, or several of a kind that are only known once they are looked for.
+    """A check, or a group of checks that is only known once it runs.
 
     Attributes:
-        id: Its name for scripts; those of a group begin with it, or are their own.
-        title: Its name for people.
-        run: Runs it; gives the result, or the findings of a group.
-        needs: The checks without which this one would only say the same again.
-        seconds: How long it may take.
+        id: The id for scripts; the findings of a group have ids of their own.
+        title: The title for people.
+        run: Runs the check and returns its result, or the findings of a group.
+        needs: The ids of the checks that have to pass first, since their failure would only be reported again.
+        seconds: The timeout.
     """
 
     id: str
@@ -47,18 +45,18 @@ async def run_checks(
     plan: Sequence[Check],
     context: CheckContext,
     *,
-    tell: OnFinding = lambda _: None,
-    begin: Callable[[str], None] = lambda _: None,
-    end: Callable[[str], None] = lambda _: None,
+    on_finding: Callable[[Finding], None] = lambda _: None,
+    on_begin: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
-    """Run the checks; those that depend on one that failed are skipped, so that one cause gives one failure.
+    """Run the checks, and skip those that depend on a failed one, so that one cause is one failure.
 
     Args:
         plan: The checks, each after those that it needs.
-        context: What is looked at.
-        tell: Is told of each finding as soon as there is one.
-        begin: Is told the title of each check that begins.
-        end: Is told the title of each check that ends.
+        context: The set-up to check.
+        on_finding: Called with each finding as soon as it is known.
+        on_begin: Called with the title of each check that begins.
+        on_end: Called with the title of each check that has ended or was skipped.
 
     Returns:
         The findings in the order of the plan.
@@ -72,20 +70,19 @@ async def run_checks(
             await ended[need].wait()
         cause = next((causes[need] for need in check.needs if need in causes), None)
         if cause is None:
-            begin(check.title)
-            result = await _looked(check, context)
+            on_begin(check.title)
+            result = await _result(check, context)
             findings = result if isinstance(result, list) else [Finding(check.id, check.title, result)]
             if any(finding.id == check.id and finding.outcome == "failed" for finding in findings):
                 cause = check.id
         else:
-            reason = f"not looked at, since the check {cause!r} failed"
-            findings = [Finding(check.id, check.title, skipped(reason))]
+            findings = [Finding(check.id, check.title, skipped(f"depends on the check {cause!r}, which failed"))]
         if cause is not None:
             causes[check.id] = cause
         ended[check.id].set()
         for finding in findings:
-            tell(finding)
-        end(check.title)
+            on_finding(finding)
+        on_end(check.title)
         return findings
 
     return [finding for findings in await run_each(run, plan) for finding in findings]
@@ -94,7 +91,7 @@ async def run_checks(
 async def run_each(
     function: Callable[[Item], Awaitable[Answer]], items: Sequence[Item], *, at_once: float = math.inf
 ) -> list[Answer]:
-    """Call a coroutine function with each item, at most so many at once, and return the results in the items' order."""
+    """Call a coroutine function with each item, at most `at_once` at a time; return the results in the items' order."""
     results: dict[int, Answer] = {}
     limiter = anyio.CapacityLimiter(at_once)
 
@@ -108,7 +105,7 @@ async def run_each(
     return [results[index] for index in range(len(items))]
 
 
-async def _looked(check: Check, context: CheckContext) -> Result | list[Finding]:
+async def _result(check: Check, context: CheckContext) -> Result | list[Finding]:
     try:
         with anyio.fail_after(check.seconds):
             return await check.run(context)
@@ -116,11 +113,11 @@ async def _looked(check: Check, context: CheckContext) -> Result | list[Finding]
         return failed_by(error)
     except TimeoutError:
         return failed(
-            f"The check was given up after {check.seconds:g} seconds.",
-            "Run `blaxel-mcp doctor` again; where this stays so, with --log-level debug.",
+            f"The check did not finish within {check.seconds:g} s.",
+            "Run `blaxel-mcp doctor --log-level debug` to see where it stops.",
         )
     except Exception:
-        logger.exception("the check %r failed in a way that it did not expect", check.id)
+        logger.exception("internal error in the check %r", check.id)
         return failed(
-            "The check itself failed, so nothing is known.", "The lines above on stderr say why: report them."
+            "The check itself crashed, so its result is unknown.", "Please report the traceback on stderr as a bug."
         )

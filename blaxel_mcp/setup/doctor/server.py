@@ -1,17 +1,17 @@
-"""This server as a client starts it, and what its tools take of a context."""
+"""This server, started over stdio as a client does, and the size of its tool list."""
 
 import shlex
 import sys
 
 from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Result, failed, ok, warning
+from blaxel_mcp.setup.doctor.findings import Result, count, failed, ok, warning
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, last_words, shake_hands
 
 SLOW_SECONDS = 20.0
-"""Clients give up after 30: a machine that is busier than now would not make it."""
+"""Clients give up after 30 seconds, which a busier machine would exceed."""
 
-MOST_TOKENS = 10_000
-"""Of a context, in every request that a model is sent."""
+MAX_TOKENS = 10_000
+"""Tokens of the tool list above which there is a warning: they are part of every request to a model."""
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -21,33 +21,42 @@ async def server(context: CheckContext) -> Result:
     command = (sys.executable, "-m", "blaxel_mcp", *context.serve)
     try:
         async with context.servers:
-            met = await shake_hands(command, context.variables)
+            handshake = await shake_hands(command, context.variables)
     except NoHandshakeError as error:
         return failed(
-            f"The server {error.reason}{last_words(error.log)}.", f"Run `{shlex.join(command)}` and read what it says."
+            f"The server {error.reason}{last_words(error.log)}.",
+            f"Run `{shlex.join(command)}` in a terminal to see why.",
         )
-    context.shared.handshake = met
-    if met.stray is not None:
+    context.shared.handshake = handshake
+    if handshake.stray is not None:
         return failed(
-            f"It printed {met.stray!r} on standard output, which clients take for a frame.",
-            "A library that Python loads at its start prints: look for it in sitecustomize and in .pth files.",
+            f"The server printed {handshake.stray!r} on standard output, which clients read as a protocol message.",
+            f"`{shlex.join((sys.executable, '-c', 'pass'))}` should print nothing: remove the print from "
+            "sitecustomize.py, or from a library that a .pth file loads.",
         )
-    found = f"{len(met.tools)} tools in {met.seconds:.1f} s, MCP {met.protocol}, nothing but frames on stdout"
-    if met.seconds < SLOW_SECONDS:
-        return ok(found)
-    return warning(f"{found}; clients give up after 30 s.", "Start it on a machine, or at a time, that is less busy.")
+    message = (
+        f"{count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s, MCP {handshake.protocol}, "
+        "only protocol messages on standard output"
+    )
+    if handshake.seconds < SLOW_SECONDS:
+        return ok(message)
+    return warning(
+        f"{message}; clients give up after 30 s.",
+        "Close other programs or use a faster machine, then run `blaxel-mcp doctor` again.",
+    )
 
 
 async def footprint(context: CheckContext) -> Result:
-    """Say how much of a model's context the list of tools takes."""
-    met = context.shared.handshake
-    assert met is not None
-    tokens = met.characters // CHARACTERS_PER_TOKEN
-    found = f"{len(met.tools)} tools, {met.characters:,} characters, about {tokens:,} tokens"
-    if tokens <= MOST_TOKENS:
-        return ok(found)
+    """Report how much of a model's context the list of tools takes."""
+    handshake = context.shared.handshake
+    assert handshake is not None
+    tokens = handshake.characters // CHARACTERS_PER_TOKEN
+    tools = count(len(handshake.tools), "tool")
+    message = f"{tools}, {count(handshake.characters, 'character')}, about {count(tokens, 'token')}"
+    if tokens <= MAX_TOKENS:
+        return ok(message)
     return warning(
-        f"{found} of every request's context.",
-        "Lower tools.max_tools, or choose among the models with discovery.include and discovery.exclude; the others "
-        "are still called by run_model.",
+        f"{message} in every request to a model.",
+        "Lower tools.max_tools, or select models with discovery.include and discovery.exclude; run_model still calls "
+        "the others.",
     )

@@ -1,8 +1,9 @@
-"""The settings, the workspace, the credentials and the ledger: what is on this machine."""
+"""Checks of what is on this machine: the settings, the workspace, the credentials and the ledger."""
 
 import shlex
 from collections import defaultdict
 from datetime import UTC, datetime
+from typing import Any
 
 from blaxel_mcp.budget.ledger import MEMORY
 from blaxel_mcp.client.auth.credentials import (
@@ -16,49 +17,48 @@ from blaxel_mcp.client.auth.credentials import (
 )
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, warning
+from blaxel_mcp.setup.doctor.findings import Result, count, failed, failed_by, ok, warning
 
 _UNITS = ("calls", "tokens", "usd")
-_FOREVER = 253_402_300_799
-"""The end of the year 9999, after which dates cannot be written."""
+_MAX_TIMESTAMP = 253_402_300_799
+"""The end of the year 9999, after which `datetime` cannot represent a date."""
 
 
 async def settings(context: CheckContext) -> Result:
-    """Say which file was read and where each value came from, or what is wrong with them."""
+    """Report the settings file and the source of each value, or what is wrong with them."""
     if context.problem is not None:
         return failed_by(context.problem, _settings_fix(context))
     config = context.config
     keys = defaultdict(list)
     for key, source in config.sources.items():
         keys[source].append(key)
-    origins = [f"{', '.join(given)} from {source}" for source, given in keys.items()]
-    file = str(config.file or f"no settings file ({default_settings_path()} would be one)")
-    found = "; ".join([file, *origins])
+    file = str(config.file or f"no settings file (default: {default_settings_path()})")
+    message = "; ".join([file, *(f"{', '.join(names)} from {source}" for source, names in keys.items())])
     if config.warnings:
-        return warning(f"{found}. {' '.join(config.warnings)}", "Mend what is named here, or take it out.")
-    return ok(found)
+        return warning(f"{message}. {' '.join(config.warnings)}", "Fix what is named here, or remove it.")
+    return ok(message)
 
 
 def _settings_fix(context: CheckContext) -> str:
     if context.named_file is not None and not context.named_file.exists():
-        return f"`blaxel-mcp init --config {shlex.quote(str(context.named_file))}` writes one there."
+        return f"Create it with `blaxel-mcp init --config {shlex.quote(str(context.named_file))}`."
     if context.problem is not None and context.problem.hint:
         return ""
-    return "Mend each line that is named, then run `blaxel-mcp doctor` again; config.example.toml has every key."
+    return "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 
 
 async def workspace(context: CheckContext) -> Result:
-    """Say which workspace is called."""
+    """Report the workspace and its source."""
     if context.workspace:
         return ok(f"{context.workspace} ({context.config.place('workspace')})")
     return failed(
-        "No Blaxel workspace is set, so no model has an address.",
-        "Set BL_WORKSPACE, or `workspace` in the settings file, or run `bl login WORKSPACE`.",
+        "No Blaxel workspace is set.",
+        "Run `export BL_WORKSPACE=NAME` or `bl login NAME`, or set `workspace` in the settings file.",
     )
 
 
 async def credentials(context: CheckContext) -> Result:
-    """Say which credentials count and what kind they are."""
+    """Report the kind of the credentials in use and their source."""
     resolved = resolve_credentials(context.config, None)
     if resolved is None:
         return failed_by(missing_credentials(context.config))
@@ -66,48 +66,61 @@ async def credentials(context: CheckContext) -> Result:
 
 
 def kind_of(resolved: ResolvedCredentials) -> str:
-    """What credentials are, in words."""
+    """Return the kind of credentials, such as "an API key"."""
     match resolved.credentials:
         case APIKey():
             return "an API key"
         case ClientCredentials():
             return "client credentials"
         case KeyCommand(command):
-            return f"an API key that the command {command[0]!r} prints"
+            return f"an API key from the command {command[0]!r}"
         case DeviceLogin():
-            return "a login of `bl login`"
+            return "a `bl login` session"
 
 
 def expiry(seconds: float) -> str:
-    """Say until when an access token is good, as the end of a sentence; empty where nothing is known."""
-    if seconds > _FOREVER:
+    """Return when an access token expires, as the end of a sentence; empty if that is unknown.
+
+    Args:
+        seconds: The time in seconds since the epoch; infinite if unknown.
+    """
+    if seconds > _MAX_TIMESTAMP:
         return ""
     until = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"; it is good until {until} and is renewed before that"
+    return f", valid until {until} and renewed before that"
 
 
 async def ledger(context: CheckContext) -> Result:
-    """Say where calls are counted, and what is used of the budget today."""
-    told = await context.runtime.spending.report(1)
-    if told["problem"]:
-        path, moved = shlex.quote(told["ledger"]), shlex.quote(f"{told['ledger']}.broken")
+    """Report where calls are recorded, and today's usage of the budget."""
+    usage = await context.runtime.spending.report(1)
+    if usage["problem"]:
+        path, moved = shlex.quote(usage["ledger"]), shlex.quote(f"{usage['ledger']}.broken")
         return failed(
-            told["problem"],
-            f"`mv {path} {moved}` lets the next call begin a new one; where it is the folder that cannot be written, "
-            "mend its permissions, or name another file in budget.ledger.",
+            usage["problem"],
+            f"Run `mv {path} {moved}`; the next call starts a new ledger. If the folder is not writable, fix its "
+            "permissions or set budget.ledger to another file.",
         )
-    used = told["budget"]
-    figures = ", ".join(
-        f"{used[unit]['used']:,g} {unit.replace('usd', 'USD')}"
-        + ("" if used[unit]["cap"] is None else f" of {used[unit]['cap']:,g}")
-        for unit in _UNITS
+    budget = usage["budget"]
+    where = "in memory, for this process only" if usage["ledger"] == MEMORY else usage["ledger"]
+    amounts = ", ".join((_amount(budget["calls"], "call"), _amount(budget["tokens"], "token"), _usd(budget["usd"])))
+    message = f"{where}; today {amounts}"
+    capped = [(unit, budget[unit]) for unit in _UNITS if budget[unit]["cap"] is not None]
+    used_up = [unit for unit, figures in capped if figures["used"] >= figures["cap"]]
+    if not used_up:
+        return ok(message)
+    keys = " and ".join(f"budget.{unit}_per_day" for unit in used_up)
+    return warning(
+        f"{message}, so calls are refused until {usage['resets_at']}.",
+        f"Wait until then, or raise {keys} in the settings.",
     )
-    where = "counted by each process alone" if told["ledger"] == MEMORY else told["ledger"]
-    empty = [unit for unit in _UNITS if used[unit]["cap"] is not None and used[unit]["used"] >= used[unit]["cap"]]
-    if empty:
-        keys = " and ".join(f"budget.{unit}_per_day" for unit in empty)
-        return warning(
-            f"{where}; today {figures}, so calls are refused until {told['resets_at']}.",
-            f"Wait until then, or raise {keys} in the settings.",
-        )
-    return ok(f"{where}; today {figures}")
+
+
+def _amount(figures: Any, noun: str) -> str:
+    if figures["cap"] is None:
+        return count(figures["used"], noun)
+    return f"{figures['used']:,} of {count(figures['cap'], noun)}"
+
+
+def _usd(figures: Any) -> str:
+    cap = "" if figures["cap"] is None else f" of {figures['cap']:,.6f}"
+    return f"{figures['used']:,.6f}{cap} USD"

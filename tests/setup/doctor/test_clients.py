@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,20 +83,39 @@ async def test_variables_of_this_shell_do_not_hide_that_the_client_gives_none(mo
 
     assert finding.outcome == "failed"
     assert "has no credentials when Claude Desktop starts it" in finding.result.message
-    assert "`blaxel-mcp install claude-desktop --name blaxel` writes the entry anew" in finding.result.fix
+    assert "`blaxel-mcp install claude-desktop --name blaxel --with-key`" in finding.result.fix
+    assert "`bl login demo`" in finding.result.fix
+
+
+@pytest.mark.shows_secrets("the fix writes the key into the entry")
+async def test_the_fix_for_a_client_that_passes_no_variables_on_works_as_it_is_pasted(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("claude-desktop", "models", SERVER, leading_to(emulator))
+    for name, value in {**leading_to(emulator), "BL_API_KEY": KEY}.items():
+        monkeypatch.setenv(name, value)
+
+    finding = (await look())["client:claude-desktop:models"]
+    program, *words = shlex.split(finding.result.fix.split("`")[1])
+    code = await anyio.to_thread.run_sync(main, words)
+
+    assert (finding.outcome, program, code) == ("failed", "blaxel-mcp", 0)
+    assert (await look())["client:claude-desktop:models"].outcome == "ok"
 
 
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        pytest.param(["/none/blaxel-mcp"], "is no program here", id="no such program"),
+        pytest.param(["/none/blaxel-mcp"], "is not an executable program", id="no such program"),
         pytest.param(
             ["sh", "-c", 'echo hello there; exec "$@"', "sh", *SERVER], "printed 'hello there' on", id="a stray line"
         ),
-        pytest.param(["sh", "-c", "echo no luck >&2; exit 3", "blaxel-mcp"], 'that it said: "no luck"', id="it ends"),
+        pytest.param(
+            ["sh", "-c", "echo no luck >&2; exit 3", "blaxel-mcp"], 'its last log line: "no luck"', id="it ends"
+        ),
         pytest.param(
             ["sh", "-c", "echo hello; read line; exit 3", "blaxel-mcp"],
-            "it had printed 'hello' on standard output",
+            "before that it printed 'hello' on standard output",
             id="both",
         ),
     ],
@@ -109,7 +129,7 @@ async def test_an_entry_that_does_not_work_ends_in_the_command_that_writes_it_an
 
     assert finding.outcome == "failed"
     assert found in finding.result.message
-    assert finding.result.fix.startswith("`blaxel-mcp install claude-desktop --name 'my models'` writes the entry anew")
+    assert finding.result.fix.startswith("Run `blaxel-mcp install claude-desktop --name 'my models'`")
 
 
 async def test_what_a_server_says_last_is_told_without_the_key_that_it_was_given() -> None:
@@ -117,7 +137,7 @@ async def test_what_a_server_says_last_is_told_without_the_key_that_it_was_given
 
     finding = (await look())["client:claude-desktop:blaxel"]
 
-    assert 'the last that it said: "key: [redacted]"' in finding.result.message
+    assert 'its last log line: "key: [redacted]"' in finding.result.message
 
 
 async def test_a_placeholder_fails_where_the_client_expands_none(emulator: Emulator) -> None:
@@ -137,6 +157,7 @@ async def test_a_reference_is_followed_where_the_client_does_that(emulator: Emul
 
     assert there["client:cursor:blaxel"].outcome == "ok"
     assert absent["client:cursor:blaxel"].outcome == "warning"
+    assert "`blaxel-mcp install cursor --name blaxel --with-key`" in absent["client:cursor:blaxel"].result.fix
     assert "BL_API_KEY refers to a variable that is not set here" in absent["client:cursor:blaxel"].result.message
 
 
@@ -187,7 +208,7 @@ async def test_the_command_looks_at_the_entries_of_this_user(
         pytest.param("gemini-cli", "$HERE", {"K": "found"}, id="one without braces"),
         pytest.param("cursor", "${env:THERE}", "unset", id="to nothing"),
         pytest.param("cursor", "${input:key}", "literal", id="a question that is not asked"),
-        pytest.param("vscode", "${input:key}", "asked", id="a question"),
+        pytest.param("vscode", "${input:key}", "prompted", id="a question"),
         pytest.param("zed", "plain", {"HERE": "found", "K": "plain"}, id="all of the environment"),
     ],
 )
@@ -199,9 +220,9 @@ def test_variables_reach_the_server_as_each_client_hands_them_on(
     handed = variables_of(entry, client_named(client), {"HERE": "found"})
 
     if isinstance(given, dict):
-        assert handed.given == given
+        assert handed.values == given
     else:
-        assert (handed.given, getattr(handed, given)) == ({}, ("K",))
+        assert (handed.values, getattr(handed, given)) == ({}, ("K",))
 
 
 async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path: Path) -> None:
@@ -210,7 +231,7 @@ async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path: Path)
     with anyio.fail_after(30), pytest.raises(NoHandshakeError) as caught:
         await shake_hands(["sh", "-c", f"echo $$ > {file}; exec sleep 60"], {}, seconds=1)
 
-    assert caught.value.reason == "did not answer within 1 seconds"
+    assert caught.value.reason == "did not answer within 1 s"
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text()), 0)
 

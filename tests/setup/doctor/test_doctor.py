@@ -1,4 +1,4 @@
-"""`blaxel-mcp doctor`: a healthy set-up passes whole, and each broken one ends in one failure with what mends it."""
+"""`blaxel-mcp doctor`: a healthy set-up passes whole, and each broken one ends in one failure with a fix."""
 
 import json
 import os
@@ -58,8 +58,8 @@ class Examined:
         assert not self.report["ok"]
         assert MARKER not in self.text
         for check in self.report["checks"]:
-            if check["found"].startswith("not looked at"):
-                assert check["found"] == f"not looked at, since the check {name!r} failed"
+            if check["found"].startswith("depends on"):
+                assert check["found"] == f"depends on the check {name!r}, which failed"
         return str(self.check(name)["fix"])
 
 
@@ -195,10 +195,8 @@ async def test_a_healthy_set_up_passes_whole(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        pytest.param('workspace = "demo', ("not valid TOML at line 1, column", "Mend each line"), id="bad TOML"),
-        pytest.param(
-            "[limits]\ntmeout = 3\n", ("did you mean timeout_seconds?", "Mend each line"), id="an unknown key"
-        ),
+        pytest.param('workspace = "demo', ("not valid TOML at line 1, column", "Fix each line"), id="bad TOML"),
+        pytest.param("[limits]\ntmeout = 3\n", ("did you mean timeout_seconds?", "Fix each line"), id="an unknown key"),
         pytest.param(
             '[[models]]\nname = "a"\napi = "chatt"',
             ("which is not one of", "Did you mean"),
@@ -226,7 +224,7 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(examine: Exa
     examined = await examine("--config", str(tmp_path / "none.toml"))
 
     fix = examined.fix_of_the_only_failure("settings")
-    assert fix.endswith(f"`blaxel-mcp init --config {tmp_path}/none.toml` writes one there.")
+    assert fix.endswith(f"Create it with `blaxel-mcp init --config {tmp_path}/none.toml`.")
 
 
 async def test_a_misspelled_variable_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
@@ -252,7 +250,7 @@ async def test_without_credentials_the_fix_names_the_ways_to_give_them(
 async def test_without_a_workspace_nothing_else_fails(variables: pytest.MonkeyPatch, look: Examine) -> None:
     variables.delenv("BL_WORKSPACE")
 
-    assert "Set BL_WORKSPACE" in (await look()).fix_of_the_only_failure("workspace")
+    assert "`export BL_WORKSPACE=NAME`" in (await look()).fix_of_the_only_failure("workspace")
 
 
 async def test_a_wrong_key_fails_where_it_is_refused_and_is_told_by_its_place(
@@ -299,7 +297,7 @@ async def test_client_credentials_are_exchanged(
     assert MARKER not in examined.text
     if known:
         assert examined.code == 0
-        told = r"client credentials brought an access token; it is good until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+        told = r"access token from client credentials, valid until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
         assert re.match(told, examined.check("token")["found"])
     else:
         assert "they may be revoked" in examined.fix_of_the_only_failure("token")
@@ -324,7 +322,9 @@ async def test_a_login_tells_until_when_its_token_is_good(
     examined = await look()
 
     assert examined.code == 0
-    assert re.search(r"good until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", examined.check("token")["found"])
+    assert re.search(
+        r"from a `bl login` session, valid until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", examined.check("token")["found"]
+    )
 
 
 def log_in(home: Path, token: str) -> None:
@@ -399,7 +399,7 @@ async def test_a_server_that_speaks_no_http_is_no_blaxel(variables: pytest.Monke
         variables.setenv("BL_API_URL", f"http://{address}/v0")
         examined = await look()
 
-    assert "check run_url and api_url" in examined.fix_of_the_only_failure("connection")
+    assert "Check run_url and api_url" in examined.fix_of_the_only_failure("connection")
 
 
 async def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password(
@@ -421,7 +421,7 @@ async def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password
         "id": "names",
         "title": "Host names",
         "outcome": "skipped",
-        "found": "a proxy looks the names up",
+        "found": "the proxy resolves the host names",
         "fix": "",
     }
     assert f"HTTPS_PROXY=http://***@{address}" in examined.check("proxy")["found"]
@@ -477,7 +477,7 @@ async def test_a_model_that_there_is_not_ends_in_the_nearest_name_and_the_place_
     examined = await look()
 
     fix = examined.fix_of_the_only_failure("model:hose-embed")
-    assert fix == ("Did you mean 'house-embed'? Mend `name` in models[1] of BLAXEL_MCP_MODELS, or take the entry out.")
+    assert fix == ("Did you mean 'house-embed'? Fix `name` in models[1] of BLAXEL_MCP_MODELS, or remove the entry.")
 
 
 async def test_a_model_of_the_workspace_that_is_disabled_is_a_warning_unless_it_was_asked_for(
@@ -543,7 +543,7 @@ async def test_a_broken_ledger_ends_in_the_command_that_makes_room_for_a_new_one
 
     fix = (await examine()).fix_of_the_only_failure("ledger")
 
-    assert fix.startswith(f"`mv {ledger} {ledger}.broken`")
+    assert fix.startswith(f"Run `mv {ledger} {ledger}.broken`;")
     await anyio.run_process(fix.split("`")[1])
     assert (await examine()).code == 0
 
@@ -554,7 +554,7 @@ async def test_a_budget_that_is_used_up_is_a_warning(variables: pytest.MonkeyPat
     examined = await look()
 
     assert (examined.code, examined.ids("warning")) == (0, ["ledger"])
-    assert "0 calls of 0, 0 tokens, 0 USD, so calls are refused until" in examined.check("ledger")["found"]
+    assert "0 of 0 calls, 0 tokens, 0.000000 USD, so calls are refused until" in examined.check("ledger")["found"]
 
 
 async def test_a_list_of_tools_that_fills_the_context_ends_in_the_settings_that_shorten_it(

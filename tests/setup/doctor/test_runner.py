@@ -28,11 +28,11 @@ async def passes(_: CheckContext) -> Result:
 
 
 async def fails(_: CheckContext) -> Result:
-    return failed("broken", "mend it")
+    return failed("broken", "fix it")
 
 
 async def raises(_: CheckContext) -> Result:
-    raise ConfigurationError("It is wrong.", hint="Right it.")
+    raise ConfigurationError("It is wrong.", hint="Fix it.")
 
 
 async def crashes(_: CheckContext) -> Result:
@@ -57,9 +57,9 @@ async def test_one_cause_gives_one_failure_however_many_checks_stand_on_it() -> 
         Check("d", "D", passes),
     )
 
-    because = skipped("not looked at, since the check 'a' failed")
+    because = skipped("depends on the check 'a', which failed")
     assert found == [
-        Finding("a", "A", failed("broken", "mend it")),
+        Finding("a", "A", failed("broken", "fix it")),
         Finding("b", "B", because),
         Finding("c", "C", because),
         Finding("d", "D", ok("fine")),
@@ -91,14 +91,14 @@ async def test_checks_that_need_nothing_of_each_other_run_at_once() -> None:
 async def test_an_error_is_told_with_its_hint_as_the_fix() -> None:
     (found,) = await run(Check("a", "A", raises))
 
-    assert found.result == failed("It is wrong.", "Right it.")
+    assert found.result == failed("It is wrong.", "Fix it.")
 
 
 async def test_a_check_that_hangs_is_given_up() -> None:
     (found,) = await run(Check("a", "A", hangs, seconds=0.05))
 
     assert found.outcome == "failed"
-    assert found.result.message == "The check was given up after 0.05 seconds."
+    assert found.result.message == "The check did not finish within 0.05 s."
 
 
 async def test_a_check_that_crashes_fails_alone_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -121,7 +121,7 @@ async def test_each_finding_is_told_as_soon_as_there_is_one() -> None:
         late.set()
 
     with anyio.fail_after(5):
-        found = await run_checks([Check("a", "A", waits), Check("b", "B", passes)], CASE, tell=tell)
+        found = await run_checks([Check("a", "A", waits), Check("b", "B", passes)], CASE, on_finding=tell)
 
     assert told == ["b", "a"]
     assert [finding.id for finding in found] == ["a", "b"]
@@ -136,7 +136,7 @@ def test_every_check_needs_only_checks_before_it_and_has_an_id_of_its_own() -> N
 
 
 def test_the_summary_counts_the_worst_first_and_the_report_is_ok_without_a_failure() -> None:
-    fine, bad = Finding("a", "A", ok("fine")), Finding("b", "B", failed("broken", "mend it"))
+    fine, bad = Finding("a", "A", ok("fine")), Finding("b", "B", failed("broken", "fix it"))
 
     assert summary([fine, bad, fine]) == "1 failed, 2 ok"
     assert report([fine])["ok"] is True
