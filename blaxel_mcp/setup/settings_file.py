@@ -1,7 +1,7 @@
-"""A first settings file: what a workspace has, written so that its owner only has to change it.
+"""A first settings file, with the models of a workspace.
 
-What stands in it comes from outside, so every value is escaped as TOML, in comments too: a line break in one
-would be a line of settings.
+The models' names and descriptions come from outside, so every value is escaped as TOML, in comments too: a line break
+in a value would otherwise start a line of settings.
 """
 
 import json
@@ -15,59 +15,59 @@ from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.settings.schema import Settings
 
 KEY_MARK = "#: "
-"""Before a key that is not in force; taking it away puts it in force."""
+"""The comment mark of a key that is not set; removing it sets the key."""
 
-_MAX_TEXT = 500
-# TOML takes none of these as they are, and an editor shows none of them.
+_MAX_CHARS = 500
+# Characters that TOML does not allow unescaped, or that editors do not show.
 _UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _HEAD = """\
-# The settings of blaxel-mcp, as `blaxel-mcp init` wrote them. config.example.toml documents every key.
+# Settings of blaxel-mcp, written by `blaxel-mcp init`. config.example.toml documents every key.
 #
-# A key after "#: " is not in force: take the "#: " away to set it.
+# A key after "#: " is not set: remove the "#: " to set it.
 """
 
 _WORKSPACE = """\
-# The workspace whose models are called. BL_WORKSPACE in the environment goes before it.
+# The workspace whose models are called. BL_WORKSPACE in the environment takes precedence.
 """
 
 _CREDENTIALS = """\
-# Credentials are looked for in this order: BL_API_KEY or BL_CLIENT_CREDENTIALS in the environment of the server, one
-# of the keys below, what `bl login` saved for the workspace. No key has to stand in this file: a command can print it.
+# The first source of credentials wins: BL_API_KEY or BL_CLIENT_CREDENTIALS in the server's environment, then api_key,
+# client_credentials or api_key_command in this file, then `bl login`. With api_key_command, no key is in this file.
 #: api_key_command = ["op", "read", "op://Private/Blaxel/key"]
 """
 
 _TAIL = """\
-# What may be called at all; globs.
+# The models and paths that may be called, as glob patterns.
 [access]
 #: models = ["*"]
 #: paths = ["*"]
 
-# What may be spent in a day, by all processes of this user together; days begin at midnight UTC.
+# Daily caps, shared by all processes of this user. A day begins at midnight UTC.
 [budget]
 #: calls_per_day = 500
 #: tokens_per_day = 2000000
-# Needs a `price` for each model, in USD per million tokens.
+# This cap needs a `price` for each model, in USD per million tokens.
 #: usd_per_day = 5.0
 """
 
 _DISCOVERY = """\
-# The models below have a tool each, and no others. With enabled = true the workspace's other models get one too, and
-# so do those that are made later.
+# Only the models below get a tool. With enabled = true, so do the workspace's other models, including those created
+# later.
 [discovery]
 #: enabled = true
 #: exclude = []
 """
 
 _ALL_DISCOVERED = """\
-# As long as no [[models]] stands in this file, every model of the workspace has a tool of its own.
+# As long as this file has no [[models]], each model in the workspace gets its own tool.
 [discovery]
 #: exclude = []
 """
 
 _EXAMPLE = """\
-# A model that gets a tool of its own. Repeat the table for each of them.
+# A model that gets its own tool. Repeat this table for each model.
 #: [[models]]
 #: name = "gpt-4o-mini"
 #: api = "chat-completions"
@@ -79,12 +79,12 @@ _EXAMPLE = """\
 
 @dataclass(frozen=True, slots=True)
 class FirstSettings:
-    """A settings file, and what became of the models that there are.
+    """A first settings file, and its models.
 
     Attributes:
-        text: The file.
-        listed: The names of the models with an entry in force.
-        left_out: The names of those whose entry is not, with the reason.
+        text: The text of the file.
+        listed: The names of the models whose entries are active.
+        left_out: The names of the models whose entries are commented out, with the reason.
     """
 
     text: str
@@ -93,15 +93,15 @@ class FirstSettings:
 
 
 def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, missing: str = "") -> FirstSettings:
-    """Write a first settings file.
+    """Return a first settings file.
 
     Args:
-        workspace: The workspace; None where none is known.
-        records: Its models.
-        missing: Why they are not known, in a sentence; empty where they are. Then nothing is put in force.
+        workspace: The workspace; None if unknown.
+        records: The models in the workspace.
+        missing: Why the models are unknown, in a sentence; every key is then commented out. Empty if they are known.
     """
     states = {record.name: record for record in records}
-    # Without what may be otherwise tomorrow, which a description would keep for good.
+    # Without what may change by tomorrow, which the description would otherwise keep for good.
     lasting = (replace(record, status=None, enabled=True) for record in states.values())
     entries = build_catalog(Settings(workspace=workspace), lasting).entries
     reasons = {
@@ -110,7 +110,7 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
     }
     parts = [_HEAD]
     if missing:
-        parts.append(f"# The models of the workspace are not in here. {_plain(missing)}\n")
+        parts.append(f"# The models of the workspace are missing from this file. {_plain(missing)}\n")
     mark, name = KEY_MARK if missing else "", toml_string(workspace or "your-workspace")
     parts += [
         f"{_WORKSPACE}{mark}workspace = {name}\n",
@@ -126,11 +126,11 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
     )
 
 
-def _reason(record: ModelRecord, index: int, most: int) -> str:
-    """Say why a model's entry is not put in force; empty where it is."""
+def _reason(record: ModelRecord, index: int, limit: int) -> str:
+    """Return why a model's entry is commented out; empty if it is active."""
     if not record.enabled:
-        return "it is disabled in Blaxel"
-    return f"there are {most} before it, as many as get a tool of their own (tools.max_tools)" if index >= most else ""
+        return "disabled in Blaxel"
+    return f"more than {limit} models (tools.max_tools)" if index >= limit else ""
 
 
 def _entry(entry: CatalogEntry, record: ModelRecord, reason: str) -> str:
@@ -140,7 +140,7 @@ def _entry(entry: CatalogEntry, record: ModelRecord, reason: str) -> str:
         about.append("the trial model of a new workspace")
     comments = [f"# {_plain(', '.join(about))}"]
     if reason:
-        comments.append(f"# Not in force, since {reason}.")
+        comments.append(f"# Commented out: {reason}.")
     keys = {"name": entry.name, "api": entry.api.name, "path": entry.path or None, "description": entry.description}
     lines = ["[[models]]", *(f"{key} = {toml_string(value)}" for key, value in keys.items() if value is not None)]
     mark = KEY_MARK if reason else ""
@@ -148,20 +148,20 @@ def _entry(entry: CatalogEntry, record: ModelRecord, reason: str) -> str:
 
 
 def toml_string(text: str) -> str:
-    """Write a text as a basic string of TOML, on one line; what no TOML file can hold becomes a question mark."""
-    # JSON's escapes are TOML's, all but for what TOML takes even less.
-    written = json.dumps(_SURROGATE.sub("?", text[:_MAX_TEXT]), ensure_ascii=False)
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
+    """Return a text of at most 500 characters as a TOML basic string; a lone surrogate becomes a question mark."""
+    # JSON's escapes are valid in TOML, which only has to escape a few more characters.
+    written = json.dumps(_SURROGATE.sub("?", text[:_MAX_CHARS]), ensure_ascii=False)
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def _plain(text: str) -> str:
-    """A text as it can stand in a comment: on one line, without what TOML does not take there."""
+    """Return a text for a comment: on one line, without characters that TOML does not allow there."""
     return toml_string(" ".join(text.split()))[1:-1].replace('\\"', '"')
 
 
 def left_out_sentence(left_out: Sequence[tuple[str, str]]) -> str:
-    """Say which models' entries are not in force, and why."""
+    """Return how many entries are commented out, and why."""
     reasons: dict[str, list[str]] = {}
     for name, reason in left_out:
         reasons.setdefault(reason, []).append(name)
-    return "; ".join(f"{len(names)} not in force, since {reason}" for reason, names in reasons.items())
+    return "; ".join(f"{len(names)} commented out: {reason}" for reason, names in reasons.items())

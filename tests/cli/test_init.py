@@ -210,7 +210,7 @@ async def test_a_model_that_is_disabled_and_those_past_the_most_tools_are_writte
 
     text = default_settings_path().read_text()
     assert len(loaded(default_settings_path()).settings.models) == 29
-    assert "1 not in force, since it is disabled in Blaxel; 3 not in force, since there are 30 before it" in ended.out
+    assert "1 commented out: disabled in Blaxel; 3 commented out: more than 30 models (tools.max_tools)" in ended.out
     assert f'{KEY_MARK}name = "model-00"' in text
     uncommented = "\n".join(line.removeprefix(KEY_MARK) for line in text.splitlines())
     assert len(tomllib.loads(uncommented)["models"]) == 33
