@@ -124,19 +124,16 @@ async def _reach(context: CheckContext, client: APIClient, url: str) -> Result:
         await client.send(request, timeout_seconds=ANSWER_SECONDS, trace=trace)
     except BlaxelError as error:
         if trace.status is None:
-            return _connection_failed(context, error)
+            if error.billed != "no":
+                # The error's hint is about a call of a model, and this was none.
+                fix = "Check run_url and api_url in the settings: that server may not be Blaxel."
+                return failed(error.message, fix)
+            if "certificate" in error.message:
+                date = email.utils.formatdate(context.now(), usegmt=True)
+                return failed_by(error, f"Also check this machine's clock, which says {date}.")
+            return failed_by(error, _where_urls_come_from(context))
     secure = "TLS" if url.startswith("https:") else "plain http"
     return ok(f"{_host(url)} in {round((trace.first_byte_seconds or 0) * 1000)} ms ({secure})")
-
-
-def _connection_failed(context: CheckContext, error: BlaxelError) -> Result:
-    if error.billed != "no":
-        # The error's hint is about a call of a model, and this was none.
-        return failed(error.message, "Check run_url and api_url in the settings: that server may not be Blaxel.")
-    if "certificate" in error.message:
-        date = email.utils.formatdate(context.now(), usegmt=True)
-        return failed_by(error, f"Also check this machine's clock, which says {date}.")
-    return failed_by(error, _where_urls_come_from(context))
 
 
 async def token(context: CheckContext) -> Result:

@@ -19,6 +19,7 @@ from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, count, failed, failed_by, ok, warning
 
+_FIX_LINES = "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 _UNITS = ("calls", "tokens", "usd")
 _MAX_TIMESTAMP = 253_402_300_799
 """The end of the year 9999, after which `datetime` cannot represent a date."""
@@ -27,24 +28,19 @@ _MAX_TIMESTAMP = 253_402_300_799
 async def settings(context: CheckContext) -> Result:
     """Report the settings file and the source of each value, or what is wrong with them."""
     if context.problem is not None:
-        return failed_by(context.problem, _settings_fix(context))
+        file = context.named_file
+        if file is not None and not file.exists():
+            return failed_by(context.problem, f"Create it with `blaxel-mcp init --config {shlex.quote(str(file))}`.")
+        return failed_by(context.problem, "" if context.problem.hint else _FIX_LINES)
     config = context.config
     keys = defaultdict(list)
     for key, source in config.sources.items():
         keys[source].append(key)
-    file = str(config.file or f"no settings file (default: {default_settings_path()})")
-    message = "; ".join([file, *(f"{', '.join(names)} from {source}" for source, names in keys.items())])
+    origin = str(config.file or f"no settings file (default: {default_settings_path()})")
+    message = "; ".join([origin, *(f"{', '.join(names)} from {source}" for source, names in keys.items())])
     if config.warnings:
         return warning(f"{message}. {' '.join(config.warnings)}", "Fix what is named here, or remove it.")
     return ok(message)
-
-
-def _settings_fix(context: CheckContext) -> str:
-    if context.named_file is not None and not context.named_file.exists():
-        return f"Create it with `blaxel-mcp init --config {shlex.quote(str(context.named_file))}`."
-    if context.problem is not None and context.problem.hint:
-        return ""
-    return "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 
 
 async def workspace(context: CheckContext) -> Result:
@@ -102,8 +98,10 @@ async def ledger(context: CheckContext) -> Result:
         )
     budget = usage["budget"]
     where = "in memory, for this process only" if usage["ledger"] == MEMORY else usage["ledger"]
-    amounts = ", ".join((_amount(budget["calls"], "call"), _amount(budget["tokens"], "token"), _usd(budget["usd"])))
-    message = f"{where}; today {amounts}"
+    usd = budget["usd"]
+    cap = "" if usd["cap"] is None else f" of {usd['cap']:,.6f}"
+    message = f"{where}; today {_amount(budget['calls'], 'call')}, {_amount(budget['tokens'], 'token')}, "
+    message += f"{usd['used']:,.6f}{cap} USD"
     capped = [(unit, budget[unit]) for unit in _UNITS if budget[unit]["cap"] is not None]
     used_up = [unit for unit, figures in capped if figures["used"] >= figures["cap"]]
     if not used_up:
@@ -119,8 +117,3 @@ def _amount(figures: Any, noun: str) -> str:
     if figures["cap"] is None:
         return count(figures["used"], noun)
     return f"{figures['used']:,} of {count(figures['cap'], noun)}"
-
-
-def _usd(figures: Any) -> str:
-    cap = "" if figures["cap"] is None else f" of {figures['cap']:,.6f}"
-    return f"{figures['used']:,.6f}{cap} USD"

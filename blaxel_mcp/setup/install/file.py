@@ -72,8 +72,9 @@ def _os_errors_reported(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        denied = isinstance(error, PermissionError)
+        advice = "Check the permissions of the file and its folder" if denied else "Fix that"
         raise ConfigurationError(
             f"{path} cannot be {done} ({error.strerror or type(error).__name__}).",
-            hint="Nothing was changed. Check the permissions of the file and its folder, or choose another file with "
-            "--file FILE.",
+            hint=f"Nothing was changed. {advice}, or choose another file with --file FILE.",
         ) from error
