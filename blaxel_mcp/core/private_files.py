@@ -98,14 +98,19 @@ def back_up(path: Path, data: bytes, *, like: os.stat_result | None = None) -> P
         like: The status of the file whose owner and mode the copy gets; None for this user's alone.
 
     Raises:
-        OSError: The disk refused it, or a thousand copies of this second exist already.
+        OSError: The disk refused it, or a thousand copies of this second exist already. Nothing is left of the copy.
     """
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for number in range(1, _MAX_BACKUPS):
         copy = path.with_name(f"{path.name}.{moment}{f'_{number}' if number > 1 else ''}.bak")
         with suppress(FileExistsError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            _fill(os.open(copy, flags, _PRIVATE_FILE), data, like)
+            descriptor = os.open(copy, flags, _PRIVATE_FILE)
+            try:
+                _fill(descriptor, data, like)
+            except BaseException:
+                copy.unlink(missing_ok=True)
+                raise
             return copy
     raise FileExistsError(f"backups of {path.name}")
 

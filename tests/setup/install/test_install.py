@@ -592,19 +592,21 @@ def test_another_servers_entry_of_that_name_is_left_alone(
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 from blaxel_mcp.cli.main import main
 sys.exit(main(["install", "cursor", "--demo"]))
 """
-"""A machine whose disk is full: there is room for the file as it is, not for the new one."""
+"""A machine whose disk is full: no file can be larger than the given number of bytes."""
 
 
 @posix
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(home: Path) -> None:
+@pytest.mark.parametrize("limit", [pytest.param(600, id="the new file"), pytest.param(300, id="the backup")])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(limit: int, home: Path) -> None:
     text = json.dumps({"mcpServers": {}, "filling": "x" * 500})
     file = existing(home, "cursor", text)
 
-    command = [sys.executable, "-B", "-c", LIMITED]
+    command = [sys.executable, "-B", "-c", LIMITED, str(limit)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert finished.returncode == 2, finished.stderr
