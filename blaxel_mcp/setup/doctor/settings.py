@@ -107,8 +107,9 @@ async def ledger(context: CheckContext) -> Result:
     if not used_up:
         return ok(message)
     keys = " and ".join(f"budget.{unit}_per_day" for unit in used_up)
+    until = datetime.fromisoformat(usage["resets_at"]).strftime("%Y-%m-%d %H:%M UTC")
     return warning(
-        f"{message}, so calls are refused until {usage['resets_at']}.",
+        f"{message}, so calls are refused until {until}.",
         f"Wait until then, or raise {keys} in the settings.",
     )
 

@@ -109,6 +109,6 @@ def _check_name(client: Client, name: str) -> None:
     if client.refused_in_names and client.refused_in_names in name:
         allowed = name.replace(client.refused_in_names, "-").strip("-") or "blaxel"
         raise InvalidArgumentsError(
-            f"{client.title} does not allow {client.refused_in_names} in a server's name, such as {name}.",
+            f"{client.title} does not allow {client.refused_in_names} in a server's name, as in {name}.",
             hint=f"Choose another name, such as `--name {allowed}`.",
         )

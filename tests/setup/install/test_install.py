@@ -737,7 +737,7 @@ def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: p
         (["cursor", "--name", ""], "'' is not a valid entry name."),
         (
             ["gemini-cli", "--name", "a_b"],
-            "Gemini CLI does not allow _ in a server's name, such as a_b. Choose another name, such as `--name a-b`.",
+            "Gemini CLI does not allow _ in a server's name, as in a_b. Choose another name, such as `--name a-b`.",
         ),
         (["cursor", "--demo", "--with-key"], "The demo takes no key."),
         (["cursor", "--config", "/none/such.toml"], "cannot be read"),
