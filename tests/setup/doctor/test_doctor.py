@@ -497,7 +497,7 @@ async def test_a_model_that_access_keeps_from_being_called_is_told_with_the_sett
 ) -> None:
     variables.setenv("BLAXEL_MCP_ACCESS__MODELS", '["other-*"]')
 
-    assert "`access.models` in the settings" in (await look()).fix_of_the_only_failure("model:house-chat")
+    assert "the setting is `access.models`" in (await look()).fix_of_the_only_failure("model:house-chat")
 
 
 async def test_a_url_that_gets_no_credentials_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
