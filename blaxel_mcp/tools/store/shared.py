@@ -5,11 +5,10 @@ blocks; it is called in a thread.
 """
 
 import json
-import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,16 +63,21 @@ class SharedAnswers:
         told = json.loads(head[:_MAX_HEAD_BYTES])
         return KeptAnswer(told["kind"], told["media_type"], data)
 
-    def _make_room(self) -> None:
-        count, size = 0, 0
-        for path, status in sorted(self._files(), key=lambda file: file[1].st_mtime_ns, reverse=True):
-            count, size = count + 1, size + status.st_size
-            old = self._now() - status.st_mtime > self._limits.seconds
-            if old or count > self._limits.calls or size > self._limits.disk_bytes:
-                path.unlink(missing_ok=True)
+    def remove(self, call_id: str) -> None:
+        """Remove an answer; a disk that refuses that is no failure."""
+        with suppress(OSError):
+            (self._folder / call_id).unlink(missing_ok=True)
 
-    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+    def _make_room(self) -> None:
+        files: list[tuple[float, int, Path]] = []
         for path in self._folder.iterdir():
-            # Another process may be at the same.
+            # Another process may be removing the same file.
             with suppress(FileNotFoundError):
-                yield path, path.stat()
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+        oldest = self._now() - self._limits.seconds
+        total = 0
+        for count, (modified_at, size, path) in enumerate(sorted(files, reverse=True), 1):
+            total += size
+            if modified_at < oldest or count > self._limits.calls or total > self._limits.disk_bytes:
+                path.unlink(missing_ok=True)

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import platformdirs
 
-from blaxel_mcp.core.private_files import make_own_folder, write_private
+from blaxel_mcp.core.private_files import make_folder, make_own_folder, write_private
 
 if sys.platform != "win32":
     import fcntl
 
 _PREFIX = "spool-"
 _LOCK_SUFFIX = ".lock"
-_PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
 
@@ -59,8 +58,16 @@ class Spool:
         """Remove the folders of processes that ended without closing theirs."""
         with suppress(OSError):
             for folder in self._parent.glob(f"{_PREFIX}*"):
-                if folder.is_dir() and not folder.is_symlink():
-                    _remove_if_abandoned(folder)
+                if folder.is_symlink() or not folder.is_dir():
+                    continue
+                try:
+                    descriptor = _take_lock(_lock_of(folder))
+                except OSError:
+                    continue
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)
+                with suppress(OSError):
+                    _lock_of(folder).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove the folder with everything in it."""
@@ -80,20 +87,8 @@ class Spool:
             make_own_folder(self._parent)
             # The lock comes first, so that a folder that can be seen is a folder that is locked.
             self._lock = _take_lock(_lock_of(self._folder))
-        self._folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
+        make_folder(self._folder)
         return self._folder
-
-
-def _remove_if_abandoned(folder: Path) -> None:
-    lock = _lock_of(folder)
-    try:
-        descriptor = _take_lock(lock)
-    except OSError:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    os.close(descriptor)
-    with suppress(OSError):
-        lock.unlink(missing_ok=True)
 
 
 def _lock_of(folder: Path) -> Path:
