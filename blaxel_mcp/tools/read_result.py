@@ -17,14 +17,14 @@ from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.results.parts import Part, Wanted, read_part
+from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
-from blaxel_mcp.tools.results.truncation_notes import Whole
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.entries import KeptAnswer
 
 PART_KEY = "blaxel-mcp/part"
 
-_SHORT = 100_000
+_INLINE_BYTES = 100_000
 """Bytes of an answer up to which looking for a part of it is not worth a thread."""
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
@@ -67,8 +67,8 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         call = calls.find(arguments["call_id"])
         if call is not None:
-            wanted = arguments.get("wait_seconds", 0)
-            await calls.wait(call, min(wanted, longest_wait or wanted))
+            seconds = arguments.get("wait_seconds", 0)
+            await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
                 return handle_result(call, prefix=prefix)
             if call.result.is_error or not arguments.keys() & {"pointer", "offset", "length"}:
@@ -99,60 +99,57 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
         BlaxelError: `not_found`: the answer is not, or no longer, kept.
         InvalidArgumentsError: the pointer or the offset leads nowhere.
     """
-    whole = Whole(arguments["call_id"], policy.reader)
-    wanted = Wanted(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
-    kept = await policy.store.get(whole.call_id)
-    if kept.kind == "binary":
-        part = Part(None, "bytes", 0, len(kept.data), media=(Media(kept.data, kept.media_type),))
+    ref = AnswerRef(arguments["call_id"], policy.reader)
+    request = PartRequest(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
+    answer = await policy.store.get(ref.call_id)
+    if answer.kind == "binary":
+        part = AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
     else:
-        part = await _text_part(kept, wanted, whole, policy.max_chars)
-    receipt = build_receipt(context, truncated=part.cut or part.next_offset is not None)
-    return types.CallToolResult(
-        content=[*_blocks(part, whole.call_id, policy.max_media_bytes), text_block(_position(part, wanted, whole))],
-        _meta={RECEIPT_KEY: receipt, PART_KEY: _meta(part, wanted, whole)},
-    )
-
-
-async def _text_part(kept: KeptAnswer, wanted: Wanted, whole: Whole, limit: int) -> Part:
-    def work() -> Part:
-        return read_part(kept.text, wanted, is_json=kept.kind == "json", limit=limit, whole=whole)
-
-    if len(kept.data) <= _SHORT:
-        return work()
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-
-def _blocks(part: Part, call_id: str, room: int) -> list[types.ContentBlock]:
-    blocks: list[types.ContentBlock] = [] if part.text is None else [text_block(part.text)]
-    for medium in part.media:
-        uri = call_uri(call_id, medium.pointer)
-        if len(medium.data) <= room:
-            room -= len(medium.data)
-            blocks.append(media_block(medium, uri))
-        else:
-            blocks.append(link_block(medium, uri, f"{medium.media_type} too large for a result"))
-    return blocks
-
-
-def _position(part: Part, wanted: Wanted, whole: Whole) -> str:
-    if part.unit == "bytes":
-        return f"[{part.total:,} bytes]"
-    if part.next_offset is None and part.offset == 0:
-        return f"[all of it: {part.total:,} {part.unit}]"
-    stretch = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
-    if part.next_offset is None:
-        return f"[{stretch}, the end]"
-    pointer = {} if wanted.pointer is None else {"pointer": wanted.pointer}
-    return f"[{stretch}; read on with {whole.reading(**pointer, offset=part.next_offset)}]"
-
-
-def _meta(part: Part, wanted: Wanted, whole: Whole) -> JSONObject:
-    return {
-        "call_id": whole.call_id,
-        "pointer": wanted.pointer,
+        part = await _read_text_part(answer, request, ref, policy.max_chars)
+    receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
+    details = {
+        "call_id": ref.call_id,
+        "pointer": request.pointer,
         "unit": part.unit,
         "offset": part.offset,
         "length": part.end - part.offset,
         "total": part.total,
         "next_offset": part.next_offset,
     }
+    return types.CallToolResult(
+        content=[*_blocks(part, ref.call_id, policy.max_media_bytes), text_block(_position(part, request, ref))],
+        _meta={RECEIPT_KEY: receipt, PART_KEY: details},
+    )
+
+
+async def _read_text_part(answer: KeptAnswer, request: PartRequest, ref: AnswerRef, limit: int) -> AnswerPart:
+    def read() -> AnswerPart:
+        return read_part(answer.text, request, is_json=answer.kind == "json", limit=limit, ref=ref)
+
+    if len(answer.data) <= _INLINE_BYTES:
+        return read()
+    return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+
+def _blocks(part: AnswerPart, call_id: str, limit: int) -> list[types.ContentBlock]:
+    blocks: list[types.ContentBlock] = [] if part.text is None else [text_block(part.text)]
+    for medium in part.media:
+        uri = call_uri(call_id, medium.pointer)
+        if len(medium.data) <= limit:
+            limit -= len(medium.data)
+            blocks.append(media_block(medium, uri))
+        else:
+            blocks.append(link_block(medium, uri, f"{medium.media_type} too large for a result"))
+    return blocks
+
+
+def _position(part: AnswerPart, request: PartRequest, ref: AnswerRef) -> str:
+    if part.unit == "bytes":
+        return f"[{part.total:,} bytes]"
+    if part.next_offset is None and part.offset == 0:
+        return f"[all of it: {part.total:,} {part.unit}]"
+    position = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
+    if part.next_offset is None:
+        return f"[{position}, the end]"
+    pointer = {} if request.pointer is None else {"pointer": request.pointer}
+    return f"[{position}; read on with {ref.read_call(**pointer, offset=part.next_offset)}]"

@@ -20,7 +20,7 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
-from blaxel_mcp.tools.results.content_blocks import CALLS_URI, read_call_uri, text_block
+from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import decode_media
 from blaxel_mcp.tools.store.entries import KeptAnswer
 from blaxel_mcp.tools.store.store import CallStore
@@ -116,7 +116,7 @@ class Resources:
             if entry is None:
                 raise _missing(uri, "There is no such model; blaxel://models lists them.")
             return _json_contents(uri, model_guide(entry, self._settings, await self._look_up(entry)))
-        if called := read_call_uri(uri):
+        if called := parse_call_uri(uri):
             try:
                 return answer_contents(uri, await self._store.get(called[0]), called[1])
             except BlaxelError as error:

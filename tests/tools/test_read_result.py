@@ -19,7 +19,7 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
-from blaxel_mcp.tools.results.truncation import CUT_KEY
+from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY
 from blaxel_mcp.tools.store.store import CallStore
 from tests.support.connecting import receipt_of, text_of
 from tests.tools.results.test_media import PNG, PNG64, WAV
@@ -144,7 +144,7 @@ async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: C
     assert receipt_of(result)["truncated"] is True
     assert result.structured_content == json.loads(text_of(result))
     assert len(text_of(result)) <= 2000
-    assert context.call_id in result.structured_content[CUT_KEY]
+    assert context.call_id in result.structured_content[TRUNCATION_KEY]
     shown = result.structured_content["choices"][0]["text"].partition("... ")[0]
     arguments = {"call_id": context.call_id, "pointer": "/choices/0/text"}
     rest = [part async for part in _reading(policy, arguments, start=len(shown))]
@@ -265,7 +265,7 @@ async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_
 
     for result in (whole, item):
         assert len(text_of(result)) <= 1000
-        assert 'pointer="/rows/0/text", offset=' in json.loads(text_of(result))[CUT_KEY]
+        assert 'pointer="/rows/0/text", offset=' in json.loads(text_of(result))[TRUNCATION_KEY]
         assert receipt_of(result)["truncated"] is True
     assert _part(item)["next_offset"] == 1
 
@@ -358,7 +358,7 @@ async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(
     assert result.structured_content is not None
     assert result.structured_content["data"][0]["embedding"]["vector"]["dimensions"] == 500
     assert result.structured_content == json.loads(text_of(result))
-    assert result.structured_content[CUT_KEY] == (
+    assert result.structured_content[TRUNCATION_KEY] == (
         "One vector is told in short. Read a whole one with read_result("
         f'call_id="{context.call_id}", pointer="/data/0/embedding").'
     )
