@@ -20,7 +20,7 @@ from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
-from blaxel_mcp.tools.store.entries import KeptAnswer
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
 
@@ -122,7 +122,7 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
     )
 
 
-async def _read_text_part(answer: KeptAnswer, request: PartRequest, ref: AnswerRef, limit: int) -> AnswerPart:
+async def _read_text_part(answer: StoredAnswer, request: PartRequest, ref: AnswerRef, limit: int) -> AnswerPart:
     def read() -> AnswerPart:
         return read_part(answer.text, request, is_json=answer.kind == "json", limit=limit, ref=ref)
 

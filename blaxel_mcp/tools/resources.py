@@ -22,8 +22,8 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import decode_media
-from blaxel_mcp.tools.store.entries import KeptAnswer
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
@@ -155,7 +155,7 @@ def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.C
 
 
 def answer_contents(
-    uri: str, answer: KeptAnswer, pointer: str | None
+    uri: str, answer: StoredAnswer, pointer: str | None
 ) -> types.TextResourceContents | types.BlobResourceContents:
     """A kept answer, or the part of it that a JSON Pointer picks: text as text, media as their bytes.
 

@@ -251,7 +251,7 @@ async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: Cal
 
     with pytest.raises(InvalidArgumentsError, match="Leave `pointer` out"):
         await read_result({"call_id": "call_1", "pointer": "/a"}, CallContext(), policy)
-    with pytest.raises(BlaxelError, match="Take the call_id of a result's receipt") as caught:
+    with pytest.raises(BlaxelError, match="Take the call_id from a result's receipt") as caught:
         await read_result({"call_id": "call_2"}, CallContext(), policy)
     assert caught.value.code == "not_found"
 

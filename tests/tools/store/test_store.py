@@ -10,8 +10,8 @@ import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -79,14 +79,14 @@ async def _why_missing(store: CallStore, call_id: str) -> BlaxelError:
     ("answer", "kept"),
     [
         pytest.param(
-            JSONAnswer('{"a":1.10}', {"a": 1.1}), KeptAnswer("json", "application/json", b'{"a":1.10}'), id="JSON"
+            JSONAnswer('{"a":1.10}', {"a": 1.1}), StoredAnswer("json", "application/json", b'{"a":1.10}'), id="JSON"
         ),
-        pytest.param(TextAnswer("é\ud800"), KeptAnswer("text", "text/plain", b"\xc3\xa9\xed\xa0\x80"), id="text"),
-        pytest.param(BinaryAnswer(b"\0\1", "image/png"), KeptAnswer("binary", "image/png", b"\0\1"), id="bytes"),
+        pytest.param(TextAnswer("é\ud800"), StoredAnswer("text", "text/plain", b"\xc3\xa9\xed\xa0\x80"), id="text"),
+        pytest.param(BinaryAnswer(b"\0\1", "image/png"), StoredAnswer("binary", "image/png", b"\0\1"), id="bytes"),
     ],
 )
 @pytest.mark.parametrize("memory", [pytest.param(KIB, id="in memory"), pytest.param(0, id="on disk")])
-async def test_an_answer_comes_back_as_it_was(tmp_path: Path, answer: Answer, kept: KeptAnswer, memory: int) -> None:
+async def test_an_answer_comes_back_as_it_was(tmp_path: Path, answer: Answer, kept: StoredAnswer, memory: int) -> None:
     async with CallStore(spools=tmp_path, limits=StoreLimits(memory_bytes=memory)) as store:
         await store.put("call_1", answer)
 
@@ -139,7 +139,9 @@ async def test_what_a_dead_process_left_is_cleared_away_and_what_a_living_one_us
 
 async def test_an_old_answer_has_expired_which_is_another_thing_than_unknown(tmp_path: Path) -> None:
     clock = Clock()
-    async with CallStore(spools=tmp_path, limits=StoreLimits(memory_bytes=0, seconds=3600), now=clock) as store:
+    async with CallStore(
+        spools=tmp_path, limits=StoreLimits(memory_bytes=0, lifetime_seconds=3600), now=clock
+    ) as store:
         await store.put("call_1", _text(KIB))
         clock.seconds = 3599.0
         assert (await store.get("call_1")).text
@@ -148,14 +150,14 @@ async def test_an_old_answer_has_expired_which_is_another_thing_than_unknown(tmp
         expired, unknown = await _why_missing(store, "call_1"), await _why_missing(store, "call_2")
         assert _files(tmp_path) == []
         assert str(expired) == (
-            "The answer of the call 'call_1' is gone: answers are kept for 60 minutes. "
-            "Call the model again if the answer is still needed; that is paid for again."
+            "The answer of call 'call_1' is gone: answers are kept for 60 minutes. "
+            "Call the model again if you still need the answer; that call is billed again."
         )
         assert unknown.message == "No call 'call_2' is known here."
 
 
 async def test_answers_of_an_idle_server_are_removed_when_their_time_is_over(tmp_path: Path) -> None:
-    clock, limits, shared = Clock(), StoreLimits(memory_bytes=0, seconds=3600), tmp_path / "shared"
+    clock, limits, shared = Clock(), StoreLimits(memory_bytes=0, lifetime_seconds=3600), tmp_path / "shared"
     async with CallStore(spools=tmp_path, limits=limits, now=clock, sleep=clock.sleep, shared=shared) as store:
         await store.put("call_1", _text(KIB))
         picture = await store.put_file("call_1", "a.png", b"picture")
@@ -200,7 +202,7 @@ async def test_a_cancelled_store_leaves_nothing_on_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "limits",
     [
-        pytest.param(StoreLimits(calls=2), id="number"),
+        pytest.param(StoreLimits(answers=2), id="number"),
         pytest.param(StoreLimits(memory_bytes=0, disk_bytes=2 * KIB), id="disk"),
     ],
 )
@@ -209,7 +211,7 @@ async def test_a_full_store_gives_up_its_oldest_answer_and_says_so(tmp_path: Pat
         for number in range(3):
             await store.put(f"call_{number}", _text(KIB))
 
-        assert "it made room for later ones" in str(await _why_missing(store, "call_0"))
+        assert "it made room for newer answers" in str(await _why_missing(store, "call_0"))
         assert (await store.get("call_1")).text
         assert (await store.get("call_2")).text
         assert len(_files(tmp_path)) in (0, 2)
@@ -235,7 +237,7 @@ async def test_a_disk_that_refuses_an_answer_fails_nothing_and_is_named_when_it_
     async with CallStore(spools=tmp_path / "taken", limits=StoreLimits(memory_bytes=0)) as store:
         await store.put("call_1", _text(KIB))
 
-        assert "the disk refused it" in str(await _why_missing(store, "call_1"))
+        assert "it could not be written to disk" in str(await _why_missing(store, "call_1"))
 
 
 async def test_a_file_that_someone_took_away_is_told_of(tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ async def test_a_file_that_someone_took_away_is_told_of(tmp_path: Path) -> None:
         await store.put("call_1", _text(KIB))
         _files(tmp_path)[0].unlink()
 
-        assert "its file was taken away" in str(await _why_missing(store, "call_1"))
+        assert "its file was deleted" in str(await _why_missing(store, "call_1"))
 
 
 async def test_calls_that_end_together_are_all_kept(tmp_path: Path) -> None:
