@@ -3,7 +3,7 @@
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.catalog.listing import PAGE, ModelListing
+from blaxel_mcp.catalog.listing import MODELS_PER_PAGE, ModelListing
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.registry import Tool
@@ -30,7 +30,8 @@ def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
     definition = types.Tool(
         name=f"{prefix}list_models",
         title="List Blaxel models",
-        description=f"The models that can be called: name, API, path, status, tool and limits of each, {PAGE} a page.",
+        description="The models that can be called: name, API, path, status, tool and limits of each, "
+        f"{MODELS_PER_PAGE} a page.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )
