@@ -1,8 +1,8 @@
-"""The tool `read_result`: any part of the answer of any call, exactly as it came.
+"""The tool `read_result`: any part of a recent answer, verbatim.
 
-It has no structured content: several clients show that in place of the text, where it would be
-JSON within JSON, and one of them drops pictures over it. The text block is the part, verbatim;
-a second block and `_meta` say where in the answer it stands and how to go on.
+Its results have no structured content: several clients show that in place of the text, where it
+would be JSON within JSON, and one of them drops images beside it. The text block is the part,
+verbatim; a second block and `_meta` say where in the answer it is and how to continue.
 """
 
 import anyio.to_thread
@@ -25,29 +25,29 @@ from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 PART_KEY = "blaxel-mcp/part"
 
 _INLINE_BYTES = 100_000
-"""Bytes of an answer up to which looking for a part of it is not worth a thread."""
+"""Parts of answers up to this size are read without a thread."""
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 _SCHEMA: JSONObject = {
     "type": "object",
     "properties": {
-        "call_id": {"type": "string", "description": "The call, as the receipt or a cut answer names it."},
+        "call_id": {"type": "string", "description": "The call's id, from a receipt or truncation note."},
         "pointer": {
             "type": "string",
-            "description": "A JSON Pointer to a part, such as /choices/0/message/content. Left out: the answer's text.",
+            "description": "JSON Pointer to a part, such as /choices/0/message/content. Default: the answer's text.",
         },
         "offset": {
             "type": "integer",
             "minimum": 0,
-            "description": "Where to begin: counts items of an array, characters of anything else.",
+            "description": "Where to begin: an item of an array, a character of anything else.",
         },
-        "length": {"type": "integer", "minimum": 1, "description": "How many of these; as many as fit if left out."},
+        "length": {"type": "integer", "minimum": 1, "description": "How many of these. Default: as many as fit."},
         "wait_seconds": {
             "type": "number",
             "minimum": 0,
             "maximum": 3600,
-            "description": "For a call that is still going on: how long to wait for its answer.",
+            "description": "How long to wait for a call that is still running.",
         },
     },
     "required": ["call_id"],
@@ -55,13 +55,13 @@ _SCHEMA: JSONObject = {
 
 
 def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, longest_wait: float) -> Tool:
-    """Make the tool.
+    """Return the tool `read_result`.
 
     Args:
-        policy: Where answers are kept, and how much of one goes into a result.
-        calls: Those in flight.
-        prefix: Stands before the name of each tool.
-        longest_wait: How long a client may be made to wait, in seconds; 0 is without end.
+        policy: The store of the answers and the limits of a result.
+        calls: The calls in flight.
+        prefix: The prefix of each tool's name.
+        longest_wait: The maximum of `wait_seconds`, in seconds; 0 for no maximum.
     """
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
@@ -83,8 +83,8 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     definition = types.Tool(
         name=f"{prefix}read_result",
         title="Read more of an answer",
-        description="Reads on in an answer that was too long for one result, or any part of a recent answer; or brings "
-        "the answer of a slow call that was handed back as a handle.",
+        description="Reads the rest of a truncated answer, any part of a recent answer, or the answer of a slow call "
+        "that returned a handle.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )
@@ -93,11 +93,11 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
 
 
 async def read_result(arguments: JSONObject, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
-    """The part that the arguments ask for.
+    """Return the part of an answer that the arguments request.
 
     Raises:
-        BlaxelError: `not_found`: the answer is not, or no longer, kept.
-        InvalidArgumentsError: the pointer or the offset leads nowhere.
+        BlaxelError: `not_found`: the answer is unknown or was removed.
+        InvalidArgumentsError: The pointer or the offset leads nowhere.
     """
     ref = AnswerRef(arguments["call_id"], policy.reader)
     request = PartRequest(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
@@ -147,9 +147,9 @@ def _position(part: AnswerPart, request: PartRequest, ref: AnswerRef) -> str:
     if part.unit == "bytes":
         return f"[{part.total:,} bytes]"
     if part.next_offset is None and part.offset == 0:
-        return f"[all of it: {part.total:,} {part.unit}]"
+        return f"[complete: {part.size}]"
     position = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
     if part.next_offset is None:
         return f"[{position}, the end]"
     pointer = {} if request.pointer is None else {"pointer": request.pointer}
-    return f"[{position}; read on with {ref.read_call(**pointer, offset=part.next_offset)}]"
+    return f"[{position}; continue with {ref.read_call(**pointer, offset=part.next_offset)}]"

@@ -185,25 +185,25 @@ DOCUMENT = JSONAnswer(
 @pytest.mark.parametrize(
     ("arguments", "text", "position"),
     [
-        pytest.param({"pointer": "/text"}, "hello world", "[all of it: 11 characters]", id="a string, verbatim"),
+        pytest.param({"pointer": "/text"}, "hello world", "[complete: 11 characters]", id="a string, verbatim"),
         pytest.param(
             {"pointer": "/text", "offset": 6}, "world", "[characters 6 to 11 of 11, the end]", id="from an offset on"
         ),
         pytest.param(
             {"pointer": "/text", "length": 5},
             "hello",
-            '[characters 0 to 5 of 11; read on with read_result(call_id="call_1", pointer="/text", offset=5)]',
+            '[characters 0 to 5 of 11; continue with read_result(call_id="call_1", pointer="/text", offset=5)]',
             id="so many characters",
         ),
-        pytest.param({"pointer": "/n"}, "1.10", "[all of it: 4 characters]", id="a number as it is spelled"),
-        pytest.param({"pointer": "/list"}, '[1,"two",{"three":3}]', "[all of it: 3 items]", id="an array"),
+        pytest.param({"pointer": "/n"}, "1.10", "[complete: 4 characters]", id="a number as it is spelled"),
+        pytest.param({"pointer": "/list"}, '[1,"two",{"three":3}]', "[complete: 3 items]", id="an array"),
         pytest.param(
             {"pointer": "/list", "offset": 1, "length": 1},
             '["two"]',
-            '[items 1 to 2 of 3; read on with read_result(call_id="call_1", pointer="/list", offset=2)]',
+            '[items 1 to 2 of 3; continue with read_result(call_id="call_1", pointer="/list", offset=2)]',
             id="an item",
         ),
-        pytest.param({"pointer": "/object"}, '{"a":[1.10,2]}', "[all of it: 14 characters]", id="an object"),
+        pytest.param({"pointer": "/object"}, '{"a":[1.10,2]}', "[complete: 14 characters]", id="an object"),
         pytest.param(
             {"pointer": "/object", "offset": 5},
             "[1.10,2]}",
@@ -213,7 +213,7 @@ DOCUMENT = JSONAnswer(
         pytest.param(
             {"offset": 1, "length": 6},
             '"text"',
-            f'[characters 1 to 7 of {len(DOCUMENT.text)}; read on with read_result(call_id="call_1", offset=7)]',
+            f'[characters 1 to 7 of {len(DOCUMENT.text)}; continue with read_result(call_id="call_1", offset=7)]',
             id="the text of the answer",
         ),
         pytest.param({"pointer": "/text", "offset": 11}, "", "[characters 11 to 11 of 11, the end]", id="at the end"),
@@ -232,7 +232,7 @@ async def test_any_part_can_be_read(store: CallStore, arguments: dict[str, Any],
     ("arguments", "message"),
     [
         pytest.param({"pointer": "/nope"}, "leads nowhere at its step 'nope'", id="a pointer to nothing"),
-        pytest.param({"pointer": "/list", "offset": 9}, "there are 3 items", id="past the end of an array"),
+        pytest.param({"pointer": "/list", "offset": 9}, "the part has 3 items", id="past the end of an array"),
         pytest.param({"offset": 99_999}, "is past the end", id="past the end of the text"),
     ],
 )
@@ -359,7 +359,7 @@ async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(
     assert result.structured_content["data"][0]["embedding"]["vector"]["dimensions"] == 500
     assert result.structured_content == json.loads(text_of(result))
     assert result.structured_content[TRUNCATION_KEY] == (
-        "One vector is told in short. Read a whole one with read_result("
+        "One vector is summarized. Read one in full with read_result("
         f'call_id="{context.call_id}", pointer="/data/0/embedding").'
     )
     assert receipt_of(result)["truncated"] is True

@@ -198,7 +198,7 @@ async def test_the_answer_of_a_call_is_read_whole(
         pytest.param("blaxel://models/nope", "There is no such model", id="a model"),
         pytest.param("blaxel://calls/call_none", "No call 'call_none' is known here", id="a call"),
         pytest.param("blaxel://calls/call_json/nope", "leads nowhere at its step 'nope'", id="a part"),
-        pytest.param("blaxel://secrets", "There are blaxel://models", id="anything else"),
+        pytest.param("blaxel://secrets", "The resources are blaxel://models", id="anything else"),
     ],
 )
 async def test_a_missing_resource_is_a_protocol_error_that_names_it(tmp_path: Path, uri: str, why: str) -> None:

@@ -36,13 +36,13 @@ async def write_media_file(
     try:
         if output_dir is None:
             path = await store.put_file(context.call_id, name, media.data)
-            place = f"It is in the file {path} for a while; `files.output_dir` in the settings would keep it."
+            place = f"It is in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
         else:
             path = await anyio.to_thread.run_sync(_write, output_dir, name, media.data)
             place = f"It is in the file {path}."
     except OSError as error:
         place = f"It could not be written to a file: {error.strerror or error}."
-    return link_block(media, uri, name), f"{size} {place} For a while it is the resource {uri} as well."
+    return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
 
 
 def _write(folder: str, name: str, data: bytes) -> Path:

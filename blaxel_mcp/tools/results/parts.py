@@ -61,6 +61,11 @@ class AnswerPart:
     media: tuple[Media, ...] = ()
 
     @property
+    def size(self) -> str:
+        """The size of the part in words, such as "1 item" or "1,200 characters"."""
+        return _counted(self.total, self.unit)
+
+    @property
     def next_offset(self) -> int | None:
         """The offset of the rest; None at the end."""
         return self.end if self.unit != "bytes" and self.end < self.total else None
@@ -83,8 +88,8 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
         return _read_characters(text, request, limit)
     if not is_json:
         raise InvalidArgumentsError(
-            "This answer is text and not JSON, so a pointer picks nothing in it.",
-            hint="Leave `pointer` out, and read it with `offset` and `length`.",
+            "This answer is text and not JSON, so `pointer` picks nothing in it.",
+            hint="Leave `pointer` out; read slices with `offset` and `length`.",
         )
     part = text[locate(text, request.pointer)]
     steps = tuple(read_steps(request.pointer))
@@ -144,8 +149,8 @@ def _read_long_item(
     fit = _fit(text, limit, ref, (*steps, index))
     if fit is None:
         raise InvalidArgumentsError(
-            f"Item {index:,} is too long for one result, and cannot be shortened.",
-            hint=f"Read it by characters: add /{index} to the pointer and give `offset` and `length`.",
+            f"Item {index:,} is too long for one result and cannot be truncated.",
+            hint=f"Read it by characters: add /{index} to `pointer` and set `offset` and `length`.",
         )
     fitted, media = fit
     return AnswerPart(fitted.text, "items", index, total, index + 1, fitted.truncated, media)
@@ -166,7 +171,11 @@ def _checked_offset(request: PartRequest, total: int, unit: Unit) -> int:
     offset = request.offset or 0
     if offset > total:
         raise InvalidArgumentsError(
-            f"The offset {offset:,} is past the end: there are {total:,} {unit}.",
-            hint="Begin with an offset of 0.",
+            f"The offset {offset:,} is past the end: the part has {_counted(total, unit)}.",
+            hint=f"Use an offset from 0 to {total:,}.",
         )
     return offset
+
+
+def _counted(count: int, unit: Unit) -> str:
+    return f"{count:,} {unit if count != 1 else unit.removesuffix('s')}"

@@ -72,7 +72,7 @@ def _present_json(text: str, value: Any, limit: int, ref: AnswerRef) -> Presenta
         shown = summary.value
         if summary.count:
             vectors = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
-            remark = f"{vectors} told in short. {read_one_hint(summary.first, ref)}"
+            remark = f"{vectors} summarized. {read_one_hint(summary.first, ref)}"
     if shown is value and len(text) <= limit:
         return Presentation(text, as_object(value))
     fitted = truncate_json(shown, limit=limit, ref=ref, remark=remark)

@@ -54,24 +54,24 @@ def truncation_note(truncations: Sequence[Truncation], ref: AnswerRef) -> str:
     if not truncations:
         return ""
     largest = max(truncations, key=lambda truncation: truncation.omitted)
-    places = "in one place" if len(truncations) == 1 else f"in {len(truncations):,} places, which are marked"
-    return f"This answer was too long and is cut {places}. {continue_hint(largest, ref)}"
+    places = "in one place" if len(truncations) == 1 else f"in {len(truncations):,} marked places"
+    return f"This answer was truncated {places}. {continue_hint(largest, ref)}"
 
 
 def continue_hint(truncation: Truncation, ref: AnswerRef) -> str:
     """Return the sentence on how to read what was left out at a place."""
     if truncation.pointer is None:
-        return f"Read on with {ref.read_call(offset=truncation.offset)}."
+        return f"Continue with {ref.read_call(offset=truncation.offset)}."
     if _is_long(truncation.pointer):
-        return f"Read the whole of it with {ref.read_call()}."
-    return f"Read on with {ref.read_call(pointer=truncation.pointer, offset=truncation.offset)}."
+        return f"Read the complete answer with {ref.read_call()}."
+    return f"Continue with {ref.read_call(pointer=truncation.pointer, offset=truncation.offset)}."
 
 
 def read_one_hint(pointer: str, ref: AnswerRef) -> str:
     """Return the sentence on how to read one of several summarized parts in full."""
     if _is_long(pointer):
-        return f"Read the whole of it with {ref.read_call()}."
-    return f"Read a whole one with {ref.read_call(pointer=pointer)}."
+        return f"Read the complete answer with {ref.read_call()}."
+    return f"Read one in full with {ref.read_call(pointer=pointer)}."
 
 
 def _is_long(pointer: str) -> bool:

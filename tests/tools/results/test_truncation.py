@@ -43,7 +43,7 @@ def test_the_longest_string_is_cut_and_the_sentence_leads_to_its_next_character(
     assert marker == f"{len(content) - len(shown):,} more characters"
     assert bounded.structured["usage"] is value["usage"]
     assert _said(bounded.structured) == (
-        "This answer was too long and is cut in one place. Read on with read_result("
+        "This answer was truncated in one place. Continue with read_result("
         f'call_id="{ANSWER.call_id}", pointer="/choices/0/message/content", offset={len(shown)}).'
     )
 
@@ -74,7 +74,7 @@ def test_small_parts_stay_whole_beside_large_ones() -> None:
 def test_a_pointer_too_long_to_be_shown_is_left_out() -> None:
     said = _said(truncate_json({"n" * 300: "x" * 5000}, limit=2000, ref=ANSWER).structured)
 
-    assert said.endswith(f'Read the whole of it with read_result(call_id="{ANSWER.call_id}").')
+    assert said.endswith(f'Read the complete answer with read_result(call_id="{ANSWER.call_id}").')
 
 
 def _random_value(source: random.Random, depth: int = 0) -> Any:
@@ -134,7 +134,7 @@ def test_a_text_is_cut_where_it_hurts_least(text: str, ends: str) -> None:
     assert text.startswith(shown)
     assert shown.endswith(ends)
     assert note == (
-        f"[{len(text) - len(shown):,} more characters. Read on with read_result("
+        f"[{len(text) - len(shown):,} more characters. Continue with read_result("
         f'call_id="{ANSWER.call_id}", offset={len(shown)}).]'
     )
     assert bounded.structured is None
