@@ -1,4 +1,4 @@
-"""Vectors told in short: which arrays are some, and what is left of them."""
+"""Summaries of vectors: which arrays are vectors, and what their summary says."""
 
 import base64
 import struct
