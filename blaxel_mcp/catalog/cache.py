@@ -1,7 +1,7 @@
-"""The last good list of a workspace's models, on disk: what a server starts with while it lists them anew.
+"""The last list of a workspace's models, on disk: a server starts with it while it lists the models anew.
 
-There is no secret in it. A model's own URL is, and credentials are sent there: so a file is
-believed only if nobody but its owner, who is this user, could have written it.
+The file has no secrets. It has the URLs of models, and credentials are sent there: so a file
+counts only if nobody but this user could have written it.
 """
 
 import hashlib
@@ -24,29 +24,29 @@ from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.settings.schema import Settings
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
-"""The largest list that is kept: some twenty thousand models."""
+"""The largest list that is saved: some twenty thousand models."""
 
-_LATEST = 253_402_300_799
-"""The end of the year 9999, after which dates cannot be written."""
+_MAX_TIME = 253_402_300_799
+"""The end of the year 9999, the last second that can be written as a date."""
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True)
-class SavedList:
-    """A list of models and when the control plane gave it.
+class ModelSnapshot:
+    """The models of a workspace, as the control plane listed them at some time.
 
     Attributes:
         api_url: The control plane's base URL.
         workspace: The workspace's name.
-        saved_at: When, in seconds since the epoch.
+        listed_at: The time of the list, in seconds since the epoch.
         records: The models.
-        version: That of the file's format.
+        version: The version of the file format.
     """
 
     api_url: str
     workspace: str
-    saved_at: Annotated[float, Field(ge=0, le=_LATEST)]
+    listed_at: Annotated[float, Field(ge=0, le=_MAX_TIME)]
     records: tuple[ModelRecord, ...]
     version: Literal[1] = 1
 
@@ -55,7 +55,7 @@ class CatalogCache:
     """The file for one workspace of one control plane. Both methods block: call them in a thread.
 
     Args:
-        folder: Holds such files; is made when it is needed, for this user alone.
+        folder: The folder of the file; created when needed, for this user only.
         api_url: The control plane's base URL.
         workspace: The workspace's name.
     """
@@ -66,23 +66,28 @@ class CatalogCache:
         digest = hashlib.sha256(f"{api_url}\n{workspace}".encode()).hexdigest()
         self.path = folder / f"{digest[:32]}.json"
 
-    def load(self) -> SavedList | None:
-        """Return what was saved last; None if there is nothing that can be used."""
+    def load(self) -> ModelSnapshot | None:
+        """Return the saved list; None if there is no valid one of this workspace."""
         try:
-            found = _file_format().validate_json(_read_private(self.path), strict=True)
+            snapshot = _file_format().validate_json(_read_own_file(self.path), strict=True)
         except (OSError, ValidationError):
             return None
-        ours = (found.api_url, found.workspace) == (self._api_url, self._workspace)
-        return found if ours else None
+        is_ours = (snapshot.api_url, snapshot.workspace) == (self._api_url, self._workspace)
+        return snapshot if is_ours else None
 
-    def save(self, records: Iterable[ModelRecord], *, saved_at: float) -> None:
-        """Replace what was saved, all at once; a list that is too large is not saved.
+    def save(self, records: Iterable[ModelRecord], *, listed_at: float) -> None:
+        """Replace the saved list in one step. A list over `MAX_FILE_BYTES` is not saved.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file could not be written.
         """
-        clean = tuple(map(_without_secrets, records))
-        data = _file_format().dump_json(SavedList(self._api_url, self._workspace, saved_at, clean))
+        # A URL with credentials in it cannot be called anyway.
+        without_secrets = tuple(
+            record if record.url is None or scrub(record.url) == record.url else replace(record, url=None)
+            for record in records
+        )
+        snapshot = ModelSnapshot(self._api_url, self._workspace, listed_at, without_secrets)
+        data = _file_format().dump_json(snapshot)
         if len(data) > MAX_FILE_BYTES:
             return
         make_own_folder(self.path.parent)
@@ -90,9 +95,9 @@ class CatalogCache:
 
 
 def catalog_cache(settings: Settings) -> CatalogCache | None:
-    """The cache for these settings; None where there is no workspace or no place for it.
+    """Return the cache for these settings; None without a workspace or a cache folder.
 
-    A control plane on this machine is an emulator at some free port: the next one is another.
+    A control plane on loopback has none: it is an emulator, and its port is another one next time.
     """
     folder = platformdirs.user_cache_path("blaxel-mcp", appauthor=False)
     if not settings.workspace or not folder.is_absolute() or is_loopback(urlsplit(settings.api_url).hostname or ""):
@@ -101,29 +106,27 @@ def catalog_cache(settings: Settings) -> CatalogCache | None:
 
 
 @cache
-def _file_format() -> TypeAdapter[SavedList]:
-    return TypeAdapter(SavedList)
+def _file_format() -> TypeAdapter[ModelSnapshot]:
+    return TypeAdapter(ModelSnapshot)
 
 
-def _read_private(path: Path) -> bytes:
-    # Not to be kept waiting by a pipe of that name.
+def _read_own_file(path: Path) -> bytes:
+    """Read a file that only this user can write or read.
+
+    Raises:
+        OSError: The file is missing, too large, or open to others.
+    """
+    # O_NONBLOCK: a named pipe at this path must not block.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
-        if not _is_private(os.fstat(descriptor)):
-            raise PermissionError(f"{path} is not a file of this user's alone")
+        status = os.fstat(descriptor)
+        is_private = stat.S_ISREG(status.st_mode)
+        # Windows has neither owners nor modes like these: the user's profile protects the file there.
+        if hasattr(os, "geteuid"):
+            is_private = is_private and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
+        if not is_private:
+            raise PermissionError(f"{path} is not a private file of this user")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise OSError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
     return data
-
-
-def _is_private(status: os.stat_result) -> bool:
-    if not stat.S_ISREG(status.st_mode):
-        return False
-    # Windows has neither owners nor modes like these: there the user's profile is what protects the file.
-    return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & _OTHERS)
-
-
-def _without_secrets(record: ModelRecord) -> ModelRecord:
-    """Leave out a URL with credentials in it, which could not be called anyway."""
-    return record if record.url is None or scrub(record.url) == record.url else replace(record, url=None)

@@ -1,4 +1,4 @@
-"""The models that have a tool of their own: those of the settings and those that were discovered."""
+"""The models that have a tool of their own: configured and discovered ones."""
 
 import hashlib
 import json
@@ -20,80 +20,83 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """An immutable set of entries: those of the settings in their order, then the discovered ones by name."""
+    """An immutable set of entries: the configured ones in the settings' order, then the discovered ones by name."""
 
     entries: tuple[CatalogEntry, ...] = ()
 
     def find(self, name: str) -> CatalogEntry | None:
-        """The entry of a model, by the model's name or by its tool's."""
+        """Return a model's entry, by the name of the model or of its tool; the model's takes precedence."""
         by_model = (entry for entry in self.entries if entry.name == name)
         by_tool = (entry for entry in self.entries if entry.tool == name)
         return next(by_model, None) or next(by_tool, None)
 
     @property
     def names(self) -> list[str]:
-        """The names of all models, listed as tools or not."""
+        """The names of all models, including those without a listed tool."""
         return [entry.name for entry in self.entries]
 
-    def fingerprint(self, *, most: int) -> str:
-        """What changes when the tools do, in what a client is shown of them or in where they lead.
+    def fingerprint(self, *, max_tools: int) -> str:
+        """Return a hash that changes with what clients are shown of the tools, or with what the tools call.
 
         Args:
-            most: How many entries have a tool of their own listed; the others are called by `run_model`.
+            max_tools: How many entries have a listed tool; `run_model` calls the others.
         """
-        shown = [(entry.tool, entry.title, entry.description, entry.input_schema) for entry in self.entries[:most]]
+        listed = self.entries[:max_tools]
+        shown = [(entry.tool, entry.title, entry.description, entry.input_schema) for entry in listed]
         called = [(entry.name, entry.api.name, entry.path) for entry in self.entries]
         return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
 
 
 def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Catalog:
-    """Make the catalog of the configured models and of those that the control plane listed.
+    """Build the catalog of the configured models and those that the control plane listed.
 
-    A configured entry goes before a discovered model of the same name; what it leaves open is
-    taken from the record.
+    A configured entry overrides the discovered model with the same name. Keys that it leaves out
+    come from that model's record.
 
     Args:
-        settings: The entries, which discovered models become tools, and what may be called.
+        settings: The configured entries, and which discovered models become tools.
         records: The models of the settings' workspace.
 
     Raises:
-        ConfigurationError: a configured entry cannot become a tool, or two would share one name.
+        ConfigurationError: A configured entry cannot become a tool, or two would have the same tool name.
     """
-    known = {record.name: record for record in records}
+    prefix = settings.tools.prefix
+    by_name = {record.name: record for record in records}
     configured = []
     for model in settings.models:
-        at_home = model.workspace in (None, settings.workspace)
-        record = known.pop(model.name, None) if at_home else None
-        configured.append(make_entry(model, _configured_name(model, settings.tools.prefix), record))
-    _check_names(configured, settings.tools.prefix)
-    return Catalog((*configured, *_discovered(settings, known, {entry.tool.lower() for entry in configured})))
+        is_of_this_workspace = model.workspace in (None, settings.workspace)
+        record = by_name.pop(model.name, None) if is_of_this_workspace else None
+        tool = f"{prefix}{model.tool}" if model.tool else tool_name(model.name, prefix=prefix)
+        configured.append(make_entry(model, tool, record))
+    _check_tool_names(configured, prefix)
+    taken = {entry.tool.lower() for entry in configured}
+    return Catalog((*configured, *_discovered_entries(settings, by_name, taken)))
 
 
-def _configured_name(model: ModelSettings, prefix: str) -> str:
-    return f"{prefix}{model.tool}" if model.tool else tool_name(model.name, prefix=prefix)
-
-
-def _discovered(settings: Settings, records: Mapping[str, ModelRecord], taken: set[str]) -> Iterator[CatalogEntry]:
-    """Yield the entries of the records that the settings let become tools.
+def _discovered_entries(
+    settings: Settings, records: Mapping[str, ModelRecord], taken: set[str]
+) -> Iterator[CatalogEntry]:
+    """Yield the entries of the records that the settings make tools.
 
     Args:
         settings: As in `build_catalog`.
-        records: Those that no entry of the settings is for, by name.
-        taken: The names that tools have already, in lower case; those that are given here are added.
+        records: The models without a configured entry, by name.
+        taken: The tool names in use, in lower case; new ones are added.
     """
     for name in sorted(records):
-        if not _is_wanted(name, settings):
+        if not _is_included(name, settings):
             continue
-        tool = _free_name(name, settings, taken)
+        # The second name has a hash: it is for a model whose usual tool name belongs to another model.
+        candidates = (tool_name(text, prefix=settings.tools.prefix) for text in (name, f"{settings.workspace}/{name}"))
+        tool = next((candidate for candidate in candidates if candidate.lower() not in taken), None)
         if tool is None:
-            logger.warning("the model %r has no tool: its names are those of others", name)
+            logger.warning("the model %r has no tool: its possible tool names belong to other models", name)
         else:
-            # One model may be called what another one's name is fitted to.
             taken.add(tool.lower())
             yield make_entry(ModelSettings(name=name), tool, records[name])
 
 
-def _is_wanted(name: str, settings: Settings) -> bool:
+def _is_included(name: str, settings: Settings) -> bool:
     def matches(patterns: Iterable[str]) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -105,26 +108,19 @@ def _is_wanted(name: str, settings: Settings) -> bool:
     return matches(discovery.include) and not matches(discovery.exclude) and matches(settings.access.models)
 
 
-def _free_name(name: str, settings: Settings, taken: set[str]) -> str | None:
-    """Return the model's usual tool name, or one with a hash where the settings gave that to another model."""
-    spelled_out = f"{settings.workspace}/{name}"
-    names = (tool_name(text, prefix=settings.tools.prefix) for text in (name, spelled_out))
-    return next((tool for tool in names if tool.lower() not in taken), None)
-
-
-def _check_names(entries: Iterable[CatalogEntry], prefix: str) -> None:
-    """Refuse tool names that a client would refuse, or take for one another: some fold the case."""
+def _check_tool_names(entries: Iterable[CatalogEntry], prefix: str) -> None:
+    """Reject tool names that clients reject, and names that differ in case only: some clients ignore case."""
     owners = {f"{prefix}{name}".lower(): "a built-in tool" for name in BUILTIN_TOOLS}
     for entry in entries:
         owner = f"the model {entry.name!r}"
         if len(entry.tool) > TOOL_NAME_LIMIT:
             raise ConfigurationError(
                 f"The tool name {entry.tool!r} of {owner} is longer than {TOOL_NAME_LIMIT} characters with its prefix.",
-                hint="Shorten its `tool` or `tools.prefix`.",
+                hint="Shorten the model's `tool` or `tools.prefix`.",
             )
         other = owners.setdefault(entry.tool.lower(), owner)
         if other is not owner:
             raise ConfigurationError(
                 f"{owner[0].upper()}{owner[1:]} and {other} would share the tool name {entry.tool.lower()!r}.",
-                hint="Give the model another name with `tool`.",
+                hint="Give the model another tool name with its `tool` key.",
             )

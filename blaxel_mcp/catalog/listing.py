@@ -1,4 +1,4 @@
-"""The models as an agent or a person sees them: what can be called, how, and in what state it is."""
+"""The models as `list_models` and `blaxel-mcp models` show them: how each is called, and its state."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,26 +12,25 @@ from blaxel_mcp.client.auth import Authenticator
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.schema import Settings
 
-PAGE = 50
-"""Models in one page."""
+MODELS_PER_PAGE = 50
 
-_LISTING_SECONDS = 8.0
-"""How long a listing waits for the control plane; what has not come by then is shown without its state."""
+_LOOKUPS_SECONDS = 8.0
+"""How long a page waits for the control plane; models without an answer by then are shown without their state."""
 
-_LOOKUPS_AT_ONCE = 8
+_CONCURRENT_LOOKUPS = 8
 
 
 class ModelListing:
     """Lists the models of one server.
 
     Args:
-        discovery: Knows the models with a tool of their own.
-        control_plane: Says in what state they are.
+        discovery: Holds the catalog.
+        control_plane: Looks up the state of the models.
         auth: Names the source of the credentials.
         settings: The workspace and the limits.
 
     Attributes:
-        notice: What else the reader of a listing should know, in a sentence or two; None for nothing.
+        notice: One or two more sentences for the notes of each page; None for none.
     """
 
     def __init__(
@@ -43,48 +42,36 @@ class ModelListing:
         self._settings = settings
         self.notice: str | None = None
 
-    async def page(self, *, query: str = "", offset: int = 0, limit: int = PAGE) -> dict[str, Any]:
-        """One page of the models whose name, tool, title or description holds `query`, ignoring case.
+    async def page(self, *, query: str = "", offset: int = 0, limit: int = MODELS_PER_PAGE) -> dict[str, Any]:
+        """Return one page of the models whose name, tool, title or description contains `query`, ignoring case.
 
         Returns:
             `models`, `total`, `next_offset` (null on the last page), `workspace`, `credentials` (the name
-            of their source, null for none) and `notes` on what could not be found out.
+            of their source, null for none) and `notes` on information that is missing.
         """
         await self._discovery.wait_ready()
-        found = [entry for entry in self._discovery.catalog.entries if _matches(entry, query)]
-        shown = found[offset : offset + limit]
-        lookups = await self._lookups(shown)
-        end = offset + len(shown)
+        folded = query.casefold()
+        matches = [
+            entry
+            for entry in self._discovery.catalog.entries
+            if any(folded in text.casefold() for text in (entry.name, entry.tool, entry.title, entry.description))
+        ]
+        entries = matches[offset : offset + limit]
+        lookups = await self._look_up_all(entries)
+        problems = sorted({lookup.problem for lookup in lookups if lookup.problem})
+        end = offset + len(entries)
         workspace = self._settings.workspace
         return {
-            "models": [self._row(entry, lookup) for entry, lookup in zip(shown, lookups, strict=True)],
-            "total": len(found),
-            "next_offset": end if end < len(found) else None,
+            "models": [self._row(entry, lookup) for entry, lookup in zip(entries, lookups, strict=True)],
+            "total": len(matches),
+            "next_offset": end if end < len(matches) else None,
             "workspace": workspace,
             "credentials": self._auth.for_workspace(workspace or "").source,
-            "notes": self._notes(lookups),
+            "notes": [*filter(None, (self.notice, self._discovery.problem)), *problems],
         }
 
-    def _notes(self, lookups: Sequence[Lookup]) -> list[str]:
-        found = sorted({lookup.problem for lookup in lookups if lookup.problem})
-        return [*filter(None, (self.notice, self._discovery.problem)), *found]
-
-    async def _lookups(self, entries: Sequence[CatalogEntry]) -> list[Lookup]:
-        found = [Lookup(None, "the control plane did not answer in time")] * len(entries)
-        limiter = anyio.CapacityLimiter(_LOOKUPS_AT_ONCE)
-
-        async def look_up(index: int, entry: CatalogEntry) -> None:
-            async with limiter:
-                found[index] = await self.look_up(entry)
-
-        with anyio.move_on_after(_LISTING_SECONDS):
-            async with anyio.create_task_group() as group:
-                for index, entry in enumerate(entries):
-                    group.start_soon(look_up, index, entry)
-        return found
-
     async def look_up(self, entry: CatalogEntry) -> Lookup:
-        """What the control plane says of a model, or a sentence on why it says nothing."""
+        """Return a model's record, or a phrase on why there is none."""
         workspace = entry.settings.workspace or self._settings.workspace
         if workspace is None:
             return Lookup(None, "no workspace is set")
@@ -92,6 +79,20 @@ class ModelListing:
             return await self._control_plane.find(workspace, entry.name)
         except ConfigurationError as error:
             return Lookup(None, error.message)
+
+    async def _look_up_all(self, entries: Sequence[CatalogEntry]) -> list[Lookup]:
+        lookups = [Lookup(None, "the control plane did not answer in time")] * len(entries)
+        limiter = anyio.CapacityLimiter(_CONCURRENT_LOOKUPS)
+
+        async def look_up(index: int, entry: CatalogEntry) -> None:
+            async with limiter:
+                lookups[index] = await self.look_up(entry)
+
+        with anyio.move_on_after(_LOOKUPS_SECONDS):
+            async with anyio.create_task_group() as group:
+                for index, entry in enumerate(entries):
+                    group.start_soon(look_up, index, entry)
+        return lookups
 
     def _row(self, entry: CatalogEntry, lookup: Lookup) -> dict[str, Any]:
         record = lookup.record
@@ -108,8 +109,3 @@ class ModelListing:
             "status": record.status if record else None,
             "timeout_seconds": entry.settings.timeout_seconds or self._settings.limits.timeout_seconds,
         }
-
-
-def _matches(entry: CatalogEntry, query: str) -> bool:
-    wanted = query.casefold()
-    return any(wanted in text.casefold() for text in (entry.name, entry.tool, entry.title, entry.description))

@@ -1,7 +1,8 @@
-"""What a model's record says of its endpoint: which API it speaks, and at which sub-endpoint.
+"""The API and the sub-endpoint of a model, by its record.
 
 The paths of the chat APIs are those that the adapters of Blaxel's own SDKs append for each
-type. A type is a provider and not an API, so the provider's id of the model has a say as well.
+runtime type. A type stands for a provider and not an API, so the provider's id of the model
+counts too.
 """
 
 import re
@@ -43,7 +44,7 @@ _OTHER_PATHS: Mapping[tuple[str, str], str] = MappingProxyType(
         ("gemini", _RAW): "/v1beta/models/{provider_model}:embedContent",
     }
 )
-"""Where a type serves an API at another path than the rest."""
+"""Runtime types that serve an API at another path than the rest."""
 
 _APIS: Mapping[str, str] = MappingProxyType(
     {
@@ -63,7 +64,7 @@ _APIS: Mapping[str, str] = MappingProxyType(
         "xai": _CHAT,
     }
 )
-"""What a type speaks. Hugging Face types are missing on purpose: they serve chat and base-endpoint models alike."""
+"""The API of each runtime type. Hugging Face types are missing on purpose: they serve chat and base-endpoint models."""
 
 _APIS_BY_ID: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
     {
@@ -77,13 +78,13 @@ _APIS_BY_ID: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = MappingProx
         _GEMINI: ((re.compile(r"embed"), _RAW),),
     }
 )
-"""What a model with such an id speaks instead, by what its type speaks; the first that fits counts."""
+"""For each API of a type, the ids whose models speak another API instead; the first match counts."""
 
 
 def api_name(record: ModelRecord) -> str:
-    """Name the API that a model speaks, as `api` in the settings does; `raw` where nothing tells.
+    """Return the name of a model's API, as in the setting `api`; `raw` if it is not known.
 
-    An mk3 model is OpenAI-shaped whatever its provider (Blaxel's TypeScript SDK).
+    Every mk3 model speaks OpenAI's API (Blaxel's TypeScript SDK).
     """
     if record.generation == "mk3":
         return _CHAT
@@ -95,8 +96,8 @@ def api_name(record: ModelRecord) -> str:
 
 
 def model_path(record: ModelRecord) -> str | None:
-    """The sub-endpoint that a model is called at, empty for the base endpoint, or None where nothing tells."""
-    if leaves_path_open(record):
+    """Return the sub-endpoint of a model, empty for the base endpoint; None if it is not known."""
+    if needs_integration(record):
         return record.integration_path
     api = api_name(record)
     path = _PATHS.get(api)
@@ -107,36 +108,41 @@ def model_path(record: ModelRecord) -> str | None:
     return path.format(provider_model=record.provider_model) if record.provider_model else None
 
 
-def leaves_path_open(record: ModelRecord) -> bool:
-    """Whether a model's type does not tell where it is called."""
+def needs_integration(record: ModelRecord) -> bool:
+    """Return whether only the integration of a model's type says where the model is called."""
     return record.generation != "mk3" and record.runtime_type not in _APIS
 
 
-def path_of_integration(integration: Any) -> str | None:
-    """Choose among the endpoints of an integration (`GET /integrations/{type}`) the one to call.
+def choose_path(integration: Any) -> str | None:
+    """Choose the path to call from the endpoints of an integration (`GET /integrations/{type}`).
 
-    `bl run` takes any of those whose path holds "completions", at random. Here it is
-    `/v1/chat/completions` if that is there, else the shortest for chat, else the shortest; among
-    equals the first of the alphabet. Without any such path it is the only one there is.
+    `bl run` picks one of the paths with "completions" at random. This prefers `/v1/chat/completions`,
+    then the shortest path for chat, then the shortest with "completions"; ties go by the alphabet.
 
     Returns:
-        The path, empty for the base endpoint; None where nothing distinguishes one.
+        The path, empty for the base endpoint. Without a path with "completions", the only path there is;
+        None if there are several.
     """
     endpoints = integration.get("endpoints") if isinstance(integration, Mapping) else None
     if not isinstance(endpoints, Mapping):
         return None
-    paths = sorted({path for path in map(_plain_path, endpoints) if path is not None}, key=_preference)
+    paths = sorted(
+        {path for path in map(_plain_path, endpoints) if path is not None},
+        key=lambda path: (
+            path != _PATHS[_CHAT],
+            "chat/completions" not in path,
+            "completions" not in path,
+            len(path),
+            path,
+        ),
+    )
     if paths and ("completions" in paths[0] or len(paths) == 1):
         return paths[0]
     return None
 
 
-def _preference(path: str) -> tuple[bool, bool, bool, int, str]:
-    return path != _PATHS[_CHAT], "chat/completions" not in path, "completions" not in path, len(path), path
-
-
 def _plain_path(key: Any) -> str | None:
-    """Return the path that a key of `endpoints` names; None for a template, a query or what is no path at all."""
+    """Return the path that a key of `endpoints` names; None if it has a template or a query, or is invalid."""
     if not isinstance(key, str) or "{" in key:
         return None
     try:

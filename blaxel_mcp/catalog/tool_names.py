@@ -1,4 +1,4 @@
-"""Tool names that every client takes, made from model names."""
+"""Tool names that every client accepts, made from model names."""
 
 import hashlib
 import re
@@ -11,11 +11,11 @@ _RESERVED = frozenset(BUILTIN_TOOLS)
 
 
 def tool_name(model: str, *, prefix: str = "") -> str:
-    """Fit a model's name to `[a-z0-9_-]` and 40 characters, prefix included.
+    """Return a model's name fitted to `[a-z0-9_-]` and 40 characters, prefix included.
 
-    The name depends on the model's name and nothing else, so it is the same on every start,
-    whichever other models there are. A name that had to change carries a hash of the whole
-    name, so two models never share one.
+    The name depends only on the model's name, so it is the same on every start, whatever other
+    models there are. A name that had to change ends in a hash of the original, so two models
+    never share one.
     """
     fitted = re.sub(r"[^a-z0-9_-]+", "-", model.lower()).strip("-") or "model"
     room = TOOL_NAME_LIMIT - len(prefix)

@@ -115,8 +115,8 @@ class Tenant:
         """
         assert self._group is not None, "a tenant is reconfigured inside `running`"
         new = _Generation(self._build(config, limits))
-        if known := self.runtime.discovery.known:
-            new.runtime.discovery.take_over(known)
+        if snapshot := self.runtime.discovery.snapshot:
+            new.runtime.discovery.adopt(snapshot)
         await self._group.start(self._run, new)
         await new.runtime.discovery.wait_ready()
         old, definitions = self._generation, self.tools.definitions

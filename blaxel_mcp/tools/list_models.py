@@ -1,9 +1,9 @@
-"""The tool `list_models`: what an agent reads before it calls `run_model`."""
+"""The tool `list_models`, which agents call before `run_model`."""
 
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.catalog.listing import PAGE, ModelListing
+from blaxel_mcp.catalog.listing import MODELS_PER_PAGE, ModelListing
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.registry import Tool
@@ -14,14 +14,14 @@ _ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, o
 _SCHEMA: JSONObject = {
     "type": "object",
     "properties": {
-        "query": {"type": "string", "description": "Only models whose name or description holds this text."},
-        "offset": {"type": "integer", "minimum": 0, "description": "Where to go on: `next_offset` of the page before."},
+        "query": {"type": "string", "description": "Text that the name or description contains."},
+        "offset": {"type": "integer", "minimum": 0, "description": "`next_offset` of the previous page."},
     },
 }
 
 
 def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
-    """Make the tool."""
+    """Return the tool `list_models`."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))
@@ -30,7 +30,8 @@ def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
     definition = types.Tool(
         name=f"{prefix}list_models",
         title="List Blaxel models",
-        description=f"The models that can be called: name, API, path, status, tool and limits of each, {PAGE} a page.",
+        description="Lists the models that can be called: name, API, path, status, tool and timeout, "
+        f"{MODELS_PER_PAGE} per page.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )

@@ -39,4 +39,4 @@ def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy,
         input_schema=entry.input_schema,
         annotations=CALLS_A_MODEL,
     )
-    return Tool(definition, entry.reader, run, calls_a_model=True)
+    return Tool(definition, entry.validator, run, calls_a_model=True)

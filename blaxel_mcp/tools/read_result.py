@@ -1,8 +1,8 @@
-"""The tool `read_result`: any part of the answer of any call, exactly as it came.
+"""The tool `read_result`: any part of a recent answer, verbatim.
 
-It has no structured content: several clients show that in place of the text, where it would be
-JSON within JSON, and one of them drops pictures over it. The text block is the part, verbatim;
-a second block and `_meta` say where in the answer it stands and how to go on.
+Its results have no structured content: several clients show that in place of the text, where it
+would be JSON within JSON, and one of them drops images beside it. The text block is the part,
+verbatim; a second block and `_meta` say where in the answer it is and how to continue.
 """
 
 import anyio.to_thread
@@ -17,37 +17,37 @@ from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.results.parts import Part, Wanted, read_part
+from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
-from blaxel_mcp.tools.results.truncation_notes import Whole
-from blaxel_mcp.tools.store.entries import KeptAnswer
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
 
-_SHORT = 100_000
-"""Bytes of an answer up to which looking for a part of it is not worth a thread."""
+_INLINE_BYTES = 100_000
+"""Parts of answers up to this size are read without a thread."""
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 _SCHEMA: JSONObject = {
     "type": "object",
     "properties": {
-        "call_id": {"type": "string", "description": "The call, as the receipt or a cut answer names it."},
+        "call_id": {"type": "string", "description": "The call's id, from a receipt or truncation note."},
         "pointer": {
             "type": "string",
-            "description": "A JSON Pointer to a part, such as /choices/0/message/content. Left out: the answer's text.",
+            "description": "JSON Pointer to a part, such as /choices/0/message/content. Default: the answer's text.",
         },
         "offset": {
             "type": "integer",
             "minimum": 0,
-            "description": "Where to begin: counts items of an array, characters of anything else.",
+            "description": "Where to begin: an item of an array, a character of anything else.",
         },
-        "length": {"type": "integer", "minimum": 1, "description": "How many of these; as many as fit if left out."},
+        "length": {"type": "integer", "minimum": 1, "description": "How many of these. Default: as many as fit."},
         "wait_seconds": {
             "type": "number",
             "minimum": 0,
             "maximum": 3600,
-            "description": "For a call that is still going on: how long to wait for its answer.",
+            "description": "How long to wait for a call that is still running.",
         },
     },
     "required": ["call_id"],
@@ -55,20 +55,20 @@ _SCHEMA: JSONObject = {
 
 
 def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, longest_wait: float) -> Tool:
-    """Make the tool.
+    """Return the tool `read_result`.
 
     Args:
-        policy: Where answers are kept, and how much of one goes into a result.
-        calls: Those in flight.
-        prefix: Stands before the name of each tool.
-        longest_wait: How long a client may be made to wait, in seconds; 0 is without end.
+        policy: The store of the answers and the limits of a result.
+        calls: The calls in flight.
+        prefix: The prefix of each tool's name.
+        longest_wait: The maximum of `wait_seconds`, in seconds; 0 for no maximum.
     """
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         call = calls.find(arguments["call_id"])
         if call is not None:
-            wanted = arguments.get("wait_seconds", 0)
-            await calls.wait(call, min(wanted, longest_wait or wanted))
+            seconds = arguments.get("wait_seconds", 0)
+            await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
                 return handle_result(call, prefix=prefix)
             if call.result.is_error or not arguments.keys() & {"pointer", "offset", "length"}:
@@ -83,8 +83,8 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     definition = types.Tool(
         name=f"{prefix}read_result",
         title="Read more of an answer",
-        description="Reads on in an answer that was too long for one result, or any part of a recent answer; or brings "
-        "the answer of a slow call that was handed back as a handle.",
+        description="Reads the rest of a truncated answer, any part of a recent answer, or the answer of a slow call "
+        "that returned a handle.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )
@@ -93,66 +93,63 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
 
 
 async def read_result(arguments: JSONObject, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
-    """The part that the arguments ask for.
+    """Return the part of an answer that the arguments request.
 
     Raises:
-        BlaxelError: `not_found`: the answer is not, or no longer, kept.
-        InvalidArgumentsError: the pointer or the offset leads nowhere.
+        BlaxelError: `not_found`: the answer is unknown or was removed.
+        InvalidArgumentsError: The pointer or the offset leads nowhere.
     """
-    whole = Whole(arguments["call_id"], policy.reader)
-    wanted = Wanted(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
-    kept = await policy.store.get(whole.call_id)
-    if kept.kind == "binary":
-        part = Part(None, "bytes", 0, len(kept.data), media=(Media(kept.data, kept.media_type),))
+    ref = AnswerRef(arguments["call_id"], policy.reader)
+    request = PartRequest(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
+    answer = await policy.store.get(ref.call_id)
+    if answer.kind == "binary":
+        part = AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
     else:
-        part = await _text_part(kept, wanted, whole, policy.max_chars)
-    receipt = build_receipt(context, truncated=part.cut or part.next_offset is not None)
-    return types.CallToolResult(
-        content=[*_blocks(part, whole.call_id, policy.max_media_bytes), text_block(_position(part, wanted, whole))],
-        _meta={RECEIPT_KEY: receipt, PART_KEY: _meta(part, wanted, whole)},
-    )
-
-
-async def _text_part(kept: KeptAnswer, wanted: Wanted, whole: Whole, limit: int) -> Part:
-    def work() -> Part:
-        return read_part(kept.text, wanted, is_json=kept.kind == "json", limit=limit, whole=whole)
-
-    if len(kept.data) <= _SHORT:
-        return work()
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-
-def _blocks(part: Part, call_id: str, room: int) -> list[types.ContentBlock]:
-    blocks: list[types.ContentBlock] = [] if part.text is None else [text_block(part.text)]
-    for medium in part.media:
-        uri = call_uri(call_id, medium.pointer)
-        if len(medium.data) <= room:
-            room -= len(medium.data)
-            blocks.append(media_block(medium, uri))
-        else:
-            blocks.append(link_block(medium, uri, f"{medium.media_type} too large for a result"))
-    return blocks
-
-
-def _position(part: Part, wanted: Wanted, whole: Whole) -> str:
-    if part.unit == "bytes":
-        return f"[{part.total:,} bytes]"
-    if part.next_offset is None and part.offset == 0:
-        return f"[all of it: {part.total:,} {part.unit}]"
-    stretch = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
-    if part.next_offset is None:
-        return f"[{stretch}, the end]"
-    pointer = {} if wanted.pointer is None else {"pointer": wanted.pointer}
-    return f"[{stretch}; read on with {whole.reading(**pointer, offset=part.next_offset)}]"
-
-
-def _meta(part: Part, wanted: Wanted, whole: Whole) -> JSONObject:
-    return {
-        "call_id": whole.call_id,
-        "pointer": wanted.pointer,
+        part = await _read_text_part(answer, request, ref, policy.max_chars)
+    receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
+    details = {
+        "call_id": ref.call_id,
+        "pointer": request.pointer,
         "unit": part.unit,
         "offset": part.offset,
         "length": part.end - part.offset,
         "total": part.total,
         "next_offset": part.next_offset,
     }
+    return types.CallToolResult(
+        content=[*_blocks(part, ref.call_id, policy.max_media_bytes), text_block(_position(part, request, ref))],
+        _meta={RECEIPT_KEY: receipt, PART_KEY: details},
+    )
+
+
+async def _read_text_part(answer: StoredAnswer, request: PartRequest, ref: AnswerRef, limit: int) -> AnswerPart:
+    def read() -> AnswerPart:
+        return read_part(answer.text, request, is_json=answer.kind == "json", limit=limit, ref=ref)
+
+    if len(answer.data) <= _INLINE_BYTES:
+        return read()
+    return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+
+def _blocks(part: AnswerPart, call_id: str, limit: int) -> list[types.ContentBlock]:
+    blocks: list[types.ContentBlock] = [] if part.text is None else [text_block(part.text)]
+    for medium in part.media:
+        uri = call_uri(call_id, medium.pointer)
+        if len(medium.data) <= limit:
+            limit -= len(medium.data)
+            blocks.append(media_block(medium, uri))
+        else:
+            blocks.append(link_block(medium, uri, f"{medium.media_type} too large for a result"))
+    return blocks
+
+
+def _position(part: AnswerPart, request: PartRequest, ref: AnswerRef) -> str:
+    if part.unit == "bytes":
+        return f"[{part.total:,} bytes]"
+    if part.next_offset is None and part.offset == 0:
+        return f"[complete: {part.size}]"
+    position = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
+    if part.next_offset is None:
+        return f"[{position}, the end]"
+    pointer = {} if request.pointer is None else {"pointer": request.pointer}
+    return f"[{position}; continue with {ref.read_call(**pointer, offset=part.next_offset)}]"

@@ -1,4 +1,4 @@
-"""The resources: what there is to know of each model, and the whole answer of each call."""
+"""The MCP resources: a guide to each model, the usage, and the complete answer of each call."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -20,54 +20,53 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
-from blaxel_mcp.tools.results.content_blocks import CALLS_URI, read_call_uri, text_block
+from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import decode_media
-from blaxel_mcp.tools.store.entries import KeptAnswer
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
 MODEL_TEMPLATE = f"{MODELS_URI}/{{name}}"
 CALL_TEMPLATE = f"{CALLS_URI}{{call_id}}"
 
-_ALL = f"There are {MODELS_URI}, {MODEL_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
+_ALL = f"The resources are {MODELS_URI}, {MODEL_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
 _JSON = "application/json"
 _MAX_COMPLETIONS = 100
-"""The most that the protocol lets a completion give."""
+"""The maximum number of values in a completion (MCP specification, completion)."""
 
-_DAYS = 7
-"""How many days `blaxel://usage` tells of."""
+_USAGE_DAYS = 7
 
 TEMPLATES = (
     types.ResourceTemplate(
         name="model",
         title="A model",
         uri_template=MODEL_TEMPLATE,
-        description="How a model is called: its schema, an example, and the same call in curl and bl.",
+        description="How to call a model: its schema, an example, and the same call in curl and bl.",
         mime_type=_JSON,
     ),
     types.ResourceTemplate(
         name="call",
         title="The answer of a call",
         uri_template=CALL_TEMPLATE,
-        description="The whole answer of a recent call. A JSON Pointer after the call's id picks a part of it.",
+        description="The complete answer of a recent call. A JSON Pointer after the call's id picks a part.",
     ),
 )
 
-Context = ServerRequestContext[Any, Any]
+RequestContext = ServerRequestContext[Any, Any]
 LookUp = Callable[[CatalogEntry], Awaitable[Lookup]]
-"""Finds a model's record in the control plane, or says why it cannot."""
+"""Returns a model's record from the control plane, or a phrase on why there is none."""
 
 
 class Resources:
     """The resources of one caller, as handlers of the protocol's requests.
 
     Args:
-        catalog: Gives the models as they are now.
-        store: Keeps the answers. They are not listed: who knows a call's id may read its answer.
-        settings: Where the models are called.
-        look_up: Finds their records.
-        spending: Knows what the calls have taken.
+        catalog: Returns the current catalog.
+        store: The answers. They are not listed: a caller who knows a call's id may read its answer.
+        settings: The workspace and the URLs of the models.
+        look_up: Looks up the models' records.
+        spending: Reports the usage.
     """
 
     def __init__(
@@ -84,48 +83,52 @@ class Resources:
         self._look_up = look_up
         self._spending = spending
 
-    async def list_resources(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-        """Every model, and what the calls have taken."""
+    async def list_resources(
+        self, _: RequestContext, __: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        """List the guides to the models, and the usage."""
         return types.ListResourcesResult(resources=resources(self._catalog()))
 
     async def list_templates(
-        self, _: Context, __: types.PaginatedRequestParams | None
+        self, _: RequestContext, __: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
-        """The addresses with a place for a name."""
+        """List the URI templates of a model and of a call's answer."""
         return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
 
-    async def read(self, _: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        """One resource.
+    async def read(self, _: RequestContext, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        """Read one resource.
 
         Raises:
-            MCPError: there is none at this address; the specification makes that INVALID_PARAMS.
+            MCPError: There is no such resource; the MCP specification makes that INVALID_PARAMS.
         """
-        return types.ReadResourceResult(contents=[await self._contents(params.uri)])
-
-    async def complete(self, _: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
-        """Names of models for the address of one."""
-        return types.CompleteResult(completion=completion(self._catalog(), params))
-
-    async def _contents(self, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
+        uri = params.uri
+        contents: types.TextResourceContents | types.BlobResourceContents
         if uri == MODELS_URI:
-            return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
-        if uri == USAGE_URI:
-            return _json_contents(uri, await self._spending.report(_DAYS))
-        if uri.startswith(f"{MODELS_URI}/"):
+            contents = _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
+        elif uri == USAGE_URI:
+            contents = _json_contents(uri, await self._spending.report(_USAGE_DAYS))
+        elif uri.startswith(f"{MODELS_URI}/"):
             entry = self._catalog().find(unquote(uri.removeprefix(f"{MODELS_URI}/")))
             if entry is None:
-                raise _missing(uri, "There is no such model; blaxel://models lists them.")
-            return _json_contents(uri, model_guide(entry, self._settings, await self._look_up(entry)))
-        if called := read_call_uri(uri):
+                raise _missing(uri, "There is no such model; blaxel://models lists all models.")
+            contents = _json_contents(uri, model_guide(entry, self._settings, await self._look_up(entry)))
+        elif call := parse_call_uri(uri):
+            call_id, pointer = call
             try:
-                return answer_contents(uri, await self._store.get(called[0]), called[1])
+                contents = answer_contents(uri, await self._store.get(call_id), pointer)
             except BlaxelError as error:
                 raise _missing(uri, str(error)) from None
-        raise _missing(uri, _ALL)
+        else:
+            raise _missing(uri, _ALL)
+        return types.ReadResourceResult(contents=[contents])
+
+    async def complete(self, _: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Complete the name in the URI of a model."""
+        return types.CompleteResult(completion=completion(self._catalog(), params))
 
 
 def resources(catalog: Catalog) -> list[types.Resource]:
-    """The list of models, each of them, and what the calls have taken."""
+    """Return the resources to list: all models, the usage, and each model."""
     listing = types.Resource(
         name="models", title="The models", uri=MODELS_URI, description="Every model that has a tool.", mime_type=_JSON
     )
@@ -133,14 +136,24 @@ def resources(catalog: Catalog) -> list[types.Resource]:
         name="usage",
         title="Usage",
         uri=USAGE_URI,
-        description=f"Calls, tokens and USD of each model in the last {_DAYS} days, and what is left of the budget.",
+        description=f"Calls, tokens and USD of each model in the last {_USAGE_DAYS} days, and the remaining budget.",
         mime_type=_JSON,
     )
-    return [listing, usage, *(_resource(entry) for entry in catalog.entries)]
+    models = [
+        types.Resource(
+            name=entry.name,
+            title=entry.title,
+            uri=f"{MODELS_URI}/{entry.name}",
+            description=entry.description,
+            mime_type=_JSON,
+        )
+        for entry in catalog.entries
+    ]
+    return [listing, usage, *models]
 
 
 def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.Completion:
-    """The names of models that begin with what was typed; none for the arguments of anything else."""
+    """Return the names of models that begin with the typed text; none for other arguments and resources."""
     reference = params.ref
     if (
         not isinstance(reference, types.ResourceTemplateReference)
@@ -155,30 +168,20 @@ def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.C
 
 
 def answer_contents(
-    uri: str, answer: KeptAnswer, pointer: str | None
+    uri: str, answer: StoredAnswer, pointer: str | None
 ) -> types.TextResourceContents | types.BlobResourceContents:
-    """A kept answer, or the part of it that a JSON Pointer picks: text as text, media as their bytes.
+    """Return an answer, or the part that a JSON Pointer picks: text as text, media as bytes.
 
     Raises:
-        BlaxelError: the pointer leads nowhere.
+        BlaxelError: The pointer leads nowhere.
     """
     if answer.kind == "binary":
         return _blob_contents(uri, answer.data, answer.media_type)
     if pointer is None or answer.kind == "text":
         return _text_contents(uri, answer.text, answer.media_type)
-    found = answer.text[locate(answer.text, pointer)]
-    decoded = decode_media(json_text.parse(found)) if found.startswith('"') else None
-    return _blob_contents(uri, *decoded) if decoded else _text_contents(uri, found, _JSON)
-
-
-def _resource(entry: CatalogEntry) -> types.Resource:
-    return types.Resource(
-        name=entry.name,
-        title=entry.title,
-        uri=f"{MODELS_URI}/{entry.name}",
-        description=entry.description,
-        mime_type=_JSON,
-    )
+    part = answer.text[locate(answer.text, pointer)]
+    decoded = decode_media(json_text.parse(part)) if part.startswith('"') else None
+    return _blob_contents(uri, *decoded) if decoded else _text_contents(uri, part, _JSON)
 
 
 def _json_contents(uri: str, value: JSONObject) -> types.TextResourceContents:
@@ -194,5 +197,7 @@ def _blob_contents(uri: str, data: bytes, media_type: str) -> types.BlobResource
     return types.BlobResourceContents(uri=uri, mime_type=media_type, blob=blob)
 
 
-def _missing(uri: str, why: str) -> MCPError:
-    return MCPError(code=types.INVALID_PARAMS, message=f"There is no resource {literal(uri)}. {why}", data={"uri": uri})
+def _missing(uri: str, reason: str) -> MCPError:
+    return MCPError(
+        code=types.INVALID_PARAMS, message=f"There is no resource {literal(uri)}. {reason}", data={"uri": uri}
+    )

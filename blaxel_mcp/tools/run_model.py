@@ -63,7 +63,7 @@ def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds:
     return Invocation(
         model=entry.name if entry else arguments["model"],
         path=arguments.get("path"),
-        own_path=entry.path if entry and entry.names_a_path else None,
+        own_path=entry.path if entry and entry.path_is_known else None,
         body={} if body is None and method == "POST" else body,
         method=method,
         query=_encoded_query(arguments.get("query", {})),

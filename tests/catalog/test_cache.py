@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.catalog.cache import MAX_FILE_BYTES, CatalogCache, SavedList, catalog_cache
+from blaxel_mcp.catalog.cache import MAX_FILE_BYTES, CatalogCache, ModelSnapshot, catalog_cache
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.settings.schema import Settings
 
@@ -41,16 +41,16 @@ def cache(tmp_path: Path) -> CatalogCache:
 
 
 def test_what_was_saved_is_loaded_whole(cache: CatalogCache) -> None:
-    cache.save(RECORDS, saved_at=1234.5)
+    cache.save(RECORDS, listed_at=1234.5)
 
-    assert cache.load() == SavedList(API, "acme", 1234.5, RECORDS)
+    assert cache.load() == ModelSnapshot(API, "acme", 1234.5, RECORDS)
 
 
 def test_the_last_list_replaces_the_one_before_and_leaves_nothing_behind(cache: CatalogCache) -> None:
-    cache.save(RECORDS, saved_at=1.0)
-    cache.save(RECORDS[1:], saved_at=2.0)
+    cache.save(RECORDS, listed_at=1.0)
+    cache.save(RECORDS[1:], listed_at=2.0)
 
-    assert cache.load() == SavedList(API, "acme", 2.0, RECORDS[1:])
+    assert cache.load() == ModelSnapshot(API, "acme", 2.0, RECORDS[1:])
     assert list(cache.path.parent.iterdir()) == [cache.path]
 
 
@@ -62,7 +62,7 @@ def test_nothing_saved_is_nothing_loaded(cache: CatalogCache) -> None:
 @on_posix
 def test_the_file_and_its_folder_are_the_users_alone(cache: CatalogCache) -> None:
     cache.path.parent.mkdir(mode=0o755, parents=True)
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
 
     assert stat.S_IMODE(cache.path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(cache.path.stat().st_mode) == 0o600
@@ -74,7 +74,7 @@ def test_the_file_and_its_folder_are_the_users_alone(cache: CatalogCache) -> Non
 def test_each_workspace_of_each_platform_has_a_list_of_its_own(
     cache: CatalogCache, api_url: str, workspace: str
 ) -> None:
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
     other = CatalogCache(cache.path.parent, api_url=api_url, workspace=workspace)
 
     assert other.load() is None
@@ -95,12 +95,12 @@ def test_each_workspace_of_each_platform_has_a_list_of_its_own(
     ],
 )
 def test_a_broken_file_counts_as_none_and_is_replaced_by_the_next(cache: CatalogCache, content: bytes) -> None:
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
     cache.path.write_bytes(content)
 
     assert cache.load() is None
-    cache.save(RECORDS, saved_at=2.0)
-    assert cache.load() == SavedList(API, "acme", 2.0, RECORDS)
+    cache.save(RECORDS, listed_at=2.0)
+    assert cache.load() == ModelSnapshot(API, "acme", 2.0, RECORDS)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_broken_file_counts_as_none_and_is_replaced_by_the_next(cache: Catalog
         pytest.param({"records": [{"name": 5}]}, id="a name that is no text"),
         pytest.param({"records": [{}]}, id="a record without a name"),
         pytest.param({"records": None}, id="no records"),
-        pytest.param({"saved_at": "then"}, id="no time"),
-        pytest.param({"saved_at": 1e300}, id="a time that no calendar has"),
-        pytest.param({"saved_at": float("nan")}, id="not even a number"),
+        pytest.param({"listed_at": "then"}, id="no time"),
+        pytest.param({"listed_at": 1e300}, id="a time that no calendar has"),
+        pytest.param({"listed_at": float("nan")}, id="not even a number"),
     ],
 )
 def test_a_file_of_another_form_counts_as_none(cache: CatalogCache, change: dict[str, Any]) -> None:
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
     cache.path.write_text(json.dumps({**json.loads(cache.path.read_text(encoding="utf-8")), **change}))
 
     assert cache.load() is None
@@ -139,35 +139,35 @@ def _a_pipe(path: Path) -> None:
 @on_posix
 @pytest.mark.parametrize("turn", [_readable_by_others, _a_folder, _a_pipe])
 def test_what_others_could_have_put_there_is_not_believed(cache: CatalogCache, turn: Callable[[Path], None]) -> None:
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
     turn(cache.path)
 
     assert cache.load() is None
 
 
 def test_a_list_that_is_too_large_leaves_the_one_before(cache: CatalogCache) -> None:
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
     url = f"https://{'x' * 2000}.example"
-    cache.save((ModelRecord(name=f"m{number}", url=url) for number in range(5000)), saved_at=2.0)
+    cache.save((ModelRecord(name=f"m{number}", url=url) for number in range(5000)), listed_at=2.0)
 
-    assert cache.load() == SavedList(API, "acme", 1.0, RECORDS)
+    assert cache.load() == ModelSnapshot(API, "acme", 1.0, RECORDS)
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left_behind(cache: CatalogCache) -> None:
-    cache.save(RECORDS, saved_at=1.0)
+    cache.save(RECORDS, listed_at=1.0)
     cache.path.unlink()
     cache.path.mkdir()
 
     with pytest.raises(OSError, match="directory"):
-        cache.save(RECORDS, saved_at=2.0)
+        cache.save(RECORDS, listed_at=2.0)
     assert list(cache.path.parent.iterdir()) == [cache.path]
 
 
 def test_a_url_with_credentials_in_it_is_not_kept(cache: CatalogCache) -> None:
-    cache.save([ModelRecord(name="m", url="https://user:canary@models.example")], saved_at=1.0)
+    cache.save([ModelRecord(name="m", url="https://user:canary@models.example")], listed_at=1.0)
 
     assert b"canary" not in cache.path.read_bytes()
-    assert cache.load() == SavedList(API, "acme", 1.0, (ModelRecord(name="m"),))
+    assert cache.load() == ModelSnapshot(API, "acme", 1.0, (ModelRecord(name="m"),))
 
 
 def test_the_cache_lies_in_the_users_cache_folder(home: Path) -> None:

@@ -81,13 +81,13 @@ def test_an_entrys_own_keys_go_before_the_record_and_what_it_leaves_open_comes_f
     ]
     assert (entries[0].title, entries[0].description) == ("Mine", "Mine too.")
     assert "temperature" not in entries[2].input_schema["properties"]
-    assert all(entry.names_a_path for entry in entries)
+    assert all(entry.path_is_known for entry in entries)
 
 
 def test_without_a_record_an_entry_that_names_no_api_is_raw() -> None:
     (entry,) = built(models=[{"name": "bare"}]).entries
 
-    assert (entry.api, entry.path, entry.record, entry.names_a_path) == (RAW, "", None, False)
+    assert (entry.api, entry.path, entry.record, entry.path_is_known) == (RAW, "", None, False)
 
 
 def test_an_entry_for_another_workspace_is_another_model() -> None:
@@ -205,16 +205,16 @@ def test_a_discovered_model_whose_every_name_is_given_away_has_no_tool() -> None
 
 
 def test_a_fingerprint_changes_with_what_is_shown_and_where_it_leads_and_with_nothing_else() -> None:
-    base = built(record("a"), record("b")).fingerprint(most=1)
+    base = built(record("a"), record("b")).fingerprint(max_tools=1)
 
-    assert base == built(record("b", status="FAILED"), record("a", policies=("eu",))).fingerprint(most=1)
+    assert base == built(record("b", status="FAILED"), record("a", policies=("eu",))).fingerprint(max_tools=1)
     changed = [
-        built(record("a"), record("b")).fingerprint(most=2),
-        built(record("a"), record("c")).fingerprint(most=1),
-        built(record("a")).fingerprint(most=1),
-        built(record("a", status="FAILED"), record("b")).fingerprint(most=1),
-        built(record("a", provider_model="text-embedding-3-small"), record("b")).fingerprint(most=1),
-        built(record("a", display_name="The house"), record("b")).fingerprint(most=1),
-        built(record("a"), record("b", provider_model="text-embedding-3-small")).fingerprint(most=1),
+        built(record("a"), record("b")).fingerprint(max_tools=2),
+        built(record("a"), record("c")).fingerprint(max_tools=1),
+        built(record("a")).fingerprint(max_tools=1),
+        built(record("a", status="FAILED"), record("b")).fingerprint(max_tools=1),
+        built(record("a", provider_model="text-embedding-3-small"), record("b")).fingerprint(max_tools=1),
+        built(record("a", display_name="The house"), record("b")).fingerprint(max_tools=1),
+        built(record("a"), record("b", provider_model="text-embedding-3-small")).fingerprint(max_tools=1),
     ]
     assert len({base, *changed}) == len(changed) + 1

@@ -259,7 +259,7 @@ async def test_in_an_outage_what_was_known_of_a_model_serves() -> None:
 async def test_after_an_outage_the_control_plane_is_asked_again_soon() -> None:
     clock, platform = Clock(), Platform()
     async with asking(acme(), platform, now=clock) as control_plane:
-        control_plane.recall("acme", [record("a")])
+        control_plane.seed("acme", [record("a")])
         assert (await control_plane.find("acme", "a")).record == record("a")
         platform.answers["models/a"] = resource("a", model="newer")
         clock.time = FAILURE_SECONDS - 1
@@ -281,7 +281,7 @@ async def test_a_model_that_is_gone_is_not_brought_back() -> None:
 async def test_records_of_an_earlier_run_do_not_keep_the_control_plane_from_being_asked() -> None:
     platform = Platform(**{"models/a": resource("a", model="newer")})
     async with asking(acme(), platform) as control_plane:
-        control_plane.recall("acme", [record("a", provider_model="older")])
+        control_plane.seed("acme", [record("a", provider_model="older")])
         assert await control_plane.find("acme", "a") == Lookup(record("a", provider_model="newer"))
 
 
@@ -303,7 +303,7 @@ async def test_an_integration_is_asked_once_for_all_models_of_an_open_type(emula
 async def test_an_integration_that_does_not_answer_leaves_what_was_known_of_it() -> None:
     clock, platform = Clock(), Platform(**{"integrations/hf": {"endpoints": {"/v1/chat/completions": {}}}})
     async with asking(acme(), platform, now=clock) as control_plane:
-        control_plane.recall("acme", [record("b", runtime_type="tgi", integration_path="/generate")])
+        control_plane.seed("acme", [record("b", runtime_type="tgi", integration_path="/generate")])
         found = [await control_plane.integration_path("acme", "hf")]
         platform.answers.clear()
         clock.time = 301

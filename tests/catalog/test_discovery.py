@@ -209,7 +209,7 @@ async def test_only_the_settings_own_workspace_is_listed(emulator: Emulator) -> 
 
 
 async def test_the_last_good_list_serves_at_once_and_is_replaced_behind_the_scenes(cache: CatalogCache) -> None:
-    cache.save(saved("gpt", "old"), saved_at=NOON - 60)
+    cache.save(saved("gpt", "old"), listed_at=NOON - 60)
     platform = Platform("gpt", "new")
     platform.open = anyio.Event()
     async with discovering(acme(), platform, cache=cache) as running:
@@ -222,12 +222,12 @@ async def test_the_last_good_list_serves_at_once_and_is_replaced_behind_the_scen
     assert running.changes == [["gpt", "old"], ["gpt", "new"]]
     loaded = cache.load()
     assert loaded is not None
-    assert ([record.name for record in loaded.records], loaded.saved_at) == (["gpt", "new"], NOON)
+    assert ([record.name for record in loaded.records], loaded.listed_at) == (["gpt", "new"], NOON)
 
 
 async def test_a_start_in_an_outage_goes_by_the_last_good_list(cache: CatalogCache) -> None:
     records = [replace(saved("edge")[0], generation="mk3", url="https://edge.example")]
-    cache.save(records, saved_at=NOON - 60)
+    cache.save(records, listed_at=NOON - 60)
     platform = Platform()
     platform.status = 503
     async with discovering(acme(), platform, cache=cache) as running:

@@ -6,7 +6,7 @@ import pytest
 
 from blaxel_mcp.apis import APIS, ModelAPI
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.runtime_types import api_name, leaves_path_open, model_path, path_of_integration
+from blaxel_mcp.catalog.runtime_types import api_name, choose_path, model_path, needs_integration
 
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1beta/models"
@@ -59,7 +59,7 @@ def test_an_mk3_model_speaks_chat_completions_whatever_its_provider(runtime_type
     record = ModelRecord(name="m", runtime_type=runtime_type, provider_model="m-embed", generation="mk3")
 
     assert (api_name(record), model_path(record)) == ("chat-completions", CHAT)
-    assert not leaves_path_open(record)
+    assert not needs_integration(record)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_mk3_model_speaks_chat_completions_whatever_its_provider(runtime_type
 def test_where_the_type_leaves_it_open_the_integration_tells(integration_path: str | None, api: str) -> None:
     record = ModelRecord(name="m", runtime_type="huggingface", integration_path=integration_path)
 
-    assert leaves_path_open(record)
+    assert needs_integration(record)
     assert (api_name(record), model_path(record)) == (api, integration_path)
 
 
@@ -116,11 +116,11 @@ def test_an_api_and_the_types_agree_on_its_path(api: ModelAPI) -> None:
     ],
 )
 def test_an_integrations_endpoint_is_chosen_predictably(endpoints: Any, path: str | None) -> None:
-    assert path_of_integration({"name": "x", "endpoints": endpoints}) == path
+    assert choose_path({"name": "x", "endpoints": endpoints}) == path
     if isinstance(endpoints, dict):
-        assert path_of_integration({"endpoints": dict(reversed(endpoints.items()))}) == path
+        assert choose_path({"endpoints": dict(reversed(endpoints.items()))}) == path
 
 
 @pytest.mark.parametrize("integration", [None, [], "x", {}])
 def test_what_is_no_integration_names_no_path(integration: Any) -> None:
-    assert path_of_integration(integration) is None
+    assert choose_path(integration) is None

@@ -66,7 +66,7 @@ async def test_the_ledger_and_the_list_of_models_hold_no_secret(emulator: Emulat
         written = {file.name for file in ledger.parent.iterdir()}
     cache = catalog_cache(Settings(workspace="acme"))
     assert cache
-    cache.save([ModelRecord(name="m", url=f"https://user:{HTTP_TOKEN}@models.example")], saved_at=1.0)
+    cache.save([ModelRecord(name="m", url=f"https://user:{HTTP_TOKEN}@models.example")], listed_at=1.0)
 
     assert written == {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"}
     assert cache.path.is_file()

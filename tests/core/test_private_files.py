@@ -56,7 +56,7 @@ async def use(emulator: Emulator, output_dir: Path | None = None) -> dict[str, i
         answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
         cache = catalog_cache(Settings(workspace="acme"))
         assert cache
-        cache.save([ModelRecord(name="m")], saved_at=1.0)
+        cache.save([ModelRecord(name="m")], listed_at=1.0)
         return modes(Path.home())
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from blaxel_mcp.core import json_text
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.tools.results.media import decode_media
-from blaxel_mcp.tools.results.parts import Wanted, read_part
+from blaxel_mcp.tools.results.parts import PartRequest, read_part
 from blaxel_mcp.tools.results.presentation import present
-from blaxel_mcp.tools.results.truncation_notes import Whole
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from tests.properties.examples import any_text, json_values, tried
 
-WHOLE = Whole("call_x")
+ANSWER = AnswerRef("call_x")
 LIMITS = st.integers(1000, 5000)
 MEDIA_HEADS = (
     ("image/png", b"\x89PNG\r\n\x1a\n"),
@@ -56,7 +56,7 @@ def test_media_come_out_as_they_went_in_and_their_base64_is_nowhere_in_the_text(
 ) -> None:
     value = {"items": [placed(place, *medium, urlsafe) for place, medium, urlsafe in found], "beside": beside}
     answer = JSONAnswer(json_text.dump(value), value)
-    shown = present(answer, limit=limit, whole=WHOLE)
+    shown = present(answer, limit=limit, ref=ANSWER)
 
     assert [(medium.media_type, medium.data) for medium in shown.media] == [medium for _, medium, _ in found]
     assert shown.structured is None, "some clients drop the blocks beside it"
@@ -64,8 +64,8 @@ def test_media_come_out_as_they_went_in_and_their_base64_is_nowhere_in_the_text(
     assert len(shown.text) <= limit
     for number, ((_, (_, data), _), medium) in enumerate(zip(found, shown.media, strict=True), 2):
         assert base64.b64encode(data).decode()[:24] not in shown.text
-        assert shown.cut or f"see content block {number}]" in shown.text
-        part = read_part(answer.text, Wanted(medium.pointer), is_json=True, limit=limit, whole=WHOLE)
+        assert shown.truncated or f"see content block {number}]" in shown.text
+        part = read_part(answer.text, PartRequest(medium.pointer), is_json=True, limit=limit, ref=ANSWER)
         assert [again.data for again in part.media] == [data]
 
 

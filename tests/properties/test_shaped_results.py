@@ -11,13 +11,13 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import locate, spell
 from blaxel_mcp.inference.answers import Answer, JSONAnswer, TextAnswer, read_answer
-from blaxel_mcp.tools.results.parts import Wanted, read_part
+from blaxel_mcp.tools.results.parts import PartRequest, read_part
 from blaxel_mcp.tools.results.presentation import present
-from blaxel_mcp.tools.results.truncation import CUT_KEY, as_object
-from blaxel_mcp.tools.results.truncation_notes import Whole
+from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY, as_object
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from tests.properties.examples import any_text, large_values, long_texts, names, nested, scalars, tried
 
-WHOLE = Whole("call_x")
+ANSWER = AnswerRef("call_x")
 LIMITS = st.integers(1000, 5000)
 READ_ON = re.compile(r"read_result\((call_id=.*?)\)(?=[.\]])")
 
@@ -26,7 +26,7 @@ def json_answer(value: Any) -> JSONAnswer:
     return JSONAnswer(json_text.dump(value), value)
 
 
-def asked_for(note: str) -> list[Wanted]:
+def asked_for(note: str) -> list[PartRequest]:
     """What the notes on a cut tell an agent to ask `read_result` for."""
     calls = []
     for spelled in READ_ON.findall(note):
@@ -36,22 +36,22 @@ def asked_for(note: str) -> list[Wanted]:
             name, _, rest = rest.partition("=")
             value, end = json.JSONDecoder().raw_decode(rest)
             arguments[name], rest = value, rest[end:].removeprefix(", ")
-        assert arguments.pop("call_id") == WHOLE.call_id
-        calls.append(Wanted(**arguments))
+        assert arguments.pop("call_id") == ANSWER.call_id
+        calls.append(PartRequest(**arguments))
     return calls
 
 
-def read_to_the_end(text: str, wanted: Wanted, *, is_json: bool, limit: int) -> list[str]:
+def read_to_the_end(text: str, wanted: PartRequest, *, is_json: bool, limit: int) -> list[str]:
     """All parts from a place on, each within the limit."""
     parts = []
     while True:
-        part = read_part(text, wanted, is_json=is_json, limit=limit, whole=WHOLE)
+        part = read_part(text, wanted, is_json=is_json, limit=limit, ref=ANSWER)
         assert part.text is None or len(part.text) <= limit
         parts.append(part.text or "")
         if part.next_offset is None:
             return parts
         assert part.next_offset > part.offset
-        wanted = Wanted(wanted.pointer, part.next_offset, wanted.length)
+        wanted = PartRequest(wanted.pointer, part.next_offset, wanted.length)
 
 
 def answer_or_error(content_type: str, body: bytes) -> Answer | BlaxelError:
@@ -69,14 +69,14 @@ def answer_or_error(content_type: str, body: bytes) -> Answer | BlaxelError:
 @example(value={"\0" * 300: "x" * 5000}, limit=1000)
 def test_a_result_is_within_the_limit_and_says_the_same_twice(value: Any, limit: int) -> None:
     answer = json_answer(value)
-    shown = present(answer, limit=limit, whole=WHOLE)
+    shown = present(answer, limit=limit, ref=ANSWER)
 
     assert shown.text is not None
     assert len(shown.text) <= limit
     assert shown.media == ()
     assert as_object(json_text.parse(shown.text)) == shown.structured
-    assert shown.cut == (CUT_KEY in (shown.structured or {}))
-    if not shown.cut:
+    assert shown.truncated == (TRUNCATION_KEY in (shown.structured or {}))
+    if not shown.truncated:
         assert shown.text == answer.text
 
 
@@ -86,11 +86,11 @@ def test_a_result_is_within_the_limit_and_says_the_same_twice(value: Any, limit:
 @example(value=[{"a": ["x" * 300] * 40}] * 3, limit=1000)
 def test_what_a_cut_answer_says_to_ask_for_is_there(value: Any, limit: int) -> None:
     answer = json_answer(value)
-    shown = present(answer, limit=limit, whole=WHOLE)
-    assume(shown.cut)
+    shown = present(answer, limit=limit, ref=ANSWER)
+    assume(shown.truncated)
     assert shown.structured is not None
 
-    wanted = asked_for(shown.structured[CUT_KEY])
+    wanted = asked_for(shown.structured[TRUNCATION_KEY])
     assert wanted
     for one in wanted:
         parts = read_to_the_end(answer.text, one, is_json=True, limit=limit)
@@ -102,9 +102,9 @@ def test_what_a_cut_answer_says_to_ask_for_is_there(value: Any, limit: int) -> N
 def test_an_answer_read_on_to_its_end_is_the_answer(value: Any, limit: int, length: int | None) -> None:
     text = json_text.dump(value)
 
-    assert "".join(read_to_the_end(text, Wanted(length=length), is_json=True, limit=limit)) == text
+    assert "".join(read_to_the_end(text, PartRequest(length=length), is_json=True, limit=limit)) == text
     if isinstance(value, list):
-        parts = read_to_the_end(text, Wanted("", length=length), is_json=True, limit=100_000)
+        parts = read_to_the_end(text, PartRequest("", length=length), is_json=True, limit=100_000)
         assert [item for part in parts for item in json_text.parse(part)] == value
 
 
@@ -121,7 +121,7 @@ def test_every_part_of_an_answer_is_where_its_pointer_says(value: Any, data: st.
 
     assert json_text.parse(text[locate(text, pointer)]) == inner
     if isinstance(inner, str):
-        assert "".join(read_to_the_end(text, Wanted(pointer), is_json=True, limit=limit)) == inner
+        assert "".join(read_to_the_end(text, PartRequest(pointer), is_json=True, limit=limit)) == inner
 
 
 @tried(200)
@@ -138,7 +138,9 @@ def test_a_part_that_is_not_there_is_told_and_nothing_breaks(
     value: Any, pointer: str, offset: int | None, length: int | None
 ) -> None:
     try:
-        part = read_part(json_text.dump(value), Wanted(pointer, offset, length), is_json=True, limit=1000, whole=WHOLE)
+        part = read_part(
+            json_text.dump(value), PartRequest(pointer, offset, length), is_json=True, limit=1000, ref=ANSWER
+        )
     except InvalidArgumentsError:
         return
 
@@ -162,11 +164,11 @@ def test_an_answer_that_nests_deeply_is_shown_as_text_and_read_like_any(
         return
 
     assert isinstance(answer, JSONAnswer)
-    shown = present(answer, limit=1000, whole=WHOLE)
+    shown = present(answer, limit=1000, ref=ANSWER)
     assert shown.text is not None
     assert len(shown.text) <= 1000
     try:
-        part = read_part(answer.text, Wanted(pointer), is_json=True, limit=1000, whole=WHOLE)
+        part = read_part(answer.text, PartRequest(pointer), is_json=True, limit=1000, ref=ANSWER)
     except InvalidArgumentsError:
         return
     assert part.text is not None
@@ -176,11 +178,11 @@ def test_an_answer_that_nests_deeply_is_shown_as_text_and_read_like_any(
 @tried(200)
 @given(text=long_texts | any_text, limit=LIMITS)
 def test_text_is_cut_within_the_limit_and_read_on_to_its_end(text: str, limit: int) -> None:
-    shown = present(TextAnswer(text), limit=limit, whole=WHOLE)
+    shown = present(TextAnswer(text), limit=limit, ref=ANSWER)
 
     assert shown.text is not None
     assert len(shown.text) <= limit
-    if not shown.cut:
+    if not shown.truncated:
         assert shown.text == text
         return
     (wanted,) = asked_for(shown.text)
@@ -227,4 +229,4 @@ def test_any_body_of_any_declared_type_is_an_answer_or_a_bad_response(
     if isinstance(answer, BlaxelError):
         assert answer.code == "bad_response"
     else:
-        present(answer, limit=1000, whole=WHOLE)
+        present(answer, limit=1000, ref=ANSWER)

@@ -19,7 +19,7 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
-from blaxel_mcp.tools.results.truncation import CUT_KEY
+from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY
 from blaxel_mcp.tools.store.store import CallStore
 from tests.support.connecting import receipt_of, text_of
 from tests.tools.results.test_media import PNG, PNG64, WAV
@@ -144,7 +144,7 @@ async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: C
     assert receipt_of(result)["truncated"] is True
     assert result.structured_content == json.loads(text_of(result))
     assert len(text_of(result)) <= 2000
-    assert context.call_id in result.structured_content[CUT_KEY]
+    assert context.call_id in result.structured_content[TRUNCATION_KEY]
     shown = result.structured_content["choices"][0]["text"].partition("... ")[0]
     arguments = {"call_id": context.call_id, "pointer": "/choices/0/text"}
     rest = [part async for part in _reading(policy, arguments, start=len(shown))]
@@ -185,25 +185,25 @@ DOCUMENT = JSONAnswer(
 @pytest.mark.parametrize(
     ("arguments", "text", "position"),
     [
-        pytest.param({"pointer": "/text"}, "hello world", "[all of it: 11 characters]", id="a string, verbatim"),
+        pytest.param({"pointer": "/text"}, "hello world", "[complete: 11 characters]", id="a string, verbatim"),
         pytest.param(
             {"pointer": "/text", "offset": 6}, "world", "[characters 6 to 11 of 11, the end]", id="from an offset on"
         ),
         pytest.param(
             {"pointer": "/text", "length": 5},
             "hello",
-            '[characters 0 to 5 of 11; read on with read_result(call_id="call_1", pointer="/text", offset=5)]',
+            '[characters 0 to 5 of 11; continue with read_result(call_id="call_1", pointer="/text", offset=5)]',
             id="so many characters",
         ),
-        pytest.param({"pointer": "/n"}, "1.10", "[all of it: 4 characters]", id="a number as it is spelled"),
-        pytest.param({"pointer": "/list"}, '[1,"two",{"three":3}]', "[all of it: 3 items]", id="an array"),
+        pytest.param({"pointer": "/n"}, "1.10", "[complete: 4 characters]", id="a number as it is spelled"),
+        pytest.param({"pointer": "/list"}, '[1,"two",{"three":3}]', "[complete: 3 items]", id="an array"),
         pytest.param(
             {"pointer": "/list", "offset": 1, "length": 1},
             '["two"]',
-            '[items 1 to 2 of 3; read on with read_result(call_id="call_1", pointer="/list", offset=2)]',
+            '[items 1 to 2 of 3; continue with read_result(call_id="call_1", pointer="/list", offset=2)]',
             id="an item",
         ),
-        pytest.param({"pointer": "/object"}, '{"a":[1.10,2]}', "[all of it: 14 characters]", id="an object"),
+        pytest.param({"pointer": "/object"}, '{"a":[1.10,2]}', "[complete: 14 characters]", id="an object"),
         pytest.param(
             {"pointer": "/object", "offset": 5},
             "[1.10,2]}",
@@ -213,7 +213,7 @@ DOCUMENT = JSONAnswer(
         pytest.param(
             {"offset": 1, "length": 6},
             '"text"',
-            f'[characters 1 to 7 of {len(DOCUMENT.text)}; read on with read_result(call_id="call_1", offset=7)]',
+            f'[characters 1 to 7 of {len(DOCUMENT.text)}; continue with read_result(call_id="call_1", offset=7)]',
             id="the text of the answer",
         ),
         pytest.param({"pointer": "/text", "offset": 11}, "", "[characters 11 to 11 of 11, the end]", id="at the end"),
@@ -232,7 +232,7 @@ async def test_any_part_can_be_read(store: CallStore, arguments: dict[str, Any],
     ("arguments", "message"),
     [
         pytest.param({"pointer": "/nope"}, "leads nowhere at its step 'nope'", id="a pointer to nothing"),
-        pytest.param({"pointer": "/list", "offset": 9}, "there are 3 items", id="past the end of an array"),
+        pytest.param({"pointer": "/list", "offset": 9}, "the part has 3 items", id="past the end of an array"),
         pytest.param({"offset": 99_999}, "is past the end", id="past the end of the text"),
     ],
 )
@@ -251,7 +251,7 @@ async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: Cal
 
     with pytest.raises(InvalidArgumentsError, match="Leave `pointer` out"):
         await read_result({"call_id": "call_1", "pointer": "/a"}, CallContext(), policy)
-    with pytest.raises(BlaxelError, match="Take the call_id of a result's receipt") as caught:
+    with pytest.raises(BlaxelError, match="Take the call_id from a result's receipt") as caught:
         await read_result({"call_id": "call_2"}, CallContext(), policy)
     assert caught.value.code == "not_found"
 
@@ -265,7 +265,7 @@ async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_
 
     for result in (whole, item):
         assert len(text_of(result)) <= 1000
-        assert 'pointer="/rows/0/text", offset=' in json.loads(text_of(result))[CUT_KEY]
+        assert 'pointer="/rows/0/text", offset=' in json.loads(text_of(result))[TRUNCATION_KEY]
         assert receipt_of(result)["truncated"] is True
     assert _part(item)["next_offset"] == 1
 
@@ -358,8 +358,8 @@ async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(
     assert result.structured_content is not None
     assert result.structured_content["data"][0]["embedding"]["vector"]["dimensions"] == 500
     assert result.structured_content == json.loads(text_of(result))
-    assert result.structured_content[CUT_KEY] == (
-        "One vector is told in short. Read a whole one with read_result("
+    assert result.structured_content[TRUNCATION_KEY] == (
+        "One vector is summarized. Read one in full with read_result("
         f'call_id="{context.call_id}", pointer="/data/0/embedding").'
     )
     assert receipt_of(result)["truncated"] is True

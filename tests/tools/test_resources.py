@@ -164,7 +164,7 @@ async def test_the_example_of_every_api_fits_its_own_schema(tmp_path: Path, api:
     async with _connect(tmp_path, settings) as client:
         guide = await _guide(client, "m")
 
-    ready, repairs = entry.reader.read(guide["example_arguments"])
+    ready, repairs = entry.validator.read(guide["example_arguments"])
     assert (ready, repairs) == (guide["example_arguments"], [])
     if guide.get("example_body"):
         entry.api.check(guide["example_body"])
@@ -198,7 +198,7 @@ async def test_the_answer_of_a_call_is_read_whole(
         pytest.param("blaxel://models/nope", "There is no such model", id="a model"),
         pytest.param("blaxel://calls/call_none", "No call 'call_none' is known here", id="a call"),
         pytest.param("blaxel://calls/call_json/nope", "leads nowhere at its step 'nope'", id="a part"),
-        pytest.param("blaxel://secrets", "There are blaxel://models", id="anything else"),
+        pytest.param("blaxel://secrets", "The resources are blaxel://models", id="anything else"),
     ],
 )
 async def test_a_missing_resource_is_a_protocol_error_that_names_it(tmp_path: Path, uri: str, why: str) -> None:

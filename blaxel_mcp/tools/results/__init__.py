@@ -1,5 +1,5 @@
-"""What an answer looks like in a tool's result: pure functions from JSON values to smaller ones.
+"""The shape of an answer in a tool result: pure functions from JSON values to smaller ones.
 
-Nothing is changed in place. What stays as it was is the same object in the shaped value, so
-a pointer into the one leads to the same place in the other.
+Nothing is changed in place. Parts that stay the same are the same objects in the result, so
+a JSON Pointer into the shaped value picks the same place in the complete answer.
 """

@@ -1,4 +1,4 @@
-"""The content blocks of a tool's result, and the addresses of the answers that they come from."""
+"""The content blocks of a tool result, and the URIs of the answers that they come from."""
 
 import base64
 from urllib.parse import quote, unquote
@@ -8,31 +8,31 @@ import mcp_types as types
 from blaxel_mcp.tools.results.media import Media
 
 CALLS_URI = "blaxel://calls/"
-"""Below it is the whole answer of each call, and any part of it."""
+"""The prefix of each answer's URI; a JSON Pointer after the call's id picks a part."""
 
 _VECTOR_IMAGE = "image/svg+xml"
 
 
 def call_uri(call_id: str, pointer: str | None = None) -> str:
-    """The resource that is an answer, or the part of it that a JSON Pointer picks."""
+    """Return the URI of an answer, or of the part of it that a JSON Pointer picks."""
     return f"{CALLS_URI}{call_id}{quote(pointer or '', safe='/~')}"
 
 
-def read_call_uri(uri: str) -> tuple[str, str | None] | None:
-    """The call and the pointer that such a resource means, or None if it is none."""
+def parse_call_uri(uri: str) -> tuple[str, str | None] | None:
+    """Return the call id and the JSON Pointer of an answer's URI; None for any other URI."""
     if not uri.startswith(CALLS_URI):
         return None
-    call_id, slash, rest = uri.removeprefix(CALLS_URI).partition("/")
-    return call_id, f"/{unquote(rest)}" if slash else None
+    call_id, slash, pointer = uri.removeprefix(CALLS_URI).partition("/")
+    return call_id, f"/{unquote(pointer)}" if slash else None
 
 
 def text_block(text: str) -> types.TextContent:
-    """Text, which has no half surrogate pairs: they cannot be written as UTF-8 and would end the connection."""
+    """Return a text block, without half surrogate pairs: they have no UTF-8 form and would end the connection."""
     return types.TextContent(type="text", text=text.encode("utf-8", "replace").decode())
 
 
 def media_block(media: Media, uri: str) -> types.ContentBlock:
-    """A picture or a sound as itself; anything else as a resource with its content."""
+    """Return an image or audio block; anything else becomes a resource with its content."""
     encoded = base64.b64encode(media.data).decode("ascii")
     if media.media_type.startswith("image/") and media.media_type != _VECTOR_IMAGE:
         return types.ImageContent(type="image", data=encoded, mime_type=media.media_type)
@@ -43,7 +43,7 @@ def media_block(media: Media, uri: str) -> types.ContentBlock:
 
 
 def link_block(media: Media, uri: str, name: str) -> types.ResourceLink:
-    """A link to a medium that is too large for a result."""
+    """Return a link to a medium that is too large for a result."""
     return types.ResourceLink(
         type="resource_link", uri=uri, name=name, mime_type=media.media_type, size=len(media.data)
     )

@@ -1,9 +1,9 @@
-"""Pictures, sounds and other media that an answer carries as base64 within its JSON.
+"""Images, audio and other media that an answer carries as base64 within its JSON.
 
 Providers put them in these places: `b64_json` (OpenAI, images), an object with a media type
 and `data` (`inlineData` of Gemini, `source` of Anthropic), `audio.data` (OpenAI, chat),
 `result` of an `image_generation_call` (OpenAI, responses), and `data:` URLs anywhere.
-What stands there is taken for media only if its first bytes are a known format's.
+A string counts as media only if its first bytes are those of a known format.
 """
 
 import base64
@@ -13,30 +13,31 @@ from typing import Any
 
 from blaxel_mcp.core.json_pointer import spell
 from blaxel_mcp.core.media_types import media_type_of
+from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
 
 _DATA_URL = re.compile(r"data:(?:image|audio)/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
 _MEDIA_TYPE_NAMES = ("mimeType", "mime_type", "media_type")
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
-"""Turns the alphabet for URLs into the usual one, and lines into one."""
+"""Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
-_CAN_HOLD_MEDIA = (str, dict, list)
-"""Most values of large answers are numbers, which are not worth a call."""
+_MAY_HOLD_MEDIA = (str, dict, list)
+"""Most values of large answers are numbers, which are not worth a function call."""
 
-_LEAST_BYTES = 32
-"""No picture or sound is shorter, and a few letters may spell the first bytes of one by chance."""
+_MIN_BYTES = 32
+"""Shorter data is no image or audio, and a few letters may spell the first bytes of a format by chance."""
 
 _HEAD = 1024
-"""Characters that are decoded to see whether the rest is worth decoding."""
+"""Characters that are decoded first, to see whether the rest is worth decoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One picture, sound or other medium.
+    """One image, audio clip or other medium.
 
     Attributes:
-        data: Its bytes.
-        media_type: What the bytes show that it is.
-        pointer: The JSON Pointer of the string that it was; None if it was the whole answer.
+        data: The bytes.
+        media_type: The media type, by the first bytes.
+        pointer: The JSON Pointer of the string it was decoded from; None if it is the complete answer.
     """
 
     data: bytes = field(repr=False)
@@ -44,107 +45,100 @@ class Media:
     pointer: str | None = None
 
 
-def lift_media(value: Any, *, steps: tuple[str | int, ...] = (), first_block: int = 2) -> tuple[Any, tuple[Media, ...]]:
-    """Take the media out of a JSON value.
+def extract_media(
+    value: Any, *, steps: tuple[str | int, ...] = (), first_block: int = 2
+) -> tuple[Any, tuple[Media, ...]]:
+    """Separate the media in a JSON value from the rest.
 
     Args:
-        value: No deeper than `json_text.MAX_DEPTH`.
-        steps: Where in the whole answer the value stands, for the pointers.
-        first_block: The number of the content block that the first medium becomes: the text is block 1.
+        value: A JSON value, nested no deeper than `json_text.MAX_DEPTH`.
+        steps: The path from the top of the complete answer to the value.
+        first_block: The number of the content block that the first medium becomes; block 1 is the text.
 
     Returns:
         The value with a short reference in the place of each medium, and the media in their order.
     """
-    lift = _Lift(first_block)
-    return lift.value(value, steps), tuple(lift.found)
+    extractor = _MediaExtractor(first_block)
+    return extractor.value(value, steps), tuple(extractor.media)
 
 
 def decode_media(text: str) -> tuple[bytes, str] | None:
-    """The bytes that base64 or a base64 `data:` URL stands for, and their media type; None if it is not media."""
+    """Decode base64 or a base64 `data:` URL to bytes and their media type; None if it is not media."""
     prefix = _DATA_URL.match(text)
     encoded = text[prefix.end() :] if prefix else text
-    head = _decoded(_whole_groups(encoded[:_HEAD]))
-    if head is None or media_type_of(head) is None:
+    head = encoded[:_HEAD].translate(_STANDARD_ALPHABET)
+    first_bytes = _decode_base64(head[: len(head) // 4 * 4])
+    if first_bytes is None or media_type_of(first_bytes) is None:
         return None
-    data = _decoded(encoded.translate(_STANDARD_ALPHABET))
-    if data is None or len(data) < _LEAST_BYTES:
+    data = _decode_base64(encoded.translate(_STANDARD_ALPHABET))
+    if data is None or len(data) < _MIN_BYTES:
         return None
     media_type = media_type_of(data)
     return None if media_type is None else (data, media_type)
 
 
-class _Lift:
-    """One walk over a value, with what it has found so far."""
+class _MediaExtractor:
+    """One walk over a JSON value, with the media so far."""
 
     def __init__(self, first_block: int) -> None:
         self._first_block = first_block
-        self.found: list[Media] = []
+        self.media: list[Media] = []
 
     def value(self, value: Any, steps: tuple[str | int, ...]) -> Any:
         match value:
             case str():
-                return self._reference(value, steps) if _DATA_URL.match(value) else value
+                return self._string(value, steps) if _DATA_URL.match(value) else value
             case dict():
-                return self._object(value, steps, _places(value))
+                return self._object(value, steps, _base64_members(value))
             case list():
-                return self._list(value, steps)
+                changes = {
+                    index: changed
+                    for index, item in enumerate(value)
+                    if isinstance(item, _MAY_HOLD_MEDIA) and (changed := self.value(item, (*steps, index))) is not item
+                }
+                return with_items(value, changes)
             case _:
                 return value
 
-    def _object(self, members: dict[str, Any], steps: tuple[str | int, ...], places: tuple[str, ...]) -> dict[str, Any]:
-        lifted = members
+    def _object(
+        self, members: dict[str, Any], steps: tuple[str | int, ...], base64_members: tuple[str, ...]
+    ) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
         for name, value in members.items():
-            if isinstance(value, _CAN_HOLD_MEDIA):
-                changed = self._member(name, value, (*steps, name), places)
-                if changed is not value:
-                    lifted = dict(members) if lifted is members else lifted
-                    lifted[name] = changed
-        return lifted
+            if not isinstance(value, _MAY_HOLD_MEDIA):
+                continue
+            inner = (*steps, name)
+            if name in base64_members and isinstance(value, str):
+                changed: Any = self._string(value, inner)
+            elif name == "audio" and isinstance(value, dict):
+                changed = self._object(value, inner, ("data",))
+            else:
+                changed = self.value(value, inner)
+            if changed is not value:
+                changes[name] = changed
+        return with_members(members, changes)
 
-    def _list(self, items: list[Any], steps: tuple[str | int, ...]) -> list[Any]:
-        lifted = items
-        for index, item in enumerate(items):
-            if isinstance(item, _CAN_HOLD_MEDIA):
-                changed = self.value(item, (*steps, index))
-                if changed is not item:
-                    lifted = list(items) if lifted is items else lifted
-                    lifted[index] = changed
-        return lifted
-
-    def _member(self, name: str, value: Any, steps: tuple[str | int, ...], places: tuple[str, ...]) -> Any:
-        if name in places and isinstance(value, str):
-            return self._reference(value, steps)
-        if name == "audio" and isinstance(value, dict):
-            return self._object(value, steps, ("data",))
-        return self.value(value, steps)
-
-    def _reference(self, text: str, steps: tuple[str | int, ...]) -> str:
+    def _string(self, text: str, steps: tuple[str | int, ...]) -> str:
         decoded = decode_media(text)
         if decoded is None:
             return text
         data, media_type = decoded
-        block = self._first_block + len(self.found)
-        self.found.append(Media(data, media_type, spell(steps)))
+        block = self._first_block + len(self.media)
+        self.media.append(Media(data, media_type, spell(steps)))
         return f"[{media_type}, {len(data):,} bytes: see content block {block}]"
 
 
-def _places(value: dict[str, Any]) -> tuple[str, ...]:
-    """Which members of an object are base64 if they are strings."""
-    if any(isinstance(value.get(name), str) for name in _MEDIA_TYPE_NAMES):
+def _base64_members(members: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of an object's members that may be media in base64."""
+    if any(isinstance(members.get(name), str) for name in _MEDIA_TYPE_NAMES):
         return ("data", "b64_json")
-    if value.get("type") == "image_generation_call":
+    if members.get("type") == "image_generation_call":
         return ("result",)
     return ("b64_json",)
 
 
-def _whole_groups(head: str) -> str:
-    """The first characters of some base64, ended where a group of four ends."""
-    head = head.translate(_STANDARD_ALPHABET)
-    return head[: len(head) // 4 * 4]
-
-
-def _decoded(text: str) -> bytes | None:
-    """Base64 in one line, with or without its padding; None if it is not that."""
+def _decode_base64(text: str) -> bytes | None:
+    """Decode base64 without white space, with or without its padding; None if it is not valid."""
     text = text.rstrip("=")
     if len(text) % 4 == 1:
         return None

@@ -1,4 +1,4 @@
-"""Media that are too large for a tool's result, handed over as files."""
+"""Files for media that are too large for a tool result."""
 
 import re
 from datetime import UTC, datetime
@@ -15,38 +15,34 @@ from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.store.store import CallStore
 
 _UNFIT_FOR_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_TAIL = 6
-"""Characters of the call's id that keep two files of one second apart."""
+_ID_TAIL = 6
+"""Characters of the call's id in a file name, which keep files of the same second apart."""
 
 
-async def hand_over(
+async def write_media_file(
     media: Media, context: CallContext, store: CallStore, output_dir: str | None
 ) -> tuple[types.ResourceLink, str]:
-    """Write a medium to a file; a disk that refuses it is told of and no failure.
+    """Write a medium to a file. If that fails, the sentence says so; no error is raised.
 
     Returns:
-        A link to the resource that has it too, and a sentence that says where it is.
+        A link to the resource that has the medium too, and a sentence that says where the file is.
     """
-    name = _file_name(media, context)
+    model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    pointer = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-40:]
+    name = f"{model}-{moment}-{context.call_id[-_ID_TAIL:]}{pointer}{extension_for(media.media_type)}"
     uri = call_uri(context.call_id, media.pointer)
-    what = f"The {media.media_type} of {len(media.data):,} bytes is too large for this result."
+    size = f"The {media.media_type} of {len(media.data):,} bytes is too large for this result."
     try:
         if output_dir is None:
             path = await store.put_file(context.call_id, name, media.data)
-            where = f"It is in the file {path} for a while; `files.output_dir` in the settings would keep it."
+            place = f"It is in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
         else:
             path = await anyio.to_thread.run_sync(_write, output_dir, name, media.data)
-            where = f"It is in the file {path}."
+            place = f"It is in the file {path}."
     except OSError as error:
-        where = f"It could not be written to a file: {error.strerror or error}."
-    return link_block(media, uri, name), f"{what} {where} For a while it is the resource {uri} as well."
-
-
-def _file_name(media: Media, context: CallContext) -> str:
-    model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
-    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    place = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-40:]
-    return f"{model}-{moment}-{context.call_id[-_TAIL:]}{place}{extension_for(media.media_type)}"
+        place = f"It could not be written to a file: {error.strerror or error}."
+    return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
 
 
 def _write(folder: str, name: str, data: bytes) -> Path:

@@ -22,9 +22,9 @@ from blaxel_mcp.settings.schema import ModelSettings, Settings
 from blaxel_mcp.settings.types import ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.results.media_files import hand_over
+from blaxel_mcp.tools.results.media_files import write_media_file
 from blaxel_mcp.tools.results.presentation import Presentation, present
-from blaxel_mcp.tools.results.truncation_notes import Whole
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
 
 ERROR_KEY = "blaxel-mcp/error"
@@ -81,7 +81,7 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     shown = await _presented(answer, context, policy)
     media, sentences = await _media_blocks(shown.media, context, policy)
     texts = [text_block(sentence) for sentence in sentences]
-    truncated = shown.cut or bool(sentences)
+    truncated = shown.truncated or bool(sentences)
     if shown.text is None:
         # Some clients show only the first block: for a file it has to be the sentence.
         content = [*texts, *_audio_lines(shown.media, media, context), *media]
@@ -127,10 +127,10 @@ async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy)
     model_text = None
     if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
         model_text = policy.api.text(answer.value)
-    whole = Whole(context.call_id, policy.reader)
+    ref = AnswerRef(context.call_id, policy.reader)
     if isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS:
-        return present(answer, limit=policy.max_chars, whole=whole, model_text=model_text)
-    work = partial(present, answer, limit=policy.max_chars, whole=whole, model_text=model_text)
+        return present(answer, limit=policy.max_chars, ref=ref, model_text=model_text)
+    work = partial(present, answer, limit=policy.max_chars, ref=ref, model_text=model_text)
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 
@@ -146,7 +146,7 @@ async def _media_blocks(
             remaining -= len(medium.data)
             blocks.append(media_block(medium, call_uri(context.call_id, medium.pointer)))
             continue
-        link, sentence = await hand_over(medium, context, policy.store, policy.output_dir)
+        link, sentence = await write_media_file(medium, context, policy.store, policy.output_dir)
         blocks.append(link)
         sentences.append(sentence)
     return blocks, sentences

@@ -1,4 +1,4 @@
-"""What is said where an answer was cut, and how the reader goes on."""
+"""The notes in a truncated answer: what was left out, and which call reads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,72 +8,72 @@ from blaxel_mcp.core import json_text
 
 _MAX_POINTER = 200
 MAX_NOTE = 500
-"""Characters that the sentence on what was cut takes at most."""
+"""The longest note on the truncations of an answer, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """Where the whole of an answer can be read.
+class AnswerRef:
+    """Where a complete answer can be read.
 
     Attributes:
         call_id: The call's id.
-        tool: The tool that reads it.
+        tool: The name of the tool that reads it.
     """
 
     call_id: str
     tool: str = "read_result"
 
-    def reading(self, **arguments: Any) -> str:
-        """The call that reads some part of it, spelled for an agent."""
+    def read_call(self, **arguments: Any) -> str:
+        """Return the tool call that reads a part of the answer, as an agent would write it."""
         spelled = [f"{name}={json_text.dump(value)}" for name, value in {"call_id": self.call_id, **arguments}.items()]
         return f"{self.tool}({', '.join(spelled)})"
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """A place where something was left out.
+class Truncation:
+    """A place in an answer from which on something was left out.
 
     Attributes:
-        pointer: Where, as a JSON Pointer; None for an answer that is read by characters alone.
-        offset: From which character or item on.
-        lost: About how many characters were left out.
+        pointer: The JSON Pointer of the truncated value; None for an answer that is read by characters only.
+        offset: The first character, or the index of the first item, that was left out.
+        omitted: About how many characters were left out.
     """
 
     pointer: str | None
     offset: int
-    lost: float
+    omitted: float
 
 
-def more(count: int, noun: str) -> str:
-    """So many more of something."""
+def count_more(count: int, noun: str) -> str:
+    """Return a count such as "1 more item" or "1,200 more characters"."""
     return f"{count:,} more {noun}{'' if count == 1 else 's'}"
 
 
-def note_on(cuts: Sequence[Cut], whole: Whole) -> str:
-    """The sentence on an answer that was cut at these places; empty for none."""
-    if not cuts:
+def truncation_note(truncations: Sequence[Truncation], ref: AnswerRef) -> str:
+    """Return the note on an answer that was truncated at these places; empty for none."""
+    if not truncations:
         return ""
-    largest = max(cuts, key=lambda cut: cut.lost)
-    places = "in one place" if len(cuts) == 1 else f"in {len(cuts):,} places, which are marked"
-    return f"This answer was too long and is cut {places}. {how_to_read(largest, whole)}"
+    largest = max(truncations, key=lambda truncation: truncation.omitted)
+    places = "in one place" if len(truncations) == 1 else f"in {len(truncations):,} marked places"
+    return f"This answer was truncated {places}. {continue_hint(largest, ref)}"
 
 
-def how_to_read(cut: Cut, whole: Whole) -> str:
-    """The sentence on how to go on where something was left out."""
-    if cut.pointer is None:
-        return f"Read on with {whole.reading(offset=cut.offset)}."
-    if _is_long(cut.pointer):
-        return f"Read the whole of it with {whole.reading()}."
-    return f"Read on with {whole.reading(pointer=cut.pointer, offset=cut.offset)}."
+def continue_hint(truncation: Truncation, ref: AnswerRef) -> str:
+    """Return the sentence on how to read what was left out at a place."""
+    if truncation.pointer is None:
+        return f"Continue with {ref.read_call(offset=truncation.offset)}."
+    if _is_long(truncation.pointer):
+        return f"Read the complete answer with {ref.read_call()}."
+    return f"Continue with {ref.read_call(pointer=truncation.pointer, offset=truncation.offset)}."
 
 
-def how_to_read_one(pointer: str, whole: Whole) -> str:
-    """The sentence on how to read, whole, one of several parts that were told in short."""
+def read_one_hint(pointer: str, ref: AnswerRef) -> str:
+    """Return the sentence on how to read one of several summarized parts in full."""
     if _is_long(pointer):
-        return f"Read the whole of it with {whole.reading()}."
-    return f"Read a whole one with {whole.reading(pointer=pointer)}."
+        return f"Read the complete answer with {ref.read_call()}."
+    return f"Read one in full with {ref.read_call(pointer=pointer)}."
 
 
 def _is_long(pointer: str) -> bool:
-    """Whether a pointer, quoted within the quoted sentence, would take more than its share of a result."""
+    """Return whether a pointer is too long for a note, where it is quoted within a JSON string."""
     return len(json_text.dump(json_text.dump(pointer))) > _MAX_POINTER

@@ -1,4 +1,4 @@
-"""Embedding vectors, which no agent reads number by number, told in short."""
+"""Summaries of embedding vectors, which no agent reads number by number."""
 
 import base64
 import math
@@ -9,23 +9,24 @@ from sys import byteorder
 from typing import Any
 
 from blaxel_mcp.core.json_pointer import spell
+from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
 
 MIN_DIMENSIONS = 16
 """Shorter arrays of numbers are more likely scores or coordinates, which are worth reading."""
 
-_FIRST = 5
+_FIRST_NUMBERS = 5
 _FLOAT_BYTES = 4
-_DIGITS = 7
+_FLOAT_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """A value whose vectors are told in short.
+class VectorSummary:
+    """A value whose vectors are summarized.
 
     Attributes:
         value: The value with `{"vector": {"dimensions", "norm", "first"}}` in the place of each vector.
-        count: How many vectors that were.
-        first: The JSON Pointer of the first of them, empty if there is none.
+        count: The number of vectors.
+        first: The JSON Pointer of the first vector; empty if there is none.
     """
 
     value: Any
@@ -33,85 +34,75 @@ class Summary:
     first: str
 
 
-def summarise_vectors(value: Any) -> Summary:
-    """Tell every array of numbers in a JSON value in short, and every embedding that is base64.
+def summarize_vectors(value: Any) -> VectorSummary:
+    """Summarize every vector in a JSON value: arrays of numbers, and embeddings in base64.
 
-    OpenAI's `encoding_format: "base64"` gives the latter: float32, little endian.
+    The latter are what OpenAI's `encoding_format: "base64"` returns: little-endian float32.
     """
-    walk = _Walk()
-    return Summary(walk.value(value, ()), walk.count, walk.first)
+    summarizer = _Summarizer()
+    return VectorSummary(summarizer.value(value, ()), summarizer.count, summarizer.first)
 
 
-class _Walk:
+class _Summarizer:
+    """One walk over a JSON value, with the number of vectors so far and the pointer of the first."""
+
     def __init__(self) -> None:
         self.count = 0
         self.first = ""
 
     def value(self, value: Any, steps: tuple[str | int, ...]) -> Any:
-        if isinstance(value, list):
-            return self._in_short(value, value[:_FIRST], steps) or self._list(value, steps)
         if isinstance(value, dict):
             return self._object(value, steps)
-        return value
+        if not isinstance(value, list):
+            return value
+        return self._vector(value, value[:_FIRST_NUMBERS], steps) or with_items(
+            value,
+            {
+                index: changed
+                for index, item in enumerate(value)
+                if isinstance(item, list | dict) and (changed := self.value(item, (*steps, index))) is not item
+            },
+        )
 
     def _object(self, members: dict[str, Any], steps: tuple[str | int, ...]) -> dict[str, Any]:
-        told = members
-        is_embedding = members.get("object") == "embedding"
-        for name, value in members.items():
-            changed = value
-            if isinstance(value, list | dict):
-                changed = self.value(value, (*steps, name))
-            elif is_embedding and name == "embedding" and isinstance(value, str):
-                changed = self._encoded(value, (*steps, name))
-            if changed is not value:
-                told = dict(members) if told is members else told
-                told[name] = changed
-        return told
+        changes = {
+            name: changed
+            for name, value in members.items()
+            if isinstance(value, list | dict) and (changed := self.value(value, (*steps, name))) is not value
+        }
+        encoded = members.get("embedding")
+        if members.get("object") == "embedding" and isinstance(encoded, str):
+            numbers = _decode_floats(encoded)
+            first = [_rounded(number) for number in numbers[:_FIRST_NUMBERS]]
+            if summary := self._vector(numbers, first, (*steps, "embedding")):
+                changes["embedding"] = summary
+        return with_members(members, changes)
 
-    def _list(self, items: list[Any], steps: tuple[str | int, ...]) -> list[Any]:
-        told = items
-        for index, item in enumerate(items):
-            if isinstance(item, list | dict):
-                changed = self.value(item, (*steps, index))
-                if changed is not item:
-                    told = list(items) if told is items else told
-                    told[index] = changed
-        return told
-
-    def _encoded(self, encoded: str, steps: tuple[str | int, ...]) -> Any:
-        numbers = _floats(encoded)
-        first = [_rounded(number) for number in numbers[:_FIRST]]
-        return self._in_short(numbers, first, steps) or encoded
-
-    def _in_short(
-        self, numbers: Sequence[float], first: list[float], steps: tuple[str | int, ...]
+    def _vector(
+        self, numbers: Sequence[Any], first: list[float], steps: tuple[str | int, ...]
     ) -> dict[str, Any] | None:
-        norm = _norm(numbers)
-        if norm is None:
+        """Return the summary of a vector, None if these are not the numbers of one."""
+        if len(numbers) < MIN_DIMENSIONS or not all(type(number) in (int, float) for number in numbers):
+            return None
+        try:
+            norm = math.hypot(*numbers)
+        except OverflowError:
+            return None
+        if not math.isfinite(norm):
             return None
         if not self.count:
             self.first = spell(steps)
         self.count += 1
-        return {"vector": {"dimensions": len(numbers), "norm": norm, "first": first}}
-
-
-def _norm(numbers: Sequence[Any]) -> float | None:
-    """The Euclidean norm, or None if this is not a vector."""
-    if len(numbers) < MIN_DIMENSIONS or not all(type(number) in (int, float) for number in numbers):
-        return None
-    try:
-        norm = math.hypot(*numbers)
-    except OverflowError:
-        return None
-    return _rounded(norm) if math.isfinite(norm) else None
+        return {"vector": {"dimensions": len(numbers), "norm": _rounded(norm), "first": first}}
 
 
 def _rounded(number: float) -> float:
-    """To what a 32-bit float can tell."""
-    return float(f"{number:.{_DIGITS}g}")
+    """Round to the precision of a 32-bit float."""
+    return float(f"{number:.{_FLOAT_DIGITS}g}")
 
 
-def _floats(encoded: str) -> Sequence[float]:
+def _decode_floats(encoded: str) -> Sequence[float]:
+    """Decode little-endian float32 numbers from base64; empty for anything else."""
     try:
         data = base64.b64decode(encoded, validate=True)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Complete answers, kept by call id in memory and on disk."""
+"""Complete answers, stored by call id in memory and on disk."""

@@ -1,20 +1,19 @@
-"""Answers that the processes of one server keep for each other, in a private folder.
+"""A private folder in which the processes of one server find each other's answers.
 
-A client's next request goes to any of them, and what it asks for may have been answered by another. Everything here
-blocks; it is called in a thread.
+A client's next request goes to any process, and may ask for an answer that another one has.
+Every method blocks: call them in a thread.
 """
 
 import json
-import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from blaxel_mcp.core.private_files import make_own_folder, write_private
-from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PARTIAL = ".new-"
@@ -25,9 +24,9 @@ class SharedAnswers:
     """The answers of one caller, a file each.
 
     Args:
-        folder: Where they are; made when the first one is written.
-        limits: How many are kept, for how long, and how much space they may take.
-        now: The clock, in seconds since the epoch, as files have it.
+        folder: The folder; created with the first answer.
+        limits: How many answers are kept, for how long, and how much space they may take.
+        now: The clock, in seconds since the epoch, like the times of files.
     """
 
     def __init__(self, folder: Path, limits: StoreLimits, *, now: Callable[[], float] = time.time) -> None:
@@ -35,45 +34,47 @@ class SharedAnswers:
         self._limits = limits
         self._now = now
 
-    def write(self, call_id: str, answer: KeptAnswer) -> None:
-        """Keep an answer; the oldest make room for it.
+    def write(self, call_id: str, answer: StoredAnswer) -> None:
+        """Store an answer, and remove expired ones and the oldest ones over the limits.
 
         Raises:
-            OSError: the disk refused it.
+            OSError: The file could not be written.
         """
         make_own_folder(self._folder)
         head = json.dumps({"kind": answer.kind, "media_type": answer.media_type}).encode()
-        beside = self._folder / f"{_PARTIAL}{secrets.token_hex(8)}"
-        write_private(beside, head + b"\n" + answer.data)
-        # Whoever looks for it finds the whole of it or nothing.
-        beside.replace(self._folder / call_id)
-        self._make_room()
+        partial = self._folder / f"{_PARTIAL}{secrets.token_hex(8)}"
+        write_private(partial, head + b"\n" + answer.data)
+        # Another process finds the complete answer or none.
+        partial.replace(self._folder / call_id)
+        files: list[tuple[float, int, Path]] = []
+        for path in self._folder.iterdir():
+            # Another process may be removing the same file.
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+        oldest = self._now() - self._limits.lifetime_seconds
+        total = 0
+        for count, (modified_at, size, path) in enumerate(sorted(files, reverse=True), 1):
+            total += size
+            if modified_at < oldest or count > self._limits.answers or total > self._limits.disk_bytes:
+                path.unlink(missing_ok=True)
 
-    def read(self, call_id: str) -> KeptAnswer | None:
-        """An answer that is kept; None for none."""
-        # The id comes from outside, and must not lead anywhere else.
+    def read(self, call_id: str) -> StoredAnswer | None:
+        """Return an answer; None if it is unknown or has expired."""
+        # The id comes from a caller: it must not lead out of the folder.
         if not _CALL_ID.fullmatch(call_id):
             return None
         path = self._folder / call_id
         try:
-            if self._now() - path.stat().st_mtime > self._limits.seconds:
+            if self._now() - path.stat().st_mtime > self._limits.lifetime_seconds:
                 return None
             head, _, data = path.read_bytes().partition(b"\n")
         except OSError:
             return None
-        told = json.loads(head[:_MAX_HEAD_BYTES])
-        return KeptAnswer(told["kind"], told["media_type"], data)
+        fields = json.loads(head[:_MAX_HEAD_BYTES])
+        return StoredAnswer(fields["kind"], fields["media_type"], data)
 
-    def _make_room(self) -> None:
-        count, size = 0, 0
-        for path, status in sorted(self._files(), key=lambda file: file[1].st_mtime_ns, reverse=True):
-            count, size = count + 1, size + status.st_size
-            old = self._now() - status.st_mtime > self._limits.seconds
-            if old or count > self._limits.calls or size > self._limits.disk_bytes:
-                path.unlink(missing_ok=True)
-
-    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for path in self._folder.iterdir():
-            # Another process may be at the same.
-            with suppress(FileNotFoundError):
-                yield path, path.stat()
+    def remove(self, call_id: str) -> None:
+        """Remove an answer; it expires anyway if the file cannot be deleted."""
+        with suppress(OSError):
+            (self._folder / call_id).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""A private folder on disk for what does not fit in memory, gone when its process is.
+"""A private folder on disk for answers that do not fit in memory, removed with its process.
 
-Everything here blocks; it is called in a thread.
+Every method blocks: call them in a thread.
 """
 
 import itertools
@@ -13,30 +13,30 @@ from pathlib import Path
 
 import platformdirs
 
-from blaxel_mcp.core.private_files import make_own_folder, write_private
+from blaxel_mcp.core.private_files import make_folder, make_own_folder, write_private
 
 if sys.platform != "win32":
     import fcntl
 
 _PREFIX = "spool-"
 _LOCK_SUFFIX = ".lock"
-_PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
 
 def default_spools() -> Path:
-    """The folder in which each process has its spool: in the user's cache directory."""
+    """Return the folder that holds the spools of all processes, in the user's cache directory."""
     return platformdirs.user_cache_path("blaxel-mcp", appauthor=False) / "calls"
 
 
 class Spool:
-    """One process's folder. It is made when the first file is written.
+    """The folder of one process, created with the first file.
 
-    A lock beside the folder, which the system lets go of with the process, tells others that
-    it is in use: a process id would be reused, and means nothing in another container.
+    A lock file beside the folder shows other processes that it is in use; the system releases
+    the lock when the process ends. A process id would be reused, and means nothing in another
+    container.
 
     Args:
-        parent: Where the folder is made.
+        parent: The folder in which the spool is created.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -49,7 +49,7 @@ class Spool:
         """Write a file that only this user can read, and return its path.
 
         Raises:
-            OSError: the disk refused it. What was written of it is gone.
+            OSError: The file could not be written. Nothing is left of it.
         """
         path = self.open() / f"{next(self._numbers)}-{name or 'answer'}"
         write_private(path, data)
@@ -59,8 +59,16 @@ class Spool:
         """Remove the folders of processes that ended without closing theirs."""
         with suppress(OSError):
             for folder in self._parent.glob(f"{_PREFIX}*"):
-                if folder.is_dir() and not folder.is_symlink():
-                    _remove_if_abandoned(folder)
+                if folder.is_symlink() or not folder.is_dir():
+                    continue
+                try:
+                    descriptor = _acquire_lock(_lock_path(folder))
+                except OSError:
+                    continue
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)
+                with suppress(OSError):
+                    _lock_path(folder).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove the folder with everything in it."""
@@ -68,46 +76,34 @@ class Spool:
             shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)
             self._lock = None
-            _lock_of(self._folder).unlink(missing_ok=True)
+            _lock_path(self._folder).unlink(missing_ok=True)
 
     def open(self) -> Path:
-        """Make the folder, unless it is there, and return its path.
+        """Return the folder's path, after creating it if it does not exist.
 
         Raises:
-            OSError: the disk refused it.
+            OSError: The folder could not be created.
         """
         if self._lock is None:
             make_own_folder(self._parent)
-            # The lock comes first, so that a folder that can be seen is a folder that is locked.
-            self._lock = _take_lock(_lock_of(self._folder))
-        self._folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
+            # Lock before the folder exists, so that no process ever sees it unlocked.
+            self._lock = _acquire_lock(_lock_path(self._folder))
+        make_folder(self._folder)
         return self._folder
 
 
-def _remove_if_abandoned(folder: Path) -> None:
-    lock = _lock_of(folder)
-    try:
-        descriptor = _take_lock(lock)
-    except OSError:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    os.close(descriptor)
-    with suppress(OSError):
-        lock.unlink(missing_ok=True)
-
-
-def _lock_of(folder: Path) -> Path:
+def _lock_path(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK_SUFFIX)
 
 
-def _take_lock(path: Path) -> int:
-    """Hold a lock file until the descriptor is closed.
+def _acquire_lock(path: Path) -> int:
+    """Lock a file until the returned descriptor is closed.
 
     Raises:
-        OSError: another process holds it.
+        OSError: Another process holds the lock.
     """
     if sys.platform == "win32":
-        # An open file cannot be removed there, so one that can is nobody's.
+        # Windows cannot delete an open file, so a lock file that can be deleted is not held.
         path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
     if sys.platform != "win32":

@@ -1,12 +1,12 @@
-"""Whole answers, kept by the id of their call for as long as someone may ask for the rest of one.
+"""Stores complete answers by call id for a limited time.
 
-The newest are held in memory, what does not fit there on disk, in a private folder. Number,
-space and age are bounded; the oldest goes first.
+The newest answers are in memory, the rest are files in a private folder. The number, size and
+age of the answers are limited; the oldest are removed first.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,56 +14,61 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
-from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits, kept
 from blaxel_mcp.tools.store.shared import SharedAnswers
 from blaxel_mcp.tools.store.spool import Spool, default_spools
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits, stored
 
-_MAX_REMEMBERED = 2000
-"""Calls of which it is remembered why their answer is gone."""
+_MAX_REASONS = 2000
+"""Removed answers whose reason is remembered for the error message."""
 
-_PUSHED_OUT = "it made room for later ones"
-
+_EVICTED = "it made room for newer answers"
 
 _LIMITS = StoreLimits()
 
 
 @dataclass(slots=True)
 class _Record:
-    """An answer, without its data once that is on disk, and the files that go with it."""
+    """An answer, whose data is empty once it is in the file at `path`, and the files that belong to it."""
 
-    kept_at: float
-    answer: KeptAnswer
+    answer: StoredAnswer
+    expires_at: float
     size: int
     path: Path | None = None
     files: dict[Path, int] = field(default_factory=dict)
 
     @property
-    def in_memory(self) -> int:
+    def memory_bytes(self) -> int:
         return 0 if self.path else self.size
 
     @property
-    def on_disk(self) -> int:
+    def disk_bytes(self) -> int:
         return (self.size if self.path else 0) + sum(self.files.values())
 
-    def remove_files(self) -> None:
+    def delete_files(self) -> None:
         for path in (self.path, *self.files):
             if path:
                 path.unlink(missing_ok=True)
 
 
 class CallStore:
-    """Keeps answers. A context: entering it clears away what dead processes left, leaving it all of its own.
+    """Stores the answers of one caller.
+
+    Entering the context removes files of processes that ended without cleaning up, and starts the
+    timer that removes expired answers. Leaving it removes every answer.
 
     Args:
-        spools: The folder for the store's own folder; None for one in the user's cache directory.
-        limits: What it may take up.
+        spools: The folder in which the store creates its own; None for one in the user's cache directory.
+        limits: The number, size and lifetime of the answers.
         now: A monotonic clock, in seconds.
-        shared: A folder in which other processes of the same server find the answers too; None where there is one.
+        sleep: Waits for the given number of seconds.
+        shared: A folder in which the other processes of the same server find the answers too; None if this
+            is the only process.
     """
 
     def __init__(
@@ -72,46 +77,64 @@ class CallStore:
         spools: Path | None = None,
         limits: StoreLimits = _LIMITS,
         now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         shared: Path | None = None,
     ) -> None:
         self._spool = Spool(spools or default_spools())
         self._limits = limits
         self._now = now
+        self._sleep = sleep
+        # In the order in which they expire.
         self._records: OrderedDict[str, _Record] = OrderedDict()
-        self._gone: OrderedDict[str, str] = OrderedDict()
+        self._memory_bytes = 0
+        self._disk_bytes = 0
+        self._reasons: OrderedDict[str, str] = OrderedDict()
         self._shared = SharedAnswers(shared, limits) if shared else None
         self._lock = anyio.Lock()
+        self._stored = anyio.Event()
+        self._timer: anyio.abc.TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(self._spool.remove_abandoned)
+        self._timer = await anyio.create_task_group().__aenter__()
+        self._timer.start_soon(self._remove_when_expired)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Forget every answer and remove what is on disk."""
-        async with self._exclusive():
-            self._records.clear()
-            await anyio.to_thread.run_sync(self._spool.close)
+        assert self._timer is not None
+        try:
+            self._timer.cancel_scope.cancel()
+            # Without the error: the group would wrap it in an exception group.
+            await self._timer.__aexit__(None, None, None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                async with self._lock:
+                    self._records.clear()
+                    self._memory_bytes = self._disk_bytes = 0
+                    await anyio.to_thread.run_sync(self._spool.close)
 
     async def put(self, call_id: str, answer: Answer) -> None:
-        """Keep an answer. A disk that refuses it is no reason to fail: `get` says so then."""
-        whole = kept(answer)
+        """Store an answer. A full disk is no error here; `get` reports it then."""
+        complete = stored(answer)
+        size = len(complete.data)
         async with self._exclusive():
-            self._records[call_id] = _Record(self._now(), whole, len(whole.data))
+            if call_id in self._records:
+                await self._remove(call_id, _EVICTED)
+            self._records[call_id] = _Record(complete, self._now() + self._limits.lifetime_seconds, size)
+            self._memory_bytes += size
+            self._stored.set()
             await self._make_room()
             if self._shared:
                 with suppress(OSError):
-                    await anyio.to_thread.run_sync(self._shared.write, call_id, whole)
+                    await anyio.to_thread.run_sync(self._shared.write, call_id, complete)
 
     async def put_file(self, call_id: str, name: str, data: bytes) -> Path:
         """Write a file that is kept as long as the answer of its call, and return its path.
 
         Raises:
-            OSError: the disk refused it, or the answer is no longer kept.
+            OSError: The file could not be written, or the answer is no longer stored.
         """
         async with self._exclusive():
             record = self._records.get(call_id)
@@ -119,97 +142,106 @@ class CallStore:
                 raise OSError("there is no room for it")
             path = await anyio.to_thread.run_sync(self._spool.write, data, name)
             record.files[path] = len(data)
+            self._disk_bytes += len(data)
+            # The newest record is the last to make room.
+            record.expires_at = self._now() + self._limits.lifetime_seconds
             self._records.move_to_end(call_id)
             await self._make_room()
             return path
 
-    async def get(self, call_id: str) -> KeptAnswer:
-        """An answer that is kept.
+    async def get(self, call_id: str) -> StoredAnswer:
+        """Return an answer.
 
         Raises:
-            BlaxelError: `not_found`; says whether it was ever here, and what became of it.
+            BlaxelError: `not_found`. The message says whether the answer was ever here, and why it was removed.
         """
         async with self._exclusive():
-            await self._expire()
+            await self._remove_expired()
             record = self._records.get(call_id)
             if record is None:
-                return await self._from_others(call_id)
+                answer = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
+                if answer is None:
+                    raise self._not_found(call_id)
+                return answer
             if record.path is None:
                 return record.answer
             try:
                 return replace(record.answer, data=await anyio.to_thread.run_sync(record.path.read_bytes))
             except OSError:
-                await self._drop(call_id, "its file was taken away")
+                await self._remove(call_id, "its file was deleted")
                 raise self._not_found(call_id) from None
 
-    async def _from_others(self, call_id: str) -> KeptAnswer:
-        found = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
-        if found is None:
-            raise self._not_found(call_id)
-        return found
-
-    async def expire(self) -> None:
-        """Forget what is too old. Every access does that too; this is for times when there is none."""
-        async with self._exclusive():
-            await self._expire()
+    async def _remove_when_expired(self) -> None:
+        """Remove each answer when it expires, even if no other call comes in."""
+        while True:
+            if not self._records:
+                self._stored = anyio.Event()
+                await self._stored.wait()
+            oldest = next(iter(self._records.values()))
+            await self._sleep(max(0.0, oldest.expires_at - self._now()))
+            async with self._exclusive():
+                await self._remove_expired()
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
-        # A caller that is cancelled half way would leave a file that nobody counts.
         async with self._lock:
+            # A caller that is cancelled half way would leave a file that is not counted.
             with anyio.CancelScope(shield=True):
                 yield
 
-    async def _expire(self) -> None:
-        oldest = self._now() - self._limits.seconds
-        for call_id in [call_id for call_id, record in self._records.items() if record.kept_at <= oldest]:
-            await self._drop(call_id, f"answers are kept for {self._limits.seconds / 60:g} minutes")
+    async def _remove_expired(self) -> None:
+        while self._records:
+            call_id, oldest = next(iter(self._records.items()))
+            if oldest.expires_at > self._now():
+                break
+            await self._remove(call_id, f"answers are kept for {self._limits.lifetime_seconds / 60:g} minutes")
+            if self._shared:
+                await anyio.to_thread.run_sync(self._shared.remove, call_id)
 
     async def _make_room(self) -> None:
-        await self._expire()
-        while len(self._records) > self._limits.calls:
-            await self._drop(next(iter(self._records)), _PUSHED_OUT)
-        for call_id, record in list(self._records.items()):
-            if self._in_memory <= self._limits.memory_bytes:
-                break
-            if not record.path:
-                await self._spill(call_id, record)
-        while self._on_disk > self._limits.disk_bytes:
-            await self._drop(next(key for key, record in self._records.items() if record.on_disk), _PUSHED_OUT)
+        await self._remove_expired()
+        while len(self._records) > self._limits.answers:
+            await self._remove(next(iter(self._records)), _EVICTED)
+        while self._memory_bytes > self._limits.memory_bytes:
+            await self._move_to_disk(next(key for key, record in self._records.items() if record.memory_bytes))
+        while self._disk_bytes > self._limits.disk_bytes:
+            await self._remove(next(key for key, record in self._records.items() if record.disk_bytes), _EVICTED)
 
-    async def _spill(self, call_id: str, record: _Record) -> None:
+    async def _move_to_disk(self, call_id: str) -> None:
+        record = self._records[call_id]
         try:
             record.path = await anyio.to_thread.run_sync(self._spool.write, record.answer.data)
         except OSError as error:
-            await self._drop(call_id, f"the disk refused it ({error.strerror or type(error).__name__})")
+            await self._remove(call_id, f"it could not be written to disk ({error.strerror or type(error).__name__})")
         else:
             record.answer = replace(record.answer, data=b"")
+            self._memory_bytes -= record.size
+            self._disk_bytes += record.size
 
-    async def _drop(self, call_id: str, why: str) -> None:
+    async def _remove(self, call_id: str, reason: str) -> None:
         record = self._records.pop(call_id)
-        self._gone[call_id] = why
-        if len(self._gone) > _MAX_REMEMBERED:
-            self._gone.popitem(last=False)
-        if record.on_disk:
+        self._memory_bytes -= record.memory_bytes
+        self._disk_bytes -= record.disk_bytes
+        self._reasons[call_id] = reason
+        if len(self._reasons) > _MAX_REASONS:
+            self._reasons.popitem(last=False)
+        if record.path or record.files:
             with suppress(OSError):
-                await anyio.to_thread.run_sync(record.remove_files)
-
-    @property
-    def _in_memory(self) -> int:
-        return sum(record.in_memory for record in self._records.values())
-
-    @property
-    def _on_disk(self) -> int:
-        return sum(record.on_disk for record in self._records.values())
+                await anyio.to_thread.run_sync(record.delete_files)
 
     def _not_found(self, call_id: str) -> BlaxelError:
-        why = self._gone.get(call_id)
-        shown = literal(call_id)
-        message = f"The answer of the call {shown} is gone: {why}." if why else f"No call {shown} is known here."
-        hint = (
-            "Call the model again if the answer is still needed; that is paid for again."
-            if why
-            else "Take the call_id of a result's receipt, or of the sentence at the end of a cut answer. Answers are "
-            "kept by the server process that gave them."
+        reason = self._reasons.get(call_id)
+        if reason:
+            return BlaxelError(
+                f"The answer of call {literal(call_id)} is gone: {reason}.",
+                code="not_found",
+                origin="local",
+                hint="Call the model again if you still need the answer; that call is billed again.",
+            )
+        return BlaxelError(
+            f"No call {literal(call_id)} is known here.",
+            code="not_found",
+            origin="caller",
+            hint="Take the call_id from a result's receipt or from the note in a truncated answer. Answers are kept by "
+            "the server that made the call.",
         )
-        return BlaxelError(message, code="not_found", origin="local" if why else "caller", hint=hint)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.tools.results.media import Media, lift_media
+from blaxel_mcp.tools.results.media import Media, extract_media
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -83,7 +83,7 @@ HEARD = f"[audio/wav, {len(WAV)} bytes: see content block 2]"
 def test_a_medium_is_lifted_from_where_its_provider_puts_it(value: Any, lifted: Any, pointer: str) -> None:
     expected = Media(PNG, "image/png", pointer) if SEEN in str(lifted) else Media(WAV, "audio/wav", pointer)
 
-    assert lift_media(value) == (lifted, (expected,))
+    assert extract_media(value) == (lifted, (expected,))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_medium_is_lifted_from_where_its_provider_puts_it(value: Any, lifted: 
     ],
 )
 def test_what_is_not_media_stays_the_very_same_object(value: Any) -> None:
-    lifted, media = lift_media(value)
+    lifted, media = extract_media(value)
 
     assert lifted is value
     assert media == ()
@@ -116,7 +116,7 @@ def test_a_long_medium_may_be_in_lines_of_any_width(width: int) -> None:
     encoded = base64.b64encode(data).decode()
     lines = "\n".join(encoded[start : start + width] for start in range(0, len(encoded), width))
 
-    assert lift_media({"b64_json": lines})[1] == (Media(data, "image/png", "/b64_json"),)
+    assert extract_media({"b64_json": lines})[1] == (Media(data, "image/png", "/b64_json"),)
 
 
 def test_media_are_counted_in_their_order_and_the_rest_is_neither_copied_nor_changed() -> None:
@@ -127,7 +127,7 @@ def test_media_are_counted_in_their_order_and_the_rest_is_neither_copied_nor_cha
         "vectors": vectors,
     }
 
-    lifted, media = lift_media(value)
+    lifted, media = extract_media(value)
 
     assert [medium.pointer for medium in media] == ["/data/0/b64_json", "/data/1/audio/data"]
     assert "block 2]" in lifted["data"][0]["b64_json"]

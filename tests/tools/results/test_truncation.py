@@ -8,16 +8,16 @@ import pytest
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import locate
-from blaxel_mcp.tools.results.truncation import CUT_KEY, bound_json, bound_text, measure
-from blaxel_mcp.tools.results.truncation_notes import Cut, Whole
+from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY, measure, truncate_json, truncate_text
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
 
-WHOLE = Whole("call_1234567890123456789012")
+ANSWER = AnswerRef("call_1234567890123456789012")
 LIMIT = 1000
 
 
 def _said(structured: dict[str, Any] | None) -> str:
     assert structured is not None
-    said = structured[CUT_KEY]
+    said = structured[TRUNCATION_KEY]
     assert isinstance(said, str)
     return said
 
@@ -25,17 +25,17 @@ def _said(structured: dict[str, Any] | None) -> str:
 def test_an_answer_that_fits_is_left_alone() -> None:
     value = {"a": ["x" * 900]}
 
-    bounded = bound_json(value, limit=LIMIT, whole=WHOLE)
+    bounded = truncate_json(value, limit=LIMIT, ref=ANSWER)
 
     assert bounded.structured is value
-    assert (bounded.text, bounded.cut) == (json_text.dump(value), False)
+    assert (bounded.text, bounded.truncated) == (json_text.dump(value), False)
 
 
 def test_the_longest_string_is_cut_and_the_sentence_leads_to_its_next_character() -> None:
     content = "".join(f"{number} " for number in range(5000))
     value = {"id": "a", "choices": [{"message": {"role": "assistant", "content": content}}], "usage": {"total": 3}}
 
-    bounded = bound_json(value, limit=LIMIT, whole=WHOLE)
+    bounded = truncate_json(value, limit=LIMIT, ref=ANSWER)
 
     assert bounded.structured is not None
     shown, _, marker = bounded.structured["choices"][0]["message"]["content"].partition("... ")
@@ -43,15 +43,15 @@ def test_the_longest_string_is_cut_and_the_sentence_leads_to_its_next_character(
     assert marker == f"{len(content) - len(shown):,} more characters"
     assert bounded.structured["usage"] is value["usage"]
     assert _said(bounded.structured) == (
-        "This answer was too long and is cut in one place. Read on with read_result("
-        f'call_id="{WHOLE.call_id}", pointer="/choices/0/message/content", offset={len(shown)}).'
+        "This answer was truncated in one place. Continue with read_result("
+        f'call_id="{ANSWER.call_id}", pointer="/choices/0/message/content", offset={len(shown)}).'
     )
 
 
 def test_a_long_array_keeps_its_first_items_and_says_how_many_more_there_are() -> None:
     value = {"rows": [{"row": number} for number in range(1000)]}
 
-    structured = bound_json(value, limit=LIMIT, whole=WHOLE).structured
+    structured = truncate_json(value, limit=LIMIT, ref=ANSWER).structured
 
     assert structured is not None
     *rows, marker = structured["rows"]
@@ -64,7 +64,7 @@ def test_a_long_array_keeps_its_first_items_and_says_how_many_more_there_are() -
 def test_small_parts_stay_whole_beside_large_ones() -> None:
     value = {"first": "x" * 50_000, "small": ["kept"] * 5, "second": "y" * 50_000}
 
-    structured = bound_json(value, limit=LIMIT, whole=WHOLE).structured
+    structured = truncate_json(value, limit=LIMIT, ref=ANSWER).structured
 
     assert structured is not None
     assert structured["small"] is value["small"]
@@ -72,9 +72,9 @@ def test_small_parts_stay_whole_beside_large_ones() -> None:
 
 
 def test_a_pointer_too_long_to_be_shown_is_left_out() -> None:
-    said = _said(bound_json({"n" * 300: "x" * 5000}, limit=2000, whole=WHOLE).structured)
+    said = _said(truncate_json({"n" * 300: "x" * 5000}, limit=2000, ref=ANSWER).structured)
 
-    assert said.endswith(f'Read the whole of it with read_result(call_id="{WHOLE.call_id}").')
+    assert said.endswith(f'Read the complete answer with read_result(call_id="{ANSWER.call_id}").')
 
 
 def _random_value(source: random.Random, depth: int = 0) -> Any:
@@ -92,11 +92,11 @@ def test_any_answer_comes_out_within_the_limit_and_the_same_as_text_and_value(se
     value = _random_value(random.Random(seed))  # noqa: S311 - the same shapes each time, and no secret
     text = json_text.dump(value)
     for limit in (1000, 1500, 5000, 40_000):
-        bounded = bound_json(value, limit=limit, whole=WHOLE)
+        bounded = truncate_json(value, limit=limit, ref=ANSWER)
 
         assert len(bounded.text) <= limit
-        assert bounded.cut is (len(text) > limit)
-        if bounded.cut:
+        assert bounded.truncated is (len(text) > limit)
+        if bounded.truncated:
             assert json.loads(bounded.text) == bounded.structured
     assert measure(value, len(text)) == len(text)
     assert (measure(value, 500) > 500) is (len(text) > 500)
@@ -113,7 +113,7 @@ def test_a_huge_answer_is_cut_by_looking_at_no_more_than_is_shown() -> None:
 
     watched = Watched([[number] * 5 for number in range(1_000_000)])
 
-    bound_json({"rows": watched}, limit=LIMIT, whole=WHOLE)
+    truncate_json({"rows": watched}, limit=LIMIT, ref=ANSWER)
 
     assert 0 < watched.looked_at < 10 * LIMIT
 
@@ -127,27 +127,27 @@ def test_a_huge_answer_is_cut_by_looking_at_no_more_than_is_shown() -> None:
     ],
 )
 def test_a_text_is_cut_where_it_hurts_least(text: str, ends: str) -> None:
-    bounded = bound_text(text, limit=LIMIT, whole=WHOLE, place=Cut(None, 0, 0))
+    bounded = truncate_text(text, limit=LIMIT, ref=ANSWER, place=Truncation(None, 0, 0))
 
     shown, _, note = bounded.text.rpartition("\n\n")
     assert len(bounded.text) <= LIMIT
     assert text.startswith(shown)
     assert shown.endswith(ends)
     assert note == (
-        f"[{len(text) - len(shown):,} more characters. Read on with read_result("
-        f'call_id="{WHOLE.call_id}", offset={len(shown)}).]'
+        f"[{len(text) - len(shown):,} more characters. Continue with read_result("
+        f'call_id="{ANSWER.call_id}", offset={len(shown)}).]'
     )
     assert bounded.structured is None
 
 
 def test_a_text_put_together_from_several_parts_sends_the_reader_to_the_beginning() -> None:
-    assert "offset=0)" in bound_text("x" * 5000, limit=LIMIT, whole=WHOLE).text
+    assert "offset=0)" in truncate_text("x" * 5000, limit=LIMIT, ref=ANSWER).text
 
 
 def test_the_way_to_the_rest_is_the_right_one() -> None:
     value = {"a/b": [{"~": "x" * 9000}]}
 
-    said = _said(bound_json(value, limit=LIMIT, whole=Whole("call_1", "my_read_result")).structured)
+    said = _said(truncate_json(value, limit=LIMIT, ref=AnswerRef("call_1", "my_read_result")).structured)
 
     assert 'my_read_result(call_id="call_1", pointer="/a~1b/0/~0", offset=' in said
     assert json_text.dump(value)[locate(json_text.dump(value), "/a~1b/0/~0")] == f'"{"x" * 9000}"'

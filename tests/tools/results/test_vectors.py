@@ -1,4 +1,4 @@
-"""Vectors told in short: which arrays are some, and what is left of them."""
+"""Summaries of vectors: which arrays are vectors, and what their summary says."""
 
 import base64
 import struct
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.tools.results.vectors import Summary, summarise_vectors
+from blaxel_mcp.tools.results.vectors import VectorSummary, summarize_vectors
 
 ONES = [1.0] * 16
 IN_SHORT = {"vector": {"dimensions": 16, "norm": 4.0, "first": [1.0] * 5}}
@@ -19,26 +19,26 @@ FLOATS_IN_SHORT = {"vector": {"dimensions": 16, "norm": 0.4, "first": [0.1] * 5}
     [
         pytest.param(
             {"data": [{"embedding": ONES}]},
-            Summary({"data": [{"embedding": IN_SHORT}]}, 1, "/data/0/embedding"),
+            VectorSummary({"data": [{"embedding": IN_SHORT}]}, 1, "/data/0/embedding"),
             id="OpenAI",
         ),
         pytest.param(
             {"embeddings": {"float": [ONES, ONES]}},
-            Summary({"embeddings": {"float": [IN_SHORT, IN_SHORT]}}, 2, "/embeddings/float/0"),
+            VectorSummary({"embeddings": {"float": [IN_SHORT, IN_SHORT]}}, 2, "/embeddings/float/0"),
             id="Cohere",
         ),
         pytest.param(
-            [1] * 16, Summary({"vector": {"dimensions": 16, "norm": 4.0, "first": [1] * 5}}, 1, ""), id="integers"
+            [1] * 16, VectorSummary({"vector": {"dimensions": 16, "norm": 4.0, "first": [1] * 5}}, 1, ""), id="integers"
         ),
         pytest.param(
             {"object": "embedding", "index": 0, "embedding": FLOATS},
-            Summary({"object": "embedding", "index": 0, "embedding": FLOATS_IN_SHORT}, 1, "/embedding"),
+            VectorSummary({"object": "embedding", "index": 0, "embedding": FLOATS_IN_SHORT}, 1, "/embedding"),
             id="base64",
         ),
     ],
 )
-def test_a_vector_is_told_by_its_length_norm_and_first_values(value: Any, summary: Summary) -> None:
-    assert summarise_vectors(value) == summary
+def test_a_vector_is_told_by_its_length_norm_and_first_values(value: Any, summary: VectorSummary) -> None:
+    assert summarize_vectors(value) == summary
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_vector_is_told_by_its_length_norm_and_first_values(value: Any, summar
     ],
 )
 def test_what_is_not_a_vector_stays_the_very_same_object(value: Any) -> None:
-    summary = summarise_vectors(value)
+    summary = summarize_vectors(value)
 
     assert summary.value is value
     assert (summary.count, summary.first) == (0, "")

@@ -9,9 +9,9 @@ import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.store.entries import KeptAnswer, StoreLimits, kept
 from blaxel_mcp.tools.store.shared import SharedAnswers
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ async def test_what_one_process_answered_another_reads_on(
         await one.put("call_x", answer)
         found = await other.get("call_x")
 
-    assert found == kept(answer)
+    assert found == stored(answer)
 
 
 async def test_another_callers_folder_is_another_place(tmp_path: Path) -> None:
@@ -52,24 +52,27 @@ def _names(folder: Path) -> list[str]:
 def _write(folder: Path, names: str, limits: StoreLimits) -> None:
     answers = SharedAnswers(folder, limits)
     for number, name in enumerate(names):
-        answers.write(name, KeptAnswer("text", "text/plain", b"x" * 100))
+        answers.write(name, StoredAnswer("text", "text/plain", b"x" * 100))
         os.utime(folder / name, (1000.0 + number, 1000.0 + number))
 
 
 async def test_the_oldest_make_room_by_number_and_by_size(tmp_path: Path) -> None:
-    for limits in (StoreLimits(calls=2, seconds=1e12), StoreLimits(disk_bytes=320, calls=200, seconds=1e12)):
-        folder = tmp_path / str(limits.calls)
+    for limits in (
+        StoreLimits(answers=2, lifetime_seconds=1e12),
+        StoreLimits(disk_bytes=320, answers=200, lifetime_seconds=1e12),
+    ):
+        folder = tmp_path / str(limits.answers)
         await anyio.to_thread.run_sync(_write, folder, "abcd", limits)
         assert _names(folder) == ["c", "d"]
 
 
 def test_an_answer_that_is_too_old_is_not_found_and_goes_with_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "shared"
-    answers = SharedAnswers(folder, StoreLimits(seconds=10), now=lambda: 1020.0)
-    _write(folder, "a", StoreLimits(seconds=1e12))
+    answers = SharedAnswers(folder, StoreLimits(lifetime_seconds=10), now=lambda: 1020.0)
+    _write(folder, "a", StoreLimits(lifetime_seconds=1e12))
 
     assert answers.read("a") is None
-    answers.write("b", KeptAnswer("text", "text/plain", b""))
+    answers.write("b", StoredAnswer("text", "text/plain", b""))
     assert _names(folder) == ["b"]
 
 
@@ -78,7 +81,7 @@ def test_the_files_are_private(tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     before = os.umask(0)
     try:
-        SharedAnswers(folder, StoreLimits()).write("a", KeptAnswer("text", "text/plain", b""))
+        SharedAnswers(folder, StoreLimits()).write("a", StoredAnswer("text", "text/plain", b""))
     finally:
         os.umask(before)
 

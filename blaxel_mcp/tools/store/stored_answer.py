@@ -1,0 +1,54 @@
+"""The stored form of an answer, and the limits of a store."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A complete answer in the form in which it is stored.
+
+    Attributes:
+        kind: Whether it is JSON, text or anything else.
+        media_type: The media type.
+        data: The body. JSON and text are UTF-8, in which half surrogate pairs are allowed.
+    """
+
+    kind: Literal["json", "text", "binary"]
+    media_type: str
+    data: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The body of JSON or text, verbatim."""
+        return self.data.decode("utf-8", "surrogatepass")
+
+
+def stored(answer: Answer) -> StoredAnswer:
+    """Return the stored form of an answer."""
+    match answer:
+        case JSONAnswer(text=text):
+            return StoredAnswer("json", "application/json", text.encode("utf-8", "surrogatepass"))
+        case TextAnswer(text=text):
+            return StoredAnswer("text", "text/plain", text.encode("utf-8", "surrogatepass"))
+        case BinaryAnswer(data=data, media_type=media_type):
+            return StoredAnswer("binary", media_type, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLimits:
+    """The limits of a store. The oldest answers make room for new ones.
+
+    Attributes:
+        answers: The number of answers.
+        lifetime_seconds: How long an answer is kept.
+        memory_bytes: The size of the answers in memory; the rest is on disk.
+        disk_bytes: The size of the files on disk, those of large media included.
+    """
+
+    answers: int = 200
+    lifetime_seconds: float = 3600.0
+    memory_bytes: int = 32 * 1024 * 1024
+    disk_bytes: int = 1024 * 1024 * 1024
