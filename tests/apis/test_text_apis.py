@@ -186,8 +186,8 @@ PASSED_THROUGH: dict[str, tuple[ModelAPI, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("api", "arguments"), PASSED_THROUGH.values(), ids=PASSED_THROUGH.keys())
 def test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched(api: ModelAPI, arguments: dict[str, Any]) -> None:
-    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner=api.name)
-    ready, repairs = reader.read(arguments)
+    validator = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner=api.name)
+    ready, repairs = validator.validate(arguments)
 
     assert (api.body(ready), repairs) == (arguments, [])
     api.check(api.body(ready))

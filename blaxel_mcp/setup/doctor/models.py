@@ -185,7 +185,7 @@ async def _call(case: Case, entry: CatalogEntry, limiter: anyio.CapacityLimiter,
 async def _answered(case: Case, entry: CatalogEntry, context: CallContext) -> Result:
     if entry.api.file_arguments and entry.api.multipart:
         return skipped("its API needs a file, and there is none to send")
-    arguments, _ = entry.reader.read(example_arguments(entry))
+    arguments, _ = entry.reader.validate(example_arguments(entry))
     await case.app.inference.run(Invocation.of_entry(entry, arguments, timeout_seconds=CALL_SECONDS), context)
     return ok(_taken(context))
 
