@@ -14,11 +14,11 @@ from blaxel_mcp.apis.content import (
     SYSTEM,
     TEXT_CONTENT,
     TOOLS,
+    content_text,
     image_url,
     messages_schema,
     object_schema,
-    require,
-    text_of,
+    require_messages,
     without,
 )
 from blaxel_mcp.core.json_text import JSONObject
@@ -62,26 +62,23 @@ class ChatCompletions(ModelAPI):
         messages: list[Any] = list(arguments.get("messages", []))
         if "system" in arguments:
             messages.insert(0, {"role": "system", "content": arguments["system"]})
-        if "prompt" in arguments or arguments.get("images"):
-            messages.append({"role": "user", "content": _user_content(arguments)})
+        prompt, images = arguments.get("prompt"), arguments.get("images")
+        if images:
+            text = [{"type": "text", "text": prompt}] if prompt else []
+            parts = ({"type": "image_url", "image_url": {"url": image_url(image)}} for image in images)
+            messages.append({"role": "user", "content": [*text, *parts]})
+        elif "prompt" in arguments:
+            messages.append({"role": "user", "content": prompt})
         body = without(arguments, "prompt", "system", "images", "messages")
         return {"messages": messages, **body} if messages else body
 
     def check(self, body: JSONObject) -> None:
         """Refuse a request without a message to answer."""
-        require(body, "messages")
+        require_messages(body, "messages")
 
     def text(self, answer: Any) -> str | None:
         """What the first choice says."""
         match answer:
             case {"choices": [{"message": {"content": content}}, *_]}:
-                return text_of(content)
+                return content_text(content)
         return None
-
-
-def _user_content(arguments: JSONObject) -> Any:
-    prompt, images = arguments.get("prompt"), arguments.get("images")
-    if not images:
-        return prompt
-    text = [{"type": "text", "text": prompt}] if prompt else []
-    return [*text, *({"type": "image_url", "image_url": {"url": image_url(image)}} for image in images)]

@@ -10,10 +10,10 @@ from blaxel_mcp.apis.content import (
     SYSTEM,
     TEXT_CONTENT,
     TOOLS,
+    content_text,
     messages_schema,
     object_schema,
-    require,
-    text_of,
+    require_messages,
     without,
 )
 from blaxel_mcp.core.json_text import JSONObject
@@ -66,11 +66,11 @@ class CohereChat(ModelAPI):
 
     def check(self, body: JSONObject) -> None:
         """Refuse a request without a message to answer."""
-        require(body, "messages")
+        require_messages(body, "messages")
 
     def text(self, answer: Any) -> str | None:
         """What the message's text blocks say, without the thinking before them."""
         match answer:
             case {"message": {"content": content}}:
-                return text_of(content)
+                return content_text(content)
         return None

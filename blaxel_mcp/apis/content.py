@@ -65,7 +65,7 @@ def without(arguments: JSONObject, *names: str) -> JSONObject:
     return {name: value for name, value in arguments.items() if name not in names}
 
 
-def require(body: JSONObject, name: str) -> None:
+def require_messages(body: JSONObject, name: str) -> None:
     """Refuse a body whose conversation is absent or empty.
 
     Raises:
@@ -96,7 +96,7 @@ def base64_of(file: FileData) -> str:
     return base64.b64encode(file.data).decode("ascii")
 
 
-def text_of(content: Any, kind: str = "text") -> str | None:
+def content_text(content: Any, kind: str = "text") -> str | None:
     """The text of a message's content: a string, or the blocks of one kind joined.
 
     Blocks of another kind, such as reasoning, are left out. None where there is no text.
@@ -104,10 +104,10 @@ def text_of(content: Any, kind: str = "text") -> str | None:
     if isinstance(content, str):
         return content
     blocks = content if isinstance(content, list) else []
-    return joined(block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == kind)
+    return joined_texts(block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == kind)
 
 
-def joined(pieces: Iterable[Any]) -> str | None:
+def joined_texts(pieces: Iterable[Any]) -> str | None:
     """The pieces that are text, as one; None where there are none."""
     texts = [piece for piece in pieces if isinstance(piece, str)]
     return "".join(texts) if texts else None

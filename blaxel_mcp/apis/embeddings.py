@@ -1,15 +1,18 @@
 """The embeddings API: OpenAI's `POST /v1/embeddings`."""
 
 from blaxel_mcp.apis.base import ModelAPI
+from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
 
 
 def _schema(text: JSONObject) -> JSONObject:
-    properties: JSONObject = {
-        "input": {**text, "description": "The text to embed; an array of texts gives a vector for each."},
-        "dimensions": {"type": "integer", "minimum": 1, "description": "Length of the vectors, where supported."},
-    }
-    return {"type": "object", "properties": properties, "required": ["input"], "additionalProperties": {}}
+    return object_schema(
+        {
+            "input": {**text, "description": "The text to embed; an array of texts gives a vector for each."},
+            "dimensions": {"type": "integer", "minimum": 1, "description": "Length of the vectors, where supported."},
+        },
+        "input",
+    )
 
 
 class Embeddings(ModelAPI):

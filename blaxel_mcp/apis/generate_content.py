@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined, object_schema, require, without
+from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema, require_messages, without
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -78,28 +78,25 @@ class GenerateContent(ModelAPI):
         contents: list[Any] = list(arguments.get("contents", []))
         if "system" in arguments:
             body = {"systemInstruction": {"parts": [{"text": arguments["system"]}]}, **body}
-        if "prompt" in arguments or arguments.get("images"):
-            contents.append({"role": "user", "parts": _user_parts(arguments)})
+        prompt, images = arguments.get("prompt"), arguments.get("images")
+        if "prompt" in arguments or images:
+            # Google's documentation advises images before text.
+            parts = [_image_part(image) for image in images or ()]
+            text = [{"text": prompt}] if prompt or not parts else []
+            contents.append({"role": "user", "parts": [*parts, *text]})
         return {"contents": contents, **body} if contents else body
 
     def check(self, body: JSONObject) -> None:
         """Refuse a request without a content to answer."""
-        require(body, "contents")
+        require_messages(body, "contents")
 
     def text(self, answer: Any) -> str | None:
         """What the first candidate says, without its thoughts."""
         match answer:
             case {"candidates": [{"content": {"parts": [*parts]}}, *_]}:
                 spoken = (part for part in parts if isinstance(part, dict) and not part.get("thought"))
-                return joined(part.get("text") for part in spoken)
+                return joined_texts(part.get("text") for part in spoken)
         return None
-
-
-def _user_parts(arguments: JSONObject) -> list[JSONObject]:
-    """The prompt, after its images: Google's documentation advises that order."""
-    images = [_image_part(image) for image in arguments.get("images") or ()]
-    prompt = arguments.get("prompt")
-    return [*images, {"text": prompt}] if prompt or not images else images
 
 
 def _image_part(image: InputFile) -> JSONObject:

@@ -15,7 +15,7 @@ class Images(ModelAPI):
 
     def input_schema(self) -> JSONObject:
         """The fields that matter to an agent; every other field of the API passes through."""
-        schema = object_schema(
+        return object_schema(
             {
                 "prompt": {"type": "string", "description": "What the picture shows."},
                 "size": {"type": "string", "description": "Such as 1024x1024, or auto."},
@@ -23,6 +23,6 @@ class Images(ModelAPI):
                 "background": {"type": "string", "description": "transparent, opaque or auto, where supported."},
                 "output_format": {"type": "string", "description": "png, jpeg or webp, where supported."},
                 "n": {"type": "integer", "minimum": 1, "description": "How many pictures; 1 if left out."},
-            }
+            },
+            "prompt",
         )
-        return {**schema, "required": ["prompt"]}

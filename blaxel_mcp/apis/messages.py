@@ -11,10 +11,10 @@ from blaxel_mcp.apis.content import (
     TEXT_CONTENT,
     TOOLS,
     base64_of,
+    content_text,
     messages_schema,
     object_schema,
-    require,
-    text_of,
+    require_messages,
     without,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
@@ -64,14 +64,20 @@ class Messages(ModelAPI):
     def body(self, arguments: JSONObject) -> JSONObject:
         """Spell `prompt` with `images` out as the last of `messages`; `system` is a field of the API itself."""
         messages: list[Any] = list(arguments.get("messages", []))
-        if "prompt" in arguments or arguments.get("images"):
-            messages.append({"role": "user", "content": _user_content(arguments)})
+        prompt, images = arguments.get("prompt"), arguments.get("images")
+        if images:
+            # Anthropic's documentation advises images before text.
+            text = [{"type": "text", "text": prompt}] if prompt else []
+            blocks = ({"type": "image", "source": _image_source(image)} for image in images)
+            messages.append({"role": "user", "content": [*blocks, *text]})
+        elif "prompt" in arguments:
+            messages.append({"role": "user", "content": prompt})
         body = without(arguments, "prompt", "images", "messages")
         return {"messages": messages, **body} if messages else body
 
     def check(self, body: JSONObject) -> None:
         """Refuse a request without a message to answer."""
-        require(body, "messages")
+        require_messages(body, "messages")
 
     def encode(self, body: Any) -> Encoded:
         """Write the body, with the `max_tokens` that it has to have.
@@ -86,20 +92,11 @@ class Messages(ModelAPI):
         """What the text blocks say, without the thinking before them."""
         match answer:
             case {"content": [*blocks]}:
-                return text_of(blocks)
+                return content_text(blocks)
         return None
 
 
-def _user_content(arguments: JSONObject) -> Any:
-    """The prompt, after its images: Anthropic's documentation advises that order."""
-    prompt, images = arguments.get("prompt"), arguments.get("images")
-    if not images:
-        return prompt
-    text = [{"type": "text", "text": prompt}] if prompt else []
-    return [*({"type": "image", "source": _source(image)} for image in images), *text]
-
-
-def _source(image: InputFile) -> JSONObject:
+def _image_source(image: InputFile) -> JSONObject:
     match image:
         case FileData(media_type=media_type):
             return {"type": "base64", "media_type": media_type, "data": base64_of(image)}

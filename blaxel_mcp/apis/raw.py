@@ -4,8 +4,18 @@
 models read there.
 """
 
-from blaxel_mcp.apis.base import ModelAPI
+from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
+from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
+
+
+def _schema(inputs: JSONObject) -> JSONObject:
+    return object_schema(
+        {
+            "inputs": {**inputs, "description": "What the model works on: a text, for most models."},
+            "parameters": {**FREE_FORM, "description": "Options of the model, where it has any."},
+        }
+    )
 
 
 class Raw(ModelAPI):
@@ -19,20 +29,8 @@ class Raw(ModelAPI):
 
     def input_schema(self) -> JSONObject:
         """`inputs` as text, which is what most models at the base endpoint read."""
-        return self._schema({"type": "string"})
+        return _schema({"type": "string"})
 
     def accepted_schema(self) -> JSONObject:
         """`inputs` may be anything: question answering takes an object, batches an array."""
-        return self._schema({})
-
-    @staticmethod
-    def _schema(inputs: JSONObject) -> JSONObject:
-        properties: JSONObject = {
-            "inputs": {**inputs, "description": "What the model works on: a text, for most models."},
-            "parameters": {
-                "type": "object",
-                "additionalProperties": {},
-                "description": "Options of the model, where it has any.",
-            },
-        }
-        return {"type": "object", "properties": properties, "additionalProperties": {}}
+        return _schema({})

@@ -14,7 +14,7 @@ class Rerank(ModelAPI):
 
     def input_schema(self) -> JSONObject:
         """The fields that matter to an agent; every other field of the API passes through."""
-        schema = object_schema(
+        return object_schema(
             {
                 "query": {"type": "string", "description": "What is looked for."},
                 "documents": {
@@ -27,6 +27,7 @@ class Rerank(ModelAPI):
                     "minimum": 1,
                     "description": "How many of the best; all if left out.",
                 },
-            }
+            },
+            "query",
+            "documents",
         )
-        return {**schema, "required": ["query", "documents"]}

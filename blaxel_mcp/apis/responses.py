@@ -3,7 +3,7 @@
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
-from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, joined, object_schema, text_of
+from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, content_text, joined_texts, object_schema
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -58,12 +58,9 @@ class Responses(ModelAPI):
         """The text of all output messages, without the reasoning beside them."""
         match answer:
             case {"output": [*items]}:
-                return joined(_message_text(item) for item in items)
+                messages = (item for item in items if isinstance(item, dict) and item.get("type") == "message")
+                contents = (message.get("content") for message in messages)
+                return joined_texts(
+                    content_text(blocks, "output_text") for blocks in contents if isinstance(blocks, list)
+                )
         return None
-
-
-def _message_text(item: Any) -> str | None:
-    match item:
-        case {"type": "message", "content": [*content]}:
-            return text_of(content, "output_text")
-    return None

@@ -15,13 +15,14 @@ class Speech(ModelAPI):
 
     def input_schema(self) -> JSONObject:
         """The fields that matter to an agent; every other field of the API passes through."""
-        schema = object_schema(
+        return object_schema(
             {
                 "input": {"type": "string", "description": "The text to speak."},
                 "voice": {"type": "string", "description": "Such as alloy, nova or onyx: the provider's own names."},
                 "instructions": {"type": "string", "description": "How to speak it, where supported."},
                 "response_format": {"type": "string", "description": "mp3, wav, opus, aac, flac or pcm."},
                 "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is usual."},
-            }
+            },
+            "input",
+            "voice",
         )
-        return {**schema, "required": ["input", "voice"]}

@@ -1,7 +1,6 @@
 """The transcriptions API: OpenAI's `POST /v1/audio/transcriptions`, a form with a file (RFC 7578)."""
 
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 from blaxel_mcp.apis.base import Encoded, ModelAPI
@@ -24,16 +23,16 @@ class Transcriptions(ModelAPI):
 
     def input_schema(self) -> JSONObject:
         """The fields that matter to an agent; every other field of the API passes through."""
-        schema = object_schema(
+        return object_schema(
             {
                 "file": {"type": "string", "description": "The recording: a path or a data: URL."},
                 "language": {"type": "string", "description": "Its language, such as en; found out if left out."},
                 "prompt": {"type": "string", "description": "Words that it may hold, such as names."},
                 "response_format": {"type": "string", "description": "json, text, srt, verbose_json or vtt."},
                 "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1."},
-            }
+            },
+            "file",
         )
-        return {**schema, "required": ["file"]}
 
     def check(self, body: JSONObject) -> None:
         """Refuse a recording that was not brought along: the API takes no URLs."""
@@ -47,7 +46,10 @@ class Transcriptions(ModelAPI):
         """Write the fields as a form, the recording as a file in it."""
         self.check(body)
         boundary = f"blaxel-mcp-{secrets.token_hex(16)}"
-        parts = (_part(boundary, name, value) for name, given in body.items() for value in _values(given))
+        parts: list[bytes] = []
+        for name, value in body.items():
+            values = value if isinstance(value, list) else [] if value is None else [value]
+            parts += [_form_part(boundary, name, item) for item in values]
         content = b"".join((*parts, f"--{boundary}--\r\n".encode()))
         return Encoded(content, f"multipart/form-data; boundary={boundary}")
 
@@ -57,14 +59,7 @@ class Transcriptions(ModelAPI):
         return text if isinstance(text, str) else None
 
 
-def _values(given: Any) -> Iterator[Any]:
-    if isinstance(given, list):
-        yield from given
-    elif given is not None:
-        yield given
-
-
-def _part(boundary: str, name: str, value: Any) -> bytes:
+def _form_part(boundary: str, name: str, value: Any) -> bytes:
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
     if isinstance(value, FileData):
         head += f'; filename="{_quoted(value.name)}"\r\nContent-Type: {value.media_type}'
