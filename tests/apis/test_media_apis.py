@@ -190,5 +190,5 @@ def test_a_form_field_is_written_once_per_value_and_json_where_it_is_not_text() 
 def test_a_recording_elsewhere_is_not_fetched() -> None:
     api = api_named("transcriptions")
     assert api is not None
-    with pytest.raises(InvalidArgumentsError, match="has to be a recording itself"):
+    with pytest.raises(InvalidArgumentsError, match="does not fetch https URLs"):
         api.check({"file": FileURL("https://example.com/a.wav")})

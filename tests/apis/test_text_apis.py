@@ -228,12 +228,12 @@ def test_a_question_under_a_wrong_name_is_told_by_that_name() -> None:
 
     assert str(refused.value) == (
         "There is no message for the model to answer. "
-        "Give `prompt` with the question, or `messages` with the conversation; the request has `promt` instead."
+        "Set `prompt` to the question, or `messages` to the conversation; the request has `promt` instead."
     )
 
 
 def test_two_instructions_for_gemini_are_refused() -> None:
-    with pytest.raises(InvalidArgumentsError, match="Give one of them"):
+    with pytest.raises(InvalidArgumentsError, match="Use only one of them"):
         GEMINI.body({"prompt": "a", "system": "b", "systemInstruction": {"parts": [{"text": "c"}]}})
 
 
