@@ -1,4 +1,4 @@
-"""The APIs that a model can speak: request bodies, schemas, answers and event streams.
+"""The APIs that a model can speak: request bodies, schemas, answers, event streams.
 
 May import: core.
 

@@ -1,4 +1,4 @@
-"""Arguments: repaired where clients are known to bend them, refused with a reason otherwise."""
+"""Arguments: repaired if a client is known to bend them, otherwise rejected with a reason."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_a_long_value_is_shown_in_part(validator: ArgumentValidator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "taken", "kind"),
+    ("text", "value", "kind"),
     [
         pytest.param('{"a": 1}', {"a": 1}, "object", id="an object as a string"),
         pytest.param("[1, 2]", [1, 2], "array", id="an array as a string"),
@@ -77,11 +77,11 @@ def test_a_long_value_is_shown_in_part(validator: ArgumentValidator) -> None:
     ],
 )
 def test_a_json_string_is_taken_as_what_it_spells_and_the_repair_is_told(
-    validator: ArgumentValidator, given: str, taken: Any, kind: str
+    validator: ArgumentValidator, text: str, value: Any, kind: str
 ) -> None:
-    ready, repairs = validator.validate({"name": "x", "data": given})
+    ready, repairs = validator.validate({"name": "x", "data": text})
 
-    assert ready == {"name": "x", "data": taken}
+    assert ready == {"name": "x", "data": value}
     assert repairs == [f"data was a JSON string and was parsed as an {kind}"]
 
 
