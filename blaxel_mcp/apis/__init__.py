@@ -2,7 +2,7 @@
 
 May import: core.
 
-Each API has one file; a new one also needs an entry in `APIS`.
+Each API has its own module. A new one also needs an entry in `APIS`.
 """
 
 from blaxel_mcp.apis.base import ModelAPI
@@ -37,12 +37,12 @@ APIS: tuple[ModelAPI, ...] = (
 
 
 def api_named(name: str) -> ModelAPI | None:
-    """The API that settings call `name`."""
+    """Return the API with this name in the settings (`models[].api`), or None if there is none."""
     return next((api for api in APIS if api.name == name), None)
 
 
 def api_at(path: str) -> ModelAPI | None:
-    """The API that answers at a sub-endpoint, for a caller who names only the path."""
+    """Return the API that answers at a sub-endpoint, for callers that pass only a path; None if none does."""
     return next((api for api in APIS if api.answers_at(path)), None)
 
 

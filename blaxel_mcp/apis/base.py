@@ -1,4 +1,4 @@
-"""What the rest of the package knows of an API, whichever it is."""
+"""The interface of an API."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ Schema = Mapping[str, Any]
 
 FREE_FORM: Schema = {"type": "object", "additionalProperties": {}}
 """Any object. `{}` and not `true`: a boolean there crashes one client's schema converter, and
-leaving it out makes another's strict mode accept nothing at all."""
+without the keyword another's strict mode accepts no field at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A request body as it goes over the wire."""
+    """An encoded request body."""
 
     content: bytes
     content_type: str
@@ -26,60 +26,59 @@ class Encoded:
 class ModelAPI(ABC):
     """One API that an inference endpoint can speak.
 
-    An API is a file in this folder: it says what an agent may fill in, turns that into the
-    request body, names where the body goes, and finds the text in the answer. It touches no
-    network, no file and no protocol.
+    It describes a tool's arguments, turns them into the request body, names the sub-endpoint and
+    finds the text in the answer. It does no I/O and knows nothing of MCP.
     """
 
     name: ClassVar[str]
-    """What `api` in a `[[models]]` entry says."""
+    """The value of `api` in a `[[models]]` entry."""
 
     path: ClassVar[str]
     """The sub-endpoint below the model's base endpoint; empty for the base endpoint itself."""
 
     summary: ClassVar[str]
-    """What a call does, for the description of a tool that has none of its own."""
+    """What a call does: the default of a tool's description."""
 
     accept: ClassVar[str] = "application/json"
-    """The media types that an answer may have, as an Accept header."""
+    """The Accept header: media types that an answer may have."""
 
     headers: ClassVar[Mapping[str, str]] = {}
-    """Request headers that the API asks for, besides those of every request."""
+    """Additional request headers that the API requires."""
 
     takes_model: ClassVar[bool] = True
-    """Whether the body has a `model` field for the provider to choose by."""
+    """Whether the body has a `model` field."""
 
     file_arguments: ClassVar[tuple[str, ...]] = ()
-    """Arguments that name files: `body` finds `InputFile`s in their place (a list where a list was given)."""
+    """Arguments that name files. `body` receives each as an `InputFile`, or as a list of them."""
 
     multipart: ClassVar[bool] = False
-    """Whether the files are fields of the body itself, sent as multipart: run_model's `data` names them too."""
+    """Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files too."""
 
     streams: ClassVar[bool] = False
-    """Whether an answer can be asked for as a stream of events."""
+    """Whether an answer can be streamed."""
 
     def streamed(self, path: str, body: JSONObject) -> tuple[str, JSONObject]:
-        """The path and the body that ask for the same answer as a stream."""
+        """Return the path and the body that request the same answer as a stream."""
         return path, {**body, "stream": True}
 
-    def endpoint_path(self, provider_model: str | None) -> str | None:  # noqa: ARG002 - for the APIs that name it
-        """The sub-endpoint for a model whose id at the provider is `provider_model`; None if that has to be known."""
+    def endpoint_path(self, provider_model: str | None) -> str | None:  # noqa: ARG002 - for APIs whose path names the model
+        """Return the sub-endpoint for a model, given its id at the provider; None if the API requires that id."""
         return self.path
 
     def answers_at(self, path: str) -> bool:
-        """Whether this is the API that answers at a sub-endpoint."""
+        """Whether this API answers at a sub-endpoint."""
         return path == self.path
 
     @abstractmethod
     def input_schema(self) -> JSONObject:
-        """The schema of a tool's arguments, in the subset that every client takes."""
+        """Return the JSON Schema of a tool's arguments, in the subset that every client supports."""
 
     def accepted_schema(self) -> JSONObject:
-        """The schema that arguments are checked against; wider than the advertised one where need be."""
+        """Return the schema that arguments are validated against: the advertised one, or a wider one."""
         return self.input_schema()
 
     def body(self, arguments: JSONObject) -> JSONObject:
-        """Turn a tool's arguments into the request body; fields without a name here pass through.
+        """Return the request body for a tool's arguments; fields unknown to this API pass through.
 
         Raises:
             InvalidArgumentsError: two arguments contradict each other.
@@ -87,20 +86,20 @@ class ModelAPI(ABC):
         return arguments
 
     def check(self, body: JSONObject) -> None:
-        """Refuse a body that the endpoint cannot serve.
+        """Reject a body that the endpoint cannot serve.
 
         Raises:
-            InvalidArgumentsError: something that the API needs is missing.
+            InvalidArgumentsError: a field that the API requires is missing or of the wrong kind.
         """
 
     def encode(self, body: Any) -> Encoded:
-        """Write the body as it goes over the wire.
+        """Encode the body.
 
         Raises:
-            ValueError: it holds something that JSON cannot write.
+            ValueError: it holds a value that JSON cannot represent.
         """
         return Encoded(json_text.dump(body).encode(), "application/json")
 
-    def text(self, answer: Any) -> str | None:  # noqa: ARG002 - for the APIs whose answers have one
-        """The text in an answer, None where it has none; `answer` may be anything that JSON can be."""
+    def text(self, answer: Any) -> str | None:  # noqa: ARG002 - for APIs whose answers have text
+        """Return the text of an answer, which may be any JSON value; None if it has no text."""
         return None

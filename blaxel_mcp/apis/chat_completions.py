@@ -1,7 +1,4 @@
-"""The chat completions API: OpenAI's, and what most other providers speak.
-
-The body is the one of OpenAI's `POST /v1/chat/completions`.
-"""
+"""The chat completions API: OpenAI's `POST /v1/chat/completions`, which most other providers support."""
 
 from typing import Any
 
@@ -14,11 +11,11 @@ from blaxel_mcp.apis.content import (
     SYSTEM,
     TEXT_CONTENT,
     TOOLS,
+    content_text,
     image_url,
     messages_schema,
     object_schema,
-    require,
-    text_of,
+    require_messages,
     without,
 )
 from blaxel_mcp.core.json_text import JSONObject
@@ -32,7 +29,7 @@ def _schema(content: Schema) -> JSONObject:
             "images": IMAGES,
             "messages": messages_schema(content, roles="system, developer, user, assistant or tool."),
             "max_tokens": MAX_TOKENS,
-            "temperature": {"type": "number", "minimum": 0, "maximum": 2, "description": "0 to 2; 0 is steadiest."},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2, "description": "0 to 2; 0 is least random."},
             "response_format": {**FREE_FORM, "description": 'For JSON: {"type": "json_object"} or a json_schema.'},
             "tools": TOOLS,
             "reasoning_effort": {"type": "string", "description": "minimal, low, medium or high, where supported."},
@@ -41,7 +38,7 @@ def _schema(content: Schema) -> JSONObject:
 
 
 class ChatCompletions(ModelAPI):
-    """Messages in, a message out."""
+    """Answers a conversation with a message."""
 
     name = "chat-completions"
     path = "/v1/chat/completions"
@@ -50,38 +47,35 @@ class ChatCompletions(ModelAPI):
     file_arguments = ("images",)
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
+        """Return the fields that matter to an agent; other fields of the API pass through."""
         return _schema(TEXT_CONTENT)
 
     def accepted_schema(self) -> JSONObject:
-        """The same with `content` left open: content parts are an array, null goes with tool calls."""
+        """Return the same with `content` of any type: content parts are an array, and tool calls come with null."""
         return _schema(ANY_CONTENT)
 
     def body(self, arguments: JSONObject) -> JSONObject:
-        """Spell `system`, and `prompt` with `images`, out as the first and the last of `messages`."""
+        """Return the body with `system` as the first message, and `prompt` with `images` as the last one."""
         messages: list[Any] = list(arguments.get("messages", []))
         if "system" in arguments:
             messages.insert(0, {"role": "system", "content": arguments["system"]})
-        if "prompt" in arguments or arguments.get("images"):
-            messages.append({"role": "user", "content": _user_content(arguments)})
+        prompt, images = arguments.get("prompt"), arguments.get("images")
+        if images:
+            text = [{"type": "text", "text": prompt}] if prompt else []
+            parts = ({"type": "image_url", "image_url": {"url": image_url(image)}} for image in images)
+            messages.append({"role": "user", "content": [*text, *parts]})
+        elif "prompt" in arguments:
+            messages.append({"role": "user", "content": prompt})
         body = without(arguments, "prompt", "system", "images", "messages")
         return {"messages": messages, **body} if messages else body
 
     def check(self, body: JSONObject) -> None:
-        """Refuse a request without a message to answer."""
-        require(body, "messages")
+        """Reject a request without a message."""
+        require_messages(body, "messages")
 
     def text(self, answer: Any) -> str | None:
-        """What the first choice says."""
+        """Return the text of the first choice."""
         match answer:
             case {"choices": [{"message": {"content": content}}, *_]}:
-                return text_of(content)
+                return content_text(content)
         return None
-
-
-def _user_content(arguments: JSONObject) -> Any:
-    prompt, images = arguments.get("prompt"), arguments.get("images")
-    if not images:
-        return prompt
-    text = [{"type": "text", "text": prompt}] if prompt else []
-    return [*text, *({"type": "image_url", "image_url": {"url": image_url(image)}} for image in images)]

@@ -1,4 +1,4 @@
-"""The chat API of Cohere, version 2: `POST /v2/chat`."""
+"""The Cohere chat API, version 2: `POST /v2/chat`."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from blaxel_mcp.apis.content import (
     SYSTEM,
     TEXT_CONTENT,
     TOOLS,
+    content_text,
     messages_schema,
     object_schema,
-    require,
-    text_of,
+    require_messages,
     without,
 )
 from blaxel_mcp.core.json_text import JSONObject
@@ -26,20 +26,20 @@ def _schema(content: Schema, document: Schema) -> JSONObject:
             "system": SYSTEM,
             "messages": messages_schema(content, roles="system, user, assistant or tool."),
             "max_tokens": MAX_TOKENS,
-            "temperature": {"type": "number", "minimum": 0, "description": "0 or more; 0 is steadiest."},
+            "temperature": {"type": "number", "minimum": 0, "description": "0 or more; 0 is least random."},
             "response_format": {**FREE_FORM, "description": 'For JSON: {"type": "json_object"}, with a json_schema.'},
             "tools": TOOLS,
             "documents": {
                 "type": "array",
                 "items": document,
-                "description": "Texts that the answer cites; objects with id and data are taken too.",
+                "description": "Texts for the answer to cite; objects with id and data also work.",
             },
         }
     )
 
 
 class CohereChat(ModelAPI):
-    """Messages in, a message out, with citations of the documents."""
+    """Answers a conversation with a message that cites documents."""
 
     name = "cohere-chat"
     path = "/v2/chat"
@@ -47,15 +47,15 @@ class CohereChat(ModelAPI):
     streams = True
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
+        """Return the fields that matter to an agent; other fields of the API pass through."""
         return _schema(TEXT_CONTENT, TEXT_CONTENT)
 
     def accepted_schema(self) -> JSONObject:
-        """The same with `content` left open, and documents as texts or objects."""
+        """Return the same with `content` of any type, and documents as texts or objects."""
         return _schema(ANY_CONTENT, {"type": ["string", "object"]})
 
     def body(self, arguments: JSONObject) -> JSONObject:
-        """Spell `system` and `prompt` out as the first and the last of `messages`."""
+        """Return the body with `system` as the first message, and `prompt` as the last one."""
         messages: list[Any] = list(arguments.get("messages", []))
         if "system" in arguments:
             messages.insert(0, {"role": "system", "content": arguments["system"]})
@@ -65,12 +65,12 @@ class CohereChat(ModelAPI):
         return {"messages": messages, **body} if messages else body
 
     def check(self, body: JSONObject) -> None:
-        """Refuse a request without a message to answer."""
-        require(body, "messages")
+        """Reject a request without a message."""
+        require_messages(body, "messages")
 
     def text(self, answer: Any) -> str | None:
-        """What the message's text blocks say, without the thinking before them."""
+        """Return the text of the message, without thinking."""
         match answer:
             case {"message": {"content": content}}:
-                return text_of(content)
+                return content_text(content)
         return None

@@ -1,4 +1,4 @@
-"""What the APIs that hold a conversation have in common: the shape of their fields and of their content blocks."""
+"""Fields and content blocks that several APIs share."""
 
 import base64
 from collections.abc import Iterable
@@ -10,39 +10,44 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 ANY_CONTENT: Schema = {}
-"""Content of any kind: a text, an array of blocks, or the null that goes with tool calls."""
+"""Content of any type: a text, an array of blocks, or null beside tool calls."""
 
 TEXT_CONTENT: Schema = {"type": "string"}
-"""Content as an agent is told to write it: the one form that schema dialects without unions can say."""
+"""Content as advertised to agents: the only form that schema dialects without unions can express."""
 
-PROMPT: Schema = {"type": "string", "description": "The user's message: a shorthand for messages."}
-SYSTEM: Schema = {"type": "string", "description": "Instructions for the model, put before the messages."}
+PROMPT: Schema = {"type": "string", "description": "The user's message; shorthand for messages."}
+SYSTEM: Schema = {"type": "string", "description": "System instructions, sent before the messages."}
 IMAGES: Schema = {
     "type": "array",
     "items": {"type": "string"},
-    "description": "Images shown with the prompt. Paths, data: URLs or https URLs.",
+    "description": "Images for the prompt: paths, data: URLs or https URLs.",
 }
 TOOLS: Schema = {
     "type": "array",
     "items": FREE_FORM,
-    "description": "Functions that the model may call: its calls come back in the answer.",
+    "description": "Functions the model may call; calls are returned, not executed.",
 }
-MAX_TOKENS: Schema = {"type": "integer", "minimum": 1, "description": "The longest answer, in tokens."}
+MAX_TOKENS: Schema = {"type": "integer", "minimum": 1, "description": "Maximum tokens in the answer."}
 
 _FILLED_IN = ("model", "max_tokens")
-"""Fields that are in a body though nobody gave them."""
+"""Fields that this server adds to a body."""
 
 _SHOWN_FIELDS = 10
 _SHOWN_CHARS = 40
 
 
 def messages_schema(content: Schema, *, roles: str) -> JSONObject:
-    """The schema of `messages`, where a message has one of the roles and content of this form."""
+    """Return the schema of `messages`.
+
+    Args:
+        content: The schema of a message's content.
+        roles: The description of its role.
+    """
     message: JSONObject = {
         "type": "object",
         "properties": {
             "role": {"type": "string", "description": roles},
-            "content": {**content, "description": "The text; an array of content parts is taken too."},
+            "content": {**content, "description": "The text; an array of content parts also works."},
         },
         "required": ["role"],
         "additionalProperties": {},
@@ -50,40 +55,40 @@ def messages_schema(content: Schema, *, roles: str) -> JSONObject:
     return {
         "type": "array",
         "items": message,
-        "description": "The conversation so far; with prompt as well, prompt is its last message.",
+        "description": "The conversation so far; prompt, if given, is appended.",
     }
 
 
 def object_schema(properties: JSONObject, *required: str) -> JSONObject:
-    """The schema of a tool's arguments; fields without a name in it pass through."""
+    """Return the schema of a tool's arguments, which accepts further fields."""
     schema: JSONObject = {"type": "object", "properties": properties, "additionalProperties": {}}
     return {**schema, "required": list(required)} if required else schema
 
 
 def without(arguments: JSONObject, *names: str) -> JSONObject:
-    """The arguments that a shorthand does not use up, in their order."""
+    """Return the arguments without those of these names, in the same order."""
     return {name: value for name, value in arguments.items() if name not in names}
 
 
-def require(body: JSONObject, name: str) -> None:
-    """Refuse a body whose conversation is absent or empty.
+def require_messages(body: JSONObject, name: str) -> None:
+    """Reject a body whose conversation, in the field `name`, is missing or empty.
 
     Raises:
-        InvalidArgumentsError: there is no message under that name.
+        InvalidArgumentsError: the conversation is missing; the hint lists the fields that the body has instead.
     """
     if not body.get(name):
-        # A question under another name, `question` or `promt`, has passed through like any field of the API.
-        given = [field for field in body if field not in (name, *_FILLED_IN)]
-        fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in given[:_SHOWN_FIELDS])
+        # A question in a misspelled field, such as `promt`, passed through as if it were a field of the API.
+        others = [field for field in body if field not in (name, *_FILLED_IN)]
+        fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in others[:_SHOWN_FIELDS])
         instead = f"; the request has {fields} instead" if fields else ""
         raise InvalidArgumentsError(
             "There is no message for the model to answer.",
-            hint=f"Give `prompt` with the question, or `{name}` with the conversation{instead}.",
+            hint=f"Set `prompt` to the question, or `{name}` to the conversation{instead}.",
         )
 
 
 def image_url(image: InputFile) -> str:
-    """An image as the URL that OpenAI's formats take: its own, or a `data:` URL with its content."""
+    """Return an image as a URL, as OpenAI's formats require: its own, or a `data:` URL with its content."""
     match image:
         case FileData(media_type=media_type):
             return f"data:{media_type};base64,{base64_of(image)}"
@@ -92,22 +97,24 @@ def image_url(image: InputFile) -> str:
 
 
 def base64_of(file: FileData) -> str:
-    """A file's content as base64 text."""
+    """Return a file's content in base64."""
     return base64.b64encode(file.data).decode("ascii")
 
 
-def text_of(content: Any, kind: str = "text") -> str | None:
-    """The text of a message's content: a string, or the blocks of one kind joined.
+def content_text(content: Any, kind: str = "text") -> str | None:
+    """Return the text of a message's content, or None if it has no text.
 
-    Blocks of another kind, such as reasoning, are left out. None where there is no text.
+    Args:
+        content: A string, or an array of blocks.
+        kind: The type of the blocks that hold text; others, such as reasoning, are ignored.
     """
     if isinstance(content, str):
         return content
     blocks = content if isinstance(content, list) else []
-    return joined(block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == kind)
+    return joined_texts(block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == kind)
 
 
-def joined(pieces: Iterable[Any]) -> str | None:
-    """The pieces that are text, as one; None where there are none."""
+def joined_texts(pieces: Iterable[Any]) -> str | None:
+    """Join the pieces that are strings; return None if none is."""
     texts = [piece for piece in pieces if isinstance(piece, str)]
     return "".join(texts) if texts else None

@@ -4,42 +4,42 @@ import re
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined, object_schema, require, without
+from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema, require_messages, without
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 _MODEL = "{model}"
-_WHOLE, _STREAM = ":generateContent", ":streamGenerateContent"
-_PATH = re.compile(rf"/v1(?:alpha|beta)?/models/[^/:]+{_WHOLE}")
+_GENERATE, _STREAM = ":generateContent", ":streamGenerateContent"
+_PATH = re.compile(rf"/v1(?:alpha|beta)?/models/[^/:]+{_GENERATE}")
 _INSTRUCTIONS = ("systemInstruction", "system_instruction")
-"""Google's JSON takes both spellings of every field."""
+"""Google accepts both spellings of every field."""
 
 
 class GenerateContent(ModelAPI):
-    """Contents in, candidates out. The path names the model, by the provider's id."""
+    """Answers a conversation with candidates. The path names the model, by its id at the provider."""
 
     name = "generate-content"
-    path = f"/v1beta/models/{_MODEL}{_WHOLE}"
+    path = f"/v1beta/models/{_MODEL}{_GENERATE}"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `contents`."
     streams = True
     takes_model = False
     file_arguments = ("images",)
 
     def endpoint_path(self, provider_model: str | None) -> str | None:
-        """The path with the provider's id of the model in it; None as long as that id is not known."""
+        """Return the path with the model's id at the provider, or None if that id is not known."""
         return self.path.replace(_MODEL, provider_model) if provider_model else None
 
     def answers_at(self, path: str) -> bool:
-        """Whether the path asks any model, in any version of the API, for a whole answer."""
+        """Whether this is the path of any model, in any version of the API, for an answer without a stream."""
         return _PATH.fullmatch(path) is not None
 
     def streamed(self, path: str, body: JSONObject) -> tuple[str, JSONObject]:
-        """The path for a stream, as events and not as one long array; the body stays the same."""
-        return f"{path.replace(_WHOLE, _STREAM)}{'&' if '?' in path else '?'}alt=sse", body
+        """Return the path for a stream of events, instead of one long array, and the same body."""
+        return f"{path.replace(_GENERATE, _STREAM)}{'&' if '?' in path else '?'}alt=sse", body
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
+        """Return the fields that matter to an agent; other fields of the API pass through."""
         content: JSONObject = {
             "type": "object",
             "properties": {
@@ -51,55 +51,52 @@ class GenerateContent(ModelAPI):
         }
         return object_schema(
             {
-                "prompt": {"type": "string", "description": "The user's message: a shorthand for contents."},
-                "system": {"type": "string", "description": "Instructions: a shorthand for systemInstruction."},
+                "prompt": {"type": "string", "description": "The user's message; shorthand for contents."},
+                "system": {"type": "string", "description": "Instructions; shorthand for systemInstruction."},
                 "images": IMAGES,
                 "contents": {
                     "type": "array",
                     "items": content,
-                    "description": "The conversation so far; with prompt as well, prompt is its last content.",
+                    "description": "The conversation so far; prompt, if given, is appended.",
                 },
                 "generationConfig": {
                     **FREE_FORM,
-                    "description": "Such as maxOutputTokens, temperature, thinkingConfig; for JSON responseMimeType "
+                    "description": "Such as maxOutputTokens, temperature, thinkingConfig; for JSON: responseMimeType "
                     '"application/json" and responseSchema.',
                 },
-                "tools": {**TOOLS, "description": "functionDeclarations that the model may call; calls come back."},
+                "tools": {**TOOLS, "description": "functionDeclarations the model may call; calls are returned."},
             }
         )
 
     def body(self, arguments: JSONObject) -> JSONObject:
-        """Spell `system` out as `systemInstruction`, and `prompt` with `images` as the last of `contents`."""
+        """Return the body with `system` as `systemInstruction`, and `prompt` with `images` as the last content."""
         if "system" in arguments and any(name in arguments for name in _INSTRUCTIONS):
             raise InvalidArgumentsError(
-                "`system` and `systemInstruction` are two ways to say the same.", hint="Give one of them."
+                "`system` and `systemInstruction` set the same field.", hint="Use only one of them."
             )
         body = without(arguments, "prompt", "system", "images", "contents")
         contents: list[Any] = list(arguments.get("contents", []))
         if "system" in arguments:
             body = {"systemInstruction": {"parts": [{"text": arguments["system"]}]}, **body}
-        if "prompt" in arguments or arguments.get("images"):
-            contents.append({"role": "user", "parts": _user_parts(arguments)})
+        prompt, images = arguments.get("prompt"), arguments.get("images")
+        if "prompt" in arguments or images:
+            # Google's documentation advises images before text.
+            parts = [_image_part(image) for image in images or ()]
+            text = [{"text": prompt}] if prompt or not parts else []
+            contents.append({"role": "user", "parts": [*parts, *text]})
         return {"contents": contents, **body} if contents else body
 
     def check(self, body: JSONObject) -> None:
-        """Refuse a request without a content to answer."""
-        require(body, "contents")
+        """Reject a request without contents."""
+        require_messages(body, "contents")
 
     def text(self, answer: Any) -> str | None:
-        """What the first candidate says, without its thoughts."""
+        """Return the text of the first candidate, without thoughts."""
         match answer:
             case {"candidates": [{"content": {"parts": [*parts]}}, *_]}:
-                spoken = (part for part in parts if isinstance(part, dict) and not part.get("thought"))
-                return joined(part.get("text") for part in spoken)
+                visible = (part for part in parts if isinstance(part, dict) and not part.get("thought"))
+                return joined_texts(part.get("text") for part in visible)
         return None
-
-
-def _user_parts(arguments: JSONObject) -> list[JSONObject]:
-    """The prompt, after its images: Google's documentation advises that order."""
-    images = [_image_part(image) for image in arguments.get("images") or ()]
-    prompt = arguments.get("prompt")
-    return [*images, {"text": prompt}] if prompt or not images else images
 
 
 def _image_part(image: InputFile) -> JSONObject:

@@ -1,16 +1,16 @@
-"""Files that an agent hands to an API, as values: nothing here reads or fetches one."""
+"""Files among the arguments of an API, as values: nothing here reads or fetches one."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class FileData:
-    """A file's content, with the media type that the content shows.
+    """A file with its content.
 
     Attributes:
         name: The file's name, without its folder.
-        media_type: Such as `image/png`.
-        data: The whole content.
+        media_type: The media type detected from the content, such as `image/png`.
+        data: The content.
     """
 
     name: str

@@ -11,32 +11,32 @@ from blaxel_mcp.apis.content import (
     TEXT_CONTENT,
     TOOLS,
     base64_of,
+    content_text,
     messages_schema,
     object_schema,
-    require,
-    text_of,
+    require_messages,
     without,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
 
 DEFAULT_MAX_TOKENS = 4096
-"""How long an answer may be when nobody says: the API has no default of its own, and requires the field."""
+"""The default of `max_tokens`, which the API requires."""
 
 
 def _schema(content: Schema, system: Schema) -> JSONObject:
     return object_schema(
         {
             "prompt": PROMPT,
-            "system": {**system, "description": "Instructions for the model."},
+            "system": {**system, "description": "System instructions."},
             "images": IMAGES,
             "messages": messages_schema(content, roles="user or assistant."),
             "max_tokens": {
                 "type": "integer",
                 "minimum": 1,
-                "description": f"The longest answer, in tokens; {DEFAULT_MAX_TOKENS} unless given.",
+                "description": f"Maximum tokens in the answer (default: {DEFAULT_MAX_TOKENS}).",
             },
-            "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1; 0 is steadiest."},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1; 0 is least random."},
             "tools": TOOLS,
             "thinking": {**FREE_FORM, "description": 'Such as {"type": "enabled", "budget_tokens": 2000}.'},
         }
@@ -44,7 +44,7 @@ def _schema(content: Schema, system: Schema) -> JSONObject:
 
 
 class Messages(ModelAPI):
-    """Messages in, content blocks out."""
+    """Answers a conversation with content blocks."""
 
     name = "messages"
     path = "/v1/messages"
@@ -54,52 +54,49 @@ class Messages(ModelAPI):
     file_arguments = ("images",)
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
+        """Return the fields that matter to an agent; other fields of the API pass through."""
         return _schema(TEXT_CONTENT, TEXT_CONTENT)
 
     def accepted_schema(self) -> JSONObject:
-        """The same with `content` and `system` left open: both may be arrays of content blocks."""
+        """Return the same with `content` and `system` also as arrays of content blocks."""
         return _schema(ANY_CONTENT, {"type": ["string", "array"]})
 
     def body(self, arguments: JSONObject) -> JSONObject:
-        """Spell `prompt` with `images` out as the last of `messages`; `system` is a field of the API itself."""
+        """Return the body with `prompt` and `images` as the last message; `system` is a field of the API itself."""
         messages: list[Any] = list(arguments.get("messages", []))
-        if "prompt" in arguments or arguments.get("images"):
-            messages.append({"role": "user", "content": _user_content(arguments)})
+        prompt, images = arguments.get("prompt"), arguments.get("images")
+        if images:
+            # Anthropic's documentation advises images before text.
+            text = [{"type": "text", "text": prompt}] if prompt else []
+            blocks = ({"type": "image", "source": _image_source(image)} for image in images)
+            messages.append({"role": "user", "content": [*blocks, *text]})
+        elif "prompt" in arguments:
+            messages.append({"role": "user", "content": prompt})
         body = without(arguments, "prompt", "images", "messages")
         return {"messages": messages, **body} if messages else body
 
     def check(self, body: JSONObject) -> None:
-        """Refuse a request without a message to answer."""
-        require(body, "messages")
+        """Reject a request without a message."""
+        require_messages(body, "messages")
 
     def encode(self, body: Any) -> Encoded:
-        """Write the body, with the `max_tokens` that it has to have.
+        """Encode the body, with a default for `max_tokens`, which the API requires.
 
-        It is filled in this late so that a default of the settings comes before this one.
+        The default is set this late so that one in the settings takes precedence.
         """
         if isinstance(body, dict) and "max_tokens" not in body:
             body = {**body, "max_tokens": DEFAULT_MAX_TOKENS + _thinking_budget(body)}
         return super().encode(body)
 
     def text(self, answer: Any) -> str | None:
-        """What the text blocks say, without the thinking before them."""
+        """Return the text of the text blocks, without thinking."""
         match answer:
             case {"content": [*blocks]}:
-                return text_of(blocks)
+                return content_text(blocks)
         return None
 
 
-def _user_content(arguments: JSONObject) -> Any:
-    """The prompt, after its images: Anthropic's documentation advises that order."""
-    prompt, images = arguments.get("prompt"), arguments.get("images")
-    if not images:
-        return prompt
-    text = [{"type": "text", "text": prompt}] if prompt else []
-    return [*({"type": "image", "source": _source(image)} for image in images), *text]
-
-
-def _source(image: InputFile) -> JSONObject:
+def _image_source(image: InputFile) -> JSONObject:
     match image:
         case FileData(media_type=media_type):
             return {"type": "base64", "media_type": media_type, "data": base64_of(image)}
@@ -108,7 +105,7 @@ def _source(image: InputFile) -> JSONObject:
 
 
 def _thinking_budget(body: JSONObject) -> int:
-    """The tokens set aside for thinking, which `max_tokens` has to exceed."""
+    """Return the tokens reserved for thinking, which `max_tokens` has to exceed."""
     match body:
         case {"thinking": {"budget_tokens": int(budget)}}:
             return max(budget, 0)

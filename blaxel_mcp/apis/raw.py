@@ -1,38 +1,36 @@
-"""The base endpoint, with whatever body the model behind it reads.
+"""A model's base endpoint, with any body.
 
-`{"inputs": "..."}` is how the platform's own documentation calls it, and what Hugging Face
-models read there.
+Blaxel's documentation calls it with `{"inputs": "..."}`, which is also the format of Hugging
+Face models.
 """
 
-from blaxel_mcp.apis.base import ModelAPI
+from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
+from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
 
 
+def _schema(inputs: JSONObject) -> JSONObject:
+    return object_schema(
+        {
+            "inputs": {**inputs, "description": "The model's input: a text, for most models."},
+            "parameters": {**FREE_FORM, "description": "Options of the model, if it has any."},
+        }
+    )
+
+
 class Raw(ModelAPI):
-    """A body in, an answer of any kind out: a classifier's scores, a picture, a sound."""
+    """Answers any body with anything: a classifier's scores, an image, audio."""
 
     name = "raw"
     path = ""
-    summary = "Call this model's base endpoint: `inputs` is what it works on; other fields pass through."
+    summary = "Call this model's base endpoint: give `inputs`; other fields pass through."
     accept = "application/json, */*;q=0.5"
     takes_model = False
 
     def input_schema(self) -> JSONObject:
-        """`inputs` as text, which is what most models at the base endpoint read."""
-        return self._schema({"type": "string"})
+        """Return the schema with `inputs` as text, which most models at the base endpoint expect."""
+        return _schema({"type": "string"})
 
     def accepted_schema(self) -> JSONObject:
-        """`inputs` may be anything: question answering takes an object, batches an array."""
-        return self._schema({})
-
-    @staticmethod
-    def _schema(inputs: JSONObject) -> JSONObject:
-        properties: JSONObject = {
-            "inputs": {**inputs, "description": "What the model works on: a text, for most models."},
-            "parameters": {
-                "type": "object",
-                "additionalProperties": {},
-                "description": "Options of the model, where it has any.",
-            },
-        }
-        return {"type": "object", "properties": properties, "additionalProperties": {}}
+        """Return the same with `inputs` of any type: question answering takes an object, a batch an array."""
+        return _schema({})

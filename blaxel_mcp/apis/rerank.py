@@ -6,27 +6,28 @@ from blaxel_mcp.core.json_text import JSONObject
 
 
 class Rerank(ModelAPI):
-    """A query and documents in, the documents' places and scores out."""
+    """Ranks documents by their relevance to a query."""
 
     name = "rerank"
     path = "/v2/rerank"
-    summary = "Sort `documents` by how well they answer `query`: gives the place of each and its score."
+    summary = "Rank `documents` by relevance to `query`: returns the index and score of each."
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
-        schema = object_schema(
+        """Return the fields that matter to an agent; other fields of the API pass through."""
+        return object_schema(
             {
-                "query": {"type": "string", "description": "What is looked for."},
+                "query": {"type": "string", "description": "The search query."},
                 "documents": {
                     "type": "array",
                     "items": {"type": "string"},
-                    "description": "The texts to sort; results name them by their place here, from 0.",
+                    "description": "The texts to rank; results refer to them by index, from 0.",
                 },
                 "top_n": {
                     "type": "integer",
                     "minimum": 1,
-                    "description": "How many of the best; all if left out.",
+                    "description": "Number of results (default: all).",
                 },
-            }
+            },
+            "query",
+            "documents",
         )
-        return {**schema, "required": ["query", "documents"]}

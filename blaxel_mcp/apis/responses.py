@@ -3,35 +3,35 @@
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
-from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, joined, object_schema, text_of
+from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, content_text, joined_texts, object_schema
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 _SOURCES = ("input", "prompt", "previous_response_id", "conversation")
-"""Where what is to be answered can come from; `prompt` is a stored template here, not a text."""
+"""Fields that can hold the question; `prompt` is a stored template here, not a text."""
 
 
 def _schema(text: Schema, *required: str) -> JSONObject:
     return object_schema(
         {
-            "input": {**text, "description": "The question or task; an array of input items is taken too."},
-            "instructions": {"type": "string", "description": "Instructions for the model, as a system message."},
+            "input": {**text, "description": "The question or task; an array of input items also works."},
+            "instructions": {"type": "string", "description": "System instructions."},
             "max_output_tokens": {
                 "type": "integer",
                 "minimum": 1,
-                "description": "The longest answer with its reasoning, in tokens; OpenAI takes 16 or more.",
+                "description": "Maximum tokens, including reasoning; OpenAI requires 16 or more.",
             },
             "reasoning": {**FREE_FORM, "description": 'Such as {"effort": "low"}: minimal, low, medium or high.'},
             "text": {**FREE_FORM, "description": 'Output format, such as {"format": {"type": "json_object"}}.'},
             "tools": TOOLS,
-            "previous_response_id": {"type": "string", "description": "The id of an answer, to go on from it."},
+            "previous_response_id": {"type": "string", "description": "The id of a response to continue from."},
         },
         *required,
     )
 
 
 class Responses(ModelAPI):
-    """Input items in, output items out."""
+    """Answers input items with output items."""
 
     name = "responses"
     path = "/v1/responses"
@@ -39,31 +39,28 @@ class Responses(ModelAPI):
     streams = True
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
+        """Return the fields that matter to an agent; other fields of the API pass through."""
         return _schema(TEXT_CONTENT, "input")
 
     def accepted_schema(self) -> JSONObject:
-        """The same with `input` as a text or items, or left out for what else can be answered."""
+        """Return the same with `input` as a text or items, and optional: other fields can hold the question."""
         return _schema({"type": ["string", "array"]})
 
     def check(self, body: JSONObject) -> None:
-        """Refuse a request with nothing to answer."""
+        """Reject a request without a question."""
         if not any(body.get(name) for name in _SOURCES):
             raise InvalidArgumentsError(
                 "There is nothing for the model to answer.",
-                hint="Give `input` with the question, or an array of input items.",
+                hint="Set `input` to the question, or to an array of input items.",
             )
 
     def text(self, answer: Any) -> str | None:
-        """The text of all output messages, without the reasoning beside them."""
+        """Return the text of the output messages, without reasoning."""
         match answer:
             case {"output": [*items]}:
-                return joined(_message_text(item) for item in items)
+                messages = (item for item in items if isinstance(item, dict) and item.get("type") == "message")
+                contents = (message.get("content") for message in messages)
+                return joined_texts(
+                    content_text(blocks, "output_text") for blocks in contents if isinstance(blocks, list)
+                )
         return None
-
-
-def _message_text(item: Any) -> str | None:
-    match item:
-        case {"type": "message", "content": [*content]}:
-            return text_of(content, "output_text")
-    return None

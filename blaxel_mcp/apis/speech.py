@@ -6,22 +6,23 @@ from blaxel_mcp.core.json_text import JSONObject
 
 
 class Speech(ModelAPI):
-    """A text in, a spoken one out."""
+    """Turns text into speech."""
 
     name = "speech"
     path = "/v1/audio/speech"
-    summary = "Speak a text: give `input` with the text, and a `voice`."
+    summary = "Turn text into speech: give `input` and a `voice`."
     accept = "audio/*, application/json;q=0.5"
 
     def input_schema(self) -> JSONObject:
-        """The fields that matter to an agent; every other field of the API passes through."""
-        schema = object_schema(
+        """Return the fields that matter to an agent; other fields of the API pass through."""
+        return object_schema(
             {
                 "input": {"type": "string", "description": "The text to speak."},
-                "voice": {"type": "string", "description": "Such as alloy, nova or onyx: the provider's own names."},
+                "voice": {"type": "string", "description": "Such as alloy, nova or onyx; names vary by provider."},
                 "instructions": {"type": "string", "description": "How to speak it, where supported."},
                 "response_format": {"type": "string", "description": "mp3, wav, opus, aac, flac or pcm."},
-                "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is usual."},
-            }
+                "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is normal."},
+            },
+            "input",
+            "voice",
         )
-        return {**schema, "required": ["input", "voice"]}

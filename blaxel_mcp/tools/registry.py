@@ -105,7 +105,7 @@ class ToolRegistry:
         """Run a tool and return its result, or that of its failure or cancellation."""
         with scope:
             try:
-                valid, repairs = tool.validator.read(arguments)
+                valid, repairs = tool.validator.validate(arguments)
                 context.repairs += repairs
                 return await tool.run(valid, context)
             except BlaxelError as error:

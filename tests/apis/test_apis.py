@@ -12,11 +12,11 @@ each_api = pytest.mark.parametrize("api", APIS, ids=[api.name for api in APIS])
 
 
 def _schemas(schema: Any) -> list[dict[str, Any]]:
-    """A schema and all schemas within it."""
+    """Return a schema and all schemas within it."""
     if not isinstance(schema, dict):
         return []
     inner = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
-    return [schema, *(found for part in inner for found in _schemas(part))]
+    return [schema, *(schema for part in inner for schema in _schemas(part))]
 
 
 @each_api
@@ -85,9 +85,9 @@ assert CHAT is not None
 )
 def test_chat_arguments_become_the_body_of_the_api(arguments: dict[str, Any], body: dict[str, Any]) -> None:
     assert CHAT is not None
-    reader = ArgumentValidator(CHAT.accepted_schema(), advertised=CHAT.input_schema(), owner="chat")
+    validator = ArgumentValidator(CHAT.accepted_schema(), advertised=CHAT.input_schema(), owner="chat")
 
-    assert CHAT.body(reader.read(arguments)[0]) == body
+    assert CHAT.body(validator.validate(arguments)[0]) == body
 
 
 def test_chat_needs_something_to_answer() -> None:
@@ -97,7 +97,7 @@ def test_chat_needs_something_to_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("argument", "sent"),
     [
         pytest.param("one text", "one text", id="one text"),
         pytest.param(["a", "b"], ["a", "b"], id="several"),
@@ -105,19 +105,19 @@ def test_chat_needs_something_to_answer() -> None:
         pytest.param([1, 2, 3], [1, 2, 3], id="tokens"),
     ],
 )
-def test_embeddings_take_every_form_of_input_that_the_api_takes(given: Any, sent: Any) -> None:
+def test_embeddings_take_every_form_of_input_that_the_api_takes(argument: Any, sent: Any) -> None:
     api = api_named("embeddings")
     assert api is not None
-    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner="embeddings")
+    validator = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner="embeddings")
 
-    assert api.body(reader.read({"input": given, "dimensions": 256})[0]) == {"input": sent, "dimensions": 256}
+    assert api.body(validator.validate({"input": argument, "dimensions": 256})[0]) == {"input": sent, "dimensions": 256}
 
 
 @pytest.mark.parametrize("inputs", ["text", {"question": "q", "context": "c"}, ["a", "b"]], ids=type)
 def test_raw_passes_any_body_on(inputs: Any) -> None:
     api = api_named("raw")
     assert api is not None
-    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner="raw")
+    validator = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner="raw")
     arguments = {"inputs": inputs, "parameters": {"top_k": 1}, "other": None}
 
-    assert api.body(reader.read(arguments)[0]) == arguments
+    assert api.body(validator.validate(arguments)[0]) == arguments

@@ -1,10 +1,10 @@
-"""Arguments: repaired where clients are known to bend them, refused with a reason otherwise."""
+"""Arguments: repaired if a client is known to bend them, otherwise rejected with a reason."""
 
 from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis.arguments import ArgumentValidator, spelled_json
+from blaxel_mcp.apis.arguments import ArgumentValidator, decode_json_string
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.suggestions import closest
 
@@ -24,7 +24,7 @@ SCHEMA: dict[str, Any] = {
 
 
 @pytest.fixture
-def reader() -> ArgumentValidator:
+def validator() -> ArgumentValidator:
     return ArgumentValidator(SCHEMA, owner="The schema")
 
 
@@ -41,8 +41,8 @@ def reader() -> ArgumentValidator:
         pytest.param(
             {"name": "x", "data": "not json"}, '$.data: expected object or array, got string "not json"', id="a string"
         ),
-        pytest.param({"name": "x", "moed": "fast"}, "$: there is no 'moed', did you mean 'mode'?", id="unknown"),
-        pytest.param({"name": "x", "zzzzz": 1}, "$: there is no 'zzzzz'", id="unknown, like nothing"),
+        pytest.param({"name": "x", "moed": "fast"}, "$: unknown property 'moed', did you mean 'mode'?", id="unknown"),
+        pytest.param({"name": "x", "zzzzz": 1}, "$: unknown property 'zzzzz'", id="unknown, like nothing"),
         pytest.param(
             {"name": 5, "count": "2"},
             '$.count: expected integer, got string "2"; $.name: expected string, got integer 5',
@@ -51,24 +51,24 @@ def reader() -> ArgumentValidator:
     ],
 )
 def test_a_misfit_names_the_place_and_what_was_expected(
-    reader: ArgumentValidator, arguments: dict[str, Any], problem: str
+    validator: ArgumentValidator, arguments: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
-        reader.read(arguments)
+        validator.validate(arguments)
 
-    assert caught.value.message == f"The arguments do not fit: {problem}."
+    assert caught.value.message == f"Invalid arguments: {problem}."
     assert caught.value.code == "invalid_arguments"
 
 
-def test_a_long_value_is_shown_in_part(reader: ArgumentValidator) -> None:
+def test_a_long_value_is_shown_in_part(validator: ArgumentValidator) -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
-        reader.read({"name": ["x" * 10_000]})
+        validator.validate({"name": ["x" * 10_000]})
 
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(
-    ("given", "taken", "kind"),
+    ("text", "value", "kind"),
     [
         pytest.param('{"a": 1}', {"a": 1}, "object", id="an object as a string"),
         pytest.param("[1, 2]", [1, 2], "array", id="an array as a string"),
@@ -77,20 +77,20 @@ def test_a_long_value_is_shown_in_part(reader: ArgumentValidator) -> None:
     ],
 )
 def test_a_json_string_is_taken_as_what_it_spells_and_the_repair_is_told(
-    reader: ArgumentValidator, given: str, taken: Any, kind: str
+    validator: ArgumentValidator, text: str, value: Any, kind: str
 ) -> None:
-    ready, repairs = reader.read({"name": "x", "data": given})
+    ready, repairs = validator.validate({"name": "x", "data": text})
 
-    assert ready == {"name": "x", "data": taken}
-    assert repairs == [f"data was given as a JSON string and taken as the {kind} that it spells"]
-
-
-def test_a_text_argument_that_happens_to_be_json_stays_text(reader: ArgumentValidator) -> None:
-    assert reader.read({"name": '{"a": 1}'}) == ({"name": '{"a": 1}'}, [])
+    assert ready == {"name": "x", "data": value}
+    assert repairs == [f"data was a JSON string and was parsed as an {kind}"]
 
 
-def test_null_for_an_optional_argument_counts_as_left_out(reader: ArgumentValidator) -> None:
-    ready, repairs = reader.read({"name": "x", "count": None, "data": None, "maybe": None})
+def test_a_text_argument_that_happens_to_be_json_stays_text(validator: ArgumentValidator) -> None:
+    assert validator.validate({"name": '{"a": 1}'}) == ({"name": '{"a": 1}'}, [])
+
+
+def test_null_for_an_optional_argument_counts_as_left_out(validator: ArgumentValidator) -> None:
+    ready, repairs = validator.validate({"name": "x", "count": None, "data": None, "maybe": None})
 
     assert ready == {"name": "x", "maybe": None}
     assert repairs == []
@@ -99,16 +99,16 @@ def test_null_for_an_optional_argument_counts_as_left_out(reader: ArgumentValida
 def test_the_advertised_schema_decides_on_repairs_and_the_accepted_one_on_validity() -> None:
     advertised = {"type": "object", "properties": {"input": {"type": "array"}}}
     accepted = {"type": "object", "properties": {"input": {"type": ["string", "array"]}}}
-    reader = ArgumentValidator(accepted, advertised=advertised, owner="The schema")
+    validator = ArgumentValidator(accepted, advertised=advertised, owner="The schema")
 
-    assert reader.read({"input": '["a", "b"]'})[0] == {"input": ["a", "b"]}
-    assert reader.read({"input": "a"}) == ({"input": "a"}, [])
+    assert validator.validate({"input": '["a", "b"]'})[0] == {"input": ["a", "b"]}
+    assert validator.validate({"input": "a"}) == ({"input": "a"}, [])
 
 
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
-        pytest.param({"type": "objekt"}, "is not a JSON Schema", id="not a schema"),
+        pytest.param({"type": "objekt"}, "is not a valid JSON Schema", id="not a schema"),
         pytest.param({"type": "array"}, "does not describe an object", id="not an object"),
         pytest.param({}, "does not describe an object", id="empty"),
         pytest.param(
@@ -125,7 +125,7 @@ def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[st
 
 @pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'"])
 def test_a_string_that_spells_no_json_spells_nothing(text: str) -> None:
-    assert spelled_json(text) is None
+    assert decode_json_string(text) is None
 
 
 def test_the_nearest_name_is_found_only_when_one_is_near() -> None:

@@ -51,9 +51,9 @@ async def test_a_painted_picture_is_seen_as_a_picture_and_not_as_base64(emulator
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty folder."""
-    made = tmp_path / "pictures"
-    made.mkdir()
-    return made
+    path = tmp_path / "pictures"
+    path.mkdir()
+    return path
 
 
 def only_file(folder: Path) -> Path:
@@ -82,12 +82,12 @@ async def test_speech_is_heard_as_sound_and_told_of_to_a_client_that_drops_it(em
     arguments = {"input": "one two three", "voice": "alloy", "response_format": "wav"}
     result = await call(emulator, "house-voice", arguments)
 
-    told, block = result.content
+    summary, block = result.content
     assert isinstance(block, types.AudioContent)
     assert block.mime_type == "audio/wav"
-    assert isinstance(told, types.TextContent)
+    assert isinstance(summary, types.TextContent)
     size, call_id = len(base64.b64decode(block.data)), receipt_of(result)["call_id"]
-    assert told.text == f"audio/wav, {size:,} bytes: blaxel://calls/{call_id}"
+    assert summary.text == f"audio/wav, {size:,} bytes: blaxel://calls/{call_id}"
     with wave.open(BytesIO(base64.b64decode(block.data))) as sound:
         assert sound.getnframes() == 3 * int(8000 * 0.08)
 
@@ -134,7 +134,7 @@ async def test_documents_come_back_by_their_places(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "told"),
+    ("tool", "arguments", "expected"),
     [
         ("house-painter", {}, "'prompt' is required"),
         ("house-voice", {"input": "x"}, "'voice' is required"),
@@ -143,16 +143,16 @@ async def test_documents_come_back_by_their_places(emulator: Emulator) -> None:
     ],
 )
 async def test_what_an_api_needs_is_asked_for_before_anything_is_sent(
-    emulator: Emulator, tool: str, arguments: dict[str, Any], told: str
+    emulator: Emulator, tool: str, arguments: dict[str, Any], expected: str
 ) -> None:
     result = await call(emulator, tool, arguments)
 
-    assert told in text_of(result)
+    assert expected in text_of(result)
     assert inference_requests(emulator.requests) == []
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "told"),
+    ("tool", "arguments", "expected"),
     [
         ("house-painter", {"prompt": "x", "size": "1x1"}, "size"),
         ("house-painter", {"prompt": "x", "response_format": "url"}, "response_format"),
@@ -161,12 +161,12 @@ async def test_what_an_api_needs_is_asked_for_before_anything_is_sent(
     ],
 )
 async def test_what_the_provider_refuses_is_told_in_its_words(
-    emulator: Emulator, tool: str, arguments: dict[str, Any], told: str
+    emulator: Emulator, tool: str, arguments: dict[str, Any], expected: str
 ) -> None:
     result = await call(emulator, tool, arguments)
 
     assert (error_of(result)["code"], error_of(result)["status"]) == ("provider_error", 400)
-    assert told in text_of(result)
+    assert expected in text_of(result)
 
 
 def test_a_form_field_is_written_once_per_value_and_json_where_it_is_not_text() -> None:
@@ -190,5 +190,5 @@ def test_a_form_field_is_written_once_per_value_and_json_where_it_is_not_text() 
 def test_a_recording_elsewhere_is_not_fetched() -> None:
     api = api_named("transcriptions")
     assert api is not None
-    with pytest.raises(InvalidArgumentsError, match="has to be a recording itself"):
+    with pytest.raises(InvalidArgumentsError, match="does not fetch https URLs"):
         api.check({"file": FileURL("https://example.com/a.wav")})

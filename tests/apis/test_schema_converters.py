@@ -53,8 +53,8 @@ async def test_the_openai_agents_sdk_leaves_free_objects_free(tools: list[types.
         assert converted.params_json_schema["properties"].keys() == tool.input_schema["properties"].keys()
         closed = [
             path
-            for path, found in free_objects(converted.params_json_schema)
-            if found.get("additionalProperties") is False
+            for path, schema in free_objects(converted.params_json_schema)
+            if schema.get("additionalProperties") is False
         ]
         assert closed == []
 

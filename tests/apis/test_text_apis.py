@@ -186,8 +186,8 @@ PASSED_THROUGH: dict[str, tuple[ModelAPI, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("api", "arguments"), PASSED_THROUGH.values(), ids=PASSED_THROUGH.keys())
 def test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched(api: ModelAPI, arguments: dict[str, Any]) -> None:
-    reader = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner=api.name)
-    ready, repairs = reader.read(arguments)
+    validator = ArgumentValidator(api.accepted_schema(), advertised=api.input_schema(), owner=api.name)
+    ready, repairs = validator.validate(arguments)
 
     assert (api.body(ready), repairs) == (arguments, [])
     api.check(api.body(ready))
@@ -228,12 +228,12 @@ def test_a_question_under_a_wrong_name_is_told_by_that_name() -> None:
 
     assert str(refused.value) == (
         "There is no message for the model to answer. "
-        "Give `prompt` with the question, or `messages` with the conversation; the request has `promt` instead."
+        "Set `prompt` to the question, or `messages` to the conversation; the request has `promt` instead."
     )
 
 
 def test_two_instructions_for_gemini_are_refused() -> None:
-    with pytest.raises(InvalidArgumentsError, match="Give one of them"):
+    with pytest.raises(InvalidArgumentsError, match="Use only one of them"):
         GEMINI.body({"prompt": "a", "system": "b", "systemInstruction": {"parts": [{"text": "c"}]}})
 
 
@@ -394,9 +394,8 @@ ODD_ANSWERS: list[Any] = [
 
 
 @each_api
-@pytest.mark.parametrize("answer", ODD_ANSWERS, ids=range(len(ODD_ANSWERS)))
-def test_an_answer_in_no_known_shape_has_no_text(api: ModelAPI, answer: Any) -> None:
-    assert api.text(answer) is None
+def test_an_answer_in_no_known_shape_has_no_text(api: ModelAPI) -> None:
+    assert [(answer, api.text(answer)) for answer in ODD_ANSWERS] == [(answer, None) for answer in ODD_ANSWERS]
 
 
 @each_api

@@ -35,7 +35,7 @@ def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
         '"vector":{"dimensions":1536',
         "[items 100 to 108 of 1,536;",
         "7. Any other model, any path",
-        "data was given as a JSON string and taken as the object that it spells",
+        "data was a JSON string and was parsed as an object",
         "8. A slow answer, with signs of life",
         "progress     fault-stream-slow: 1 s, ",
         "it says      Slowly but surely, one word after the other.",

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.apis.arguments import ArgumentValidator, spelled_json
+from blaxel_mcp.apis.arguments import ArgumentValidator, decode_json_string
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from tests.properties.examples import any_text, json_values, nested, scalars, tried
@@ -92,16 +92,16 @@ def test_a_spelled_argument_is_taken_as_what_json_says_it_spells(
     text = json.dumps(value, ensure_ascii=ascii_only)
     text = wrapping.format(json.dumps(text, ensure_ascii=ascii_only) if twice else text)
 
-    assert spelled_json(text) == value
+    assert decode_json_string(text) == value
     kind = "object" if isinstance(value, dict) else "array"
-    told = f"data was given as a JSON string and taken as the {kind} that it spells"
-    assert READER.read({"data": text}) == ({"data": value}, [told])
+    told = f"data was a JSON string and was parsed as an {kind}"
+    assert READER.validate({"data": text}) == ({"data": value}, [told])
 
 
 @tried(200)
 @given(text=any_text | json_values.map(json.dumps))
 def test_an_argument_that_is_text_is_never_changed(text: str) -> None:
-    assert READER.read({"text": text, "free": text}) == ({"text": text, "free": text}, [])
+    assert READER.validate({"text": text, "free": text}) == ({"text": text, "free": text}, [])
 
 
 @tried(200)
@@ -113,7 +113,7 @@ def test_an_argument_that_is_text_is_never_changed(text: str) -> None:
 @example('{"a": NaN}')
 def test_what_comes_of_a_spelled_argument_can_be_sent(text: str) -> None:
     try:
-        ready, repairs = READER.read({"data": text})
+        ready, repairs = READER.validate({"data": text})
     except InvalidArgumentsError:
         return
 

@@ -410,4 +410,4 @@ async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
     assert tool.name == "bl_read_result"
     assert len(tool.definition.model_dump_json()) < 1500
     with pytest.raises(InvalidArgumentsError, match="'call_id' is required"):
-        tool.validator.read({})
+        tool.validator.validate({})

@@ -109,7 +109,7 @@ async def test_data_given_as_a_json_string_is_repaired_and_the_repair_is_told(em
     result = await run(emulator, {"model": "house-chat", "data": json.dumps(HELLO)})
 
     assert answer_of(result)
-    assert receipt_of(result)["repairs"] == ["data was given as a JSON string and taken as the object that it spells"]
+    assert receipt_of(result)["repairs"] == ["data was a JSON string and was parsed as an object"]
 
 
 @pytest.mark.parametrize(

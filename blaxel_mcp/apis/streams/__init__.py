@@ -1,7 +1,6 @@
-"""Event streams of the providers, as values: bytes to events, events to the answer they add up to.
+"""Event streams of the providers: bytes to events, events to the answer that they add up to.
 
-Nothing here reads from a network or waits. One more format is one more assembler and its lines
-in `recognition`.
+Nothing here does I/O. A new format is a new assembler and its entries in `registry`.
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler

@@ -1,4 +1,4 @@
-"""What the assemblers of all stream formats have in common."""
+"""The base class of the assemblers, and safe access to the fields of an event."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.json_text import JSONObject
 
 DONE = "[DONE]"
-"""The data of the event by which OpenAI, and many after it, end a stream."""
+"""The data of the event that ends a stream of OpenAI's, and of many other providers."""
 
 
 class Assembler(ABC):
-    """Puts a provider's events together into the answer that it would have given without a stream.
+    """Builds a provider's non-streaming answer from the events of its stream.
 
-    Events and fields that are not known are passed over, so that a provider may add some.
+    Unknown events are ignored, so that a provider may add some.
 
     Attributes:
-        error: The error that the provider sent in the middle, in its own JSON; None if it sent none.
-        characters: How many characters of text, reasoning and arguments have come.
-        unreadable: How many events were not the JSON that they begin to be, and are left out.
+        error: The first error that the provider sent in the stream, in its own JSON; None if there was none.
+        characters: Characters of text, reasoning and arguments received.
+        unreadable: Events that begin like a JSON object but cannot be parsed; the answer lacks them.
     """
 
     announces_end: ClassVar[bool] = True
-    """Whether the format has a sign that the answer is complete, whose absence means that it is not."""
+    """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
 
     error: Any = None
     characters: int = 0
@@ -35,77 +35,70 @@ class Assembler(ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether the provider's own end of the answer was seen."""
+        """Whether the provider marked the answer as complete."""
         return self._ended
 
     def feed(self, event: Event) -> None:
-        """Take the next event; what is no good of it is passed over.
+        """Add the next event to the answer.
 
         Raises:
             UpstreamError: `response_too_large`: the events hold more values than one answer may.
         """
-        self._count_values(event)
-        data = self._read(event)
-        if data is None:
-            return
-        kind = text_in(data, "type") or event.name
-        if kind == "error":
-            self.fail(data.get("error") or data)
-            return
-        self.fail(data.get("error"))
-        self._take(kind, data)
-
-    @property
-    @abstractmethod
-    def text(self) -> str:
-        """The text that has come, of the first choice where there are several; reasoning is not in it."""
-
-    @abstractmethod
-    def value(self) -> JSONObject:
-        """The answer as far as it has come, in the shape that the provider gives without a stream."""
-
-    def fail(self, error: Any) -> None:
-        """Note an error that the provider tells of; the first one is kept."""
-        if self.error is None and error:
-            self.error = error
-
-    def _count_values(self, event: Event) -> None:
-        """Hold the events together to what one answer may: small ones take up many times their bytes."""
+        # All events count together: many small ones take up many times their bytes.
         self._values += json_text.values_at_most(event.data)
         if self._values > json_text.MAX_VALUES:
             raise UpstreamError(
                 f"The endpoint's event stream holds more than {json_text.MAX_VALUES} values; the rest was not read.",
                 code="response_too_large",
                 origin="local",
-                hint="Ask for the answer without a stream, or for less of it. The call was paid for.",
+                hint="The call was billed. Request the answer without a stream, or a shorter one.",
                 billed="yes",
             )
-
-    def _read(self, event: Event) -> JSONObject | None:
-        """The object in an event, if there is one."""
         text = event.data.strip()
         if text == DONE:
             self._ended = True
-        elif event.name == "error" and not text.startswith("{"):
-            self.fail(text)
         elif text.startswith("{"):
-            try:
-                value: JSONObject = bounded_json(text)
-                return value
-            except ValueError:
-                self.unreadable += 1
-        return None
+            self._feed_object(event.name, text)
+        elif event.name == "error":
+            self.record_error(text)
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The text received so far, without reasoning; of the first choice if there are several."""
 
     @abstractmethod
-    def _take(self, kind: str, data: JSONObject) -> None:
-        """Take the object in an event; `kind` is its `type`, or else the event's name."""
+    def value(self) -> JSONObject:
+        """Return the answer so far, in the shape of the provider's non-streaming response."""
+
+    def record_error(self, error: Any) -> None:
+        """Keep an error that the provider reported, unless it is empty or another one came first."""
+        if self.error is None and error:
+            self.error = error
+
+    def _feed_object(self, name: str, text: str) -> None:
+        try:
+            data: JSONObject = bounded_json(text)
+        except ValueError:
+            self.unreadable += 1
+            return
+        kind = text_in(data, "type") or name
+        if kind == "error":
+            self.record_error(data.get("error") or data)
+            return
+        self.record_error(data.get("error"))
+        self._apply(kind, data)
+
+    @abstractmethod
+    def _apply(self, kind: str, data: JSONObject) -> None:
+        """Add the object in an event to the answer; `kind` is its `type`, or the event's name without one."""
 
 
 def bounded_json(text: str) -> Any:
-    """Read JSON that nests no deeper than an answer may, and holds nothing that cannot be written again.
+    """Parse JSON within the limits of one answer.
 
     Raises:
-        ValueError: it is not JSON, nests too deeply, or has too many values or a number too large.
+        ValueError: it is not JSON, nests too deeply, or has too many values or a number too large to be written again.
     """
     brackets = text.count("{") + text.count("[")
     if brackets > json_text.MAX_DEPTH and json_text.depth(text) > json_text.MAX_DEPTH:
@@ -115,8 +108,16 @@ def bounded_json(text: str) -> Any:
     return json_text.parse(text, finite=True)
 
 
+def json_or_text(text: str) -> Any:
+    """Parse JSON within the limits of one answer; return text that is no such JSON as it is."""
+    try:
+        return bounded_json(text)
+    except ValueError:
+        return text
+
+
 def object_in(data: Mapping[str, Any], *names: str) -> JSONObject:
-    """The object under a path of names, empty where there is none."""
+    """Return the object under a path of names, or an empty one."""
     value: Any = data
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -124,23 +125,23 @@ def object_in(data: Mapping[str, Any], *names: str) -> JSONObject:
 
 
 def objects_in(data: Mapping[str, Any], name: str) -> list[JSONObject]:
-    """The objects in the array under a name."""
+    """Return the objects in the array under a name."""
     value = data.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text_in(data: Mapping[str, Any], name: str) -> str:
-    """The string under a name, empty where there is none."""
+    """Return the string under a name, or an empty one."""
     value = data.get(name)
     return value if isinstance(value, str) else ""
 
 
 def index_in(data: Mapping[str, Any], name: str = "index") -> int:
-    """The index under a name; what has none is the first and only one."""
+    """Return the index under a name, or 0: an item without an index is the only one."""
     value = data.get(name)
     return value if isinstance(value, int) else 0
 
 
 def in_order(items: Mapping[int, JSONObject]) -> list[JSONObject]:
-    """The items by their index."""
+    """Return the items, sorted by index."""
     return [items[index] for index in sorted(items)]

@@ -1,20 +1,21 @@
-"""Chat completions in chunks (OpenAI API reference, "The chat completion chunk object").
+"""Chat completion chunks (OpenAI API reference, "The chat completion chunk object").
 
-The older completions API streams the same way, with `text` in a choice in place of a `delta`.
+The older completions API streams the same way, with `text` instead of `delta` in a choice.
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import append_text, joined_text, merge, settled, text_length
+from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
 _PADDING = "obfuscation"
-"""Random characters that OpenAI puts into a chunk to hide its length on the wire."""
+"""Random characters that OpenAI adds to a chunk to hide its length on the wire."""
 
 _OBJECTS = {"chat.completion.chunk": "chat.completion", "": "chat.completion"}
+"""The `object` of a chunk, and that of the completion."""
 
 
-class OpenAIChat(Assembler):
-    """Puts the chunks of a chat completion together."""
+class ChatCompletionsAssembler(Assembler):
+    """Assembles chat completion chunks."""
 
     def __init__(self) -> None:
         self._top: JSONObject = {}
@@ -22,9 +23,9 @@ class OpenAIChat(Assembler):
 
     @property
     def complete(self) -> bool:
-        """Whether [DONE] was seen, or, with servers that leave it out, the end of every choice."""
-        ends = [choice["finish_reason"] for choice in self._choices.values()]
-        return super().complete or (bool(ends) and None not in ends)
+        """Whether [DONE] was received or, since some servers omit it, every choice has finished."""
+        reasons = [choice["finish_reason"] for choice in self._choices.values()]
+        return super().complete or (bool(reasons) and None not in reasons)
 
     @property
     def text(self) -> str:
@@ -33,52 +34,45 @@ class OpenAIChat(Assembler):
             return ""
         first = self._choices[min(self._choices)]
         content = object_in(first, "message").get("content", first.get("text"))
-        # Some put the text and the thinking into parts (Mistral).
+        # Mistral sends text and thinking as parts.
         return joined_text(objects_in({"parts": content}, "parts") or [{"text": content}])
 
     def value(self) -> JSONObject:
-        """The completion, an object `chat.completion`."""
+        """Return the completion, an object `chat.completion`."""
         kind = text_in(self._top, "object")
-        choices = [_completed(choice) for choice in in_order(self._choices)]
-        top = {**self._top, "object": _OBJECTS.get(kind, kind), "choices": choices}
-        completion: JSONObject = settled(top)
-        return completion
+        choices = [_unchunked(choice) for choice in in_order(self._choices)]
+        return finalize({**self._top, "object": _OBJECTS.get(kind, kind), "choices": choices})
 
-    def _take(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - chunks have no kinds
+    def _apply(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - chunks have no kinds
         for name, value in data.items():
-            # Azure's first chunk has its id and model empty, most chunks have `usage` null.
+            # Azure's first chunk has an empty id and model; most chunks have `usage` null.
             if name not in (_PADDING, "error") and (value not in (None, "") or name not in self._top):
                 self._top[name] = value
         for choice in objects_in(data, "choices"):
-            self._take_choice(choice)
+            self._apply_choice(choice)
 
-    def _take_choice(self, choice: JSONObject) -> None:
+    def _apply_choice(self, choice: JSONObject) -> None:
         index = index_in(choice)
-        held = self._choices.setdefault(index, {"index": index, "finish_reason": None})
+        target = self._choices.setdefault(index, {"index": index, "finish_reason": None})
         for name, value in choice.items():
             if name == "text" and isinstance(value, str):
-                append_text(held, name, value)
+                append_text(target, name, value)
                 self.characters += len(value)
             elif name == "logprobs":
-                merge(held, {name: value})
-            elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in held):
-                held[name] = value
-        # A server that cannot stream may send the whole message as its only chunk.
+                merge(target, {name: value})
+            elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
+                target[name] = value
+        # A server that cannot stream may send the whole message in one chunk.
         if delta := object_in(choice, "delta" if "delta" in choice else "message"):
-            merge(held.setdefault("message", {}), delta)
+            merge(target.setdefault("message", {}), delta)
             self.characters += text_length(delta)
 
 
-def _completed(choice: JSONObject) -> JSONObject:
+def _unchunked(choice: JSONObject) -> JSONObject:
+    """Return a choice as it is without a stream: with a whole message, whose tool calls have no index."""
     if "text" in choice:
         return choice
-    # What a message always has, also when nothing of it has come.
     message = {"role": "assistant", "content": None, **object_in(choice, "message")}
     if calls := objects_in(message, "tool_calls"):
-        message["tool_calls"] = [_without_index(call) for call in calls]
+        message["tool_calls"] = [{name: value for name, value in call.items() if name != "index"} for call in calls]
     return {**choice, "message": message}
-
-
-def _without_index(call: JSONObject) -> JSONObject:
-    """A tool call as it is outside streams, where its place in the array is its index."""
-    return {name: value for name, value in call.items() if name != "index"}

@@ -1,4 +1,4 @@
-"""What is told of a stream that did not come to its end."""
+"""Why a streamed answer is incomplete."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,24 +20,20 @@ def incomplete_reason(
         clean: Redacts our secrets in the provider's words, before they are truncated.
     """
     if assembler.error is not None:
-        message = quote(clean(_message(assembler.error)), _MAX_ERROR_CHARS)
+        message = quote(clean(_error_message(assembler.error)), _MAX_ERROR_CHARS)
         return f'The provider ended its stream with an error: "{message}".'
     if assembler.unreadable:
         return f"{assembler.unreadable} of the stream's events could not be read, so parts of the answer are missing."
-    return None if assembler.complete else _open_end(assembler, unfinished=unfinished)
-
-
-def _open_end(assembler: Assembler, *, unfinished: bool) -> str | None:
+    if assembler.complete:
+        return None
     if unfinished:
         return "The stream ended in the middle of an event."
-    if assembler.announces_end:
-        return "The stream ended without the provider's sign that the answer is complete."
-    return None
+    return "The stream ended without the provider's end marker." if assembler.announces_end else None
 
 
-def _message(error: Any) -> str:
-    """The words in an error, else its code."""
+def _error_message(error: Any) -> str:
+    """Return a provider's message or, if it has none, its error code."""
     if not isinstance(error, dict):
         return str(error)
-    told = (error.get(name) for name in ("message", "detail", "code", "type", "status"))
-    return str(next((word for word in told if word), "no message"))
+    values = (error.get(name) for name in ("message", "detail", "code", "type", "status"))
+    return str(next((value for value in values if value), "no message"))

@@ -1,4 +1,4 @@
-"""What an event stream is made of, whichever way it is written down."""
+"""Events of a stream, and the interface of the decoders for each encoding of them."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from blaxel_mcp.core.exceptions import UpstreamError
 
 MAX_EVENT_BYTES = 10 * 1024 * 1024
-"""The longest event that is taken: the limit that Blaxel's own command line sets (toolkit, cli/core/sse.go)."""
+"""Maximum size of one event: the limit of Blaxel's own command line (toolkit, cli/core/sse.go)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its name, `message` where the stream gives none, and its data as text."""
+    """One event: its name, which is `message` if the stream sets none, and its data as text."""
 
     name: str
     data: str
 
 
 class EventDecoder(ABC):
-    """Takes a stream's bytes as they come, in chunks cut anywhere, and gives back its events."""
+    """Decodes a stream's bytes, in chunks split anywhere, into events."""
 
     unfinished: bool = False
-    """Whether the stream ended inside an event, which is then left out; known after `finish`."""
+    """Whether the stream ended inside an event, which is dropped; known after `finish`."""
 
     @abstractmethod
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take the next chunk and return the events that it completes.
+        """Decode the next chunk and return the events that it completes.
 
         Raises:
             UpstreamError: `bad_response`: an event is longer than `MAX_EVENT_BYTES`.
@@ -33,11 +33,11 @@ class EventDecoder(ABC):
 
     @abstractmethod
     def finish(self) -> list[Event]:
-        """Take the end of the stream and return the event that it completes, if there is one."""
+        """Decode the end of the stream and return the event that it completes, if any."""
 
 
 def check_event_size(size: int) -> None:
-    """Refuse an event of so many bytes, as far as it has come.
+    """Reject an event of which `size` bytes have arrived.
 
     Raises:
         UpstreamError: `bad_response`: it is longer than `MAX_EVENT_BYTES`.
@@ -47,6 +47,6 @@ def check_event_size(size: int) -> None:
             f"The endpoint's event stream holds an event of more than {MAX_EVENT_BYTES} bytes; the rest was not read.",
             code="bad_response",
             origin="provider",
-            hint="The call was paid for. Ask for the answer without a stream, or for less of it.",
+            hint="The call was billed. Request the answer without a stream, or a shorter one.",
             billed="yes",
         )

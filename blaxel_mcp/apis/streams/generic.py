@@ -1,61 +1,49 @@
-"""A stream in a format that is not known, kept event by event."""
+"""Streams in an unknown format, kept event by event."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from blaxel_mcp.apis.streams.assembler import DONE, Assembler, bounded_json, object_in, text_in
-from blaxel_mcp.apis.streams.deltas import Fragments, settled
+from blaxel_mcp.apis.streams.assembler import DONE, Assembler, json_or_text, object_in, text_in
+from blaxel_mcp.apis.streams.deltas import TextBuffer, finalize
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core.json_text import JSONObject
 
-_TEXT_NAMES = ("content", "text", "message", "response", "delta")
+_TEXT_FIELDS = ("content", "text", "message", "response", "delta")
 """The first three are where `bl run` looks for text (Blaxel's toolkit, cli/core/sse.go), then Ollama's and OpenAI's."""
 
 
-class GenericEvents(Assembler):
-    """Keeps the data of each event: as the JSON that it is, else as text.
+class GenericAssembler(Assembler):
+    """Keeps the data of each event, as JSON if it is JSON, otherwise as text.
 
-    Nothing that is known of such a stream tells that it is at its end, other than that it ends.
+    An unknown format has no known end marker, so such a stream is complete when it ends.
     """
 
     announces_end = False
 
     def __init__(self) -> None:
         self._events: list[Any] = []
-        self._text = Fragments()
+        self._text = TextBuffer()
 
     @property
     def text(self) -> str:
-        """The pieces of text in the events, as far as they are where such pieces usually are."""
+        """The text of the events, from the fields that usually hold it."""
         return str(self._text)
 
     def value(self) -> JSONObject:
-        """An object with the array `events`."""
-        value: JSONObject = settled({"events": self._events})
-        return value
+        """Return an object with the array `events`."""
+        return finalize({"events": self._events})
 
     def feed(self, event: Event) -> None:
-        """Take the next event, and keep also what is no object."""
+        """Add the next event; unlike other assemblers, keep data that is no object."""
         data = event.data.strip()
         if not data.startswith("{") and data not in ("", DONE):
-            self._events.append(_value(data))
+            self._events.append(json_or_text(data))
         super().feed(event)
 
-    def _take(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - whatever the event is called
+    def _apply(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - no kind of event is known
         self._events.append(data)
-        piece = next(_texts(data), "")
+        # Hugging Face's text-generation-inference has a token in each event, Ollama a message.
+        holders = (data, object_in(data, "token"), object_in(data, "message"))
+        texts = (text for holder in holders for name in _TEXT_FIELDS if (text := text_in(holder, name)))
+        piece = next(texts, "")
         self._text.append(piece)
         self.characters += len(piece)
-
-
-def _value(data: str) -> Any:
-    try:
-        return bounded_json(data)
-    except ValueError:
-        return data
-
-
-def _texts(data: JSONObject) -> Iterator[str]:
-    # Hugging Face's text-generation-inference has a token in each event, Ollama a message.
-    for holder in (data, object_in(data, "token"), object_in(data, "message")):
-        yield from (text for name in _TEXT_NAMES if (text := text_in(holder, name)))

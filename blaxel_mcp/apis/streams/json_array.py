@@ -1,4 +1,4 @@
-"""A JSON array that is sent element by element, which is how Gemini streams without `alt=sse`."""
+"""A JSON array sent element by element: how Gemini streams without `alt=sse`."""
 
 import re
 
@@ -9,80 +9,66 @@ _INSIDE_STRINGS = re.compile(rb'["\\]')
 
 
 class JSONArrayDecoder(EventDecoder):
-    """Gives each object of an array as an event, as soon as its last brace is there.
+    """Returns each object of an array as an event, as soon as its closing brace has arrived.
 
-    It only counts brackets. Whether an object is good JSON is found out by who reads the event.
+    It only counts brackets; the assembler parses the object.
     """
 
     def __init__(self) -> None:
-        # A list of the pieces would take up to forty times their bytes, if each is a byte.
-        self._begun = bytearray()
+        # Not a list of pieces, which takes up to forty times their bytes if each is one byte.
+        self._object = bytearray()
         self._depth = 0
         self._in_array = False
         self._in_string = False
         self._escaped = False
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take the next chunk and return the events that it completes."""
+        """Decode the next chunk and return the events that it completes."""
         events: list[Event] = []
         start = position = 0
-        while (found := self._next_mark(chunk, position)) is not None:
-            mark, position = chunk[found : found + 1], found + 1
-            if mark in (b"{", b"[") and self._opens_event(mark):
-                start = found
-            elif self._closes_event(mark):
-                self._keep(chunk[start:position])
-                events.append(Event("message", self._take()))
+        while (at := self._next_bracket(chunk, position)) is not None:
+            position = at + 1
+            if chunk[at] == ord("[") and self._depth == 0 and not self._in_array:
+                self._in_array = True
+            elif chunk[at] in b"{[":
+                self._depth += 1
+                start = at if self._depth == 1 else start
+            elif self._depth == 0:
+                self._in_array = False
+            else:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._append(chunk[start:position])
+                    events.append(Event("message", self._object.decode("utf-8", "replace")))
+                    self._object = bytearray()
         if self._depth:
-            self._keep(chunk[start:])
+            self._append(chunk[start:])
         return events
 
     def finish(self) -> list[Event]:
-        """Note whether the array, or an object in it, was left open."""
+        """Set `unfinished` if the array, or an object in it, is still open."""
         self.unfinished = self._in_array or self._depth > 0
         return []
 
-    def _next_mark(self, chunk: bytes, position: int) -> int | None:
-        """Find the next bracket outside a string, and step over the strings before it."""
+    def _next_bracket(self, chunk: bytes, position: int) -> int | None:
+        """Return the position of the next bracket outside strings, and track the strings before it."""
         while position < len(chunk):
             if self._escaped:
                 self._escaped = False
                 position += 1
                 continue
-            found = (_INSIDE_STRINGS if self._in_string else _OUTSIDE_STRINGS).search(chunk, position)
-            if found is None:
+            match = (_INSIDE_STRINGS if self._in_string else _OUTSIDE_STRINGS).search(chunk, position)
+            if match is None:
                 return None
-            position = found.end()
-            match found[0]:
-                case b'"':
-                    self._in_string = not self._in_string
-                case b"\\":
-                    self._escaped = True
-                case _:
-                    return found.start()
+            position = match.end()
+            if match[0] == b'"':
+                self._in_string = not self._in_string
+            elif match[0] == b"\\":
+                self._escaped = True
+            else:
+                return match.start()
         return None
 
-    def _opens_event(self, mark: bytes) -> bool:
-        if self._depth == 0 and mark == b"[" and not self._in_array:
-            self._in_array = True
-            return False
-        self._depth += 1
-        return self._depth == 1
-
-    def _closes_event(self, mark: bytes) -> bool:
-        if mark in (b"{", b"["):
-            return False
-        if self._depth == 0:
-            self._in_array = False
-            return False
-        self._depth -= 1
-        return self._depth == 0
-
-    def _keep(self, piece: bytes) -> None:
-        self._begun += piece
-        check_event_size(len(self._begun))
-
-    def _take(self) -> str:
-        text = self._begun.decode("utf-8", "replace")
-        self._begun = bytearray()
-        return text
+    def _append(self, piece: bytes) -> None:
+        self._object += piece
+        check_event_size(len(self._object))

@@ -1,19 +1,18 @@
-"""Which format a stream is in: known from the API that was called, else seen in its first event."""
+"""Choice of decoder and assembler: by the API that was called, otherwise by the shape of the first event."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
-from blaxel_mcp.apis.streams.assembler import Assembler, bounded_json, text_in
-from blaxel_mcp.apis.streams.chat_completions import OpenAIChat
-from blaxel_mcp.apis.streams.cohere_chat import CohereChat
+from blaxel_mcp.apis.streams.assembler import Assembler, json_or_text, text_in
+from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
+from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
 from blaxel_mcp.apis.streams.events import Event, EventDecoder
-from blaxel_mcp.apis.streams.generate_content import GeminiContent
-from blaxel_mcp.apis.streams.generic import GenericEvents
+from blaxel_mcp.apis.streams.generate_content import GenerateContentAssembler
+from blaxel_mcp.apis.streams.generic import GenericAssembler
 from blaxel_mcp.apis.streams.json_array import JSONArrayDecoder
 from blaxel_mcp.apis.streams.line_decoders import NDJSONDecoder, ServerSentEventDecoder
-from blaxel_mcp.apis.streams.messages import AnthropicMessages
-from blaxel_mcp.apis.streams.responses import OpenAIResponses
+from blaxel_mcp.apis.streams.messages import MessagesAssembler
+from blaxel_mcp.apis.streams.responses import ResponsesAssembler
 
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
     {
@@ -27,44 +26,43 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
 
 _GEMINI_STREAM = ":streamGenerateContent"
 
-_ASSEMBLERS: Mapping[str, Callable[[], Assembler]] = MappingProxyType(
+_BY_API: Mapping[str, type[Assembler]] = MappingProxyType(
     {
-        "chat-completions": OpenAIChat,
-        "responses": OpenAIResponses,
-        "messages": AnthropicMessages,
-        "generate-content": GeminiContent,
-        "cohere-chat": CohereChat,
+        "chat-completions": ChatCompletionsAssembler,
+        "responses": ResponsesAssembler,
+        "messages": MessagesAssembler,
+        "generate-content": GenerateContentAssembler,
+        "cohere-chat": CohereChatAssembler,
     }
 )
 
-_BY_PATH: tuple[tuple[str, Callable[[], Assembler]], ...] = (
-    ("/completions", OpenAIChat),
-    ("/responses", OpenAIResponses),
-    ("/messages", AnthropicMessages),
-    (_GEMINI_STREAM, GeminiContent),
-    ("/v2/chat", CohereChat),
+_BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
+    ("/completions", ChatCompletionsAssembler),
+    ("/responses", ResponsesAssembler),
+    ("/messages", MessagesAssembler),
+    (_GEMINI_STREAM, GenerateContentAssembler),
+    ("/v2/chat", CohereChatAssembler),
 )
-"""How a sub-endpoint ends that streams in a format."""
 
-_BY_KIND: Mapping[str, Callable[[], Assembler]] = MappingProxyType(
-    {"message_start": AnthropicMessages, "message-start": CohereChat}
+_BY_KIND: Mapping[str, type[Assembler]] = MappingProxyType(
+    {"message_start": MessagesAssembler, "message-start": CohereChatAssembler}
 )
-"""What the first event is called where events have names; those of OpenAI's responses share a prefix."""
+"""The kind of the first event, in formats whose events have one; those of the responses API share a prefix."""
 
-_BY_FIELD: tuple[tuple[str, Callable[[], Assembler]], ...] = (
-    ("choices", OpenAIChat),
-    ("candidates", GeminiContent),
-    ("promptFeedback", GeminiContent),
+_BY_FIELD: tuple[tuple[str, type[Assembler]], ...] = (
+    ("choices", ChatCompletionsAssembler),
+    ("candidates", GenerateContentAssembler),
+    ("promptFeedback", GenerateContentAssembler),
 )
-"""A field that the first event has where events have no names."""
+"""A field of the first event, in formats whose events have no kind."""
 
 
 def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
-    """Return the decoder for a body of this type, or None where it is not a stream of events.
+    """Return the decoder for a response body, or None if the body is not a stream of events.
 
     Args:
         content_type: The response's Content-Type.
-        path: The sub-endpoint that was called: Gemini's streams are JSON when no `alt=sse` asks for events.
+        path: The sub-endpoint that was called: Gemini streams JSON unless the query has `alt=sse`.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json" and _without_query(path).endswith(_GEMINI_STREAM):
@@ -74,35 +72,27 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
 
 
 def assembler_for(api: str | None, first: Event) -> Assembler:
-    """Return the assembler for a stream, which is then fed all events, the first among them.
+    """Return a new assembler for a stream; feed it every event, including the first.
 
     Args:
-        api: The name of the API that was called, or the sub-endpoint; None where neither is known.
-        first: The first event, whose shape tells where `api` does not.
+        api: The name of the API that was called, or the sub-endpoint; None if neither is known.
+        first: The first event, whose shape decides if `api` does not.
     """
-    known = _ASSEMBLERS.get(api or "") or _by_path(_without_query(api or ""))
-    return (known or _by_shape(first))()
+    path = _without_query(api or "")
+    by_path = (assembler for suffix, assembler in _BY_PATH_SUFFIX if path.endswith(suffix))
+    known = _BY_API.get(api or "") or next(by_path, None)
+    return known() if known else _format_of(first)()
 
 
-def _by_path(path: str) -> Callable[[], Assembler] | None:
-    return next((assembler for end, assembler in _BY_PATH if path.endswith(end)), None)
-
-
-def _by_shape(first: Event) -> Callable[[], Assembler]:
-    data = _object_of(first)
-    kind = text_in(data, "type") or first.name
+def _format_of(event: Event) -> type[Assembler]:
+    """Return the assembler for the format that an event is in."""
+    value = json_or_text(event.data)
+    data = value if isinstance(value, dict) else {}
+    kind = text_in(data, "type") or event.name
     if kind.startswith("response."):
-        return OpenAIResponses
+        return ResponsesAssembler
     by_field = (assembler for name, assembler in _BY_FIELD if name in data)
-    return _BY_KIND.get(kind) or next(by_field, GenericEvents)
-
-
-def _object_of(event: Event) -> Mapping[str, Any]:
-    try:
-        data = bounded_json(event.data)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
+    return _BY_KIND.get(kind) or next(by_field, GenericAssembler)
 
 
 def _without_query(path: str) -> str:

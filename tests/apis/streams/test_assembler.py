@@ -1,18 +1,22 @@
 """Streams of each provider, odd endings included, and the answers that they add up to.
 
-Each stream in data is in the format that the provider documents, with made-up ids; the
-file beside it says what is to be made of it, the provider's own answer without a stream above all.
+Each stream in `data` is in the format that the provider documents, with made-up ids. The file
+beside it holds the expected result, above all the provider's own answer without a stream.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
 from blaxel_mcp.core import json_text
+from tests.properties.examples import tried
 
 FOLDER = Path(__file__).parent / "data"
 CONTENT_TYPES = {
@@ -21,20 +25,15 @@ CONTENT_TYPES = {
     ".array": ("application/json; charset=UTF-8", "/v1beta/models/gemini-2.5-flash:streamGenerateContent"),
 }
 STREAMS = sorted(file for file in FOLDER.iterdir() if file.suffix in CONTENT_TYPES)
-SHAPES_WITHOUT_A_NAME = (
-    "openai_chat_azure",
-    "openai_responses",
-    "anthropic_tool_use",
-    "gemini_parts",
-    "cohere_tool_calls",
-)
+SERVER_SENT = [file for file in STREAMS if file.suffix == ".sse"]
+APIS = ("chat-completions", "responses", "messages", "generate-content", "cohere-chat", None)
 
 streams = pytest.mark.parametrize("stream", [pytest.param(file, id=file.stem) for file in STREAMS])
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What came of a stream."""
+    """The events of a stream, and whether it ended inside one."""
 
     events: list[Event]
     unfinished: bool
@@ -48,7 +47,7 @@ def decoder_of(stream: Path) -> EventDecoder:
 
 
 def read(stream: Path, content: bytes | None = None, *, size: int = 1 << 20) -> Read:
-    """Take a stream in, in chunks of so many bytes."""
+    """Decode a stream in chunks of `size` bytes."""
     decoder = decoder_of(stream)
     content = stream.read_bytes() if content is None else content
     events = [event for at in range(0, len(content), size) for event in decoder.feed(content[at : at + size])]
@@ -71,8 +70,8 @@ def assembled(events: list[Event], api: str | None) -> Assembler:
 def test_a_stream_adds_up_to_the_answer_without_a_stream(stream: Path) -> None:
     expected = expected_of(stream)
 
-    taken = read(stream)
-    assembler = assembled(taken.events, expected["api"])
+    decoded = read(stream)
+    assembler = assembled(decoded.events, expected["api"])
 
     assert assembler.value() == expected["value"]
     assert {
@@ -80,26 +79,34 @@ def test_a_stream_adds_up_to_the_answer_without_a_stream(stream: Path) -> None:
         "text": assembler.text,
         "characters": assembler.characters,
         "complete": assembler.complete,
-        "unfinished": taken.unfinished,
+        "unfinished": decoded.unfinished,
         "error": assembler.error,
-        "reason": incomplete_reason(assembler, unfinished=taken.unfinished),
+        "reason": incomplete_reason(assembler, unfinished=decoded.unfinished),
         "value": assembler.value(),
     } == expected
 
 
 @streams
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_where_a_stream_is_cut_into_chunks_makes_no_difference(stream: Path, size: int) -> None:
-    assert read(stream, size=size) == read(stream)
+def test_where_a_stream_is_cut_into_chunks_makes_no_difference(stream: Path) -> None:
+    whole = read(stream)
+
+    for size in (1, 2, 3, 7):
+        assert read(stream, size=size) == whole, f"in chunks of {size}"
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1 << 20])
-@pytest.mark.parametrize("line_end", [b"\r\n", b"\r"], ids=["CRLF", "CR"])
-@pytest.mark.parametrize("stream", [pytest.param(file, id=file.stem) for file in STREAMS if file.suffix == ".sse"])
-def test_how_lines_end_makes_no_difference(stream: Path, line_end: bytes, size: int) -> None:
-    content = stream.read_bytes().replace(b"\r\n", b"\n")
+@tried(60)
+@given(
+    stream=st.sampled_from(SERVER_SENT),
+    # An LF after a CR would be the second half of a CRLF: such a mixture is another stream.
+    line_ends=st.sampled_from([(b"\r\n",), (b"\r",)])
+    | st.lists(st.sampled_from([b"\r\n", b"\r"]), min_size=1, max_size=9),
+    size=st.sampled_from([1, 2, 3, 7, 1 << 20]),
+)
+def test_how_lines_end_makes_no_difference(stream: Path, line_ends: Sequence[bytes], size: int) -> None:
+    *lines, rest = stream.read_bytes().replace(b"\r\n", b"\n").split(b"\n")
+    content = b"".join(line + line_ends[at % len(line_ends)] for at, line in enumerate(lines)) + rest
 
-    assert read(stream, content.replace(b"\n", line_end), size=size) == read(stream)
+    assert read(stream, content, size=size) == read(stream)
 
 
 @streams
@@ -154,9 +161,22 @@ def test_a_format_is_known_by_the_path_whatever_comes_first(path: str, name: str
 
 
 @streams
-@pytest.mark.parametrize("api", ["chat-completions", "responses", "messages", "generate-content", "cohere-chat", None])
-def test_no_stream_of_another_format_is_a_crash(stream: Path, api: str | None) -> None:
-    assembler = assembled(read(stream).events, api)
+def test_no_stream_of_another_format_is_a_crash(stream: Path) -> None:
+    events = read(stream).events
+
+    for api in APIS:
+        assembler = assembled(events, api)
+        assert isinstance(assembler.text, str), api
+        assert json_text.dump(assembler.value()).encode(), api
+
+
+@tried(120)
+@given(
+    api=st.sampled_from(APIS),
+    events=st.lists(st.sampled_from([event for stream in STREAMS for event in read(stream).events]), min_size=1),
+)
+def test_events_of_several_formats_in_any_order_are_no_crash(api: str | None, events: list[Event]) -> None:
+    assembler = assembled(events, api)
 
     assert isinstance(assembler.text, str)
     assert json_text.dump(assembler.value()).encode()
@@ -165,19 +185,25 @@ def test_no_stream_of_another_format_is_a_crash(stream: Path, api: str | None) -
 def _mangled(value: Any, replacement: Any) -> list[Any]:
     """Copies of a value, each with one of the values inside it replaced."""
     if isinstance(value, dict):
-        inner = [{**value, name: changed} for name, held in value.items() for changed in _mangled(held, replacement)]
+        inner = [
+            {**value, name: changed}
+            for name, inner_value in value.items()
+            for changed in _mangled(inner_value, replacement)
+        ]
         return [*inner, replacement]
     if isinstance(value, list):
         inner_items = [
             [*value[:at], changed, *value[at + 1 :]]
-            for at, held in enumerate(value)
-            for changed in _mangled(held, replacement)
+            for at, item in enumerate(value)
+            for changed in _mangled(item, replacement)
         ]
         return [*inner_items, replacement]
     return [replacement]
 
 
-@pytest.mark.parametrize("replacement", [None, "", "x", -1, 1e300, True, [], {}, [None], [[]], {"text": 1}], ids=repr)
+REPLACEMENTS: tuple[Any, ...] = (None, "", "x", -1, 1e300, True, [], {}, [None], [[]], {"text": 1})
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -193,12 +219,12 @@ def _mangled(value: Any, replacement: Any) -> list[Any]:
         "generic_token_stream",
     ],
 )
-def test_a_field_of_another_type_is_no_crash(name: str, replacement: Any) -> None:
+def test_a_field_of_another_type_is_no_crash(name: str) -> None:
     stream = FOLDER / f"{name}.sse"
     events, api = read(stream).events, expected_of(stream)["api"]
     datas = [json.loads(event.data) if event.data.startswith("{") else event.data for event in events]
     for at, data in enumerate(datas):
-        for changed in _mangled(data, replacement):
+        for changed in (changed for replacement in REPLACEMENTS for changed in _mangled(data, replacement)):
             odd = Event(events[at].name, json.dumps(changed))
             assembler = assembled([*events[:at], odd, *events[at + 1 :]], api)
 

@@ -171,5 +171,5 @@ async def test_a_number_that_json_cannot_write_is_an_invalid_argument(emulator: 
 
     result = types.CallToolResult.model_validate(answered["result"])
     assert error_of(result)["code"] == "invalid_arguments"
-    assert "a number that JSON cannot write" in error_of(result)["message"]
+    assert "a number that JSON cannot represent" in error_of(result)["message"]
     assert inference_requests(emulator.requests) == []
