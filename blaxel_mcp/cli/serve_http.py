@@ -16,19 +16,17 @@ import anyio.to_thread
 from blaxel_mcp.cli.options import configured
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
+from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.server.http.address import Address, check, listen, resolve
 from blaxel_mcp.server.http.admission import Gate, gate_for
 from blaxel_mcp.server.http.app import PATH, HttpApp, metadata_url, resource_url
-from blaxel_mcp.server.http.server import ENDING_SIGNALS, Ending, serve_http
-from blaxel_mcp.server.http.workers import FAILED, Foreman, Workers
+from blaxel_mcp.server.http.server import Ending, serve_http
+from blaxel_mcp.server.http.workers import Foreman, Workers
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 
 logger = logging.getLogger(__name__)
-
-USAGE = 2
-"""Exit code of a worker whose settings are wrong, as the command line has it."""
 
 
 def serve_over_http(options: argparse.Namespace) -> int:
@@ -54,7 +52,7 @@ async def _serve(options: argparse.Namespace) -> int:
                 return await _lead_workers(options, address, listener)
             app = HttpApp(build_server(config), config, address, gate)
             ending = Ending()
-            return await _serve_until(ending, partial(ending.watch_signals, *ENDING_SIGNALS), app, listener, tell)
+            return await _serve_until(ending, ending.watch_signals, app, listener, tell)
 
 
 async def _lead_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
@@ -123,7 +121,7 @@ def _work(
         return anyio.run(partial(_serve_as_worker, options, address, shared, listener, foreman))
     except BlaxelError as error:
         print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr)
-        return USAGE if error.code == "configuration_error" else FAILED
+        return ExitCode.USAGE if error.code == "configuration_error" else ExitCode.FAILED
 
 
 async def _serve_as_worker(

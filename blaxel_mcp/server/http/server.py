@@ -1,8 +1,6 @@
 """The HTTP transport: one process that answers on a socket, and an end that loses as little as it can."""
 
 import logging
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
@@ -10,12 +8,10 @@ from socket import socket
 import anyio
 import uvicorn
 
+from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.http.app import HttpApp
 
 logger = logging.getLogger(__name__)
-
-INTERRUPTED = 130
-"""Exit code after SIGINT, as shells expect."""
 
 DRAIN_SECONDS = 5.0
 """How long requests in flight may go on once the server is stopped."""
@@ -30,8 +26,6 @@ while they send over it is an error to their client."""
 _CLOSING_SECONDS = 1
 """How long connections may take to close that are done with."""
 
-ENDING_SIGNALS = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
 
 class Ending:
     """When and how fast a server ends.
@@ -45,26 +39,22 @@ class Ending:
     def __init__(self) -> None:
         self.begun = anyio.Event()
         self.hurried = anyio.Event()
-        self.exit_code = 0
+        self.exit_code: int = ExitCode.OK
 
-    def begin(self, exit_code: int = 0) -> None:
+    def begin(self, exit_code: int = ExitCode.OK) -> None:
         """End; if that has begun, nothing changes."""
         if not self.begun.is_set():
             self.exit_code = exit_code
             self.begun.set()
 
-    async def watch_signals(self, *numbers: signal.Signals) -> None:
-        """Begin at the first of these signals and hurry at the second; a third one does what it does by default."""
-        # Who starts us with SIGHUP ignored, as nohup does, wants us to outlive the terminal.
-        wanted = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-        if not wanted:
-            return
-        with anyio.open_signal_receiver(*wanted) as signals:
+    async def watch_signals(self) -> None:
+        """Begin at the first ending signal and hurry at the second; a third one does what it does by default."""
+        async with received_signals() as signals:
             async for received in signals:
                 if self.begun.is_set():
                     self.hurried.set()
                     return
-                self.begin(INTERRUPTED if received == signal.SIGINT else 0)
+                self.begin(exit_code_after(received))
 
 
 async def serve_http(

@@ -19,13 +19,11 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.server.http.cancellation import Cancel
-from blaxel_mcp.server.http.server import DRAIN_SECONDS, ENDING_SIGNALS, Ending
+from blaxel_mcp.server.http.server import DRAIN_SECONDS, Ending
 
 logger = logging.getLogger(__name__)
-
-FAILED = 1
-"""Exit code when workers cannot begin, and none of their own says more."""
 
 RESTART_SECONDS = 1.0
 """How long a place stays empty after a worker has died, so that a fault that kills them all does not spin."""
@@ -73,10 +71,10 @@ class Foreman:
         todo = {_END: ending.begin, _HURRY: ending.hurried.set}
         # A thread that the interpreter does not wait for at its end, as it does for those of anyio.
         threading.Thread(target=self._listen, args=(todo, cancel, asyncio.get_running_loop()), daemon=True).start()
-        if signal.SIGTERM in ENDING_SIGNALS:
-            with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-                async for _ in signals:
-                    ending.begin()
+        # Of SIGTERM alone: `_run_worker` ignores the others.
+        async with received_signals() as signals:
+            async for _ in signals:
+                ending.begin()
 
     def _listen(
         self, todo: Mapping[bytes, Callable[[], None]], cancel: Cancel, loop: asyncio.AbstractEventLoop
@@ -117,7 +115,7 @@ class Workers:
     async def run(self) -> int:
         """Keep them going until a signal comes or one of them cannot begin; the exit code."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._ending.watch_signals, *ENDING_SIGNALS)
+            group.start_soon(self._ending.watch_signals)
             group.start_soon(self._wind_down)
             async with anyio.create_task_group() as places:
                 for _ in range(self._count):
@@ -133,7 +131,7 @@ class Workers:
                 return
             if not has_served:
                 # It has told why on stderr, and the next one would fail at the same.
-                self._ending.begin(max(process.exitcode or 0, FAILED))
+                self._ending.begin(max(process.exitcode or 0, ExitCode.FAILED))
                 return
             logger.warning("worker %s has ended with exit code %s and is replaced", process.pid, process.exitcode)
             with anyio.move_on_after(RESTART_SECONDS):
@@ -192,7 +190,7 @@ def _send(line: Connection, what: bytes) -> None:
 
 
 def _run_worker(work: Work, listener: socket, line: Connection) -> None:
-    for number in ENDING_SIGNALS:
+    for number in ending_signals():
         if number != signal.SIGTERM:
             # A terminal sends these to all processes, and the first one passes on what is meant for us.
             signal.signal(number, signal.SIG_IGN)

@@ -1,8 +1,6 @@
 """The stdio transport: one client on stdin and stdout, and an end that is quick however it comes."""
 
 import logging
-import signal
-import sys
 from typing import Any, NoReturn
 
 import anyio
@@ -11,16 +9,12 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.message import SessionMessage
 
+from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.stdio.frames import FrameReader, is_refusal
 from blaxel_mcp.server.stdio.parent import wait_until_orphaned
 from blaxel_mcp.server.stdio.standard_streams import Wire
 
 logger = logging.getLogger(__name__)
-
-FAILED, INTERRUPTED = 1, 130
-"""Exit codes: after a failure of the server itself; after SIGINT, as shells expect."""
-
-_ENDING = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _UNWRITTEN = 256
 """Frames that may wait for a client that is slow to read, before those who make more of them wait too."""
@@ -64,7 +58,7 @@ async def serve_stdio(server: Server[Any], wire: Wire, *, tools_change: bool, ma
         logger.info("the client closed its end: %s", errors.exceptions[0])
     except* Exception:
         logger.exception("the server failed")
-        wire.exit_code = FAILED
+        wire.exit_code = ExitCode.FAILED
     wire.leave()
 
 
@@ -95,13 +89,9 @@ async def _end_with_parent(scope: anyio.CancelScope, wire: Wire) -> None:
 
 async def _end_on_signal(scope: anyio.CancelScope, wire: Wire) -> None:
     """End at the first signal. Those that follow change nothing: the end is near already."""
-    # Who starts us with SIGHUP ignored, as nohup does, wants us to outlive the terminal.
-    wanted = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
-    if not wanted:
-        return
-    with anyio.open_signal_receiver(*wanted) as signals:
+    async with received_signals() as signals:
         async for received in signals:
             if not scope.cancel_called:
-                wire.exit_code = INTERRUPTED if received == signal.SIGINT else 0
+                wire.exit_code = exit_code_after(received)
                 wire.end_soon()
                 scope.cancel()
