@@ -5,17 +5,12 @@ ever. Here each frame that asks for an answer gets one (JSON-RPC 2.0, section 5.
 """
 
 import json
-import re
 from typing import BinaryIO
 
 import mcp_types as types
 from pydantic import ValidationError
 
-_ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){1,1200}"|-?\d{1,18})'
-_ID_BEFORE = re.compile(rb'\s*\{(?:(?!"params").){0,4096}?' + _ID, re.DOTALL)
-_ID_AFTER = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
-_ENDS = 4096
-"""How much of a frame's beginning and end is looked at for its id, in bytes."""
+from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 _DISCARD_BYTES = 64 * 1024
 
@@ -47,13 +42,13 @@ class FrameReader:
 
     def _too_large(self, begin: bytes) -> types.JSONRPCError:
         """Pass over the rest of a line, and answer by the id that its ends show."""
-        end, size = begin[-_ENDS:], len(begin)
+        end, size = begin[-EDGE_BYTES:], len(begin)
         while not end.endswith(b"\n") and (piece := self._source.readline(_DISCARD_BYTES)):
-            end, size = (end + piece)[-_ENDS:], size + len(piece)
+            end, size = (end + piece)[-EDGE_BYTES:], size + len(piece)
         return _refused(
             types.INVALID_REQUEST,
             f"The frame has {size} bytes, more than the {self._limit} of limits.max_argument_bytes; it was not read.",
-            _shown_id(begin[:_ENDS], end),
+            find_id(begin[:EDGE_BYTES], end),
         )
 
 
@@ -80,7 +75,7 @@ def _not_json(line: bytes) -> _Refusal:
     return _refused(
         types.PARSE_ERROR,
         "The frame is not JSON in UTF-8 that can be read: it is malformed, nests too deeply or holds half a character.",
-        _shown_id(line[:_ENDS], line[-_ENDS:]),
+        find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
     )
 
 
@@ -96,20 +91,6 @@ def _not_a_message(line: bytes) -> _Refusal:
         "that is a string or a whole number.",
         found if is_id else None,
     )
-
-
-def _shown_id(begin: bytes, end: bytes) -> types.RequestId | None:
-    """The id that the ends of a frame show; what stands inside of its parameters is not taken for it."""
-    match = _ID_BEFORE.match(begin) or _ID_AFTER.search(end)
-    if match is None:
-        return None
-    try:
-        found: types.RequestId = json.loads(match[1])
-        # Half a surrogate pair, which an escape can spell, could not be written back.
-        str(found).encode()
-    except ValueError:
-        return None
-    return found
 
 
 def _refused(code: int, message: str, request_id: types.RequestId | None) -> _Refusal:

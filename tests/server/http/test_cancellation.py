@@ -436,6 +436,67 @@ async def test_no_more_of_a_body_is_read_ahead_than_may_be_and_the_application_g
     assert received == b"".join(pieces)
 
 
+@pytest.mark.parametrize(
+    ("body", "read_ahead"),
+    [
+        pytest.param(b'{"jsonrpc":"2.0","id":7,"params":{"id":5,%s}}', 65 * 1024, id="id first"),
+        pytest.param(b'{"params":{"id":5,%s},"jsonrpc":"2.0","id":7}', 1024 * 1024, id="id last"),
+    ],
+)
+async def test_a_large_request_can_be_cancelled_without_being_parsed_and_is_read_no_further_than_its_id(
+    body: bytes, read_ahead: int
+) -> None:
+    """What stands in the middle is no JSON: whoever parsed it would not find the request's id."""
+    cancelling, ahead = Cancelling(2 * 1024 * 1024), list[int]()
+    is_running, is_over = anyio.Event(), anyio.Event()
+    whole = body % (b"x" * 1024 * 1024)
+    left = [whole[start : start + 1024] for start in range(0, len(whole), 1024)]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def run_forever(_: Scope, receive: Receive, __: Send) -> None:
+        ahead.append(len(whole) - sum(map(len, left)))
+        received = b""
+        while len(received) < len(whole):
+            received += (await receive())["body"]
+        assert received == whole
+        is_running.set()
+        await anyio.sleep_forever()
+
+    async def accept(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(status_code=202)(scope, receive, send)
+
+    async def ignore(_: Message) -> None:
+        pass
+
+    async def cancel(request_id: int) -> None:
+        message = {"method": "notifications/cancelled", "params": {"requestId": request_id}}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": json.dumps(message).encode()}
+
+        await cancelling.carry(accept, scope, receive, ignore)
+
+    async def call() -> None:
+        await cancelling.carry(run_forever, scope, receive, ignore)
+        is_over.set()
+
+    headers = [(b"mcp-session-id", STRANGE_NAME.encode())]
+    scope = {"type": "http", "method": "POST", "headers": headers, "state": {"caller": OWNER}}
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await is_running.wait()
+            await cancel(5)
+            await anyio.wait_all_tasks_blocked()
+            assert not is_over.is_set()
+            await cancel(7)
+            await is_over.wait()
+
+    assert ahead[0] <= read_ahead + 1024
+
+
 async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
     """A body whose size is not told beforehand."""
     for start in range(0, len(body), 50_000):
