@@ -27,7 +27,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blaxel_mcp.server.callers import Caller
 from blaxel_mcp.server.http.requests import InterruptibleResponse
 from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
@@ -101,7 +100,9 @@ class CancellationRegistry:
             return
         body = _ReplayedBody(receive)
         message = await body.inspect(limit)
-        key = _key(request.state.caller, session_id, message.request_id)
+        # Of one size however long the id is; in JSON, 1 differs from "1".
+        identity = json.dumps([request.state.caller.identity, session_id, message.request_id])
+        key = hashlib.sha256(identity.encode()).digest()
         match message.kind:
             case "initialize":
                 await app(scope, body.receive, _with_session_id(send))
@@ -203,11 +204,6 @@ def _session_id(headers: Headers) -> str:
     return session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
 
 
-def _key(caller: Caller, session_id: str, request_id: types.RequestId | None) -> bytes:
-    """Return the key of a request. It has the same size however long the id is, and differs for `1` and `"1"`."""
-    return hashlib.sha256(json.dumps([caller.identity, session_id, request_id]).encode()).digest()
-
-
 def _with_session_id(send: Send) -> Send:
     """Return a `send` that adds a new session id to a successful response."""
 
@@ -239,11 +235,8 @@ async def _finish_cancelled(
     error = types.ErrorData(code=_REQUEST_CANCELLED, message="Request cancelled")
     message = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error).model_dump_json(exclude_unset=True)
     event = f"event: message\r\ndata: {message}\r\n\r\n".encode()
-    last_chunk = event if response.is_stream and not _is_answer(response.last_event) else b""
+    last_data = response.last_event.partition(b"data:")[2]
+    # Notifications, which precede the answer, have a method.
+    is_answered = bool(last_data) and "method" not in json.loads(last_data)
+    last_chunk = event if response.is_stream and not is_answered else b""
     await response.finish(Response(message, media_type="application/json"), scope, receive, last_chunk=last_chunk)
-
-
-def _is_answer(event: bytes) -> bool:
-    """Return whether an event is the answer to the request; those before it are notifications, which have a method."""
-    data = event.partition(b"data:")[2]
-    return bool(data) and "method" not in json.loads(data)

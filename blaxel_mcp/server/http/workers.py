@@ -167,6 +167,7 @@ class Workers:
 
     async def _end_workers_at_shutdown(self) -> None:
         await self._shutdown.begun.wait()
+        logger.info("shutting down %d workers", len(self._connections))
         self._listener.close()
         self._broadcast(_SHUT_DOWN)
         with anyio.move_on_after(self._kill_seconds):
