@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 EDGE_BYTES = 4096
 """Length of each end of a message that is searched for the id."""
 
-# What follows the id proves that it was not truncated.
+# The character after the id proves that the edge has not truncated it.
 _ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,1200}"|-?\d{1,18})(?=[\s,}])'
-# Only members with a string or a bare word before the id: an id inside of `params` is somebody else's.
+# Only members with a plain string or a bare word may precede it: an `id` nested in `params` is not the message's.
 _FIRST_MEMBERS = rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*?'
 _ID_NEAR_START = re.compile(_FIRST_MEMBERS + _ID)
 _ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
@@ -25,8 +25,8 @@ _ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
 def find_id(start: bytes, end: bytes) -> "RequestId | None":
     """Return the id that the ends of a message show, or None.
 
-    In a message that is valid JSON with unique keys, the result is the `id` of the message itself, never one nested in
-    it. None says nothing: the id may be further inside, or longer than the patterns allow.
+    In valid JSON with unique keys, the result is the message's own `id`, never one nested in it. None means only that
+    the ends do not show it: the id may be further inside, or longer than the patterns allow.
 
     Args:
         start: The first bytes of the message, `EDGE_BYTES` or fewer.

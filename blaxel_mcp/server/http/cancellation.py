@@ -155,10 +155,10 @@ class _ReplayedBody:
         return self._read_ahead.popleft() if self._read_ahead else await self._receive()
 
     async def inspect(self, limit: int) -> _Inspected:
-        """Return what the body is, reading no more chunks once it exceeds `limit` bytes.
+        """Return the part of the message that matters; a body of more than `limit` bytes counts as "other".
 
-        The application parses the body anyway, so a large one is not parsed here too if its ends show the id. It is
-        read to its end only if the id is not near its start.
+        The application parses the body anyway, so a large one is parsed here only if neither end shows its id, and
+        then in a thread. It is read ahead to its end only if the id is not near its start.
         """
         await self._read(min(limit, _MAX_PARSED_BYTES))
         if self._is_complete and self._size <= _MAX_PARSED_BYTES:
