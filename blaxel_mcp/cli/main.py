@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import LEVELS, LogFormat, configure_logging
-from blaxel_mcp.server.stdio.standard_streams import Wire
+from blaxel_mcp.server.stdio.standard_streams import StdioStreams
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes: the request or a check failed; usage or settings are wrong; interrupted."""
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     name = options.command or "serve"
     if name == "serve" and getattr(options, "transport", "stdio") == "stdio":
         # Before the server's own imports: a library that prints while it is imported spoils no frame.
-        options.wire = Wire()
+        options.wire = StdioStreams()
     # Each command is imported when it is asked for: every client starts `serve`, and waits for it. What the
     # imports make is there to stay, and looking through it for garbage takes a twentieth of the start.
     gc.disable()

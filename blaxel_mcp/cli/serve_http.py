@@ -16,19 +16,17 @@ import anyio.to_thread
 from blaxel_mcp.cli.options import configured
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
-from blaxel_mcp.server.http.address import Address, check, listen, resolve
-from blaxel_mcp.server.http.admission import Gate, gate_for
-from blaxel_mcp.server.http.app import PATH, HttpApp, metadata_url, resource_url
-from blaxel_mcp.server.http.server import ENDING_SIGNALS, Ending, serve_http
-from blaxel_mcp.server.http.workers import FAILED, Foreman, Workers
+from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.server.http.address import MCP_PATH, Address, listen, require_safe, resolve
+from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.server.http.auth.caller_auth import CallerAuth, caller_auth_for
+from blaxel_mcp.server.http.server import Shutdown, serve_http
+from blaxel_mcp.server.http.workers import Supervisor, Workers
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 
 logger = logging.getLogger(__name__)
-
-USAGE = 2
-"""Exit code of a worker whose settings are wrong, as the command line has it."""
 
 
 def serve_over_http(options: argparse.Namespace) -> int:
@@ -53,8 +51,8 @@ async def _serve(options: argparse.Namespace) -> int:
                 tell()
                 return await _lead_workers(options, address, listener)
             app = HttpApp(build_server(config), config, address, gate)
-            ending = Ending()
-            return await _serve_until(ending, partial(ending.watch_signals, *ENDING_SIGNALS), app, listener, tell)
+            ending = Shutdown()
+            return await _serve_until(ending, ending.watch_signals, app, listener, tell)
 
 
 async def _lead_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
@@ -79,7 +77,7 @@ def _shared_folder(spool: Spool) -> Path | None:
 
 
 async def _serve_until(
-    ending: Ending,
+    ending: Shutdown,
     watch: Callable[[], Coroutine[Any, Any, None]],
     app: HttpApp,
     listener: socket,
@@ -95,12 +93,12 @@ async def _serve_until(
 
 def _listen(config: Configuration) -> tuple[socket, Address]:
     wanted = resolve(config.settings.http)
-    check(config.settings.http, wanted)
+    require_safe(config.settings.http, wanted)
     return listen(wanted)
 
 
-def _gate(config: Configuration, address: Address) -> Gate:
-    return gate_for(config, metadata_url(resource_url(config.settings.http, address)))
+def _gate(config: Configuration, address: Address) -> CallerAuth:
+    return caller_auth_for(config, address)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -109,13 +107,13 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {"http": http, **({"limits": {"detach_after_seconds": 0}} if options.workers > 1 else {})}
 
 
-def _tell(address: Address, gate: Gate) -> None:
-    print(f"serving MCP at {address.url}{PATH}", file=sys.stderr, flush=True)
+def _tell(address: Address, gate: CallerAuth) -> None:
+    print(f"serving MCP at {address.url}{MCP_PATH}", file=sys.stderr, flush=True)
     print(f"callers: {gate.announcement}", file=sys.stderr, flush=True)
 
 
 def _work(
-    options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Foreman
+    options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Supervisor
 ) -> int:
     """Be one of several workers."""
     configure_logging(options.log_level, options.log_format)
@@ -123,15 +121,15 @@ def _work(
         return anyio.run(partial(_serve_as_worker, options, address, shared, listener, foreman))
     except BlaxelError as error:
         print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr)
-        return USAGE if error.code == "configuration_error" else FAILED
+        return ExitCode.USAGE if error.code == "configuration_error" else ExitCode.FAILED
 
 
 async def _serve_as_worker(
-    options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Foreman
+    options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Supervisor
 ) -> int:
     async with configured(options, **_overrides(options)) as config:
         server, gate = build_server(config, shared_answers=shared), _gate(config, address)
         app = HttpApp(server, config, address, gate, cancel_elsewhere=foreman.cancel_elsewhere)
-        ending = Ending()
-        follow = partial(foreman.follow, ending, app.cancelling.cancel)
-        return await _serve_until(ending, follow, app, listener, foreman.tell_serving)
+        ending = Shutdown()
+        follow = partial(foreman.follow, ending, app.cancellations.cancel)
+        return await _serve_until(ending, follow, app, listener, foreman.report_serving)

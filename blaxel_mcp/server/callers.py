@@ -1,4 +1,4 @@
-"""Who calls, where there is more than one who may."""
+"""The caller of a request."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One who was let in.
+    """An authenticated caller.
 
     Attributes:
-        identity: Tells callers apart: those with the same one share their calls, answers and handles, and nobody
-            else sees them. Empty for the user whose process this is.
-        workspace: The workspace that the caller brought along; None where everybody works in that of the settings.
-        credential: The Blaxel key or access token that the caller brought along; None where the settings' are used.
+        identity: Distinguishes callers. Those with the same identity share calls, answers and handles, and nobody else
+            sees them. Empty for the owner of the process.
+        workspace: The caller's own workspace; None for that of the settings.
+        credential: The caller's own Blaxel key or access token; None for the credentials of the settings.
     """
 
     identity: str = ""
@@ -24,10 +24,10 @@ class Caller:
 
 
 OWNER = Caller()
-"""The user whose process this is, and whose credentials are used."""
+"""The user who started this process, and whose credentials it uses."""
 
 
 def caller_of(context: ServerRequestContext[Any, Any]) -> Caller:
-    """Who sent a request: over HTTP whom the authentication let in, over stdio the user."""
+    """Return the caller of a request: over HTTP the authenticated one, over stdio the owner."""
     caller = getattr(getattr(context.request, "state", None), "caller", None)
     return caller if isinstance(caller, Caller) else OWNER

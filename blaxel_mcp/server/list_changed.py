@@ -1,4 +1,4 @@
-"""Telling clients that the list of tools has changed, in both eras of the protocol."""
+"""Notify clients that the list of tools has changed (`notifications/tools/list_changed`), in both protocol eras."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SEND_SECONDS = 5.0
-"""How long a client may take to read the news: one that has stopped reading holds nobody else up."""
+"""Time that a client has to read the notification, so that one that does not read delays no other."""
 
 
 class ToolChanges:
-    """Remembers who wants to know, and tells them.
+    """The clients to notify when the list of tools changes.
 
-    A client of the handshake era is told by a notification, one of 2026-07-28 over the stream
-    that it listens on.
+    Clients of the handshake era get a notification on their session. Clients of 2026-07-28 get an event on their
+    `subscriptions/listen` stream.
+
+    Attributes:
+        listen: The handler of `subscriptions/listen`.
     """
 
     def __init__(self) -> None:
@@ -30,18 +33,18 @@ class ToolChanges:
         self.listen = ListenHandler(self._bus)
 
     async def initialized(self, context: ServerRequestContext[Any, Any], _: types.NotificationParams | None) -> None:
-        """Take note of a client of the handshake era; over HTTP each of its requests is a session, over at once."""
+        """Remember the session of a handshake-era client; over HTTP each request is a session that is over at once."""
         if context.request is None:
             self._sessions.append(context.session)
 
     async def announce(self) -> None:
-        """Tell everyone."""
+        """Notify all clients."""
         await self._bus.publish(ToolsListChanged())
         for session in list(self._sessions):
             with anyio.move_on_after(_SEND_SECONDS):
                 try:
                     await session.send_tool_list_changed()
                 except Exception:
-                    # Whatever its transport says to that: it is gone.
+                    # Any error of the transport means that the session is closed.
                     logger.debug("a client is gone", exc_info=True)
                     self._sessions.remove(session)

@@ -1,4 +1,4 @@
-"""The settings file, watched: a good edit is taken, a bad one is told and changes nothing."""
+"""Hot reload of the settings file: a valid edit is applied, an invalid one is reported and changes nothing."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,60 +13,59 @@ from blaxel_mcp.settings.toml_file import file_signature
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often the file is looked at. An edit is taken once it stands still for as long: editors write in pieces."""
+"""Interval between two checks of the file. An edit is read when the file has not changed for as long: editors may write
+it in pieces."""
 
-Take = Callable[[Configuration], Awaitable[None]]
-Tell = Callable[[str | None], None]
+ApplySettings = Callable[[Configuration], Awaitable[None]]
+ReportProblem = Callable[[str | None], None]
 
 
-async def watch_settings(config: Configuration, take: Take, tell: Tell, *, seconds: float = LOOK_SECONDS) -> None:
-    """Watch the settings file for as long as this runs; returns at once where there is none to watch.
+async def watch_settings(
+    config: Configuration, apply: ApplySettings, report: ReportProblem, *, seconds: float = LOOK_SECONDS
+) -> None:
+    """Watch the settings file until cancelled; return at once if the settings do not come from a file.
 
     Args:
-        config: The settings in force.
-        take: Puts other settings in force; raises ConfigurationError where they cannot be.
-        tell: Is told what is wrong with the file, and None once it is mended.
-        seconds: How often to look.
+        config: The current settings.
+        apply: Applies new settings; raises ConfigurationError if they are invalid together.
+        report: Receives the problem with an edited file, and None when it is fixed.
+        seconds: Interval between two checks.
     """
     if config.watched is None:
         return
-    # As it was before it was read: an edit between that and now is not missed.
-    known = config.signature
+    # From before the file was read, so that an edit in between is not missed.
+    signature = config.signature
     while True:
         await anyio.sleep(seconds)
-        found = await anyio.to_thread.run_sync(file_signature, config.watched)
-        if found == known:
+        edited_signature = await anyio.to_thread.run_sync(file_signature, config.watched)
+        if edited_signature == signature:
             continue
         await anyio.sleep(seconds)
-        if await anyio.to_thread.run_sync(file_signature, config.watched) == found:
-            known = found
-            config = await _taken(config, take, tell)
+        if await anyio.to_thread.run_sync(file_signature, config.watched) == edited_signature:
+            signature = edited_signature
+            config = await _reload(config, apply, report)
 
 
-async def _taken(config: Configuration, take: Take, tell: Tell) -> Configuration:
-    """The settings in force after an edit."""
+async def _reload(config: Configuration, apply: ApplySettings, report: ReportProblem) -> Configuration:
+    """Apply the edited file if it is valid; return the settings that apply from now on."""
     try:
         edited = await anyio.to_thread.run_sync(config.read_again)
-        await take(edited)
+        await apply(edited)
     except ConfigurationError as error:
-        tell(f"The settings file was changed and cannot be used; the settings from before are in force. {error}")
-        logger.warning("the settings from before stay in force: %s", error)
+        report(f"The edited settings file cannot be used, so the previous settings still apply. {error}")
+        logger.warning("the edited settings file is ignored, the previous settings still apply: %s", error)
         return config
     except Exception:
-        logger.exception("the changed settings could not be taken; those from before stay in force")
+        logger.exception("could not apply the edited settings file; the previous settings still apply")
         return config
     for warning in edited.warnings:
         logger.warning(warning)
-    for key in _kept(config, edited):
-        logger.warning("%s was changed in the settings file: that takes effect when the server is started again", key)
-    logger.info("the settings file was changed, and is in force")
+    before, after = config.settings, edited.settings
+    for name, is_changed in (
+        ("[http]", before.http != after.http),
+        ("limits.max_argument_bytes", before.limits.max_argument_bytes != after.limits.max_argument_bytes),
+    ):
+        if is_changed:
+            logger.warning("%s changed in the settings file; restart the server to apply it", name)
+    logger.info("reloaded the settings file")
     return edited
-
-
-def _kept(before: Configuration, after: Configuration) -> list[str]:
-    """The settings that a running server cannot change."""
-    old, new = before.settings, after.settings
-    return [
-        *(["[http]"] if old.http != new.http else []),
-        *(["limits.max_argument_bytes"] if old.limits.max_argument_bytes != new.limits.max_argument_bytes else []),
-    ]

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.address import check, resolve
-from blaxel_mcp.server.http.admission import gate_for
+from blaxel_mcp.server.http.address import require_safe, resolve
 from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
+from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
 from blaxel_mcp.server.http.server import DRAIN_SECONDS
 from blaxel_mcp.server.tenants import MAX_TENANTS
 from blaxel_mcp.settings.loading import load_settings
@@ -61,8 +61,9 @@ def test_the_settings_on_the_page_suffice_to_start(tmp_path: Path, text: str) ->
 
     config = load_settings(config_file=file, environ={})
 
-    check(config.settings.http, resolve(config.settings.http))
-    assert gate_for(config, "https://models.example.com/x").announcement
+    address = resolve(config.settings.http)
+    require_safe(config.settings.http, address)
+    assert caller_auth_for(config, address).announcement
 
 
 def test_the_figures_on_the_page_are_those_of_the_code() -> None:

@@ -115,7 +115,7 @@ async def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_until_it_
 ) -> None:
     file = tmp_path / "config.toml"
     async with serving(emulator, file, ONE) as client:
-        with heard("the settings from before stay in force") as refused:
+        with heard("the previous settings still apply") as refused:
             edit(file, text)
             await refused.wait()
         assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
@@ -124,7 +124,7 @@ async def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_until_it_
         assert "cannot be used" in note
         assert told in note
 
-        with heard("the settings file was changed, and is in force") as taken:
+        with heard("reloaded the settings file") as taken:
             edit(file, TWO)
             await taken.wait()
         assert await notes(client) == []
@@ -137,7 +137,7 @@ async def test_a_call_in_flight_ends_under_the_settings_that_it_began_with_and_i
     file = tmp_path / "config.toml"
     async with serving(emulator, file, ONE + "[limits]\ndetach_after_seconds = 0.1\n") as client:
         handle = answer_of(await client.call_tool("run_model", {"model": "fault-slow-2s", "data": {}}))
-        with heard("is in force") as taken:
+        with heard("reloaded the settings file") as taken:
             edit(file, TWO + '[access]\nmodels = ["house-*"]\n')
             await taken.wait()
 
@@ -156,7 +156,7 @@ async def test_a_file_that_comes_to_be_while_the_server_runs_is_taken(emulator: 
     async with serving(emulator, file, None) as client:
         assert "house-claude" in await names(client)
         file.parent.mkdir(parents=True)
-        with heard("is in force") as taken:
+        with heard("reloaded the settings file") as taken:
             edit(file, ONE)
             await taken.wait()
         assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
@@ -169,7 +169,7 @@ async def test_models_that_were_found_do_not_go_and_come_back_with_an_edit(emula
         before = await names(client)
         assert "house-claude" in before
         async with client.listen(tools_list_changed=True) as subscription:
-            with heard("is in force") as taken:
+            with heard("reloaded the settings file") as taken:
                 edit(file, "[limits]\nmax_result_chars = 3000\n")
                 await taken.wait()
             assert await names(client) == before
@@ -184,11 +184,11 @@ async def test_what_a_running_server_cannot_change_is_told(
 ) -> None:
     file = tmp_path / "config.toml"
     async with serving(emulator, file, ONE):
-        with heard("is in force") as taken:
+        with heard("reloaded the settings file") as taken:
             edit(file, ONE + "[http]\nport = 9000\n[limits]\nmax_argument_bytes = 2048\n")
             await taken.wait()
 
-    told = [record.getMessage() for record in caplog.records if "started again" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "restart the server" in record.getMessage()]
     assert [line.split()[0] for line in told] == ["[http]", "limits.max_argument_bytes"]
 
 

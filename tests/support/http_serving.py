@@ -14,10 +14,10 @@ import httpx2
 import mcp_types as types
 from mcp.client.streamable_http import streamable_http_client
 
-from blaxel_mcp.server.http.address import check, listen, resolve
-from blaxel_mcp.server.http.admission import gate_for
-from blaxel_mcp.server.http.app import PATH, HttpApp, metadata_url, resource_url
-from blaxel_mcp.server.http.server import DRAIN_SECONDS, Ending, serve_http
+from blaxel_mcp.server.http.address import MCP_PATH, listen, require_safe, resolve
+from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
+from blaxel_mcp.server.http.server import DRAIN_SECONDS, Shutdown, serve_http
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.connecting import Era
@@ -35,16 +35,16 @@ class Served:
 
     Attributes:
         url: Its URL, without a path.
-        ending: Ends it.
+        shutdown: Ends it.
     """
 
     url: str
-    ending: Ending
+    shutdown: Shutdown
 
     @asynccontextmanager
     async def client(self, era: Era = "2026-07-28", headers: Headers | None = None) -> AsyncIterator[Client]:
         """The SDK's client, with headers of its own."""
-        async with client_of(f"{self.url}{PATH}", era, headers) as client:
+        async with client_of(f"{self.url}{MCP_PATH}", era, headers) as client:
             yield client
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ class Served:
     async def post(self, content: bytes, headers: Headers) -> httpx.Response:
         """The answer to one request for MCP."""
         async with self.http(headers) as http:
-            return await http.post(PATH, content=content)
+            return await http.post(MCP_PATH, content=content)
 
 
 @asynccontextmanager
@@ -85,20 +85,20 @@ async def serving(
     http = config.settings.http.model_copy(update={"port": 0})
     config = replace(config, settings=config.settings.model_copy(update={"http": http}))
     wanted = resolve(http)
-    check(http, wanted)
+    require_safe(http, wanted)
     listener, address = listen(wanted)
     with closing(listener):
-        gate = gate_for(config, metadata_url(resource_url(http, address)), now=now)
-        app = HttpApp(build_server(config), config, address, gate)
-        ending, started = Ending(), anyio.Event()
-        serve = partial(serve_http, app, listener, ending, started=started.set, drain_seconds=drain_seconds)
+        auth = caller_auth_for(config, address, now=now)
+        app = HttpApp(build_server(config), config, address, auth)
+        shutdown, started = Shutdown(), anyio.Event()
+        serve = partial(serve_http, app, listener, shutdown, started=started.set, drain_seconds=drain_seconds)
         async with anyio.create_task_group() as group:
             group.start_soon(serve)
             with anyio.fail_after(10):
                 await started.wait()
-            yield Served(address.url, ending)
-            ending.begin()
-            ending.hurried.set()
+            yield Served(address.url, shutdown)
+            shutdown.begin()
+            shutdown.forced.set()
 
 
 def message(method: str, era: Era, **params: Any) -> tuple[bytes, dict[str, str]]:

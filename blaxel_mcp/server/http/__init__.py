@@ -1,1 +1,1 @@
-"""Streamable HTTP: addresses, authentication, requests in flight, shutdown."""
+"""Streamable HTTP: addresses, authentication, in-flight requests, shutdown, worker processes."""

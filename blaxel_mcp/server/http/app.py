@@ -1,4 +1,4 @@
-"""What is served over HTTP: MCP behind its gate, two probes, and what OAuth clients have to know."""
+"""The ASGI application: the MCP endpoint behind authentication, health probes, OAuth metadata and CORS."""
 
 import re
 from collections.abc import AsyncIterator
@@ -6,13 +6,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -20,45 +18,29 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blaxel_mcp.server.http.address import Address, transport_security
-from blaxel_mcp.server.http.admission import Gate
-from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, Cancelling
-from blaxel_mcp.server.http.errors import RefusedError, draining
-from blaxel_mcp.server.http.requests import Traffic
+from blaxel_mcp.server.http.address import MCP_PATH, Address, transport_security
+from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
+from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, CancellationRegistry
+from blaxel_mcp.server.http.errors import RefusedError, draining, post_required
+from blaxel_mcp.server.http.oauth_metadata import metadata_routes
+from blaxel_mcp.server.http.requests import InFlightRequests
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.settings.schema import HttpSettings
-
-PATH = "/mcp"
-METADATA_PATH = "/.well-known/oauth-protected-resource"
-
-_CORS_HEADERS = ["WWW-Authenticate", "Retry-After", SESSION_HEADER]
-
-
-def resource_url(http: HttpSettings, address: Address) -> str:
-    """The URL that clients know this server by."""
-    return http.resource_url or f"{address.url}{PATH}"
-
-
-def metadata_url(resource: str) -> str:
-    """Where OAuth clients look for the metadata of a resource (RFC 9728, section 3.1)."""
-    parts = urlsplit(resource)
-    return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{parts.path}"
 
 
 class HttpApp:
-    """An MCP server as an ASGI application; one that is used once.
+    """An MCP server as an ASGI application, for one run.
 
     Args:
-        server: Answers the messages.
+        server: The MCP server.
         config: The settings.
-        address: Where it is served.
-        gate: Decides who is let in.
-        cancel_elsewhere: Has the other processes of the server cancel a request, where there are any.
+        address: The address that it is served on.
+        auth: Authenticates callers.
+        cancel_elsewhere: Cancels a request in the other worker processes; None without workers.
 
     Attributes:
-        traffic: The requests under way.
-        cancelling: Those of them that their clients can cancel by another one.
-        asgi: The application.
+        requests: The in-flight requests.
+        cancellations: Those of them that a client can cancel by another request.
+        asgi: The ASGI application.
     """
 
     def __init__(
@@ -66,127 +48,99 @@ class HttpApp:
         server: Server[Any],
         config: Configuration,
         address: Address,
-        gate: Gate,
+        auth: CallerAuth,
         *,
         cancel_elsewhere: Cancel | None = None,
     ) -> None:
+        http, max_body_bytes = config.settings.http, config.settings.limits.max_argument_bytes
         self._server = server
-        self.traffic = Traffic()
-        self.cancelling = Cancelling(config.settings.limits.max_argument_bytes, cancel_elsewhere)
-        _end_listening_at_drain(server, self.traffic)
+        self.requests = InFlightRequests()
+        self.cancellations = CancellationRegistry(max_body_bytes, cancel_elsewhere)
+        _end_subscriptions_at_drain(server, self.requests)
         self.asgi = server.streamable_http_app(
-            streamable_http_path=PATH,
-            # Event streams, and no sessions: so a client that goes away ends what it asked for, in both eras.
+            streamable_http_path=MCP_PATH,
+            # Event streams without sessions: a client of either era that disconnects cancels its request.
             json_response=False,
             stateless_http=True,
-            max_request_body_size=config.settings.limits.max_argument_bytes,
-            transport_security=transport_security(config.settings.http, address),
-            custom_starlette_routes=[*self._probes(), *_metadata_routes(config.settings.http, address)],
+            max_request_body_size=max_body_bytes,
+            transport_security=transport_security(http, address),
+            custom_starlette_routes=[*self._probes(), *metadata_routes(http, address)],
         )
         self.asgi.router.redirect_slashes = False
-        self.asgi.add_exception_handler(HTTPException, _told_as_json)
-        self.asgi.add_middleware(_Door, gate=gate, traffic=self.traffic, cancelling=self.cancelling)
-        _let_pages_in(self.asgi, config.settings.http)
+        self.asgi.add_exception_handler(HTTPException, _json_error)
+        self.asgi.add_middleware(_McpGuard, auth=auth, requests=self.requests, cancellations=self.cancellations)
+        # No defaults: any page that is served on this machine could call otherwise.
+        if http.allowed_origins:
+            # As the SDK's transport security reads them, `:*` at the end is any port.
+            patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
+            self.asgi.add_middleware(
+                CORSMiddleware,
+                allow_origin_regex="|".join(patterns),
+                allow_methods=["POST"],
+                allow_headers=["*"],
+                expose_headers=["WWW-Authenticate", "Retry-After", SESSION_HEADER],
+            )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answer requests while the context lasts; what is in flight at its end is stopped."""
+        """Answer requests while the context lasts; requests that are in flight at its end are cancelled."""
         async with self._server.session_manager.run():
             yield
 
     def _probes(self) -> list[Route]:
         async def healthz(_: Request) -> Response:
-            return _state("ok")
+            return _probe_response("ok")
 
         async def readyz(_: Request) -> Response:
-            if self.traffic.is_draining:
-                return _state("draining", HTTPStatus.SERVICE_UNAVAILABLE)
-            return _state("ready")
+            if self.requests.is_draining:
+                return _probe_response("draining", HTTPStatus.SERVICE_UNAVAILABLE)
+            return _probe_response("ready")
 
         return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
-class _Door:
-    """Lets requests for MCP through to the application, with their caller, and the others as they are."""
+class _McpGuard:
+    """Middleware that authenticates and tracks requests for the MCP endpoint, and passes other requests through."""
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, traffic: Traffic, cancelling: Cancelling) -> None:
+    def __init__(
+        self, app: ASGIApp, *, auth: CallerAuth, requests: InFlightRequests, cancellations: CancellationRegistry
+    ) -> None:
         self._app = app
-        self._gate = gate
-        self._traffic = traffic
-        self._mcp = partial(cancelling.carry, app)
+        self._auth = auth
+        self._requests = requests
+        self._cancellable_app = partial(cancellations.run, app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in (PATH, f"{PATH}/"):
+        if scope["type"] != "http" or scope["path"] not in (MCP_PATH, f"{MCP_PATH}/"):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
         try:
-            if self._traffic.is_draining:
+            if self._requests.is_draining:
                 raise draining()
-            request.state.caller = await self._gate.admit(request.headers)
-            _check_method(request.method)
-        except RefusedError as refused:
-            await refused.response()(scope, receive, send)
+            request.state.caller = await self._auth.authenticate(request.headers)
+            if request.method != "POST":
+                # Without sessions, there is none to DELETE, and a GET stream would stay empty.
+                raise post_required()
+        except RefusedError as error:
+            await error.response()(scope, receive, send)
             return
-        await self._traffic.carry(self._mcp, {**scope, "path": PATH}, receive, send)
+        await self._requests.run(self._cancellable_app, {**scope, "path": MCP_PATH}, receive, send)
 
 
-def _check_method(method: str) -> None:
-    # Without sessions there is none to end, and no stream that anything would come over.
-    if method != "POST":
-        raise RefusedError(405, "method_not_allowed", f"{PATH} takes POST alone.", {"Allow": "POST"})
-
-
-def _state(state: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _probe_response(state: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return JSONResponse({"status": state}, status, headers={"Cache-Control": "no-store"})
 
 
-async def _told_as_json(_: Request, error: Exception) -> Response:
+async def _json_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    return RefusedError(status, status.name.lower(), f"{status.phrase}. MCP is at {PATH}.", error.headers).response()
+    description = f"{status.phrase}. The MCP endpoint is {MCP_PATH}."
+    return RefusedError(status, status.name.lower(), description, error.headers).response()
 
 
-def _metadata_routes(http: HttpSettings, address: Address) -> list[Route]:
-    """Where OAuth clients learn whose tokens are taken (RFC 9728); nothing where none are."""
-    if http.auth != "oauth":
-        return []
-    resource = resource_url(http, address)
-    metadata = {
-        "resource": resource,
-        "authorization_servers": [http.issuer],
-        "bearer_methods_supported": ["header"],
-        **({"scopes_supported": list(http.scopes)} if http.scopes else {}),
-    }
-
-    async def tell(_: Request) -> Response:
-        # Clients that run in a browser read it before they have anything to show.
-        return JSONResponse(metadata, headers={"Access-Control-Allow-Origin": "*"})
-
-    paths = {METADATA_PATH, f"{METADATA_PATH}{PATH}", urlsplit(metadata_url(resource)).path}
-    return [Route(path, tell) for path in sorted(paths)]
-
-
-def _let_pages_in(app: Starlette, http: HttpSettings) -> None:
-    """Answer the browsers of pages that the settings name.
-
-    Those of this machine's own pages are answered only where they are named: a page that anything on this machine
-    serves would otherwise be let in.
-    """
-    if http.allowed_origins:
-        # As the transport reads them: `:*` at the end is any port.
-        patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origin_regex="|".join(patterns),
-            allow_methods=["POST"],
-            allow_headers=["*"],
-            expose_headers=_CORS_HEADERS,
-        )
-
-
-def _end_listening_at_drain(server: Server[Any], traffic: Traffic) -> None:
-    """Have the streams that tell of changes end when the server is stopped, as clients expect it, and not hold it."""
+def _end_subscriptions_at_drain(server: Server[Any], requests: InFlightRequests) -> None:
+    """Complete `subscriptions/listen` streams when the server shuts down, so that it does not wait for them."""
     entry = server.get_request_handler("subscriptions/listen")
     assert entry is not None
     listen = entry.handler
@@ -194,7 +148,7 @@ def _end_listening_at_drain(server: Server[Any], traffic: Traffic) -> None:
     async def listen_until_drained(
         context: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        async with traffic.until_drained():
+        async with requests.until_drained():
             await listen(context, params)
         return types.SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
 

@@ -1,8 +1,9 @@
-"""Requests that their clients cancel by a message of its own, as those of the handshake era do.
+"""Cancellation by message, for clients of the handshake era (protocol versions before 2026-07-28).
 
-Over HTTP that message is a request of its own, while the one that it means stays open, and the server keeps no
-sessions. So each client is given a name when it greets the server (`Mcp-Session-Id`), which nothing is kept under but
-its requests under way. Since 2026-07-28 clients cancel by going away, which needs none of this.
+Such a client cancels with `notifications/cancelled`: over HTTP a request of its own, while the request that it names is
+still open, possibly in another process. The server keeps no sessions. It only gives each client a random name in
+the answer to `initialize` (`Mcp-Session-Id`), and registers requests by that name while they are in flight.
+Since 2026-07-28, a client cancels by disconnecting, which needs none of this.
 """
 
 import hashlib
@@ -10,13 +11,14 @@ import json
 import re
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Literal
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic_core import from_json
@@ -25,216 +27,216 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blaxel_mcp.server.callers import Caller
-from blaxel_mcp.server.http.requests import Answer
+from blaxel_mcp.server.http.requests import InterruptibleResponse
+from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 SESSION_HEADER = "Mcp-Session-Id"
 
 Cancel = Callable[[bytes], object]
-"""Cancels the requests that are known by a key: 32 bytes that tell nothing of who made them."""
+"""Cancels the requests with a key: 32 bytes, from which neither the caller nor the id can be read."""
 
-_NAME_BYTES = 24
-_NAME = re.compile(r"[A-Za-z0-9_-]{32}")
-"""What we hand out, 24 bytes in base64; another server's names are passed over."""
+_SESSION_ID_BYTES = 24
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{32}")
+"""A session id of ours: 24 bytes in base64. Those of other servers are ignored."""
 
-_LARGEST_GREETING = 64 * 1024
-"""How much is read of a body in search of a greeting, in bytes; it says little more than who greets."""
+_MAX_INITIALIZE_BYTES = 64 * 1024
+"""The largest body that is searched for `initialize` if the client has no session yet."""
+
+_MAX_PARSED_BYTES = 64 * 1024
+"""The largest body that is parsed on the event loop; this takes less than a millisecond."""
 
 _VERSION_HEADER = "mcp-protocol-version"
 
 _REQUEST_CANCELLED = -32800
-"""The code that the SDK answers a cancelled request with, where that is answered at all."""
+"""The error code of a cancelled request: the one that the SDK uses."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What of a message matters here.
+class _Inspected:
+    """The part of a message that matters for cancellation.
 
     Attributes:
-        kind: What it is.
-        request_id: The request that it makes, or cancels.
+        kind: The kind of message.
+        request_id: The id of the request that the message makes or cancels.
     """
 
-    kind: Literal["greeting", "request", "cancel", "other"]
+    kind: Literal["initialize", "request", "cancel", "other"]
     request_id: types.RequestId | None = None
 
 
-_OTHER = _Said("other")
-
-
-class Cancelling:
-    """The requests under way that their clients can cancel.
+class CancellationRegistry:
+    """The in-flight requests that clients can cancel by another request.
 
     Args:
-        most_bytes: The largest body that is looked at.
-        elsewhere: Has other processes cancel a request that is not under way in this one.
+        max_body_bytes: The largest body that is inspected. The application rejects larger ones.
+        cancel_elsewhere: Cancels a request in the other worker processes; None without workers.
     """
 
-    def __init__(self, most_bytes: int, elsewhere: Cancel | None = None) -> None:
-        self._most_bytes = most_bytes
-        self._elsewhere = elsewhere
-        # By their keys; a client that gives the same id twice at a time means both.
-        self._under_way: dict[anyio.CancelScope, bytes] = {}
+    def __init__(self, max_body_bytes: int, cancel_elsewhere: Cancel | None = None) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._cancel_elsewhere = cancel_elsewhere
+        # By scope, not by key: a client that uses an id twice at the same time cancels both requests.
+        self._keys: dict[anyio.CancelScope, bytes] = {}
 
-    async def carry(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have a request answered; if it is cancelled, its answer ends with an error that says so.
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application for one request; if a client cancels it, end the response with an error.
 
-        What a message is worth is left to the application: a cancel counts once that has accepted it.
+        A cancellation counts once the application has accepted it (202), so the application alone validates messages.
 
         Args:
-            app: Answers the request, and stops what it does for it when it is cancelled.
-            scope: The request's; its `state.caller` is who was let in.
-            receive: As ASGI has it.
-            send: As ASGI has it.
+            app: The application. It stops its work for a request when it is cancelled.
+            scope: The ASGI scope, with the authenticated caller in `state.caller`.
+            receive: The ASGI callable of the request.
+            send: The ASGI callable of the response.
         """
         request = Request(scope)
-        session = _session_of(request.headers)
-        most = self._most_bytes if session else _LARGEST_GREETING
-        if not _is_of_the_handshake_era(request.headers) or _declared_size(request.headers) > most:
+        session_id = _session_id(request.headers)
+        limit = self._max_body_bytes if session_id else _MAX_INITIALIZE_BYTES
+        # As the SDK decides it: the header is younger than the era.
+        version = request.headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
+        declared_size = request.headers.get("content-length", "")
+        if version not in HANDSHAKE_PROTOCOL_VERSIONS or (declared_size.isdecimal() and int(declared_size) > limit):
             await app(scope, receive, send)
             return
-        body = _Body(receive)
-        await body.read(most)
-        said = body.said()
-        if said.kind == "greeting":
-            await app(scope, body.receive, _naming(send))
-        elif said.kind == "other" or not session:
-            await app(scope, body.receive, send)
-        else:
-            key = _key(request.state.caller, session, said.request_id)
-            if said.kind == "request":
-                answer = Answer(send)
-                if await self._is_cancelled(key, partial(app, scope, body.receive, answer.send)):
-                    await _tell(answer, said, scope, receive)
-            elif await _is_accepted(app, scope, body.receive, send):
-                self._cancel_wherever(key)
+        body = _ReplayedBody(receive)
+        message = await body.inspect(limit)
+        # Of one size however long the id is; in JSON, 1 differs from "1".
+        identity = json.dumps([request.state.caller.identity, session_id, message.request_id])
+        key = hashlib.sha256(identity.encode()).digest()
+        match message.kind:
+            case "initialize":
+                await app(scope, body.receive, _with_session_id(send))
+            case "request" if session_id:
+                response = InterruptibleResponse(send)
+                with self._registered(key) as request_scope:
+                    await app(scope, body.receive, response.send)
+                if request_scope.cancelled_caught:
+                    await _finish_cancelled(response, message.request_id, scope, receive)
+            case "cancel" if session_id:
+                is_accepted = await _run_notification(app, scope, body.receive, send)
+                if is_accepted and not self.cancel(key) and self._cancel_elsewhere:
+                    self._cancel_elsewhere(key)
+            case _:
+                await app(scope, body.receive, send)
 
     def cancel(self, key: bytes) -> bool:
-        """Cancel the requests of this process that are known by a key; whether there are any."""
-        found = [under_way for under_way, its_key in self._under_way.items() if its_key == key]
-        for under_way in found:
-            under_way.cancel()
-        return bool(found)
+        """Cancel the requests of this process with a key; return whether there are any."""
+        request_scopes = [request_scope for request_scope, its_key in self._keys.items() if its_key == key]
+        for request_scope in request_scopes:
+            request_scope.cancel()
+        return bool(request_scopes)
 
-    def _cancel_wherever(self, key: bytes) -> None:
-        if not self.cancel(key) and self._elsewhere:
-            self._elsewhere(key)
-
-    async def _is_cancelled(self, key: bytes, answer: Callable[[], Awaitable[None]]) -> bool:
-        """Answer a request, and return whether it was cancelled before that was done."""
-        with anyio.CancelScope() as under_way:
-            self._under_way[under_way] = key
+    @contextmanager
+    def _registered(self, key: bytes) -> Iterator[anyio.CancelScope]:
+        with anyio.CancelScope() as request_scope:
+            self._keys[request_scope] = key
             try:
-                await answer()
+                yield request_scope
             finally:
-                del self._under_way[under_way]
-        return under_way.cancelled_caught
+                del self._keys[request_scope]
 
 
-class _Body:
-    """A request's body: read ahead, looked at, and then there for the application as if nobody had.
+class _ReplayedBody:
+    """A request body that is read ahead and inspected, then received by the application from its beginning.
 
     Args:
-        receive: As ASGI has it.
+        receive: The ASGI callable of the request.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._ahead: deque[Message] = deque()
-
-    async def read(self, most: int) -> None:
-        """Read it to its end, or until it is larger than `most`, in bytes."""
-        size, goes_on = 0, True
-        while goes_on and size <= most:
-            message = await self._receive()
-            self._ahead.append(message)
-            size += len(message.get("body", b""))
-            goes_on = message.get("more_body", False)
+        self._read_ahead: deque[Message] = deque()
+        self._size = 0
+        self._start = self._end = b""
+        self._is_complete = False
 
     async def receive(self) -> Message:
-        """Receive the next message of ASGI. What was read ahead is not kept any longer."""
-        return self._ahead.popleft() if self._ahead else await self._receive()
+        """Receive the next ASGI message; messages that were read ahead are released."""
+        return self._read_ahead.popleft() if self._read_ahead else await self._receive()
 
-    def said(self) -> _Said:
-        """What it says, if it is a message; whether it is one is for others to tell."""
-        if self._ahead[-1].get("more_body", False):
-            return _OTHER
-        whole = b"".join(message.get("body", b"") for message in self._ahead)
+    async def inspect(self, limit: int) -> _Inspected:
+        """Return the part of the message that matters; a body of more than `limit` bytes counts as "other".
+
+        The application parses the body anyway, so a large one is parsed here only if neither end shows its id, and
+        then in a thread. It is read ahead to its end only if the id is not near its start.
+        """
+        await self._read(min(limit, _MAX_PARSED_BYTES))
+        if self._is_complete and self._size <= _MAX_PARSED_BYTES:
+            return self._parse()
+        if self._size <= limit and (request_id := find_id(self._start, b"")) is not None:
+            return _Inspected("request", request_id)
+        await self._read(limit)
+        if not self._is_complete:
+            return _Inspected("other")
+        if (request_id := find_id(b"", self._end)) is not None:
+            return _Inspected("request", request_id)
+        return await anyio.to_thread.run_sync(self._parse)
+
+    async def _read(self, limit: int) -> None:
+        while not self._is_complete and self._size <= limit:
+            message = await self._receive()
+            self._read_ahead.append(message)
+            chunk = message.get("body", b"")
+            self._size += len(chunk)
+            if len(self._start) < EDGE_BYTES:
+                self._start = (self._start + chunk[:EDGE_BYTES])[:EDGE_BYTES]
+            self._end = (self._end + chunk[-EDGE_BYTES:])[-EDGE_BYTES:]
+            self._is_complete = not message.get("more_body", False)
+
+    def _parse(self) -> _Inspected:
         try:
-            return _what_matters(from_json(whole))
+            content = from_json(b"".join(message.get("body", b"") for message in self._read_ahead))
         except ValueError:
-            return _OTHER
+            return _Inspected("other")
+        match content:
+            case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as request_id}}:
+                return _Inspected("cancel", request_id)
+            case {"method": "initialize", "id": _}:
+                return _Inspected("initialize")
+            case {"method": _, "id": int() | str() as request_id}:
+                return _Inspected("request", request_id)
+        return _Inspected("other")
 
 
-def _what_matters(message: Any) -> _Said:
-    match message:
-        case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as request_id}}:
-            return _Said("cancel", request_id)
-        case {"method": "initialize", "id": _}:
-            return _Said("greeting")
-        case {"method": _, "id": int() | str() as request_id}:
-            return _Said("request", request_id)
-    return _OTHER
+def _session_id(headers: Headers) -> str:
+    """Return the session id of a client; empty for one that sends none of ours, or several."""
+    session_ids = headers.getlist(SESSION_HEADER)
+    return session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
 
 
-def _is_of_the_handshake_era(headers: Headers) -> bool:
-    """Whether the SDK takes a request for one; the header is younger than the era."""
-    return headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0]) in HANDSHAKE_PROTOCOL_VERSIONS
+def _with_session_id(send: Send) -> Send:
+    """Return a `send` that adds a new session id to a successful response."""
 
-
-def _declared_size(headers: Headers) -> int:
-    """How large a body is said to be, in bytes; 0 where nothing is said."""
-    declared = headers.get("content-length", "")
-    return int(declared) if declared.isdecimal() else 0
-
-
-def _session_of(headers: Headers) -> str:
-    """The name by which the client was greeted; empty for one that was not."""
-    given = headers.getlist(SESSION_HEADER)
-    return given[0] if len(given) == 1 and _NAME.fullmatch(given[0]) else ""
-
-
-def _key(caller: Caller, session: str, request_id: types.RequestId | None) -> bytes:
-    """What a request is known by. It has the same size however long the id is, and tells 1 from "1"."""
-    return hashlib.sha256(json.dumps([caller.identity, session, request_id]).encode()).digest()
-
-
-def _naming(send: Send) -> Send:
-    """Give the client a name with its answer."""
-
-    async def send_with_name(message: Message) -> None:
+    async def send_with_session_id(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
-            MutableHeaders(scope=message)[SESSION_HEADER] = secrets.token_urlsafe(_NAME_BYTES)
+            MutableHeaders(scope=message)[SESSION_HEADER] = secrets.token_urlsafe(_SESSION_ID_BYTES)
         await send(message)
 
-    return send_with_name
+    return send_with_session_id
 
 
-async def _is_accepted(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Have a message answered, and tell whether the answer was that it is accepted."""
+async def _run_notification(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Run the application; return whether it answered 202, as it does to a valid notification."""
     statuses: list[int] = []
 
-    async def send_and_look(message: Message) -> None:
+    async def send_and_record(message: Message) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
         await send(message)
 
-    await app(scope, receive, send_and_look)
+    await app(scope, receive, send_and_record)
     return statuses == [HTTPStatus.ACCEPTED]
 
 
-async def _tell(answer: Answer, cancelled: _Said, scope: Scope, receive: Receive) -> None:
-    """End the answer to a request that has been cancelled, with an error unless its result is in it already."""
+async def _finish_cancelled(
+    response: InterruptibleResponse, request_id: types.RequestId | None, scope: Scope, receive: Receive
+) -> None:
+    """Finish the response to a cancelled request: with an error, unless it contains the answer already."""
     error = types.ErrorData(code=_REQUEST_CANCELLED, message="Request cancelled")
-    message = types.JSONRPCError(jsonrpc="2.0", id=cancelled.request_id, error=error).model_dump_json(
-        exclude_unset=True
-    )
+    message = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error).model_dump_json(exclude_unset=True)
     event = f"event: message\r\ndata: {message}\r\n\r\n".encode()
-    rest = event if answer.is_stream and not _is_final(answer.last_event) else b""
-    await answer.end(Response(message, media_type="application/json"), scope, receive, rest=rest)
-
-
-def _is_final(event: bytes) -> bool:
-    """Whether an event is the answer to a request; those before it are notifications, which name a method."""
-    data = event.partition(b"data:")[2]
-    return bool(data) and "method" not in json.loads(data)
+    last_data = response.last_event.partition(b"data:")[2]
+    # Notifications, which precede the answer, have a method.
+    is_answered = bool(last_data) and "method" not in json.loads(last_data)
+    last_chunk = event if response.is_stream and not is_answered else b""
+    await response.finish(Response(message, media_type="application/json"), scope, receive, last_chunk=last_chunk)

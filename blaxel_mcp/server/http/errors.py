@@ -1,4 +1,4 @@
-"""Answers to requests over HTTP that never become a message of MCP: JSON that says what is wrong and what to do."""
+"""JSON responses to HTTP requests that never reach MCP: rejected callers, wrong methods, a server that shuts down."""
 
 from collections.abc import Mapping
 
@@ -8,52 +8,72 @@ REALM = "blaxel-mcp"
 
 
 class RefusedError(Exception):
-    """A request that is not let through.
+    """A rejected HTTP request.
 
     Args:
-        status: The HTTP status of the answer.
-        error: A word for programs; those of OAuth (RFC 6750) where there is one.
-        description: Sentences for people; nothing of what the caller sent is in them.
-        headers: Headers of the answer.
+        status: The HTTP status.
+        error: The error code for programs; RFC 6750 defines those of authentication.
+        description: Sentences for people. They never repeat what the caller sent.
+        headers: Further headers of the response.
     """
 
     def __init__(self, status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(description)
-        self.status = status
-        self.error = error
-        self.description = description
-        self.headers = dict(headers or {})
+        self._status = status
+        self._body = {"error": error, "error_description": description}
+        self._headers = {"Cache-Control": "no-store", **(headers or {})}
 
     def response(self) -> Response:
-        """The answer to the request."""
-        body = {"error": self.error, "error_description": self.description}
-        return JSONResponse(body, self.status, headers={"Cache-Control": "no-store", **self.headers})
+        """Return the error as a JSON response: `{"error": ..., "error_description": ...}`."""
+        return JSONResponse(self._body, self._status, headers=self._headers)
 
 
-def unauthorized(description: str, *, error: str | None = "invalid_token", **details: str) -> RefusedError:
-    """The refusal of a caller that has not shown who it is.
+def unauthorized(description: str, *, error: str | None = "invalid_token", **parameters: str) -> RefusedError:
+    """Return the error for a caller that is not authenticated (401).
 
     Args:
-        description: What is missing or wrong.
-        error: None where the request says nothing at all about who sends it: then nothing was wrong with that.
-        details: More to tell a client about how to come in, such as `resource_metadata`.
+        description: What is missing or wrong, and what to send.
+        error: The error code of RFC 6750, section 3.1; None if the request has no credentials at all, since the
+            `WWW-Authenticate` header must not name an error then.
+        parameters: Further parameters of that header, such as `resource_metadata`.
     """
-    told = {"error": error, "error_description": description} if error else {}
-    challenge = _challenge({**told, **details})
-    return RefusedError(401, error or "unauthorized", description, {"WWW-Authenticate": challenge})
+    failure = {"error": error, "error_description": description} if error else {}
+    headers = {"WWW-Authenticate": _challenge({**failure, **parameters})}
+    return RefusedError(401, error or "unauthorized", description, headers)
 
 
-def insufficient_scope(scopes: str, **details: str) -> RefusedError:
-    """The refusal of a caller whose token is good, but not for this; `scopes` is what it takes."""
-    description = f"The token needs the scopes: {scopes}."
-    told = {"error": "insufficient_scope", "error_description": description, "scope": scopes, **details}
-    return RefusedError(403, "insufficient_scope", description, {"WWW-Authenticate": _challenge(told)})
+def insufficient_scope(scopes: str, **parameters: str) -> RefusedError:
+    """Return the error for a valid token without the required scopes (403).
+
+    Args:
+        scopes: The required scopes, separated by spaces.
+        parameters: As for `unauthorized`.
+    """
+    description = f"The token must have these scopes: {scopes}."
+    failure = {"error": "insufficient_scope", "error_description": description, "scope": scopes}
+    return RefusedError(
+        403, "insufficient_scope", description, {"WWW-Authenticate": _challenge({**failure, **parameters})}
+    )
+
+
+def post_required() -> RefusedError:
+    """Return the error for another method than POST on the MCP endpoint (405)."""
+    return RefusedError(405, "method_not_allowed", "The MCP endpoint accepts only POST.", {"Allow": "POST"})
 
 
 def draining() -> RefusedError:
-    """The refusal of whatever comes, or is still unanswered, when the server ends."""
-    description = "The server is being stopped. Send the request again in a moment."
+    """Return the error for a request that arrives while the server shuts down (503)."""
+    description = "The server is shutting down. Retry in a moment."
     return RefusedError(503, "unavailable", description, {"Retry-After": "1", "Connection": "close"})
+
+
+def interrupted() -> RefusedError:
+    """Return the error for a request that the shutdown of the server cancelled (503).
+
+    Without `Retry-After`: clients that retry by themselves would pay for a call twice.
+    """
+    description = "The server shut down before this request was finished. A model call in it may have been billed."
+    return RefusedError(503, "unavailable", description, {"Connection": "close"})
 
 
 def _challenge(parameters: Mapping[str, str]) -> str:

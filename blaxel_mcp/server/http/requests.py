@@ -1,6 +1,6 @@
-"""The requests being answered: counted, so that a server that is stopped can wait for them, and cut off at the end."""
+"""In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -8,75 +8,82 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blaxel_mcp.server.http.errors import draining
+from blaxel_mcp.server.http.errors import interrupted
 
 
-class Traffic:
-    """The requests under way, and whether there may be more."""
+class InFlightRequests:
+    """The requests that are being answered, and whether the server accepts more of them.
+
+    Attributes:
+        is_draining: Whether the server is shutting down and accepts no more requests.
+    """
 
     def __init__(self) -> None:
-        self._cuts: set[anyio.CancelScope] = set()
-        self._fewer = anyio.Event()
-        self._at_drain: set[Callable[[], None]] = set()
+        self._scopes: set[anyio.CancelScope] = set()
+        self._scopes_until_drain: set[anyio.CancelScope] = set()
+        self._one_finished = anyio.Event()
         self.is_draining = False
 
     @property
-    def in_flight(self) -> int:
-        """How many requests are being answered."""
-        return len(self._cuts)
+    def count(self) -> int:
+        """The number of requests that are being answered."""
+        return len(self._scopes)
 
-    async def carry(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have a request answered; if it is cut off, its client is told as far as that still goes."""
-        answer = Answer(send)
-        with anyio.CancelScope() as cut:
-            self._cuts.add(cut)
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application for one request.
+
+        If `cancel_all` cancels it, the client gets a 503 response, or the end of the stream that has begun.
+        """
+        response = InterruptibleResponse(send)
+        with anyio.CancelScope() as request_scope:
+            self._scopes.add(request_scope)
             try:
-                await app(scope, receive, answer.send)
+                await app(scope, receive, response.send)
             finally:
-                self._cuts.discard(cut)
-                self._fewer.set()
-        if cut.cancelled_caught:
-            await answer.end(draining().response(), scope, receive)
+                self._scopes.discard(request_scope)
+                self._one_finished.set()
+        if request_scope.cancelled_caught:
+            await response.finish(interrupted().response(), scope, receive)
 
     @asynccontextmanager
     async def until_drained(self) -> AsyncIterator[None]:
-        """Run what has no end of its own: it is cancelled when the others are waited for."""
-        with anyio.CancelScope() as scope:
-            self._at_drain.add(scope.cancel)
+        """Cancel the body of the context when the server starts to drain: for streams with no end of their own."""
+        with anyio.CancelScope() as stream_scope:
+            self._scopes_until_drain.add(stream_scope)
             if self.is_draining:
-                scope.cancel()
+                stream_scope.cancel()
             try:
                 yield
             finally:
-                self._at_drain.discard(scope.cancel)
+                self._scopes_until_drain.discard(stream_scope)
 
     def drain(self) -> None:
-        """Let nothing more in."""
+        """Accept no more requests, and end the streams that have no end of their own."""
         self.is_draining = True
-        for end in list(self._at_drain):
-            end()
+        for stream_scope in list(self._scopes_until_drain):
+            stream_scope.cancel()
 
-    async def wait_over(self) -> None:
-        """Wait until everything is answered."""
-        while self._cuts:
-            self._fewer = anyio.Event()
-            await self._fewer.wait()
+    async def wait_finished(self) -> None:
+        """Wait until no request is being answered."""
+        while self._scopes:
+            self._one_finished = anyio.Event()
+            await self._one_finished.wait()
 
-    def cut_off(self) -> None:
-        """Stop what is still not answered."""
-        for cut in list(self._cuts):
-            cut.cancel()
+    def cancel_all(self) -> None:
+        """Cancel the requests that are still being answered."""
+        for request_scope in list(self._scopes):
+            request_scope.cancel()
 
 
-class Answer:
-    """An answer that may have to be ended early: what of it has been sent, and its end.
+class InterruptibleResponse:
+    """An ASGI response that can be finished early: it records what has been sent.
 
     Args:
-        send: Where it is sent.
+        send: The ASGI callable that sends the response.
 
     Attributes:
-        is_stream: Whether it is a stream of events, and has begun.
-        last_event: Of a stream, the event that was sent last; signs of life are none.
+        is_stream: Whether an event stream has begun.
+        last_event: The last event of the stream; keep-alive comments are not events.
     """
 
     def __init__(self, send: Send) -> None:
@@ -86,7 +93,7 @@ class Answer:
         self.last_event = b""
 
     async def send(self, message: Message) -> None:
-        """Send the next part, as ASGI has it. One that is cancelled before it is taken has not been sent."""
+        """Send the next ASGI message; a send that is cancelled counts as not sent."""
         await self._send(message)
         self._is_begun = True
         if message["type"] == "http.response.start":
@@ -96,16 +103,16 @@ class Answer:
         if self.is_stream and (event := message.get("body", b"")) and not event.startswith(b":"):
             self.last_event = event
 
-    async def end(self, whole: Response, scope: Scope, receive: Receive, *, rest: bytes = b"") -> None:
-        """End it, unless it is complete.
+    async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_chunk: bytes = b"") -> None:
+        """Finish the response, unless it is complete.
 
         Args:
-            whole: The answer in its place, if nothing of it has been sent.
-            scope: Of the request.
-            receive: As ASGI has it.
-            rest: What is sent last otherwise.
+            replacement: The whole response, if nothing has been sent yet.
+            scope: The ASGI scope of the request.
+            receive: The ASGI callable of the request.
+            last_chunk: The end of the body, if a part has been sent already.
         """
         if not self._is_begun:
-            await whole(scope, receive, self._send)
+            await replacement(scope, receive, self._send)
         elif not self._is_complete:
-            await self._send({"type": "http.response.body", "body": rest, "more_body": False})
+            await self._send({"type": "http.response.body", "body": last_chunk, "more_body": False})

@@ -1,8 +1,6 @@
-"""The HTTP transport: one process that answers on a socket, and an end that loses as little as it can."""
+"""The HTTP transport: serve on a socket until shutdown, and give in-flight requests time to finish."""
 
 import logging
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
@@ -10,94 +8,102 @@ from socket import socket
 import anyio
 import uvicorn
 
+from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.http.app import HttpApp
 
 logger = logging.getLogger(__name__)
 
-INTERRUPTED = 130
-"""Exit code after SIGINT, as shells expect."""
-
 DRAIN_SECONDS = 5.0
-"""How long requests in flight may go on once the server is stopped."""
+"""Time that in-flight requests have to finish after shutdown has begun."""
 
-_MOST_CONNECTIONS = 400
-"""Connections of one process: many systems give it 1024 descriptors, and each call takes a second one upstream."""
+_MAX_CONNECTIONS = 400
+"""Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
 
 _IDLE_SECONDS = 75
-"""How long a connection is kept for another request: proxies in front keep theirs for a minute, and one that we close
-while they send over it is an error to their client."""
+"""Time that an idle connection stays open. Proxies keep theirs for a minute; if we closed first, a request that is on
+its way would fail."""
 
-_CLOSING_SECONDS = 1
-"""How long connections may take to close that are done with."""
-
-ENDING_SIGNALS = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_CLOSE_SECONDS = 1
+"""Time that connections have to close after their last response."""
 
 
-class Ending:
-    """When and how fast a server ends.
+class Shutdown:
+    """The state of a server's shutdown.
 
     Attributes:
-        begun: It is to end, with what is in flight answered.
-        hurried: It is to end at once.
-        exit_code: What the process ends with.
+        begun: Set when the server is to shut down, after its in-flight requests.
+        forced: Set when it is not to wait for them any longer.
+        exit_code: The exit code of the process.
     """
 
     def __init__(self) -> None:
         self.begun = anyio.Event()
-        self.hurried = anyio.Event()
-        self.exit_code = 0
+        self.forced = anyio.Event()
+        self.exit_code: int = ExitCode.OK
 
-    def begin(self, exit_code: int = 0) -> None:
-        """End; if that has begun, nothing changes."""
+    def begin(self, exit_code: int = ExitCode.OK) -> None:
+        """Begin the shutdown; once it has begun, this changes nothing."""
         if not self.begun.is_set():
             self.exit_code = exit_code
             self.begun.set()
 
-    async def watch_signals(self, *numbers: signal.Signals) -> None:
-        """Begin at the first of these signals and hurry at the second; a third one does what it does by default."""
-        # Who starts us with SIGHUP ignored, as nohup does, wants us to outlive the terminal.
-        wanted = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-        if not wanted:
-            return
-        with anyio.open_signal_receiver(*wanted) as signals:
+    async def watch_signals(self) -> None:
+        """Begin at the first ending signal and force at the second. A third one has its default action."""
+        async with received_signals() as signals:
             async for received in signals:
                 if self.begun.is_set():
-                    self.hurried.set()
+                    self.forced.set()
                     return
-                self.begin(INTERRUPTED if received == signal.SIGINT else 0)
+                self.begin(exit_code_after(received))
 
 
 async def serve_http(
     app: HttpApp,
     listener: socket,
-    ending: Ending,
+    shutdown: Shutdown,
     *,
     started: Callable[[], None],
     drain_seconds: float = DRAIN_SECONDS,
 ) -> None:
-    """Serve on a socket until the ending has begun, and then until what is in flight is over.
+    """Serve on a socket until the shutdown has begun and in-flight requests have finished.
 
     Args:
-        app: What to serve.
-        listener: Where connections wait; closed at the end.
-        ending: Begins when the server is to end.
-        started: Called when connections are accepted.
-        drain_seconds: How long requests in flight may go on from then; those still there are stopped, upstream too.
+        app: The application.
+        listener: The listening socket; it is closed when the shutdown begins.
+        shutdown: Begins and forces the end.
+        started: Called when the server accepts connections.
+        drain_seconds: Time that in-flight requests have to finish. The rest is cancelled, upstream too.
     """
     server = _Server(app, started)
     async with app.running(), anyio.create_task_group() as group:
-        group.start_soon(_wind_down, server, app, ending, drain_seconds)
+        group.start_soon(_drain_at_shutdown, server, app, shutdown, drain_seconds)
         await server.serve(sockets=[listener])
         group.cancel_scope.cancel()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, with its signals and its startup left to us."""
+    """uvicorn's server with signals and the end left to us; it would log its start and cut requests off at a signal."""
 
     def __init__(self, app: HttpApp, started: Callable[[], None]) -> None:
-        super().__init__(_config(app))
+        super().__init__(
+            uvicorn.Config(
+                app.asgi,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                # Our own logging is set up already, and access logs would contain what callers put into URLs.
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Any caller could send these headers.
+                proxy_headers=False,
+                limit_concurrency=_MAX_CONNECTIONS,
+                timeout_keep_alive=_IDLE_SECONDS,
+                timeout_graceful_shutdown=_CLOSE_SECONDS,
+            )
+        )
         self._started = started
-        self.listening = anyio.Event()
+        self.is_listening = anyio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -105,45 +111,29 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        self.listening.set()
+        self.is_listening.set()
         self._started()
 
     def stop_accepting(self) -> None:
-        """Close the socket; connections that are there already stay."""
+        """Close the listening socket; open connections stay."""
         for server in self.servers:
             server.close()
 
 
-def _config(app: HttpApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app.asgi,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        # Our own logging is set up already, and a line for each request would hold what is in its URL.
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Whoever calls could write these headers.
-        proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=_CLOSING_SECONDS,
-    )
-
-
-async def _wind_down(server: _Server, app: HttpApp, ending: Ending, drain_seconds: float) -> None:
-    await ending.begun.wait()
-    await server.listening.wait()
-    app.traffic.drain()
+async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, drain_seconds: float) -> None:
+    """When the shutdown begins: stop accepting, wait for in-flight requests, cancel the rest, and stop the server."""
+    await shutdown.begun.wait()
+    await server.is_listening.wait()
+    app.requests.drain()
     server.stop_accepting()
-    logger.info("the server ends; waiting for %d requests in flight", app.traffic.in_flight)
+    count = app.requests.count
+    logger.info("shutting down; waiting for %d request%s in flight", count, "" if count == 1 else "s")
     with anyio.move_on_after(drain_seconds):
         async with anyio.create_task_group() as group:
-            group.start_soon(_cancel_after, ending.hurried, group.cancel_scope)
-            await app.traffic.wait_over()
+            group.start_soon(_cancel_after, shutdown.forced, group.cancel_scope)
+            await app.requests.wait_finished()
             group.cancel_scope.cancel()
-    app.traffic.cut_off()
+    app.requests.cancel_all()
     server.should_exit = True
 
 

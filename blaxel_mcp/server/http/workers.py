@@ -1,4 +1,8 @@
-"""Several processes on one socket: started, replaced when one dies, and ended together."""
+"""Several worker processes on one listening socket: started, restarted when one dies, and shut down together.
+
+uvicorn's own supervisor signals its workers once, so a second signal cannot force the end; it restarts them at SIGHUP
+instead of ending; and one worker cannot have another one cancel a request.
+"""
 
 import asyncio
 import logging
@@ -8,7 +12,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,181 +23,180 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.server.http.cancellation import Cancel
-from blaxel_mcp.server.http.server import DRAIN_SECONDS, ENDING_SIGNALS, Ending
+from blaxel_mcp.server.http.server import DRAIN_SECONDS, Shutdown
 
 logger = logging.getLogger(__name__)
 
-FAILED = 1
-"""Exit code when workers cannot begin, and none of their own says more."""
-
 RESTART_SECONDS = 1.0
-"""How long a place stays empty after a worker has died, so that a fault that kills them all does not spin."""
+"""Delay before a dead worker is restarted, so that a fault that kills every worker does not spin."""
 
-_KILL_SECONDS = DRAIN_SECONDS + 5.0
-"""How long workers may take to end before they are killed."""
+_KILL_SECONDS = 5.0
+"""Time that workers have to exit after in-flight requests have been cancelled; then they are killed."""
 
-Work = Callable[[socket, "Foreman"], int]
-"""What a worker does, picklable: serves on the socket, as the first process wants it, and gives an exit code."""
+Work = Callable[[socket, "Supervisor"], int]
+"""Serves on the socket as one worker, and returns the exit code. It must be picklable."""
 
-_SERVING, _END, _HURRY = b"serving", b"end", b"hurry"
-"""What goes between the first process and a worker, besides the keys of requests that a client has cancelled.
+_SERVING, _SHUT_DOWN, _FORCE = b"serving", b"shut down", b"force"
+"""The messages between the supervising process and a worker; any other message is the key of a cancelled request.
 
-Not signals: a terminal or a supervisor of services sends those to all processes at once, and a worker could not tell
-a second one that means "at once" from the first one, passed on.
+Messages, not signals: a terminal or a service manager signals all processes at once, and a worker could not tell a
+second signal from the first one that is passed on.
 """
 
 
-class Foreman:
-    """The first process, as a worker knows it.
+class Supervisor:
+    """A worker's connection to the process that started it.
 
     Args:
-        line: Leads there.
+        connection: The worker's end of the pipe.
     """
 
-    def __init__(self, line: Connection) -> None:
-        self._line = line
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-    def tell_serving(self) -> None:
-        """Say that this worker has begun."""
-        self._line.send_bytes(_SERVING)
+    def report_serving(self) -> None:
+        """Report that this worker accepts connections."""
+        self._connection.send_bytes(_SERVING)
         logger.info("worker %d is serving", os.getpid())
 
     def cancel_elsewhere(self, key: bytes) -> None:
-        """Have the other workers cancel a request, of which this one knows nothing but the key."""
-        _send(self._line, key)
+        """Have the other workers cancel the requests with a key."""
+        _send(self._connection, key)
 
-    async def follow(self, ending: Ending, cancel: Cancel) -> None:
-        """End when the first process says so or is gone, and at a SIGTERM meant for this worker alone.
+    async def follow(self, shutdown: Shutdown, cancel: Cancel) -> None:
+        """Carry out the supervisor's messages, and shut down when it is gone or at a SIGTERM.
 
         Args:
-            ending: This worker's.
-            cancel: Is called with the key of a request that another worker was told to cancel.
+            shutdown: This worker's shutdown.
+            cancel: Cancels the requests of this worker with a key.
         """
-        todo = {_END: ending.begin, _HURRY: ending.hurried.set}
-        # A thread that the interpreter does not wait for at its end, as it does for those of anyio.
-        threading.Thread(target=self._listen, args=(todo, cancel, asyncio.get_running_loop()), daemon=True).start()
-        if signal.SIGTERM in ENDING_SIGNALS:
-            with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-                async for _ in signals:
-                    ending.begin()
+        loop = asyncio.get_running_loop()
+        # Not anyio's threads: the interpreter would wait for this one at exit.
+        threading.Thread(target=self._receive, args=(shutdown, cancel, loop), daemon=True).start()
+        # SIGTERM is the only one left: `_run_worker` ignores the others.
+        async with received_signals() as signals:
+            async for _ in signals:
+                shutdown.begin()
 
-    def _listen(
-        self, todo: Mapping[bytes, Callable[[], None]], cancel: Cancel, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        # The loop may be closed already: then there is nothing left to end.
+    def _receive(self, shutdown: Shutdown, cancel: Cancel, loop: asyncio.AbstractEventLoop) -> None:
+        # A loop that is closed already raises RuntimeError: then there is nothing left to shut down.
         with suppress(RuntimeError):
-            while told := self._next():
-                loop.call_soon_threadsafe(todo.get(told) or partial(cancel, told))
-            loop.call_soon_threadsafe(todo[_END])
-
-    def _next(self) -> bytes:
-        try:
-            return self._line.recv_bytes()
-        except (EOFError, OSError):
-            return b""
+            with suppress(EOFError, OSError):
+                while message := self._connection.recv_bytes():
+                    if message == _SHUT_DOWN:
+                        loop.call_soon_threadsafe(shutdown.begin)
+                    elif message == _FORCE:
+                        loop.call_soon_threadsafe(shutdown.forced.set)
+                    else:
+                        loop.call_soon_threadsafe(cancel, message)
+            loop.call_soon_threadsafe(shutdown.begin)
 
 
 class Workers:
     """The worker processes of one server.
 
     Args:
-        work: What each does.
-        listener: Where the connections wait that they share; closed when they are told to end.
-        count: How many there are.
+        work: The work of each.
+        listener: The listening socket that they share; this process closes it when the shutdown begins.
+        count: The number of workers.
+        drain_seconds: Time that a worker's in-flight requests have to finish.
     """
 
-    def __init__(self, work: Work, listener: socket, count: int) -> None:
+    def __init__(self, work: Work, listener: socket, count: int, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         self._work = work
         self._listener = listener
         self._count = count
-        # A process of its own from the beginning: nothing of this one's state is in it.
+        self._kill_seconds = drain_seconds + _KILL_SECONDS
+        # Spawned, not forked: a worker inherits no state of this process.
         self._context = multiprocessing.get_context("spawn")
-        self._lines: dict[SpawnProcess, Connection] = {}
+        self._connections: dict[SpawnProcess, Connection] = {}
         self._sending = threading.Lock()
         self._threads = anyio.CapacityLimiter(count)
-        self._ending = Ending()
+        self._shutdown = Shutdown()
 
     async def run(self) -> int:
-        """Keep them going until a signal comes or one of them cannot begin; the exit code."""
+        """Keep the workers running until a signal comes or one of them cannot start; return the exit code."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._ending.watch_signals, *ENDING_SIGNALS)
-            group.start_soon(self._wind_down)
-            async with anyio.create_task_group() as places:
+            group.start_soon(self._shutdown.watch_signals)
+            group.start_soon(self._end_workers_at_shutdown)
+            async with anyio.create_task_group() as workers:
                 for _ in range(self._count):
-                    places.start_soon(self._keep_filled)
+                    workers.start_soon(self._keep_one_running)
             group.cancel_scope.cancel()
-        return self._ending.exit_code
+        return self._shutdown.exit_code
 
-    async def _keep_filled(self) -> None:
-        """Keep one place filled."""
-        while not self._ending.begun.is_set():
+    async def _keep_one_running(self) -> None:
+        while not self._shutdown.begun.is_set():
             process, has_served = await self._run_one()
-            if self._ending.begun.is_set():
+            if self._shutdown.begun.is_set():
                 return
             if not has_served:
-                # It has told why on stderr, and the next one would fail at the same.
-                self._ending.begin(max(process.exitcode or 0, FAILED))
+                # It has printed the reason, and another one would fail for the same reason.
+                self._shutdown.begin(max(process.exitcode or 0, ExitCode.FAILED))
                 return
-            logger.warning("worker %s has ended with exit code %s and is replaced", process.pid, process.exitcode)
+            logger.warning("worker %s exited with code %s and is restarted", process.pid, process.exitcode)
             with anyio.move_on_after(RESTART_SECONDS):
-                await self._ending.begun.wait()
+                await self._shutdown.begun.wait()
 
     async def _run_one(self) -> tuple[SpawnProcess, bool]:
-        """Run a worker to its end; whether it ever served."""
-        line, workers_end = self._context.Pipe()
-        with line:
+        """Run a worker until it exits; return it, and whether it ever accepted connections."""
+        connection, workers_end = self._context.Pipe()
+        with connection:
             process = self._context.Process(target=_run_worker, args=(self._work, self._listener, workers_end))
             process.start()
             workers_end.close()
-            self._lines[process] = line
-            attend = partial(self._attend, process, line)
+            self._connections[process] = connection
+            attend = partial(self._attend, process, connection)
             has_served = await anyio.to_thread.run_sync(attend, abandon_on_cancel=True, limiter=self._threads)
-            del self._lines[process]
+            del self._connections[process]
             return process, has_served
 
-    def _attend(self, process: SpawnProcess, line: Connection) -> bool:
-        """Pass on what a worker tells until it has ended; whether it ever served. It blocks: call it in a thread."""
+    def _attend(self, process: SpawnProcess, connection: Connection) -> bool:
+        """Pass on a worker's cancellations until it exits; return whether it ever accepted connections. It blocks."""
         has_served = False
         with suppress(EOFError, OSError):
-            while told := line.recv_bytes():
-                if told == _SERVING:
+            while message := connection.recv_bytes():
+                if message == _SERVING:
                     has_served = True
                 else:
-                    self._tell(told, but=line)
+                    self._broadcast(message, sender=connection)
         process.join()
         return has_served
 
-    async def _wind_down(self) -> None:
-        await self._ending.begun.wait()
+    async def _end_workers_at_shutdown(self) -> None:
+        await self._shutdown.begun.wait()
+        logger.info("shutting down %d workers", len(self._connections))
         self._listener.close()
-        self._tell(_END)
-        with anyio.move_on_after(_KILL_SECONDS):
-            await self._ending.hurried.wait()
-            self._tell(_HURRY)
+        self._broadcast(_SHUT_DOWN)
+        with anyio.move_on_after(self._kill_seconds):
+            await self._shutdown.forced.wait()
+            self._broadcast(_FORCE)
             await anyio.sleep_forever()
-        logger.warning("workers that have not ended within %g seconds are killed", _KILL_SECONDS)
-        for process in list(self._lines):
+        logger.warning("killing workers that have not exited within %g seconds", self._kill_seconds)
+        for process in list(self._connections):
             process.kill()
 
-    def _tell(self, what: bytes, *, but: Connection | None = None) -> None:
+    def _broadcast(self, message: bytes, *, sender: Connection | None = None) -> None:
+        """Send a message to all workers but its sender."""
         with self._sending:
-            for line in list(self._lines.values()):
-                if line is not but:
-                    _send(line, what)
+            for connection in list(self._connections.values()):
+                if connection is not sender:
+                    _send(connection, message)
 
 
-def _send(line: Connection, what: bytes) -> None:
-    """Send something short without ever waiting: to one that has ended, or reads no more, it is not sent."""
+def _send(connection: Connection, message: bytes) -> None:
+    """Send a short message without ever blocking: it is dropped if the other end has exited or does not read."""
     # Windows cannot tell whether there is room.
     with suppress(OSError, ValueError):
-        if sys.platform == "win32" or select.select([], [line], [], 0)[1]:
-            line.send_bytes(what)
+        if sys.platform == "win32" or select.select([], [connection], [], 0)[1]:
+            connection.send_bytes(message)
 
 
-def _run_worker(work: Work, listener: socket, line: Connection) -> None:
-    for number in ENDING_SIGNALS:
+def _run_worker(work: Work, listener: socket, connection: Connection) -> None:
+    for number in ending_signals():
         if number != signal.SIGTERM:
-            # A terminal sends these to all processes, and the first one passes on what is meant for us.
+            # A terminal signals all processes; the supervising one passes on what concerns the workers.
             signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(work(listener, Foreman(line)))
+    raise SystemExit(work(listener, Supervisor(connection)))

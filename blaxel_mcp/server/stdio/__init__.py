@@ -1,4 +1,4 @@
 """The stdio transport: standard streams, frames, and the end of the process.
 
-The CLI claims the standard streams before it imports anything else, so this file imports nothing.
+The command line claims the standard streams before it imports anything else, so this file imports nothing.
 """

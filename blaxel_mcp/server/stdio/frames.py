@@ -1,31 +1,26 @@
-"""JSON-RPC frames, one a line: read within a limit, and refused with an answer where they are none.
+"""Read JSON-RPC frames, one on each line, within a size limit, and answer invalid ones.
 
-The SDK's own stdio transport passes over what it cannot parse, and a client would wait for an answer for
-ever. Here each frame that asks for an answer gets one (JSON-RPC 2.0, section 5.1; MCP, transports, stdio).
+The SDK's `stdio_server` has no limit, and leaves three of four invalid frames unanswered (not JSON, a batch, no
+`jsonrpc`), so a client would wait for ever. Here each frame that needs an answer gets one (JSON-RPC 2.0, section 5.1).
 """
 
 import json
-import re
 from typing import BinaryIO
 
 import mcp_types as types
 from pydantic import ValidationError
 
-_ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){1,1200}"|-?\d{1,18})'
-_ID_BEFORE = re.compile(rb'\s*\{(?:(?!"params").){0,4096}?' + _ID, re.DOTALL)
-_ID_AFTER = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
-_ENDS = 4096
-"""How much of a frame's beginning and end is looked at for its id, in bytes."""
+from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 _DISCARD_BYTES = 64 * 1024
 
 
 class FrameReader:
-    """Reads frames off a binary stream. It blocks: call it in a thread.
+    """Reads frames from a binary stream. It blocks: call it in a thread.
 
     Args:
-        source: Where they come from.
-        limit: The largest frame that is taken, in bytes.
+        source: The stream.
+        limit: The maximum size of a frame, in bytes.
     """
 
     def __init__(self, source: BinaryIO, *, limit: int) -> None:
@@ -33,84 +28,61 @@ class FrameReader:
         self._limit = limit
 
     def read(self) -> types.JSONRPCMessage | types.JSONRPCError | None:
-        """The next frame, or the answer to one that cannot be taken; None at the end of input.
+        """Return the next message, or the error to answer an invalid frame with; None at the end of input.
 
         Raises:
-            OSError: the stream cannot be read any more.
+            OSError: the stream cannot be read.
         """
         while line := self._source.readline(self._limit + 1):
             if len(line) > self._limit:
-                return self._too_large(line)
+                return self._discard(line)
             if line.strip():
                 return read_frame(line)
         return None
 
-    def _too_large(self, begin: bytes) -> types.JSONRPCError:
-        """Pass over the rest of a line, and answer by the id that its ends show."""
-        end, size = begin[-_ENDS:], len(begin)
-        while not end.endswith(b"\n") and (piece := self._source.readline(_DISCARD_BYTES)):
-            end, size = (end + piece)[-_ENDS:], size + len(piece)
-        return _refused(
+    def _discard(self, start: bytes) -> types.JSONRPCError:
+        """Discard the rest of a line that is too long, and return the error for it."""
+        end, size = start[-EDGE_BYTES:], len(start)
+        while not end.endswith(b"\n") and (chunk := self._source.readline(_DISCARD_BYTES)):
+            end, size = (end + chunk)[-EDGE_BYTES:], size + len(chunk)
+        return _refusal(
             types.INVALID_REQUEST,
-            f"The frame has {size} bytes, more than the {self._limit} of limits.max_argument_bytes; it was not read.",
-            _shown_id(begin[:_ENDS], end),
+            f"The message has {size} bytes, more than limits.max_argument_bytes ({self._limit}) allows.",
+            find_id(start[:EDGE_BYTES], end),
         )
 
 
 def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
-    """A frame as a message, or the answer to one that is none."""
+    """Return a frame as a message, or the error to answer it with."""
     try:
         return types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False, include_context=False)[0]["type"] == "json_invalid":
-            return _not_json(line)
-        return _not_a_message(line)
+            return _refusal(
+                types.PARSE_ERROR,
+                "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode.",
+                find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
+            )
+    content = json.loads(line)
+    if isinstance(content, list):
+        return _refusal(types.INVALID_REQUEST, "Batches are not supported: send each message on a line of its own.")
+    request_id = content.get("id") if isinstance(content, dict) else None
+    return _refusal(
+        types.INVALID_REQUEST,
+        'The message is not JSON-RPC 2.0: it needs "jsonrpc": "2.0", a "method" or a "result", and an "id" that is a '
+        "string or an integer.",
+        request_id if isinstance(request_id, int | str) and not isinstance(request_id, bool) else None,
+    )
 
 
 def is_refusal(frame: types.JSONRPCMessage | types.JSONRPCError) -> bool:
-    """Whether a frame that was read is our answer to one that could not be taken."""
+    """Return whether the result of `read` is our error for an invalid frame, not an error that a client has sent."""
     return isinstance(frame, _Refusal)
 
 
 class _Refusal(types.JSONRPCError):
-    """Tells our answer from an error that a client has sent."""
+    pass
 
 
-def _not_json(line: bytes) -> _Refusal:
-    return _refused(
-        types.PARSE_ERROR,
-        "The frame is not JSON in UTF-8 that can be read: it is malformed, nests too deeply or holds half a character.",
-        _shown_id(line[:_ENDS], line[-_ENDS:]),
-    )
-
-
-def _not_a_message(line: bytes) -> _Refusal:
-    value = json.loads(line)
-    if isinstance(value, list):
-        return _refused(types.INVALID_REQUEST, "Batches are not taken: send each message as a frame of its own.", None)
-    found = value.get("id") if isinstance(value, dict) else None
-    is_id = isinstance(found, int | str) and not isinstance(found, bool)
-    return _refused(
-        types.INVALID_REQUEST,
-        'The frame is not a JSON-RPC 2.0 message: it needs "jsonrpc": "2.0", a "method" or an answer, and an "id" '
-        "that is a string or a whole number.",
-        found if is_id else None,
-    )
-
-
-def _shown_id(begin: bytes, end: bytes) -> types.RequestId | None:
-    """The id that the ends of a frame show; what stands inside of its parameters is not taken for it."""
-    match = _ID_BEFORE.match(begin) or _ID_AFTER.search(end)
-    if match is None:
-        return None
-    try:
-        found: types.RequestId = json.loads(match[1])
-        # Half a surrogate pair, which an escape can spell, could not be written back.
-        str(found).encode()
-    except ValueError:
-        return None
-    return found
-
-
-def _refused(code: int, message: str, request_id: types.RequestId | None) -> _Refusal:
+def _refusal(code: int, message: str, request_id: types.RequestId | None = None) -> _Refusal:
     return _Refusal(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message))

@@ -1,6 +1,6 @@
-"""The process that started this one, watched: when it dies, nobody is left to answer.
+"""Detect the death of the parent process, after which nobody reads this server's answers.
 
-End of input says the same, but does not come while some other process holds the pipe's writing end.
+The end of input shows it too, but not while another process holds the writing end of the pipe.
 """
 
 import os
@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 POLL_SECONDS = 0.5
-"""How often the parent is looked at: a client's death is noticed well within the two seconds of an ending."""
+"""Interval between two checks: short against the two seconds in which the server ends."""
 
 _INIT = 1
-"""Who takes over the orphans; whoever is its child already has lost its parent, or is meant to be without one."""
+"""PID 1. A process whose parent it is has been orphaned already, or was started by it."""
 
 
 async def wait_until_orphaned(
@@ -22,12 +22,12 @@ async def wait_until_orphaned(
     getppid: Callable[[], int] = os.getppid,
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
 ) -> None:
-    """Return once the parent is gone; never where that cannot be told.
+    """Return when the parent process has died; never on Windows, where that does not show, nor below PID 1.
 
     Args:
-        parent: Its process id at our start.
-        getppid: The process id of the parent there is now; on POSIX an orphan gets another one.
-        sleep: Waits for the given number of seconds.
+        parent: The parent's process id when this process started.
+        getppid: Returns the current parent's process id. On POSIX, an orphan gets another parent.
+        sleep: Waits for a number of seconds.
     """
     if sys.platform == "win32" or parent <= _INIT:
         await anyio.sleep_forever()

@@ -1,8 +1,7 @@
-"""The process's standard streams, claimed for frames alone, and the way out of the process.
+"""Claim stdin and stdout for protocol frames, and exit the process within a limited time.
 
-From the claim on, descriptor 1 leads to stderr and descriptor 0 to nothing, for good: what a
-library prints, even in its last breath, is not taken for a frame, and a command that fetches a
-key does not eat one.
+From the claim on, file descriptor 1 is stderr and 0 is the null device. So nothing that a library prints, even at
+exit, corrupts the protocol, and a command that fetches a key cannot read a frame.
 """
 
 import io
@@ -17,69 +16,68 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 
 if TYPE_CHECKING:
-    # Python has it since 3.12.
+    # In the standard library since Python 3.12.
     from typing_extensions import Buffer
 
 _CLEANUP_SECONDS = 1.2
-"""How long calls in flight may take to let go of their connections: clients kill after two seconds.
+"""Time that in-flight calls have to close their connections: clients kill the process after two seconds.
 
-The time also runs out for the SDK's reading thread, which nothing but another line of input wakes.
+It always runs out if the SDK's reading thread is waiting for input: nothing but another line wakes it.
 """
 
+_INPUT_BUFFER_BYTES = 64 * 1024
 
-_INPUT_BUFFER = 64 * 1024
 
-
-class Wire:
-    """Both ends of the wire, claimed for frames alone, and the way out of the process.
+class StdioStreams:
+    """The claimed standard streams, and the exit of the process.
 
     Attributes:
-        exit_code: What the process ends with.
-        parent: The id of the process that started this one.
-        stdin: Where frames come from.
-        written: Is set once no more frames are to be written.
+        exit_code: The exit code of the process.
+        parent: The process id of the parent.
+        stdin: The stream of incoming frames.
+        written: Set when all frames have been written.
     """
 
     def __init__(self) -> None:
         self.exit_code = 0
         self.parent = os.getppid()
         self.written = anyio.Event()
-        self._ending = threading.Event()
-        reading, writing = os.dup(0), os.dup(1)
+        self._is_ending = threading.Event()
+        stdin, stdout = os.dup(0), os.dup(1)
         os.dup2(2, 1)
-        # What was printed up to now is in Python's buffer, and leaves it for stderr.
+        # What has been printed so far is in Python's buffer; this sends it to stderr.
         sys.stdout.flush()
-        with Path(os.devnull).open("rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
-        self.stdin = io.BufferedReader(_WatchedInput(reading, self.end_soon), _INPUT_BUFFER)
-        self._output = os.fdopen(writing, "wb")
+        with Path(os.devnull).open("rb") as null:
+            os.dup2(null.fileno(), 0)
+        self.stdin = io.BufferedReader(_WatchedInput(stdin, self.start_shutdown_timer), _INPUT_BUFFER_BYTES)
+        self._stdout = os.fdopen(stdout, "wb")
         self._writing = threading.Lock()
 
     def write_frame(self, text: str) -> None:
-        """Write one frame, whole. It blocks as long as the client does not read.
+        """Write one frame. It blocks until the client reads.
 
         Raises:
-            OSError: nobody reads any more.
+            OSError: the client has closed the stream.
         """
         with self._writing:
             try:
-                # Half a surrogate pair has no bytes; a frame with a mark in its place beats none at all.
-                self._output.write(text.encode("utf-8", "replace") + b"\n")
-                self._output.flush()
+                # Half of a surrogate pair has no bytes; a frame with a replacement character is better than none.
+                self._stdout.write(text.encode("utf-8", "replace") + b"\n")
+                self._stdout.flush()
             except OSError:
-                self.end_soon()
+                self.start_shutdown_timer()
                 raise
 
-    def end_soon(self) -> None:
-        """Give the cleaning up a limited time from now on."""
-        if not self._ending.is_set():
-            self._ending.set()
-            timer = threading.Timer(_CLEANUP_SECONDS, self.leave)
+    def start_shutdown_timer(self) -> None:
+        """Exit the process when the time for cleaning up is over; a timer that runs already goes on."""
+        if not self._is_ending.is_set():
+            self._is_ending.set()
+            timer = threading.Timer(_CLEANUP_SECONDS, self.exit)
             timer.daemon = True
             timer.start()
 
-    def leave(self) -> NoReturn:
-        """End the process, with the frame that is being written written, if the client reads it in time.
+    def exit(self) -> NoReturn:
+        """Exit the process with `exit_code`, after the frame that is being written if the client reads it in time.
 
         An ordinary exit would wait for the SDK's reading thread, which a signal does not wake.
         """
@@ -90,7 +88,7 @@ class Wire:
 
 
 class _WatchedInput(io.FileIO):
-    """Standard input that tells when it has ended."""
+    """A file that calls a function when it has been read to its end."""
 
     def __init__(self, descriptor: int, on_end: Callable[[], None]) -> None:
         super().__init__(descriptor, "rb")

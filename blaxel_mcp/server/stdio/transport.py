@@ -1,8 +1,6 @@
-"""The stdio transport: one client on stdin and stdout, and an end that is quick however it comes."""
+"""The stdio transport: one client on stdin and stdout, and a fast exit whatever the reason."""
 
 import logging
-import signal
-import sys
 from typing import Any, NoReturn
 
 import anyio
@@ -11,97 +9,89 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.message import SessionMessage
 
+from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.stdio.frames import FrameReader, is_refusal
 from blaxel_mcp.server.stdio.parent import wait_until_orphaned
-from blaxel_mcp.server.stdio.standard_streams import Wire
+from blaxel_mcp.server.stdio.standard_streams import StdioStreams
 
 logger = logging.getLogger(__name__)
 
-FAILED, INTERRUPTED = 1, 130
-"""Exit codes: after a failure of the server itself; after SIGINT, as shells expect."""
-
-_ENDING = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-_UNWRITTEN = 256
-"""Frames that may wait for a client that is slow to read, before those who make more of them wait too."""
-
-_Incoming = MemoryObjectSendStream[SessionMessage | Exception]
-_Outgoing = MemoryObjectSendStream[SessionMessage]
+_MAX_UNWRITTEN_FRAMES = 256
+"""Frames that may wait for a client that reads slowly; beyond that, their senders wait too."""
 
 
-async def serve_stdio(server: Server[Any], wire: Wire, *, tools_change: bool, max_frame_bytes: int) -> NoReturn:
-    """Serve one client over the wire; the process ends with it.
+async def serve_stdio(
+    server: Server[Any], streams: StdioStreams, *, tools_change: bool, max_frame_bytes: int
+) -> NoReturn:
+    """Serve one client over the standard streams, and exit the process.
 
-    End of input, SIGTERM, SIGHUP and the death of the parent process end it with exit code 0, SIGINT with
-    130, each within two seconds, with the calls in flight aborted upstream and the answers that were
-    complete written.
+    End of input, SIGTERM, SIGHUP and the death of the parent process end it with exit code 0, SIGINT with 130, each
+    within two seconds. In-flight calls are aborted upstream, and complete answers are written.
 
     Args:
-        server: Answers the client.
-        wire: Leads to it.
-        tools_change: Whether the client is told that the list of tools may change.
-        max_frame_bytes: The largest frame that is taken from it.
+        server: The MCP server.
+        streams: The claimed standard streams.
+        tools_change: Whether to announce to the client that the list of tools may change.
+        max_frame_bytes: The maximum size of a frame from the client, in bytes.
     """
     options = server.create_initialization_options(NotificationOptions(tools_changed=tools_change))
-    incoming, reading = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    writing, outgoing = anyio.create_memory_object_stream[SessionMessage](_UNWRITTEN)
+    incoming, server_input = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    server_output, outgoing = anyio.create_memory_object_stream[SessionMessage](_MAX_UNWRITTEN_FRAMES)
+    frames = FrameReader(streams.stdin, limit=max_frame_bytes)
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_write, outgoing, wire)
+            group.start_soon(_write_frames, outgoing, streams)
             async with anyio.create_task_group() as serving:
-                group.start_soon(_end_on_signal, serving.cancel_scope, wire)
-                serving.start_soon(_end_with_parent, serving.cancel_scope, wire)
-                serving.start_soon(_read, FrameReader(wire.stdin, limit=max_frame_bytes), incoming, writing.clone())
-                await server.run(reading, writing, options)
+                group.start_soon(_end_on_signal, serving.cancel_scope, streams)
+                serving.start_soon(_end_with_parent, serving.cancel_scope, streams)
+                serving.start_soon(_read_frames, frames, incoming, server_output.clone())
+                await server.run(server_input, server_output, options)
                 serving.cancel_scope.cancel()
-            # What is complete is written, and nothing else is to come.
-            wire.end_soon()
-            writing.close()
-            await wire.written.wait()
-            # Not after the block: leaving it waits for the thread that reads, which waits for a line.
-            wire.leave()
+            # Write the frames that are complete; there will be no others.
+            streams.start_shutdown_timer()
+            server_output.close()
+            await streams.written.wait()
+            # Inside of the block: at its end it would wait for the reading thread, which waits for a line.
+            streams.exit()
     except* OSError as errors:
-        logger.info("the client closed its end: %s", errors.exceptions[0])
+        logger.info("the client closed the connection: %s", errors.exceptions[0])
     except* Exception:
         logger.exception("the server failed")
-        wire.exit_code = FAILED
-    wire.leave()
+        streams.exit_code = ExitCode.FAILED
+    streams.exit()
 
 
-async def _read(frames: FrameReader, incoming: _Incoming, answers: _Outgoing) -> None:
-    """Hand frames over to the server until there are no more, and answer those that are none."""
-    async with incoming, answers:
+async def _read_frames(
+    frames: FrameReader,
+    incoming: MemoryObjectSendStream[SessionMessage | Exception],
+    refusals: MemoryObjectSendStream[SessionMessage],
+) -> None:
+    """Pass messages to the server until the end of input, and answer invalid frames."""
+    async with incoming, refusals:
         while frame := await anyio.to_thread.run_sync(frames.read, abandon_on_cancel=True):
-            if is_refusal(frame):
-                await answers.send(SessionMessage(frame))
-            else:
-                await incoming.send(SessionMessage(frame))
+            await (refusals if is_refusal(frame) else incoming).send(SessionMessage(frame))
 
 
-async def _write(outgoing: MemoryObjectReceiveStream[SessionMessage], wire: Wire) -> None:
-    """Write frames until no more can come."""
+async def _write_frames(outgoing: MemoryObjectReceiveStream[SessionMessage], streams: StdioStreams) -> None:
+    """Write messages until there can be no others."""
     async for item in outgoing:
         text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        await anyio.to_thread.run_sync(wire.write_frame, text)
-    wire.written.set()
+        await anyio.to_thread.run_sync(streams.write_frame, text)
+    streams.written.set()
 
 
-async def _end_with_parent(scope: anyio.CancelScope, wire: Wire) -> None:
-    await wait_until_orphaned(wire.parent)
-    logger.info("the process that started this one is gone")
-    wire.end_soon()
+async def _end_with_parent(scope: anyio.CancelScope, streams: StdioStreams) -> None:
+    await wait_until_orphaned(streams.parent)
+    logger.info("the parent process has died")
+    streams.start_shutdown_timer()
     scope.cancel()
 
 
-async def _end_on_signal(scope: anyio.CancelScope, wire: Wire) -> None:
-    """End at the first signal. Those that follow change nothing: the end is near already."""
-    # Who starts us with SIGHUP ignored, as nohup does, wants us to outlive the terminal.
-    wanted = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
-    if not wanted:
-        return
-    with anyio.open_signal_receiver(*wanted) as signals:
+async def _end_on_signal(scope: anyio.CancelScope, streams: StdioStreams) -> None:
+    """End at the first ending signal. Later ones change nothing: the process is about to exit."""
+    async with received_signals() as signals:
         async for received in signals:
             if not scope.cancel_called:
-                wire.exit_code = INTERRUPTED if received == signal.SIGINT else 0
-                wire.end_soon()
+                streams.exit_code = exit_code_after(received)
+                streams.start_shutdown_timer()
                 scope.cancel()

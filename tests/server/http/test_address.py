@@ -8,7 +8,7 @@ import pytest
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.address import Address, check, resolve, transport_security
+from blaxel_mcp.server.http.address import Address, require_safe, resolve, transport_security
 from blaxel_mcp.settings.schema import HttpSettings
 from tests.support.connecting import ERAS, Era, leading_to
 from tests.support.http_serving import Served, message, serving
@@ -24,12 +24,14 @@ NAMED = {"allowed_hosts": ["models.example.com"]}
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        pytest.param({}, "nothing says who may call", id="nobody asks"),
-        pytest.param({"auth": "token", **TOKENS}, "under which names", id="token without names"),
-        pytest.param({"auth": "oauth"}, "under which names", id="oauth without names"),
-        pytest.param({"auth": "caller"}, "under which names", id="caller without names"),
-        pytest.param({"auth": "oauth", **NAMED}, "have to be told this server's URL", id="oauth without a URL"),
-        pytest.param({"auth": "platform", "allowed_origins": ["https://a.example"]}, "is not", id="origins alone"),
+        pytest.param({}, "http.auth is not set", id="nobody asks"),
+        pytest.param({"auth": "token", **TOKENS}, "http.allowed_hosts is not set", id="token without names"),
+        pytest.param({"auth": "oauth"}, "http.allowed_hosts is not set", id="oauth without names"),
+        pytest.param({"auth": "caller"}, "http.allowed_hosts is not set", id="caller without names"),
+        pytest.param({"auth": "oauth", **NAMED}, "need this server's public URL", id="oauth without a URL"),
+        pytest.param(
+            {"auth": "platform", "allowed_origins": ["https://a.example"]}, "hosts is not", id="origins alone"
+        ),
         pytest.param({"auth": "token", **TOKENS, **NAMED}, None, id="token"),
         pytest.param({"auth": "caller", **NAMED}, None, id="caller"),
         pytest.param({"auth": "oauth", "resource_url": "https://a.example/mcp", **NAMED}, None, id="oauth"),
@@ -44,16 +46,16 @@ def test_beyond_this_machine_it_has_to_be_settled_who_may_call_and_under_which_n
     if host == "192.0.2.7" and told and "URL" in told:
         told = None
     if told is None:
-        check(http, resolve(http))
+        require_safe(http, resolve(http))
         return
     with pytest.raises(ConfigurationError, match=told):
-        check(http, resolve(http))
+        require_safe(http, resolve(http))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.2"])
 def test_on_this_machine_alone_nothing_has_to_be_settled(host: str) -> None:
     http = HttpSettings(host=host)
-    check(http, resolve(http))
+    require_safe(http, resolve(http))
 
     assert resolve(http).is_loopback
 

@@ -17,8 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.server.callers import OWNER
-from blaxel_mcp.server.http.app import PATH
-from blaxel_mcp.server.http.cancellation import Cancelling
+from blaxel_mcp.server.http.address import MCP_PATH
+from blaxel_mcp.server.http.cancellation import CancellationRegistry
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN, KEY
 from tests.support.connecting import answer_of, is_slow_call, leading_to
 from tests.support.http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
@@ -71,7 +71,7 @@ class Peer:
     async def post(self, body: bytes | AsyncIterator[bytes]) -> httpx.Response:
         _, usual = message("", "legacy")
         async with self.served.http({**usual, **self.headers}) as http:
-            return await http.post(PATH, content=body)
+            return await http.post(MCP_PATH, content=body)
 
     async def cancel(self, request_id: Any, headers: Headers | None = None) -> int:
         """Cancel a request; the status of the answer."""
@@ -292,7 +292,7 @@ async def test_a_call_that_tells_of_its_progress_can_be_cancelled_too(emulator: 
         with anyio.fail_after(15):
             async with (
                 served.http({**usual, **peer.headers}) as http,
-                http.stream("POST", PATH, content=json.dumps(body)) as answer,
+                http.stream("POST", MCP_PATH, content=json.dumps(body)) as answer,
             ):
                 async for line in answer.aiter_lines():
                     if "notifications/progress" in line and "notifications/progress" not in received:
@@ -334,7 +334,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
     sent: list[bytes] | None, content_type: str, content: bytes
 ) -> None:
     """What of the answer has been sent is a matter of moments with a real client, so the application is one of ours."""
-    cancelling, has_sent = Cancelling(1000), anyio.Event()
+    registry, has_sent = CancellationRegistry(1000), anyio.Event()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if b"cancelled" in (await receive())["body"]:
@@ -346,7 +346,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
         await anyio.sleep_forever()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await cancelling.carry(answer, {**scope, "state": {"caller": OWNER}}, receive, send)
+        await registry.run(answer, {**scope, "state": {"caller": OWNER}}, receive, send)
 
     async def cancel(http: httpx.AsyncClient) -> None:
         await has_sent.wait()
@@ -430,10 +430,71 @@ async def test_no_more_of_a_body_is_read_ahead_than_may_be_and_the_application_g
 
     headers = [(b"mcp-session-id", STRANGE_NAME.encode())]
     scope = {"type": "http", "headers": headers, "state": {"caller": OWNER}}
-    await Cancelling(1000).carry(app, scope, receive, send)
+    await CancellationRegistry(1000).run(app, scope, receive, send)
 
     assert ahead == [11]
     assert received == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    ("body", "read_ahead"),
+    [
+        pytest.param(b'{"jsonrpc":"2.0","id":7,"params":{"id":5,%s}}', 65 * 1024, id="id first"),
+        pytest.param(b'{"params":{"id":5,%s},"jsonrpc":"2.0","id":7}', 1024 * 1024, id="id last"),
+    ],
+)
+async def test_a_large_request_can_be_cancelled_without_being_parsed_and_is_read_no_further_than_its_id(
+    body: bytes, read_ahead: int
+) -> None:
+    """What stands in the middle is no JSON: whoever parsed it would not find the request's id."""
+    registry, ahead = CancellationRegistry(2 * 1024 * 1024), list[int]()
+    is_running, is_over = anyio.Event(), anyio.Event()
+    whole = body % (b"x" * 1024 * 1024)
+    left = [whole[start : start + 1024] for start in range(0, len(whole), 1024)]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def run_forever(_: Scope, receive: Receive, __: Send) -> None:
+        ahead.append(len(whole) - sum(map(len, left)))
+        received = b""
+        while len(received) < len(whole):
+            received += (await receive())["body"]
+        assert received == whole
+        is_running.set()
+        await anyio.sleep_forever()
+
+    async def accept(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(status_code=202)(scope, receive, send)
+
+    async def ignore(_: Message) -> None:
+        pass
+
+    async def cancel(request_id: int) -> None:
+        message = {"method": "notifications/cancelled", "params": {"requestId": request_id}}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": json.dumps(message).encode()}
+
+        await registry.run(accept, scope, receive, ignore)
+
+    async def call() -> None:
+        await registry.run(run_forever, scope, receive, ignore)
+        is_over.set()
+
+    headers = [(b"mcp-session-id", STRANGE_NAME.encode())]
+    scope = {"type": "http", "method": "POST", "headers": headers, "state": {"caller": OWNER}}
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await is_running.wait()
+            await cancel(5)
+            await anyio.wait_all_tasks_blocked()
+            assert not is_over.is_set()
+            await cancel(7)
+            await is_over.wait()
+
+    assert ahead[0] <= read_ahead + 1024
 
 
 async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
@@ -447,7 +508,7 @@ async def test_a_session_has_no_stream_of_its_own_and_no_end(emulator: Emulator,
     async with serving(leading_to(emulator)) as served:
         peer = await Peer.greeted(served)
         async with served.http(peer.headers) as http:
-            answer = await http.request(method, PATH)
+            answer = await http.request(method, MCP_PATH)
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"

@@ -9,8 +9,7 @@ from mcp import Client
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.address import listen, resolve
-from blaxel_mcp.server.http.app import PATH
+from blaxel_mcp.server.http.address import MCP_PATH, listen, resolve
 from blaxel_mcp.settings.schema import HttpSettings
 from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, leading_to, receipt_of
 from tests.support.http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
@@ -126,13 +125,18 @@ async def test_a_slow_call_is_handed_back_and_fetched_with_the_next_request(emul
     [
         ("GET", "/healthz", 200, {"status": "ok"}),
         ("GET", "/readyz", 200, {"status": "ready"}),
-        ("GET", "/", 404, {"error": "not_found", "error_description": "Not Found. MCP is at /mcp."}),
-        ("GET", "/sse", 404, {"error": "not_found", "error_description": "Not Found. MCP is at /mcp."}),
+        ("GET", "/", 404, {"error": "not_found", "error_description": "Not Found. The MCP endpoint is /mcp."}),
+        ("GET", "/sse", 404, {"error": "not_found", "error_description": "Not Found. The MCP endpoint is /mcp."}),
         ("GET", "/.well-known/oauth-protected-resource", 404, None),
         ("POST", "/healthz", 405, None),
-        ("GET", PATH, 405, {"error": "method_not_allowed", "error_description": "/mcp takes POST alone."}),
-        ("DELETE", PATH, 405, None),
-        ("OPTIONS", PATH, 405, None),
+        (
+            "GET",
+            MCP_PATH,
+            405,
+            {"error": "method_not_allowed", "error_description": "The MCP endpoint accepts only POST."},
+        ),
+        ("DELETE", MCP_PATH, 405, None),
+        ("OPTIONS", MCP_PATH, 405, None),
     ],
 )
 async def test_what_is_no_message_of_mcp_is_answered_in_json(
@@ -152,7 +156,7 @@ async def test_what_is_no_message_of_mcp_is_answered_in_json(
 async def test_a_slash_at_the_end_of_the_path_does_no_harm(emulator: Emulator) -> None:
     body, headers = message("tools/call", "legacy", **HOUSE_CHAT)
     async with serving(leading_to(emulator)) as served, served.http(headers) as http:
-        answer = await http.post(f"{PATH}/", content=body)
+        answer = await http.post(f"{MCP_PATH}/", content=body)
 
     assert answer.status_code == 200
     assert "6 * 7 = 42" in answer.text
@@ -223,12 +227,12 @@ async def test_a_server_that_ends_lets_a_call_in_flight_finish_and_lets_nothing_
             # The second of the two keeps its connection, over which the rest is asked.
             assert (await http.get("/readyz")).status_code == 200
 
-            served.ending.begun.set()
+            served.shutdown.begun.set()
 
             while (ready := await http.get("/readyz")).status_code == 200:
                 pass
             lives = await http.get("/healthz")
-            refused = await http.post(PATH, content=body)
+            refused = await http.post(MCP_PATH, content=body)
             with pytest.raises(httpx.ConnectError):
                 await served.post(body, headers)
 
@@ -241,23 +245,23 @@ async def test_a_server_that_ends_lets_a_call_in_flight_finish_and_lets_nothing_
     assert not any(request.aborted for request in emulator.requests)
 
 
-@pytest.mark.parametrize("hurried", [pytest.param(False, id="its time is up"), pytest.param(True, id="it is hurried")])
+@pytest.mark.parametrize("forced", [pytest.param(False, id="its time is up"), pytest.param(True, id="it is forced")])
 @in_each_era
 async def test_what_is_still_in_flight_in_the_end_is_stopped_upstream_and_its_client_told(
-    emulator: Emulator, era: Era, *, hurried: bool
+    emulator: Emulator, era: Era, *, forced: bool
 ) -> None:
     answers: list[httpx.Response] = []
     with anyio.fail_after(10):
         async with (
-            serving(leading_to(emulator), drain_seconds=60 if hurried else 0.2) as served,
+            serving(leading_to(emulator), drain_seconds=60 if forced else 0.2) as served,
             anyio.create_task_group() as group,
         ):
             group.start_soon(send_slow_call, served, era, answers)
             request = await emulator.wait_for(is_slow_call)
 
-            served.ending.begun.set()
-            if hurried:
-                served.ending.hurried.set()
+            served.shutdown.begun.set()
+            if forced:
+                served.shutdown.forced.set()
 
             await request.wait_aborted()
 
@@ -275,12 +279,12 @@ async def test_a_stream_of_changes_does_not_hold_the_end_and_is_ended_as_the_pro
         async with (
             serving(leading_to(emulator), drain_seconds=60) as served,
             served.http(headers) as http,
-            http.stream("POST", PATH, content=body) as answer,
+            http.stream("POST", MCP_PATH, content=body) as answer,
         ):
             async for line in answer.aiter_lines():
                 received += line
                 if "subscriptions/acknowledged" in line:
-                    served.ending.begun.set()
+                    served.shutdown.begun.set()
 
     assert received.count("data:") == 2
     assert '"resultType":"complete"' in received

@@ -76,7 +76,7 @@ def test_a_frame_over_the_limit_is_passed_over_and_the_next_one_read(
     assert isinstance(refused, types.JSONRPCError)
     assert (refused.id, refused.error.code) == (number, NO_MESSAGE)
     assert refused.error.message == (
-        f"The frame has {len(frame_)} bytes, more than the 1000 of limits.max_argument_bytes; it was not read."
+        f"The message has {len(frame_)} bytes, more than limits.max_argument_bytes (1000) allows."
     )
     read = frames.read()
     assert read is None if not frame_.endswith(b"\n") else isinstance(read, types.JSONRPCRequest)

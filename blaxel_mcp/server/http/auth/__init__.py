@@ -1,1 +1,1 @@
-"""Verify the bearer tokens of HTTP callers: static tokens and JWTs of a named issuer."""
+"""Authentication of HTTP callers: static tokens, JWTs of an issuer, or a Blaxel credential of the caller's own."""

@@ -1,89 +1,87 @@
-"""What lets a caller over HTTP in: the static tokens of the settings, or a Blaxel key of the caller's own."""
+"""Static bearer tokens of HTTP callers, and the identities that callers get."""
 
 import hashlib
 import hmac
 from collections.abc import Iterator
 
-from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, Credentials
+from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials
 from blaxel_mcp.client.auth.secret_values import own_secrets
 from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration
 
 MIN_TOKEN_CHARS = 16
-"""A shorter token is found by trying; 32 characters of `openssl rand -hex 16` are not."""
+"""Minimum length of a token: a shorter one could be guessed by trying."""
 
-_LABEL_CHARS = 16
+_IDENTITY_CHARS = 16
 
 
 class BearerTokens:
     """The tokens of `http.bearer_tokens`; each of them is a caller.
 
     Args:
-        config: The settings with the tokens, and the credentials that no token may equal.
+        config: The settings with the tokens, and the Blaxel credentials that no token may equal.
 
     Raises:
-        ConfigurationError: there is none, or one of them can be guessed, cannot be sent, or is a Blaxel credential.
+        ConfigurationError: there are no tokens, or one of them is too short, not a valid header value, or a Blaxel
+            credential.
     """
 
     def __init__(self, config: Configuration) -> None:
-        values = [token.get_secret_value().strip() for token in config.settings.http.bearer_tokens]
-        if not values:
+        tokens = [token.get_secret_value().strip() for token in config.settings.http.bearer_tokens]
+        if not tokens:
             raise ConfigurationError(
-                'http.auth is "token", and http.bearer_tokens has none.',
-                hint="Put at least one there, such as the output of `openssl rand -hex 32`.",
+                'http.auth is "token", but http.bearer_tokens is empty.',
+                hint="Add at least one token, such as the output of `openssl rand -hex 32`.",
             )
-        taken = set(_blaxel_secrets(config))
-        for number, value in enumerate(values):
-            _check(value, f"http.bearer_tokens[{number}]", taken)
-        self._identities = [(value.encode(), f"token-{_digest('token', value)[:_LABEL_CHARS]}") for value in values]
+        blaxel_secrets = set(_blaxel_secrets(config))
+        for number, token in enumerate(tokens):
+            _require_safe_token(token, f"http.bearer_tokens[{number}]", blaxel_secrets)
+        self._identities = [(token.encode(), f"token-{_digest('token', token)[:_IDENTITY_CHARS]}") for token in tokens]
 
-    def identity_of(self, offered: str) -> str | None:
-        """Who comes with a token: a label that does not give it away; None for nobody."""
-        found = None
-        for token, identity in self._identities:
-            # All of them are compared, so that the time taken says nothing about which one is near.
-            if hmac.compare_digest(token, offered.encode()):
-                found = identity
-        return found
+    def identity_of(self, token: str) -> str | None:
+        """Return the identity of the caller with a token, which does not reveal the token; None for an unknown one."""
+        matching = None
+        for known, identity in self._identities:
+            # Compare with all of them, so that the time taken does not depend on which one matches.
+            if hmac.compare_digest(known, token.encode()):
+                matching = identity
+        return matching
 
 
-def brought_identity(workspace: str, credential: str) -> str:
-    """Who comes with a workspace and a Blaxel credential of its own; another of either is somebody else."""
+def passthrough_identity(workspace: str, credential: str) -> str:
+    """Return the identity of a caller with a Blaxel credential of its own: one for each workspace and credential."""
     return f"caller-{_digest('caller', workspace, credential)}"
 
 
-def _check(value: str, where: str, taken: set[str]) -> None:
-    if not is_bearer_value(value):
+def _require_safe_token(token: str, name: str, blaxel_secrets: set[str]) -> None:
+    """Raise a ConfigurationError for a token that `http.bearer_tokens` must not have."""
+    if not is_bearer_value(token):
         raise ConfigurationError(
-            f"{where} cannot be sent: it is empty or holds a space, a line break or a character that is not ASCII.",
+            f"{name} is not a valid token: it is empty, or contains a space, a line break or a non-ASCII character.",
             hint="Use letters and digits, such as the output of `openssl rand -hex 32`.",
         )
-    if len(value) < MIN_TOKEN_CHARS:
+    if len(token) < MIN_TOKEN_CHARS:
         raise ConfigurationError(
-            f"{where} has fewer than {MIN_TOKEN_CHARS} characters and can be guessed.",
-            hint="Make a longer one, such as the output of `openssl rand -hex 32`.",
+            f"{name} has fewer than {MIN_TOKEN_CHARS} characters and could be guessed.",
+            hint="Use a longer one, such as the output of `openssl rand -hex 32`.",
         )
-    if value in taken:
+    if token in blaxel_secrets:
         raise ConfigurationError(
-            f"{where} is a Blaxel credential as well: every caller would hold it, and could use it without this "
-            "server.",
-            hint="Make a token for callers alone, such as the output of `openssl rand -hex 32`.",
+            f"{name} is a Blaxel credential: every caller would have it, and could use it without this server.",
+            hint="Use a token that is only for callers, such as the output of `openssl rand -hex 32`.",
         )
 
 
 def _blaxel_secrets(config: Configuration) -> Iterator[str]:
-    settings = config.settings
-    held: list[Credentials] = []
-    for key, client in (
-        (settings.api_key, settings.client_credentials),
-        *((entry.api_key, entry.client_credentials) for entry in config.login.entries.values()),
-    ):
-        held += [APIKey(key)] if key else []
-        held += [ClientCredentials(client)] if client else []
-    for credentials in held:
-        yield from own_secrets(credentials)
-    for entry in config.login.entries.values():
+    settings, entries = config.settings, config.login.entries.values()
+    for key in (settings.api_key, *(entry.api_key for entry in entries)):
+        if key:
+            yield from own_secrets(APIKey(key))
+    for client in (settings.client_credentials, *(entry.client_credentials for entry in entries)):
+        if client:
+            yield from own_secrets(ClientCredentials(client))
+    for entry in entries:
         for token in (entry.access_token, entry.refresh_token):
             if token:
                 yield token.get_secret_value().strip()

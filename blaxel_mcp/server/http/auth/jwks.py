@@ -1,4 +1,8 @@
-"""The public keys of an OAuth issuer: found, fetched within bounds, kept, and fetched again when they were rotated."""
+"""The public keys of an OAuth issuer: discovered, fetched within limits, cached, and fetched again after a rotation.
+
+PyJWT's `PyJWKClient` fetches with blocking urllib, reads a response of any size, discards its keys when they are old
+even if the issuer is down, and does not discover the key set from the issuer's metadata.
+"""
 
 import json
 import logging
@@ -13,70 +17,70 @@ import httpx
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS, is_loopback
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import HttpSettings
 
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 600.0
-"""How long keys are used without a look at whether there are others."""
+"""Time that keys are used before they are fetched again."""
 
-LAST_SECONDS = 24 * 3600.0
-"""How long they are used while the issuer cannot be reached."""
+STALE_SECONDS = 24 * 3600.0
+"""Time that keys are used while the issuer cannot be reached."""
 
-PAUSE_SECONDS = 10.0
-"""How long after one fetch there is no other: whoever makes up key ids must not have us pester the issuer."""
+COOLDOWN_SECONDS = 10.0
+"""Minimum time between two fetches, so that callers who invent key ids cannot make us flood the issuer."""
 
 FETCH_SECONDS = 5.0
 MAX_DOCUMENT_BYTES = 256 * 1024
 
 JWK = Mapping[str, Any]
 
-
-# The network, what the issuer answers, a name that IDNA cannot write, a proxy that the environment names.
 _FETCH_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError, ImportError)
+"""Errors of the network, the issuer's answer, a host name that IDNA cannot encode, or a proxy's missing library."""
 
 
 class KeysUnavailableError(Exception):
-    """The issuer's keys cannot be had now, so no token can be checked."""
+    """The issuer's keys are not available, so no token can be verified."""
 
 
 class IssuerKeys:
-    """The keys of the issuer that the settings name.
+    """The keys of the issuer in the settings.
 
     Args:
-        http: Its `issuer` or `jwks_url` is where to look.
+        http: The settings with `jwks_url`, or with the `issuer` whose metadata names the keys' URL.
         now: A monotonic clock, in seconds.
 
     Raises:
-        ConfigurationError: they would be fetched over plain http from another machine.
+        ConfigurationError: one of the two is a plain http URL of another machine.
     """
 
     def __init__(self, http: HttpSettings, *, now: Callable[[], float] = time.monotonic) -> None:
         self._issuer = (http.issuer or "").rstrip("/")
         self._jwks_url = http.jwks_url
-        for key, url in (("issuer", http.issuer), ("jwks_url", http.jwks_url)):
-            if url and not _is_safe(url):
+        for name, url in (("issuer", http.issuer), ("jwks_url", http.jwks_url)):
+            if url and not _is_secure(url):
                 raise ConfigurationError(
-                    f"http.{key} is a plain http URL of another machine, which anyone in between can answer.",
+                    f"http.{name} is a plain http URL of another machine: anyone on the way could forge the keys.",
                     hint="Use its https URL.",
                 )
         self._now = now
         self._fetching = anyio.Lock()
         self._keys: tuple[JWK, ...] | None = None
         self._fetched_at = 0.0
-        self._asked_at: float | None = None
+        self._attempted_at: float | None = None
 
     async def find(self, kid: str | None) -> tuple[JWK, ...]:
-        """The keys with an id, all of them for None; fetched now where that may bring one that is not known.
+        """Return the keys with an id, or all keys for None; fetch them first if they are old or the id is unknown.
 
         Raises:
-            KeysUnavailableError: none have been had so far.
+            KeysUnavailableError: there are no keys that are recent enough.
         """
         if not self._matching(kid) or self._age() > FRESH_SECONDS:
             async with self._fetching:
-                if self._asked_at is None or self._now() - self._asked_at >= PAUSE_SECONDS:
-                    await self._renew()
-        if self._keys is None or self._age() > LAST_SECONDS:
+                if self._attempted_at is None or self._now() - self._attempted_at >= COOLDOWN_SECONDS:
+                    await self._refresh()
+        if self._keys is None or self._age() > STALE_SECONDS:
             raise KeysUnavailableError
         return self._matching(kid)
 
@@ -86,59 +90,48 @@ class IssuerKeys:
     def _age(self) -> float:
         return self._now() - self._fetched_at
 
-    async def _renew(self) -> None:
-        self._asked_at = self._now()
+    async def _refresh(self) -> None:
+        self._attempted_at = self._now()
         try:
-            # Shielded: others wait for the same keys when the caller who came first has gone.
+            # Shielded: other callers wait for the same keys if the first one disconnects.
             with anyio.CancelScope(shield=True), anyio.fail_after(FETCH_SECONDS):
-                self._keys = await self._fetch()
+                # In a thread: loading the certificates takes tens of milliseconds.
+                certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+                async with httpx.AsyncClient(verify=certificates, mounts=dict.fromkeys(LOOPBACK_PATTERNS)) as http:
+                    document = await _fetch_json(http, self._jwks_url or await self._discover_jwks_url(http))
+            keys = document.get("keys")
+            if not isinstance(keys, list):
+                raise ValueError("its key set has no list of keys")  # noqa: TRY004 - logged like the others
+            self._keys = tuple(key for key in keys if isinstance(key, dict))
             self._fetched_at = self._now()
         except _FETCH_ERRORS as error:
             reason = str(error) or type(error).__name__
-            logger.warning("the keys of the issuer %s could not be fetched: %s", self._issuer, reason)
+            logger.warning("could not fetch the keys of the issuer %s: %s", self._issuer, reason)
 
-    async def _fetch(self) -> tuple[JWK, ...]:
-        # Reading the certificates takes tens of milliseconds.
-        certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-        async with httpx.AsyncClient(verify=certificates, mounts=dict.fromkeys(LOOPBACK_PATTERNS)) as http:
-            document = await _document(http, self._jwks_url or await self._keys_url(http))
-        keys = document.get("keys")
-        if not isinstance(keys, list):
-            raise ValueError("its key set has no list of keys")  # noqa: TRY004 - an issuer's mistake, not a caller's
-        return tuple(key for key in keys if isinstance(key, dict))
-
-    async def _keys_url(self, http: httpx.AsyncClient) -> str:
-        """Look the URL of the keys up in the issuer's metadata: that of OAuth (RFC 8414), else that of OpenID."""
-        first, second = _metadata_urls(self._issuer)
+    async def _discover_jwks_url(self, http: httpx.AsyncClient) -> str:
+        """Return the `jwks_uri` of the issuer's metadata: OAuth's (RFC 8414), otherwise OpenID Connect's."""
+        parts = urlsplit(self._issuer)
+        origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
         try:
-            metadata = await _document(http, first)
+            metadata = await _fetch_json(http, f"{origin}/.well-known/oauth-authorization-server{path}")
         except ValueError:
-            metadata = await _document(http, second)
+            metadata = await _fetch_json(http, f"{origin}{path}/.well-known/openid-configuration")
         if str(metadata.get("issuer", "")).rstrip("/") != self._issuer:
-            raise ValueError("its metadata is of another issuer")
+            raise ValueError("its metadata names another issuer")
         url = metadata.get("jwks_uri")
-        if not isinstance(url, str) or not _is_safe(url):
-            raise ValueError("its metadata names no https URL of keys")
+        if not isinstance(url, str) or not _is_secure(url):
+            raise ValueError("its metadata has no https jwks_uri")
         return url
 
 
-def _metadata_urls(issuer: str) -> tuple[str, str]:
-    parts = urlsplit(issuer)
-    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    return (
-        f"{origin}/.well-known/oauth-authorization-server{path}",
-        f"{origin}{path}/.well-known/openid-configuration",
-    )
-
-
-def _is_safe(url: str) -> bool:
+def _is_secure(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
 
-async def _document(http: httpx.AsyncClient, url: str) -> dict[str, Any]:
-    """Fetch a JSON object of bounded size; raises ValueError where there is none."""
-    # Uncompressed, so that the size on the wire is the size.
+async def _fetch_json(http: httpx.AsyncClient, url: str) -> JSONObject:
+    """Fetch a JSON object of at most `MAX_DOCUMENT_BYTES`; raise ValueError for any other answer."""
+    # Uncompressed, so that the size on the wire is the size in memory.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with http.stream("GET", url, headers=headers) as response:
         if response.status_code != httpx.codes.OK:
@@ -150,5 +143,5 @@ async def _document(http: httpx.AsyncClient, url: str) -> dict[str, Any]:
                 raise ValueError(f"{url} answered more than {MAX_DOCUMENT_BYTES} bytes")
     document = json.loads(body)
     if not isinstance(document, dict):
-        raise ValueError(f"{url} answered no JSON object")  # noqa: TRY004 - as above
+        raise ValueError(f"{url} did not answer a JSON object")  # noqa: TRY004 - the issuer's fault, not a caller's
     return document

@@ -1,4 +1,4 @@
-"""Whether a JWT was made by the issuer, for this server, and still counts."""
+"""Verification of JWT access tokens: signed by the issuer, for this server, and not expired."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,132 +11,127 @@ from blaxel_mcp.server.http.auth.jwks import JWK, IssuerKeys
 from blaxel_mcp.settings.schema import HttpSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Those with a private and a public key: with any other, whoever can check a token could make one."""
+"""Asymmetric algorithms only: with a symmetric one, anyone who can verify a token could also make one."""
 
 LEEWAY_SECONDS = 30
-"""How far the issuer's clock and ours may be apart."""
+"""Tolerated difference between the issuer's clock and ours."""
 
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
+_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ExpiredSignatureError, "The token has expired."),
+    (jwt.ImmatureSignatureError, "The token is not valid yet."),
+    (jwt.InvalidAudienceError, "The token is for another audience."),
+    (jwt.InvalidIssuerError, "The token is from another issuer."),
+    (jwt.InvalidSignatureError, "The token's signature is invalid."),
+)
+
 
 class TokenRefusedError(Exception):
-    """The token does not let its bearer in; the message says why, and holds nothing of the token."""
+    """The token is not valid here; the message says why, without a part of the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Whom a token was made for: `issuer|subject`, and with which scopes."""
+    """The subject of a valid token.
+
+    Attributes:
+        identity: `issuer|subject`.
+        scopes: The scopes of the token.
+    """
 
     identity: str
     scopes: frozenset[str]
 
 
 class JwtVerifier:
-    """Checks tokens of the issuer and the audience that the settings name.
+    """Verifies tokens of the issuer and audience in the settings.
 
     Args:
-        http: The issuer and the audience.
+        http: The settings with `issuer` and `audience`.
         keys: The issuer's keys.
 
     Raises:
-        ConfigurationError: one of the two is missing.
+        ConfigurationError: one of the two settings is missing.
     """
 
     def __init__(self, http: HttpSettings, keys: IssuerKeys) -> None:
         if http.issuer is None or http.audience is None:
             missing = "http.issuer" if http.issuer is None else "http.audience"
             raise ConfigurationError(
-                f'http.auth is "oauth", and {missing} is not set.',
-                hint="Set http.issuer to the URL of the OAuth server, and http.audience to what its tokens for this "
-                "server have as `aud`.",
+                f'http.auth is "oauth", but {missing} is not set.',
+                hint="Set http.issuer to the OAuth server's URL, and http.audience to the `aud` claim of the tokens "
+                "that it issues for this server.",
             )
         self._issuer = http.issuer.rstrip("/")
         self._audience = http.audience
         self._keys = keys
 
     async def verify(self, token: str) -> Bearer:
-        """Whom the token was made for.
+        """Return the subject of a token.
 
         Raises:
-            TokenRefusedError: it does not count here.
-            KeysUnavailableError: nobody can tell now.
+            TokenRefusedError: the token is not valid.
+            KeysUnavailableError: the issuer's keys are not available.
         """
-        algorithm, kid = _header(token)
-        key = _key(await self._keys.find(kid), algorithm)
-        claims = self._claims(token, key, algorithm)
-        subject = claims["sub"]
-        if not subject:
-            raise TokenRefusedError("The token names no subject.")
-        return Bearer(f"{self._issuer}|{subject}", _scopes(claims))
-
-    def _claims(self, token: str, key: jwt.PyJWK, algorithm: str) -> Mapping[str, Any]:
+        algorithm, kid = _unverified_header(token)
+        key = _signing_key(await self._keys.find(kid), algorithm)
         try:
-            return jwt.decode(
+            claims = jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
                 audience=self._audience,
-                # Some issuers have a slash at the end of their name, which people leave out.
+                # Some issuers end their name with a slash, which people omit in settings.
                 issuer=[self._issuer, f"{self._issuer}/"],
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
+        except jwt.MissingRequiredClaimError as error:
+            raise TokenRefusedError(f"The token has no `{error.claim}` claim.") from None
         except jwt.PyJWTError as error:
-            raise TokenRefusedError(_reason(error)) from None
+            reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "The token is malformed.")
+            raise TokenRefusedError(reason) from None
+        if not claims["sub"]:
+            raise TokenRefusedError("The token has an empty `sub` claim.")
+        return Bearer(f"{self._issuer}|{claims['sub']}", _scopes(claims))
 
 
-def _header(token: str) -> tuple[str, str | None]:
-    """The algorithm and the key id that a token claims to be signed with; nothing of it is proven yet."""
+def _unverified_header(token: str) -> tuple[str, str | None]:
+    """Return the algorithm and the key id that a token claims to be signed with."""
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, RecursionError):
         raise TokenRefusedError("The token is not a JWT.") from None
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS:
-        raise TokenRefusedError("The token is not signed with a private key.")
+        raise TokenRefusedError("The token is not signed with an asymmetric algorithm that this server accepts.")
     return algorithm, kid if isinstance(kid, str) else None
 
 
-def _key(found: Sequence[JWK], algorithm: str) -> jwt.PyJWK:
-    """The one key that fits; a token without a key id is taken from an issuer with a single key for it."""
-    fitting = [key for key in found if _fits(key, algorithm)]
-    if len(fitting) != 1:
-        raise TokenRefusedError("The token is signed with a key that the issuer does not have.")
-    try:
-        return jwt.PyJWK(dict(fitting[0]), algorithm)
-    except jwt.PyJWTError:
-        raise TokenRefusedError("The token is signed with a key of the issuer's that cannot be used.") from None
-
-
-def _fits(key: JWK, algorithm: str) -> bool:
-    return (
-        key.get("kty") == _KEY_TYPES[algorithm[:2]]
+def _signing_key(candidates: Sequence[JWK], algorithm: str) -> jwt.PyJWK:
+    """Return the only key for an algorithm. A token without a key id is valid if the issuer has one such key."""
+    suitable = [
+        key
+        for key in candidates
+        if key.get("kty") == _KEY_TYPES[algorithm[:2]]
         and key.get("use", "sig") == "sig"
         and key.get("alg", algorithm) == algorithm
-    )
+    ]
+    if len(suitable) != 1:
+        raise TokenRefusedError("The token is not signed with a known key of the issuer.")
+    try:
+        return jwt.PyJWK(dict(suitable[0]), algorithm)
+    except jwt.PyJWTError:
+        raise TokenRefusedError("The token is signed with an unusable key of the issuer.") from None
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """The scopes of a token: `scope` as RFC 9068 has it, or `scp` as some issuers do, as words or as a list."""
-    return frozenset([*_words(claims.get("scope")), *_words(claims.get("scp"))])
-
-
-def _words(claim: object) -> list[str]:
-    if isinstance(claim, str):
-        return claim.split()
-    return [word for word in claim if isinstance(word, str)] if isinstance(claim, list) else []
-
-
-_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
-    (jwt.ExpiredSignatureError, "The token has expired."),
-    (jwt.ImmatureSignatureError, "The token is not valid yet."),
-    (jwt.InvalidAudienceError, "The token was made for another audience."),
-    (jwt.InvalidIssuerError, "The token was made by another issuer."),
-    (jwt.InvalidSignatureError, "The token's signature is wrong."),
-)
-
-
-def _reason(error: jwt.PyJWTError) -> str:
-    if isinstance(error, jwt.MissingRequiredClaimError):
-        return f"The token has no claim `{error.claim}`."
-    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "The token cannot be read.")
+    """Return the scopes of a token: from `scope` (RFC 9068), or `scp` as some issuers name it, as text or a list."""
+    scopes: list[str] = []
+    for claim in (claims.get("scope"), claims.get("scp")):
+        if isinstance(claim, str):
+            scopes += claim.split()
+        elif isinstance(claim, list):
+            scopes += [scope for scope in claim if isinstance(scope, str)]
+    return frozenset(scopes)

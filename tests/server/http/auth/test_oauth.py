@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.auth.jwks import FRESH_SECONDS, LAST_SECONDS, PAUSE_SECONDS
+from blaxel_mcp.server.http.auth.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, STALE_SECONDS
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.canaries import KEY
 from tests.support.connecting import ERAS, Era, answer_of, leading_to
@@ -73,37 +73,37 @@ REFUSED: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "made in the future": (lambda issuer: issuer.token(iat=4_000_000_000), "The token is not valid yet."),
     "another audience": (
         lambda issuer: issuer.token(aud="https://other.example.com"),
-        "The token was made for another audience.",
+        "The token is for another audience.",
     ),
     "another issuer": (
         lambda issuer: issuer.token(iss="https://evil.example.com"),
-        "The token was made by another issuer.",
+        "The token is from another issuer.",
     ),
-    "no expiry": (lambda issuer: issuer.token(exp=None), "The token has no claim `exp`."),
-    "no audience": (lambda issuer: issuer.token(aud=None), "The token has no claim `aud`."),
-    "no issuer": (lambda issuer: issuer.token(iss=None), "The token has no claim `iss`."),
-    "no subject": (lambda issuer: issuer.token(sub=None), "The token has no claim `sub`."),
-    "an empty subject": (lambda issuer: issuer.token(sub=""), "The token names no subject."),
+    "no expiry": (lambda issuer: issuer.token(exp=None), "The token has no `exp` claim."),
+    "no audience": (lambda issuer: issuer.token(aud=None), "The token has no `aud` claim."),
+    "no issuer": (lambda issuer: issuer.token(iss=None), "The token has no `iss` claim."),
+    "no subject": (lambda issuer: issuer.token(sub=None), "The token has no `sub` claim."),
+    "an empty subject": (lambda issuer: issuer.token(sub=""), "The token has an empty `sub` claim."),
     "no algorithm": (
         lambda issuer: issuer.forged({"alg": "none", "kid": "one"}),
-        "The token is not signed with a private key.",
+        "The token is not signed with an asymmetric algorithm that this server accepts.",
     ),
     "the public key as a secret": (
         lambda issuer: issuer.forged({"alg": "HS256", "kid": "one"}, issuer.public_pem()),
-        "The token is not signed with a private key.",
+        "The token is not signed with an asymmetric algorithm that this server accepts.",
     ),
     "another algorithm than the key's": (
         lambda issuer: issuer.forged({"alg": "RS256", "kid": "one"}, b"x"),
-        "The token is signed with a key that the issuer does not have.",
+        "The token is not signed with a known key of the issuer.",
     ),
     "a key id that is none": (
         lambda issuer: issuer.forged({"alg": "ES256", "kid": ["one"]}, b"x"),
         "The token is not a JWT.",
     ),
-    "a wrong signature": (lambda issuer: issuer.token()[:-8] + "AAAAAAAA", "The token's signature is wrong."),
+    "a wrong signature": (lambda issuer: issuer.token()[:-8] + "AAAAAAAA", "The token's signature is invalid."),
     "an unknown key": (
         lambda issuer: issuer.token(header={"kid": "nine"}),
-        "The token is signed with a key that the issuer does not have.",
+        "The token is not signed with a known key of the issuer.",
     ),
     "a condition that nobody knows": (
         lambda issuer: issuer.forged({"alg": "ES256", "kid": "one", "crit": ["x"], "x": 1}, b"x"),
@@ -252,7 +252,7 @@ async def test_a_rotated_key_is_fetched_when_a_token_names_it_but_not_again_and_
         issuer.add_key("two")
         issuer.published.remove("one")
         early = await listed(served, issuer.token("two"))
-        clock.seconds += PAUSE_SECONDS
+        clock.seconds += COOLDOWN_SECONDS
         for number in range(5):
             await listed(served, issuer.token(header={"kid": f"made-up-{number}"}))
         late = await listed(served, issuer.token("two"))
@@ -284,10 +284,10 @@ async def test_while_the_issuer_cannot_be_reached_its_keys_serve_on_for_a_day(
         issuer.fails = True
         never_had = await listed(served, issuer.token())
         issuer.fails = False
-        clock.seconds += PAUSE_SECONDS
+        clock.seconds += COOLDOWN_SECONDS
         had = await listed(served, issuer.token())
         issuer.fails = True
-        clock.seconds += LAST_SECONDS - 1
+        clock.seconds += STALE_SECONDS - 1
         still = await listed(served, issuer.token())
         clock.seconds += 2
         no_more = await listed(served, issuer.token())
@@ -350,7 +350,7 @@ async def test_where_the_settings_name_the_keys_no_metadata_is_asked_for(emulato
         ({"audience": None}, "http.audience is not set"),
         ({"issuer": "http://login.example.com"}, "http.issuer is a plain http URL"),
         ({"jwks_url": "http://login.example.com/keys"}, "http.jwks_url is a plain http URL"),
-        ({"scopes": ['models"call']}, "which is no OAuth scope"),
+        ({"scopes": ['models"call']}, "which is not an OAuth scope"),
     ],
 )
 async def test_settings_that_say_too_little_or_trust_too_much_are_refused(

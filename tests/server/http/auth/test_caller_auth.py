@@ -61,30 +61,32 @@ async def test_each_of_the_tokens_lets_in_and_none_of_them_is_sent_to_blaxel(emu
         pytest.param(
             (),
             "unauthorized",
-            "Send the header `Authorization: Bearer TOKEN`, with one of the tokens of this server's settings.",
+            "Send the header `Authorization: Bearer TOKEN` with one of the tokens configured on this server.",
             id="none",
         ),
         pytest.param(
             (("authorization", f"Bearer {HTTP_TOKEN}x"),),
             "invalid_token",
-            "The token is not one of this server's.",
+            "The token is not configured on this server.",
             id="a wrong one",
         ),
         pytest.param(
-            (("authorization", f"Bearer {KEY}"),), "invalid_token", "The token is not one of this server's.", id="ours"
+            (("authorization", f"Bearer {KEY}"),),
+            "invalid_token",
+            "The token is not configured on this server.",
+            id="ours",
         ),
         pytest.param(
             (("x-blaxel-authorization", f"Bearer {HTTP_TOKEN}"),),
             "unauthorized",
-            "Send the header `Authorization: Bearer TOKEN`, with one of the tokens of this server's settings.",
+            "Send the header `Authorization: Bearer TOKEN` with one of the tokens configured on this server.",
             id="in another header",
         ),
         *(
             pytest.param(
                 headers,
                 "invalid_request",
-                "Send the header `Authorization: Bearer TOKEN`, once, with one of the tokens of this server's "
-                "settings.",
+                "Send one header `Authorization: Bearer TOKEN` with one of the tokens configured on this server.",
                 id=name,
             )
             for name, headers in {
@@ -159,13 +161,13 @@ def login_of(refresh_token: SecretStr) -> LoginFile:
 @pytest.mark.parametrize(
     ("tokens", "told"),
     [
-        pytest.param([], "http.bearer_tokens has none", id="none"),
+        pytest.param([], "http.bearer_tokens is empty", id="none"),
         pytest.param(
             ["x" * (MIN_TOKEN_CHARS - 1)], r"http.bearer_tokens\[0\] has fewer than 16 characters", id="short"
         ),
-        pytest.param(["x" * 16, ""], r"http.bearer_tokens\[1\] cannot be sent", id="empty"),
-        pytest.param(["two words of some length"], r"http.bearer_tokens\[0\] cannot be sent", id="a space"),
-        pytest.param(["größer als sechzehn"], r"http.bearer_tokens\[0\] cannot be sent", id="not ASCII"),
+        pytest.param(["x" * 16, ""], r"http.bearer_tokens\[1\] is not a valid token", id="empty"),
+        pytest.param(["two words of some length"], r"http.bearer_tokens\[0\] is not a valid token", id="a space"),
+        pytest.param(["größer als sechzehn"], r"http.bearer_tokens\[0\] is not a valid token", id="not ASCII"),
         pytest.param([KEY], r"http.bearer_tokens\[0\] is a Blaxel credential", id="the key"),
         pytest.param([CLIENT_CREDENTIALS], r"http.bearer_tokens\[0\] is a Blaxel credential", id="the credentials"),
         pytest.param([CLIENT_SECRET], r"http.bearer_tokens\[0\] is a Blaxel credential", id="half of them"),
@@ -227,7 +229,7 @@ async def test_a_caller_with_a_key_of_its_own_is_served_with_it(emulator: Emulat
         ),
         pytest.param(
             (("x-blaxel-authorization", CALLER_KEY), ("x-blaxel-workspace", "demo"), ("x-blaxel-workspace", "other")),
-            "stands there more than once",
+            "was sent more than once",
             id="two workspaces",
         ),
     ],

@@ -1,0 +1,178 @@
+"""Authentication of HTTP callers: one class for each `http.auth` mode."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+
+from blaxel_mcp.client.auth.tokens import is_bearer_value
+from blaxel_mcp.server.callers import OWNER, Caller
+from blaxel_mcp.server.http.address import Address
+from blaxel_mcp.server.http.auth.bearer_tokens import BearerTokens, passthrough_identity
+from blaxel_mcp.server.http.auth.jwks import IssuerKeys, KeysUnavailableError
+from blaxel_mcp.server.http.auth.jwt import JwtVerifier, TokenRefusedError
+from blaxel_mcp.server.http.errors import RefusedError, insufficient_scope, unauthorized
+from blaxel_mcp.server.http.oauth_metadata import metadata_url
+from blaxel_mcp.settings.loading import Configuration
+
+CREDENTIAL_HEADER, WORKSPACE_HEADER = "X-Blaxel-Authorization", "X-Blaxel-Workspace"
+
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""A workspace name. It becomes a part of a URL's path, so it must not be `..`."""
+
+
+class CallerAuth(Protocol):
+    """Authenticates a request by its headers.
+
+    Attributes:
+        announcement: Who may call, and whose credentials are used; printed when the server starts.
+    """
+
+    announcement: str
+
+    async def authenticate(self, headers: Headers) -> Caller:
+        """Return the caller.
+
+        Raises:
+            RefusedError: the request is not authenticated.
+        """
+
+
+def caller_auth_for(
+    config: Configuration, address: Address, *, now: Callable[[], float] = time.monotonic
+) -> CallerAuth:
+    """Return the authentication that `http.auth` names.
+
+    Args:
+        config: The settings.
+        address: The address that the server listens on.
+        now: A monotonic clock, in seconds.
+
+    Raises:
+        ConfigurationError: a setting that the mode needs is missing or unsafe.
+    """
+    http = config.settings.http
+    match http.auth:
+        case "token":
+            return TokenAuth(BearerTokens(config))
+        case "oauth":
+            verifier = JwtVerifier(http, IssuerKeys(http, now=now))
+            return OAuthTokenAuth(verifier, str(http.issuer), http.scopes, metadata_url(http, address))
+        case "caller":
+            return PassthroughAuth()
+        case "platform":
+            return PlatformAuth()
+    return NoAuth()
+
+
+class NoAuth:
+    """No `http.auth`: everybody who can connect is the owner of the process. Only for loopback addresses."""
+
+    announcement = "anyone on this machine; your credentials are used"
+
+    async def authenticate(self, _headers: Headers) -> Caller:
+        """Return the owner."""
+        return OWNER
+
+
+class PlatformAuth:
+    """`http.auth = "platform"`: the platform in front has authenticated callers already; all of them are the owner."""
+
+    announcement = "anyone authenticated by the platform in front of this server; your credentials are used"
+
+    async def authenticate(self, _headers: Headers) -> Caller:
+        """Return the owner."""
+        return OWNER
+
+
+class TokenAuth:
+    """`http.auth = "token"`: one of the static bearer tokens of the settings."""
+
+    announcement = "anyone with a token of http.bearer_tokens; your credentials are used"
+
+    def __init__(self, tokens: BearerTokens) -> None:
+        self._tokens = tokens
+
+    async def authenticate(self, headers: Headers) -> Caller:
+        """Return the caller that the token stands for; raises RefusedError."""
+        identity = self._tokens.identity_of(_bearer_token(headers, "one of the tokens configured on this server"))
+        if identity is None:
+            raise unauthorized("The token is not configured on this server.")
+        return Caller(identity)
+
+
+class OAuthTokenAuth:
+    """`http.auth = "oauth"`: a JWT of the issuer, for this server, with the required scopes.
+
+    The SDK's `BearerAuthBackend` answers 401 while the issuer's keys cannot be fetched, which tells clients that a
+    valid token is wrong; here that is 503.
+
+    Args:
+        verifier: Verifies tokens.
+        issuer: The issuer's URL.
+        scopes: The scopes that every token must have.
+        metadata_url: The URL at which clients learn where to get a token.
+    """
+
+    def __init__(self, verifier: JwtVerifier, issuer: str, scopes: tuple[str, ...], metadata_url: str) -> None:
+        self._verifier = verifier
+        self._scopes = scopes
+        self._challenge = {"resource_metadata": metadata_url}
+        self.announcement = f"anyone with a token from {issuer}; your credentials are used"
+
+    async def authenticate(self, headers: Headers) -> Caller:
+        """Return the caller that the token was issued to; raises RefusedError."""
+        token = _bearer_token(headers, "an access token", **self._challenge)
+        try:
+            bearer = await self._verifier.verify(token)
+        except TokenRefusedError as error:
+            raise unauthorized(str(error), **self._challenge) from None
+        except KeysUnavailableError:
+            description = "The keys of the token's issuer are unavailable. Retry in 10 seconds."
+            raise RefusedError(503, "temporarily_unavailable", description, {"Retry-After": "10"}) from None
+        if not bearer.scopes.issuperset(self._scopes):
+            raise insufficient_scope(" ".join(self._scopes), **self._challenge)
+        return Caller(bearer.identity)
+
+
+class PassthroughAuth:
+    """`http.auth = "caller"`: a workspace and a Blaxel credential of the caller's own, which Blaxel verifies."""
+
+    announcement = f"anyone with a Blaxel key of their own in {CREDENTIAL_HEADER}; your credentials are not used"
+
+    async def authenticate(self, headers: Headers) -> Caller:
+        """Return the caller with its credential; raises RefusedError for headers that are missing or malformed."""
+        authorization = _required(headers, CREDENTIAL_HEADER, "`Bearer ` and a Blaxel API key or access token")
+        workspace = _required(headers, WORKSPACE_HEADER, "the name of a Blaxel workspace")
+        scheme, space, rest = authorization.partition(" ")
+        credential = rest.strip() if space and scheme.lower() == "bearer" else authorization
+        if not is_bearer_value(credential):
+            raise unauthorized(f"{CREDENTIAL_HEADER} is not `Bearer ` and one word.", error="invalid_request")
+        if not _WORKSPACE.fullmatch(workspace):
+            raise unauthorized(f"{WORKSPACE_HEADER} is not the name of a workspace.", error="invalid_request")
+        return Caller(passthrough_identity(workspace, credential), workspace, SecretStr(credential))
+
+
+def _bearer_token(headers: Headers, expected: str, **challenge: str) -> str:
+    """Return the token of the one `Authorization: Bearer` header, or raise an error that asks for `expected`."""
+    values = headers.getlist("authorization")
+    if not values:
+        raise unauthorized(f"Send the header `Authorization: Bearer TOKEN` with {expected}.", error=None, **challenge)
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not is_bearer_value(token.strip()):
+        description = f"Send one header `Authorization: Bearer TOKEN` with {expected}."
+        raise unauthorized(description, error="invalid_request", **challenge)
+    return token.strip()
+
+
+def _required(headers: Headers, name: str, expected: str) -> str:
+    """Return the value of a header that must be sent once, or raise an error that asks for `expected`."""
+    values = headers.getlist(name)
+    if not values or not values[0].strip():
+        raise unauthorized(f"The header {name} is missing. Send {expected}.", error=None)
+    if len(values) > 1:
+        raise unauthorized(f"The header {name} was sent more than once. Send it once.", error="invalid_request")
+    return values[0].strip()
