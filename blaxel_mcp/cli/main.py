@@ -57,7 +57,15 @@ def _run(options: argparse.Namespace) -> int:
     command: Command = getattr(import_module(f"blaxel_mcp.cli.{name}"), name)
     gc.freeze()
     gc.enable()
-    return command(options)
+    try:
+        return command(options)
+    except BaseExceptionGroup as group:
+        # A task group wraps what its body raises, even a single exception. The first one is the cause.
+        raise _first(group) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def build_parser() -> argparse.ArgumentParser:

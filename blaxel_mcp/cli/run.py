@@ -12,6 +12,7 @@ import anyio
 from blaxel_mcp.cli.options import configured
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
@@ -26,7 +27,9 @@ def run(options: argparse.Namespace) -> int:
         BlaxelError: the request is wrong, or it failed.
     """
     printer = _TextPrinter()
-    answer = anyio.run(partial(_call, options, _arguments(options), printer))
+    answer = anyio.run(partial(_call_until_signal, options, _arguments(options), printer))
+    if answer is None:
+        return ExitCode.INTERRUPTED
     if printer.printed:
         print()
     else:
@@ -34,8 +37,28 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+async def _call_until_signal(
+    options: argparse.Namespace, arguments: dict[str, Any], printer: "_TextPrinter"
+) -> Answer | None:
+    """Return the answer; None when a signal ended the call, which is then settled in the ledger as any other."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_at_signal, group.cancel_scope)
+        answer = await _call(options, arguments, printer)
+        group.cancel_scope.cancel()
+        return answer
+    return None
+
+
+async def _cancel_at_signal(scope: anyio.CancelScope) -> None:
+    async with received_signals() as signals:
+        await anext(signals)
+    # A second signal ends the process at once, even while a thread waits for the ledger.
+    for number in ending_signals():
+        signal.signal(number, signal.SIG_DFL)
+    scope.cancel()
+
+
 async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: "_TextPrinter") -> Answer:
-    _end_by_signal()
     context = CallContext()
     overrides: dict[str, Any] = {}
     if options.stream:
@@ -59,17 +82,6 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
             finally:
                 for sentence in (*context.repairs, *context.notes):
                     print(f"note: {sentence}", file=sys.stderr)
-
-
-def _end_by_signal() -> None:
-    """Have SIGTERM and SIGHUP end the call as Ctrl-C does: aborted upstream, and settled in the ledger."""
-    interrupt = signal.getsignal(signal.SIGINT)
-    if sys.platform == "win32" or not callable(interrupt):
-        return
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Who starts us with one of them ignored, as nohup does, wants that.
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
 
 
 class _TextPrinter:
