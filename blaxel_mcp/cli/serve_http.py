@@ -13,69 +13,59 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.cli.options import configured
+from blaxel_mcp.cli.main import print_error
+from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.server.http.address import Address, check, listen, resolve
 from blaxel_mcp.server.http.admission import Gate, gate_for
 from blaxel_mcp.server.http.app import PATH, HttpApp, metadata_url, resource_url
 from blaxel_mcp.server.http.server import ENDING_SIGNALS, Ending, serve_http
-from blaxel_mcp.server.http.workers import FAILED, Foreman, Workers
+from blaxel_mcp.server.http.workers import Foreman, Workers
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 
 logger = logging.getLogger(__name__)
 
-USAGE = 2
-"""Exit code of a worker whose settings are wrong, as the command line has it."""
 
+async def serve_over_http(options: argparse.Namespace) -> int:
+    """Serve until a signal arrives, and return the exit code.
 
-def serve_over_http(options: argparse.Namespace) -> int:
-    """Serve until a signal comes; the exit code.
-
-    The line `serving MCP at URL` on stderr says where, with the port that was got.
+    Once connections are accepted, stderr has the lines `serving MCP at URL`, with the actual port, and `callers: ...`.
 
     Raises:
-        ConfigurationError: the settings cannot be used, say too little about who may call, or name an address that
-            cannot be listened on.
+        ConfigurationError: The settings cannot be used, do not say who may call, or name an address that cannot be
+            listened on.
     """
-    return anyio.run(partial(_serve, options))
-
-
-async def _serve(options: argparse.Namespace) -> int:
     async with configured(options, **_overrides(options)) as config:
-        listener, address = _listen(config)
+        requested = resolve(config.settings.http)
+        check(config.settings.http, requested)
+        listener, address = listen(requested)
+        gate = _gate(config, address)
+
+        def announce() -> None:
+            print(f"serving MCP at {address.url}{PATH}", file=sys.stderr, flush=True)
+            print(f"callers: {gate.announcement}", file=sys.stderr, flush=True)
+
         with closing(listener):
-            gate = _gate(config, address)
-            tell = partial(_tell, address, gate)
             if options.workers > 1:
-                tell()
-                return await _lead_workers(options, address, listener)
+                announce()
+                return await _run_workers(options, address, listener)
             app = HttpApp(build_server(config), config, address, gate)
             ending = Ending()
-            return await _serve_until(ending, partial(ending.watch_signals, *ENDING_SIGNALS), app, listener, tell)
+            return await _serve_until(ending, partial(ending.watch_signals, *ENDING_SIGNALS), app, listener, announce)
 
 
-async def _lead_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
-    logger.info("several workers hand no call back as a handle, which only one of them would know")
-    spool = Spool(default_spools())
-    try:
-        shared = await anyio.to_thread.run_sync(_shared_folder, spool)
-        return await Workers(partial(_work, options, address, shared), listener, options.workers).run()
-    finally:
-        spool.close()
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    http = {"host": options.host, "port": options.port}
+    # Only the worker that gave out a handle knows it, and the next request goes to any worker.
+    limits = {"detach_after_seconds": 0} if options.workers > 1 else {}
+    return {"http": http, **({"limits": limits} if limits else {})}
 
 
-def _shared_folder(spool: Spool) -> Path | None:
-    """The folder in which workers find each other's answers; None where there can be none."""
-    try:
-        return spool.open()
-    except OSError as error:
-        logger.warning(
-            "an answer is known only to the worker that gave it: no folder for them all (%s)", error.strerror
-        )
-        return None
+def _gate(config: Configuration, address: Address) -> Gate:
+    return gate_for(config, metadata_url(resource_url(config.settings.http, address)))
 
 
 async def _serve_until(
@@ -85,7 +75,7 @@ async def _serve_until(
     listener: socket,
     started: Callable[[], None],
 ) -> int:
-    """Serve until what is watched begins the ending; the exit code."""
+    """Serve until `watch` begins the ending, and return the exit code."""
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
         await serve_http(app, listener, ending, started=started)
@@ -93,44 +83,39 @@ async def _serve_until(
     return ending.exit_code
 
 
-def _listen(config: Configuration) -> tuple[socket, Address]:
-    wanted = resolve(config.settings.http)
-    check(config.settings.http, wanted)
-    return listen(wanted)
-
-
-def _gate(config: Configuration, address: Address) -> Gate:
-    return gate_for(config, metadata_url(resource_url(config.settings.http, address)))
-
-
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    http = {"host": options.host, "port": options.port}
-    # A handle would be good at the one worker that gave it, and the next request goes to any of them.
-    return {"http": http, **({"limits": {"detach_after_seconds": 0}} if options.workers > 1 else {})}
-
-
-def _tell(address: Address, gate: Gate) -> None:
-    print(f"serving MCP at {address.url}{PATH}", file=sys.stderr, flush=True)
-    print(f"callers: {gate.announcement}", file=sys.stderr, flush=True)
+async def _run_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
+    logger.info("with several workers, no slow call is handed back as a handle: only one of them would know it")
+    spool = Spool(default_spools())
+    answers: Path | None = None
+    try:
+        try:
+            answers = await anyio.to_thread.run_sync(spool.open)
+        except OSError as error:
+            logger.warning(
+                "cannot make a folder for the answers of all workers (%s); only the worker that gave an answer has it",
+                error.strerror,
+            )
+        return await Workers(partial(_work, options, address, answers), listener, options.workers).run()
+    finally:
+        spool.close()
 
 
 def _work(
-    options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Foreman
+    options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, foreman: Foreman
 ) -> int:
-    """Be one of several workers."""
+    """Run one worker process and return its exit code."""
     configure_logging(options.log_level, options.log_format)
     try:
-        return anyio.run(partial(_serve_as_worker, options, address, shared, listener, foreman))
+        return anyio.run(partial(_serve_as_worker, options, address, answers, listener, foreman))
     except BlaxelError as error:
-        print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr)
-        return USAGE if error.code == "configuration_error" else FAILED
+        return print_error(error)
 
 
 async def _serve_as_worker(
-    options: argparse.Namespace, address: Address, shared: Path | None, listener: socket, foreman: Foreman
+    options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, foreman: Foreman
 ) -> int:
     async with configured(options, **_overrides(options)) as config:
-        server, gate = build_server(config, shared_answers=shared), _gate(config, address)
+        server, gate = build_server(config, shared_answers=answers), _gate(config, address)
         app = HttpApp(server, config, address, gate, cancel_elsewhere=foreman.cancel_elsewhere)
         ending = Ending()
         follow = partial(foreman.follow, ending, app.cancelling.cancel)
