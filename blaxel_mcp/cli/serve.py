@@ -27,7 +27,7 @@ async def serve(options: argparse.Namespace) -> int:
     async with configured(options) as config:
         credentials = resolve_credentials(config, config.settings.workspace)
         logger.info(
-            "serving workspace %s with credentials from %s and %d configured models",
+            "serving workspace %s with credentials from %s; configured models: %d",
             config.settings.workspace or "(none)",
             credentials.source if credentials else "(none)",
             len(config.settings.models),
