@@ -114,15 +114,15 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
         overrides["tools"] = {"stream": "always"}
         context.progress.listener = printer
     async with configured(options, **overrides) as config:
-        app = build_runtime(config)
-        invocation = read_invocation(arguments, app.discovery.catalog, timeout_seconds=options.timeout)
-        async with app.connected():
+        runtime = build_runtime(config)
+        invocation = read_invocation(arguments, runtime.discovery.catalog, timeout_seconds=options.timeout)
+        async with runtime.connected():
             try:
-                return await app.inference.run(invocation, context)
+                return await runtime.inference.run(invocation, context)
             except BlaxelError as error:
                 if error.code == "unknown_model":
-                    await app.discovery.refresh()
-                context.model_names = app.discovery.catalog.names
+                    await runtime.discovery.refresh()
+                context.model_names = runtime.discovery.catalog.names
                 raise describe(error, context) from None
             except anyio.get_cancelled_exc_class():
                 if context.trace.sent:
