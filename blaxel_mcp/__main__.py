@@ -1,4 +1,4 @@
-"""`python -m blaxel_mcp` is `blaxel-mcp`."""
+"""Run `blaxel-mcp` as `python -m blaxel_mcp`."""
 
 import sys
 

@@ -1,5 +1,6 @@
-"""The settings with which the emulator's workspace is called."""
+"""The settings that lead to the emulator's workspace."""
 
+import json
 from typing import Any
 
 from blaxel_mcp.settings.schema import ModelSettings
@@ -11,23 +12,23 @@ DEMO_MODELS: tuple[dict[str, Any], ...] = (
     {
         "name": "house-chat",
         "api": "chat-completions",
-        "description": "The house's chat model: short questions, arithmetic, a second opinion.",
+        "description": "The in-house chat model: short questions, arithmetic, a second opinion.",
         "price": {"input": 0.15, "output": 0.60},
     },
-    {"name": "house-embed", "api": "embeddings", "description": "Embeds texts, to compare what they mean."},
-    {"name": "house-classifier", "api": "raw", "description": "Tells whether a text is kind: give it as `inputs`."},
+    {"name": "house-embed", "api": "embeddings", "description": "Embeds texts, to compare their meaning."},
+    {"name": "house-classifier", "api": "raw", "description": "Classifies the sentiment of a text, given as `inputs`."},
     {
         "name": "edge-chat",
         "api": "chat-completions",
         "title": "Edge chat (mk3)",
-        "description": "A chat model of the newer generation, served at a URL of its own.",
+        "description": "A chat model of generation mk3, served at its own URL.",
     },
 )
 """Models of the emulator's workspace, as `[[models]]` entries."""
 
 
 def demo_overrides(*, run_url: str, api_url: str) -> dict[str, Any]:
-    """Settings, as if from the command line, that lead every call to an emulator."""
+    """Return settings, as from the command line, that lead every call to an emulator."""
     return {
         "workspace": DEMO_WORKSPACE,
         "api_key": DEMO_KEY,
@@ -36,3 +37,18 @@ def demo_overrides(*, run_url: str, api_url: str) -> dict[str, Any]:
         "budget": {"ledger": ":memory:"},
         "models": [ModelSettings.model_validate(model) for model in DEMO_MODELS],
     }
+
+
+def demo_settings_text(*, run_url: str, api_url: str) -> str:
+    """Return the settings file that leads every call to an emulator; the key is not in it."""
+    tables = [f'workspace = "{DEMO_WORKSPACE}"\nrun_url = "{run_url}"\napi_url = "{api_url}"\n']
+    for model in DEMO_MODELS:
+        lines = (f"{name} = {_toml_value(value)}" for name, value in model.items())
+        tables.append("\n".join(("[[models]]", *lines)) + "\n")
+    return "\n".join(tables)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml_value(inner)}" for name, inner in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,103 +1,111 @@
-"""`blaxel-mcp init`: a first settings file, with the models that the workspace has."""
+"""`blaxel-mcp init`: a first settings file with the models of the workspace."""
 
 import argparse
 import os
 import shlex
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import anyio
+from typing import TextIO
 
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.cli.options import configured
+from blaxel_mcp.cli.settings import configured, named_config_file
 from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
-from blaxel_mcp.settings.environment import FILE_VARIABLE
-from blaxel_mcp.settings.loading import Configuration, process_environment
-from blaxel_mcp.settings.placeholders import is_unset
+from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.settings_file import FirstSettings, first_settings, left_out_sentence
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """The settings to write, and where their credentials came from; `missing` says what stood in the way."""
+class _Draft:
+    """The settings file to write.
+
+    Attributes:
+        settings: Its text and its models.
+        workspace: The workspace; None if none is set.
+        source: Where the credentials came from; None if there are none.
+        problem: Why Blaxel could not be asked for the models; empty if it was.
+    """
 
     settings: FirstSettings
     workspace: str | None
     source: str | None
-    missing: str
+    problem: str
 
 
-def init(options: argparse.Namespace) -> int:
-    """Write the file and say what is in it; without credentials or a network it is written all the same.
+async def init(options: argparse.Namespace) -> int:
+    """Write the file and print what is in it. Without credentials or a network, all of it is commented out.
 
     Raises:
-        ConfigurationError: There is a file already, or it cannot be written, or the settings of the environment
-            cannot be used.
+        ConfigurationError: The file exists already or cannot be written, or the settings in the environment cannot
+            be used.
     """
-    path = _path(options)
-    if not options.print:
-        _refuse_what_is_there(path, force=options.force)
-    found = anyio.run(partial(_look, options))
+    file = _settings_file(options)
+    draft = await _draft(options)
     if options.print:
-        print(found.settings.text, end="")
-        _tell(found, to_stderr=True)
-        return 0
-    backup = _write(path, found.settings.text.encode(), force=options.force)
-    print(f"Written: {path}" + (f"\nThe file that was there is kept as {backup}" if backup else ""))
-    _tell(found, to_stderr=False)
-    print(_next_steps(path, found))
-    return 0
+        print(draft.settings.text, end="")
+        _print_summary(draft, sys.stderr)
+        return ExitCode.OK
+    backup = _write(file, draft.settings.text.encode(), force=options.force)
+    print(f"Written: {file}" + (f"\nBackup of the previous file: {backup}" if backup else ""))
+    _print_summary(draft, sys.stdout)
+    config = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
+    if draft.problem:
+        print(f"Next: fix this, then `blaxel-mcp init{config} --force` writes the file with the models.")
+    else:
+        print(
+            f"Next: `blaxel-mcp doctor{config}` checks the settings, "
+            f"`blaxel-mcp install{config} CLIENT` adds the server to a client."
+        )
+    return ExitCode.OK
 
 
-def _path(options: argparse.Namespace) -> Path:
-    """The file that a server would read: the one that is named, else the usual one."""
-    variable = process_environment().get(FILE_VARIABLE, "")
-    named = options.config or (None if is_unset(variable) else variable.strip())
+def _settings_file(options: argparse.Namespace) -> Path:
+    """Return the file to write, which is the one that a server would read.
+
+    Raises:
+        ConfigurationError: It cannot be a file, or it exists already and may not be replaced.
+    """
     try:
-        # Through a link, or the link would be lost to a file.
-        return Path(named or default_settings_path()).expanduser().resolve()
+        # Links are followed: replacing the link itself would leave the file behind it as it was.
+        file = (named_config_file(options) or default_settings_path()).resolve()
     except (RuntimeError, OSError) as error:
-        raise ConfigurationError(f"{named} cannot be the settings file: {error}.") from None
+        raise ConfigurationError(f"The path of the settings file cannot be used: {error}.") from None
+    if file.is_dir() and not options.print:
+        raise ConfigurationError(f"{file} is a folder.", hint="Name a file with --config.")
+    if file.exists() and not (options.print or options.force):
+        raise _exists_already(file)
+    return file
 
 
-def _refuse_what_is_there(path: Path, *, force: bool) -> None:
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder.", hint="Name a file with --config.")
-    if path.exists() and not force:
-        raise _there_already(path)
-
-
-def _there_already(path: Path) -> ConfigurationError:
+def _exists_already(file: Path) -> ConfigurationError:
     return ConfigurationError(
-        f"There is a settings file already: {path}. Nothing was written.",
-        hint="--force replaces it and keeps the old one beside it; --print shows what would be written.",
+        f"There is a settings file already: {file}. Nothing was written.",
+        hint="--force replaces it and keeps a backup; --print shows what would be written.",
     )
 
 
-async def _look(options: argparse.Namespace) -> _Found:
-    """Ask the control plane what there is, with the credentials of the environment and of `bl login`."""
-    # Not with the settings file: it may be the very one that is to be replaced, and wrong.
+async def _draft(options: argparse.Namespace) -> _Draft:
+    """Ask Blaxel for the models, with the credentials of the environment or of `bl login`."""
+    # The settings file is not read: it may be the one to replace, and it may be wrong.
     without_file = argparse.Namespace(**{**vars(options), "config": os.devnull})
     async with configured(without_file) as config:
         workspace = config.settings.workspace
-        resolved = resolve_credentials(config, None)
-        source = resolved.source if resolved else None
+        credentials = resolve_credentials(config, None)
         try:
-            settings, missing = first_settings(workspace, await _records(config)), ""
+            settings, problem = first_settings(workspace, await _model_records(config)), ""
         except BlaxelError as error:
-            missing = str(error)
-            settings = first_settings(workspace, missing=missing)
-        return _Found(settings, workspace, source, missing)
+            problem = str(error)
+            settings = first_settings(workspace, missing=problem)
+        return _Draft(settings, workspace, credentials.source if credentials else None, problem)
 
 
-async def _records(config: Configuration) -> list[ModelRecord]:
+async def _model_records(config: Configuration) -> list[ModelRecord]:
     workspace = config.settings.workspace
     if workspace is None:
         raise ConfigurationError(
@@ -108,44 +116,32 @@ async def _records(config: Configuration) -> list[ModelRecord]:
     async with APIClient(config) as client:
         control_plane = ControlPlane(client, config.settings)
         if not control_plane.enabled:
-            raise ConfigurationError("discovery.enabled is false, so the control plane was not asked.")
+            raise ConfigurationError("discovery.enabled is false, so Blaxel was not asked for the models.")
         return await control_plane.list_models(workspace)
 
 
-def _write(path: Path, data: bytes, *, force: bool) -> Path | None:
-    """Write the file, whole or not at all, for this user alone.
-
-    Returns:
-        Where the file is kept that was there; None where there was none.
-    """
+def _write(file: Path, content: bytes, *, force: bool) -> Path | None:
+    """Write the file for this user only, whole or not at all, and return the backup of the previous one, if any."""
     try:
-        make_folder(path.parent)
-        backup = back_up(path, path.read_bytes()) if force and path.exists() else None
-        replace_file(path, data, overwrite=force)
+        make_folder(file.parent)
+        backup = back_up(file, file.read_bytes()) if force and file.exists() else None
+        replace_file(file, content, overwrite=force)
         return backup
     except FileExistsError:
-        raise _there_already(path) from None
+        raise _exists_already(file) from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be written ({error.strerror or type(error).__name__}).", hint="Name another with --config."
+            f"{file} cannot be written ({error.strerror or type(error).__name__}).",
+            hint="Name another file with --config.",
         ) from error
 
 
-def _tell(found: _Found, *, to_stderr: bool) -> None:
-    stream = sys.stderr if to_stderr else sys.stdout
-    if found.missing:
-        print(f"note: The models are not in it, and everything in it is commented out. {found.missing}", file=stream)
+def _print_summary(draft: _Draft, stream: TextIO) -> None:
+    if draft.problem:
+        print(f"note: The file has no models, and every setting in it is commented out. {draft.problem}", file=stream)
         return
-    settings = found.settings
+    settings = draft.settings
+    have = "1 model has a tool" if len(settings.listed) == 1 else f"{len(settings.listed)} models have a tool"
     left_out = f" ({left_out_sentence(settings.left_out)})" if settings.left_out else ""
-    print(f"Workspace {found.workspace}: {len(settings.listed)} models have a tool{left_out}.", file=stream)
-    print(f"Credentials: {found.source}. They are not in the file.", file=stream)
-
-
-def _next_steps(path: Path, found: _Found) -> str:
-    config = "" if path == default_settings_path().resolve() else f" --config {shlex.quote(str(path))}"
-    if found.missing:
-        return f"Once that is mended, `blaxel-mcp init{config} --force` writes it with the models."
-    return (
-        f"Next: `blaxel-mcp doctor{config}` checks it, `blaxel-mcp install{config} CLIENT` adds the server to a client."
-    )
+    print(f"Workspace {draft.workspace}: {have}{left_out}.", file=stream)
+    print(f"Credentials: {draft.source}. They are not in the file.", file=stream)

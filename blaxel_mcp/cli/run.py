@@ -9,9 +9,10 @@ from typing import Any
 
 import anyio
 
-from blaxel_mcp.cli.options import configured
+from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
@@ -23,34 +24,105 @@ def run(options: argparse.Namespace) -> int:
     """Send one request and print its answer.
 
     Raises:
-        BlaxelError: the request is wrong, or it failed.
+        BlaxelError: The request is wrong, or it failed.
     """
+    # Read before the event loop starts: Ctrl-C would not interrupt a read of standard input in it.
+    arguments = {"model": options.model, "method": options.method, "query": _query(options.param)}
+    if options.path is not None:
+        arguments["path"] = options.path
+    if options.data is not None:
+        arguments["data"] = _data(options.data)
     printer = _TextPrinter()
-    answer = anyio.run(partial(_call, options, _arguments(options), printer))
+    answer = anyio.run(partial(_call_until_signal, options, arguments, printer))
+    if answer is None:
+        return ExitCode.INTERRUPTED
     if printer.printed:
         print()
     else:
         _print_answer(answer, options.model)
-    return 0
+    return ExitCode.OK
 
 
-async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: "_TextPrinter") -> Answer:
-    _end_by_signal()
+def _query(parameters: list[str]) -> dict[str, list[str]]:
+    query: dict[str, list[str]] = {}
+    for parameter in parameters:
+        name, separator, value = parameter.partition("=")
+        if not separator or not name:
+            raise InvalidArgumentsError(f"--param {parameter!r} is not of the form NAME=VALUE.")
+        query.setdefault(name, []).append(value)
+    return query
+
+
+def _data(option: str) -> Any:
+    """Return the JSON value that `--data` gives: itself, the content of a file, or standard input."""
+    text, source = option, "--data"
+    try:
+        if option == "-":
+            source = "standard input"
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        elif option.startswith("@"):
+            source = option[1:]
+            text = Path(source).expanduser().read_text(encoding="utf-8-sig")
+        return json_text.parse(text)
+    except OSError as error:
+        raise InvalidArgumentsError(f"The data cannot be read from {source}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InvalidArgumentsError(f"The data from {source} is not UTF-8 text.") from None
+    except ValueError as error:
+        raise InvalidArgumentsError(
+            f"The data from {source} is not JSON: {error}.",
+            hint="Give JSON in quotes, @FILE for a file with JSON, or - for standard input.",
+        ) from None
+
+
+class _TextPrinter:
+    """Prints the new part of a growing text at each call."""
+
+    def __init__(self) -> None:
+        self.printed = 0
+
+    def __call__(self, text: str) -> None:
+        print(text[self.printed :], end="", flush=True)
+        self.printed = len(text)
+
+
+async def _call_until_signal(
+    options: argparse.Namespace, arguments: dict[str, Any], printer: _TextPrinter
+) -> Answer | None:
+    """Return the answer, or None if a signal cancelled the call; the ledger has the call in either case."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_at_signal, group.cancel_scope)
+        answer = await _call(options, arguments, printer)
+        group.cancel_scope.cancel()
+        return answer
+    return None
+
+
+async def _cancel_at_signal(scope: anyio.CancelScope) -> None:
+    async with received_signals() as signals:
+        await anext(signals)
+    # A second signal ends the process at once, even while a thread waits for the ledger.
+    for number in ending_signals():
+        signal.signal(number, signal.SIG_DFL)
+    scope.cancel()
+
+
+async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: _TextPrinter) -> Answer:
     context = CallContext()
     overrides: dict[str, Any] = {}
     if options.stream:
         overrides["tools"] = {"stream": "always"}
         context.progress.listener = printer
     async with configured(options, **overrides) as config:
-        app = build_runtime(config)
-        invocation = read_invocation(arguments, app.discovery.catalog, timeout_seconds=options.timeout)
-        async with app.connected():
+        runtime = build_runtime(config)
+        invocation = read_invocation(arguments, runtime.discovery.catalog, timeout_seconds=options.timeout)
+        async with runtime.connected():
             try:
-                return await app.inference.run(invocation, context)
+                return await runtime.inference.run(invocation, context)
             except BlaxelError as error:
                 if error.code == "unknown_model":
-                    await app.discovery.refresh()
-                context.model_names = app.discovery.catalog.names
+                    await runtime.discovery.refresh()
+                context.model_names = runtime.discovery.catalog.names
                 raise describe(error, context) from None
             except anyio.get_cancelled_exc_class():
                 if context.trace.sent:
@@ -61,87 +133,17 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
                     print(f"note: {sentence}", file=sys.stderr)
 
 
-def _end_by_signal() -> None:
-    """Have SIGTERM and SIGHUP end the call as Ctrl-C does: aborted upstream, and settled in the ledger."""
-    interrupt = signal.getsignal(signal.SIGINT)
-    if sys.platform == "win32" or not callable(interrupt):
-        return
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Who starts us with one of them ignored, as nohup does, wants that.
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
-
-
-class _TextPrinter:
-    """Prints a growing text, each time what is new of it."""
-
-    def __init__(self) -> None:
-        self.printed = 0
-
-    def __call__(self, text: str) -> None:
-        print(text[self.printed :], end="", flush=True)
-        self.printed = len(text)
-
-
-def _arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """The command line as the arguments of `run_model`."""
-    arguments = {"model": options.model, "method": options.method, "query": _query(options.param)}
-    if options.path is not None:
-        arguments["path"] = options.path
-    if options.data is not None:
-        arguments["data"] = _data(options.data)
-    return arguments
-
-
-def _query(pairs: list[str]) -> dict[str, list[str]]:
-    query: dict[str, list[str]] = {}
-    for pair in pairs:
-        name, found, value = pair.partition("=")
-        if not found or not name:
-            raise InvalidArgumentsError(f"--param {pair!r} is not of the form NAME=VALUE.")
-        query.setdefault(name, []).append(value)
-    return query
-
-
-def _data(given: str) -> Any:
-    text, place = _data_text(given)
-    try:
-        return json_text.parse(text)
-    except ValueError as error:
-        raise InvalidArgumentsError(
-            f"The data from {place} is not JSON: {error}.",
-            hint="Give JSON in quotes, @FILE for a file that holds it, or - for standard input.",
-        ) from None
-
-
-def _data_text(given: str) -> tuple[str, str]:
-    try:
-        if given == "-":
-            return sys.stdin.buffer.read().decode("utf-8-sig"), "standard input"
-        if given.startswith("@"):
-            return Path(given[1:]).expanduser().read_text(encoding="utf-8-sig"), given[1:]
-    except OSError as error:
-        raise InvalidArgumentsError(f"The data cannot be read from {given[1:]}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise InvalidArgumentsError("The data is not UTF-8 text.") from None
-    return given, "--data"
-
-
 def _print_answer(answer: Answer, model: str) -> None:
+    """Print an answer; on a terminal, save a binary one as a new file in the current folder."""
     if not isinstance(answer, BinaryAnswer):
         print(answer.text)
-    elif sys.stdout.isatty():
-        file = _free_file(f"{model}.{answer.media_type.rpartition('/')[2]}")
-        file.write_bytes(answer.data)
-        print(f"The answer is {answer.media_type}, {len(answer.data)} bytes: saved as {file}.", file=sys.stderr)
-    else:
+    elif not sys.stdout.isatty():
         sys.stdout.buffer.write(answer.data)
-
-
-def _free_file(name: str) -> Path:
-    """A file of this name, numbered if there is one already: an answer that was paid for overwrites nothing."""
-    file, number = Path(name), 1
-    while file.exists():
-        number += 1
-        file = Path(f"{Path(name).stem}-{number}{Path(name).suffix}")
-    return file
+    else:
+        suffix = answer.media_type.rpartition("/")[2]
+        file, number = Path(f"{model}.{suffix}"), 1
+        while file.exists():
+            number += 1
+            file = Path(f"{model}-{number}.{suffix}")
+        file.write_bytes(answer.data)
+        print(f"The answer ({answer.media_type}, {len(answer.data)} bytes) is saved as {file}.", file=sys.stderr)

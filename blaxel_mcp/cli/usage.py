@@ -2,20 +2,19 @@
 
 import argparse
 import json
-from functools import partial
 from typing import Any
 
-import anyio
-from rich.console import Console
 from rich.table import Table
 
-from blaxel_mcp.cli.options import configured
+from blaxel_mcp.cli.console import ReportConsole
+from blaxel_mcp.cli.settings import configured
+from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.spending import Spending
 
-_NO_LINE_BREAKS = 1000
-"""Columns where nobody looks at a window: a figure that is cut to fit one cannot be read by a program."""
+_PIPE_WIDTH = 1000
+"""Columns outside a terminal: a program cannot read a number that is truncated to the width of a window."""
 
-_BAR = 24
+_BAR_WIDTH = 24
 """Columns of the longest bar."""
 
 _SMALLEST_USD = 0.0001
@@ -24,33 +23,29 @@ _COLUMNS = ("day", "model", "calls", "failed", "input", "output", "tokens", "USD
 _UNITS = ("calls", "tokens", "usd")
 
 
-def usage(options: argparse.Namespace) -> int:
-    """Print what calls have taken.
+async def usage(options: argparse.Namespace) -> int:
+    """Print the usage and the budget.
 
     Raises:
-        ConfigurationError: the settings cannot be used.
+        ConfigurationError: The settings cannot be used.
     """
-    report = anyio.run(partial(_report, options))
+    async with configured(options) as config:
+        spending = Spending(config.settings)
+        try:
+            report = await spending.report(options.days)
+        finally:
+            await spending.aclose()
     if options.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         _print_report(report)
-    return 0
-
-
-async def _report(options: argparse.Namespace) -> dict[str, Any]:
-    async with configured(options) as config:
-        spending = Spending(config.settings)
-        try:
-            return await spending.report(options.days)
-        finally:
-            await spending.aclose()
+    return ExitCode.OK
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = ReportConsole()
     if not console.is_terminal:
-        console.width = _NO_LINE_BREAKS
+        console.width = _PIPE_WIDTH
     if report["problem"]:
         console.print(report["problem"])
     if report["days"]:
@@ -59,8 +54,12 @@ def _print_report(report: dict[str, Any]) -> None:
             _print_chart(console, report["days"])
     else:
         console.print("No calls are in the ledger for these days.")
-    for line in _budget_lines(report):
-        console.print(line)
+    capped = [(unit, amounts) for unit in _UNITS if (amounts := report["budget"][unit])["cap"] is not None]
+    for unit, amounts in capped:
+        name = unit.replace("usd", "USD")
+        console.print(f"today   {amounts['used']:,g} of {amounts['cap']:,g} {name}, until {report['resets_at']}")
+    if not capped:
+        console.print("budget  none set; [budget] in the settings file sets one")
     console.print(f"ledger  {report['ledger']}")
 
 
@@ -76,40 +75,30 @@ def _table(days: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _cells(name: str, figures: dict[str, Any]) -> list[str]:
+def _cells(name: str, totals: dict[str, Any]) -> list[str]:
     counts = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
-    return [name, *(f"{figures[count]:,}" for count in counts), _usd(figures["cost_usd"])]
+    return [name, *(f"{totals[count]:,}" for count in counts), _usd(totals["cost_usd"])]
 
 
 def _usd(cost: float | None) -> str:
-    """A sum to a hundredth of a cent; one that is smaller is not nothing."""
+    """Format USD with four decimals; a smaller amount than that is shown as more than zero."""
     if cost is None:
         return "unknown"
     return f"{cost:.4f}" if cost == 0 or cost >= _SMALLEST_USD else f"<{_SMALLEST_USD}"
 
 
-def _print_chart(console: Console, days: list[dict[str, Any]]) -> None:
-    """A bar for each day: of money where all of it is known, else of tokens, else of calls."""
-    measure = _measure(days)
-    most = max(day[measure] for day in days) or 1
-    console.print(f"\n{measure.replace('_', ' ').replace('cost usd', 'USD')} a day")
-    for day in days:
-        bar = "█" * round(day[measure] / most * _BAR)
-        amount = _usd(day[measure]) if measure == "cost_usd" else f"{day[measure]:,}"
-        console.print(f"{day['day']}  {bar or '▏':<{_BAR}}  {amount}")
-    console.print()
-
-
-def _measure(days: list[dict[str, Any]]) -> str:
+def _print_chart(console: ReportConsole, days: list[dict[str, Any]]) -> None:
+    """Print a bar per day: of USD if every cost is known, otherwise of tokens, otherwise of calls."""
     if all(day["cost_usd"] is not None and not day["without_price"] for day in days):
-        return "cost_usd"
-    return "total_tokens" if any(day["total_tokens"] for day in days) else "calls"
-
-
-def _budget_lines(report: dict[str, Any]) -> list[str]:
-    lines = []
-    for unit in _UNITS:
-        used, cap = report["budget"][unit]["used"], report["budget"][unit]["cap"]
-        if cap is not None:
-            lines.append(f"today   {used:,g} of {cap:,g} {unit.replace('usd', 'USD')}, until {report['resets_at']}")
-    return lines or ["budget  none set; [budget] in the settings file sets one"]
+        measure, title = "cost_usd", "USD"
+    elif any(day["total_tokens"] for day in days):
+        measure, title = "total_tokens", "total tokens"
+    else:
+        measure, title = "calls", "calls"
+    largest = max(day[measure] for day in days) or 1
+    console.print(f"\n{title} a day")
+    for day in days:
+        bar = "█" * round(day[measure] / largest * _BAR_WIDTH)
+        amount = _usd(day[measure]) if measure == "cost_usd" else f"{day[measure]:,}"
+        console.print(f"{day['day']}  {bar or '▏':<{_BAR_WIDTH}}  {amount}")
+    console.print()

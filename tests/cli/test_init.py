@@ -80,7 +80,7 @@ async def test_the_file_has_an_entry_for_each_model_and_calls_it_as_discovery_wo
         f"Written: {file}",
         f"Workspace demo: {len(account.models)} models have a tool.",
         "Credentials: BL_API_KEY. They are not in the file.",
-        "Next: `blaxel-mcp doctor` checks it, `blaxel-mcp install CLIENT` adds the server to a client.",
+        "Next: `blaxel-mcp doctor` checks the settings, `blaxel-mcp install CLIENT` adds the server to a client.",
     ]
     config = loaded(file)
     records = [read_record(record.to_json("demo", account.url)) for record in account.models.values()]
@@ -131,7 +131,7 @@ async def test_with_force_every_file_that_was_there_is_kept_beside_it(init: Init
     second = await init("--config", str(file), "--force")
 
     kept = backups(tmp_path)
-    assert f"The file that was there is kept as {kept[0]}" in first.out
+    assert f"Backup of the previous file: {kept[0]}" in first.out
     assert f"{kept[1]}\n" in second.out
     assert [copy.read_text() for copy in kept] == ["this is [ no TOML", "# the second\n"]
     assert loaded(file).settings.workspace == "demo"
@@ -193,7 +193,7 @@ async def test_what_is_missing_is_said_and_the_file_is_written_with_nothing_in_f
     file = default_settings_path()
     assert ended.code == 0
     assert note in ended.out
-    assert "`blaxel-mcp init --force` writes it with the models." in ended.out
+    assert "`blaxel-mcp init --force` writes the file with the models." in ended.out
     assert note in file.read_text()
     config = loaded(file)
     assert (config.settings, config.sources) == (Settings(), {})

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -191,3 +193,27 @@ def test_warnings_about_settings_go_to_stderr(run: Run, monkeypatch: pytest.Monk
 
     assert "BLAXEL_MCP_WORKSPCE" in json.loads(finished.err)["message"]
     assert finished.code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is POSIX's here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["models", "--demo"], id="models"),
+        pytest.param(["usage"], id="usage"),
+        pytest.param(["run", "house-chat", "--demo", "--data", HELLO], id="run"),
+        pytest.param(["run", "house-chat", "--demo", "--data", HELLO, "--stream"], id="run --stream"),
+        pytest.param(["doctor", "--demo"], id="doctor"),
+        pytest.param(["demo"], id="demo"),
+    ],
+)
+def test_a_command_whose_output_nobody_reads_ends_without_a_word(words: list[str], home: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    command = [sys.executable, "-m", "blaxel_mcp", *words]
+    finished = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, timeout=50, check=False)
+    os.close(writing)
+
+    assert (finished.returncode, finished.stderr) == (1, b"")

@@ -14,7 +14,7 @@ from blaxel_mcp import __version__
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.catalog.catalog import build_catalog
 from blaxel_mcp.catalog.discovery import lists_models
-from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext

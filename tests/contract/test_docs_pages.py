@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from blaxel_mcp.apis import APIS
-from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.core.exceptions import ERROR_CODES, BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext

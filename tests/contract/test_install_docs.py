@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.schema import HttpSettings
 from blaxel_mcp.setup.install import CLIENTS, Client, Launch, UserDirs, preview
 

@@ -23,12 +23,12 @@ def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
         "they speak MCP 2026-07-28",
         "house-classifier",
         "4. A chat model",
-        'agent calls  house-chat {"prompt": "What is 17 * 23?"',
-        "goes out     POST /demo/models/house-chat/v1/chat/completions",
+        'tool call    house-chat {"prompt": "What is 17 * 23?"',
+        "request      POST /demo/models/house-chat/v1/chat/completions",
         "x-blaxel-authorization: Bearer ********",
         '"messages":[{"role":"user","content":"What is 17 * 23?"}]',
-        "comes back   {",
-        "it says      17 * 23 = 391",
+        "result       {",
+        "text         17 * 23 = 391",
         "receipt      status 200",
         "5. An embedding model",
         "6. An answer too long for a context, read in parts",
@@ -36,12 +36,12 @@ def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
         "[items 100 to 108 of 1,536;",
         "7. Any other model, any path",
         "data was a JSON string and was parsed as an object",
-        "8. A slow answer, with signs of life",
+        "8. A slow answer, with progress",
         "progress     fault-stream-slow: 1 s, ",
-        "it says      Slowly but surely, one word after the other.",
+        "text         Slowly but surely, one word after the other.",
         "9. A picture comes back as a picture",
-        "it sees      an image block: image/png",
-        "10. A failure, and what the agent is told",
+        "image        an image block: image/png",
+        "10. A failure, as the agent sees it",
         "Retry after 3600 seconds.",
         'code: "rate_limited", origin: "blaxel", retryable: true, retry_after_seconds: 3600.0, billed: "no"',
         "11. Your own workspace",
@@ -57,7 +57,7 @@ def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
 def test_the_demo_finds_that_sentences_that_share_words_are_alike() -> None:
     finished = subprocess.run(DEMO, capture_output=True, text=True, timeout=60, check=True)
 
-    alike, strangers = (float(figure) for figure in re.findall(r"likeness +(-?\d\.\d\d)", finished.stdout))
+    alike, strangers = (float(figure) for figure in re.findall(r"similarity +(-?\d\.\d\d)", finished.stdout))
     assert alike > strangers + 0.3
 
 

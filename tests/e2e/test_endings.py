@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import anyio
 import anyio.abc
@@ -110,19 +112,66 @@ async def test_the_call_in_flight_is_settled_when_the_parent_has_died(emulator: 
 
 RUN = [sys.executable, "-m", "blaxel_mcp", "run", "fault-slow-30s", "--data", "{}"]
 
+INTERRUPTED = b"note: interrupted before the answer was complete; the call may have been billed\n"
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+
+def ignoring(*signals: str) -> list[str]:
+    """The beginning of a command that is started with these signals ignored."""
+    return ["sh", "-c", f"trap '' {' '.join(signals)}; exec \"$@\"", "sh"]
+
+
+@pytest.mark.parametrize(
+    ("start", "number"),
+    [
+        pytest.param([], signal.SIGINT, id="foreground, SIGINT"),
+        pytest.param([], signal.SIGTERM, id="foreground, SIGTERM"),
+        pytest.param([], signal.SIGHUP, id="foreground, SIGHUP"),
+        pytest.param(ignoring("INT"), signal.SIGTERM, id="background job of a script, SIGTERM"),
+        pytest.param(ignoring("INT"), signal.SIGHUP, id="background job of a script, SIGHUP"),
+        pytest.param(ignoring("HUP"), signal.SIGTERM, id="nohup, SIGTERM"),
+        pytest.param(ignoring("INT", "HUP"), signal.SIGTERM, id="nohup in the background, SIGTERM"),
+    ],
+)
 async def test_a_call_of_the_command_line_is_settled_too_and_says_that_it_may_have_been_billed(
-    emulator: Emulator, number: signal.Signals
+    emulator: Emulator, start: list[str], number: signal.Signals
 ) -> None:
-    async with started(RUN, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    command = [*start, *RUN]
+    async with started(command, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         process.send_signal(number)
         with anyio.fail_after(2):
-            told = b"".join([chunk async for chunk in process.stderr])
+            written = b"".join([chunk async for chunk in process.stderr])
             assert await process.wait() == 130
             await request.wait_aborted()
 
-    assert told == b"note: interrupted before the answer was complete; the call may have been billed\n"
+    assert written == INTERRUPTED
     is_told_as_perhaps_billed(*await settled())
+
+
+async def test_a_signal_that_was_ignored_when_the_command_started_does_not_end_the_call(emulator: Emulator) -> None:
+    command = [*ignoring("INT", "HUP"), *RUN[:-3], "fault-slow-1s", *RUN[-2:]]
+    async with started(command, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGHUP)
+        with anyio.fail_after(20):
+            written = b"".join([chunk async for chunk in process.stderr])
+            assert await process.wait() == 0
+
+    assert written == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_second_signal_ends_the_command_at_once(emulator: Emulator, number: signal.Signals) -> None:
+    async with started(RUN, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
+        with closing(sqlite3.connect(default_ledger(), isolation_level=None)) as ledger:
+            # While somebody else writes, the command cannot settle the call, and waits.
+            ledger.execute("BEGIN EXCLUSIVE")
+            process.send_signal(number)
+            with anyio.fail_after(2):
+                await request.wait_aborted()
+                process.send_signal(number)
+                assert await process.wait() == -number

@@ -141,4 +141,4 @@ async def test_an_upstream_that_is_no_http_url_is_refused_with_its_reason() -> N
         finished = await anyio.run_process(command, check=False)
 
     assert (finished.returncode, finished.stdout) == (2, b"")
-    assert b"'file:///etc/passwd' is not an http(s) URL" in finished.stderr
+    assert b"'file:///etc/passwd' is not an HTTP URL" in finished.stderr

@@ -24,7 +24,7 @@ _SHOWN = ("3. The tools", "4. A chat model", "10. A failure")
 """The beginnings of the stops that are shown."""
 
 _LABEL = 16
-_WRAPPED = ("it reads", "in fields")
+_WRAPPED = ("error", "fields")
 """The lines that are worth reading to their end."""
 
 _FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from blaxel_mcp.apis import APIS, ModelAPI
-from blaxel_mcp.cli.main import build_parser
+from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 from tests.support.docs_pages import table

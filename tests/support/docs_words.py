@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from blaxel_mcp.cli.main import FAILED, INTERRUPTED, USAGE
 from blaxel_mcp.core.exceptions import ErrorCode
+from blaxel_mcp.core.process import ExitCode
 
 MEANINGS: Mapping[ErrorCode, str] = {
     "invalid_arguments": "the request cannot be sent as it stands, or was refused for what is in it",
@@ -59,8 +59,8 @@ ERROR_FIELDS: Mapping[str, str] = {
 }
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "done",
-    FAILED: "the request or a check failed",
-    USAGE: "the command line or the settings are wrong",
-    INTERRUPTED: "interrupted",
+    ExitCode.OK: "done",
+    ExitCode.FAILED: "the request or a check failed",
+    ExitCode.USAGE: "the command line or the settings are wrong",
+    ExitCode.INTERRUPTED: "interrupted",
 }

@@ -602,7 +602,7 @@ async def test_people_are_told_each_finding_with_its_fix_and_the_failures_once_m
     out, err = capfdbinary.readouterr()
     lines = out.decode().splitlines()
     assert (code, err) == (1, b"")
-    assert lines[0] == "--call sends one small request to each model, which costs what it costs."
+    assert lines[0] == "--call sends one small request to each model, which costs the model's price."
     row = next(index for index, line in enumerate(lines) if line.startswith("FAILED   Credentials"))
     assert lines[row + 1].strip().startswith("fix: Set BL_API_KEY")
     assert lines[-1] == "failed: credentials"

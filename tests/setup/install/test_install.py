@@ -180,7 +180,7 @@ def test_another_platform_than_blaxels_own_is_written_down_or_the_key_would_go_e
         "BL_RUN_URL": "http://127.0.0.1:9/run",
         "BL_API_KEY": "${env:BL_API_KEY}",
     }
-    left = "note: not taken over from this shell: BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS. "
+    left = "note: not in the entry, although set in this shell: BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS. "
     assert left in capsys.readouterr().out
 
 
@@ -286,7 +286,7 @@ def test_a_second_run_changes_nothing_says_so_and_keeps_no_backup(
 
     assert file.read_bytes() == before
     assert backups(file) == []
-    assert "as it should be; nothing was changed." in capsys.readouterr().out
+    assert "is up to date; nothing was changed." in capsys.readouterr().out
 
 
 COMMENTED = (
@@ -655,7 +655,7 @@ def test_print_shows_the_entry_and_the_file_and_writes_nothing(
     assert main(["install", client, "--print", "--with-key"]) == 0
 
     head, _, snippet = capsys.readouterr().out.partition("\n\n")
-    assert head == f"This would go into {file_of(home, client)}:"
+    assert head == f"This would be written to {file_of(home, client)}:"
     data = tomllib.loads(snippet) if client == "codex" else json.loads(snippet)
     entry = data[client_named(client).key]["blaxel"]
     assert entry["env"] == {"BL_WORKSPACE": "acme", "BL_API_KEY": "(hidden)"}
@@ -671,9 +671,11 @@ def test_remove_takes_out_what_install_has_put_in(client: str, home: Path, capsy
     capsys.readouterr()
 
     assert main(["install", client, "--remove", "--print"]) == 0
-    assert capsys.readouterr().out == f"blaxel would be taken out of {file}.\n"
+    assert capsys.readouterr().out == f"blaxel would be removed from {file}.\n"
     assert main(["install", client, "--remove"]) == 0
-    assert capsys.readouterr().out.startswith(f"Took blaxel out of {file}; the file as it was: {backups(file)[-1]}\n")
+    assert capsys.readouterr().out.startswith(
+        f"Removed blaxel from {file}; backup of the previous file: {backups(file)[-1]}\n"
+    )
 
     assert file.read_bytes().replace(b',\n  "inputs": []', b"") == before
     assert main(["install", client, "--remove"]) == 0
@@ -731,15 +733,15 @@ def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: p
     [
         (["claud-desktop"], "Did you mean claude-desktop?"),
         (["emacs"], "docs/attach.md shows how to add any other client by hand."),
-        (["--remove"], "--remove is for one client."),
-        (["--with-key"], "--with-key is for one client."),
+        (["--remove"], "--remove needs the name of a client."),
+        (["--with-key"], "--with-key needs the name of a client."),
         (["cursor", "--name", "a b"], "'a b' is not a valid entry name."),
         (["cursor", "--name", ""], "'' is not a valid entry name."),
         (
             ["gemini-cli", "--name", "a_b"],
             "Gemini CLI does not allow _ in a server's name, as in a_b. Choose another name, such as `--name a-b`.",
         ),
-        (["cursor", "--demo", "--with-key"], "The demo takes no key."),
+        (["cursor", "--demo", "--with-key"], "The demo needs no key."),
         (["cursor", "--config", "/none/such.toml"], "cannot be read"),
     ],
 )

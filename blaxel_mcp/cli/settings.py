@@ -1,0 +1,77 @@
+"""The settings of a command: what its options select, with an emulator in Blaxel's place for `--demo`."""
+
+import argparse
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from blaxel_mcp.cli.demo_settings import demo_overrides
+from blaxel_mcp.settings.environment import FILE_VARIABLE
+from blaxel_mcp.settings.loading import Configuration, load_settings, process_environment
+from blaxel_mcp.settings.placeholders import is_unset
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIterator[Configuration]:
+    """Provide the settings in force. With `--demo`, they lead to an emulator that runs while the context lasts.
+
+    Args:
+        options: The parsed command line.
+        overrides: Settings that the command itself decides.
+
+    Raises:
+        ConfigurationError: The settings cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        if options.demo:
+            # Imported here: a server that calls Blaxel does not need the emulator's web framework.
+            from blaxel_mcp.emulator import run_emulator  # noqa: PLC0415
+
+            emulator = await stack.enter_async_context(run_emulator())
+            overrides = {**demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url), **overrides}
+        yield load(options, **overrides)
+
+
+def load(options: argparse.Namespace, **overrides: Any) -> Configuration:
+    """Load the settings in force and log the warnings about them.
+
+    Args:
+        options: The parsed command line.
+        overrides: Settings that the command itself decides.
+
+    Raises:
+        ConfigurationError: The settings cannot be used.
+    """
+    if options.workspace:
+        overrides["workspace"] = options.workspace
+    config = load_settings(overrides=overrides, config_file=Path(options.config) if options.config else None)
+    for warning in config.warnings:
+        logger.warning(warning)
+    return config
+
+
+def named_config_file(options: argparse.Namespace) -> Path | None:
+    """Return the settings file that `--config` or BLAXEL_MCP_CONFIG names, whether it exists or not.
+
+    Raises:
+        RuntimeError: It begins with `~` and the home directory is unknown.
+    """
+    variable = process_environment().get(FILE_VARIABLE, "")
+    name = options.config or ("" if is_unset(variable) else variable.strip())
+    return Path(name).expanduser() if name else None
+
+
+def serve_arguments(options: argparse.Namespace, config_file: Path | str | None) -> tuple[str, ...]:
+    """Return the arguments of `blaxel-mcp` that start a server with the settings of this command.
+
+    Args:
+        options: The parsed command line.
+        config_file: The settings file that the server is to read; None for the one that it finds itself.
+    """
+    config = ("--config", str(config_file)) if config_file else ()
+    workspace = ("--workspace", options.workspace) if options.workspace else ()
+    return ("serve", *config, *workspace, *(("--demo",) if options.demo else ()))

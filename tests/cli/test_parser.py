@@ -1,0 +1,81 @@
+"""The help of each command: a summary, a paragraph, and examples that work when pasted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blaxel_mcp.cli.parser import COMMANDS, Command, build_parser
+from tests.support.docs_pages import commands
+
+EXAMPLES = [(command.name, example) for command in COMMANDS for example in command.examples]
+
+each_command = pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
+
+
+@each_command
+def test_a_command_has_a_one_line_summary_a_paragraph_and_two_to_four_examples(command: Command) -> None:
+    assert "\n" not in command.summary + command.description
+    assert not command.summary.endswith(".")
+    assert command.description.endswith(".")
+    assert 2 <= len(command.examples) <= 4
+
+
+@each_command
+def test_the_help_of_a_command_fits_a_terminal_but_for_its_examples(
+    command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([command.name, "--help"])
+
+    text, _, examples = capsys.readouterr().out.partition("\nexamples:\n")
+    assert max(map(len, text.splitlines())) <= 80
+    assert examples.splitlines() == [f"  {example}" for example in command.examples]
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])
+def test_an_example_is_a_command_line_of_its_command(name: str, example: str) -> None:
+    (words,) = commands(example)
+
+    assert build_parser().parse_args(words).command == name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the examples are typed into a POSIX shell")
+@pytest.mark.parametrize("example", [example for name, example in EXAMPLES if name == "run"])
+def test_an_example_of_run_works_when_pasted(example: str, home: Path) -> None:
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": search_path, "HOME": str(home)}
+
+    finished = subprocess.run(example, shell=True, env=environment, capture_output=True, timeout=30, check=False)  # noqa: S602 - our own words
+
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    assert finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        pytest.param(["usage", "--days", "0"], "--days: must be a whole number from 1 to 400, not '0'", id="too few"),
+        pytest.param(["usage", "--days", "two"], "--days: must be a whole number from 1", id="no number"),
+        pytest.param(["serve", "--port", "65536"], "--port: must be a whole number from 0 to 65535", id="too many"),
+        pytest.param(["serve", "--workers", "-1"], "--workers: must be a whole number from 1 to 64", id="negative"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_the_range(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(words)
+
+    assert ended.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_common_option_may_precede_or_follow_the_command() -> None:
+    for words in (["--config", "a.toml", "models"], ["models", "--config", "a.toml"]):
+        assert build_parser().parse_args(words).config == "a.toml"
+    assert build_parser().parse_args(["--demo", "models", "--log-level", "info"]).demo is True
