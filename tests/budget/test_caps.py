@@ -1,4 +1,4 @@
-"""Caps as decisions: what fits, what is refused and in which words."""
+"""Caps: which calls fit, and the messages for those that do not."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ OWN = ModelSettings(
 
 
 def refusal(caps: dict[str, Any], model: ModelSettings, used: UsageTotals, call: Estimate = CALL) -> BlaxelError | None:
-    """What one more call of a model meets, when all that was used is this model's."""
+    """Return the error for one more call of a model, if any; all usage is this model's."""
     budget = Budget(caps=CapSettings(**caps), models=(CHEAP, PLAIN, OWN), workspace="acme")
     key = ("acme", model.name)
     try:

@@ -1,4 +1,4 @@
-"""JSON Pointer on JSON's text: every part exactly as it is spelled, every dead end explained."""
+"""JSON Pointers on JSON text: each part is returned verbatim, each failure is explained."""
 
 import pytest
 

@@ -33,7 +33,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """The mode of everything below a folder."""
+    """Return the mode of everything below a folder."""
     found = {}
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -161,7 +161,7 @@ def test_a_file_of_its_own_keeps_its_content_and_is_closed_to_others(home: Path)
 
 
 async def use(emulator: Emulator, output_dir: Path | None = None) -> dict[str, int]:
-    """Call models so that everything is written that is, and say which modes it had before the server ended."""
+    """Call models so that the server writes all kinds of files, and return their modes before it ends."""
     config = leading_to(
         emulator,
         budget={"calls_per_day": 99},

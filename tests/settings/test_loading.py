@@ -1,4 +1,4 @@
-"""Where settings come from, which source wins, and what a mistake in one of them is told as."""
+"""Sources of settings, their precedence, and the messages for mistakes in them."""
 
 import os
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def load(home: Path, content: str, environ: Mapping[str, str] | None = None, **o
 
 
 def problems(home: Path, content: str = "", environ: Mapping[str, str] | None = None, **overrides: Any) -> list[str]:
-    """Give the lines of the message after the first, the file's path written as FILE."""
+    """Return the lines of the message after the first, with FILE for the path of the file."""
     with pytest.raises(ConfigurationError) as caught:
         load(home, content, environ, **overrides)
     first, *rest = str(caught.value).split("\n")
