@@ -233,8 +233,8 @@ def _used(connection: sqlite3.Connection, day: str, account: str) -> Used:
     used = {key: settled for (_, key), settled in totals.items()}
     rows = connection.execute(f"{_RESERVED} WHERE day = ? AND account = ? GROUP BY 1, 2, 3", (day, account))
     for _, workspace, model, count, tokens, nano_usd in rows:
-        held = UsageTotals(calls=count, held_tokens=tokens, held_nano_usd=nano_usd)
-        used[workspace, model] = used.get((workspace, model), UsageTotals()) + held
+        reserved = UsageTotals(calls=count, held_tokens=tokens, held_nano_usd=nano_usd)
+        used[workspace, model] = used.get((workspace, model), UsageTotals()) + reserved
     return MappingProxyType(used)
 
 

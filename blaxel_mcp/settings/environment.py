@@ -39,10 +39,7 @@ _ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 
 
 class _VariableSource(EnvSettingsSource):
-    """Reads one given variable, where its base class reads the environment of the process.
-
-    One at a time, so that an error can name the variable.
-    """
+    """Reads a single variable, so that an error can name it; its base class reads the environment of the process."""
 
     def __init__(self, variable: str, value: str) -> None:
         super().__init__(Settings, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=_LEVEL)

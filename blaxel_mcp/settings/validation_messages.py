@@ -17,7 +17,7 @@ _REQUIREMENTS = {
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
 }
-"""What to say of pydantic's error types whose own message does not fit a settings file."""
+"""Requirements for those error types of pydantic whose own message does not fit a settings file."""
 
 
 def problems_in(layer: Layer) -> list[str]:
