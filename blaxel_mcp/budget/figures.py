@@ -1,10 +1,10 @@
-"""What the ledger counts, as values: what calls have taken, what one is about to take, how money is written down."""
+"""What the ledger counts, as values: the usage of calls, and the reservation for a call that is about to be sent."""
 
 import operator
 from dataclasses import dataclass, fields
 
 NANO = 1_000_000_000
-"""Money is counted in whole billionths of a dollar, which add up without rounding."""
+"""Billionths of a dollar in a dollar. Costs are counted in whole billionths, which add up without rounding."""
 
 ModelKey = tuple[str, str]
 """A workspace and the name of a model in it."""
@@ -12,20 +12,23 @@ ModelKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class UsageTotals:
-    """What calls have taken.
+    """The usage of one or more calls.
+
+    Tokens are those that providers reported. For a call whose usage is not known, its estimate is held instead; both
+    count against a cap.
 
     Attributes:
-        calls: Those that reached the endpoint, or may have.
-        failed: Those of them that brought no whole answer.
-        failed_maybe_billed: Those that failed and may have been billed all the same.
-        without_tokens: Answers that did not say what they took.
-        without_price: Answers of which the cost is not known.
-        input_tokens: As the providers told, like the two below.
-        output_tokens: The same.
-        total_tokens: The same.
-        nano_usd: What they cost, in billionths of a dollar.
-        held_tokens: Estimated, of calls that did not tell; they count against a cap.
-        held_nano_usd: The same.
+        calls: Calls that reached the endpoint or may have.
+        failed: Calls that brought no complete answer.
+        failed_maybe_billed: Failed calls that may have been billed.
+        without_tokens: Answers without token usage.
+        without_price: Answers whose cost is not known.
+        input_tokens: Reported input tokens.
+        output_tokens: Reported output tokens.
+        total_tokens: Reported tokens in total.
+        nano_usd: The cost of the reported tokens, in billionths of a dollar.
+        held_tokens: Estimated tokens of calls whose usage is not known.
+        held_nano_usd: Estimated cost of calls whose cost is not known, in billionths of a dollar.
     """
 
     calls: int = 0
@@ -41,13 +44,22 @@ class UsageTotals:
     held_nano_usd: int = 0
 
     def __add__(self, other: "UsageTotals") -> "UsageTotals":
-        """Both together."""
+        """Return the sum of both."""
         return UsageTotals(*map(operator.add, values_of(self), values_of(other)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """One call that is about to be sent, and what it is expected to take."""
+    """The estimate of a call that is about to be sent.
+
+    Attributes:
+        call_id: The id of the call.
+        day: The day that it counts for, in UTC: `2026-11-24`.
+        account: The caller whose caps it counts against; empty for the user's own calls.
+        key: The model.
+        tokens: The estimated tokens.
+        nano_usd: The estimated cost, in billionths of a dollar.
+    """
 
     call_id: str
     day: str
@@ -59,16 +71,22 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDay:
-    """What the calls of one model have taken in one day; `unsettled` of them have not ended, or ended unheard."""
+    """The usage of one model on one day.
+
+    Attributes:
+        day: The day in UTC: `2026-11-24`.
+        key: The model.
+        totals: The usage of its settled calls.
+        unsettled: The number of calls that are in flight, or whose process died before it settled them.
+    """
 
     day: str
     key: ModelKey
-    figures: UsageTotals
+    totals: UsageTotals
     unsettled: int
 
 
 COLUMNS = tuple(field.name for field in fields(UsageTotals))
 
-# `astuple` copies each figure deeply, which takes fifty times as long.
 values_of = operator.attrgetter(*COLUMNS)
-"""The figures in the order of `COLUMNS`."""
+"""Return the fields of a `UsageTotals` in the order of `COLUMNS`; `astuple` copies deeply and takes 50 times longer."""

@@ -1,10 +1,9 @@
-"""The ledger: what calls have taken, per day and model, in one SQLite file for all processes of a user.
+"""The ledger: usage per day and model, in one SQLite file for all processes of a user.
 
-Everything here blocks; it is called in a thread. A call is reserved before it is sent and settled after
-it. A reservation whose process died stays, and counts: the call may have been paid for.
+A call is reserved before it is sent and settled afterwards. The reservation of a process that died remains and counts
+against the caps: its call may have been billed. Every method blocks and has to be called in a thread.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -18,12 +17,13 @@ from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, 
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder
 
 MEMORY = ":memory:"
-"""The path of a ledger that is this process's alone, and gone with it."""
+"""The path of a ledger that only this process uses, and that ends with it."""
 
 KEPT_DAYS = 400
+"""Days of usage that are kept."""
 
 _BUSY_SECONDS = 5.0
-"""How long another process's transaction, which takes milliseconds, is waited for."""
+"""Timeout for the transaction of another process, which takes milliseconds."""
 
 _REMOVED = "it was removed or replaced while it was in use"
 
@@ -31,12 +31,14 @@ _VERSION = 1
 
 
 class LedgerError(Exception):
-    """The ledger cannot be used; its text says of which file that is true, and why."""
+    """The ledger cannot be used; the text names the file and the reason."""
 
 
 Used = MappingProxyType[ModelKey, UsageTotals]
-Check = Callable[[Used], None]
-"""Is shown what each model has used of a day, and raises to refuse the call."""
+"""The usage of each model on one day; calls in flight are included with their estimates."""
+
+CapCheck = Callable[[Used], None]
+"""Gets the usage of the day, and raises an exception to refuse a call."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS totals (
@@ -56,18 +58,18 @@ _ADD = f"""
 INSERT INTO totals (day, account, workspace, model, {", ".join(COLUMNS)})
 VALUES (?, ?, ?, ?, {", ".join("?" for _ in COLUMNS)})
 ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in COLUMNS)}
-"""  # noqa: S608 - the names are the dataclass's own
+"""  # noqa: S608 - the names are fields of the dataclass
 
-_OPEN = "SELECT day, workspace, model, COUNT(*), SUM(tokens), SUM(nano_usd) FROM reservations"
+_RESERVED = "SELECT day, workspace, model, COUNT(*), SUM(tokens), SUM(nano_usd) FROM reservations"
 
 
 def default_ledger() -> Path:
-    """Where the ledger is when the settings do not say: in the user's state directory."""
+    """Return the path of the ledger if the settings name none: a file in the user's state folder."""
     return platformdirs.user_state_path("blaxel-mcp", appauthor=False) / "ledger.sqlite3"
 
 
 class Ledger:
-    """One ledger. It is opened at its first use, and makes its file then.
+    """A ledger; its file is made and opened on first use.
 
     Args:
         path: The file, or `MEMORY`.
@@ -79,113 +81,122 @@ class Ledger:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
-    def reserve(self, reservation: Reservation, check: Check) -> None:
-        """Reserve a call, unless `check` raises at what the day's calls have used so far.
+    def reserve(self, reservation: Reservation, check: CapCheck) -> None:
+        """Reserve a call if `check` accepts the usage of the day so far; an exception from `check` is passed on.
 
-        No other process can come in between the check and the reservation.
+        The check and the reservation are one transaction, so that no other process can reserve in between.
 
         Raises:
-            LedgerError: the ledger cannot be used.
+            LedgerError: The ledger cannot be used.
         """
         values = (reservation.call_id, *_day_key(reservation), reservation.tokens, reservation.nano_usd)
         with self._transaction() as connection:
             check(_used(connection, reservation.day, reservation.account))
             connection.execute("INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def settle(self, reservation: Reservation, taken: UsageTotals | None) -> Used:
-        """Put what a call has taken in the place of its reservation; None for one that was never sent.
+    def settle(self, reservation: Reservation, usage: UsageTotals | None) -> Used:
+        """Replace a reservation by the usage of its call.
+
+        Args:
+            reservation: The reservation.
+            usage: The usage of the call; None if it was never sent.
 
         Returns:
-            What each model has used of the day.
+            The usage of the reservation's day.
 
         Raises:
-            LedgerError: the ledger cannot be used.
+            LedgerError: The ledger cannot be used.
         """
         with self._transaction() as connection:
             connection.execute("DELETE FROM reservations WHERE call_id = ?", (reservation.call_id,))
-            if taken is not None:
-                connection.execute(_ADD, (*_day_key(reservation), *values_of(taken)))
+            if usage is not None:
+                connection.execute(_ADD, (*_day_key(reservation), *values_of(usage)))
             return _used(connection, reservation.day, reservation.account)
 
     def used(self, day: str, account: str) -> Used:
-        """What each model has used of a day, calls in flight included.
+        """Return the usage of a day.
 
         Raises:
-            LedgerError: the ledger cannot be used.
+            LedgerError: The ledger cannot be used.
         """
         with self._transaction() as connection:
             return _used(connection, day, account)
 
     def days(self, since: str, account: str) -> list[ModelDay]:
-        """What each model has taken in each day from `since` on, the latest day and the busiest model first.
+        """Return the usage of each model and day from the day `since` on, the latest day and the busiest model first.
 
         Raises:
-            LedgerError: the ledger cannot be used.
+            LedgerError: The ledger cannot be used.
         """
         with self._transaction() as connection:
             totals = _totals(connection, "day >= ? AND account = ?", (since, account))
-            rows = connection.execute(f"{_OPEN} WHERE day >= ? AND account = ? GROUP BY 1, 2, 3", (since, account))
-            waiting = {(day, (workspace, model)): count for day, workspace, model, count, _, _ in rows}
-        found = [
+            rows = connection.execute(f"{_RESERVED} WHERE day >= ? AND account = ? GROUP BY 1, 2, 3", (since, account))
+            unsettled = {(day, (workspace, model)): count for day, workspace, model, count, _, _ in rows}
+        days = [
             ModelDay(
-                day=day, key=key, figures=totals.get((day, key), UsageTotals()), unsettled=waiting.get((day, key), 0)
+                day=day, key=key, totals=totals.get((day, key), UsageTotals()), unsettled=unsettled.get((day, key), 0)
             )
-            for day, key in {*totals, *waiting}
+            for day, key in {*totals, *unsettled}
         ]
-        found.sort(key=lambda entry: (-entry.figures.calls - entry.unsettled, entry.key))
-        return sorted(found, key=lambda entry: entry.day, reverse=True)
+        days.sort(key=lambda entry: (-entry.totals.calls - entry.unsettled, entry.key))
+        return sorted(days, key=lambda entry: entry.day, reverse=True)
 
     def forget(self, before: str) -> None:
-        """Drop the days before this one.
+        """Delete the usage of the days before a day.
 
         Raises:
-            LedgerError: the ledger cannot be used.
+            LedgerError: The ledger cannot be used.
         """
         with self._transaction() as connection:
             connection.execute("DELETE FROM totals WHERE day < ?", (before,))
             connection.execute("DELETE FROM reservations WHERE day < ?", (before,))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; the next use opens it again."""
         with self._lock:
-            self._drop()
+            self._disconnect()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                connection = self._open()
+                connection = self._connect()
                 connection.execute("BEGIN IMMEDIATE")
             except (sqlite3.Error, OSError) as error:
-                self._drop()
+                self._disconnect()
                 raise self._unusable(error) from None
             try:
                 yield connection
                 connection.execute("COMMIT")
             except (sqlite3.Error, OverflowError) as error:
-                # A figure that no column holds is no reason to lose the answer that it came with.
-                self._drop()
+                # A number too large for a column must not cost the answer that it came with.
+                self._disconnect()
                 raise self._unusable(error) from None
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
 
-    def _open(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
-            self._check_identity()
-            return self._connection
-        if self.path != MEMORY:
-            if self._identity is not None and not Path(self.path).exists():
-                # Another one would begin at nothing, and a cap that was used up would not be.
+            if _identity(self.path) != self._identity:
+                # SQLite would go on counting in a file that nobody can open any more.
                 raise OSError(None, _REMOVED)
-            make_private(Path(self.path))
+            return self._connection
+        if self._identity is not None and _identity(self.path) is None:
+            # A new file would begin at zero, and a cap that is used up would be open again.
+            raise OSError(None, _REMOVED)
+        if self.path != MEMORY:
+            path = Path(self.path)
+            # A folder that the user named keeps its mode; SQLite gives its other files the mode of this one.
+            (make_own_folder if path == default_ledger() else make_folder)(path.parent)
+            make_own_file(path)
         self._connection = connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         self._identity = _identity(self.path)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}, which a newer blaxel-mcp has made")
+            raise sqlite3.DatabaseError(f"it has version {version}, from a newer blaxel-mcp")
         # A crash of the process loses nothing; a crash of the machine may lose the last calls, never the file.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -193,16 +204,7 @@ class Ledger:
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         return connection
 
-    def _check_identity(self) -> None:
-        """Notice that the file was taken away: SQLite would go on counting into nothing."""
-        try:
-            same = _identity(self.path) == self._identity
-        except FileNotFoundError:
-            same = False
-        if not same:
-            raise OSError(None, _REMOVED)
-
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
@@ -213,22 +215,13 @@ class Ledger:
         return LedgerError(f"The ledger {self.path} cannot be used: {reason}.")
 
 
-def make_private(path: Path) -> None:
-    """Make the file, and the folder it is in, for this user alone; SQLite gives its own files the same mode.
-
-    Raises:
-        OSError: the disk refused it.
-    """
-    # A folder that the user has named is not ours to close.
-    (make_own_folder if path == default_ledger() else make_folder)(path.parent)
-    make_own_file(path)
-
-
 def _identity(path: Path | str) -> tuple[int, int] | None:
-    if path == MEMORY:
+    """Return what tells a file from another one of its name; None for `MEMORY` and if there is no file."""
+    try:
+        status = None if path == MEMORY else Path(path).stat()
+    except FileNotFoundError:
         return None
-    found = os.stat(path)  # noqa: PTH116 - `path` may be text
-    return found.st_dev, found.st_ino
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def _day_key(reservation: Reservation) -> tuple[str, str, str, str]:
@@ -236,11 +229,12 @@ def _day_key(reservation: Reservation) -> tuple[str, str, str, str]:
 
 
 def _used(connection: sqlite3.Connection, day: str, account: str) -> Used:
-    used = {key: taken for (_, key), taken in _totals(connection, "day = ? AND account = ?", (day, account)).items()}
-    rows = connection.execute(f"{_OPEN} WHERE day = ? AND account = ? GROUP BY 1, 2, 3", (day, account))
+    totals = _totals(connection, "day = ? AND account = ?", (day, account))
+    used = {key: settled for (_, key), settled in totals.items()}
+    rows = connection.execute(f"{_RESERVED} WHERE day = ? AND account = ? GROUP BY 1, 2, 3", (day, account))
     for _, workspace, model, count, tokens, nano_usd in rows:
-        held = UsageTotals(calls=count, held_tokens=tokens, held_nano_usd=nano_usd)
-        used[workspace, model] = used.get((workspace, model), UsageTotals()) + held
+        reserved = UsageTotals(calls=count, held_tokens=tokens, held_nano_usd=nano_usd)
+        used[workspace, model] = used.get((workspace, model), UsageTotals()) + reserved
     return MappingProxyType(used)
 
 
@@ -248,7 +242,7 @@ def _totals(
     connection: sqlite3.Connection, where: str, values: tuple[str, ...]
 ) -> dict[tuple[str, ModelKey], UsageTotals]:
     rows = connection.execute(
-        f"SELECT day, workspace, model, {', '.join(COLUMNS)} FROM totals WHERE {where}",  # noqa: S608 - ours
+        f"SELECT day, workspace, model, {', '.join(COLUMNS)} FROM totals WHERE {where}",  # noqa: S608 - all of it is in this module
         values,
     )
     return {(row[0], (row[1], row[2])): UsageTotals(*row[3:]) for row in rows}

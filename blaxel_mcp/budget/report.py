@@ -1,6 +1,6 @@
-"""What calls have taken, as people and programs read it."""
+"""The usage report of `blaxel-mcp usage` and of the resource `blaxel://usage`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -10,58 +10,51 @@ from blaxel_mcp.budget.figures import NANO, ModelDay, UsageTotals
 
 
 def usage_report(
-    found: Sequence[ModelDay], budget: dict[str, Any], *, now: datetime, ledger: str, problem: str | None
+    days: Sequence[ModelDay], budget: dict[str, Any], *, now: datetime, ledger: str, problem: str | None
 ) -> dict[str, Any]:
-    """The figures of each day and model, the latest day first, and what is used of the caps.
+    """Return the usage of each day and model as JSON values, the latest day first.
 
     Args:
-        found: From the ledger, in its order.
-        budget: What is used of the caps on all calls together, today.
+        days: The usage of each model and day, in the order of `Ledger.days`.
+        budget: The usage of the caps on all calls together, today (`Budget.overall`).
         now: The time.
-        ledger: Where the figures come from.
-        problem: What is wrong with that, in a sentence; None for nothing.
+        ledger: The path of the ledger.
+        problem: A sentence on why the ledger cannot be used; None if it can.
     """
     return {
         "today": day_of(now),
         "resets_at": next_midnight(now).isoformat(timespec="seconds"),
         "budget": budget,
-        "days": [_day(day, list(models)) for day, models in groupby(found, lambda entry: entry.day)],
+        "days": [_day_report(day, list(models)) for day, models in groupby(days, lambda entry: entry.day)],
         "ledger": ledger,
         "problem": problem,
     }
 
 
-def _day(day: str, models: list[ModelDay]) -> dict[str, Any]:
+def _day_report(day: str, models: list[ModelDay]) -> dict[str, Any]:
+    totals = sum((entry.totals for entry in models), UsageTotals())
     return {
         "day": day,
-        **_figures(sum((entry.figures for entry in models), UsageTotals()), _unsettled(models)),
+        **_fields(totals, sum(entry.unsettled for entry in models)),
         "models": [
-            {"model": entry.key[1], "workspace": entry.key[0], **_figures(entry.figures, entry.unsettled)}
+            {"model": entry.key[1], "workspace": entry.key[0], **_fields(entry.totals, entry.unsettled)}
             for entry in models
         ],
     }
 
 
-def _unsettled(models: Iterable[ModelDay]) -> int:
-    return sum(entry.unsettled for entry in models)
-
-
-def _figures(figures: UsageTotals, unsettled: int) -> dict[str, Any]:
-    """The figures by name: `calls` with those that have not ended; the cost null where none is known."""
-    calls = figures.calls + unsettled
+def _fields(totals: UsageTotals, unsettled: int) -> dict[str, Any]:
+    """Return the fields of a row; `calls` includes unsettled ones, and `cost_usd` is null if no cost is known."""
+    has_cost = totals.nano_usd > 0 or totals.calls - totals.failed > totals.without_price
     return {
-        "calls": calls,
+        "calls": totals.calls + unsettled,
         "unsettled": unsettled,
-        "failed": figures.failed,
-        "failed_maybe_billed": figures.failed_maybe_billed,
-        "without_tokens": figures.without_tokens,
-        "without_price": figures.without_price,
-        "input_tokens": figures.input_tokens,
-        "output_tokens": figures.output_tokens,
-        "total_tokens": figures.total_tokens,
-        "cost_usd": figures.nano_usd / NANO if _has_cost(figures) else None,
+        "failed": totals.failed,
+        "failed_maybe_billed": totals.failed_maybe_billed,
+        "without_tokens": totals.without_tokens,
+        "without_price": totals.without_price,
+        "input_tokens": totals.input_tokens,
+        "output_tokens": totals.output_tokens,
+        "total_tokens": totals.total_tokens,
+        "cost_usd": totals.nano_usd / NANO if has_cost else None,
     }
-
-
-def _has_cost(figures: UsageTotals) -> bool:
-    return figures.nano_usd > 0 or figures.calls - figures.failed > figures.without_price

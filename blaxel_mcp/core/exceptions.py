@@ -1,13 +1,12 @@
-"""Every failure that this package reports, as one family.
+"""The exceptions of this package.
 
-BlaxelError                  something went wrong; `code` says which of the closed set it is
-├── ConfigurationError       the settings or the credentials have to change first
-├── InvalidArgumentsError    the caller can mend the request and try again
-└── UpstreamError            Blaxel, the provider or the network between us failed the call
+BlaxelError                  any failure; `code` is one of a closed set
+├── ConfigurationError       fix the settings or the credentials first
+├── InvalidArgumentsError    fix the request; nothing was sent
+└── UpstreamError            Blaxel, the model's provider or the network failed the call
 
-The classes are few because hardly anyone catches one rather than another: what a reader
-of an error needs is in its fields, and those reach the client unchanged as
-`_meta["blaxel-mcp/error"]`.
+There are few classes because callers rarely handle one differently from another. The details are in the fields of the
+exception, which reach an MCP client unchanged as `_meta["blaxel-mcp/error"]` of the tool result.
 """
 
 from typing import Literal, get_args
@@ -33,35 +32,38 @@ ErrorCode = Literal[
     "busy",
     "configuration_error",
 ]
-"""The closed set of codes: scripts switch on these names."""
+"""The closed set of error codes. Scripts and agents depend on these names."""
 
 ERROR_CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)
 
 Billed = Literal["no", "maybe", "yes"]
-"""Whether the provider has charged for the failed call, as far as can be known from here."""
+"""Whether a failed call was charged for. `maybe`: a provider may have worked on it, and no response tells."""
 
 Origin = Literal["caller", "local", "blaxel", "provider", "network"]
-"""Whose side the failure is on."""
+"""Where the fault lies: the caller's request, this server, Blaxel, the model's provider, or the network."""
 
 
 class BlaxelError(Exception):
-    """A failure told twice: as sentences for a reader and as fields for a program.
+    """A failure, as sentences for people and fields for programs.
+
+    `str()` gives the message followed by the hint. Both are shown to users and agents and contain no secrets.
 
     Args:
-        message: One sentence on what happened.
-        code: Which of the closed set it is.
-        origin: Whose side it is on.
-        hint: One sentence on what to do next; empty when there is nothing to add.
-        retryable: Whether the very same call may succeed later.
-        retry_after_seconds: How long to wait before that, where upstream said so.
-        billed: Whether the provider has charged for the call.
-        unprocessed: Whether it is proven that no provider has worked on the request, so that the very same one
-            may be sent again without being paid for twice.
-        status: The HTTP status that upstream answered with.
-        request_id: The id under which upstream's support finds the call.
+        message: One sentence that says what happened.
+        code: The error code.
+        origin: Where the fault lies.
+        hint: One or two sentences that say what to do next; empty if nothing can be done.
+        retryable: Whether the same call may succeed later.
+        retry_after_seconds: How long to wait before a retry, in seconds; None if not known.
+        billed: Whether the call was charged for.
+        unprocessed: Whether it is certain that no provider worked on the request. It can then be sent again without
+            being billed twice, even if the model is not marked `idempotent = true`.
+        status: The HTTP status of the upstream response; None if there was no response.
+        request_id: The id of the upstream request, for Blaxel's or the provider's support; None if not known.
 
     Attributes:
-        partial: What of the answer had come before the failure, as text; empty for nothing.
+        partial: The part of the answer that arrived before the failure, as text; empty if nothing arrived. It is set
+            after construction, by the code that reads a streamed answer.
     """
 
     def __init__(
@@ -92,23 +94,33 @@ class BlaxelError(Exception):
         self.partial = ""
 
     def __str__(self) -> str:
-        """What happened, then what to do next."""
+        """Return the message followed by the hint."""
         return f"{self.message} {self.hint}".rstrip()
 
 
 class ConfigurationError(BlaxelError):
-    """The settings or the credentials have to change before the call can work."""
+    """Settings or credentials that are missing, malformed or contradictory.
+
+    The code is `configuration_error` and the origin `local`. The `message` can have several lines, one per mistake.
+    It never quotes a value that may be a secret.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, code="configuration_error", origin="local", hint=hint)
 
 
 class InvalidArgumentsError(BlaxelError):
-    """The request cannot be sent as it stands; nothing was sent."""
+    """A request that is rejected before it is sent, so that nothing was billed.
+
+    The code is `invalid_arguments` and the origin `caller`: the agent or user can fix the arguments and call again.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, code="invalid_arguments", origin="caller", hint=hint)
 
 
 class UpstreamError(BlaxelError):
-    """Blaxel, the provider or the network between us failed the call."""
+    """A call that failed at Blaxel, at the model's provider or in the network.
+
+    `origin` says at which of them, `billed` whether the call may have been charged for.
+    """

@@ -1,7 +1,7 @@
-"""JSON Pointer (RFC 6901), resolved on JSON's text.
+"""JSON Pointer (RFC 6901), resolved on the text of a JSON document.
 
-A part is found as a stretch of the text and never rebuilt from values, so numbers of any
-size, `1.10` and escapes come out as they went in.
+A part is located as a slice of the text, so numbers of any size, `1.10` and escapes come out as they went in. The
+`jsonpointer` library resolves pointers on parsed values, which turns `1.10` into `1.1` and `1e400` into infinity.
 """
 
 import re
@@ -15,54 +15,68 @@ from blaxel_mcp.core.redaction import literal
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
+_SCALARS = {'"': "a string", "t": "true", "f": "false", "n": "null"}
+"""Each scalar but a number, by the first character of its text."""
+
 _MAX_NAMES = 20
+"""Members of an object that an error message lists."""
 
 _decode = JSONDecoder().raw_decode
 
 
 def spell(steps: Sequence[str | int]) -> str:
-    """The pointer that takes these steps, one below the other."""
+    """Return the pointer that consists of these steps, from the outermost inwards."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 def read_steps(pointer: str) -> list[str]:
-    """The steps of a pointer; none for the empty pointer, which means the whole.
+    """Split a pointer into its steps; the empty pointer has none and means the whole document.
 
     Raises:
-        InvalidArgumentsError: it is not a pointer.
+        InvalidArgumentsError: The text is not a JSON Pointer.
     """
     if pointer and not pointer.startswith("/"):
         raise InvalidArgumentsError(
             f"The pointer {literal(pointer)} does not begin with '/'.",
-            hint="A JSON Pointer names each step after a slash, such as /choices/0/message/content.",
+            hint="In a JSON Pointer, each step follows a slash: /choices/0/message/content.",
         )
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
 
 
 def locate(text: str, pointer: str) -> slice:
-    """Find the part of valid JSON that a pointer picks, without the white space around it.
+    """Return the slice of a JSON document that a pointer selects, without surrounding white space.
 
-    Of a name that an object has twice, the first is taken. The text is read once at most.
+    If an object has a member twice, the first one is selected. The text is read at most once.
+
+    Args:
+        text: The document; it has to be valid JSON.
+        pointer: The JSON Pointer.
 
     Raises:
-        InvalidArgumentsError: the pointer leads nowhere; says which step failed, and what is there instead.
+        InvalidArgumentsError: The pointer selects nothing; the message names the first step that fails and the value
+            that is there instead.
     """
     start = _skip_space(text, 0)
-    taken: list[str] = []
-    for step in read_steps(pointer):
-        start = _step_into(text, start, step, spell(taken))
-        taken.append(step)
+    steps = read_steps(pointer)
+    for index, step in enumerate(steps):
+        above = steps[:index]
+        if text[start] == "{":
+            start = _member(text, start, step, above)
+        elif text[start] == "[":
+            start = _item(text, start, step, above)
+        else:
+            raise _dead_end(step, above, f"{_SCALARS.get(text[start], 'a number')} and has no parts")
     return slice(start, _decode(text, start)[1])
 
 
 def items(text: str) -> Iterator[slice]:
-    """The items of an array as stretches of its text, one after the other."""
+    """Yield the slice of each item of a JSON array, which has to be valid JSON."""
     for start in _item_starts(text, _skip_space(text, 0)):
         yield slice(start, _decode(text, start)[1])
 
 
 def find_string(value: Any, wanted: str) -> str | None:
-    """The pointer to the first string in a JSON value that is `wanted`, or None if none is."""
+    """Return the pointer to the first string in a parsed JSON value that equals `wanted`; None if there is none."""
     steps = _steps_to(value, wanted)
     return None if steps is None else spell(steps)
 
@@ -78,49 +92,35 @@ def _steps_to(value: Any, wanted: str) -> list[str | int] | None:
     return None
 
 
-def _step_into(text: str, start: int, step: str, at: str) -> int:
-    if text[start] == "{":
-        return _member(text, start, step, at)
-    if text[start] == "[":
-        return _item(text, start, step, at)
-    raise _dead_end(step, at, f"there is {_kind(text[start])}, which has no parts")
-
-
-def _member(text: str, start: int, step: str, at: str) -> int:
+def _member(text: str, start: int, name: str, above: Sequence[str]) -> int:
+    """Return where the value of a member begins, of the object at `start`."""
     names = []
-    for name, value_start in _members(text, start):
-        if name == step:
-            return value_start
-        names.append(name)
-    shown = ", ".join(literal(name) for name in names[:_MAX_NAMES])
-    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
-    raise _dead_end(step, at, f"there is an object with {f'the names {shown}{more}' if names else 'no members'}")
-
-
-def _item(text: str, start: int, step: str, at: str) -> int:
-    starts = _item_starts(text, start)
-    if not _INDEX.fullmatch(step):
-        raise _dead_end(step, at, f"there is an array of {_counted(sum(1 for _ in starts))}, picked by index")
-    index = int(step)
-    found = next(islice(starts, index, None), None)
-    if found is None:
-        length = sum(1 for _ in _item_starts(text, start))
-        raise _dead_end(step, at, f"there is an array of {_counted(length)}, counted from 0")
-    return found
-
-
-def _members(text: str, start: int) -> Iterator[tuple[str, int]]:
-    """Each name in the object at `start`, with the place where its value begins."""
     at = _skip_space(text, start + 1)
     while text[at] != "}":
-        name, at = _decode(text, at)
-        at = _skip_space(text, _skip_space(text, at) + 1)
-        yield name, at
+        member, at = _decode(text, at)
+        at = _skip_space(text, _skip_space(text, at) + len(":"))
+        if member == name:
+            return at
+        names.append(member)
         at = _next_element(text, at)
+    listed = ", ".join(map(literal, names[:_MAX_NAMES]))
+    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+    raise _dead_end(name, above, f"an object with the members {listed}{more}" if names else "an empty object")
+
+
+def _item(text: str, start: int, step: str, above: Sequence[str]) -> int:
+    """Return where an item begins, of the array at `start`."""
+    index = int(step) if _INDEX.fullmatch(step) else None
+    item = None if index is None else next(islice(_item_starts(text, start), index, None), None)
+    if item is not None:
+        return item
+    length = sum(1 for _ in _item_starts(text, start))
+    rule = "selected by index" if index is None else "counted from 0"
+    raise _dead_end(step, above, f"an array of {length:,} item{'' if length == 1 else 's'}, {rule}")
 
 
 def _item_starts(text: str, start: int) -> Iterator[int]:
-    """The places where the items of the array at `start` begin."""
+    """Yield where each item begins, of the array at `start`."""
     at = _skip_space(text, start + 1)
     while text[at] != "]":
         yield at
@@ -128,7 +128,7 @@ def _item_starts(text: str, start: int) -> Iterator[int]:
 
 
 def _next_element(text: str, at: int) -> int:
-    """Where the element after the value at `at` begins, or the bracket that closes the whole stands."""
+    """Return where the element after the value at `at` begins, or where the closing bracket is."""
     at = _skip_space(text, _decode(text, at)[1])
     return _skip_space(text, at + 1) if text[at] == "," else at
 
@@ -138,18 +138,9 @@ def _skip_space(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _kind(first: str) -> str:
-    kinds = {'"': "a string", "t": "true", "f": "false", "n": "null"}
-    return kinds.get(first, "a number")
-
-
-def _counted(length: int) -> str:
-    return f"{length:,} item{'' if length == 1 else 's'}"
-
-
-def _dead_end(step: str, at: str, there: str) -> InvalidArgumentsError:
-    where = f"at {literal(at)}" if at else "at the top"
+def _dead_end(step: str, above: Sequence[str], value: str) -> InvalidArgumentsError:
+    where = f"the value at {literal(spell(above))}" if above else "the top level"
     return InvalidArgumentsError(
-        f"The pointer leads nowhere at its step {literal(step)}: {where} {there}.",
-        hint="Correct that step and call again.",
+        f"The pointer selects nothing at step {literal(step)}: {where} is {value}.",
+        hint="Fix that step and call again.",
     )

@@ -1,8 +1,7 @@
-"""JSON as text that must come through unharmed.
+"""JSON text that is passed on unchanged.
 
-An answer is handed on as the text that the endpoint sent, less its insignificant white
-space: integers of any size, `-0.0`, `1.10`, duplicate names and the order of keys stay as
-they are, which no round trip through values can promise.
+An answer is returned as the text that the endpoint sent, without insignificant white space. Parsing and serializing it
+would change integers of any size, `-0.0`, `1.10`, duplicate names or the order of members.
 """
 
 import json
@@ -11,19 +10,19 @@ import re
 from typing import Any
 
 JSONObject = dict[str, Any]
-"""A JSON object as Python has it."""
+"""A parsed JSON object."""
 
 MAX_DEPTH = 100
-"""Deepest nesting that is handed over as structured content; the SDK's serialiser ends near 250."""
+"""Maximum nesting of structured content; the MCP SDK's serializer fails at about 250 levels."""
 
 MAX_PARSED_DEPTH = 400
-"""Deepest nesting that is read at all: Python's parser ends at about 1000, less what its callers are nested already."""
+"""Maximum nesting that is parsed. Python's parser fails at about 1000 levels, less the depth of its callers."""
 
 MAX_VALUES = 4_000_000
-"""The most values that one answer is taken apart into. Each takes up to a hundred bytes and some microseconds of
-everybody's time: 64 MiB of empty objects would take gigabytes and many seconds. Vectors of that size are fewer."""
+"""Maximum number of values in an answer that is parsed. Each costs up to 100 bytes and some microseconds in which no
+other call proceeds: 64 MiB of empty objects would take gigabytes and many seconds. Even large vectors have fewer."""
 
-# Runs of plain characters are taken at once: character by character, megabytes take seconds.
+# Plain characters match in runs: one by one, megabytes of them take seconds.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _STRINGS_AND_SPACE = re.compile(rf"({_STRING})|[ \t\r\n]+")
 _SPACE = re.compile(r"[ \t\r\n]")
@@ -37,58 +36,61 @@ def _refuse_constant(name: str) -> Any:
 def _finite(number: str) -> float:
     value = float(number)
     if math.isinf(value):
-        raise ValueError(f"{number:.20} is more than a number can be here")
+        raise ValueError(f"{number:.20} is beyond the range of a number")
     return value
 
 
 def parse(text: str, *, finite: bool = False) -> Any:
-    """Read JSON as RFC 8259 has it, without the NaN and Infinity that Python would take.
+    """Parse JSON as RFC 8259 defines it, which excludes the NaN and Infinity that Python accepts.
 
     Args:
-        text: The JSON.
-        finite: Whether a number beyond the range of a double is refused rather than read as infinity,
-            which `dump` cannot write.
+        text: The JSON text.
+        finite: Whether to reject a number beyond the range of a double. Otherwise it is parsed as infinity, which
+            `dump` cannot write.
 
     Raises:
-        ValueError: it is not JSON, or nests deeper than `MAX_PARSED_DEPTH`.
+        ValueError: The text is not JSON, or nests deeper than `MAX_PARSED_DEPTH`.
     """
     if text.count("[") + text.count("{") > MAX_PARSED_DEPTH and depth(text) > MAX_PARSED_DEPTH:
         raise ValueError("it nests too deeply")
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite if finite else None)
     except RecursionError:
-        # What is not JSON may hide its depth from who counts.
+        # In text that is not JSON, `depth` can miss brackets.
         raise ValueError("it nests too deeply") from None
 
 
 def values_at_most(text: str) -> int:
-    """No fewer values than valid JSON holds, the names of members counted: a look at its marks, strings included."""
+    """Return an upper bound on the number of values in valid JSON, member names included.
+
+    It counts punctuation, also within strings, and so takes a fraction of the time of parsing.
+    """
     return 1 + sum(map(text.count, ",:[{"))
 
 
 def is_affordable(text: str) -> bool:
-    """Whether JSON holds few enough values to be taken apart."""
+    """Return whether JSON has few enough values to be parsed (`MAX_VALUES`)."""
     return values_at_most(text) <= MAX_VALUES
 
 
 def compact(text: str) -> str:
-    """Take the white space between the tokens out of valid JSON and change nothing else."""
+    """Return valid JSON without the white space between its tokens, otherwise unchanged."""
     if not _SPACE.search(text):
         return text
     return _STRINGS_AND_SPACE.sub(lambda match: match[1] or "", text)
 
 
 def dump(value: Any) -> str:
-    """Write a value as compact JSON, unicode as itself.
+    """Serialize a value as compact JSON; non-ASCII characters are not escaped.
 
     Raises:
-        ValueError: it holds a number that JSON cannot write.
+        ValueError: The value contains NaN or infinity, which JSON cannot express.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def depth(text: str) -> int:
-    """How deeply valid JSON nests."""
+    """Return the number of levels that valid JSON nests; 0 for a scalar."""
     deepest = level = 0
     for match in _STRINGS_AND_BRACKETS.finditer(text):
         if match[1]:
@@ -100,10 +102,14 @@ def depth(text: str) -> int:
 
 
 def survives_as_value(text: str, value: Any) -> bool:
-    """Whether `value`, parsed from `text`, says on the wire what the text says.
+    """Return whether the MCP SDK can serialize `value` without changing what `text` says.
 
-    A number beyond the range of a double and half a surrogate pair have no spelling in the
-    SDK's serialiser, and deep nesting ends it: such an answer goes out as text alone.
+    It cannot write numbers beyond the range of a double or unpaired surrogates, and fails on deep nesting. An answer
+    with any of these is returned as text only.
+
+    Args:
+        text: Valid JSON.
+        value: What `parse` made of it.
     """
     if depth(text) > MAX_DEPTH:
         return False

@@ -1,7 +1,7 @@
-"""Logging to stderr: stdout belongs to the protocol, or to a command's result.
+"""Logging to stderr; stdout carries the protocol or a command's result.
 
-No line holds a secret: neither one of this server's own, nor anything that looks like one. An exception of a
-library's, whose text nobody here has written, is the usual way in.
+Every line is redacted: this server's own secrets are removed by value, and text that looks like a credential by its
+form. Exceptions raised in libraries are the usual way for a secret to reach a log.
 """
 
 import json
@@ -16,26 +16,31 @@ LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error")
 
 QUIET_BELOW_WARNING = ("httpx", "httpcore", "asyncio", "mcp", "rich", "hpack", "sse_starlette")
-"""Libraries whose debug output holds whole requests, credentials included, or is of no use here."""
+"""Loggers of libraries whose debug output contains whole requests with their credentials, or is of no use here."""
 
 
-class Secrets(Protocol):
-    """Some secrets of this server's own."""
+class Redactor(Protocol):
+    """Knows some of this server's secrets and removes them from text."""
 
     def redact_text(self, text: str) -> str:
-        """Return the text without them."""
+        """Return the text with each known secret replaced."""
 
 
-_kept_out: WeakSet[Secrets] = WeakSet()
+_redactors: WeakSet[Redactor] = WeakSet()
 
 
-def keep_out(secrets: Secrets) -> None:
-    """Take secrets out of every line of the log, for as long as they are in use."""
-    _kept_out.add(secrets)
+def redact_logs_with(redactor: Redactor) -> None:
+    """Apply a redactor to every log line for as long as the redactor itself is in use."""
+    _redactors.add(redactor)
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
-    """Send this package's log to stderr, one line a record, at `level` and above."""
+    """Log to stderr, one line per record.
+
+    Args:
+        level: The minimum level, one of `LEVELS`.
+        log_format: `text`, or `json` for one JSON object per line.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(line_formatter(log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -44,7 +49,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
 
 
 def line_formatter(log_format: LogFormat) -> logging.Formatter:
-    """What writes a record as it goes to stderr."""
+    """Return the formatter for a format; its lines are redacted."""
     return _JSONLines() if log_format == "json" else _TextLines()
 
 
@@ -53,7 +58,7 @@ class _TextLines(logging.Formatter):
         super().__init__("blaxel-mcp: %(levelname)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return _clean(super().format(record))
+        return _redacted(super().format(record))
 
 
 class _JSONLines(logging.Formatter):
@@ -62,14 +67,14 @@ class _JSONLines(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _clean(record.getMessage()),
+            "message": _redacted(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = _clean(self.formatException(record.exc_info))
+            entry["exception"] = _redacted(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False)
 
 
-def _clean(text: str) -> str:
-    for secrets in tuple(_kept_out):
-        text = secrets.redact_text(text)
+def _redacted(text: str) -> str:
+    for redactor in tuple(_redactors):
+        text = redactor.redact_text(text)
     return scrub(text)

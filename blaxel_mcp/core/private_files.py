@@ -1,5 +1,6 @@
-"""Files and folders of this user alone, whatever the umask; replacements that are whole or do not happen."""
+"""Files and folders that only this user can read, whatever the umask, and replacements that are all or nothing."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -13,12 +14,13 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, each for this user alone; one that is there stays as it is.
+    """Make a folder and its missing parents, each with mode 0700; a folder that exists keeps its mode.
 
-    `Path.mkdir` gives its mode to the last folder only: under a umask of 0 everybody could write into the others.
+    `Path.mkdir(parents=True)` applies its mode to the last folder only: under a umask of 0, everybody could write
+    into the others.
 
     Raises:
-        OSError: the disk refused it.
+        OSError: The folder cannot be made.
     """
     if not folder.exists():
         if folder.parent != folder:
@@ -27,52 +29,53 @@ def make_folder(folder: Path) -> None:
 
 
 def make_own_folder(folder: Path) -> None:
-    """Do the same for a folder that is this program's own: one that others can reach is closed to them.
+    """Make a folder that only this program uses, with mode 0700 even if it exists and others can reach it.
 
     Raises:
-        OSError: the disk refused it.
+        OSError: The folder cannot be made.
     """
     make_folder(folder)
     _close_to_others(folder, _PRIVATE_FOLDER)
 
 
 def make_own_file(path: Path) -> None:
-    """Make an empty file for this user alone, unless it is there: then it is closed to others.
+    """Make an empty file with mode 0600; a file that exists keeps its content and is closed to others.
 
     Raises:
-        OSError: the disk refused it.
+        OSError: The file cannot be made.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
     _close_to_others(path, _PRIVATE_FILE)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only this user can read; never over an existing one, nor through a link.
+    """Write a new file with mode 0600, never over an existing file and never through a link.
 
     Raises:
-        OSError: The file exists, or the disk refused it. Nothing is left of it.
+        FileExistsError: The path exists.
+        OSError: The file cannot be written; nothing of it is left.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), _PRIVATE_FILE)
+    descriptor = _create(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-    except OSError:
+    except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
 def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None, overwrite: bool = True) -> None:
-    """Put a file in place at once or not at all, and make it survive a power cut.
+    """Write a file so that it has its old or its new content at any moment, a power cut included.
 
     Args:
-        path: The file; a link at this path is replaced itself.
+        path: The file. A link at this path is itself replaced.
         data: The new content.
-        like: The status of the file whose owner and mode are kept; None for this user's alone.
-        overwrite: False refuses an existing file, even one that appears meanwhile.
+        like: The status of the file whose owner and mode the new one gets. None: this user, mode 0600.
+        overwrite: Whether an existing file is replaced; False refuses one, even one that appears meanwhile.
 
     Raises:
-        FileExistsError: The file exists and `overwrite` is false.
-        OSError: The disk refused it; the file is as it was.
+        FileExistsError: The path exists and `overwrite` is false.
+        OSError: The file cannot be written; it is as it was.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
@@ -90,36 +93,42 @@ def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None,
 
 
 def back_up(path: Path, data: bytes, *, like: os.stat_result | None = None) -> Path:
-    """Write a copy of a file beside it, as `NAME.DATE-TIME.bak` in UTC, and return its path.
+    """Write a copy of a file beside it, as `NAME.DATE-TIME.bak` in UTC, and return the copy's path.
 
     Args:
         path: The file.
-        data: What the file holds.
-        like: The status of the file whose owner and mode the copy gets; None for this user's alone.
+        data: The file's content.
+        like: The status of the file whose owner and mode the copy gets. None: this user, mode 0600.
 
     Raises:
-        OSError: The disk refused it, or a thousand copies of this second exist already. Nothing is left of the copy.
+        OSError: The copy cannot be written, and nothing of it is left; or a thousand copies of this second exist.
     """
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    for number in range(1, _MAX_BACKUPS):
+    for number in range(1, _MAX_BACKUPS + 1):
         copy = path.with_name(f"{path.name}.{moment}{f'_{number}' if number > 1 else ''}.bak")
-        with suppress(FileExistsError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            descriptor = os.open(copy, flags, _PRIVATE_FILE)
-            try:
-                _fill(descriptor, data, like)
-            except BaseException:
-                copy.unlink(missing_ok=True)
-                raise
-            return copy
-    raise FileExistsError(f"backups of {path.name}")
+        try:
+            descriptor = _create(copy)
+        except FileExistsError:
+            continue
+        try:
+            _fill(descriptor, data, like)
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
+        return copy
+    raise FileExistsError(errno.EEXIST, "too many backups", str(path))
+
+
+def _create(path: Path) -> int:
+    """Make a file that does not exist, with mode 0600, and return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), _PRIVATE_FILE)
 
 
 def _fill(descriptor: int, data: bytes, like: os.stat_result | None) -> None:
     """Write a new file, flush it to the disk and close it."""
     with os.fdopen(descriptor, "wb") as file:
         if like is not None and os.name == "posix":
-            # Only root can give a file away; without that, its owner's own program could not read it any more.
+            # Only root can give a file away. When root edits a user's file, that user has to stay its owner.
             with suppress(PermissionError):
                 os.fchown(descriptor, like.st_uid, like.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
@@ -130,16 +139,18 @@ def _fill(descriptor: int, data: bytes, like: os.stat_result | None) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Make a rename survive a power cut, on systems that can flush a folder."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    # The file is in place by now: a folder that cannot be read or flushed must not be reported as a failure.
+    with suppress(OSError):
+        if os.name == "posix":
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _close_to_others(path: Path, mode: int) -> None:
-    # One of somebody else's is not ours to close; whether it can be used will show.
+    # Only the owner can change the mode; whether another user's file can be used shows when it is opened.
     with suppress(PermissionError):
         if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
             path.chmod(mode)

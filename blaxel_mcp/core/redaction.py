@@ -1,8 +1,7 @@
-"""Text from outside made fit to be shown: no credential, no control character, no more than asked for.
+"""Makes text from outside safe to show: no credentials, no control characters, bounded length.
 
-The credentials of this server are known and removed by value (`auth.Authenticator.redact`);
-what is removed here is what only looks like a credential, such as a provider's key in an
-error message.
+This module removes text that looks like a credential, such as a provider's key in an error message. The server's own
+credentials are known and are removed by value (`client.auth.Authenticator.redact`).
 """
 
 import re
@@ -11,13 +10,16 @@ import unicodedata
 REDACTED = "[redacted]"
 
 SHOWN_CHARS = 80
-"""Characters of a caller's value that a message repeats."""
+"""Default number of characters that a message quotes of a caller's value."""
 
-_MOST_LOOKED_AT = 16_000
-"""Characters of a text that are looked at: far more than is ever shown of one."""
+_MAX_SCANNED = 16_000
+"""Characters of a text that are examined, far more than are ever shown."""
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+"""Unicode categories that are dropped: control, format, surrogate, private use and unassigned."""
 
 _SCHEME = re.compile(
-    # "Bearer authentication is required" is a sentence, not a credential.
+    # "Bearer authentication is required" is a sentence and has no credential.
     r"\b(bearer|basic)\s+(?!(?:auth|token|scheme|header|credential|key|realm)[a-z]*\b)[\w.~+/=*-]{6,}",
     re.IGNORECASE,
 )
@@ -25,7 +27,7 @@ _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
 _PREFIXED = re.compile(
     r"(?<![\w-])(?:"
     r"(?:sk|rk|pk)-[\w*-]{6,}|bl_[\w*-]{6,}"  # OpenAI's, Anthropic's and others'; Blaxel's
-    # These begin ordinary words too ("hf_private_endpoint"): a key has a digit in it.
+    # Ordinary words begin like this too ("hf_private_endpoint"): a key contains a digit.
     r"|(?:hf|gsk|xai|pplx|r8|gh[a-z]|sk)[-_](?=[\w-]*\d)[\w-]{8,}"
     r"|AKIA[0-9A-Z]{12,}|AIza[\w-]{20,}|ya29\.[\w.-]{10,}"  # AWS's and Google's
     r")"
@@ -41,8 +43,8 @@ _VALUE = r"(?!\[redacted\]|(?:bearer|basic)\b)[^\s\"'&,;})\]]+"
 _FIELDS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A word and a colon is how sentences go on ("invalid token: expected a string"), so only
-        # the names that nothing else bears are followed past one.
+        # Sentences have a word and a colon too ("invalid token: expected a string"). Only after a name that is certain
+        # to be a credential's is a colon a separator.
         rf"(?<![\w-])((?:{_CERTAIN})\s?[=:]\s?)({_VALUE})",
         rf"(?<![\w-])((?:{_LIKELY})=)({_VALUE})",
         rf"([\"'](?:{_CERTAIN}|{_LIKELY})[\"']\s{{0,4}}:\s{{0,4}}[\"'])({_VALUE})",
@@ -51,7 +53,7 @@ _FIELDS = tuple(
 
 
 def scrub(text: str) -> str:
-    """Replace whatever looks like a credential by `[redacted]`, and leave the rest as it is."""
+    """Return the text with everything that looks like a credential replaced by `[redacted]`."""
     text = _SCHEME.sub(rf"\1 {REDACTED}", text)
     text = _JWT.sub(REDACTED, text)
     text = _PREFIXED.sub(REDACTED, text)
@@ -62,33 +64,30 @@ def scrub(text: str) -> str:
 
 
 def shorten(text: str, limit: int = SHOWN_CHARS) -> str:
-    """Return the text in at most `limit` characters; a truncated one ends in an ellipsis."""
+    """Return the text in at most `limit` characters (at least 1); if truncated, it ends in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def literal(text: str, limit: int = SHOWN_CHARS) -> str:
-    """Return what a caller wrote as a quoted literal of at most `limit` characters, safe on a terminal."""
-    shown = shorten(text, limit)
-    return repr(shown) if shown.isprintable() else ascii(shown)
+    """Return a caller's text as a quoted literal that is safe on a terminal.
+
+    Args:
+        text: The text; credentials in it are not redacted.
+        limit: The maximum number of characters, before quotes and escapes are added.
+    """
+    return repr(shorten(text, limit))
 
 
 def quote(text: str, limit: int) -> str:
-    """Return text of someone else's as one line that can be quoted as data.
+    """Return upstream's text as one line that can be quoted as data, in at most `limit` characters.
 
-    White space is folded, control and bidirectional formatting characters are dropped, whatever
-    looks like a credential is replaced, and what is left is cut to `limit` characters.
+    White space is collapsed, control and bidirectional formatting characters are dropped, and everything that looks
+    like a credential is redacted.
     """
-    line = " ".join(_visible(text[:_MOST_LOOKED_AT]).split())
-    if len(text) > _MOST_LOOKED_AT:
-        # The cut may have gone through a credential, which would no longer look like one.
+    scanned = text[:_MAX_SCANNED]
+    visible = "".join(char for char in scanned if char.isspace() or unicodedata.category(char) not in _INVISIBLE)
+    line = " ".join(visible.split())
+    if len(text) > _MAX_SCANNED:
+        # The last word may be the beginning of a credential, which would no longer look like one.
         line = line.rpartition(" ")[0]
-    clean = scrub(line)
-    return shorten(clean, limit)
-
-
-def _visible(text: str) -> str:
-    return "".join(character for character in text if character.isspace() or _is_visible(character))
-
-
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
+    return shorten(scrub(line), limit)

@@ -1,23 +1,31 @@
-"""What a misspelled name was meant to be."""
+"""Suggestions for misspelled names."""
 
 import difflib
 from collections.abc import Iterable
 
-# A little under difflib's own 0.6, so that `tmeout` leads to `timeout_seconds`.
-_LIKENESS = 0.5
-_ABOUT = 0.1
+_MIN_SIMILARITY = 0.5
+"""A little below difflib's default of 0.6, so that `tmeout` suggests `timeout_seconds`."""
+
+_TOLERANCE = 0.1
+"""How much less similar than the best match a further suggestion may be."""
 
 
-def closest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known name that `name` most likely stands for, and those that are about as near, the nearest first."""
-    near = difflib.get_close_matches(name, list(known), n=most, cutoff=_LIKENESS)
-    return [other for other in near if _likeness(name, other) >= _likeness(name, near[0]) - _ABOUT]
+def closest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """Return the known name most similar to `name` and those that are about as similar, best first.
+
+    Args:
+        name: The misspelled name.
+        known: The names that it may stand for.
+        limit: The maximum number of names to return.
+    """
+    matches = difflib.get_close_matches(name, list(known), n=limit, cutoff=_MIN_SIMILARITY)
+    return [match for match in matches if _similarity(name, match) >= _similarity(name, matches[0]) - _TOLERANCE]
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` most likely stands for; None where none is near."""
+    """Return the known name most similar to `name`; None if none is similar."""
     return next(iter(closest_names(name, known, 1)), None)
 
 
-def _likeness(name: str, other: str) -> float:
+def _similarity(name: str, other: str) -> float:
     return difflib.SequenceMatcher(a=other, b=name).ratio()

@@ -1,4 +1,4 @@
-"""The settings that stand in environment variables: ours and Blaxel's own."""
+"""Settings from environment variables: this server's, Blaxel's, and those of a hosting platform."""
 
 from collections.abc import Mapping
 
@@ -11,14 +11,14 @@ from blaxel_mcp.settings.schema import Settings
 
 PREFIX = "BLAXEL_MCP_"
 FILE_VARIABLE = "BLAXEL_MCP_CONFIG"
-"""The variable that names the TOML file; it is no setting itself."""
+"""The variable that names the TOML file; it is not a setting."""
 
 BLAXEL_ENVIRONMENT = "BL_ENV"
-"""Blaxel's variable that chooses among its environments, and so the base URLs."""
+"""Blaxel's variable that selects one of its environments, and with it the base URLs."""
 
 _LEVEL = "__"
 
-# The variables of Blaxel's SDKs: common/settings.ts of the TypeScript one, core/common of the Python one.
+# From Blaxel's SDKs: common/settings.ts in TypeScript, core/common in Python.
 _BLAXEL_VARIABLES = {
     "BL_WORKSPACE": "workspace",
     "BL_API_KEY": "api_key",
@@ -28,10 +28,10 @@ _BLAXEL_VARIABLES = {
     "BL_API_VERSION": "api_version",
 }
 
-# As in Blaxel's CLI, cli/core: what runs locally is the control plane alone.
+# From Blaxel's CLI, cli/core: in `local`, only the control plane runs on this machine.
 _DEV_URLS = {"api_url": "https://api.blaxel.dev/v0", "run_url": "https://run.blaxel.dev"}
 _ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
-    # What the settings default to: as nothing is set here, a URL in the TOML file stays in force.
+    # The defaults of the settings. Nothing is set here, so that a URL in the TOML file stays in force.
     "prod": {},
     "dev": _DEV_URLS,
     "local": {**_DEV_URLS, "api_url": "http://localhost:8080/v0"},
@@ -39,10 +39,7 @@ _ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 
 
 class _VariableSource(EnvSettingsSource):
-    """Reads one variable that is handed to it, where its base class reads the process's own.
-
-    One at a time, so that whatever is wrong can be told with the variable's name.
-    """
+    """Reads a single variable, so that an error can name it; its base class reads the environment of the process."""
 
     def __init__(self, variable: str, value: str) -> None:
         super().__init__(Settings, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=_LEVEL)
@@ -50,14 +47,14 @@ class _VariableSource(EnvSettingsSource):
 
 
 def our_variables(environ: Mapping[str, str]) -> Layer:
-    """Read `BLAXEL_MCP_` + the key, with `__` between levels; lists and tables are written as JSON."""
-    # Sorted, so that a single key comes after its whole section and has its way.
+    """Read the variables named `BLAXEL_MCP_` + the key, with `__` between levels and lists and tables as JSON."""
+    # Sorted, so that the variable of a single key comes after that of its section and takes precedence.
     names = sorted(name for name in environ if name.startswith(PREFIX) and name != FILE_VARIABLE)
     return joined(_our_variable(name, environ[name].strip()) for name in names)
 
 
 def blaxel_variables(environ: Mapping[str, str]) -> Layer:
-    """Read the variables that Blaxel's own CLI and SDKs know."""
+    """Read the variables of Blaxel's own CLI and SDKs, `BL_*`."""
     environment = environ.get(BLAXEL_ENVIRONMENT, "").strip()
     single = [
         layer_from({key: environ[variable].strip()}, variable)
@@ -68,52 +65,51 @@ def blaxel_variables(environ: Mapping[str, str]) -> Layer:
 
 
 def hosting_variables(environ: Mapping[str, str]) -> Layer:
-    """Read what the place that hosts a server says: where to listen, and that it has asked the caller already.
+    """Read where the hosting platform wants the server to listen, and whether it authenticates callers.
 
-    Blaxel sets HOST, PORT and BL_CLOUD (contract 7.3), as other hosts of containers set the first two. HOST without
-    PORT is some shell's name of the machine.
+    Blaxel sets HOST, PORT and BL_CLOUD (contract, section 7.3); other container platforms set the first two. HOST is
+    read only together with PORT, since some shells set it to the name of the machine.
     """
-    port, host = environ.get("PORT", "").strip(), environ.get("HOST", "").strip()
-    listening = layer_from({"http": {"port": port}}, "PORT") if port.isascii() and port.isdigit() else Layer()
-    address = layer_from({"http": {"host": host}}, "HOST") if listening.values else Layer()
-    on_blaxel = environ.get("BL_CLOUD", "").strip().lower() == "true"
-    return joined(
-        (listening, address, layer_from({"http": {"auth": "platform"}}, "BL_CLOUD") if on_blaxel else Layer())
-    )
+    layers = []
+    port = environ.get("PORT", "").strip()
+    if port.isascii() and port.isdigit():
+        host = environ.get("HOST", "").strip()
+        layers = [layer_from({"http": {"port": port}}, "PORT"), layer_from({"http": {"host": host}}, "HOST")]
+    if environ.get("BL_CLOUD", "").strip().lower() == "true":
+        layers.append(layer_from({"http": {"auth": "platform"}}, "BL_CLOUD"))
+    return joined(layers)
 
 
 def environment_urls(environment: str | None, source: str) -> Layer:
-    """Give the base URLs of one of Blaxel's environments.
+    """Return the base URLs of one of Blaxel's environments.
 
     Args:
-        environment: Its name, if any.
-        source: Where the name came from.
+        environment: The name of the environment; None or a name that counts as unset gives no URLs.
+        source: The variable or file that the name came from.
     """
     if environment is None or is_unset(environment):
         return Layer(unexpanded=(source,) if environment and is_placeholder(environment) else ())
-    # Any other name means the .dev hosts to Blaxel's Python and TypeScript SDKs as well.
+    # Blaxel's Python and TypeScript SDKs use the .dev hosts for any other name too.
     urls = layer_from(_ENVIRONMENTS.get(environment, _DEV_URLS), source)
     if environment in _ENVIRONMENTS:
         return urls
     known = ", ".join(_ENVIRONMENTS)
-    return joined((urls, Layer(warnings=(f"{source} names no environment of Blaxel's ({known}): .dev is used.",))))
+    warning = f"{source} does not name one of Blaxel's environments ({known}); the .dev URLs are used."
+    return joined((urls, Layer(warnings=(warning,))))
 
 
 def _our_variable(variable: str, value: str) -> Layer:
-    location = tuple(variable.removeprefix(PREFIX).lower().split(_LEVEL))
-    if location not in setting_locations():
-        return Layer(warnings=(_unknown(variable),))
+    locations = setting_locations()
+    if tuple(variable.removeprefix(PREFIX).lower().split(_LEVEL)) not in locations:
+        known = sorted(_LEVEL.join(map(str, location)).upper() for location in locations)
+        suggestion = closest(variable.removeprefix(PREFIX).upper(), [*known, FILE_VARIABLE.removeprefix(PREFIX)])
+        advice = f"; did you mean {PREFIX}{suggestion}?" if suggestion else "."
+        return Layer(warnings=(f"{variable} is not a setting and is ignored{advice}",))
     if is_unset(value):
         return Layer(unexpanded=(variable,) if is_placeholder(value) else ())
     try:
         tree = _VariableSource(variable, value)()
     except SettingsError:
-        # Neither its message nor its cause is passed on: the cause has the value in it.
-        return Layer(problems=(f'{variable} should be JSON, such as ["first", "second"]',))
+        # Its message and its cause are dropped: the cause contains the value.
+        return Layer(problems=(f'{variable} must be JSON, such as ["first", "second"]',))
     return layer_from(tree, variable)
-
-
-def _unknown(variable: str) -> str:
-    known = sorted(_LEVEL.join(map(str, location)).upper() for location in setting_locations())
-    meant = closest(variable.removeprefix(PREFIX).upper(), [*known, FILE_VARIABLE.removeprefix(PREFIX)])
-    return f"{variable} is not a setting and is ignored{f'; did you mean {PREFIX}{meant}?' if meant else '.'}"

@@ -1,4 +1,4 @@
-"""The settings in force, out of the command line, the environment, the TOML file and the `bl login` file."""
+"""Loads the settings in force from the command line, the environment, the TOML file and the `bl login` file."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,28 +16,29 @@ from blaxel_mcp.settings.environment import (
     hosting_variables,
     our_variables,
 )
-from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place, problems_in
+from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
+from blaxel_mcp.settings.validation_messages import problems_in
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings in force and where each of them came from.
+    """The settings in force and where each of them comes from.
 
     Attributes:
-        settings: The settings, checked.
+        settings: The validated settings.
         login: The `bl login` file; its credentials are not in `settings`.
-        sources: The source of each key that is not a default, such as {"run_url":
-            "/path/config.toml", "limits.timeout_seconds": "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS"}.
-        file: The TOML file that was read, None when there was none.
+        sources: The source of each key that is not a default, such as {"run_url": "/path/config.toml",
+            "limits.timeout_seconds": "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS"}.
+        file: The TOML file that was read; None if there was none.
         warnings: Sentences for the person who starts the server; none quotes a value.
-        unexpanded: The places that still hold a placeholder and so count as absent.
-        watched: The TOML file that a server watches, there or not; None for settings that came from no file.
-        signature: What it had for a signature before it was read.
-        reader: Reads everything again.
+        unexpanded: The places of placeholders that were not expanded and so count as unset.
+        watched: The path of the TOML file, even if there is none yet; None if the settings were made by hand.
+        signature: The signature of the TOML file before it was read, from `file_signature`.
+        reader: Loads the settings again from the same sources; None if they were made by hand.
     """
 
     settings: Settings
@@ -48,38 +49,38 @@ class Configuration:
     unexpanded: tuple[str, ...] = ()
     watched: Path | None = field(default=None, compare=False)
     signature: tuple[int, ...] | None = field(default=None, compare=False)
-    # Holds what was given on the command line, secrets included.
+    # Not in the repr: it holds the values of the command line, secrets included.
     reader: "Callable[[], Configuration] | None" = field(default=None, repr=False, compare=False)
 
     def read_again(self) -> "Configuration":
-        """Read the settings again, from wherever these came; blocks like `load_settings`.
+        """Load the settings again from the same sources; blocks like `load_settings`.
 
         Raises:
-            ConfigurationError: a source is wrong now.
+            ConfigurationError: A source has a mistake now.
         """
         return self.reader() if self.reader else self
 
     def place(self, key: str) -> str:
-        """Name the place where a key was set, such as `BL_API_KEY` or `api_key in /path/config.toml`."""
+        """Return the place where a key is set, such as `BL_API_KEY` or `api_key in /path/config.toml`."""
         return place(self.sources[key], key) if key in self.sources else key
 
 
 def process_environment() -> dict[str, str]:
-    """The variables of this process, for a command that hands them on."""
+    """Return a copy of this process's environment variables, for a command that passes them on."""
     return dict(os.environ)
 
 
 def configuration(
     settings: Settings, *, login: LoginFile | None = None, sources: Mapping[str, str] | None = None
 ) -> Configuration:
-    """Make a configuration by hand, for a test or a demo: nothing outside is consulted.
+    """Make a configuration by hand, for a test or a demo, without reading anything.
 
     Args:
         settings: The settings in force.
-        login: The login file; an absent one otherwise.
+        login: The login file; a missing one by default.
         sources: Labels for `Configuration.sources`.
     """
-    return Configuration(settings, login or _absent_login(), dict(sources or {}))
+    return Configuration(settings, login or _missing_login(), dict(sources or {}))
 
 
 def load_settings(
@@ -88,39 +89,42 @@ def load_settings(
     config_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """Read the settings from everywhere; the first source that gives a key has it.
+    """Load the settings from all sources; the first source that sets a key wins.
 
-    The sources are, in order: `overrides`, the variables `BLAXEL_MCP_*`, Blaxel's own `BL_*`, the
-    TOML file, what the place that hosts the server says (`HOST`, `PORT`, `BL_CLOUD`), the `bl login` file.
-    This blocks while it reads two small files.
+    The sources are, in order: `overrides`, the `BLAXEL_MCP_*` variables, Blaxel's own `BL_*` variables, the TOML file,
+    the variables of a hosting platform (`HOST`, `PORT`, `BL_CLOUD`), the `bl login` file. Loading blocks while it
+    reads two small files.
 
     Args:
-        overrides: Values of the command line, nested like the file's tables; None is no value.
-        config_file: The TOML file, which has to exist. Without it `BLAXEL_MCP_CONFIG` names the
-            file, or the default one is read if there is one.
-        environ: The environment variables; None stands for those of this process. Where the home
-            and configuration directories are is asked of the system in either case.
+        overrides: Values from the command line, nested like the file's tables; None means unset.
+        config_file: The TOML file, which has to exist. Without it, `BLAXEL_MCP_CONFIG` names the file; otherwise the
+            default one is read if it exists.
+        environ: The environment variables; by default those of this process. The home and configuration folders come
+            from the system in either case.
 
     Raises:
-        ConfigurationError: A source is wrong; the message has a line for each thing to mend and
-            quotes no value.
+        ConfigurationError: A source has a mistake. The message has one line per mistake and quotes no value.
     """
     variables = os.environ if environ is None else environ
-    watched = _settings_path(config_file, variables) or default_settings_path()
+    variable = variables.get(FILE_VARIABLE, "").strip()
+    named = config_file or (None if is_unset(variable) else Path(variable))
+    watched = named or default_settings_path()
     signature = file_signature(watched)
-    file, file_layer = _settings_file(config_file, variables)
-    login, layers = _checked_layers(overrides or {}, variables, file_layer)
+    file, file_layer = read_settings_file(watched, required=named is not None)
+    if named is None and is_placeholder(variable):
+        file_layer = joined((Layer(unexpanded=(FILE_VARIABLE,)), file_layer))
+    login, layers = _valid_layers(overrides or {}, variables, file_layer)
     values, sources = overlay(layers)
     settings = Settings.model_validate(values)
-    _refuse(list(_repeated_models(settings, sources)))
-    unexpanded = tuple(name for layer in layers for name in layer.unexpanded)
-    warnings = (*(warning for layer in layers for warning in layer.warnings), *map(_unexpanded_warning, unexpanded))
+    _reject(list(_repeated_models(settings, sources)))
+    unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
+    ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
         settings,
         login,
         sources,
         file,
-        warnings,
+        (*(warning for layer in layers for warning in layer.warnings), *ignored),
         unexpanded,
         watched=watched,
         signature=signature,
@@ -128,70 +132,48 @@ def load_settings(
     )
 
 
-def _checked_layers(
+def _valid_layers(
     overrides: Mapping[str, Any], environ: Mapping[str, str], file: Layer
 ) -> tuple[LoginFile, tuple[Layer, ...]]:
-    """Every source in its order, none with a mistake in it, and the login file that the last one came from."""
-    given = (
+    """Return the login file, and the layers of all sources in their order, each without mistakes."""
+    layers = (
         layer_from(overrides, COMMAND_LINE),
         our_variables(environ),
         blaxel_variables(environ),
         file,
         hosting_variables(environ),
     )
-    _refuse([problem for layer in given for problem in problems_in(layer)])
-    login = _login_file()
-    last = _login_layer(login, given, environ)
-    _refuse(problems_in(last))
-    return login, (*given, last)
+    _reject([problem for layer in layers for problem in problems_in(layer)])
+    try:
+        login = read_login_file(default_login_path(Path.home()))
+    except RuntimeError:
+        # Some containers run under a user id that has neither HOME nor an entry in the password file.
+        login = _missing_login("this user has no home directory")
+    login_layer = _login_layer(login, layers, environ)
+    _reject(problems_in(login_layer))
+    return login, (*layers, login_layer)
 
 
-def _refuse(problems: Sequence[str]) -> None:
+def _reject(problems: Sequence[str]) -> None:
     if problems:
         raise ConfigurationError("\n".join(("The settings cannot be used:", *problems)))
 
 
-def _settings_path(named: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The file that was named, on the command line or else by the variable."""
-    value = environ.get(FILE_VARIABLE, "").strip()
-    return named or (None if is_unset(value) else Path(value))
-
-
-def _settings_file(named: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, Layer]:
-    """Read the TOML file that was named, else the default one, which may be absent."""
-    path = _settings_path(named, environ)
-    if path is not None:
-        return read_settings_file(path, required=True)
-    noted = Layer(unexpanded=(FILE_VARIABLE,) if is_placeholder(environ.get(FILE_VARIABLE, "").strip()) else ())
-    path, layer = read_settings_file(default_settings_path(), required=False)
-    return path, joined((noted, layer))
-
-
-def _absent_login(problem: str | None = None) -> LoginFile:
-    # "~" stays as it is: this path is shown and never read.
+def _missing_login(problem: str | None = None) -> LoginFile:
+    # "~" is not expanded: this path is shown and never read.
     return LoginFile(default_login_path(Path("~")), problem=problem)
 
 
-def _login_file() -> LoginFile:
-    try:
-        home = Path.home()
-    except RuntimeError:
-        # Some containers run under a user id that has neither HOME nor an entry in the password file.
-        return _absent_login("this user has no home directory")
-    return read_login_file(default_login_path(home))
+def _login_layer(login: LoginFile, layers: Sequence[Layer], environ: Mapping[str, str]) -> Layer:
+    """Return the login file's current workspace, unless an earlier layer sets one, and its environment's base URLs.
 
-
-def _login_layer(login: LoginFile, before: Sequence[Layer], environ: Mapping[str, str]) -> Layer:
-    """Take the current workspace from the login file, and the chosen workspace's environment.
-
-    Blaxel's Python SDK, core/authentication, uses the environment in the same way.
+    Blaxel's Python SDK, core/authentication, uses the environment of the workspace in the same way.
     """
     source = f"bl login file ({login.path})"
-    broken = Layer(warnings=(f"The {source} is not usable as it is: {login.problem}.",) if login.problem else ())
-    chosen = [layer.values["workspace",] for layer in before if ("workspace",) in layer.values]
-    current = {} if chosen else {"workspace": login.current_workspace}
-    workspace = chosen[0] if chosen else login.current_workspace
-    entry = login.entries.get(workspace) if workspace else None
+    broken = Layer(warnings=(f"The {source} cannot be used as it is: {login.problem}.",) if login.problem else ())
+    selected = next((layer.values["workspace",] for layer in layers if ("workspace",) in layer.values), None)
+    current = {} if selected else {"workspace": login.current_workspace}
+    entry = login.entries.get(selected or login.current_workspace or "")
     unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry is not None and unset else None, source)
     return joined((broken, layer_from(current, source), urls))
@@ -203,8 +185,4 @@ def _repeated_models(settings: Settings, sources: Mapping[str, str]) -> Iterator
         earlier = first.setdefault((model.name, model.workspace or settings.workspace), index)
         if earlier != index:
             where = place(sources["models"], f"models[{index}]")
-            yield f"{where} has the name and the workspace of models[{earlier}]; a model can have one entry"
-
-
-def _unexpanded_warning(where: str) -> str:
-    return f"{where} still holds a placeholder that nothing has expanded, and counts as absent."
+            yield f"{where} has the same name and workspace as models[{earlier}]; a model can have only one entry"

@@ -1,31 +1,32 @@
-"""What `bl login` has left on this machine, read and never written."""
+"""The file in which `bl login` stores credentials; it is read and never written."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import SecretStr
 
-from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.placeholders import is_unset
 
 MAX_LOGIN_FILE_BYTES = 1024 * 1024
-"""A login file holds a few tokens per workspace; anything past this is not one."""
+"""Maximum size of a login file, which has a few tokens per workspace."""
 
 REREAD_PAUSE_SECONDS = 0.05
-"""How long `bl` is given to finish a file that was caught while it was being written."""
+"""How long `bl` gets to finish a file that it is writing, in seconds."""
 
-# PyYAML lets these out beside its own errors when an explicit tag (`!!int`, `!!timestamp`) stands before
-# a value that does not fit it, or when the nesting is too deep for its recursion.
+# PyYAML raises these too: for a value that does not fit its explicit tag (`!!int`, `!!timestamp`) and for deep nesting.
 _YAML_FAILURES = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+
+
+_Container = TypeVar("_Container", bound="dict[Any, Any] | list[Any]")
 
 
 @dataclass(frozen=True, slots=True)
 class LoginEntry:
-    """What the login file holds for one workspace; what is empty there is None here."""
+    """The login file's entry for one workspace; a field that is blank in the file is None."""
 
     name: str
     env: str | None = None
@@ -38,7 +39,14 @@ class LoginEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoginFile:
-    """The login file as a value; `problem` says what is wrong with it and quotes nothing from it."""
+    """The content of the login file.
+
+    Attributes:
+        path: The file.
+        current_workspace: The workspace that `bl` currently uses.
+        entries: The entry of each workspace, by its name.
+        problem: What is wrong with the file, without quoting it; None if nothing is.
+    """
 
     path: Path
     current_workspace: str | None = None
@@ -47,23 +55,22 @@ class LoginFile:
 
 
 def default_login_path(home: Path) -> Path:
-    """Say where Blaxel's CLI and SDKs keep the login file under a home directory."""
+    """Return where Blaxel's CLI and SDKs keep the login file below a home directory."""
     return home / ".blaxel" / "config.yaml"
 
 
 def read_login_file(path: Path, *, pause: Callable[[float], None] = time.sleep) -> LoginFile:
-    """Read the login file, taking whatever of it can be understood.
+    """Read the valid parts of the login file.
 
-    It blocks for the time of a small read, or `REREAD_PAUSE_SECONDS` more when the file is
-    empty or broken: another process may be half-way through writing it, so it is read once
-    again before the result stands.
+    If the file is empty or broken, another process may be writing it. It is then read once more, after
+    `REREAD_PAUSE_SECONDS`. The call blocks meanwhile.
 
     Args:
-        path: The file; it need not exist.
-        pause: Waits for the given number of seconds before the second reading.
+        path: The file; it may be missing.
+        pause: Waits for a number of seconds.
 
     Returns:
-        Its content. A missing file has no entries and no problem, a broken one has a problem.
+        The content. A missing file has no entries and no problem; a broken file has a problem.
     """
     login = _read_once(path)
     if login is not None and (login.problem or not login.entries):
@@ -73,71 +80,62 @@ def read_login_file(path: Path, *, pause: Callable[[float], None] = time.sleep) 
 
 
 def _read_once(path: Path) -> LoginFile | None:
+    """Return the file's content; None if there is no file."""
     try:
-        document = _parse(_load(path))
+        with path.open("rb") as file:
+            data = file.read(MAX_LOGIN_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return LoginFile(path, problem=f"it cannot be read ({error.strerror or type(error).__name__})")
-    except ConfigurationError as error:
-        return LoginFile(path, problem=error.message)
-    return _login_file(path, document)
-
-
-def _load(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_LOGIN_FILE_BYTES + 1)
     if len(data) > MAX_LOGIN_FILE_BYTES:
-        raise ConfigurationError(f"it is larger than {MAX_LOGIN_FILE_BYTES} bytes")
-    return data
+        return LoginFile(path, problem=f"it is larger than {MAX_LOGIN_FILE_BYTES} bytes")
+    return _login_from(path, data)
 
 
-def _parse(data: bytes) -> Any:
+def _login_from(path: Path, data: bytes) -> LoginFile:
+    # No problem quotes the parser's error, which contains the file's text.
     try:
-        return yaml.safe_load(data.decode())
+        document = yaml.safe_load(data.decode())
     except UnicodeDecodeError:
-        problem = "it is not UTF-8 text"
+        return LoginFile(path, problem="it is not UTF-8 text")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        problem = f"it is not valid YAML{f' at line {mark.line + 1}, column {mark.column + 1}' if mark else ''}"
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        return LoginFile(path, problem=f"it is not valid YAML{where}")
     except _YAML_FAILURES:
-        problem = "it is not valid YAML"
-    # Raised here, so that the parser's error with the file's text in it is not chained to ours.
-    raise ConfigurationError(problem)
-
-
-def _login_file(path: Path, document: Any) -> LoginFile:
+        return LoginFile(path, problem="it is not valid YAML")
     problems: list[str] = []
-    root = _table(document, "its top level", problems)
-    context = _table(root.get("context"), "context", problems)
+    root = _typed(document, dict, "its top level", problems)
+    context = _typed(root.get("context"), dict, "context", problems)
     entries: dict[str, LoginEntry] = {}
-    for index, item in enumerate(_list(root.get("workspaces"), "workspaces", problems)):
+    for index, item in enumerate(_typed(root.get("workspaces"), list, "workspaces", problems)):
         entry = _entry(item, f"workspaces[{index}]", problems)
         if entry is not None:
-            # Blaxel's own readers take the first entry of a name.
+            # Blaxel's CLI and SDKs use the first entry of a name.
             entries.setdefault(entry.name, entry)
     current = _text(context, "workspace", "context", problems)
     return LoginFile(path, current, entries, "; ".join(problems) or None)
 
 
 def _entry(item: Any, where: str, problems: list[str]) -> LoginEntry | None:
-    table = _table(item, where, problems)
+    table = _typed(item, dict, where, problems)
     name = _text(table, "name", where, problems)
     if name is None:
         problems.append(f"{where} has no name")
         return None
     inside = f"{where}.credentials"
-    credentials = _table(table.get("credentials"), inside, problems)
+    credentials = _typed(table.get("credentials"), dict, inside, problems)
 
     def secret(*spellings: str) -> SecretStr | None:
-        found = (_text(credentials, key, inside, problems) for key in spellings)
-        return next((SecretStr(value) for value in found if value is not None), None)
+        values = (_text(credentials, key, inside, problems) for key in spellings)
+        return next((SecretStr(value) for value in values if value is not None), None)
 
     return LoginEntry(
         name=name,
         env=_text(table, "env", where, problems),
         api_key=secret("apiKey"),
-        # The CLI writes the first spelling, Blaxel's Python and TypeScript SDKs look for the second.
+        # The CLI writes the first spelling; Blaxel's Python and TypeScript SDKs read the second.
         client_credentials=secret("client_credentials", "clientCredentials"),
         access_token=secret("access_token"),
         refresh_token=secret("refresh_token"),
@@ -145,24 +143,17 @@ def _entry(item: Any, where: str, problems: list[str]) -> LoginEntry | None:
     )
 
 
-def _table(value: Any, where: str, problems: list[str]) -> Mapping[Any, Any]:
-    if isinstance(value, dict):
+def _typed(value: Any, kind: type[_Container], where: str, problems: list[str]) -> _Container:
+    """Return a table or a list; an empty one if it is missing or, which is a problem, of another type."""
+    if isinstance(value, kind):
         return value
     if value is not None:
-        problems.append(f"{where} is not a table")
-    return {}
-
-
-def _list(value: Any, where: str, problems: list[str]) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    if value is not None:
-        problems.append(f"{where} is not a list")
-    return []
+        problems.append(f"{where} is not a {'table' if kind is dict else 'list'}")
+    return kind()
 
 
 def _text(table: Mapping[Any, Any], key: str, where: str, problems: list[str]) -> str | None:
-    """Give a key's text; the CLI writes what it does not use as "" or 0."""
+    """Return the text of a key; None if it is unset, for which the CLI writes "" or 0."""
     value = table.get(key)
     if isinstance(value, str):
         return None if is_unset(value) else value.strip()

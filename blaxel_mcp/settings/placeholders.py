@@ -1,7 +1,7 @@
-"""Values that are there and say nothing: empty ones, and placeholders that nobody expanded.
+"""Values that count as unset: blank ones and placeholders that were not expanded.
 
-Several MCP clients hand `${NAME}` in their configuration to the server as it stands, and one
-expands an undefined variable to an empty string.
+Several MCP clients pass `${NAME}` in their configuration to the server unchanged, and one expands an undefined variable
+to an empty string.
 """
 
 import re
@@ -10,10 +10,10 @@ _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*")
 
 
 def is_placeholder(value: str) -> bool:
-    """Tell whether a value is nothing but `${NAME}`, `${env:NAME}`, `${input:name}` or `$NAME`."""
+    """Return whether a value is a placeholder and nothing else: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`."""
     return _PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
 def is_unset(value: str) -> bool:
-    """Tell whether a value counts as not given."""
+    """Return whether a value counts as unset: blank or a placeholder."""
     return not value.strip() or is_placeholder(value)

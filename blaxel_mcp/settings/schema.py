@@ -1,7 +1,7 @@
-"""What can be set, what each key means and what it defaults to.
+"""The schema of the settings: every key with its type, default and description.
 
-This module is the schema alone; `settings_sources` reads it from the command line, the
-environment, the TOML file and the `bl login` file.
+`settings.loading` fills it from the command line, the environment, the TOML file and the `bl login` file. The
+reference in docs/configure.md is generated from it.
 """
 
 from typing import Any, Literal
@@ -24,200 +24,267 @@ from blaxel_mcp.settings.types import (
 DEFAULT_RUN_URL = "https://run.blaxel.ai"
 DEFAULT_API_URL = "https://api.blaxel.ai/v0"
 DEFAULT_API_VERSION = "2026-04-28"
-"""The control-plane version that every Blaxel SDK has been seen to send."""
+"""The version of the control plane that Blaxel's SDKs send."""
 
 BuiltinTool = Literal["run_model", "list_models", "read_result", "cancel_call"]
 BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models", "read_result", "cancel_call")
 
 
 class DiscoverySettings(Section):
-    """Whether and how often the control plane is asked about models."""
+    """Whether the workspace's models are discovered through the control plane, and which of them become tools."""
 
     enabled: bool | None = Field(
         default=None,
-        description="true: list the workspace's models and make a tool of each. false: the control plane is never "
-        "asked. Unset: true when no [[models]] is given, and otherwise asked only about a model that is called.",
+        description="true: list the workspace's models and make each a tool. false: never ask the control plane. "
+        "Unset: true if there is no [[models]]; otherwise look up only the models that are called.",
     )
-    include: tuple[str, ...] = Field(default=("*",), description="Globs of the names that become tools.")
-    exclude: tuple[str, ...] = Field(default=(), description="Globs of the names that do not.")
-    refresh_seconds: Seconds = Field(default=300, description="How long what the control plane said is trusted.")
+    include: tuple[str, ...] = Field(default=("*",), description="Globs of model names that become tools.")
+    exclude: tuple[str, ...] = Field(
+        default=(), description="Globs of model names that do not become tools; takes precedence over include."
+    )
+    refresh_seconds: Seconds = Field(
+        default=300, description="How long the control plane's answers are used before they are refreshed, in seconds."
+    )
 
 
 class AccessSettings(Section):
-    """What may be called at all; globs."""
+    """Allowlists of what may be called, as globs."""
 
     models: tuple[str, ...] = Field(default=("*",), description="Globs of model names that may be called.")
     paths: tuple[str, ...] = Field(default=("*",), description="Globs of sub-endpoints that may be called.")
 
 
 class ToolSettings(Section):
-    """Which tools are listed and how they are named."""
+    """Which tools are listed, what they are called and what they return."""
 
     prefix: str = Field(
-        default="", max_length=20, pattern=r"^[A-Za-z0-9_-]*$", description="Put before every tool's name."
+        default="",
+        max_length=20,
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="Prefix of every tool name: at most 20 letters, digits, _ or -.",
     )
-    builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Which built-in tools are listed.")
+    builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Built-in tools to list.")
     max_tools: int = Field(
-        default=30, ge=0, description="Model tools listed at most; the rest stay reachable through run_model."
+        default=30,
+        ge=0,
+        description="Maximum number of models that get a tool; the others can be called with run_model.",
     )
     stream: StreamKind = Field(
         default="auto",
-        description="When an answer is asked for as a stream; auto: when the client asked for progress.",
+        description="When to request an answer as a stream. auto: when the client asks for progress and the API can "
+        "stream.",
     )
-    result: ResultKind = Field(default="json", description="json: the answer as it came; text: the model's text alone.")
+    result: ResultKind = Field(
+        default="json", description="What a tool returns. json: the whole answer. text: only the model's text."
+    )
 
 
 class LimitSettings(Section):
-    """Bounds on one call."""
+    """Timeouts, concurrency and rate limits, and size limits."""
 
-    timeout_seconds: Seconds = Field(default=600, description="The whole call, in seconds.")
-    connect_seconds: Seconds = Field(default=10, description="Connecting, in seconds.")
-    max_concurrency: int = Field(default=16, ge=1, description="Calls of models in flight at most.")
-    calls_per_minute: int | None = Field(default=None, ge=1, description="Calls of models begun in a minute at most.")
+    timeout_seconds: Seconds = Field(default=600, description="Deadline of a whole call, in seconds.")
+    connect_seconds: Seconds = Field(default=10, description="Timeout for connecting, in seconds.")
+    max_concurrency: int = Field(default=16, ge=1, description="Maximum number of model calls in flight.")
+    calls_per_minute: int | None = Field(
+        default=None, ge=1, description="Maximum number of model calls started in any minute; further calls wait."
+    )
     max_queue: int = Field(
-        default=256, ge=0, description="Calls that wait for their turn at most; one more is refused as busy."
+        default=256, ge=0, description="Maximum number of calls that wait for a slot; a further call fails with busy."
     )
     detach_after_seconds: float = Field(
         default=50,
         ge=0,
         allow_inf_nan=False,
-        description="When a slow call is handed back as a handle, in seconds; 0 is never.",
+        description="After how many seconds a running call is returned as a handle for read_result; 0: never.",
     )
     max_argument_bytes: int = Field(
-        default=16 * 1024 * 1024, ge=1024, description="The largest frame taken from a client, in bytes."
+        default=16 * 1024 * 1024, ge=1024, description="Maximum size of a message from the client, in bytes."
     )
     max_response_bytes: int = Field(
-        default=64 * 1024 * 1024, gt=0, description="The most read from upstream, in bytes, after decompression."
+        default=64 * 1024 * 1024,
+        gt=0,
+        description="Maximum size of an upstream response, in bytes after decompression.",
     )
     max_result_chars: int = Field(
-        default=40_000, ge=1000, description="The most text in one tool result, in characters."
+        default=40_000,
+        ge=1000,
+        description="Maximum text in one tool result, in characters; read_result returns the rest.",
     )
     max_media_bytes: int = Field(
-        default=700_000, ge=0, description="The most media in one tool result, in bytes before base64."
+        default=700_000,
+        ge=0,
+        description="Maximum media in one tool result, in bytes before base64; larger media become files.",
     )
 
 
 class CapSettings(Section):
-    """What may be spent in a day (UTC), by all processes of this user together."""
+    """Caps per day (UTC) on all processes of this user together."""
 
-    calls_per_day: int | None = Field(default=None, ge=0, description="Calls of models.")
-    tokens_per_day: int | None = Field(default=None, ge=0, description="Tokens, input and output together.")
-    usd_per_day: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="USD, by `price`.")
+    calls_per_day: int | None = Field(default=None, ge=0, description="Maximum number of model calls per day.")
+    tokens_per_day: int | None = Field(
+        default=None, ge=0, description="Maximum number of tokens per day, input and output together."
+    )
+    usd_per_day: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Maximum cost per day in USD, by the price of each model."
+    )
     unpriced: RefuseOrAllow = Field(
         default="refuse",
-        description="What becomes of a call under a USD cap whose model has no price; allowed, it counts as a call.",
+        description="Whether to refuse or allow calls of a model without a price under usd_per_day; they add no cost.",
     )
     on_ledger_failure: RefuseOrAllow = Field(
-        default="refuse", description="What becomes of calls under a cap when the ledger of them cannot be used."
+        default="refuse", description="Whether to refuse or allow calls under a cap when the ledger cannot be used."
     )
 
 
 class BudgetSettings(CapSettings):
-    """Caps on all calls together, and where the calls are counted."""
+    """Caps per day (UTC) on all calls, shared by all processes of this user."""
 
     ledger: str | None = Field(
-        default=None, description="The ledger's file; :memory: for none. Otherwise one in the user's state directory."
+        default=None,
+        description="File that counts calls; :memory: counts in this process only. Unset: ledger.sqlite3 in the user's "
+        "state folder.",
     )
 
 
 class FileSettings(Section):
-    """Which files may be read for an agent, and where large media are written."""
+    """Files that an agent may send to a model, and where large media are written."""
 
     allowed_dirs: tuple[str, ...] = Field(default=(), description="Folders whose files an agent may send to a model.")
-    output_dir: str | None = Field(default=None, description="Folder for media too large for a result.")
-    max_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="The largest file sent, in bytes.")
+    output_dir: str | None = Field(
+        default=None,
+        description="Folder for media that are too large for a result. Unset: a private folder in the user's cache.",
+    )
+    max_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="Maximum size of a file that is sent, in bytes.")
 
 
 HttpAuth = Literal["token", "oauth", "caller", "platform"]
-"""Who lets a caller over HTTP in: a static token, an OAuth issuer, Blaxel by the caller's own key, or the platform."""
+"""How HTTP callers are authenticated; the description of `http.auth` explains each."""
 
 
 class HttpSettings(Section):
     """Where the HTTP transport listens, and who may call it."""
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65_535, description="The port; 0 takes any free one.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     auth: HttpAuth | None = Field(
         default=None,
-        description="token: one of bearer_tokens; oauth: a JWT of the issuer; caller: each caller brings its own "
-        "X-Blaxel-Authorization and X-Blaxel-Workspace; platform: what is in front, as Blaxel's gateway is, has asked "
-        "already. Unset: nobody is asked, and only this machine is listened to.",
+        description="How callers are authenticated. token: with one of bearer_tokens. oauth: with a JWT of the issuer. "
+        "caller: each caller sends its own X-Blaxel-Authorization and X-Blaxel-Workspace. platform: by the gateway in "
+        "front, such as Blaxel's. Unset: not at all, and the server listens on loopback only.",
     )
-    bearer_tokens: tuple[SecretStr, ...] = Field(default=(), description="The tokens that let a caller in.")
+    bearer_tokens: tuple[SecretStr, ...] = Field(
+        default=(), description='Tokens that are accepted with auth = "token"; they are never sent to Blaxel.'
+    )
     allowed_hosts: tuple[str, ...] = Field(
-        default=(), description="Values of the Host header that are answered, `name` or `name:port` or `name:*`."
+        default=(), description="Accepted values of the Host header: `name`, `name:port` or `name:*`."
     )
-    allowed_origins: tuple[str, ...] = Field(default=(), description="Values of the Origin header that are answered.")
-    issuer: IssuerUrl | None = Field(default=None, description="The OAuth issuer whose tokens let a caller in.")
-    audience: str | None = Field(default=None, min_length=1, description="The audience that its tokens must name.")
-    jwks_url: HttpUrl | None = Field(default=None, description="Its keys; found by its metadata if unset.")
-    scopes: tuple[str, ...] = Field(default=(), description="The scopes that its tokens must have.")
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Accepted values of the Origin header, for pages in a browser."
+    )
+    issuer: IssuerUrl | None = Field(
+        default=None, description='OAuth issuer whose tokens are accepted with auth = "oauth".'
+    )
+    audience: str | None = Field(default=None, min_length=1, description="Audience that its tokens must have.")
+    jwks_url: HttpUrl | None = Field(
+        default=None, description="URL of the issuer's keys. Unset: the one in the issuer's metadata."
+    )
+    scopes: tuple[str, ...] = Field(default=(), description="Scopes that its tokens must have.")
     resource_url: HttpUrl | None = Field(
         default=None,
-        description="This server's own public URL, for the OAuth metadata; the address it listens on if unset.",
+        description="This server's public URL, for the OAuth metadata. Unset: the address that it listens on.",
     )
 
 
 class Price(Section):
-    """What a model costs, in USD per million tokens."""
+    """The price of a model, in USD per million tokens."""
 
     input: float = Field(ge=0, allow_inf_nan=False, description="USD per million input tokens.")
     output: float = Field(ge=0, allow_inf_nan=False, description="USD per million output tokens.")
 
 
 class ModelSettings(Section):
-    """One `[[models]]` entry: a model API that gets a tool of its own."""
+    """A model API with a tool of its own; repeat the table for each. It overrides the discovered model of that name."""
 
-    name: str = Field(min_length=1, max_length=128, description="The model API's name in the workspace.")
-    tool: ToolName | None = Field(default=None, description="The tool's name; made from the model's otherwise.")
-    title: str | None = Field(default=None, description="The tool's title.")
-    description: str | None = Field(default=None, description="What the agent reads to choose this tool.")
-    api: str | None = Field(default=None, description="Which API the endpoint speaks; docs/model-apis.md lists them.")
-    path: str | None = Field(default=None, description="The sub-endpoint; overrides the API's own.")
-    workspace: HeaderValue | None = Field(default=None, description="Another workspace than the global one.")
-    url: HttpUrl | None = Field(default=None, description="A forced endpoint URL.")
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Body fields filled in when absent.")
-    locked: dict[str, Any] = Field(default_factory=dict, description="Body fields that the caller cannot change.")
-    input_schema: dict[str, Any] | None = Field(default=None, description="A JSON Schema for the tool's arguments.")
-    timeout_seconds: Seconds | None = Field(default=None, description="The whole call, for this model.")
-    result: ResultKind | None = Field(default=None, description="As tools.result, for this model.")
-    stream: StreamKind | None = Field(default=None, description="As tools.stream, for this model.")
-    max_concurrency: int | None = Field(default=None, ge=1, description="As limits.max_concurrency, for this model.")
-    idempotent: bool = Field(
-        default=False, description="Whether a call may be sent again when the first one may have been worked on."
+    name: str = Field(min_length=1, max_length=128, description="Name of the model API in the workspace.")
+    tool: ToolName | None = Field(
+        default=None, description="Name of the tool, at most 40 characters. Unset: made from the model's name."
     )
-    price: Price | None = Field(default=None, description="For the cost in each receipt, and for caps in USD.")
-    budget: CapSettings | None = Field(default=None, description="As [budget], for this model alone.")
+    title: str | None = Field(default=None, description="Title of the tool, for people. Unset: the model's name.")
+    description: str | None = Field(
+        default=None,
+        description="Description from which the agent chooses this tool. Unset: made from the model's name and API.",
+    )
+    api: str | None = Field(
+        default=None, description="API of the endpoint, one of those in docs/model-apis.md. Unset: detected, else raw."
+    )
+    path: str | None = Field(default=None, description="Sub-endpoint to call. Unset: the one of the API.")
+    workspace: HeaderValue | None = Field(
+        default=None, description="Workspace of the model. Unset: the top-level workspace."
+    )
+    url: HttpUrl | None = Field(default=None, description="URL of the endpoint; overrides url_source.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of the request body that are added when the caller omits them."
+    )
+    locked: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of the request body that the caller cannot change."
+    )
+    input_schema: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema of the tool's arguments. Unset: the one of the API."
+    )
+    timeout_seconds: Seconds | None = Field(
+        default=None, description="Deadline of a whole call, in seconds. Unset: limits.timeout_seconds."
+    )
+    result: ResultKind | None = Field(default=None, description="What the tool returns. Unset: tools.result.")
+    stream: StreamKind | None = Field(
+        default=None, description="When to request an answer as a stream. Unset: tools.stream."
+    )
+    max_concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of calls of this model in flight, within limits.max_concurrency.",
+    )
+    idempotent: bool = Field(
+        default=False,
+        description="Whether to retry a call that failed although the model may have worked on it and billed it.",
+    )
+    price: Price | None = Field(
+        default=None, description="Price of the model, for the cost in each receipt and for usd_per_day."
+    )
+    budget: CapSettings | None = Field(
+        default=None, description="Caps for this model, in addition to those in [budget]."
+    )
 
 
 class Settings(BaseSettings):
-    """The settings of one server, as a value.
+    """The settings of one server.
 
-    Constructing it reads nothing but its arguments, so a test or a script gets exactly
-    what it says; `settings_sources.load_settings` is what consults the outside.
+    The constructor uses only its arguments and reads no environment, so that a test or a script gets exactly what it
+    passes. `settings.loading.load_settings` reads the sources.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    workspace: HeaderValue | None = Field(default=None, description="The workspace's name.")
-    api_key: SecretStr | None = Field(default=None, description="A Blaxel API key.")
+    workspace: HeaderValue | None = Field(
+        default=None, description="Name of the workspace. Unset: the current one of `bl login`."
+    )
+    api_key: SecretStr | None = Field(default=None, description="Blaxel API key.")
     client_credentials: SecretStr | None = Field(
-        default=None, description="A service account's client credentials, as Blaxel shows them (base64 of id:secret)."
+        default=None, description="Client credentials of a service account, as Blaxel shows them (base64 of id:secret)."
     )
     api_key_command: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        # Somebody may have put the key itself among its words.
+        # The words may contain the key itself.
         repr=False,
-        description="A command, as a list of words, that prints the API key.",
+        description="Command that prints the API key, as a list of words; it is run without a shell.",
     )
     run_url: HttpUrl = Field(default=DEFAULT_RUN_URL, description="Base URL of the inference endpoint.")
-    api_url: HttpUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane.")
-    api_version: HeaderValue = Field(default=DEFAULT_API_VERSION, description="The control plane's version.")
+    api_url: HttpUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane's API.")
+    api_version: HeaderValue = Field(default=DEFAULT_API_VERSION, description="Version of the control plane's API.")
     url_source: Literal["auto", "metadata", "run"] = Field(
         default="auto",
-        description="auto: mk3 models at their own URL, others at run_url; metadata: any model's own URL where it "
-        "has one; run: always run_url.",
+        description="Which URL a model is called at. auto: its own URL if it is of generation mk3, otherwise run_url. "
+        "metadata: its own URL if it has one. run: always run_url.",
     )
     discovery: DiscoverySettings = DiscoverySettings()
     access: AccessSettings = AccessSettings()
@@ -237,5 +304,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the arguments only: a Settings is a value, not a reader."""
+        """Use the arguments of the constructor as the only source."""
         return (init_settings,)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 import tomllib
 from dataclasses import replace
@@ -17,12 +18,12 @@ _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
 
 
 def default_settings_path() -> Path:
-    """Say where the file is looked for when nobody names one."""
+    """Return the path of the settings file when none is named: `config.toml` in the user's configuration folder."""
     return platformdirs.user_config_path("blaxel-mcp", appauthor=False) / "config.toml"
 
 
 def file_signature(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file does; None where there is none."""
+    """Return a value that changes whenever a file does; None if there is no file."""
     try:
         status = path.expanduser().stat()
     except (OSError, RuntimeError):
@@ -31,66 +32,57 @@ def file_signature(path: Path) -> tuple[int, ...] | None:
 
 
 def read_settings_file(path: Path, *, required: bool) -> tuple[Path | None, Layer]:
-    """Read a TOML file.
+    """Read a TOML settings file.
 
     Args:
         path: The file; a leading `~` is the home directory.
         required: Whether the file has to exist.
 
     Returns:
-        The file's absolute path, None where there is no such file, and what stands in it. A file
-        that holds credentials and that other users of the machine can reach gives a warning.
+        The file's absolute path, or None if there is no file, and its settings. A file that contains credentials and is
+        accessible to other users of the machine adds a warning.
 
     Raises:
-        ConfigurationError: The file cannot be read or is not TOML; nothing of it is quoted.
+        ConfigurationError: The file cannot be read or is not TOML. Its content is not quoted.
     """
-    path = _absolute(path)
     try:
-        data, mode = _load(path)
+        path = path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(f"The settings file {path} is in a home directory that does not exist.") from error
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode if os.name == "posix" else 0
+            data = file.read()
     except OSError as error:
-        # A service's user may have /dev/null for a home.
+        # The home directory of a service's user may be /dev/null.
         if isinstance(error, FileNotFoundError | NotADirectoryError) and not required:
             return None, Layer()
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
-            hint="Name a file that exists, or none.",
+            hint="Name an existing file with --config or BLAXEL_MCP_CONFIG, or write one with `blaxel-mcp init`.",
         ) from error
-    layer = layer_from(_parse(data, path), str(path))
+    layer = layer_from(_parse_toml(data, path), str(path))
     if any(key in layer.values for key in _SECRETS) and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        warning = f"{path} holds credentials that other users can reach; run `chmod 600 {path}`."
-        layer = replace(layer, warnings=(warning,))
+        fix = f"chmod 600 {shlex.quote(str(path))}"
+        layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))
     return path, layer
 
 
-def _absolute(path: Path) -> Path:
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError as error:
-        raise ConfigurationError(f"The settings file {path} names a home directory that does not exist.") from error
-
-
-def _load(path: Path) -> tuple[bytes, int]:
-    """Give the content, and the permissions where the system has them in this form."""
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode if os.name == "posix" else 0
-        return file.read(), mode
-
-
-def _parse(data: bytes, path: Path) -> dict[str, Any]:
+def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 text at {_end(data[: error.start])}"
+        problem = f"is not UTF-8 text at {_end_of(data[: error.start])}"
     except tomllib.TOMLDecodeError as error:
         stated = re.search(r"\(at (line \d+, column \d+)\)$", str(error))
-        problem = f"is not valid TOML at {stated[1] if stated else _end(data)}"
+        problem = f"is not valid TOML at {stated[1] if stated else _end_of(data)}"
     except (ValueError, RecursionError):
-        # A number of thousands of digits, or brackets nested as deep.
+        # A number with thousands of digits, or thousands of nested brackets.
         problem = "is not valid TOML"
-    # Raised here, so that the parser's error, which quotes the file, is not chained to ours.
+    # Raised outside of `except`, so that the parser's error, which quotes the file, is not chained.
     raise ConfigurationError(f"The settings file {path} {problem}.")
 
 
-def _end(data: bytes) -> str:
+def _end_of(data: bytes) -> str:
     lines = data.split(b"\n")
     return f"line {len(lines)}, column {len(lines[-1]) + 1}"

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have."""
+"""Types of settings and their validation."""
 
 import re
 from typing import Annotated, Literal
@@ -6,52 +6,45 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 TOOL_NAME_LIMIT = 40
-"""Characters in a tool's name: clients put prefixes before it and cut at 60 to 64."""
-
-_TOOL_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}")
+"""Maximum characters of a tool name: clients add a prefix and reject names longer than 60 to 64 characters."""
 
 
-# "$", "{" and "}" are refused so that `https://${HOST}` is a mistake and not a host.
-_HTTP_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]{1,5})?(/[^\s?#]*)?")
-_HEADER_VALUE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+def _matching(pattern: str, requirement: str) -> AfterValidator:
+    """Return a validator for text that has to match a pattern; its error states the requirement, not the value."""
+    compiled = re.compile(pattern)
+
+    def validate(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"must be {requirement}")
+        return value
+
+    return AfterValidator(validate)
 
 
-def _issuer_url(value: str) -> str:
-    if not _HTTP_URL.fullmatch(value):
-        raise ValueError("must be an http(s) URL with no user name, query or fragment")
-    return value
+ToolName = Annotated[
+    str, _matching(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}", f"1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
+]
 
+HeaderValue = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,128}", "1 to 128 letters, digits, '.', '_' or '-'")]
+"""Text that is sent as the value of a header, such as a workspace or a version."""
 
-def _http_url(value: str) -> str:
-    return _issuer_url(value).rstrip("/")
+IssuerUrl = Annotated[
+    str,
+    _matching(
+        # "$", "{" and "}" are rejected so that `https://${HOST}` is an error and not a host.
+        r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]{1,5})?(/[^\s?#]*)?",
+        "an http(s) URL with no user name, query or fragment",
+    ),
+]
+"""A URL that is compared as text (RFC 8414, section 3.3): a trailing slash is significant."""
 
-
-def _header_value(value: str) -> str:
-    if not _HEADER_VALUE.fullmatch(value):
-        raise ValueError("must be 1 to 128 letters, digits, '.', '_' or '-'")
-    return value
-
-
-def _tool_name(value: str) -> str:
-    if not _TOOL_NAME.fullmatch(value):
-        raise ValueError(f"must be 1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
-    return value
-
-
-ToolName = Annotated[str, AfterValidator(_tool_name)]
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
-"""A URL that is compared as text (RFC 8414, section 3.3): a slash at its end is a part of it."""
-
-HeaderValue = Annotated[str, AfterValidator(_header_value)]
-"""What is sent as the value of a header, as a workspace and a version are."""
+HttpUrl = Annotated[IssuerUrl, AfterValidator(lambda url: url.rstrip("/"))]
 
 ResultKind = Literal["json", "text"]
-"""Whether a tool's result is the answer as it came, or the model's text alone."""
+"""What a tool returns: the whole answer as JSON, or only the model's text."""
 
 StreamKind = Literal["auto", "always", "never"]
-"""Whether an answer is asked for as a stream of events."""
+"""When an answer is requested as a stream of events."""
 
 RefuseOrAllow = Literal["refuse", "allow"]
 
@@ -59,6 +52,6 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A table of settings."""
+    """Base class of the tables of settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

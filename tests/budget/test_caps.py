@@ -1,11 +1,11 @@
-"""Caps as decisions: what fits, what is refused and in which words."""
+"""Caps: which calls fit, and the messages for those that do not."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from blaxel_mcp.budget.caps import OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
+from blaxel_mcp.budget.caps import DEFAULT_OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
 from blaxel_mcp.budget.figures import NANO, UsageTotals
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
@@ -20,7 +20,7 @@ OWN = ModelSettings(
 
 
 def refusal(caps: dict[str, Any], model: ModelSettings, used: UsageTotals, call: Estimate = CALL) -> BlaxelError | None:
-    """What one more call of a model meets, when all that was used is this model's."""
+    """Return the error for one more call of a model, if any; all usage is this model's."""
     budget = Budget(caps=CapSettings(**caps), models=(CHEAP, PLAIN, OWN), workspace="acme")
     key = ("acme", model.name)
     try:
@@ -71,44 +71,41 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
             {"calls_per_day": 1000},
             PLAIN,
             UsageTotals(calls=1000),
-            "The call of 'plain' was not sent: 1,000 of the 1,000 calls a day are used. Days begin at midnight UTC: "
-            "the next one at 2026-11-25T00:00Z. Until then no configured model has anything left.",
+            "The call to 'plain' was not sent: budget.calls_per_day is used up (1,000 of 1,000). The caps reset at "
+            "2026-11-25 00:00 UTC. No model has budget left.",
             id="calls",
         ),
         pytest.param(
             {"tokens_per_day": 20_000},
             CHEAP,
             UsageTotals(total_tokens=19_000, held_tokens=500),
-            "The call of 'cheap' was not sent: 19,500 of the 20,000 tokens a day are used or reserved, and it is "
-            "expected to take 1,000. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then these "
-            "may still be called: cheap, plain, own, any model that has no entry in [[models]].",
+            "The call to 'cheap' was not sent: it is estimated at 1,000 tokens, and budget.tokens_per_day has 500 of "
+            "20,000 left. The caps reset at 2026-11-25 00:00 UTC. Models with budget left: cheap, plain, own, any "
+            "model without an entry in [[models]].",
             id="tokens, of which a smaller call could do with the rest",
         ),
         pytest.param(
             {"usd_per_day": 5},
             CHEAP,
             UsageTotals(nano_usd=5 * NANO - 1),
-            "The call of 'cheap' was not sent: 5 of the 5 USD a day are used or reserved, and it is expected to cost "
-            "0.001. Days begin at midnight UTC: the next one at 2026-11-25T00:00Z. Until then no configured model has "
-            "anything left.",
+            "The call to 'cheap' was not sent: it is estimated at 0.001000 USD, and budget.usd_per_day has 0.000000 of "
+            "5.000000 USD left. The caps reset at 2026-11-25 00:00 UTC. No model has budget left.",
             id="money",
         ),
         pytest.param(
             {"usd_per_day": 5},
             PLAIN,
             UsageTotals(),
-            "The call of 'plain' was not sent: there is a cap of 5 USD a day, and the model has no `price`. Give it "
-            'one, or set `unpriced = "allow"` in [budget]. Days begin at midnight UTC: the next one at '
-            "2026-11-25T00:00Z. Until then these may still be called: cheap, own.",
+            "The call to 'plain' was not sent: budget.usd_per_day is set, and the model has no `price`. Set `price` "
+            'for the model in [[models]], or set budget.unpriced to "allow". Models with budget left: cheap, own.',
             id="no price",
         ),
         pytest.param(
             {},
             OWN,
             UsageTotals(calls=2),
-            "The call of 'own' was not sent: 2 of the 2 calls a day for 'own' are used. Days begin at midnight UTC: "
-            "the next one at 2026-11-25T00:00Z. Until then these may still be called: cheap, plain, any model that has "
-            "no entry in [[models]].",
+            "The call to 'own' was not sent: calls_per_day of 'own' is used up (2 of 2). The caps reset at "
+            "2026-11-25 00:00 UTC. Models with budget left: cheap, plain, any model without an entry in [[models]].",
             id="the model's own",
         ),
     ],
@@ -133,17 +130,21 @@ def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_cal
         pytest.param(
             {"generationConfig": {"maxOutputTokens": 7}}, Estimate(input_tokens=8, output_tokens=7), id="Gemini"
         ),
-        pytest.param({"a": "x" * 396}, Estimate(input_tokens=100, output_tokens=OUTPUT_TOKENS), id="no limit"),
-        pytest.param(["word " * 80], Estimate(input_tokens=100, output_tokens=OUTPUT_TOKENS), id="no object"),
+        pytest.param({"a": "x" * 396}, Estimate(input_tokens=100, output_tokens=DEFAULT_OUTPUT_TOKENS), id="no limit"),
+        pytest.param(["word " * 80], Estimate(input_tokens=100, output_tokens=DEFAULT_OUTPUT_TOKENS), id="no object"),
         pytest.param(
             {"image": "data:image/png;base64," + "A" * 10**6},
-            Estimate(input_tokens=1002, output_tokens=OUTPUT_TOKENS),
+            Estimate(input_tokens=1002, output_tokens=DEFAULT_OUTPUT_TOKENS),
             id="a picture is one medium, whatever its size",
         ),
         pytest.param(
-            {"file": b"x" * 10**6}, Estimate(input_tokens=1001, output_tokens=OUTPUT_TOKENS), id="and so is a recording"
+            {"file": b"x" * 10**6},
+            Estimate(input_tokens=1001, output_tokens=DEFAULT_OUTPUT_TOKENS),
+            id="and so is a recording",
         ),
-        pytest.param({"max_tokens": True}, Estimate(input_tokens=3, output_tokens=OUTPUT_TOKENS), id="no number"),
+        pytest.param(
+            {"max_tokens": True}, Estimate(input_tokens=3, output_tokens=DEFAULT_OUTPUT_TOKENS), id="no number"
+        ),
     ],
 )
 def test_what_a_call_is_expected_to_take(body: Any, expected: Estimate) -> None:

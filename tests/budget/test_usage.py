@@ -1,4 +1,4 @@
-"""Token counts, in whichever format the provider reports them."""
+"""Token usage in every provider's format, and its cost."""
 
 from typing import Any
 

@@ -336,8 +336,8 @@ FILE = f'api_key = "{KEY}"\nworkspcae = "demo"\n'
         pytest.param(FILE, {}, "did you mean workspace?", id="a typo beside a key"),
         pytest.param(f'api_kye = "{KEY}"', {}, "did you mean api_key?", id="a typo in the key's own name"),
         pytest.param(f'api_key = "{KEY}', {}, "is not valid TOML", id="a quotation mark less"),
-        pytest.param("", {"BLAXEL_MCP_HTTP": f'{{"bearer_tokens": ["{KEY}"'}, "should be JSON", id="half a variable"),
-        pytest.param("", {"BLAXEL_MCP_API_KEY_COMMAND": KEY}, "should be", id="a key in the place of a command"),
+        pytest.param("", {"BLAXEL_MCP_HTTP": f'{{"bearer_tokens": ["{KEY}"'}, "must be JSON", id="half a variable"),
+        pytest.param("", {"BLAXEL_MCP_API_KEY_COMMAND": KEY}, "must be", id="a key in the place of a command"),
         pytest.param("", {"BL_WORKSPACE": KEY}, "must be 1 to 128", id="a key in the place of a workspace"),
         pytest.param("", {"BL_RUN_URL": f"https://{HTTP_TOKEN}@x.example"}, "no user name", id="a key in a URL"),
     ],
@@ -381,7 +381,7 @@ def test_a_file_with_secrets_that_others_can_reach_is_warned_of(
 
     warnings = load_settings(config_file=path, environ={}).warnings
 
-    expected = f"{path} holds credentials that other users can reach; run `chmod 600 {path}`."
+    expected = f"{path} contains credentials that other users can access; run `chmod 600 {path}`."
     assert warnings == ((expected,) if warned else ())
 
 

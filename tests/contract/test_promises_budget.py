@@ -27,21 +27,21 @@ async def refused(emulator: Emulator, tool: str, arguments: dict[str, Any], **se
 async def test_a_refusal_of_one_model_names_the_others_and_says_that_found_ones_are_free(emulator: Emulator) -> None:
     result = await refused(emulator, "house-chat", {"prompt": "Hi"}, models=[CHAT, EMBED], discovery={"enabled": True})
 
-    assert text_of(result).endswith(
-        "Until then these may still be called: house-embed, any model that has no entry in [[models]]."
-    )
+    assert text_of(result).endswith("Models with budget left: house-embed, any model without an entry in [[models]].")
 
 
 async def test_a_refusal_of_all_calls_names_no_model(emulator: Emulator) -> None:
     result = await refused(emulator, "house-embed", {"input": "a"}, models=[EMBED], budget={"calls_per_day": 1})
 
-    assert text_of(result).endswith("Until then no configured model has anything left.")
+    assert text_of(result).endswith("No model has budget left.")
 
 
 async def test_a_found_model_is_refused_by_the_cap_on_all_calls_and_told_when_it_ends(emulator: Emulator) -> None:
     result = await refused(emulator, "house-embed", {"input": "a"}, models=None, budget={"calls_per_day": 1})
 
-    assert text_of(result).startswith("The call of 'house-embed' was not sent: 1 of the 1 calls a day are used.")
+    assert text_of(result).startswith(
+        "The call to 'house-embed' was not sent: budget.calls_per_day is used up (1 of 1)."
+    )
     assert error_of(result)["retry_after_seconds"] > 0
     assert receipt_of(result)["budget"]["all"]["calls"] == {"used": 1, "cap": 1}
 
@@ -68,5 +68,5 @@ async def test_a_call_too_large_for_what_is_left_leaves_room_for_a_smaller_one(e
         small = await client.call_tool("house-chat", {"prompt": "Hi", "max_tokens": 5})
 
     assert error_of(result)["code"] == "budget_exceeded"
-    assert text_of(result).endswith("these may still be called: any model that has no entry in [[models]].")
+    assert text_of(result).endswith("Models with budget left: any model without an entry in [[models]].")
     assert answer_of(small)

@@ -1,4 +1,4 @@
-"""Hosts: which of them are this machine."""
+"""Hosts that are loopback."""
 
 import pytest
 

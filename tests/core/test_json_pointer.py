@@ -1,4 +1,4 @@
-"""JSON Pointer on JSON's text: every part exactly as it is spelled, every dead end explained."""
+"""JSON Pointers on JSON text: each part is returned verbatim, each failure is explained."""
 
 import pytest
 
@@ -52,27 +52,27 @@ def test_a_part_is_exactly_what_stands_there(text: str, pointer: str, part: str)
         pytest.param("foo", "The pointer 'foo' does not begin with '/'.", id="no slash"),
         pytest.param(
             "/foo/2",
-            "The pointer leads nowhere at its step '2': at '/foo' there is an array of 2 items, counted from 0.",
+            "The pointer selects nothing at step '2': the value at '/foo' is an array of 2 items, counted from 0.",
             id="past the end",
         ),
         pytest.param(
             "/foo/-",
-            "The pointer leads nowhere at its step '-': at '/foo' there is an array of 2 items, picked by index.",
+            "The pointer selects nothing at step '-': the value at '/foo' is an array of 2 items, selected by index.",
             id="not an index",
         ),
         pytest.param(
             "/foo/01",
-            "The pointer leads nowhere at its step '01': at '/foo' there is an array of 2 items, picked by index.",
+            "The pointer selects nothing at step '01': the value at '/foo' is an array of 2 items, selected by index.",
             id="an index with a zero before it",
         ),
         pytest.param(
             "/foo/0/x",
-            "The pointer leads nowhere at its step 'x': at '/foo/0' there is a string, which has no parts.",
+            "The pointer selects nothing at step 'x': the value at '/foo/0' is a string and has no parts.",
             id="into a string",
         ),
         pytest.param(
             "/nope",
-            "The pointer leads nowhere at its step 'nope': at the top there is an object with the names "
+            "The pointer selects nothing at step 'nope': the top level is an object with the members "
             "'foo', '', 'a/b', 'c%d', 'e^f', 'g|h', 'i\\\\j', 'k\"l', ' ', 'm~n'.",
             id="no such name",
         ),

@@ -1,4 +1,4 @@
-"""JSON that comes through as the text it was."""
+"""JSON text that is passed on unchanged."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Media told apart by their first bytes."""
+"""Media types recognized by the first bytes."""
 
 import pytest
 

@@ -1,9 +1,11 @@
-"""What the server writes is its user's alone: files of mode 0600 in folders of mode 0700, whatever the umask."""
+"""Files that only their user can read, replacements that are all or nothing, and that all we write is private."""
 
 import os
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from blaxel_mcp.budget.ledger import default_ledger
 from blaxel_mcp.catalog.cache import catalog_cache
 from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.core.private_files import back_up, make_own_file, replace_file, write_private
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.store.spool import default_spools
@@ -30,7 +33,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """The mode of everything below a folder."""
+    """Return the mode of everything below a folder."""
     found = {}
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -43,8 +46,122 @@ def lax(found: dict[str, int]) -> dict[str, int]:
     return {name: mode for name, mode in found.items() if mode & (stat.S_IRWXG | stat.S_IRWXO)}
 
 
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow past one byte: the kernel then refuses what a full disk refuses."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_replaced_file_has_the_new_content_and_nothing_lies_beside_it(home: Path) -> None:
+    path = home / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    replace_file(path, b"new")
+
+    assert (path.read_bytes(), mode_of(path), list(home.iterdir())) == (b"new", 0o600, [path])
+
+
+@UMASKS
+@pytest.mark.usefixtures("umask")
+def test_a_replacement_and_a_backup_get_the_mode_that_they_are_told(home: Path) -> None:
+    path = home / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o664)
+    status = path.stat()
+    copy = back_up(path, b"old", like=status)
+    replace_file(path, b"new", like=status)
+
+    assert (mode_of(path), mode_of(copy)) == (0o664, 0o664)
+    assert mode_of(back_up(path, b"new")) == 0o600
+
+
+def test_an_existing_file_is_refused_where_it_must_not_be_overwritten(home: Path) -> None:
+    path = home / "file"
+    replace_file(path, b"first", overwrite=False)
+    with pytest.raises(FileExistsError):
+        replace_file(path, b"second", overwrite=False)
+
+    assert (path.read_bytes(), list(home.iterdir())) == (b"first", [path])
+
+
+def test_a_link_is_replaced_itself(home: Path) -> None:
+    (home / "target").write_bytes(b"target")
+    (home / "link").symlink_to("target")
+    replace_file(home / "link", b"new")
+
+    assert ((home / "link").is_symlink(), (home / "target").read_bytes()) == (False, b"target")
+
+
+def test_on_a_full_disk_a_file_stays_as_it_was_and_no_part_of_another_is_left(home: Path) -> None:
+    path = home / "file"
+    path.write_bytes(b"old")
+    writes = (
+        lambda: replace_file(path, b"new"),
+        lambda: replace_file(home / "another", b"new", overwrite=False),
+        lambda: back_up(path, b"old"),
+        lambda: write_private(home / "another", b"new"),
+    )
+    for write in writes:
+        with full_disk(), pytest.raises(OSError, match="File too large"):
+            write()
+
+    assert (path.read_bytes(), list(home.iterdir())) == (b"old", [path])
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root can read every folder")
+def test_a_folder_that_cannot_be_flushed_is_no_failure_of_a_replacement_that_was_made(home: Path) -> None:
+    path = home / "file"
+    home.chmod(0o300)
+    try:
+        replace_file(path, b"new")
+    finally:
+        home.chmod(0o700)
+
+    assert path.read_bytes() == b"new"
+
+
+def test_backups_of_the_same_second_have_names_of_their_own(home: Path) -> None:
+    path = home / "file"
+    begun = datetime.now(UTC)
+    copies = [back_up(path, bytes([number])) for number in range(3)]
+    moments = [f"{moment:%Y%m%d-%H%M%S}" for moment in (begun, datetime.now(UTC))]
+
+    assert [copy.read_bytes() for copy in copies] == [b"\0", b"\1", b"\2"]
+    assert all(copy.parent == home and copy.name.startswith("file.") and copy.suffix == ".bak" for copy in copies)
+    assert moments[0] <= copies[0].name.removeprefix("file.").removesuffix(".bak") <= moments[1]
+
+
+def test_a_private_file_is_never_written_over_another_nor_through_a_link(home: Path) -> None:
+    (home / "link").symlink_to("target")
+    write_private(home / "file", b"first")
+    for name in ("file", "link"):
+        with pytest.raises(FileExistsError):
+            write_private(home / name, b"second")
+
+    assert ((home / "file").read_bytes(), (home / "target").exists()) == (b"first", False)
+
+
+def test_a_file_of_its_own_keeps_its_content_and_is_closed_to_others(home: Path) -> None:
+    path = home / "file"
+    path.write_bytes(b"kept")
+    path.chmod(0o644)
+    make_own_file(path)
+
+    assert (path.read_bytes(), mode_of(path)) == (b"kept", 0o600)
+
+
 async def use(emulator: Emulator, output_dir: Path | None = None) -> dict[str, int]:
-    """Call models so that everything is written that is, and say which modes it had before the server ended."""
+    """Call models so that the server writes all kinds of files, and return their modes before it ends."""
     config = leading_to(
         emulator,
         budget={"calls_per_day": 99},

@@ -1,8 +1,8 @@
-"""What is taken out of text from outside, and what is left alone."""
+"""Redaction of credentials in text from outside, and quoting in messages."""
 
 import pytest
 
-from blaxel_mcp.core.redaction import quote, scrub
+from blaxel_mcp.core.redaction import literal, quote, scrub, shorten
 
 SCRUBBED = [
     ("Authorization: Bearer abcdef123456", "Authorization: Bearer [redacted]"),
@@ -78,3 +78,35 @@ def test_credential_at_any_distance_from_the_cut_is_not_shown() -> None:
 @pytest.mark.parametrize("unit", ["eyJ", "eyJ-", "sk-", "hf-", "key=", "Bearer ", "://", "bl_", "'key':", "password "])
 def test_hostile_repetition_costs_no_more_than_its_length(unit: str) -> None:
     assert len(quote(unit * 100_000, 50)) <= 50
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        pytest.param("abc", 3, "abc", id="as long as the limit"),
+        pytest.param("abcd", 3, "ab…", id="longer"),
+        pytest.param("abcd", 1, "…", id="no room for text"),
+        pytest.param("", 1, "", id="empty"),
+    ],
+)
+def test_a_shortened_text_is_within_its_limit_and_shows_that_it_was_cut(text: str, limit: int, shown: str) -> None:
+    assert shorten(text, limit) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("m", "'m'", id="a name"),
+        pytest.param("it's", '"it\'s"', id="a quotation mark"),
+        pytest.param("caf\u00e9 \u2026", "'caf\u00e9 \u2026'", id="letters of any language"),
+        pytest.param("a\x1b[2J\n", r"'a\x1b[2J\n'", id="control characters"),
+        pytest.param("\u202egnol\ud800", r"'\u202egnol\ud800'", id="bidirectional formatting and half a pair"),
+    ],
+)
+def test_a_literal_is_printable_whatever_a_caller_wrote(text: str, shown: str) -> None:
+    assert literal(text) == shown
+    assert literal(text).isprintable()
+
+
+def test_a_literal_is_bounded() -> None:
+    assert literal("a" * 81) == f"'{'a' * 79}…'"

@@ -157,7 +157,7 @@ def compare(findings: Findings, emulator: CountingEmulator, transport: CountingT
     opened = Ledger(ledger)
     for day in opened.days("2000-01-01", ""):
         findings.expect(f"unsettled calls of {day.key}", day.unsettled, 0)
-        kept[day.key[1]] = kept.get(day.key[1], UsageTotals()) + day.figures
+        kept[day.key[1]] = kept.get(day.key[1], UsageTotals()) + day.totals
     opened.close()
     findings.expect("the calls in the ledger", {name: figures.calls for name, figures in kept.items()}, dict(by_model))
     findings.expect(

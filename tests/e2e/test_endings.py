@@ -47,7 +47,7 @@ async def settled() -> tuple[UsageTotals, int]:
         (found,) = await anyio.to_thread.run_sync(ledger.days, "", "")
     finally:
         ledger.close()
-    return found.figures, found.unsettled
+    return found.totals, found.unsettled
 
 
 def is_told_as_perhaps_billed(figures: UsageTotals, unsettled: int) -> None:

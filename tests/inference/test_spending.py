@@ -170,7 +170,9 @@ async def test_a_budget_is_refused_before_anything_is_sent_and_told_in_every_rec
     assert spent["all"]["usd"] == {"used": receipt_of(first)["cost_usd"], "cap": None}
     assert spent["model"] is None
     assert error_of(refused)["code"] == "budget_exceeded"
-    assert text_of(refused).startswith("The call of 'house-chat' was not sent: 2 of the 2 calls a day are used.")
+    assert text_of(refused).startswith(
+        "The call to 'house-chat' was not sent: budget.calls_per_day is used up (2 of 2)."
+    )
     assert receipt_of(refused)["budget"]["all"]["calls"] == {"used": 2, "cap": 2}
     assert len(inference_requests(emulator.requests)) == 2
     assert report["budget"]["calls"] == {"used": 2, "cap": 2}
@@ -184,7 +186,7 @@ async def test_a_model_without_a_price_is_refused_under_a_cap_of_money(emulator:
         answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
 
     assert error_of(refused)["code"] == "budget_exceeded"
-    assert "these may still be called: house-chat." in text_of(refused)
+    assert "Models with budget left: house-chat." in text_of(refused)
     assert len(inference_requests(emulator.requests)) == 1
 
 
@@ -232,7 +234,7 @@ async def test_another_day_is_another_budget(tmp_path: Path) -> None:
         return context.budget
 
     assert (await call())["day"] == "2026-11-24"
-    with pytest.raises(Exception, match="1 of the 1 calls a day are used"):
+    with pytest.raises(Exception, match=r"budget\.calls_per_day is used up"):
         await call()
     clock[0] = datetime(2026, 11, 25, 0, 1, tzinfo=UTC)
     assert (await call())["day"] == "2026-11-25"

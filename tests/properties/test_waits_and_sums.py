@@ -127,7 +127,7 @@ def test_the_ledger_is_the_sum_of_what_was_settled_and_of_what_is_held(
             expected[key] = expected.get(key, UsageTotals()) + counted
 
     assert dict(ledger.used("2026-11-24", "")) == expected
-    days = {entry.key: (entry.figures.calls + entry.unsettled) for entry in ledger.days("2026-11-24", "")}
+    days = {entry.key: (entry.totals.calls + entry.unsettled) for entry in ledger.days("2026-11-24", "")}
     assert days == {key: figures.calls for key, figures in expected.items()}
     assert dict(ledger.used("2026-11-24", "another")) == dict(ledger.used("2026-11-23", "")) == {}
     ledger.close()

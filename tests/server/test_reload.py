@@ -103,7 +103,7 @@ async def test_a_model_that_is_added_to_the_file_becomes_a_tool_and_the_client_i
     [
         pytest.param(BROKEN, "is not valid TOML at line 4", id="no TOML"),
         pytest.param(MISSPELLED, "did you mean timeout_seconds?", id="a misspelled key"),
-        pytest.param(ONE + ONE, "a model can have one entry", id="a model twice"),
+        pytest.param(ONE + ONE, "a model can have only one entry", id="a model twice"),
         pytest.param(TWO + 'tool = "house-chat"\n', "would share the tool name", id="a tool's name twice"),
         pytest.param(
             ONE + 'defaults = { seed = "x" }\ninput_schema = { type = "nothing" }\n', "schema", id="no schema"

@@ -1,4 +1,4 @@
-"""Where settings come from, which source wins, and what a mistake in one of them is told as."""
+"""Sources of settings, their precedence, and the messages for mistakes in them."""
 
 import os
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def load(home: Path, content: str, environ: Mapping[str, str] | None = None, **o
 
 
 def problems(home: Path, content: str = "", environ: Mapping[str, str] | None = None, **overrides: Any) -> list[str]:
-    """Give the lines of the message after the first, the file's path written as FILE."""
+    """Return the lines of the message after the first, with FILE for the path of the file."""
     with pytest.raises(ConfigurationError) as caught:
         load(home, content, environ, **overrides)
     first, *rest = str(caught.value).split("\n")
@@ -197,7 +197,7 @@ def test_bl_env_chooses_the_base_urls(name: str, urls: dict[str, Any]) -> None:
 
 def test_an_unknown_bl_env_is_a_warning() -> None:
     assert load_settings(environ={"BL_ENV": "staging"}).warnings == (
-        "BL_ENV names no environment of Blaxel's (prod, dev, local): .dev is used.",
+        "BL_ENV does not name one of Blaxel's environments (prod, dev, local); the .dev URLs are used.",
     )
 
 
@@ -243,8 +243,7 @@ def test_an_empty_or_unexpanded_variable_counts_as_absent(variable: str, value: 
     assert (config.settings, config.sources) == (Settings(), {})
     assert config.unexpanded == ((variable,) if value in PLACEHOLDERS else ())
     assert config.warnings == tuple(
-        f"{where} still holds a placeholder that nothing has expanded, and counts as absent."
-        for where in config.unexpanded
+        f"{where} is a placeholder that was not expanded, and counts as unset." for where in config.unexpanded
     )
 
 
@@ -388,7 +387,8 @@ def test_a_file_that_was_named_has_to_exist(home: Path, named_by: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings(config_file=argument, environ=environ)
     assert str(caught.value) == (
-        f"The settings file {path} cannot be read (No such file or directory). Name a file that exists, or none."
+        f"The settings file {path} cannot be read (No such file or directory). "
+        "Name an existing file with --config or BLAXEL_MCP_CONFIG, or write one with `blaxel-mcp init`."
     )
 
 
@@ -397,7 +397,7 @@ def test_a_file_in_a_home_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings(config_file=Path("~no-such-user-here/config.toml"), environ={})
     assert str(caught.value) == (
-        "The settings file ~no-such-user-here/config.toml names a home directory that does not exist."
+        "The settings file ~no-such-user-here/config.toml is in a home directory that does not exist."
     )
 
 
@@ -436,7 +436,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(home: Path) -> No
 def test_a_file_with_credentials_that_others_can_read_is_a_warning(home: Path, mode: int, key: str) -> None:
     path = write_file(home, f'{key} = "{CANARY}"', mode=mode)
     assert load_settings(config_file=path, environ={}).warnings == (
-        f"{path} holds credentials that other users can reach; run `chmod 600 {path}`.",
+        f"{path} contains credentials that other users can access; run `chmod 600 {path}`.",
     )
 
 
@@ -475,12 +475,12 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
         ),
         pytest.param(
             "[discovery]\nqqq = 1",
-            "discovery.qqq in FILE is not a setting; known here: enabled, include, exclude, refresh_seconds",
+            "discovery.qqq in FILE is not a setting; valid keys: enabled, include, exclude, refresh_seconds",
             id="near nothing",
         ),
         pytest.param(
             "[quotas]\ncalls_per_day = 1",
-            "quotas in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
+            "quotas in FILE is not a setting; valid keys: " + ", ".join(Settings.model_fields),
             id="section near nothing",
         ),
         pytest.param(
@@ -496,7 +496,7 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
         ),
         pytest.param(
             '"limits.timeout_seconds" = 5',
-            "limits.timeout_seconds in FILE is not a setting; known here: " + ", ".join(Settings.model_fields),
+            "limits.timeout_seconds in FILE is not a setting; valid keys: " + ", ".join(Settings.model_fields),
             id="a dot in quotes",
         ),
     ],
@@ -507,51 +507,47 @@ def test_an_unknown_key_is_an_error_with_the_nearest_or_all_known_keys(home: Pat
 
 NOT_A_URL = "must be an http(s) URL with no user name, query or fragment"
 NOT_A_HEADER = "must be 1 to 128 letters, digits, '.', '_' or '-'"
-NOT_A_LIST = 'should be a list, such as ["first", "second"]'
+NOT_A_LIST = 'must be a list, such as ["first", "second"]'
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         pytest.param(f'workspace = "{CANARY} x"', f"workspace in FILE {NOT_A_HEADER}", id="workspace"),
-        pytest.param("workspace = 5", "workspace in FILE should be a valid string", id="type"),
+        pytest.param("workspace = 5", "workspace in FILE must be a valid string", id="type"),
         pytest.param(f'api_version = "{CANARY}/"', f"api_version in FILE {NOT_A_HEADER}", id="version"),
         pytest.param(f'run_url = "{CANARY}"', f"run_url in FILE {NOT_A_URL}", id="no URL"),
         pytest.param(f'run_url = "https://me:{CANARY}@x"', f"run_url in FILE {NOT_A_URL}", id="password in a URL"),
         pytest.param(f'api_url = "https://x/?{CANARY}"', f"api_url in FILE {NOT_A_URL}", id="query in a URL"),
         pytest.param('api_url = "https://${HOST}/v0"', f"api_url in FILE {NOT_A_URL}", id="placeholder in a URL"),
         pytest.param(f'api_url = "https://x:{CANARY}"', f"api_url in FILE {NOT_A_URL}", id="port in a URL"),
-        pytest.param(f'api_key = ["{CANARY}"]', "api_key in FILE should be a valid string", id="secret"),
+        pytest.param(f'api_key = ["{CANARY}"]', "api_key in FILE must be a valid string", id="secret"),
         pytest.param(f'api_key_command = "{CANARY}"', f"api_key_command in FILE {NOT_A_LIST}", id="no words"),
         pytest.param(
             "api_key_command = []",
-            "api_key_command in FILE should have at least 1 item after validation, not 0",
+            "api_key_command in FILE must not be empty",
             id="no word",
         ),
-        pytest.param(
-            f'url_source = "{CANARY}"', "url_source in FILE should be 'auto', 'metadata' or 'run'", id="choice"
-        ),
-        pytest.param(f'limits = "{CANARY}"', "limits in FILE should be a table", id="no section"),
+        pytest.param(f'url_source = "{CANARY}"', "url_source in FILE must be 'auto', 'metadata' or 'run'", id="choice"),
+        pytest.param(f'limits = "{CANARY}"', "limits in FILE must be a table", id="no section"),
         pytest.param(f'[access]\nmodels = "{CANARY}"', f"access.models in FILE {NOT_A_LIST}", id="no list"),
-        pytest.param(
-            "[access]\npaths = [1]", "access.paths[0] in FILE should be a valid string", id="element of a list"
-        ),
+        pytest.param("[access]\npaths = [1]", "access.paths[0] in FILE must be a valid string", id="element of a list"),
         pytest.param(
             f'[limits]\ntimeout_seconds = "{CANARY}"',
-            "limits.timeout_seconds in FILE should be a valid number",
+            "limits.timeout_seconds in FILE must be a valid number",
             id="number",
         ),
         pytest.param(
-            "[limits]\ntimeout_seconds = 0", "limits.timeout_seconds in FILE should be greater than 0", id="bound"
+            "[limits]\ntimeout_seconds = 0", "limits.timeout_seconds in FILE must be greater than 0", id="bound"
         ),
         pytest.param(
-            "[limits]\ntimeout_seconds = inf", "limits.timeout_seconds in FILE should be a finite number", id="infinite"
+            "[limits]\ntimeout_seconds = inf", "limits.timeout_seconds in FILE must be a finite number", id="infinite"
         ),
-        pytest.param(f'models = ["{CANARY}"]', "models[0] in FILE should be a table", id="no table"),
+        pytest.param(f'models = ["{CANARY}"]', "models[0] in FILE must be a table", id="no table"),
         pytest.param(
-            '[models]\nname = "m"', "models in FILE should be a list of tables, each under [[models]]", id="one bracket"
+            '[models]\nname = "m"', "models in FILE must be a list of tables, each under [[models]]", id="one bracket"
         ),
-        pytest.param('workspace = { name = "" }', "workspace in FILE should be a valid string", id="table for a text"),
+        pytest.param('workspace = { name = "" }', "workspace in FILE must be a valid string", id="table for a text"),
         pytest.param("[[models]]\n", "models[0].name in FILE is required", id="nameless model"),
         pytest.param('[[models]]\nname = "${NAME}"', "models[0].name in FILE is required", id="unexpanded name"),
         pytest.param(
@@ -566,7 +562,7 @@ NOT_A_LIST = 'should be a list, such as ["first", "second"]'
         ),
         pytest.param(
             '[[models]]\nname = "m"\nprice = { input = -1, output = 1 }',
-            "models[0].price.input in FILE should be greater than or equal to 0",
+            "models[0].price.input in FILE must be greater than or equal to 0",
             id="price",
         ),
     ],
@@ -578,15 +574,15 @@ def test_a_wrong_value_is_told_by_its_key_and_what_was_expected(home: Path, cont
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
-        ("BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS", CANARY, "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS should be a valid number"),
-        ("BLAXEL_MCP_DISCOVERY__ENABLED", CANARY, "BLAXEL_MCP_DISCOVERY__ENABLED should be a valid boolean"),
+        ("BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS", CANARY, "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS must be a valid number"),
+        ("BLAXEL_MCP_DISCOVERY__ENABLED", CANARY, "BLAXEL_MCP_DISCOVERY__ENABLED must be a valid boolean"),
         ("BLAXEL_MCP_API_KEY_COMMAND", CANARY, f"BLAXEL_MCP_API_KEY_COMMAND {NOT_A_LIST}"),
         (
             "BLAXEL_MCP_ACCESS__MODELS",
             CANARY,
-            'BLAXEL_MCP_ACCESS__MODELS should be JSON, such as ["first", "second"]',
+            'BLAXEL_MCP_ACCESS__MODELS must be JSON, such as ["first", "second"]',
         ),
-        ("BLAXEL_MCP_LIMITS", f'"{CANARY}"', "BLAXEL_MCP_LIMITS should be a table"),
+        ("BLAXEL_MCP_LIMITS", f'"{CANARY}"', "BLAXEL_MCP_LIMITS must be a table"),
         (
             "BLAXEL_MCP_LIMITS",
             f'{{"tmeout": "{CANARY}"}}',
@@ -595,7 +591,7 @@ def test_a_wrong_value_is_told_by_its_key_and_what_was_expected(home: Path, cont
         (
             "BLAXEL_MCP_LIMITS",
             '{"timeout_seconds": 0}',
-            "BLAXEL_MCP_LIMITS (limits.timeout_seconds) should be greater than 0",
+            "BLAXEL_MCP_LIMITS (limits.timeout_seconds) must be greater than 0",
         ),
         ("BLAXEL_MCP_MODELS", f'[{{"title": "{CANARY}"}}]', "BLAXEL_MCP_MODELS (models[0].name) is required"),
         ("BL_RUN_URL", CANARY, f"BL_RUN_URL {NOT_A_URL}"),
@@ -608,13 +604,13 @@ def test_a_wrong_variable_is_told_by_its_name(home: Path, variable: str, value: 
 
 def test_a_section_that_is_no_table_is_told_beside_a_variable_of_its_keys(home: Path) -> None:
     environ = {"BLAXEL_MCP_LIMITS": "5", "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS": "5"}
-    assert problems(home, environ=environ) == ["BLAXEL_MCP_LIMITS should be a table"]
+    assert problems(home, environ=environ) == ["BLAXEL_MCP_LIMITS must be a table"]
 
 
 def test_a_wrong_flag_is_told_by_its_key(home: Path) -> None:
     assert problems(home, limits={"timeout_seconds": CANARY}, qqqq=CANARY) == [
-        "qqqq on the command line is not a setting; known here: " + ", ".join(Settings.model_fields),
-        "limits.timeout_seconds on the command line should be a valid number",
+        "qqqq on the command line is not a setting; valid keys: " + ", ".join(Settings.model_fields),
+        "limits.timeout_seconds on the command line must be a valid number",
     ]
 
 
@@ -627,11 +623,11 @@ def test_a_wrong_workspace_in_the_login_file_is_told_only_when_it_is_used(home: 
 def test_all_problems_of_all_sources_are_told_at_once(home: Path) -> None:
     content = f'workspace = "{CANARY} x"\nworkspce = "x"\n[limits]\nconnect_seconds = -1\n'
     assert problems(home, content, {"BL_API_URL": CANARY, "BLAXEL_MCP_TOOLS__MAX_TOOLS": "x"}) == [
-        "BLAXEL_MCP_TOOLS__MAX_TOOLS should be a valid integer",
+        "BLAXEL_MCP_TOOLS__MAX_TOOLS must be a valid integer",
         f"BL_API_URL {NOT_A_URL}",
         "workspce in FILE is not a setting; did you mean workspace?",
         f"workspace in FILE {NOT_A_HEADER}",
-        "limits.connect_seconds in FILE should be greater than 0",
+        "limits.connect_seconds in FILE must be greater than 0",
     ]
 
 
@@ -639,7 +635,7 @@ def test_all_problems_of_all_sources_are_told_at_once(home: Path) -> None:
 def test_a_model_with_two_entries_is_an_error(home: Path, second: str) -> None:
     content = f'workspace = "acme"\n[[models]]\nname = "m"\n[[models]]\nname = "n"\n[[models]]\nname = "m"\n{second}\n'
     assert problems(home, content) == [
-        "models[2] in FILE has the name and the workspace of models[0]; a model can have one entry"
+        "models[2] in FILE has the same name and workspace as models[0]; a model can have only one entry"
     ]
 
 
@@ -652,7 +648,7 @@ def test_a_broken_login_file_is_a_warning(home: Path) -> None:
     path = write_login(home, f"{CANARY}: [")
     config = load_settings(environ={})
     assert len(config.warnings) == 1
-    assert config.warnings[0].startswith(f"The bl login file ({path}) is not usable as it is: it is not valid YAML")
+    assert config.warnings[0].startswith(f"The bl login file ({path}) cannot be used as it is: it is not valid YAML")
     assert CANARY not in config.warnings[0]
 
 
@@ -669,7 +665,7 @@ def test_a_user_without_a_home_has_no_login_file_and_still_starts(monkeypatch: p
         settings=Settings(),
         login=LoginFile(Path("~/.blaxel/config.yaml"), problem="this user has no home directory"),
         warnings=(
-            "The bl login file (~/.blaxel/config.yaml) is not usable as it is: this user has no home directory.",
+            "The bl login file (~/.blaxel/config.yaml) cannot be used as it is: this user has no home directory.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The file that `bl login` writes, in every state in which it has been met."""
+"""The file that `bl login` writes, in every known state."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ CANARY = f"{MARKER}-do-not-show"
 
 
 def no_pause(_seconds: float) -> None:
-    """The second reading follows at once."""
+    """Do not wait before the second reading."""
 
 
 def written(home: Path, content: str | bytes) -> Path:

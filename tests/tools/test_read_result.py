@@ -231,7 +231,7 @@ async def test_any_part_can_be_read(store: CallStore, arguments: dict[str, Any],
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param({"pointer": "/nope"}, "leads nowhere at its step 'nope'", id="a pointer to nothing"),
+        pytest.param({"pointer": "/nope"}, "selects nothing at step 'nope'", id="a pointer to nothing"),
         pytest.param({"pointer": "/list", "offset": 9}, "the part has 3 items", id="past the end of an array"),
         pytest.param({"offset": 99_999}, "is past the end", id="past the end of the text"),
     ],

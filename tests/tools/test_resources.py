@@ -197,7 +197,7 @@ async def test_the_answer_of_a_call_is_read_whole(
     [
         pytest.param("blaxel://models/nope", "There is no such model", id="a model"),
         pytest.param("blaxel://calls/call_none", "No call 'call_none' is known here", id="a call"),
-        pytest.param("blaxel://calls/call_json/nope", "leads nowhere at its step 'nope'", id="a part"),
+        pytest.param("blaxel://calls/call_json/nope", "selects nothing at step 'nope'", id="a part"),
         pytest.param("blaxel://secrets", "The resources are blaxel://models", id="anything else"),
     ],
 )

@@ -23,7 +23,7 @@ from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.secret_values import own_secrets
 from blaxel_mcp.client.auth.token_cache import StaticToken, TokenCache, TokenSource
 from blaxel_mcp.client.auth.token_endpoint import EXCHANGE_SECONDS, PostJSON, TokenEndpoint
-from blaxel_mcp.core.logs import keep_out
+from blaxel_mcp.core.logs import redact_logs_with
 from blaxel_mcp.settings.loading import Configuration
 
 
@@ -48,7 +48,7 @@ class Authenticator:
         self._config = config
         self._now = now
         self._secrets = KnownSecrets()
-        keep_out(self._secrets)
+        redact_logs_with(self._secrets)
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
         self._trusted = TrustedOrigins(config.settings.run_url, config.settings.api_url)

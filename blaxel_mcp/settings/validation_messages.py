@@ -1,0 +1,64 @@
+"""Validates one source of settings and words its mistakes; no message quotes a value, since it may be a secret."""
+
+import re
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, nested, place
+from blaxel_mcp.settings.schema import Settings
+
+_REQUIREMENTS = {
+    "missing": "is required",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "tuple_type": 'must be a list, such as ["first", "second"]',
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
+"""Requirements for those error types of pydantic whose own message does not fit a settings file."""
+
+
+def problems_in(layer: Layer) -> list[str]:
+    """Return one sentence for each mistake in a source: the place, the key and what is required of it."""
+    tree = nested(layer.values)
+    # Settings would take some unknown names for arguments of its own (`_env_file`).
+    unknown = [key for key in tree if key not in Settings.model_fields]
+    problems = [*layer.problems, *(_problem(layer, (key,), _unknown_key((key,))) for key in unknown)]
+    try:
+        Settings.model_validate({key: value for key, value in tree.items() if key not in unknown})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        problems += [_problem(layer, detail["loc"], _requirement(detail)) for detail in details]
+    return problems
+
+
+def _problem(layer: Layer, location: Location, requirement: str) -> str:
+    key = next(part for part in (location[:2], location[:1]) if part in layer.sources)
+    source = layer.sources[key]
+    where = place(source, dotted(location))
+    # A variable is named after its key, unless it holds a whole table as JSON: then the key within it is named too.
+    in_table = where == source and not source.lower().endswith("__".join(map(str, location)))
+    return f"{where} ({dotted(location)}) {requirement}" if in_table else f"{where} {requirement}"
+
+
+def _requirement(detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(detail["loc"])
+    if detail["loc"] == ("models",):
+        return "must be a list of tables, each under [[models]]"
+    if detail["type"] in _REQUIREMENTS:
+        return _REQUIREMENTS[detail["type"]]
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    # pydantic's message without its subject and without the reason why parsing failed.
+    message = re.sub(r"^(Input|String|Tuple) |, unable to .*", "", detail["msg"])
+    return re.sub(r"^should\b", "must", message)
+
+
+def _unknown_key(location: Location) -> str:
+    known = known_keys(location[:-1])
+    suggestion = closest(str(location[-1]), known)
+    advice = f"did you mean {suggestion}?" if suggestion else f"valid keys: {', '.join(known)}"
+    return f"is not a setting; {advice}"

@@ -1,0 +1,24 @@
+"""Suggestions for misspelled names."""
+
+import pytest
+
+from blaxel_mcp.core.suggestions import closest, closest_names
+
+KEYS = ["timeout_seconds", "connect_seconds", "max_queue", "title", "tool"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [("tmeout", "timeout_seconds"), ("titel", "title"), ("max_queues", "max_queue"), ("qqq", None), ("", None)],
+)
+def test_the_most_similar_name_is_suggested_if_any_is_similar(name: str, suggestion: str | None) -> None:
+    assert closest(name, KEYS) == suggestion
+
+
+def test_names_about_as_similar_are_suggested_too_best_first() -> None:
+    models = ["gpt-4o", "gpt-4o-mini", "claude"]
+
+    assert closest_names("gpt-4o-min", models) == ["gpt-4o-mini"]
+    assert closest_names("model-c", ["model-a", "model-b", "other"]) == ["model-b", "model-a"]
+    assert closest_names("model-c", ["model-a", "model-b", "other"], limit=1) == ["model-b"]
+    assert closest_names("x", []) == []
