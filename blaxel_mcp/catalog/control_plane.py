@@ -75,6 +75,9 @@ class ControlPlane:
         now: A monotonic clock, in seconds.
         page_size: The number of models in one page of a list.
         page_seconds: The timeout of one page.
+
+    Attributes:
+        enabled: Whether requests to the control plane are allowed.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class ControlPlane:
         page_size: int = PAGE_SIZE,
         page_seconds: float = PAGE_SECONDS,
     ) -> None:
+        self.enabled = settings.discovery.enabled is not False
         self._client = client
         self._settings = settings
         self._now = now
@@ -95,11 +99,6 @@ class ControlPlane:
         self._lookups: dict[_Key, tuple[float, Lookup]] = {}
         self._paths: dict[_Key, tuple[float, str | None]] = {}
         self._locks: defaultdict[_Key, anyio.Lock] = defaultdict(anyio.Lock)
-
-    @property
-    def enabled(self) -> bool:
-        """Whether requests to the control plane are allowed."""
-        return self._settings.discovery.enabled is not False
 
     async def find(self, workspace: str, model: str) -> Lookup:
         """Return the record of a model, from the cache while it is fresh.

@@ -50,6 +50,9 @@ class Discovery:
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
+
+    Attributes:
+        enabled: Whether models are listed.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Discovery:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
+        self.enabled = lists_models(settings)
         self._settings = settings
         self._control_plane = control_plane
         self._cache = cache
@@ -72,11 +76,6 @@ class Discovery:
         self._listeners: list[OnChange] = []
         self._refreshing = anyio.Lock()
         self._ready = anyio.Event()
-
-    @property
-    def enabled(self) -> bool:
-        """Whether models are listed."""
-        return lists_models(self._settings)
 
     @property
     def catalog(self) -> Catalog:

@@ -116,7 +116,7 @@ class APIClient:
         trace = trace if trace is not None else CallTrace()
         auth = self.auth.for_workspace(request.workspace)
         with deadline(timeout_seconds, trace), self._translated_errors(request.url, trace):
-            http = await self._open()
+            http = self._http or await self._open()
             signed = self._build(http, request, trace)
             try:
                 return await self._exchange(http, signed, auth, trace, listen)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ class Endpoint:
     style: EndpointStyle
 
 
+@lru_cache(maxsize=1024)
 def check_model_name(name: str) -> str:
     """Return the name of a model API if it can be part of a URL.
 
@@ -82,6 +84,7 @@ def join_url(base: str, path: str, query: str = "") -> str:
     )
 
 
+@lru_cache(maxsize=1024)
 def classic_base(run_url: str, workspace: str, model: str) -> str:
     """Return a model's base URL at the workspace's gateway (Blaxel docs, Query-a-model).
 

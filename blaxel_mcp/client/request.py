@@ -4,6 +4,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
@@ -67,7 +68,8 @@ def request_headers(request: APIRequest, *, api_version: str) -> dict[str, str]:
     }
 
 
-def base_headers() -> dict[str, str]:
+@cache
+def base_headers() -> Mapping[str, str]:
     """Return the headers of every request, including those to the token endpoint."""
     return {
         "User-Agent": f"blaxel-mcp-py/{__version__} ({_token(platform.system())}/{_token(platform.machine())})",

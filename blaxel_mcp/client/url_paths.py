@@ -7,6 +7,7 @@ base or names another resource at any depth of decoding is rejected here.
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
@@ -14,6 +15,9 @@ from blaxel_mcp.core.redaction import literal
 
 MAX_PATH_CHARS = 2000
 """The longest path, including its query: some proxies stop at 2 kB with an unhelpful error."""
+
+_MAX_CACHED_CHARS = 200
+"""Calls repeat a few short paths; a longer one is checked each time."""
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -44,6 +48,10 @@ def split_path(path: str) -> tuple[str, str]:
     Raises:
         InvalidArgumentsError: The path is not clearly below the base endpoint; the message says why.
     """
+    return _split_cached(path) if len(path) <= _MAX_CACHED_CHARS else _split(path)
+
+
+def _split(path: str) -> tuple[str, str]:
     raw_path, _, raw_query = path.partition("?")
     problem = _text_problem(path) or path_problem(raw_path) or _query_problem(raw_query)
     if problem:
@@ -53,6 +61,9 @@ def split_path(path: str) -> tuple[str, str]:
         )
     slashed = "/" + raw_path.removeprefix("/")
     return quote(slashed, safe=_PATH_SAFE) if slashed != "/" else "", quote(raw_query, safe=_QUERY_SAFE)
+
+
+_split_cached = lru_cache(maxsize=256)(_split)
 
 
 def _text_problem(text: str) -> str | None:

@@ -85,7 +85,12 @@ def quote(text: str, limit: int) -> str:
     like a credential is redacted.
     """
     scanned = text[:_MAX_SCANNED]
-    visible = "".join(char for char in scanned if char.isspace() or unicodedata.category(char) not in _INVISIBLE)
+    plain = scanned.isascii() and scanned.isprintable()
+    visible = (
+        scanned
+        if plain
+        else "".join(char for char in scanned if char.isspace() or unicodedata.category(char) not in _INVISIBLE)
+    )
     line = " ".join(visible.split())
     if len(text) > _MAX_SCANNED:
         # The last word may be the beginning of a credential, which would no longer look like one.

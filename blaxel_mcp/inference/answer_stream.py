@@ -23,7 +23,10 @@ class AnswerStream:
         path: The sub-endpoint that was called.
         progress: Updated with the text received so far.
         redact: Removes our secrets from upstream's bytes.
-        begun_in: Returns how many bytes at the end may be the beginning of a secret.
+        partial_secret_length: Returns how many bytes at the end may be the beginning of a secret.
+
+    Attributes:
+        is_stream: Whether the response is a stream of events.
     """
 
     def __init__(
@@ -32,13 +35,14 @@ class AnswerStream:
         path: str,
         progress: Progress,
         redact: Callable[[bytes], bytes],
-        begun_in: Callable[[bytes], int] = lambda _: 0,
+        partial_secret_length: Callable[[bytes], int] = lambda _: 0,
     ) -> None:
+        self.is_stream = False
         self._api = api
         self._path = path
         self._progress = progress
         self._redact = redact
-        self._shown = _RedactedText(redact, begun_in)
+        self._shown = _RedactedText(redact, partial_secret_length)
         self._decoder: EventDecoder | None = None
         self._assembler: Assembler | None = None
         self._reported_chars = 0
@@ -46,12 +50,8 @@ class AnswerStream:
     def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], None] | None:
         """Return the consumer of a body with these response headers; None if the body is not a stream."""
         self._decoder = event_decoder(headers.get("content-type", ""), self._path)
+        self.is_stream = self._decoder is not None
         return self._consume if self._decoder else None
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether the response is a stream of events."""
-        return self._decoder is not None
 
     def answer(self, status: int) -> JSONAnswer:
         """Return the complete answer, in the shape that the provider gives without a stream.
@@ -100,12 +100,13 @@ class _RedactedText:
 
     Args:
         redact: Removes our secrets.
-        begun_in: Returns how many bytes at the end may be the beginning of one; they are held back until more arrives.
+        partial_secret_length: Returns how many bytes at the end may be the beginning of one. They are held back until
+            more arrives.
     """
 
-    def __init__(self, redact: Callable[[bytes], bytes], begun_in: Callable[[bytes], int]) -> None:
+    def __init__(self, redact: Callable[[bytes], bytes], partial_secret_length: Callable[[bytes], int]) -> None:
         self._redact = redact
-        self._begun_in = begun_in
+        self._partial_secret_length = partial_secret_length
         self._shown = ""
         self._length = 0
         self._end = ""
@@ -116,7 +117,7 @@ class _RedactedText:
             # Another part of the answer now stands before the text shown so far.
             self._shown, self._length = "", 0
         new = text[self._length :].encode("utf-8", "surrogatepass")
-        safe = new[: len(new) - (0 if ended else self._begun_in(new))]
+        safe = new[: len(new) - (0 if ended else self._partial_secret_length(new))]
         self._shown += self._redact(safe).decode("utf-8", "replace")
         self._length += len(safe.decode("utf-8", "surrogatepass"))
         self._end = text[max(0, self._length - _COMPARED_CHARS) : self._length]

@@ -1,5 +1,6 @@
 """Run one call of a model: look the model up, prepare the request, wait for a slot, send it, read the answer."""
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -9,7 +10,6 @@ from blaxel_mcp.budget.usage import cost_usd, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
-from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.inference.access import check_access
@@ -82,6 +82,8 @@ class Inference:
                 self._spending.reserve(context, model, prepared.estimate),
             ):
                 answer = await self._send(prepared, context, idempotent=bool(model and model.idempotent))
+                if context.earlier_attempt_billed:
+                    context.notes.append("an attempt before the one that was answered may have been billed too")
                 if isinstance(answer, JSONAnswer):
                     context.usage = read_usage(answer.value)
                     if model and (price := model.price):
@@ -108,7 +110,7 @@ class Inference:
         route = resolve_route(invocation, self._settings, record, workspace=workspace)
         if record and record.url:
             self._client.auth.trust(record.url)
-        given = await self._load_files(invocation, route)
+        given = await self._given(invocation, route)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
         prepared = prepare(invocation, route, given, stream=stream)
@@ -117,21 +119,40 @@ class Inference:
             context.notes.append(_UNSIGNED)
         return prepared
 
-    async def _load_files(self, invocation: Invocation, route: Route) -> Any:
+    async def _given(self, invocation: Invocation, route: Route) -> Any:
         """Return the arguments, or else the body, with the files that they name read."""
-        if invocation.api and invocation.arguments is not None:
-            return await self._files.load(invocation.arguments, invocation.api.file_arguments)
-        if route.api and route.api.multipart and isinstance(invocation.body, dict):
-            return await self._files.load(invocation.body, route.api.file_arguments)
-        return invocation.body
+        given = invocation.body if invocation.arguments is None else invocation.arguments
+        # In the body of `run_model`, only multipart APIs have files: other APIs have no field for a path.
+        api = (
+            invocation.api
+            if invocation.arguments is not None
+            else route.api
+            if route.api and route.api.multipart
+            else None
+        )
+        if api and isinstance(given, dict) and not given.keys().isdisjoint(api.file_arguments):
+            return await self._files.load(given, api.file_arguments)
+        return given
 
     async def _send(self, prepared: PreparedRequest, context: CallContext, *, idempotent: bool) -> Answer:
         """Send the request, and again where that is safe, until the deadline around this."""
         while True:
-            stream = context.stream = self._answer_stream(prepared, context)
+            api, auth = prepared.route.api, self._client.auth
+            stream = context.stream = AnswerStream(
+                api.name if api else None,
+                prepared.route.path,
+                context.progress,
+                auth.redact,
+                auth.partial_secret_length,
+            )
             try:
                 response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
-                answer = stream.answer(response.status) if stream.is_stream else await _read(response, context)
+                if stream.is_stream:
+                    return stream.answer(response.status)
+                read = partial(read_answer, response.status, response.headers, response.body, context.trace.request_id)
+                if len(response.body) <= _READ_INLINE_BYTES:
+                    return read()
+                return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
             except BlaxelError as error:
                 delay = retry_delay(
                     error,
@@ -143,16 +164,6 @@ class Inference:
                 if delay is None:
                     raise
                 await self._wait_to_retry(error, delay, context)
-            else:
-                if context.earlier_attempt_billed:
-                    context.notes.append("an attempt before the one that was answered may have been billed too")
-                return answer
-
-    def _answer_stream(self, prepared: PreparedRequest, context: CallContext) -> AnswerStream:
-        api, auth = prepared.route.api, self._client.auth
-        return AnswerStream(
-            api.name if api else None, prepared.route.path, context.progress, auth.redact, auth.partial_secret_length
-        )
 
     async def _wait_to_retry(self, error: BlaxelError, delay: float, context: CallContext) -> None:
         context.retries += 1
@@ -162,10 +173,3 @@ class Inference:
         context.progress.set_status(f"{error.message} Retrying in {delay:.1f} seconds (attempt {context.retries + 1}).")
         await self._clock.sleep(delay)
         context.progress.set_status("")
-
-
-async def _read(response: APIResponse, context: CallContext) -> Answer:
-    status, headers, body, request_id = response.status, response.headers, response.body, context.trace.request_id
-    if len(body) <= _READ_INLINE_BYTES:
-        return read_answer(status, headers, body, request_id)
-    return await anyio.to_thread.run_sync(read_answer, status, headers, body, request_id, abandon_on_cancel=True)

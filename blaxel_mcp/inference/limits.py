@@ -70,7 +70,8 @@ class CallLimits:
                     await self._rate.acquire()
             finally:
                 self._queued -= 1
-                progress.set_status("")
+                if waits:
+                    progress.set_status("")
             yield
         finally:
             for semaphore in reversed(acquired):

@@ -122,9 +122,10 @@ def compose_body(invocation: Invocation, route: Route, given: Any) -> tuple[Any,
         return body, []
     repairs: list[str] = []
     if invocation.settings:
-        if invocation.path in (None, invocation.own_path):
+        if invocation.settings.defaults and invocation.path in (None, invocation.own_path):
             body = with_defaults(body, invocation.settings.defaults)
-        body, repairs = with_locked(body, invocation.settings.locked)
+        if invocation.settings.locked:
+            body, repairs = with_locked(body, invocation.settings.locked)
     if route.api and route.api.takes_model:
         provider_model = route.record.provider_model if route.record else None
         body, renamed = with_model(body, name=invocation.model, provider_model=provider_model, mk3=route.is_mk3)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ from blaxel_mcp.settings.schema import ModelSettings, Price, Settings
 
 logger = logging.getLogger(__name__)
 
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+_utc_now = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,8 @@ class Spending:
             self._warn(f"{error} A call was not settled in it.")
             context.notes.append(f"{error} This call was not settled in it.")
         else:
-            context.budget = self._budget.report(held.reservation.key, model, used, self._now())
+            if context.budget is not None:
+                context.budget = self._budget.report(held.reservation.key, model, used, self._now())
 
     def _count_in_memory(self, problem: str, context: CallContext, model: ModelSettings | None) -> None:
         """Count in memory from now on, unless a cap applies and the settings refuse calls without a ledger.

@@ -17,6 +17,7 @@ from mcp.server.lowlevel import Server
 
 from blaxel_mcp import __version__
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.server.callers import caller_of
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
@@ -62,7 +63,7 @@ def build_server(
         """Return a request handler that passes each request on to the tenant of its caller."""
 
         async def handle(context: Context, params: Params) -> Reply:
-            return await pick(await tenants.of(context))(context, params)
+            return await pick(await tenants.of(caller_of(context)))(context, params)
 
         return handle
 

@@ -56,6 +56,7 @@ class Tenant:
     Attributes:
         last_used: When its caller last sent a request, by the clock of `Tenants`.
         evicted: Set to end `serve`.
+        runtime: The runtime in use now.
     """
 
     def __init__(
@@ -77,11 +78,6 @@ class Tenant:
         self._environment = environment
         self._group: anyio.abc.TaskGroup | None = None
         self._use(_Generation(self._build(config, limits)))
-
-    @property
-    def runtime(self) -> Runtime:
-        """The runtime in use now."""
-        return self._generation.runtime
 
     @property
     def is_proven(self) -> bool:
@@ -142,7 +138,8 @@ class Tenant:
         """
         # A client that knows the tools from an earlier session may call one at once.
         await self.runtime.discovery.wait_ready()
-        return await self.tools.call(params.name, params.arguments, _report(context))
+        wants_progress = context.meta and context.meta.get("progress_token") is not None
+        return await self.tools.call(params.name, params.arguments, _reporter(context) if wants_progress else None)
 
     def _build(self, config: Configuration, limits: CallLimits) -> Runtime:
         if self.caller.credential is None:
@@ -166,7 +163,7 @@ class Tenant:
 
     def _use(self, generation: _Generation) -> None:
         self._generation = generation
-        runtime = generation.runtime
+        self.runtime = runtime = generation.runtime
         runtime.discovery.on_change(partial(self._refresh, generation))
         self.resources = Resources(
             lambda: runtime.discovery.catalog,
@@ -206,10 +203,8 @@ class Tenant:
                     await call.wait(None)
 
 
-def _report(context: Context) -> Report | None:
-    """Return the sender of progress notifications for a request; None if the client asked for none."""
-    if not (context.meta and context.meta.get("progress_token") is not None):
-        return None
+def _reporter(context: Context) -> Report:
+    """Return the sender of progress notifications for a request."""
 
     async def report(progress: float, message: str) -> None:
         await context.session.report_progress(progress, message=message)

@@ -9,18 +9,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.abc
 import mcp_types as types
 from mcp import MCPError
-from mcp.server.context import ServerRequestContext
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment
-from blaxel_mcp.server.callers import OWNER, Caller, caller_of
+from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 
@@ -82,15 +80,7 @@ class Tenants:
                     tenant.evicted.set()
                 self._group = None
 
-    async def of(self, context: ServerRequestContext[Any, Any]) -> Tenant:
-        """Return the tenant of the caller that sent a request.
-
-        Raises:
-            MCPError: Too many callers are served already.
-        """
-        return await self.of_caller(caller_of(context))
-
-    async def of_caller(self, caller: Caller) -> Tenant:
+    async def of(self, caller: Caller) -> Tenant:
         """Return the tenant of a caller, created now if needed.
 
         Raises:

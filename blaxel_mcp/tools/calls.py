@@ -44,6 +44,9 @@ class Call:
         scope: Cancelling it aborts the work.
         work: The call; it returns a result even when it fails or is cancelled.
         now: A monotonic clock, in seconds.
+
+    Attributes:
+        task: Runs the work; its result is that of the call.
     """
 
     def __init__(
@@ -58,18 +61,13 @@ class Call:
         self.started = now()
         self.ended: float | None = None
         self._now = now
-        self._task = asyncio.create_task(work)
-        self._task.add_done_callback(self._end)
+        self.task = asyncio.create_task(work)
+        self.task.add_done_callback(self._end)
 
     @property
     def done(self) -> bool:
         """Whether the result is there."""
-        return self._task.done()
-
-    @property
-    def result(self) -> types.CallToolResult:
-        """The result of a call that is done."""
-        return self._task.result()
+        return self.task.done()
 
     def cancel(self) -> None:
         """Abort the call, upstream too. Its result then says that it was cancelled."""
@@ -77,7 +75,7 @@ class Call:
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until the call is done, but no longer than this; None waits without a limit."""
-        await asyncio.wait((self._task,), timeout=seconds)
+        await asyncio.wait((self.task,), timeout=seconds)
 
     def state(self) -> str:
         """Return in one sentence how far the call is."""
@@ -91,7 +89,8 @@ class Call:
 
     def _end(self, _: object) -> None:
         self.ended = self._now()
-        self.context.progress.notify()
+        if self.context.progress.wanted:
+            self.context.progress.notify()
 
 
 class CallRegistry:
@@ -153,7 +152,10 @@ class CallRegistry:
             Whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
         """
         try:
-            await self.wait(call, seconds or None, report)
+            if report is None:
+                await asyncio.wait((call.task,), timeout=seconds or None)
+            else:
+                await self.wait(call, seconds or None, report)
         except BaseException:
             call.cancel()
             raise

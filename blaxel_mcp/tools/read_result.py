@@ -71,8 +71,8 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
             await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
                 return handle_result(call, prefix=prefix)
-            if call.result.is_error or not arguments.keys() & {"pointer", "offset", "length"}:
-                return call.result
+            if call.task.result().is_error or not arguments.keys() & {"pointer", "offset", "length"}:
+                return call.task.result()
         try:
             return await read_result(arguments, context, policy)
         except BlaxelError as error:

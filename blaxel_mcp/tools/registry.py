@@ -96,7 +96,7 @@ class ToolRegistry:
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, work)
         if await self._calls.join(call, self._detach_seconds, report):
-            return call.result
+            return call.task.result()
         return handle_result(call, prefix=self._prefix)
 
     async def _run(

@@ -67,7 +67,7 @@ def for_callers(emulator: Emulator, **settings: Any) -> Configuration:
 async def test_each_caller_is_served_with_its_own_key_in_its_own_workspace(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants)) as tenants:
         for caller in (ANNA, BERT):
-            await called(await tenants.of_caller(caller), "house-chat", {"prompt": "Hi"})
+            await called(await tenants.of(caller), "house-chat", {"prompt": "Hi"})
 
     sent = [
         (request.path.split("/")[1], *request.header_values("x-blaxel-authorization"))
@@ -80,7 +80,7 @@ async def test_each_caller_is_served_with_its_own_key_in_its_own_workspace(two_t
 async def test_a_callers_answers_and_handles_are_known_to_nobody_else(two_tenants: Emulator) -> None:
     config = for_callers(two_tenants, limits={"detach_after_seconds": 0.05})
     async with serving(config) as tenants:
-        anna, bert = [await tenants.of_caller(caller) for caller in (ANNA, BERT)]
+        anna, bert = [await tenants.of(caller) for caller in (ANNA, BERT)]
         answered = receipt_of(await called(anna, "house-classifier", {"inputs": "kind"}))["call_id"]
         slow = receipt_of(await called(anna, "run_model", {"model": "fault-slow-30s", "data": {}}))["call_id"]
         for call_id in (answered, slow):
@@ -96,9 +96,9 @@ async def test_a_callers_list_of_models_is_not_kept_where_another_could_come_by_
     two_tenants: Emulator, home: Path
 ) -> None:
     async with serving(for_callers(two_tenants, models=None)) as tenants:
-        await (await tenants.of_caller(ANNA)).runtime.discovery.refresh()
+        await (await tenants.of(ANNA)).runtime.discovery.refresh()
         unknown = replace(BERT, credential=SecretStr("nobodys-key"), workspace="demo")
-        theirs = (await tenants.of_caller(unknown)).runtime.discovery
+        theirs = (await tenants.of(unknown)).runtime.discovery
         await theirs.refresh()
         assert theirs.catalog.entries == ()
 
@@ -109,11 +109,11 @@ async def test_a_budget_is_each_callers_own_and_the_users_is_not_touched(two_ten
     budget = {"calls_per_day": 1, "ledger": str(tmp_path / "ledger.sqlite3")}
     async with serving(for_callers(two_tenants, budget=budget)) as tenants:
         for caller in (ANNA, BERT):
-            tenant = await tenants.of_caller(caller)
+            tenant = await tenants.of(caller)
             first, second = [await called(tenant, "house-chat", {"prompt": "Hi"}) for _ in range(2)]
             assert (first.is_error, second.is_error) == (False, True)
-        report = await (await tenants.of_caller(ANNA)).runtime.spending.report(1)
-        owners = await (await tenants.of_caller(OWNER)).runtime.spending.report(1)
+        report = await (await tenants.of(ANNA)).runtime.spending.report(1)
+        owners = await (await tenants.of(OWNER)).runtime.spending.report(1)
 
     assert report["days"][0]["calls"] == 1
     assert owners["days"] == []
@@ -125,7 +125,7 @@ async def test_callers_who_spend_the_users_key_share_its_turns_and_its_budget_an
     budget = {"calls_per_day": 2, "ledger": str(tmp_path / "ledger.sqlite3")}
     config = leading_to(emulator, http={"auth": "token"}, budget=budget, limits={"max_concurrency": 1, "max_queue": 0})
     async with serving(config) as tenants, anyio.create_task_group() as group:
-        one, other = [await tenants.of_caller(Caller(name)) for name in ("one", "other")]
+        one, other = [await tenants.of(Caller(name)) for name in ("one", "other")]
         group.start_soon(called, one, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
         busy = await called(other, "house-chat", {"prompt": "Hi"})
@@ -133,8 +133,7 @@ async def test_callers_who_spend_the_users_key_share_its_turns_and_its_budget_an
         group.cancel_scope.cancel()
     async with serving(config) as tenants:
         results = [
-            await called(await tenants.of_caller(Caller(name)), "house-chat", {"prompt": "Hi"})
-            for name in ("one", "other")
+            await called(await tenants.of(Caller(name)), "house-chat", {"prompt": "Hi"}) for name in ("one", "other")
         ]
 
     assert [result.is_error for result in results] == [False, True]
@@ -145,7 +144,7 @@ async def test_a_caller_never_reads_the_users_files(two_tenants: Emulator, tmp_p
     config = for_callers(two_tenants, files={"allowed_dirs": [str(tmp_path)]})
     async with serving(config) as tenants:
         refused = await called(
-            await tenants.of_caller(ANNA), "house-chat", {"prompt": "Hi", "images": [str(tmp_path / "secret.png")]}
+            await tenants.of(ANNA), "house-chat", {"prompt": "Hi", "images": [str(tmp_path / "secret.png")]}
         )
 
     assert "files.allowed_dirs is empty" in str(refused.content)
@@ -155,58 +154,58 @@ async def test_a_caller_never_reads_the_users_files(two_tenants: Emulator, tmp_p
 async def test_a_service_that_is_not_used_for_long_is_let_go(two_tenants: Emulator) -> None:
     clock = Clock()
     async with serving(for_callers(two_tenants), clock) as tenants:
-        first = await tenants.of_caller(ANNA)
-        assert await tenants.of_caller(ANNA) is first
+        first = await tenants.of(ANNA)
+        assert await tenants.of(ANNA) is first
         clock.seconds += IDLE_SECONDS + 1
-        await tenants.of_caller(BERT)
-        assert await tenants.of_caller(ANNA) is not first
+        await tenants.of(BERT)
+        assert await tenants.of(ANNA) is not first
 
 
 async def test_the_service_unused_longest_makes_room_and_one_with_a_call_in_flight_never_does(
     two_tenants: Emulator,
 ) -> None:
     async with serving(for_callers(two_tenants), limit=3) as tenants, anyio.create_task_group() as group:
-        busy = await tenants.of_caller(ANNA)
+        busy = await tenants.of(ANNA)
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await two_tenants.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
-        second = await tenants.of_caller(BERT)
+        second = await tenants.of(BERT)
         for number in range(2):
-            await tenants.of_caller(Caller(f"caller-{number}"))
-        assert await tenants.of_caller(ANNA) is busy
-        assert await tenants.of_caller(BERT) is not second
+            await tenants.of(Caller(f"caller-{number}"))
+        assert await tenants.of(ANNA) is busy
+        assert await tenants.of(BERT) is not second
         group.cancel_scope.cancel()
 
 
 async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good_one(two_tenants: Emulator) -> None:
     clock = Clock()
     async with serving(for_callers(two_tenants), clock, limit=3) as tenants:
-        good = await tenants.of_caller(ANNA)
+        good = await tenants.of(ANNA)
         assert not (await called(good, "house-chat", {"prompt": "Hi"})).is_error
         for number in range(10):
             clock.seconds += 1
-            made_up = await tenants.of_caller(Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}")))
+            made_up = await tenants.of(Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}")))
             assert (await called(made_up, "house-chat", {"prompt": "Hi"})).is_error
-        assert await tenants.of_caller(ANNA) is good
+        assert await tenants.of(ANNA) is good
 
 
 async def test_one_caller_too_many_is_refused_while_all_are_busy(emulator: Emulator) -> None:
     config = leading_to(emulator, http={"auth": "token"})
     async with serving(config, limit=1) as tenants, anyio.create_task_group() as group:
-        busy = await tenants.of_caller(Caller("one"))
+        busy = await tenants.of(Caller("one"))
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await emulator.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
         with pytest.raises(MCPError, match="too many callers"):
-            await tenants.of_caller(Caller("two"))
+            await tenants.of(Caller("two"))
         group.cancel_scope.cancel()
 
 
 async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants)) as tenants:
-        anna = await tenants.of_caller(ANNA)
+        anna = await tenants.of(ANNA)
         before = (await anna.runtime.listing.page())["total"]
         models = [{"name": "house-chat", "api": "chat-completions"}]
         await tenants.reconfigure(for_callers(two_tenants, models=models))
-        after = [await tenant.runtime.listing.page() for tenant in (anna, await tenants.of_caller(BERT))]
+        after = [await tenant.runtime.listing.page() for tenant in (anna, await tenants.of(BERT))]
 
     assert before == 4
     assert [(page["total"], page["workspace"]) for page in after] == [(1, "demo"), (1, "other")]
@@ -214,7 +213,7 @@ async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) 
 
 async def test_what_is_wrong_with_the_settings_is_the_users_to_know(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants)) as tenants:
-        anna, owner = await tenants.of_caller(ANNA), await tenants.of_caller(OWNER)
+        anna, owner = await tenants.of(ANNA), await tenants.of(OWNER)
         tenants.notify("The settings file /home/x/config.toml is broken.")
         assert (await anna.runtime.listing.page())["notes"] == []
         assert (await owner.runtime.listing.page())["notes"] == ["The settings file /home/x/config.toml is broken."]
@@ -222,10 +221,10 @@ async def test_what_is_wrong_with_the_settings_is_the_users_to_know(two_tenants:
 
 async def test_a_model_that_only_one_caller_has_is_no_tool_of_another(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants, models=None)) as tenants:
-        anna = (await tenants.of_caller(ANNA)).runtime.discovery
+        anna = (await tenants.of(ANNA)).runtime.discovery
         await anna.refresh()
         two_tenants.models["secret-project"] = ModelRecord(name="secret-project")
-        bert = (await tenants.of_caller(BERT)).runtime.discovery
+        bert = (await tenants.of(BERT)).runtime.discovery
         await bert.refresh()
 
     assert "secret-project" in bert.catalog.names

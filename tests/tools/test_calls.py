@@ -68,7 +68,7 @@ async def at_once() -> types.CallToolResult:
 async def test_a_quick_call_is_done_when_it_comes_back_and_leaves_no_handle(calls: CallRegistry) -> None:
     call = await run(calls, CallContext(), at_once, detach_after=50)
 
-    assert call.result is DONE
+    assert call.task.result() is DONE
     assert calls.find(call.context.call_id) is None
 
 
@@ -88,7 +88,7 @@ async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: CallRegistr
 
     finish.set()
     await calls.wait(call, 50)
-    assert call.result is DONE
+    assert call.task.result() is DONE
     assert calls.find(call.context.call_id) is call
 
 

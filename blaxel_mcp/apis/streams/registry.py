@@ -65,7 +65,7 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
         path: The sub-endpoint that was called: Gemini streams JSON unless the query has `alt=sse`.
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == "application/json" and _without_query(path).endswith(_GEMINI_STREAM):
+    if media_type == "application/json" and path.partition("?")[0].endswith(_GEMINI_STREAM):
         return JSONArrayDecoder()
     decoder = _DECODERS.get(media_type)
     return decoder() if decoder else None
@@ -78,7 +78,7 @@ def assembler_for(api: str | None, first: Event) -> Assembler:
         api: The name of the API that was called, or the sub-endpoint; None if neither is known.
         first: The first event, whose shape decides if `api` does not.
     """
-    path = _without_query(api or "")
+    path = (api or "").partition("?")[0]
     by_path = (assembler for suffix, assembler in _BY_PATH_SUFFIX if path.endswith(suffix))
     known = _BY_API.get(api or "") or next(by_path, None)
     return known() if known else _format_of(first)()
@@ -93,7 +93,3 @@ def _format_of(event: Event) -> type[Assembler]:
         return ResponsesAssembler
     by_field = (assembler for name, assembler in _BY_FIELD if name in data)
     return _BY_KIND.get(kind) or next(by_field, GenericAssembler)
-
-
-def _without_query(path: str) -> str:
-    return path.partition("?")[0]

@@ -35,6 +35,11 @@ class Authenticator:
         post_json: Posts to the token endpoint.
         now: The clock, in seconds since the epoch.
         exchange_seconds: Timeout for the token endpoint.
+
+    Attributes:
+        redact: Replaces every known secret in some bytes, in any of its encodings, by `[redacted]`.
+        partial_secret_length: Returns the length of the longest suffix of some bytes that is a proper prefix of a
+            known secret.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class Authenticator:
         self._config = config
         self._now = now
         self._secrets = KnownSecrets()
+        self.redact = self._secrets.redact
+        self.partial_secret_length = self._secrets.partial_secret_length
         redact_logs_with(self._secrets)
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
@@ -82,14 +89,6 @@ class Authenticator:
     def is_trusted(self, url: str) -> bool:
         """Return whether the URL has the origin of `run_url`, `api_url` or a trusted URL."""
         return self._trusted.is_trusted(url)
-
-    def redact(self, data: bytes) -> bytes:
-        """Replace every known secret, in any of its encodings, by `[redacted]`."""
-        return self._secrets.redact(data)
-
-    def partial_secret_length(self, data: bytes) -> int:
-        """Return the length of the longest suffix of `data` that is a proper prefix of a known secret."""
-        return self._secrets.partial_secret_length(data)
 
     async def aclose(self) -> None:
         """Cancel the token exchanges that are in progress."""

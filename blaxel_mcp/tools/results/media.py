@@ -23,6 +23,9 @@ _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 _MAY_HOLD_MEDIA = (str, dict, list)
 """Most values of large answers are numbers, which are not worth a function call."""
 
+_BASE64_RUN = re.compile(r"[\w+/=\\-]{40}", re.ASCII)
+"""JSON without such a run of characters, escapes included, has no string of `_MIN_BYTES` in base64."""
+
 _MIN_BYTES = 32
 """Shorter data is no image or audio, and a few letters may spell the first bytes of a format by chance."""
 
@@ -43,6 +46,11 @@ class Media:
     data: bytes = field(repr=False)
     media_type: str
     pointer: str | None = None
+
+
+def may_contain_media(text: str) -> bool:
+    """Return whether the text of JSON can contain media; False saves a walk over its values."""
+    return _BASE64_RUN.search(text) is not None
 
 
 def extract_media(

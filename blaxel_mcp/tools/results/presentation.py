@@ -6,7 +6,7 @@ from typing import Any
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.results.media import Media, extract_media
+from blaxel_mcp.tools.results.media import Media, extract_media, may_contain_media
 from blaxel_mcp.tools.results.truncation import as_object, measure, truncate_json, truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation, read_one_hint
 from blaxel_mcp.tools.results.vectors import summarize_vectors
@@ -65,9 +65,9 @@ def _present_text(
 
 
 def _present_json(text: str, value: Any, limit: int, ref: AnswerRef) -> Presentation:
-    shown, media = extract_media(value)
+    shown, media = extract_media(value) if may_contain_media(text) else (value, ())
     remark = ""
-    if measure(shown, VECTORS_FROM) > VECTORS_FROM:
+    if len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM:
         summary = summarize_vectors(shown)
         shown = summary.value
         if summary.count:

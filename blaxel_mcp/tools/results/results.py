@@ -79,7 +79,7 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     """
     await policy.store.put(context.call_id, answer)
     shown = await _presented(answer, context, policy)
-    media, sentences = await _media_blocks(shown.media, context, policy)
+    media, sentences = await _media_blocks(shown.media, context, policy) if shown.media else ([], [])
     texts = [text_block(sentence) for sentence in sentences]
     truncated = shown.truncated or bool(sentences)
     if shown.text is None:
