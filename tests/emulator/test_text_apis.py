@@ -365,6 +365,23 @@ async def test_json_without_a_schema_is_an_object(client: httpx.AsyncClient, pat
     assert list(json.loads(text(await ask(client, path, body)))) == ["answer"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (RESPONSES, responses("word " * 40, max_output_tokens=16.0)),
+        (MESSAGES, messages(max_tokens=3.0)),
+        (GEMINI, contents(generationConfig={"maxOutputTokens": 3.0, "candidateCount": 1.0})),
+        (COHERE, cohere(max_tokens=3.0)),
+    ],
+    ids=APIS.keys(),
+)
+async def test_limit_may_be_written_with_a_decimal_point(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    read = next(api.text for api in APIS.values() if api.path == path)
+    assert read(await ask(client, path, body)).startswith('You said: "')
+
+
 # Tools
 
 RESPONSES_TOOLS = [{"type": "function", "name": "weather", "parameters": PARAMETERS, "strict": True}]
