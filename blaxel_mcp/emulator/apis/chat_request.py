@@ -111,10 +111,16 @@ def parse_chat_request(body: dict[str, Any]) -> ChatRequest:
         raise openai_refusal(Flaw("value", ("max_tokens",), "either max_tokens or max_completion_tokens"))
     if "stream_options" in body and not body.get("stream"):
         raise openai_refusal(Flaw("value", ("stream_options",), "it only together with 'stream': true"))
-    messages = tuple(_message(message["role"], message.get("content") or "") for message in body["messages"])
+    messages = []
+    for message in body["messages"]:
+        content = message.get("content") or ""
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        images = sum(part["type"] == "image_url" for part in parts)
+        messages.append(ChatMessage(message["role"], " ".join(texts), images))
     stop = body.get("stop", [])
     return ChatRequest(
-        messages=messages,
+        messages=tuple(messages),
         choices=body.get("n", 1),
         max_tokens=body.get("max_completion_tokens", body.get("max_tokens")),
         stops=tuple(text for text in ([stop] if isinstance(stop, str) else stop) if text),
@@ -125,14 +131,7 @@ def parse_chat_request(body: dict[str, Any]) -> ChatRequest:
     )
 
 
-def _message(role: str, content: str | list[dict[str, Any]]) -> ChatMessage:
-    if isinstance(content, str):
-        return ChatMessage(role, content)
-    texts = [part["text"] for part in content if part["type"] == "text"]
-    return ChatMessage(role, " ".join(texts), sum(part["type"] == "image_url" for part in content))
-
-
-def _json_schema(response_format: dict[str, Any], messages: tuple[ChatMessage, ...]) -> dict[str, Any] | None:
+def _json_schema(response_format: dict[str, Any], messages: list[ChatMessage]) -> dict[str, Any] | None:
     if response_format["type"] == "text":
         return None
     if response_format["type"] == "json_schema":

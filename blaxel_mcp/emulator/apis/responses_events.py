@@ -8,11 +8,11 @@ from blaxel_mcp.emulator.apis.completions import tokens_of
 
 def response_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the events of a response, numbered from 0; the last one holds the whole response."""
-    for number, event in enumerate(_events(response)):
+    for number, event in enumerate(_unnumbered_events(response)):
         yield {"type": event["type"], "sequence_number": number, **event}
 
 
-def _events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _unnumbered_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
     begun = {**response, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
