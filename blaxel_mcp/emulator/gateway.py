@@ -44,17 +44,17 @@ from blaxel_mcp.emulator.platform.state import Emulator
 ENDPOINTS: Mapping[str, Mapping[str, EndpointHandler]] = MappingProxyType(
     {
         "openai": {
-            CHAT_PATH: chat.serve,
-            RESPONSES_PATH: responses.serve,
-            EMBEDDINGS_PATH: embeddings.serve,
-            IMAGES_PATH: images.serve,
-            SPEECH_PATH: speech.serve,
-            TRANSCRIPTIONS_PATH: transcriptions.serve,
+            CHAT_PATH: chat.handle,
+            RESPONSES_PATH: responses.handle,
+            EMBEDDINGS_PATH: embeddings.handle,
+            IMAGES_PATH: images.handle,
+            SPEECH_PATH: speech.handle,
+            TRANSCRIPTIONS_PATH: transcriptions.handle,
         },
-        "anthropic": {MESSAGES_PATH: messages.serve},
-        "gemini": {GENERATE_PATH: generate_content.serve, STREAM_GENERATE_PATH: generate_content.serve},
-        "cohere": {COHERE_CHAT_PATH: cohere_chat.serve, RERANK_PATH: rerank.serve},
-        "huggingface": {"": classification.serve},
+        "anthropic": {MESSAGES_PATH: messages.handle},
+        "gemini": {GENERATE_PATH: generate_content.handle, STREAM_GENERATE_PATH: generate_content.handle},
+        "cohere": {COHERE_CHAT_PATH: cohere_chat.handle, RERANK_PATH: rerank.handle},
+        "huggingface": {"": classification.handle},
     }
 )
 """The handler of each provider's sub-endpoints; "" is the base endpoint, and "{model}" the provider's model id."""

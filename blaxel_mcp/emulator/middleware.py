@@ -1,4 +1,4 @@
-"""Record each request, and stop working on it when its caller disconnects."""
+"""Middleware that records each request and cancels the work on it when its caller disconnects."""
 
 import itertools
 from email.utils import formatdate

@@ -47,11 +47,11 @@ async def run_emulator(
     """
     emulator = emulator or Emulator()
     emulator.upstream = upstream or emulator.upstream
-    listener = _listen(host, port)
+    listener = _bind(host, port)
     address, port = listener.getsockname()[:2]
     emulator.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     connections = ServerState()
-    server = await _serve(emulator, listener, connections)
+    server = await _start(emulator, listener, connections)
     try:
         yield emulator
     finally:
@@ -76,7 +76,7 @@ class _ClosableProtocol(H11Protocol):
         self.app = closable_app
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -85,7 +85,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(message) from error
 
 
-async def _serve(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:
+async def _start(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:
     """Accept connections with uvicorn's protocol, but without its server.
 
     `uvicorn.Server` replaces the process's signal handlers, and stops only after the answers in

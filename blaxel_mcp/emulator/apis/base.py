@@ -48,7 +48,7 @@ async def read_json_object(request: Request, provider: str) -> dict[str, Any]:
     """
     _check_post(request, provider, "application/json")
     try:
-        body = json.loads((await request.body()).decode(), parse_constant=_finite, parse_float=_finite)
+        body = json.loads((await request.body()).decode(), parse_constant=_finite_float, parse_float=_finite_float)
         # JSON can spell a lone surrogate, which cannot be sent back.
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -94,7 +94,7 @@ def _check_post(request: Request, provider: str, media_type: str) -> None:
         raise provider_error(provider, 415, f"The content type must be {media_type}.")
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text} is out of range")

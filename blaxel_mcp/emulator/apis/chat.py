@@ -23,7 +23,7 @@ _FINISH_REASONS: dict[StopReason, str] = {
 }
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a chat completion.
 
     An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks leave it out.
@@ -53,10 +53,10 @@ async def serve(call: ProviderCall) -> Response:
         "choices": [{"index": index, **choice} for index in range(request.choices)],
         "usage": {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received},
     }
-    return chat_events(_chunks(request, completion, answer)) if request.stream else JSONResponse(answer)
+    return chat_events(_chat_chunks(request, completion, answer)) if request.stream else JSONResponse(answer)
 
 
-def _chunks(request: ChatRequest, completion: Completion, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _chat_chunks(request: ChatRequest, completion: Completion, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a completion in pieces: role, tokens, finish reason, and the usage if requested."""
     head = {**answer, "object": "chat.completion.chunk"}
     usage = head.pop("usage")

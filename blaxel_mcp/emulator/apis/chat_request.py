@@ -58,7 +58,7 @@ _CHOICE = {
     "then": one_of("none", "auto", "required"),
     "else": tagged("type", {"function": fields("function", function=fields("name", name=TEXT))}),
 }
-BODY = closed(
+_BODY = closed(
     "messages",
     model=TEXT,
     messages=array(_MESSAGE, at_least=1),
@@ -106,7 +106,7 @@ def parse_chat_request(body: dict[str, Any]) -> ChatRequest:
     Raises:
         RefusedError: OpenAI would refuse the body.
     """
-    body = valid_body(BODY, body)
+    body = valid_body(_BODY, body)
     if "max_tokens" in body and "max_completion_tokens" in body:
         raise openai_refusal(Flaw("value", ("max_tokens",), "either max_tokens or max_completion_tokens"))
     if "stream_options" in body and not body.get("stream"):
@@ -151,8 +151,8 @@ def _forced_tool(body: dict[str, Any]) -> FunctionTool | None:
         return None
     functions = [tool["function"] for tool in body["tools"]]
     if choice != "required":
-        wanted = choice["function"]["name"]
-        functions = [function for function in functions if function["name"] == wanted]
+        name = choice["function"]["name"]
+        functions = [function for function in functions if function["name"] == name]
         if not functions:
             names = ", ".join(sorted({tool["function"]["name"] for tool in body["tools"]}))
             raise openai_refusal(Flaw("value", ("tool_choice", "function", "name"), f"one of {names}"))

@@ -25,7 +25,7 @@ _NEGATIVE = frozenset(
 _NEGATIONS = frozenset(["not", "no", "never", "hardly", "isn't", "wasn't", "don't", "didn't", "doesn't"])
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer with the labels of a text, or of each text in a list, the most likely first.
 
     Raises:

@@ -26,7 +26,7 @@ _FINISH_REASONS: dict[StopReason, str] = {
 }
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a chat request.
 
     An absent `model` is filled in, as the gateway does.
@@ -40,11 +40,11 @@ async def serve(call: ProviderCall) -> Response:
     if "cohere-chat" not in call.record.apis:
         raise cohere_error(400, f"model '{call.model_id}' is not supported by the chat API")
     request = parse_cohere_chat_request(call.body)
-    answer = _answer(call, request)
-    return named_events(_events(answer)) if request.chat.stream else JSONResponse(answer)
+    answer = _cohere_answer(call, request)
+    return named_events(_cohere_events(answer)) if request.chat.stream else JSONResponse(answer)
 
 
-def _answer(call: ProviderCall, request: CohereChatRequest) -> dict[str, Any]:
+def _cohere_answer(call: ProviderCall, request: CohereChatRequest) -> dict[str, Any]:
     completion = complete(request.chat)
     thought = thought_about(request.chat) if request.thinking else ""
     content: list[dict[str, Any]] = [{"type": "thinking", "thinking": thought}] if thought else []
@@ -69,7 +69,7 @@ def _answer(call: ProviderCall, request: CohereChatRequest) -> dict[str, Any]:
     }
 
 
-def _events(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _cohere_events(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield an answer in pieces: its head, each content block, each tool call, and the finish reason."""
     message = answer["message"]
     empty = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}

@@ -66,7 +66,7 @@ _DOCUMENT = {
     "required": ["data"],
     "additionalProperties": False,
 }
-BODY = closed(
+_BODY = closed(
     "messages",
     model=TEXT,
     messages=array(_MESSAGE, at_least=1),
@@ -112,7 +112,7 @@ def parse_cohere_chat_request(body: dict[str, Any]) -> CohereChatRequest:
         RefusedError: Cohere would refuse the body.
     """
     body = without_nulls(body)
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise cohere_refusal(flaw)
     messages = []
     for document in body.get("documents", ()):

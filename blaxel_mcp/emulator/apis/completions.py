@@ -77,7 +77,7 @@ def complete(request: ChatRequest) -> Completion:
 
 def thought_about(request: ChatRequest) -> str:
     """Return the reasoning that precedes an answer."""
-    return f"The conversation has {prompt_tokens(request)} words; the last of them decide."
+    return f"The conversation has {counted(prompt_tokens(request), 'word')}. I answer its last message."
 
 
 def tokens_of(text: str) -> list[str]:

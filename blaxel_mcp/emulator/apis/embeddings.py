@@ -32,7 +32,7 @@ _BODY = closed(
 )
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a request for embeddings.
 
     Raises:

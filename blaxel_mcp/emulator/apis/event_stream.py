@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 def named_events(events: Iterable[dict[str, Any]]) -> Response:
     """Return a stream of events that are named by their own `type`."""
-    return _stream(f"event: {event['type']}\ndata: {_json(event)}\n\n" for event in events)
+    return _stream(f"event: {event['type']}\ndata: {_as_json(event)}\n\n" for event in events)
 
 
 def chat_events(chunks: Iterable[dict[str, Any]]) -> Response:
@@ -18,7 +18,7 @@ def chat_events(chunks: Iterable[dict[str, Any]]) -> Response:
 
     def pieces() -> Iterable[str]:
         for chunk in chunks:
-            yield f"data: {_json(chunk)}\n\n"
+            yield f"data: {_as_json(chunk)}\n\n"
         yield "data: [DONE]\n\n"
 
     return _stream(pieces())
@@ -26,7 +26,7 @@ def chat_events(chunks: Iterable[dict[str, Any]]) -> Response:
 
 def plain_events(chunks: Iterable[dict[str, Any]]) -> Response:
     """Return a stream of events without names, with Google's line ends."""
-    return _stream(f"data: {_json(chunk)}\r\n\r\n" for chunk in chunks)
+    return _stream(f"data: {_as_json(chunk)}\r\n\r\n" for chunk in chunks)
 
 
 def json_array(values: Iterable[dict[str, Any]]) -> Response:
@@ -35,7 +35,7 @@ def json_array(values: Iterable[dict[str, Any]]) -> Response:
     def pieces() -> Iterable[str]:
         separator = "["
         for value in values:
-            yield separator + _json(value)
+            yield separator + _as_json(value)
             separator = "\n,\r\n"
         yield "]"
 
@@ -51,5 +51,5 @@ def _stream(pieces: Iterable[str], *, media_type: str = "text/event-stream") -> 
     return StreamingResponse(one_by_one(), media_type=media_type)
 
 
-def _json(value: dict[str, Any]) -> str:
+def _as_json(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -20,7 +20,7 @@ from blaxel_mcp.emulator.apis.generate_content_request import parse_content_requ
 _FINISH_REASONS: dict[StopReason, str] = {"stop": "STOP", "length": "MAX_TOKENS", "stop_text": "STOP", "tool": "STOP"}
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a request for content: whole or in pieces, depending on the path.
 
     Raises:
@@ -45,7 +45,7 @@ async def serve(call: ProviderCall) -> Response:
     answer = {"candidates": candidates, "usageMetadata": usage, **ids}
     if not is_stream:
         return JSONResponse(answer)
-    return (plain_events if "alt=sse" in call.query.split("&") else json_array)(_chunks(answer))
+    return (plain_events if "alt=sse" in call.query.split("&") else json_array)(_content_chunks(answer))
 
 
 def _candidate(index: int, parts: list[dict[str, Any]], finish_reason: str | None = None) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _candidate(index: int, parts: list[dict[str, Any]], finish_reason: str | Non
     return {**candidate, "index": index}
 
 
-def _chunks(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _content_chunks(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield an answer in chunks of one token or function call each.
 
     The last chunk of each candidate has its finish reason and the complete usage.

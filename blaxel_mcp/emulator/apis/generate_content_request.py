@@ -120,7 +120,7 @@ _TOOL = closed(
     urlContext=OBJECT,
 )
 _CALLING = closed(mode=one_of("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"), allowedFunctionNames=WORDS)
-BODY: BodySchema = {
+_BODY: BodySchema = {
     **closed(
         "contents",
         model=TEXT,
@@ -162,7 +162,7 @@ def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentReque
         RefusedError: Gemini would refuse the body.
     """
     body = without_nulls(_in_camel_case(body))
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise gemini_refusal(flaw)
     config = body.get("generationConfig", {})
     instruction = body.get("systemInstruction")

@@ -33,7 +33,7 @@ _SQUARES = 8
 """Squares of the pattern in each direction."""
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer with images in base64, the only form in which this model returns them.
 
     Raises:

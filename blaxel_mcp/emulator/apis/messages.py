@@ -28,7 +28,7 @@ _STOP_REASONS: dict[StopReason, str] = {
 }
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a message request.
 
     An absent `model` is filled in, as the gateway does.
@@ -40,7 +40,7 @@ async def serve(call: ProviderCall) -> Response:
     if call.body.get("model", call.model_id) != call.model_id:
         raise anthropic_error(404, f"model: {call.body['model']}")
     message = _answer_message(call, request)
-    return named_events(_events(message)) if request.chat.stream else JSONResponse(message)
+    return named_events(_message_events(message)) if request.chat.stream else JSONResponse(message)
 
 
 def _answer_message(call: ProviderCall, request: MessagesRequest) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _answer_message(call: ProviderCall, request: MessagesRequest) -> dict[str, A
     }
 
 
-def _events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _message_events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a message in pieces: its head, the start, deltas and stop of each block, and the stop reason."""
     usage = message["usage"]
     head = message | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage | {"output_tokens": 1}}

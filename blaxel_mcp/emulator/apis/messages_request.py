@@ -81,7 +81,7 @@ _TOOL = {
 """A tool without a type is the caller's; the types other than `custom` are Anthropic's and not checked here."""
 
 _PARALLEL = {"disable_parallel_tool_use": FLAG}
-BODY = closed(
+_BODY = closed(
     "messages",
     "max_tokens",
     model=TEXT,
@@ -144,7 +144,7 @@ def parse_messages_request(body: dict[str, Any]) -> MessagesRequest:
     Raises:
         RefusedError: Anthropic would refuse the body.
     """
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise anthropic_refusal(flaw)
     is_thinking = body.get("thinking", {"type": "disabled"})["type"] != "disabled"
     if is_thinking:

@@ -23,7 +23,7 @@ _BODY = closed(
 )
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer with the positions of the documents, best first.
 
     Raises:
@@ -43,8 +43,8 @@ async def serve(call: ProviderCall) -> Response:
 
 def rank(query: str, documents: list[str]) -> list[dict[str, Any]]:
     """Return the documents' positions with their scores: the share of the query's words in each, highest first."""
-    wanted = _words_of(query)
-    scores = [len(wanted & _words_of(document)) / max(1, len(wanted)) for document in documents]
+    query_words = _words_of(query)
+    scores = [len(query_words & _words_of(document)) / max(1, len(query_words)) for document in documents]
     order = sorted(range(len(documents)), key=lambda index: (-scores[index], index))
     return [{"index": index, "relevance_score": round(scores[index], 6)} for index in order]
 

@@ -40,7 +40,7 @@ _ECHOED: dict[str, Any] = {
 """Request fields that a response repeats, with their defaults."""
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a response request.
 
     An absent `model` is filled in, as the gateway does.

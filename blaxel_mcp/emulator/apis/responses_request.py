@@ -95,7 +95,7 @@ _CHOICE = {
     "then": one_of("none", "auto", "required"),
     "else": tagged("type", {"function": closed("name", name=TEXT)}, open_tags=("allowed_tools", *TOOL_TYPES)),
 }
-BODY = closed(
+_BODY = closed(
     model=TEXT,
     input=text_or_array(_ITEM),
     instructions=TEXT,
@@ -140,7 +140,7 @@ def parse_responses_request(body: dict[str, Any], earlier: tuple[ChatMessage, ..
         RefusedError: OpenAI would refuse the body.
     """
     body = without_nulls(body)
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise openai_refusal(flaw)
     for name in ("conversation", "prompt"):
         if name in body:

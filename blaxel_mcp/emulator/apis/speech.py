@@ -33,7 +33,7 @@ TONE_SECONDS = 0.06
 SILENCE_SECONDS = 0.02
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer with audio.
 
     Raises:

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall, UploadedFile
 from blaxel_mcp.emulator.apis.body_schema import ANYTHING, Flaw, closed, one_of
+from blaxel_mcp.emulator.apis.completions import counted
 from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 from blaxel_mcp.emulator.apis.refusals import openai_refusal
 
@@ -27,7 +28,7 @@ _SILENCE = re.compile(rb"(?:\x00\x00){80,}")
 """A hundredth of a second of silence, at the sample rate of the emulator's speech."""
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer with the number of sounds in a recording and its length.
 
     Raises:
@@ -39,7 +40,7 @@ async def serve(call: ProviderCall) -> Response:
         raise openai_refusal(Flaw("type", ("file",), "file"))
     response_format = form.get("response_format", "json")
     seconds, sounds = hear(form["file"])
-    text = f"I hear {sounds} sounds in {seconds:.2f} seconds."
+    text = f"I hear {counted(sounds, 'sound')} in {seconds:.2f} seconds."
     if response_format == "text":
         return PlainTextResponse(text + "\n")
     answer: dict[str, Any] = {"text": text, "usage": {"type": "duration", "seconds": round(seconds)}}

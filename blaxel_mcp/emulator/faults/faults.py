@@ -52,7 +52,7 @@ _NUMBERS = (
 ).encode()
 """Numbers that a careless parser rounds, in an order that a careless parser sorts."""
 
-_HTML = "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+_HTML_PAGE = "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
 
 
 def find_model(emulator: Emulator, name: str) -> ModelRecord | None:
@@ -105,7 +105,7 @@ def _provider(status: int, message: str, *, code: str | None = None, kind: str =
 
 
 def _html(title: str, status: int) -> Fault:
-    return lambda _request: HTMLResponse(_HTML.format(title=title), status, headers={"Server": "CloudFront"})
+    return lambda _request: HTMLResponse(_HTML_PAGE.format(title=title), status, headers={"Server": "CloudFront"})
 
 
 def _json_bytes(content: bytes, status: int = 200) -> Fault:

@@ -17,12 +17,12 @@ def path_segments(raw_path: bytes) -> tuple[str, ...] | None:
     than the last one, control characters or malformed escapes.
     """
     raw_segments = raw_path.decode("latin-1").removeprefix("/").split("/")
-    if "" in raw_segments[:-1] or not all(_is_safe(segment) for segment in raw_segments):
+    if "" in raw_segments[:-1] or not all(_is_unambiguous(segment) for segment in raw_segments):
         return None
     return tuple(_decoded_once(segment) for segment in raw_segments)
 
 
-def _is_safe(raw_segment: str) -> bool:
+def _is_unambiguous(raw_segment: str) -> bool:
     if not raw_segment.isascii() or _MALFORMED_ESCAPE.search(raw_segment):
         return False
     segment = raw_segment
