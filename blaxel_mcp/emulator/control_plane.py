@@ -10,7 +10,7 @@ from blaxel_mcp.emulator.listing import list_page, parse_list_query
 from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
 from blaxel_mcp.emulator.platform.errors import RefusedError, control_plane_error
 from blaxel_mcp.emulator.platform.paths import path_segments
-from blaxel_mcp.emulator.platform.records import ModelRecord, integrations
+from blaxel_mcp.emulator.platform.records import EmulatedModel, integrations
 from blaxel_mcp.emulator.platform.state import Emulator
 
 OLDEST_VERSION = "2026-04-16"
@@ -78,5 +78,5 @@ class ControlPlaneRoutes:
             raise RefusedError(JSONResponse(body, 400, headers={"X-Blaxel-Source": "platform"}))
         return names[0], version
 
-    def _to_json(self, record: ModelRecord, workspace: str) -> dict[str, Any]:
+    def _to_json(self, record: EmulatedModel, workspace: str) -> dict[str, Any]:
         return record.to_json(workspace, self._emulator.url)

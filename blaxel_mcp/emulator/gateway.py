@@ -37,7 +37,7 @@ from blaxel_mcp.emulator.platform.records import (
     SPEECH_PATH,
     STREAM_GENERATE_PATH,
     TRANSCRIPTIONS_PATH,
-    ModelRecord,
+    EmulatedModel,
 )
 from blaxel_mcp.emulator.platform.state import Emulator
 
@@ -107,14 +107,14 @@ class Gateway:
         if recorded_request(request).oversized:
             raise edge_error("REQUEST_ENTITY_TOO_LARGE", "The request body is too large.")
 
-    def _serving_model(self, record: ModelRecord | None) -> ModelRecord:
+    def _serving_model(self, record: EmulatedModel | None) -> EmulatedModel:
         if record is None:
             raise edge_error("WORKLOAD_NOT_FOUND", "The workspace has no model of this name.")
         if not record.enabled or record.status != "DEPLOYED":
             raise edge_error("WORKLOAD_UNAVAILABLE", "The model is not deployed or not enabled.")
         return record
 
-    async def _call(self, request: Request, record: ModelRecord, path: str) -> Response:
+    async def _call(self, request: Request, record: EmulatedModel, path: str) -> Response:
         fault = fault_response(self._emulator, record.name, request)
         if fault is not None:
             return fault

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blaxel_mcp.emulator.platform.errors import control_plane_error
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 
 STATUSES = frozenset(
     [
@@ -66,7 +66,7 @@ class ListQuery:
 class Page:
     """One page of the list; `next_cursor` is None on the last page."""
 
-    records: tuple[ModelRecord, ...]
+    records: tuple[EmulatedModel, ...]
     total: int
     next_cursor: str | None
 
@@ -95,7 +95,7 @@ def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
     return ListQuery(int(limit), sort, text, statuses, parameters.get("cursor", ""))
 
 
-def list_page(records: Sequence[ModelRecord], query: ListQuery, now: float) -> Page:
+def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) -> Page:
     """Return one page of the records that match the query.
 
     Args:

@@ -18,7 +18,7 @@ import anyio
 import httpx
 import pytest
 
-from blaxel_mcp.emulator import Emulator, ModelRecord, RecordedRequest, create_app, run_emulator
+from blaxel_mcp.emulator import EmulatedModel, Emulator, RecordedRequest, create_app, run_emulator
 from blaxel_mcp.emulator.gateway import ENDPOINTS
 from blaxel_mcp.emulator.platform.records import demo_models
 
@@ -415,7 +415,7 @@ async def test_model_record_is_the_documented_resource(client: httpx.AsyncClient
 
 
 async def test_absolute_own_url_is_shown_as_it_is(client: httpx.AsyncClient, emulator: Emulator) -> None:
-    emulator.models["far"] = ModelRecord(name="far", own_url="https://mdl-far.example.test")
+    emulator.models["far"] = EmulatedModel(name="far", own_url="https://mdl-far.example.test")
     record = (await client.get("/v0/models/far", headers=PAGED)).json()
     assert record["metadata"]["url"] == "https://mdl-far.example.test"
 

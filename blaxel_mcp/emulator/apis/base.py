@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from blaxel_mcp.emulator.platform.errors import provider_error
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.emulator.platform.state import Emulator
 
 
@@ -29,7 +29,7 @@ class ProviderCall:
     """
 
     emulator: Emulator
-    record: ModelRecord
+    record: EmulatedModel
     model_id: str
     path: str
     query: str

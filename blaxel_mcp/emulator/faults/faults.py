@@ -29,7 +29,7 @@ from blaxel_mcp.emulator.faults.streams import (
     slow_stream,
 )
 from blaxel_mcp.emulator.platform.errors import EdgeCode, edge_error, openai_error
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.emulator.platform.state import Emulator
 
 Fault = Callable[[Request], Response]
@@ -55,11 +55,11 @@ _NUMBERS = (
 _HTML_PAGE = "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
 
 
-def find_model(emulator: Emulator, name: str) -> ModelRecord | None:
+def find_model(emulator: Emulator, name: str) -> EmulatedModel | None:
     """Return a model of the workspace, or None; a model with a known fault exists without being listed."""
     record = emulator.models.get(name)
     if record is None and _find_fault(name) is not None:
-        return ModelRecord(name=name)
+        return EmulatedModel(name=name)
     return record
 
 

@@ -34,7 +34,7 @@ STREAM_GENERATE_PATH = "/v1beta/models/{model}:streamGenerateContent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecord:
+class EmulatedModel:
     """One model API of the workspace.
 
     Args:
@@ -92,15 +92,15 @@ class ModelRecord:
         }
 
 
-def demo_models() -> dict[str, ModelRecord]:
+def demo_models() -> dict[str, EmulatedModel]:
     """Return a new copy of the demo workspace's models by name, newest first."""
-    chat = ModelRecord(name="house-chat", apis=("chat-completions", "responses"))
-    embed = ModelRecord(name="house-embed", model="text-embedding-3-small", apis=("embeddings",))
-    classifier = ModelRecord(
+    chat = EmulatedModel(name="house-chat", apis=("chat-completions", "responses"))
+    embed = EmulatedModel(name="house-embed", model="text-embedding-3-small", apis=("embeddings",))
+    classifier = EmulatedModel(
         name="house-classifier", type="huggingface", model="demo/house-sentiment", apis=("classification",)
     )
-    sandbox = ModelRecord(name="sandbox-openai", sandbox=True)
-    edge = ModelRecord(
+    sandbox = EmulatedModel(name="sandbox-openai", sandbox=True)
+    edge = EmulatedModel(
         name="edge-chat",
         apis=("chat-completions", "embeddings"),
         generation="mk3",
@@ -120,7 +120,9 @@ def demo_models() -> dict[str, ModelRecord]:
         for index, record in enumerate((chat, embed, classifier, sandbox, edge))
     ]
     records += [
-        ModelRecord(name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z")
+        EmulatedModel(
+            name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z"
+        )
         for index, (name, kind, model, api) in enumerate(others)
     ]
     return {record.name: record for record in records}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 
 from blaxel_mcp.emulator.platform.recording import RecordedRequest
-from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, ModelRecord, demo_models
+from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, EmulatedModel, demo_models
 from blaxel_mcp.emulator.platform.tokens import AccessToken, sign_jwt
 from blaxel_mcp.emulator.platform.upstream import Upstream
 
@@ -43,7 +43,7 @@ class Emulator:
         self.url = "http://127.0.0.1"
         self.requests: list[RecordedRequest] = []
         self.requests_kept = 10_000
-        self.models: dict[str, ModelRecord] = demo_models()
+        self.models: dict[str, EmulatedModel] = demo_models()
         self.workspaces: set[str] = {DEMO_WORKSPACE}
         self.api_keys: set[str] = {"demo-key"}
         self.client_credentials: dict[str, str] = {"demo-client": "demo-secret"}
