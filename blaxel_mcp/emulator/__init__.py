@@ -9,9 +9,9 @@ no code with the client, so one misreading of the API cannot hide in both.
 
 from blaxel_mcp.emulator.app import create_app
 from blaxel_mcp.emulator.platform.recording import RecordedRequest
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.emulator.platform.state import Emulator
 from blaxel_mcp.emulator.platform.upstream import Upstream
 from blaxel_mcp.emulator.server import run_emulator
 
-__all__ = ["Emulator", "ModelRecord", "RecordedRequest", "Upstream", "create_app", "run_emulator"]
+__all__ = ["EmulatedModel", "Emulator", "RecordedRequest", "Upstream", "create_app", "run_emulator"]

@@ -1,4 +1,4 @@
-"""The control plane under `/v0`: the workspace's models and the integrations that serve them."""
+"""The control plane under `/v0`: the workspace's models, and the integrations that serve them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from blaxel_mcp.emulator.listing import list_page, parse_list_query
 from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
 from blaxel_mcp.emulator.platform.errors import RefusedError, control_plane_error
 from blaxel_mcp.emulator.platform.paths import path_segments
-from blaxel_mcp.emulator.platform.records import ModelRecord, integrations
+from blaxel_mcp.emulator.platform.records import EmulatedModel, integrations
 from blaxel_mcp.emulator.platform.state import Emulator
 
 OLDEST_VERSION = "2026-04-16"
@@ -18,8 +18,8 @@ VERSIONS = (OLDEST_VERSION, "2026-04-28", "2026-09-22")
 """The dates that Blaxel's docs and SDKs name; lists have pages from the second one on."""
 
 
-class ControlPlane:
-    """The routes under `/v0` beside the token endpoint."""
+class ControlPlaneRoutes:
+    """The routes under `/v0`, except for the token endpoint."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -56,27 +56,27 @@ class ControlPlane:
         return JSONResponse(integration)
 
     async def not_found(self, request: Request) -> Response:
-        """Refuse whatever else lies under `/v0`."""
+        """Refuse every other request under `/v0`."""
         self._admit(request)
         raise control_plane_error("ROUTE_NOT_FOUND", f"{request.method} is not served at this path")
 
     def _admit(self, request: Request) -> tuple[str, str]:
-        """Return the workspace and the version of a request that may proceed."""
+        """Return a request's workspace and API version.
+
+        Raises:
+            RefusedError: The path, the credentials, the workspace or the version is not accepted.
+        """
         if path_segments(request.scope["raw_path"]) is None:
             raise control_plane_error("BAD_REQUEST", "the path is not acceptable")
         names = request.headers.getlist(WORKSPACE_HEADER) + request.query_params.getlist("workspace")
-        problem = authenticate(request, self._emulator) or check_workspaces(names, self._emulator)
-        if problem is not None:
-            raise control_plane_error(problem.code, problem.message)
-        return names[0], _version(request)
+        denial = authenticate(request, self._emulator) or check_workspaces(names, self._emulator)
+        if denial is not None:
+            raise control_plane_error(denial.code, denial.message)
+        version = request.headers.get("blaxel-version", OLDEST_VERSION)
+        if version not in VERSIONS:
+            body = {"error": "invalid_api_version", "message": f"known versions are {', '.join(VERSIONS)}"}
+            raise RefusedError(JSONResponse(body, 400, headers={"X-Blaxel-Source": "platform"}))
+        return names[0], version
 
-    def _to_json(self, record: ModelRecord, workspace: str) -> dict[str, Any]:
+    def _to_json(self, record: EmulatedModel, workspace: str) -> dict[str, Any]:
         return record.to_json(workspace, self._emulator.url)
-
-
-def _version(request: Request) -> str:
-    version = request.headers.get("blaxel-version", OLDEST_VERSION)
-    if version not in VERSIONS:
-        body = {"error": "invalid_api_version", "message": f"known versions are {', '.join(VERSIONS)}"}
-        raise RefusedError(JSONResponse(body, 400, headers={"X-Blaxel-Source": "platform"}))
-    return version

@@ -1,4 +1,4 @@
-"""The inference gateway: who may call which model, and by which URL (Blaxel docs, Query a model)."""
+"""The inference gateway: admission, the choice of model, and the call of its provider (Blaxel docs, Query a model)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -19,11 +19,11 @@ from blaxel_mcp.emulator.apis import (
     speech,
     transcriptions,
 )
-from blaxel_mcp.emulator.apis.base import Endpoint, ProviderCall, find_endpoint, read_form, read_json_object
+from blaxel_mcp.emulator.apis.base import EndpointHandler, ProviderCall, read_form, read_json_object
 from blaxel_mcp.emulator.faults.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
 from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
-from blaxel_mcp.emulator.platform.errors import RefusedError, edge_error
+from blaxel_mcp.emulator.platform.errors import RefusedError, edge_error, provider_error
 from blaxel_mcp.emulator.platform.paths import path_segments
 from blaxel_mcp.emulator.platform.records import (
     CHAT_PATH,
@@ -37,34 +37,34 @@ from blaxel_mcp.emulator.platform.records import (
     SPEECH_PATH,
     STREAM_GENERATE_PATH,
     TRANSCRIPTIONS_PATH,
-    ModelRecord,
+    EmulatedModel,
 )
 from blaxel_mcp.emulator.platform.state import Emulator
 
-ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = MappingProxyType(
+ENDPOINTS: Mapping[str, Mapping[str, EndpointHandler]] = MappingProxyType(
     {
         "openai": {
-            CHAT_PATH: chat.serve,
-            RESPONSES_PATH: responses.serve,
-            EMBEDDINGS_PATH: embeddings.serve,
-            IMAGES_PATH: images.serve,
-            SPEECH_PATH: speech.serve,
-            TRANSCRIPTIONS_PATH: transcriptions.serve,
+            CHAT_PATH: chat.handle,
+            RESPONSES_PATH: responses.handle,
+            EMBEDDINGS_PATH: embeddings.handle,
+            IMAGES_PATH: images.handle,
+            SPEECH_PATH: speech.handle,
+            TRANSCRIPTIONS_PATH: transcriptions.handle,
         },
-        "anthropic": {MESSAGES_PATH: messages.serve},
-        "gemini": {GENERATE_PATH: generate_content.serve, STREAM_GENERATE_PATH: generate_content.serve},
-        "cohere": {COHERE_CHAT_PATH: cohere_chat.serve, RERANK_PATH: rerank.serve},
-        "huggingface": {"": classification.serve},
+        "anthropic": {MESSAGES_PATH: messages.handle},
+        "gemini": {GENERATE_PATH: generate_content.handle, STREAM_GENERATE_PATH: generate_content.handle},
+        "cohere": {COHERE_CHAT_PATH: cohere_chat.handle, RERANK_PATH: rerank.handle},
+        "huggingface": {"": classification.handle},
     }
 )
-"""What answers each provider's sub-endpoints; "" is the base endpoint."""
+"""The handler of each provider's sub-endpoints; "" is the base endpoint, and "{model}" the provider's model id."""
 
 SANDBOX_PATHS = (CHAT_PATH,)
-"""All that the trial model of a new workspace serves."""
+"""The only sub-endpoints of the trial model of a new workspace."""
 
 
 class Gateway:
-    """The routes of the inference gateway and of the models that have a URL of their own."""
+    """The routes of the inference gateway and of the models that have their own URL."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -72,66 +72,66 @@ class Gateway:
     async def answer(self, request: Request) -> Response:
         """Answer `/{workspace}/models/{model}[/{path}]` and `/direct/{model}[/{path}]`."""
         segments = path_segments(request.scope["raw_path"])
-        if segments is None:
-            raise edge_error("BAD_REQUEST", "The path has empty, dot or otherwise unacceptable segments.")
         match segments:
+            case None:
+                raise edge_error("BAD_REQUEST", "The path has empty, dot or otherwise unacceptable segments.")
             case ("direct", name, *rest):
                 self._admit(request, ())
-                return await self._call(request, self._own_url_model(name), _sub_path(rest))
+                record = self._serving_model(self._emulator.models.get(name))
+                if record.own_url != f"/direct/{name}":
+                    raise edge_error("ROUTE_NOT_FOUND", "This model has no URL of its own here.")
             case (workspace, "models", name, *rest):
                 self._admit(request, (workspace,))
-                return await self._call(request, self._gateway_model(name), _sub_path(rest))
+                record = self._serving_model(find_model(self._emulator, name))
+                if record.generation == "mk3":
+                    raise edge_error("ROUTE_NOT_FOUND", "This model is served at its own URL only.")
             case _:
                 self._admit(request, ())
                 raise edge_error("ROUTE_NOT_FOUND", "Nothing is served at this path.")
+        path = "".join(f"/{segment}" for segment in rest)
+        # A mere final slash means the base endpoint: `bl run` without a path sends it.
+        return await self._call(request, record, "" if path == "/" else path)
 
     def _admit(self, request: Request, workspaces: tuple[str, ...]) -> None:
+        """Check the credentials, the workspaces in path and headers, and the size of the body.
+
+        Raises:
+            RefusedError: One of them is not accepted.
+        """
         names = [*workspaces, *request.headers.getlist(WORKSPACE_HEADER)]
-        problem = authenticate(request, self._emulator)
-        if problem is None and names:
-            problem = check_workspaces(names, self._emulator)
-        if problem is not None:
-            raise edge_error(problem.code, problem.message)
+        denial = authenticate(request, self._emulator)
+        if denial is None and names:
+            denial = check_workspaces(names, self._emulator)
+        if denial is not None:
+            raise edge_error(denial.code, denial.message)
         if recorded_request(request).oversized:
             raise edge_error("REQUEST_ENTITY_TOO_LARGE", "The request body is too large.")
 
-    def _gateway_model(self, name: str) -> ModelRecord:
-        record = _serving(find_model(self._emulator, name))
-        if record.generation == "mk3":
-            raise edge_error("ROUTE_NOT_FOUND", "This model is served at its own URL only.")
+    def _serving_model(self, record: EmulatedModel | None) -> EmulatedModel:
+        if record is None:
+            raise edge_error("WORKLOAD_NOT_FOUND", "The workspace has no model of this name.")
+        if not record.enabled or record.status != "DEPLOYED":
+            raise edge_error("WORKLOAD_UNAVAILABLE", "The model is not deployed or not enabled.")
         return record
 
-    def _own_url_model(self, name: str) -> ModelRecord:
-        record = _serving(self._emulator.models.get(name))
-        if record.own_url != f"/direct/{name}":
-            raise edge_error("ROUTE_NOT_FOUND", "This model has no URL of its own here.")
-        return record
-
-    async def _call(self, request: Request, record: ModelRecord, path: str) -> Response:
+    async def _call(self, request: Request, record: EmulatedModel, path: str) -> Response:
         fault = fault_response(self._emulator, record.name, request)
         if fault is not None:
             return fault
         if record.sandbox and path not in SANDBOX_PATHS:
             raise RefusedError(PlainTextResponse("Endpoint not allowed on sandbox model", 403))
-        endpoint = find_endpoint(ENDPOINTS, record, path)
+        handlers = ENDPOINTS.get(record.type, {})
+        handler = next((handlers[known] for known in handlers if known.replace("{model}", record.model) == path), None)
+        if handler is None:
+            raise provider_error(record.type, 404, f"Invalid URL ({path or '/'})", code="unknown_url")
         read = read_form if path == TRANSCRIPTIONS_PATH else read_json_object
-        body = await read(request, record.type)
-        model_id = record.name if record.generation == "mk3" else record.model
-        call = ProviderCall(
-            emulator=self._emulator, record=record, model_id=model_id, path=path, query=request.url.query, body=body
+        return await handler(
+            ProviderCall(
+                emulator=self._emulator,
+                record=record,
+                model_id=record.name if record.generation == "mk3" else record.model,
+                path=path,
+                query=request.url.query,
+                body=await read(request, record.type),
+            )
         )
-        return await endpoint(call)
-
-
-def _serving(record: ModelRecord | None) -> ModelRecord:
-    if record is None:
-        raise edge_error("WORKLOAD_NOT_FOUND", "The workspace has no model of this name.")
-    if not record.enabled or record.status != "DEPLOYED":
-        raise edge_error("WORKLOAD_UNAVAILABLE", "The model is not deployed or not enabled.")
-    return record
-
-
-def _sub_path(rest: list[str]) -> str:
-    """Return the sub-endpoint; a mere final slash means the base endpoint, as `bl run` sends it."""
-    path = "".join(f"/{segment}" for segment in rest)
-    return "" if path == "/" else path

@@ -1,4 +1,4 @@
-"""Recording each request, and stopping the work on it when its caller goes away."""
+"""Middleware that records each request and cancels the work on it when its caller disconnects."""
 
 import itertools
 from email.utils import formatdate
@@ -14,7 +14,7 @@ from blaxel_mcp.emulator.platform.state import Emulator
 
 
 class RecordingMiddleware:
-    """Records each request, gives its response an id, and stops the work when the caller goes away."""
+    """Records each request, adds an id to its response, and cancels the work when the caller disconnects."""
 
     def __init__(self, app: ASGIApp, *, emulator: Emulator) -> None:
         self._app = app
@@ -23,7 +23,14 @@ class RecordingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        recorded = _recorded(scope, f"emulator-{next(self._numbers):06d}")
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        recorded = RecordedRequest(
+            request_id=f"emulator-{next(self._numbers):06d}",
+            method=scope["method"],
+            path=scope["path"],
+            raw_path=scope["raw_path"] + query,
+            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+        )
         await _read_body(recorded, receive, self._emulator.max_request_bytes)
         self._emulator.record(recorded)
         if not recorded.aborted:
@@ -38,7 +45,7 @@ class RecordingMiddleware:
             async def watch_for_disconnect() -> None:
                 while (await receive())["type"] != "http.disconnect":
                     pass
-                exchange.gone.set()
+                exchange.disconnected.set()
                 if not exchange.complete:
                     recorded.mark_aborted()
                     self._emulator.notify()
@@ -50,7 +57,7 @@ class RecordingMiddleware:
 
 
 def recorded_request(request: Request) -> RecordedRequest:
-    """Return what was recorded of a request that came through the middleware."""
+    """Return the record of a request that came through the middleware."""
     recorded = request.state.recorded
     assert isinstance(recorded, RecordedRequest)
     return recorded
@@ -59,26 +66,29 @@ def recorded_request(request: Request) -> RecordedRequest:
 class _Exchange:
     """The application's side of one exchange.
 
-    It gives the body that was already read, adds the request id and the date to the response, and
-    notices when the response has come to its end.
+    It replays the body, which was read before, adds the request id and the date to the response, and
+    keeps track of whether the response is complete.
     """
 
     def __init__(self, recorded: RecordedRequest, send: Send, now: float) -> None:
         self._unread = [recorded.body]
-        self._headers = ((b"x-cf-request-id", recorded.request_id.encode()), (b"date", _date(now)))
+        self._headers = (
+            (b"x-cf-request-id", recorded.request_id.encode()),
+            (b"date", formatdate(now, usegmt=True).encode()),
+        )
         self._send = send
-        self.gone = anyio.Event()
+        self.disconnected = anyio.Event()
         self.complete = False
 
     async def receive(self) -> Message:
-        """Give the body, then nothing until the connection is gone."""
+        """Return the body first, then wait until the connection is gone."""
         if self._unread:
             return {"type": "http.request", "body": self._unread.pop(), "more_body": False}
-        await self.gone.wait()
+        await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the response on."""
+        """Forward a part of the response."""
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], *self._headers]}
         await self._send(message)
@@ -86,7 +96,7 @@ class _Exchange:
             self.complete = True
 
     def watch_closing(self, extensions: dict[str, Any]) -> dict[str, Any]:
-        """Return the ASGI extensions so that a connection closed from our side is no caller gone away."""
+        """Return the ASGI extensions such that a connection closed by a fault does not count as a disconnect."""
         close = extensions.get(CLOSE_CONNECTION)
         if close is None:
             return extensions
@@ -98,26 +108,11 @@ class _Exchange:
         return {**extensions, CLOSE_CONNECTION: close_and_complete}
 
 
-def _date(seconds: float) -> bytes:
-    return formatdate(seconds, usegmt=True).encode()
-
-
-def _recorded(scope: Scope, request_id: str) -> RecordedRequest:
-    query = b"?" + scope["query_string"] if scope["query_string"] else b""
-    return RecordedRequest(
-        request_id=request_id,
-        method=scope["method"],
-        path=scope["path"],
-        raw_path=scope["raw_path"] + query,
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-    )
-
-
 async def _read_body(recorded: RecordedRequest, receive: Receive, limit: int) -> None:
-    """Read the body to its end, keeping no more than `limit` bytes of it.
+    """Read the whole body into the record, keeping at most `limit` bytes of it.
 
-    What is over the limit is read all the same: a client that is still writing when
-    the connection closes may never see the refusal.
+    The rest is read too: a client that is still writing when the connection closes may never see
+    the refusal.
     """
     body = bytearray()
     more = True

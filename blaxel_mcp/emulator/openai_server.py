@@ -1,6 +1,6 @@
-"""A local OpenAI-compatible server (Ollama, llama.cpp, vLLM) that answers in the emulator's place.
+"""A client of a local OpenAI-compatible server (Ollama, llama.cpp, vLLM) that answers in the emulator's place.
 
-Written on the standard library: the emulator stands apart from the client that it tests, the
+It uses only the standard library: the emulator shares nothing with the client that it tests, its
 HTTP library included.
 """
 
@@ -11,26 +11,29 @@ from functools import partial
 import anyio.to_thread
 
 TIMEOUT_SECONDS = 600.0
-"""A model on a laptop may think for minutes."""
+"""A model on a laptop may take minutes to answer."""
 
 
 class OpenAIServer:
-    """Posts to an OpenAI-compatible server.
+    """Posts requests to an OpenAI-compatible server.
 
     Args:
-        base_url: Such as `http://127.0.0.1:11434`, with or without a final `/v1`.
+        base_url: The server's URL, such as `http://127.0.0.1:11434`, with or without a final `/v1`.
     """
 
     def __init__(self, base_url: str) -> None:
         self._base = base_url.rstrip("/").removesuffix("/v1")
-        # The server is on this machine or this network: a proxy for the outside is not asked.
+        # The server is on this machine or its network, so proxies for the outside do not apply.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     async def post(self, path: str, body: bytes) -> tuple[int, str, bytes]:
-        """Post a JSON body; the status, content type and body of the answer, whatever the status.
+        """Post a JSON body to a path such as `/v1/embeddings`.
+
+        Returns:
+            Status, content type and body of the answer, whatever the status is.
 
         Raises:
-            OSError: there was no answer.
+            OSError: The server did not answer.
         """
         return await anyio.to_thread.run_sync(partial(self._post, path, body), abandon_on_cancel=True)
 
@@ -44,3 +47,5 @@ class OpenAIServer:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers.get("content-type", ""), error.read()
+        except urllib.error.URLError as error:
+            raise OSError(getattr(error.reason, "strerror", None) or str(error.reason)) from error

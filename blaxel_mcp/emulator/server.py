@@ -1,4 +1,4 @@
-"""Serving an emulated platform on a port, and taking it away at once."""
+"""Serve an emulated platform on a port until its context ends."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from blaxel_mcp.emulator.platform.state import Emulator
 from blaxel_mcp.emulator.platform.upstream import Upstream
 
 SHUTDOWN_SECONDS = 0.5
-"""How long requests in flight get to notice that their connection is gone."""
+"""Time for requests in flight to notice that their connection is gone."""
 
 
 @asynccontextmanager
@@ -30,27 +30,28 @@ async def run_emulator(
 ) -> AsyncIterator[Emulator]:
     """Serve an emulated platform while the context lasts.
 
-    It answers when the context is entered. When the context is left it stops at once:
-    requests in flight are cut off.
+    It accepts connections as soon as the context is entered. At the end of the context it stops
+    at once, and requests in flight are cut off.
 
     Args:
         host: The address to listen on.
         port: The port; 0 takes any free one.
         upstream: Answers chat completions and embeddings in place of the emulator.
-        emulator: What to serve; a fresh demo workspace otherwise.
+        emulator: The platform to serve; a new demo workspace if omitted.
 
     Yields:
         The emulator, with its `url` set.
 
     Raises:
-        OSError: The address or port cannot be listened on.
+        OSError: The emulator cannot listen on the address and port.
     """
     emulator = emulator or Emulator()
     emulator.upstream = upstream or emulator.upstream
-    listener = _listen(host, port)
-    emulator.url = _url(listener)
+    listener = _bind(host, port)
+    address, port = listener.getsockname()[:2]
+    emulator.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     connections = ServerState()
-    server = await _serve(emulator, listener, connections)
+    server = await _start(emulator, listener, connections)
     try:
         yield emulator
     finally:
@@ -59,12 +60,12 @@ async def run_emulator(
 
 
 class _ClosableProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 connection, which the application may close before the answer is complete."""
+    """uvicorn's HTTP/1.1 connection, with an ASGI extension to close it before the response is complete."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
-        # asyncio does it for sockets that name their protocol, which one made by `create_server` does not:
-        # headers and body would go out forty milliseconds apart.
+        # asyncio does this for sockets that name their protocol, which those of `create_server` do not. Without
+        # it, headers and body go out forty milliseconds apart.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         app = self.app
 
@@ -75,7 +76,7 @@ class _ClosableProtocol(H11Protocol):
         self.app = closable_app
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -84,16 +85,11 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(message) from error
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+async def _start(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:
+    """Accept connections with uvicorn's protocol, but without its server.
 
-
-async def _serve(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:
-    """Accept connections with uvicorn's protocol but without its server.
-
-    `uvicorn.Server` takes over the process's signal handlers, and leaves only after the
-    answers in flight are complete.
+    `uvicorn.Server` replaces the process's signal handlers, and stops only after the answers in
+    flight are complete.
     """
     config = Config(
         create_app(emulator),
@@ -115,7 +111,7 @@ async def _stop(server: asyncio.Server, connections: ServerState) -> None:
     while connections.connections:
         for connection in list(connections.connections):
             connection.transport.abort()
-        # An aborted connection is closed, and its request woken, in the loop's next turn.
+        # The event loop closes an aborted connection, and wakes its request, in its next iteration.
         await asyncio.sleep(0)
     if connections.tasks:
         await asyncio.wait(connections.tasks, timeout=SHUTDOWN_SECONDS)

@@ -14,7 +14,7 @@ from blaxel_mcp.catalog.records import ModelRecord, read_model_list, read_record
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord as EmulatedModel
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.connecting import leading_to

@@ -11,7 +11,7 @@ from mcp.client.stdio import stdio_client
 from mcp.server.subscriptions import ToolsListChanged
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.support.canaries import KEY
 from tests.support.connecting import ERAS, Era, answer_of, connect, inference_requests, leading_to, text_of
@@ -58,7 +58,7 @@ async def test_one_argument_is_enough_for_any_provider(emulator: Emulator, model
 
 
 async def test_an_agent_can_choose_by_what_is_said_of_a_model(emulator: Emulator) -> None:
-    emulator.models["house-chat"] = ModelRecord(name="house-chat", status="DEACTIVATED")
+    emulator.models["house-chat"] = EmulatedModel(name="house-chat", status="DEACTIVATED")
     async with connect(discovering(emulator)) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
 
@@ -123,7 +123,7 @@ async def test_a_client_of_the_handshake_era_is_notified_of_a_new_model(emulator
             assert capabilities is not None
             assert capabilities.tools == types.ToolsCapability(list_changed=True)
             assert "newcomer" not in await names(client)
-            emulator.models["newcomer"] = ModelRecord(name="newcomer")
+            emulator.models["newcomer"] = EmulatedModel(name="newcomer")
             # The first news may be of the list that it has just been given.
             await news.receive()
             while "newcomer" not in await names(client):
@@ -137,7 +137,7 @@ async def test_a_client_of_today_is_told_of_a_new_model_on_the_stream_it_listens
         async with Client(discovering_process(emulator), mode="2026-07-28") as client:
             assert "newcomer" not in await names(client)
             async with client.listen(tools_list_changed=True) as subscription:
-                emulator.models["newcomer"] = ModelRecord(name="newcomer")
+                emulator.models["newcomer"] = EmulatedModel(name="newcomer")
                 async for event in subscription:
                     assert isinstance(event, ToolsListChanged)
                     break
@@ -149,7 +149,7 @@ async def test_ten_models_leave_an_agent_most_of_its_context(emulator: Emulator)
     emulator.models.clear()
     for number in range(10):
         name = f"model-{number}"
-        emulator.models[name] = ModelRecord(name=name, type=kinds[number % 5], model=f"provider-model-{number}")
+        emulator.models[name] = EmulatedModel(name=name, type=kinds[number % 5], model=f"provider-model-{number}")
     async with connect(discovering(emulator)) as client:
         listed = await client.list_tools()
 

@@ -20,7 +20,7 @@ from blaxel_mcp.catalog.catalog import build_catalog
 from blaxel_mcp.catalog.records import ModelRecord, read_record
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord as EmulatorRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
@@ -203,8 +203,8 @@ async def test_what_is_missing_is_said_and_the_file_is_written_with_nothing_in_f
 async def test_a_model_that_is_disabled_and_those_past_the_most_tools_are_written_and_not_put_in_force(
     account: Emulator, init: Init
 ) -> None:
-    account.models = {name: EmulatorRecord(name=name) for name in (f"model-{number:02}" for number in range(33))}
-    account.models["model-00"] = EmulatorRecord(name="model-00", enabled=False)
+    account.models = {name: EmulatedModel(name=name) for name in (f"model-{number:02}" for number in range(33))}
+    account.models["model-00"] = EmulatedModel(name="model-00", enabled=False)
 
     ended = await init()
 

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from blaxel_mcp.emulator import Emulator, ModelRecord
+from blaxel_mcp.emulator import EmulatedModel, Emulator
 from tests.clients.conformance_upstream import upstream
 from tests.clients.installed import needs, node, program
 from tests.clients.served_http import served_over_http
@@ -62,7 +62,7 @@ def models(url: str) -> list[dict[str, Any]]:
 async def test_the_conformance_suite_finds_nothing_that_is_not_written_down(era: str, emulator: Emulator) -> None:
     def change() -> None:
         name = f"new-{len(emulator.models)}"
-        emulator.models[name] = ModelRecord(name=name)
+        emulator.models[name] = EmulatedModel(name=name)
 
     with upstream(change) as url:
         settings = {

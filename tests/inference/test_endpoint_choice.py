@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator, run_emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.canaries import KEY, let_in
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
@@ -37,7 +37,7 @@ def paths(emulator: Emulator) -> list[str]:
 async def test_an_mk3_model_is_called_at_its_own_url_even_at_another_origin(
     emulator: Emulator, elsewhere: Emulator
 ) -> None:
-    emulator.models["edge-chat"] = ModelRecord(
+    emulator.models["edge-chat"] = EmulatedModel(
         name="edge-chat", generation="mk3", own_url=f"{elsewhere.url}/direct/edge-chat"
     )
 
@@ -49,7 +49,7 @@ async def test_an_mk3_model_is_called_at_its_own_url_even_at_another_origin(
 
 
 async def test_an_mk3_model_without_a_url_is_told_as_what_it_is(emulator: Emulator) -> None:
-    emulator.models["edge-chat"] = ModelRecord(name="edge-chat", generation="mk3")
+    emulator.models["edge-chat"] = EmulatedModel(name="edge-chat", generation="mk3")
 
     result = await call(emulator, models=MK3)
 
@@ -59,7 +59,7 @@ async def test_an_mk3_model_without_a_url_is_told_as_what_it_is(emulator: Emulat
 
 @pytest.mark.parametrize("url", ["http://models.example/x", "https://user:pass@models.example", "ftp://x", "https://"])
 async def test_a_url_of_the_control_planes_that_is_not_safe_is_not_called(emulator: Emulator, url: str) -> None:
-    emulator.models["edge-chat"] = ModelRecord(name="edge-chat", generation="mk3", own_url=url)
+    emulator.models["edge-chat"] = EmulatedModel(name="edge-chat", generation="mk3", own_url=url)
 
     assert error_of(await call(emulator, models=MK3))["code"] == "bad_response"
 
@@ -71,7 +71,7 @@ async def test_url_source_run_always_calls_the_gateway(emulator: Emulator) -> No
 
 
 async def test_url_source_metadata_calls_any_model_at_its_own_url(emulator: Emulator) -> None:
-    emulator.models["house-chat"] = ModelRecord(name="house-chat", own_url="/direct/house-chat")
+    emulator.models["house-chat"] = EmulatedModel(name="house-chat", own_url="/direct/house-chat")
 
     await call(emulator, models=CLASSIC, url_source="metadata")
     await call(emulator, models=CLASSIC)
@@ -136,7 +136,7 @@ async def test_a_forced_url_at_a_foreign_origin_gets_no_key_and_the_receipt_says
 
 async def test_a_forced_url_that_is_the_models_own_is_signed(emulator: Emulator, elsewhere: Emulator) -> None:
     own = f"{elsewhere.url}/direct/edge-chat"
-    emulator.models["edge-chat"] = ModelRecord(name="edge-chat", generation="mk3", own_url=own)
+    emulator.models["edge-chat"] = EmulatedModel(name="edge-chat", generation="mk3", own_url=own)
 
     result = await call(emulator, models=[{**MK3[0], "url": own}])
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.connecting import connect, error_of, leading_to, text_of
 
 pytestmark = pytest.mark.anyio
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 async def call(emulator: Emulator, model: str, **record: Any) -> Any:
     """Call a model of the emulator's that fails as its name says, with a record of its own."""
-    emulator.models[model] = ModelRecord(name=model, **record)
+    emulator.models[model] = EmulatedModel(name=model, **record)
     async with connect(leading_to(emulator)) as client:
         return await client.call_tool("run_model", {"model": model, "data": {"inputs": "x"}})
 
@@ -77,7 +77,7 @@ async def test_a_quota_says_that_waiting_does_not_help(emulator: Emulator) -> No
 async def test_a_model_that_is_gone_is_told_with_the_names_near_it(emulator: Emulator) -> None:
     async with connect(leading_to(emulator, discovery={"enabled": True})) as client:
         for name in ("house-chat-2", "house-chat-old"):
-            emulator.models[name] = ModelRecord(name=name)
+            emulator.models[name] = EmulatedModel(name=name)
         del emulator.models["house-chat"]
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
@@ -87,7 +87,7 @@ async def test_a_model_that_is_gone_is_told_with_the_names_near_it(emulator: Emu
 
 async def test_several_names_are_told_where_several_are_near(emulator: Emulator) -> None:
     for name in ("summarise-short", "summarise-shorter"):
-        emulator.models[name] = ModelRecord(name=name)
+        emulator.models[name] = EmulatedModel(name=name)
     async with connect(leading_to(emulator, models=None)) as client:
         await client.list_tools()
         result = await client.call_tool("run_model", {"model": "sumarise-short", "data": {}})

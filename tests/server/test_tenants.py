@@ -14,7 +14,7 @@ from mcp import MCPError
 from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.tenant import Tenant
@@ -223,7 +223,7 @@ async def test_a_model_that_only_one_caller_has_is_no_tool_of_another(two_tenant
     async with serving(for_callers(two_tenants, models=None)) as tenants:
         anna = (await tenants.of(ANNA)).runtime.discovery
         await anna.refresh()
-        two_tenants.models["secret-project"] = ModelRecord(name="secret-project")
+        two_tenants.models["secret-project"] = EmulatedModel(name="secret-project")
         bert = (await tenants.of(BERT)).runtime.discovery
         await bert.refresh()
 

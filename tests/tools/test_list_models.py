@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.connecting import answer_of, connect, error_of, leading_to
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +45,7 @@ async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(e
 
 
 async def test_a_status_that_nobody_has_heard_of_is_shown_as_it_is(emulator: Emulator) -> None:
-    emulator.models["house-chat"] = ModelRecord(name="house-chat", type="brand-new", status="DREAMING")
+    emulator.models["house-chat"] = EmulatedModel(name="house-chat", type="brand-new", status="DREAMING")
 
     (model,) = (await listed(emulator, {"query": "HOUSE-CHAT"}))["models"]
 

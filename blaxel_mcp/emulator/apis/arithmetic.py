@@ -1,4 +1,4 @@
-"""Sums in a question, worked out without ever running what the question says."""
+"""Sums in a question, computed without evaluating the question as code."""
 
 import ast
 import math
@@ -6,9 +6,9 @@ import operator
 import re
 from collections.abc import Callable
 
-_LONGEST_QUESTION = 200
-_LARGEST_POWER = 64
-_LARGEST_BASE = 10**6
+_MAX_QUESTION_CHARACTERS = 200
+_MAX_EXPONENT = 64
+_MAX_BASE = 10**6
 
 _QUESTION = re.compile(
     r"(?:what is|what's|how much is|calculate|compute|evaluate)?\s*([-+(\s]*\d[-+*/%^×÷x().\d\s]*)[\s=?.!]*",  # noqa: RUF001 - the sign is what people type
@@ -26,24 +26,24 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 
 
 def answer_sum(text: str) -> str | None:
-    """Return "17 * 23 = 391" for "What is 17 * 23?"; None when the text asks for no sum."""
+    """Return "17 * 23 = 391" for "What is 17 * 23?"; None when the text is not a sum."""
     question = _QUESTION.fullmatch(text.strip())
-    if question is None or len(text) > _LONGEST_QUESTION:
+    if question is None or len(text) > _MAX_QUESTION_CHARACTERS:
         return None
-    written = question[1].strip().rstrip(".")
+    expression = question[1].strip().rstrip(".")
+    python = re.sub(r"[x×]", "*", expression, flags=re.IGNORECASE).replace("÷", "/").replace("^", "**")  # noqa: RUF001 - as above
     try:
-        tree = ast.parse(_python_notation(written), mode="eval").body
+        tree = ast.parse(python, mode="eval").body
         if isinstance(tree, ast.Constant):
             return None
-        return f"{written} = {_plain(_evaluate(tree))}"
+        value = _evaluate(tree)
+        if not math.isfinite(value):
+            return None
     except ZeroDivisionError:
-        return f"{written} has no value: it divides by zero."
+        return f"{expression} has no value: it divides by zero."
     except (SyntaxError, ValueError, OverflowError):
         return None
-
-
-def _python_notation(written: str) -> str:
-    return re.sub(r"[x×]", "*", written, flags=re.IGNORECASE).replace("÷", "/").replace("^", "**")  # noqa: RUF001 - as above
+    return f"{expression} = {value if isinstance(value, int) else f'{value:.12g}'}"
 
 
 def _evaluate(node: ast.expr) -> float:
@@ -62,15 +62,9 @@ def _evaluate(node: ast.expr) -> float:
 
 
 def _power(base: float, exponent: float) -> float:
-    if abs(base) > _LARGEST_BASE or abs(exponent) > _LARGEST_POWER:
-        raise ValueError("too large to work out here")
+    if abs(base) > _MAX_BASE or abs(exponent) > _MAX_EXPONENT:
+        raise ValueError("too large to compute here")
     if base < 0 and exponent != int(exponent):
         raise ValueError("not a real number")
     value: float = base**exponent
     return value
-
-
-def _plain(value: float) -> str:
-    if not math.isfinite(value):
-        raise OverflowError("too large to work out here")
-    return str(value) if isinstance(value, int) else f"{value:.12g}"

@@ -1,28 +1,35 @@
-"""Request bodies held to a JSON Schema, and what is wrong with one, told apart from how a provider says it.
+"""Validation of request bodies against JSON Schema, independent of how each provider words a refusal.
 
-A provider's schema here is closed: it names every field that the provider documents, and
+A provider's schema is closed at the top: it names every field that the provider documents and
 refuses the rest.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
 
-Schema = dict[str, Any]
+BodySchema = dict[str, Any]
 FlawKind = Literal["unknown", "missing", "type", "value"]
 
-ANYTHING: Schema = {}
-TEXT: Schema = {"type": "string"}
-FLAG: Schema = {"type": "boolean"}
-COUNT: Schema = {"type": "integer", "minimum": 1}
-NUMBER: Schema = {"type": "number"}
-OBJECT: Schema = {"type": "object"}
-WORDS: Schema = {"type": "array", "items": TEXT}
-BASE64: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9+/_-]+={0,2}$"}
-JSON_SCHEMA: Schema = {"type": "object", "$ref": "https://json-schema.org/draft/2020-12/schema"}
-"""A JSON Schema of an object's kind; the metaschema comes with the validator and is not fetched."""
+ANYTHING: BodySchema = {}
+TEXT: BodySchema = {"type": "string"}
+FLAG: BodySchema = {"type": "boolean"}
+COUNT: BodySchema = {"type": "integer", "minimum": 1}
+"""Includes 3.0, as every `integer` of JSON Schema."""
+
+NUMBER: BodySchema = {"type": "number"}
+OBJECT: BodySchema = {"type": "object"}
+WORDS: BodySchema = {"type": "array", "items": TEXT}
+BASE64: BodySchema = {"type": "string", "pattern": r"^[A-Za-z0-9+/_-]+={0,2}$"}
+
+JSON_SCHEMA: BodySchema = {"type": "object", "$ref": "https://json-schema.org/draft/2020-12/schema"}
+"""A JSON Schema; the flaw names the part that is wrong. The metaschema comes with the validator and is not fetched."""
+
+WHOLE_JSON_SCHEMA: BodySchema = {"type": "object", "format": "json-schema"}
+"""A JSON Schema, its regular expressions and URIs included; the flaw names the schema as a whole."""
 
 _EXPECTED = {
     "minimum": "a number of at least {}",
@@ -30,19 +37,30 @@ _EXPECTED = {
     "minItems": "an array of at least {}",
     "maxItems": "an array of at most {}",
     "minLength": "a text that is not empty",
+    "maxLength": "a text of at most {} characters",
     "pattern": "a text in the documented form",
     "const": "{}",
 }
 
+_FORMATS = FormatChecker(formats=())
+_Validator = extend(  # type: ignore[no-untyped-call] # jsonschema does not annotate it
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "int", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+"""JSON Schema's `integer` includes 1.0; the type `int` does not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """The first thing that is wrong with a body.
+    """The first error in a body.
 
     Args:
-        kind: A field too many, a field too few, a value of another type, or one out of range.
-        path: Where: names of fields and positions in arrays, from the root to the field in question.
-        expected: What belongs there; empty where the kind says it all.
+        kind: An unknown field, a missing field, a value of the wrong type, or a value out of range.
+        path: Field names and array positions, from the root to the field in question.
+        expected: The values allowed there: type names joined by " or " for the kind `type`, a noun
+            phrase for `value`, empty otherwise.
     """
 
     kind: FlawKind
@@ -50,58 +68,73 @@ class Flaw:
     expected: str = ""
 
 
-def first_flaw(schema: Schema, body: dict[str, Any]) -> Flaw | None:
-    """Return what is wrong with a body; None when it fits its schema."""
+def first_flaw(schema: BodySchema, body: dict[str, Any]) -> Flaw | None:
+    """Return the first error in a body; None when the body matches its schema."""
     try:
-        error = next(Draft202012Validator(schema).iter_errors(body), None)
+        error: ValidationError | None = next(_Validator(schema, format_checker=_FORMATS).iter_errors(body), None)
     except RecursionError:
         return Flaw("value", (), "a body that nests less deeply")
     return None if error is None else _flaw(error)
 
 
+@_FORMATS.checks("json-schema")
+def _is_json_schema(value: object) -> bool:
+    """Report whether an object is a valid JSON Schema; other types pass, as with every JSON Schema format."""
+    try:
+        Draft202012Validator.check_schema(value if isinstance(value, dict) else {})
+    except (SchemaError, RecursionError):
+        return False
+    return True
+
+
 def without_nulls(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a body without its null fields, for the providers to whom null means absent."""
+    """Return a body without its null fields, for the providers that treat null as absent."""
     return {name: value for name, value in body.items() if value is not None}
 
 
-def closed(*required: str, **properties: Schema) -> Schema:
-    """Return the schema of an object that has these fields alone."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
+def closed(*required: str, **properties: BodySchema) -> BodySchema:
+    """Return the schema of an object with these fields only."""
+    return {**fields(*required, **properties), "additionalProperties": False}
 
 
-def one_of(*values: str) -> Schema:
-    """Return the schema of one of a few words."""
+def fields(*required: str, **properties: BodySchema) -> BodySchema:
+    """Return the schema of an object with these fields; other fields are not checked."""
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def one_of(*values: str) -> BodySchema:
+    """Return the schema of an enumeration of strings."""
     return {"type": "string", "enum": list(values)}
 
 
-def array(items: Schema, *, at_least: int = 0, at_most: int | None = None) -> Schema:
+def array(items: BodySchema, *, at_least: int = 0, at_most: int | None = None) -> BodySchema:
     """Return the schema of an array."""
     schema = {"type": "array", "items": items, "minItems": at_least}
     return schema if at_most is None else {**schema, "maxItems": at_most}
 
 
-def text_or_array(items: Schema) -> Schema:
-    """Return the schema of a text, or of an array in its place."""
+def text_or_array(items: BodySchema) -> BodySchema:
+    """Return the schema of a string or an array."""
     return {"type": ["string", "array"], "items": items}
 
 
-def number(minimum: float, maximum: float) -> Schema:
+def number(minimum: float, maximum: float) -> BodySchema:
     """Return the schema of a number in a range."""
     return {"type": "number", "minimum": minimum, "maximum": maximum}
 
 
-def tagged(field: str, variants: dict[str, Schema], *, open_tags: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object whose form one of its fields tells.
+def integer(minimum: int, maximum: int) -> BodySchema:
+    """Return the schema of an integer in a range, written without a decimal point."""
+    return {"type": "int", "minimum": minimum, "maximum": maximum}
+
+
+def tagged(field: str, variants: dict[str, BodySchema], *, open_tags: tuple[str, ...] = ()) -> BodySchema:
+    """Return the schema of an object whose fields depend on the value of one of them.
 
     Args:
-        field: The field that tells.
-        variants: The closed schema of each form, without that field.
-        open_tags: Forms that the provider has and whose fields are not looked at here.
+        field: The field whose value selects the variant.
+        variants: The schema of each variant, without that field.
+        open_tags: Values of the field whose variants are not checked.
     """
     branches = [
         {
@@ -120,16 +153,17 @@ def tagged(field: str, variants: dict[str, Schema], *, open_tags: tuple[str, ...
 
 def _flaw(error: ValidationError) -> Flaw:
     path: tuple[str | int, ...] = tuple(error.absolute_path)
-    value: Any = error.validator_value
-    instance: Any = error.instance
+    rule: Any = error.validator_value
+    value: Any = error.instance
     schema: Any = error.schema
     match error.validator:
         case "additionalProperties":
-            return Flaw("unknown", (*path, next(name for name in instance if name not in schema["properties"])))
+            return Flaw("unknown", (*path, next(name for name in value if name not in schema["properties"])))
         case "required":
-            return Flaw("missing", (*path, next(name for name in value if name not in instance)))
+            return Flaw("missing", (*path, next(name for name in rule if name not in value)))
         case "type":
-            return Flaw("type", path, " or ".join([value] if isinstance(value, str) else value))
+            return Flaw("type", path, " or ".join([rule] if isinstance(rule, str) else rule))
         case "enum":
-            return Flaw("value", path, f"one of {', '.join(value)}")
-    return Flaw("value", path, _EXPECTED.get(str(error.validator), "a valid JSON Schema").format(value))
+            return Flaw("value", path, f"one of {', '.join(rule)}")
+    expected = _EXPECTED.get(str(error.validator), "a valid JSON Schema").format(rule)
+    return Flaw("value", path, schema.get("description", expected))

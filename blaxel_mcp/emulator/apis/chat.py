@@ -1,46 +1,29 @@
-"""Chat completions: `/v1/chat/completions`, whole or as a stream of events (OpenAI API reference)."""
+"""Chat completions: `/v1/chat/completions`, whole or as a stream of events (OpenAI API reference, Chat completions)."""
 
-import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-import anyio.lowlevel
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.answers import answer_text, prompt_tokens, tokens_of
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Tool, parse_chat_request
-from blaxel_mcp.emulator.apis.openai_fields import check_model
-from blaxel_mcp.emulator.apis.schema_values import value_for
+from blaxel_mcp.emulator.apis.chat_request import parse_chat_request
+from blaxel_mcp.emulator.apis.completions import Completion, StopReason, body_id, complete, prompt_tokens
+from blaxel_mcp.emulator.apis.conversation import ChatRequest
+from blaxel_mcp.emulator.apis.event_stream import chat_events
+from blaxel_mcp.emulator.apis.openai_body import check_model
 from blaxel_mcp.emulator.platform.errors import openai_error
 from blaxel_mcp.emulator.platform.upstream import forward
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What every choice of a completion holds.
-
-    Args:
-        tokens: The text, token by token.
-        finish_reason: Why it ends.
-        tool_calls: The functions to call instead of saying anything.
-    """
-
-    tokens: tuple[str, ...]
-    finish_reason: str
-    tool_calls: tuple[dict[str, Any], ...] = ()
-
-    @property
-    def message(self) -> dict[str, Any]:
-        """The assistant's message."""
-        if self.tool_calls:
-            return {"role": "assistant", "content": None, "tool_calls": list(self.tool_calls)}
-        return {"role": "assistant", "content": "".join(self.tokens)}
+_FINISH_REASONS: dict[StopReason, str] = {
+    "stop": "stop",
+    "length": "length",
+    "stop_text": "stop",
+    "tool": "tool_calls",
+}
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a chat completion.
 
     An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks leave it out.
@@ -55,71 +38,39 @@ async def serve(call: ProviderCall) -> Response:
     if call.emulator.upstream is not None:
         body = json.dumps({"model": call.model_id} | call.body).encode()
         return await forward(call.emulator.upstream, call.path, body)
-    answer = _answer(request)
-    head = {"id": _completion_id(call.body), "created": int(call.emulator.now()), "model": call.model_id}
-    if request.stream:
-        return StreamingResponse(_events(_chunks(request, answer, head)), media_type="text/event-stream")
-    choices = [
-        {"index": index, "message": answer.message, "finish_reason": answer.finish_reason}
-        for index in range(request.choices)
-    ]
-    completion = head | {"object": "chat.completion", "choices": choices, "usage": _usage(request, answer)}
-    return JSONResponse(completion)
+    completion = complete(request)
+    message: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    if completion.tool_call is not None:
+        function = {"name": completion.tool_call.name, "arguments": completion.tool_call.arguments_json}
+        message |= {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
+    sent, received = prompt_tokens(request), completion.output_tokens * request.choices
+    choice = {"message": message, "finish_reason": _FINISH_REASONS[completion.stop_reason]}
+    answer = {
+        "id": body_id("chatcmpl-", call.body),
+        "created": int(call.emulator.now()),
+        "model": call.model_id,
+        "object": "chat.completion",
+        "choices": [{"index": index, **choice} for index in range(request.choices)],
+        "usage": {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received},
+    }
+    return chat_events(_chat_chunks(request, completion, answer)) if request.stream else JSONResponse(answer)
 
 
-def _answer(request: ChatRequest) -> Answer:
-    if request.forced_tool is not None:
-        call = _tool_call(request.forced_tool, request.last_user_text)
-        return Answer(tuple(tokens_of(call["function"]["arguments"])), "tool_calls", (call,))
-    text = answer_text(request)
-    for stop in request.stops:
-        text = text.partition(stop)[0]
-    tokens = tokens_of(text)
-    if request.max_tokens is not None and len(tokens) > request.max_tokens:
-        return Answer(tuple(tokens[: request.max_tokens]), "length")
-    return Answer(tuple(tokens), "stop")
-
-
-def _tool_call(tool: Tool, text: str) -> dict[str, Any]:
-    arguments = json.dumps(value_for(tool.parameters, text), ensure_ascii=False)
-    return {"id": "call_1", "type": "function", "function": {"name": tool.name, "arguments": arguments}}
-
-
-def _completion_id(body: dict[str, Any]) -> str:
-    return f"chatcmpl-{hashlib.sha256(json.dumps(body).encode()).hexdigest()[:24]}"
-
-
-def _usage(request: ChatRequest, answer: Answer) -> dict[str, int]:
-    sent = prompt_tokens(request)
-    received = len(answer.tokens) * request.choices
-    return {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
-
-
-def _chunks(request: ChatRequest, answer: Answer, head: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the completion in pieces: role, tokens, finish reason, and the usage when asked for."""
-    head = head | {"object": "chat.completion.chunk"}
+def _chat_chunks(request: ChatRequest, completion: Completion, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a completion in pieces: role, tokens, finish reason, and the usage if requested."""
+    head = {**answer, "object": "chat.completion.chunk"}
+    usage = head.pop("usage")
     if request.include_usage:
-        head = head | {"usage": None}
-    for index in range(request.choices):
-        for delta in _deltas(answer):
-            yield head | {"choices": [{"index": index, "delta": delta, "finish_reason": None}]}
-        yield head | {"choices": [{"index": index, "delta": {}, "finish_reason": answer.finish_reason}]}
+        head["usage"] = None
+    for choice in answer["choices"]:
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+        deltas += [{"content": token} for token in completion.tokens]
+        if completion.tool_call is not None:
+            calls = [{"index": index, **call} for index, call in enumerate(choice["message"]["tool_calls"])]
+            deltas = [{"role": "assistant", "content": None, "tool_calls": calls}]
+        for delta in deltas:
+            yield {**head, "choices": [{"index": choice["index"], "delta": delta, "finish_reason": None}]}
+        ending = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
+        yield {**head, "choices": [ending]}
     if request.include_usage:
-        yield head | {"choices": [], "usage": _usage(request, answer)}
-
-
-def _deltas(answer: Answer) -> Iterator[dict[str, Any]]:
-    if answer.tool_calls:
-        calls = [{"index": index} | call for index, call in enumerate(answer.tool_calls)]
-        yield {"role": "assistant", "content": None, "tool_calls": calls}
-        return
-    yield {"role": "assistant", "content": ""}
-    for token in answer.tokens:
-        yield {"content": token}
-
-
-async def _events(chunks: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
-    for chunk in chunks:
-        yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
-        await anyio.lowlevel.checkpoint()
-    yield "data: [DONE]\n\n"
+        yield {**head, "choices": [], "usage": usage}

@@ -5,14 +5,20 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.answers import prompt_tokens, tokens_of
 from blaxel_mcp.emulator.apis.base import ProviderCall
 from blaxel_mcp.emulator.apis.cohere_chat_request import CohereChatRequest, parse_cohere_chat_request
+from blaxel_mcp.emulator.apis.completions import (
+    StopReason,
+    body_id,
+    complete,
+    prompt_tokens,
+    thought_about,
+    tokens_of,
+)
 from blaxel_mcp.emulator.apis.event_stream import named_events
-from blaxel_mcp.emulator.apis.replies import Ending, Reply, identifier, reply_to, thought_about
 from blaxel_mcp.emulator.platform.provider_errors import cohere_error
 
-_FINISH_REASONS: dict[Ending, str] = {
+_FINISH_REASONS: dict[StopReason, str] = {
     "stop": "COMPLETE",
     "length": "MAX_TOKENS",
     "stop_text": "STOP_SEQUENCE",
@@ -20,7 +26,7 @@ _FINISH_REASONS: dict[Ending, str] = {
 }
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a chat request.
 
     An absent `model` is filled in, as the gateway does.
@@ -34,63 +40,56 @@ async def serve(call: ProviderCall) -> Response:
     if "cohere-chat" not in call.record.apis:
         raise cohere_error(400, f"model '{call.model_id}' is not supported by the chat API")
     request = parse_cohere_chat_request(call.body)
-    chat = _chat(call, request, reply_to(request.chat))
-    return named_events(_events(chat)) if request.chat.stream else JSONResponse(chat)
+    answer = _cohere_answer(call, request)
+    return named_events(_cohere_events(answer)) if request.chat.stream else JSONResponse(answer)
 
 
-def _chat(call: ProviderCall, request: CohereChatRequest, reply: Reply) -> dict[str, Any]:
+def _cohere_answer(call: ProviderCall, request: CohereChatRequest) -> dict[str, Any]:
+    completion = complete(request.chat)
     thought = thought_about(request.chat) if request.thinking else ""
+    content: list[dict[str, Any]] = [{"type": "thinking", "thinking": thought}] if thought else []
+    message: dict[str, Any] = {"role": "assistant"}
+    if completion.tool_call is None:
+        message["content"] = [*content, {"type": "text", "text": completion.text}]
+    else:
+        function = {"name": completion.tool_call.name, "arguments": completion.tool_call.arguments_json}
+        if content:
+            message["content"] = content
+        message["tool_plan"] = f"I will call {function['name']}."
+        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
     tokens = {
         "input_tokens": prompt_tokens(request.chat),
-        "output_tokens": len(tokens_of(thought)) + reply.output_tokens,
+        "output_tokens": len(tokens_of(thought)) + completion.output_tokens,
     }
     return {
-        "id": identifier("", call.body),
-        "finish_reason": _FINISH_REASONS[reply.ending],
-        "message": {"role": "assistant", **_message(reply, thought)},
+        "id": body_id("", call.body),
+        "finish_reason": _FINISH_REASONS[completion.stop_reason],
+        "message": message,
         "usage": {"billed_units": tokens, "tokens": tokens},
     }
 
 
-def _message(reply: Reply, thought: str) -> dict[str, Any]:
-    thinking = [{"type": "thinking", "thinking": thought}] if thought else []
-    if reply.tool_call is None:
-        return {"content": [*thinking, {"type": "text", "text": reply.text}]}
-    function = {"name": reply.tool_call.name, "arguments": reply.tool_call.arguments_json}
-    calls = {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
-    plan = {"tool_plan": f"I will call {function['name']}."}
-    return {"content": thinking, **plan, **calls} if thinking else {**plan, **calls}
-
-
-def _events(chat: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the message in pieces: its head, each content block, each tool call, and how it ends."""
-    message = chat["message"]
+def _cohere_events(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield an answer in pieces: its head, each content block, each tool call, and the finish reason."""
+    message = answer["message"]
     empty = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-    yield {"id": chat["id"], "type": "message-start", "delta": {"message": empty}}
+    yield {"id": answer["id"], "type": "message-start", "delta": {"message": empty}}
     for index, block in enumerate(message.get("content", ())):
-        yield from _content_events(index, block)
+        kind = block["type"]
+        yield _event("content-start", index, {"content": {"type": kind, kind: ""}})
+        for token in tokens_of(block[kind]):
+            yield _event("content-delta", index, {"content": {kind: token}})
+        yield {"type": "content-end", "index": index}
     for token in tokens_of(message.get("tool_plan", "")):
         yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": token}}}
     for index, call in enumerate(message.get("tool_calls", ())):
-        yield from _call_events(index, call)
-    ending = {"finish_reason": chat["finish_reason"], "usage": chat["usage"]}
-    yield {"id": chat["id"], "type": "message-end", "delta": ending}
-
-
-def _content_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    kind = block["type"]
-    yield _event("content-start", index, {"content": {"type": kind, kind: ""}})
-    for token in tokens_of(block[kind]):
-        yield _event("content-delta", index, {"content": {kind: token}})
-    yield {"type": "content-end", "index": index}
-
-
-def _call_events(index: int, call: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    started = call | {"function": call["function"] | {"arguments": ""}}
-    yield _event("tool-call-start", index, {"tool_calls": started})
-    for token in tokens_of(call["function"]["arguments"]):
-        yield _event("tool-call-delta", index, {"tool_calls": {"function": {"arguments": token}}})
-    yield {"type": "tool-call-end", "index": index}
+        begun = {**call, "function": {**call["function"], "arguments": ""}}
+        yield _event("tool-call-start", index, {"tool_calls": begun})
+        for token in tokens_of(call["function"]["arguments"]):
+            yield _event("tool-call-delta", index, {"tool_calls": {"function": {"arguments": token}}})
+        yield {"type": "tool-call-end", "index": index}
+    ending = {"finish_reason": answer["finish_reason"], "usage": answer["usage"]}
+    yield {"id": answer["id"], "type": "message-end", "delta": ending}
 
 
 def _event(kind: str, index: int, message: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,9 @@ from blaxel_mcp.emulator.apis.body_schema import (
     text_or_array,
     without_nulls,
 )
-from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Message, Tool
+from blaxel_mcp.emulator.apis.conversation import ANSWER_SCHEMA, ChatMessage, ChatRequest, FunctionTool
 from blaxel_mcp.emulator.apis.refusals import cohere_refusal
 from blaxel_mcp.emulator.platform.provider_errors import cohere_error
-
-MAXIMUM_STOPS = 5
 
 _TEXT_PART = closed("text", text=TEXT)
 _IMAGE_PART = closed(
@@ -68,7 +66,7 @@ _DOCUMENT = {
     "required": ["data"],
     "additionalProperties": False,
 }
-BODY = closed(
+_BODY = closed(
     "messages",
     model=TEXT,
     messages=array(_MESSAGE, at_least=1),
@@ -81,7 +79,7 @@ BODY = closed(
     response_format=tagged("type", {"text": closed(), "json_object": closed(json_schema=JSON_SCHEMA)}),
     safety_mode=one_of("CONTEXTUAL", "STRICT", "OFF"),
     max_tokens=COUNT,
-    stop_sequences={**WORDS, "maxItems": MAXIMUM_STOPS},
+    stop_sequences={**WORDS, "maxItems": 5},
     temperature={"type": "number", "minimum": 0},
     seed={"type": "integer", "minimum": 0},
     frequency_penalty=number(0, 1),
@@ -99,8 +97,8 @@ class CohereChatRequest:
     """A valid chat request.
 
     Args:
-        chat: What is to be answered, and within which limits.
-        thinking: Whether the answer begins with thinking.
+        chat: The conversation and its limits.
+        thinking: Whether the answer starts with a thinking block.
     """
 
     chat: ChatRequest
@@ -108,58 +106,50 @@ class CohereChatRequest:
 
 
 def parse_cohere_chat_request(body: dict[str, Any]) -> CohereChatRequest:
-    """Return the request that a body spells.
+    """Return the request that a body describes; its documents become messages.
 
     Raises:
         RefusedError: Cohere would refuse the body.
     """
     body = without_nulls(body)
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise cohere_refusal(flaw)
-    messages = tuple(_message(message["role"], message.get("content", "")) for message in body["messages"])
-    documents = tuple(_document(document) for document in body.get("documents", ()))
+    messages = []
+    for document in body.get("documents", ()):
+        text = document if isinstance(document, str) else " ".join(map(str, document["data"].values()))
+        messages.append(ChatMessage("document", text))
+    for message in body["messages"]:
+        content = message.get("content", "")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        images = sum(part["type"] == "image_url" for part in parts)
+        messages.append(ChatMessage(message["role"], " ".join(texts), images))
     chat = ChatRequest(
-        messages=(*documents, *messages),
-        choices=1,
-        max_tokens=body.get("max_tokens"),
+        messages=tuple(messages),
+        max_tokens=int(body["max_tokens"]) if "max_tokens" in body else None,
         stops=tuple(stop for stop in body.get("stop_sequences", ()) if stop),
         json_schema=_json_schema(body),
         forced_tool=_forced_tool(body),
         stream=body.get("stream", False),
-        include_usage=True,
     )
     return CohereChatRequest(chat=chat, thinking=body.get("thinking", {}).get("type") == "enabled")
 
 
-def _message(role: str, content: str | list[dict[str, Any]]) -> Message:
-    if isinstance(content, str):
-        return Message(role, content, 0)
-    texts = [part["text"] for part in content if part["type"] == "text"]
-    return Message(role, " ".join(texts), sum(part["type"] == "image_url" for part in content))
-
-
-def _document(document: str | dict[str, Any]) -> Message:
-    """Return a document as one more message that the model has read."""
-    text = document if isinstance(document, str) else " ".join(map(str, document["data"].values()))
-    return Message("document", text, 0)
-
-
 def _json_schema(body: dict[str, Any]) -> dict[str, Any] | None:
-    wanted = body.get("response_format", {"type": "text"})
-    if wanted["type"] == "text":
+    response_format = body.get("response_format", {"type": "text"})
+    if response_format["type"] == "text":
         return None
     if "tools" in body or "documents" in body:
         raise cohere_error(400, "invalid request: response_format cannot be used with tools or documents")
-    default = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
-    schema: dict[str, Any] = wanted.get("json_schema", default)
+    schema: dict[str, Any] = response_format.get("json_schema", ANSWER_SCHEMA)
     return schema
 
 
-def _forced_tool(body: dict[str, Any]) -> Tool | None:
-    chosen, tools = body.get("tool_choice"), body.get("tools", ())
-    if chosen is not None and not tools:
+def _forced_tool(body: dict[str, Any]) -> FunctionTool | None:
+    choice = body.get("tool_choice")
+    if choice is not None and "tools" not in body:
         raise cohere_error(400, "invalid request: tool_choice can only be set if tools are provided")
-    if chosen != "REQUIRED":
+    if choice != "REQUIRED":
         return None
-    function = tools[0]["function"]
-    return Tool(function["name"], function["parameters"])
+    function = body["tools"][0]["function"]
+    return FunctionTool(function["name"], function["parameters"])

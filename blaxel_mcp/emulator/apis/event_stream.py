@@ -1,4 +1,4 @@
-"""Server-sent events, as the providers that name their events send them (WHATWG HTML, Server-sent events)."""
+"""Streamed answers: server-sent events in each provider's style, and JSON arrays (WHATWG HTML, Server-sent events)."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -10,36 +10,46 @@ from starlette.responses import Response, StreamingResponse
 
 def named_events(events: Iterable[dict[str, Any]]) -> Response:
     """Return a stream of events that are named by their own `type`."""
-    return _stream(f"event: {event['type']}\ndata: {_json(event)}\n\n" for event in events)
+    return _stream(f"event: {event['type']}\ndata: {_as_json(event)}\n\n" for event in events)
 
 
-def plain_events(values: Iterable[dict[str, Any]]) -> Response:
+def chat_events(chunks: Iterable[dict[str, Any]]) -> Response:
+    """Return a stream of events without names that ends with `[DONE]`, as for chat completions."""
+
+    def pieces() -> Iterable[str]:
+        for chunk in chunks:
+            yield f"data: {_as_json(chunk)}\n\n"
+        yield "data: [DONE]\n\n"
+
+    return _stream(pieces())
+
+
+def plain_events(chunks: Iterable[dict[str, Any]]) -> Response:
     """Return a stream of events without names, with Google's line ends."""
-    return _stream(f"data: {_json(value)}\r\n\r\n" for value in values)
+    return _stream(f"data: {_as_json(chunk)}\r\n\r\n" for chunk in chunks)
 
 
 def json_array(values: Iterable[dict[str, Any]]) -> Response:
     """Return a JSON array that is sent element by element."""
-    return _stream(_elements(values), media_type="application/json")
+
+    def pieces() -> Iterable[str]:
+        separator = "["
+        for value in values:
+            yield separator + _as_json(value)
+            separator = "\n,\r\n"
+        yield "]"
+
+    return _stream(pieces(), media_type="application/json")
 
 
 def _stream(pieces: Iterable[str], *, media_type: str = "text/event-stream") -> Response:
-    return StreamingResponse(_one_by_one(pieces), media_type=media_type)
+    async def one_by_one() -> AsyncIterator[str]:
+        for piece in pieces:
+            yield piece
+            await anyio.lowlevel.checkpoint()
+
+    return StreamingResponse(one_by_one(), media_type=media_type)
 
 
-async def _one_by_one(pieces: Iterable[str]) -> AsyncIterator[str]:
-    for piece in pieces:
-        yield piece
-        await anyio.lowlevel.checkpoint()
-
-
-def _elements(values: Iterable[dict[str, Any]]) -> Iterable[str]:
-    before = "["
-    for value in values:
-        yield before + _json(value)
-        before = "\n,\r\n"
-    yield "]"
-
-
-def _json(value: dict[str, Any]) -> str:
+def _as_json(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)

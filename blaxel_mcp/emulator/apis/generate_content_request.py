@@ -14,7 +14,7 @@ from blaxel_mcp.emulator.apis.body_schema import (
     OBJECT,
     TEXT,
     WORDS,
-    Schema,
+    BodySchema,
     array,
     closed,
     first_flaw,
@@ -22,12 +22,10 @@ from blaxel_mcp.emulator.apis.body_schema import (
     one_of,
     without_nulls,
 )
-from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Message, Tool
+from blaxel_mcp.emulator.apis.conversation import ANSWER_SCHEMA, ChatMessage, ChatRequest, FunctionTool
 from blaxel_mcp.emulator.apis.refusals import gemini_refusal
 from blaxel_mcp.emulator.platform.provider_errors import gemini_error
 
-MAXIMUM_CANDIDATES = 8
-MAXIMUM_STOPS = 5
 JSON_TYPE = "application/json"
 
 _PART = closed(
@@ -43,10 +41,10 @@ _PART = closed(
     videoMetadata=OBJECT,
     mediaResolution=OBJECT,
 )
-_INTEGER: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]+$"}
-"""Google's JSON spells a 64-bit integer as a string."""
+_INTEGER: BodySchema = {"type": ["integer", "string"], "pattern": "^[0-9]+$"}
+"""Google's JSON writes a 64-bit integer as a string."""
 
-_SCHEMA_REFERENCE: Schema = {"$ref": "#/$defs/schema"}
+_SCHEMA_REFERENCE: BodySchema = {"$ref": "#/$defs/schema"}
 _SCHEMA = closed(
     type=one_of(
         *(
@@ -77,15 +75,15 @@ _SCHEMA = closed(
     example=ANYTHING,
     default=ANYTHING,
 )
-"""Google's own dialect of JSON Schema, in which every other keyword is an unknown field."""
+"""Google's dialect of JSON Schema; every other keyword is an unknown field."""
 
 _CONFIG = closed(
-    stopSequences={**WORDS, "maxItems": MAXIMUM_STOPS},
+    stopSequences={**WORDS, "maxItems": 5},
     responseMimeType=one_of("text/plain", JSON_TYPE, "text/x.enum"),
     responseSchema=_SCHEMA_REFERENCE,
     responseJsonSchema=JSON_SCHEMA,
     responseModalities=WORDS,
-    candidateCount={**COUNT, "maximum": MAXIMUM_CANDIDATES},
+    candidateCount={**COUNT, "maximum": 8},
     maxOutputTokens=COUNT,
     temperature=number(0, 2),
     topP=number(0, 1),
@@ -122,7 +120,7 @@ _TOOL = closed(
     urlContext=OBJECT,
 )
 _CALLING = closed(mode=one_of("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"), allowedFunctionNames=WORDS)
-BODY: Schema = {
+_BODY: BodySchema = {
     **closed(
         "contents",
         model=TEXT,
@@ -140,8 +138,8 @@ BODY: Schema = {
 }
 
 _SNAKE = re.compile(r"_([a-z])")
-_CALLERS_OWN = frozenset({"args", "response", "properties", "parametersJsonSchema", "responseJsonSchema", "data"})
-"""Fields below which the names are the caller's."""
+_OPAQUE_FIELDS = frozenset({"args", "response", "properties", "parametersJsonSchema", "responseJsonSchema", "data"})
+"""Fields whose content is named by the caller and keeps its spelling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +147,8 @@ class ContentRequest:
     """A valid request for content.
 
     Args:
-        chat: What is to be answered, and within which limits.
-        thoughts: Whether the answer shows its thoughts.
+        chat: The conversation and its limits.
+        thoughts: Whether the answer includes its thoughts.
     """
 
     chat: ChatRequest
@@ -158,64 +156,59 @@ class ContentRequest:
 
 
 def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentRequest:
-    """Return the request that a body spells.
+    """Return the request that a body describes.
 
     Raises:
         RefusedError: Gemini would refuse the body.
     """
     body = without_nulls(_in_camel_case(body))
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise gemini_refusal(flaw)
     config = body.get("generationConfig", {})
     instruction = body.get("systemInstruction")
-    system = [Message("system", _text(instruction["parts"]), 0)] if instruction else []
+    system = [_message("system", instruction["parts"])] if instruction else []
     chat = ChatRequest(
-        messages=(*system, *(_message(content) for content in body["contents"])),
-        choices=config.get("candidateCount", 1),
-        max_tokens=config.get("maxOutputTokens"),
+        messages=(*system, *(_message(content.get("role", "user"), content["parts"]) for content in body["contents"])),
+        choices=int(config.get("candidateCount", 1)),
+        max_tokens=int(config["maxOutputTokens"]) if "maxOutputTokens" in config else None,
         stops=tuple(stop for stop in config.get("stopSequences", ()) if stop),
         json_schema=_json_schema(config),
         forced_tool=_forced_tool(body),
         stream=stream,
-        include_usage=True,
     )
     return ContentRequest(chat=chat, thoughts=config.get("thinkingConfig", {}).get("includeThoughts", False))
 
 
 def _in_camel_case(value: Any) -> Any:
-    """Return a value with every field name in the spelling of the reference: Google's JSON takes `snake_case` too."""
+    """Return a value with its field names as in the reference: Google's JSON also accepts `snake_case`."""
     if isinstance(value, list):
         return [_in_camel_case(item) for item in value]
     if not isinstance(value, dict):
         return value
     named = {_SNAKE.sub(lambda match: match[1].upper(), name): item for name, item in value.items()}
-    return {name: item if name in _CALLERS_OWN else _in_camel_case(item) for name, item in named.items()}
+    return {name: item if name in _OPAQUE_FIELDS else _in_camel_case(item) for name, item in named.items()}
 
 
-def _message(content: dict[str, Any]) -> Message:
-    role = "assistant" if content.get("role") == "model" else "user"
-    shown = [part.get("inlineData") or part.get("fileData") or {} for part in content["parts"]]
-    images = sum(bool(data) and data.get("mimeType", "image/").startswith("image/") for data in shown)
-    return Message(role, _text(content["parts"]), images)
-
-
-def _text(parts: list[dict[str, Any]]) -> str:
-    return " ".join(part["text"] for part in parts if "text" in part and not part.get("thought"))
+def _message(role: str, parts: list[dict[str, Any]]) -> ChatMessage:
+    texts = [part["text"] for part in parts if "text" in part and not part.get("thought")]
+    files = [part.get("inlineData") or part["fileData"] for part in parts if "inlineData" in part or "fileData" in part]
+    images = sum(file.get("mimeType", "image/").startswith("image/") for file in files)
+    return ChatMessage({"system": "system", "model": "assistant"}.get(role, "user"), " ".join(texts), images)
 
 
 def _json_schema(config: dict[str, Any]) -> dict[str, Any] | None:
     schema = config.get("responseJsonSchema")
     if "responseSchema" in config:
         schema = _plain_schema(config["responseSchema"])
-    if config.get("responseMimeType") != JSON_TYPE:
-        if schema is not None:
-            raise gemini_error(400, f"Function calling config or schema is only supported with mime type {JSON_TYPE}.")
-        return None
-    return schema or {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+    if config.get("responseMimeType") == JSON_TYPE:
+        return schema or ANSWER_SCHEMA
+    if schema is not None:
+        raise gemini_error(400, f"Function calling config or schema is only supported with mime type {JSON_TYPE}.")
+    return None
 
 
-def _plain_schema(schema: Any) -> dict[str, Any]:
-    """Return a schema of Google's dialect as JSON Schema spells it: types in small letters."""
+def _plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema of Google's dialect as JSON Schema, whose types are in lower case."""
     plain: dict[str, Any] = {**schema}
     if "type" in schema:
         plain["type"] = schema["type"].lower()
@@ -226,15 +219,14 @@ def _plain_schema(schema: Any) -> dict[str, Any]:
     return plain
 
 
-def _forced_tool(body: dict[str, Any]) -> Tool | None:
+def _forced_tool(body: dict[str, Any]) -> FunctionTool | None:
     calling = body.get("toolConfig", {}).get("functionCallingConfig", {})
     if calling.get("mode") != "ANY":
         return None
-    functions = [function for tool in body.get("tools", ()) for function in tool.get("functionDeclarations", ())]
-    allowed = calling.get("allowedFunctionNames") or [function["name"] for function in functions]
-    wanted = [function for function in functions if function["name"] in allowed]
-    if not wanted:
-        raise gemini_error(400, "Function calling mode ANY needs a function that is declared and allowed.")
-    function = wanted[0]
-    schema = function.get("parametersJsonSchema") or _plain_schema(function.get("parameters", {}))
-    return Tool(function["name"], schema)
+    allowed = calling.get("allowedFunctionNames")
+    for tool in body.get("tools", ()):
+        for function in tool.get("functionDeclarations", ()):
+            if not allowed or function["name"] in allowed:
+                schema = function.get("parametersJsonSchema") or _plain_schema(function.get("parameters", {}))
+                return FunctionTool(function["name"], schema)
+    raise gemini_error(400, "Function calling mode ANY needs a function that is declared and allowed.")

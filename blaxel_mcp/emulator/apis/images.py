@@ -1,4 +1,4 @@
-"""Pictures: `/v1/images/generations` (OpenAI API reference). A pattern in colours that the prompt decides on."""
+"""Images: `/v1/images/generations` (OpenAI API reference, Images). A pattern in colors derived from the prompt."""
 
 import base64
 import hashlib
@@ -7,59 +7,81 @@ import zlib
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.answers import tokens_of
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.openai_fields import check_known, check_model, choice, integer, missing, string
+from blaxel_mcp.emulator.apis.body_schema import ANYTHING, TEXT, closed, integer, one_of
+from blaxel_mcp.emulator.apis.completions import tokens_of
+from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 
-KNOWN_FIELDS = (
-    *("prompt", "model", "n", "size", "quality", "background", "moderation", "output_format", "output_compression"),
-    *("stream", "partial_images", "user"),
+_DEFAULTS = {"size": "auto", "quality": "auto", "output_format": "png"}
+_BODY = closed(
+    "prompt",
+    prompt=TEXT,
+    model=ANYTHING,
+    n=integer(1, 10),
+    size=one_of("auto", "1024x1024", "1536x1024", "1024x1536"),
+    quality=one_of("auto", "low", "medium", "high"),
+    output_format=one_of("png"),
+    background=ANYTHING,
+    moderation=ANYTHING,
+    output_compression=ANYTHING,
+    stream=ANYTHING,
+    partial_images=ANYTHING,
+    user=ANYTHING,
 )
-SIZES = ("auto", "1024x1024", "1536x1024", "1024x1536")
-QUALITIES = ("auto", "low", "medium", "high")
-MAXIMUM_PICTURES = 10
 
 _SQUARES = 8
 """Squares of the pattern in each direction."""
 
 
-async def serve(call: ProviderCall) -> Response:
-    """Answer with pictures as base64, the only way in which this model gives them.
+async def handle(call: ProviderCall) -> Response:
+    """Answer with images in base64, the only form in which this model returns them.
 
     Raises:
         RefusedError: OpenAI would refuse the body.
     """
     check_model(call)
-    body = call.body
-    check_known(body, KNOWN_FIELDS)
-    if body.get("prompt") is None:
-        raise missing("prompt")
-    prompt = string(body["prompt"], "prompt")
-    size = choice(body.get("size") or "auto", "size", SIZES)
-    choice(body.get("quality") or "auto", "quality", QUALITIES)
-    output_format = choice(body.get("output_format") or "png", "output_format", ("png",))
-    pictures = integer(body, "n", 1, MAXIMUM_PICTURES) or 1
-    data = [{"b64_json": base64.b64encode(paint(f"{index} {prompt}", size)).decode()} for index in range(pictures)]
-    sent = len(tokens_of(prompt))
-    usage = {"input_tokens": sent, "output_tokens": 272 * pictures, "total_tokens": sent + 272 * pictures}
-    answer = {"created": int(call.emulator.now()), "data": data, "output_format": output_format, "usage": usage}
-    return JSONResponse(answer)
+    # An empty value stands for the default, too.
+    defaults = {name: value for name, value in _DEFAULTS.items() if not call.body.get(name)}
+    body = valid_body(_BODY, call.body | defaults)
+    count = body.get("n", 1)
+    data = [
+        {"b64_json": base64.b64encode(paint(f"{index} {body['prompt']}", body["size"])).decode()}
+        for index in range(count)
+    ]
+    sent, received = len(tokens_of(body["prompt"])), 272 * count
+    usage = {"input_tokens": sent, "output_tokens": received, "total_tokens": sent + received}
+    created = int(call.emulator.now())
+    return JSONResponse({"created": created, "data": data, "output_format": body["output_format"], "usage": usage})
 
 
 def paint(prompt: str, size: str) -> bytes:
-    """Return a PNG of squares in two colours (PNG specification, section 5)."""
+    """Return a PNG of squares in two colors (PNG specification, section 5).
+
+    Args:
+        prompt: The text that decides the colors and the pattern.
+        size: `auto`, or width and height in pixels such as `1536x1024`.
+    """
     width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
     digest = hashlib.sha256(prompt.encode()).digest()
-    colours = (digest[:3], digest[3:6])
+    colors = (digest[:3], digest[3:6])
     rows = []
     for row in range(_SQUARES):
         bits = digest[8 + row]
-        line = b"".join(colours[bits >> column & 1] * (width // _SQUARES) for column in range(_SQUARES))
+        line = b"".join(colors[bits >> column & 1] * (width // _SQUARES) for column in range(_SQUARES))
         rows.append((b"\x00" + line) * (height // _SQUARES))
+    return png(width, height, b"".join(rows))
+
+
+def png(width: int, height: int, rows: bytes) -> bytes:
+    """Return a PNG of 8-bit RGB pixels (PNG specification, section 5).
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+        rows: For each row, a zero byte (no filter) and three bytes per pixel.
+    """
+    content = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(b"".join(rows))), _chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return content

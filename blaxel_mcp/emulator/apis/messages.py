@@ -7,14 +7,20 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.answers import prompt_tokens, tokens_of
 from blaxel_mcp.emulator.apis.base import ProviderCall
+from blaxel_mcp.emulator.apis.completions import (
+    StopReason,
+    body_id,
+    complete,
+    prompt_tokens,
+    thought_about,
+    tokens_of,
+)
 from blaxel_mcp.emulator.apis.event_stream import named_events
 from blaxel_mcp.emulator.apis.messages_request import MessagesRequest, parse_messages_request
-from blaxel_mcp.emulator.apis.replies import Ending, Reply, identifier, reply_to, thought_about
 from blaxel_mcp.emulator.platform.provider_errors import anthropic_error
 
-_STOP_REASONS: dict[Ending, str] = {
+_STOP_REASONS: dict[StopReason, str] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "stop_text": "stop_sequence",
@@ -22,7 +28,7 @@ _STOP_REASONS: dict[Ending, str] = {
 }
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a message request.
 
     An absent `model` is filled in, as the gateway does.
@@ -33,55 +39,48 @@ async def serve(call: ProviderCall) -> Response:
     request = parse_messages_request(call.body)
     if call.body.get("model", call.model_id) != call.model_id:
         raise anthropic_error(404, f"model: {call.body['model']}")
-    message = _message(call, request, reply_to(request.chat))
-    return named_events(_events(message)) if request.chat.stream else JSONResponse(message)
+    message = _answer_message(call, request)
+    return named_events(_message_events(message)) if request.chat.stream else JSONResponse(message)
 
 
-def _message(call: ProviderCall, request: MessagesRequest, reply: Reply) -> dict[str, Any]:
+def _answer_message(call: ProviderCall, request: MessagesRequest) -> dict[str, Any]:
+    completion = complete(request.chat)
+    content: list[dict[str, Any]] = []
     thought = thought_about(request.chat) if request.thinking else ""
+    if thought:
+        signature = hashlib.sha256(thought.encode()).hexdigest()
+        content.append({"type": "thinking", "thinking": thought, "signature": signature})
+    if completion.tool_call is not None:
+        tool = completion.tool_call
+        content.append({"type": "tool_use", "id": "toolu_1", "name": tool.name, "input": tool.arguments})
+    elif completion.tokens:
+        content.append({"type": "text", "text": completion.text})
     return {
-        "id": identifier("msg_", call.body),
+        "id": body_id("msg_", call.body),
         "type": "message",
         "role": "assistant",
         "model": call.model_id,
-        "content": [*_thinking(thought), *_content(reply)],
-        "stop_reason": _STOP_REASONS[reply.ending],
-        "stop_sequence": reply.stop_text,
+        "content": content,
+        "stop_reason": _STOP_REASONS[completion.stop_reason],
+        "stop_sequence": completion.stop_text,
         "usage": {
             "input_tokens": prompt_tokens(request.chat),
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
-            "output_tokens": len(tokens_of(thought)) + reply.output_tokens,
+            "output_tokens": len(tokens_of(thought)) + completion.output_tokens,
             "service_tier": "standard",
         },
     }
 
 
-def _thinking(thought: str) -> list[dict[str, Any]]:
-    signature = hashlib.sha256(thought.encode()).hexdigest()
-    return [{"type": "thinking", "thinking": thought, "signature": signature}] if thought else []
-
-
-def _content(reply: Reply) -> list[dict[str, Any]]:
-    if reply.tool_call is not None:
-        tool = reply.tool_call
-        return [{"type": "tool_use", "id": "toolu_1", "name": tool.name, "input": tool.arguments}]
-    return [{"type": "text", "text": reply.text}] if reply.tokens else []
-
-
-def _events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the message in pieces: its head, each block's start, deltas and stop, and how it ends."""
+def _message_events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a message in pieces: its head, the start, deltas and stop of each block, and the stop reason."""
     usage = message["usage"]
-    head: dict[str, Any] = {
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {**usage, "output_tokens": 1},
-    }
-    yield {"type": "message_start", "message": message | head}
+    head = message | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage | {"output_tokens": 1}}
+    yield {"type": "message_start", "message": head}
     yield {"type": "ping"}
     for index, block in enumerate(message["content"]):
-        empty, deltas = _pieces(block)
+        empty, deltas = _block_in_pieces(block)
         yield {"type": "content_block_start", "index": index, "content_block": empty}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
@@ -91,16 +90,14 @@ def _events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "message_stop"}
 
 
-def _pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return a block as it starts, and what is then added to it."""
+def _block_in_pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a content block as it starts, and the deltas that complete it."""
     match block["type"]:
         case "thinking":
             thoughts = [{"type": "thinking_delta", "thinking": token} for token in tokens_of(block["thinking"])]
             signature = {"type": "signature_delta", "signature": block["signature"]}
             return block | {"thinking": "", "signature": ""}, [*thoughts, signature]
         case "tool_use":
-            spelled = tokens_of(json.dumps(block["input"], ensure_ascii=False))
-            return block | {"input": {}}, [
-                {"type": "input_json_delta", "partial_json": token} for token in ["", *spelled]
-            ]
+            tokens = ["", *tokens_of(json.dumps(block["input"], ensure_ascii=False))]
+            return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": token} for token in tokens]
     return block | {"text": ""}, [{"type": "text_delta", "text": token} for token in tokens_of(block["text"])]

@@ -19,11 +19,9 @@ from blaxel_mcp.emulator.apis.body_schema import (
     tagged,
     text_or_array,
 )
-from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Message, Tool
+from blaxel_mcp.emulator.apis.conversation import ChatMessage, ChatRequest, FunctionTool
 from blaxel_mcp.emulator.apis.refusals import anthropic_refusal
 from blaxel_mcp.emulator.platform.provider_errors import anthropic_error
-
-SMALLEST_BUDGET = 1024
 
 _CACHE = {"cache_control": OBJECT}
 _TEXT_BLOCK = closed("text", text={"type": "string", "minLength": 1}, citations=ANYTHING, **_CACHE)
@@ -80,10 +78,10 @@ _TOOL = {
     ),
     "type": "object",
 }
-"""A tool without a type is the caller's own; the others are Anthropic's, with fields of their own."""
+"""A tool without a type is the caller's; the types other than `custom` are Anthropic's and not checked here."""
 
 _PARALLEL = {"disable_parallel_tool_use": FLAG}
-BODY = closed(
+_BODY = closed(
     "messages",
     "max_tokens",
     model=TEXT,
@@ -107,7 +105,7 @@ BODY = closed(
     thinking=tagged(
         "type",
         {
-            "enabled": closed("budget_tokens", budget_tokens={"type": "integer", "minimum": SMALLEST_BUDGET}),
+            "enabled": closed("budget_tokens", budget_tokens={"type": "integer", "minimum": 1024}),
             "adaptive": closed(),
             "disabled": closed(),
         },
@@ -132,8 +130,8 @@ class MessagesRequest:
     """A valid request for a message.
 
     Args:
-        chat: What is to be answered, and within which limits.
-        thinking: Whether the answer begins with thinking.
+        chat: The conversation and its limits.
+        thinking: Whether the answer starts with a thinking block.
     """
 
     chat: ChatRequest
@@ -141,62 +139,53 @@ class MessagesRequest:
 
 
 def parse_messages_request(body: dict[str, Any]) -> MessagesRequest:
-    """Return the request that a body spells.
+    """Return the request that a body describes.
 
     Raises:
         RefusedError: Anthropic would refuse the body.
     """
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise anthropic_refusal(flaw)
-    thinking = _thinking(body)
+    is_thinking = body.get("thinking", {"type": "disabled"})["type"] != "disabled"
+    if is_thinking:
+        _check_thinking(body)
     _check_tool_results(body["messages"])
     system = [_message("system", body["system"])] if "system" in body else []
     chat = ChatRequest(
         messages=(*system, *(_message(message["role"], message["content"]) for message in body["messages"])),
-        choices=1,
-        max_tokens=body["max_tokens"],
+        max_tokens=int(body["max_tokens"]),
         stops=tuple(body.get("stop_sequences", ())),
         json_schema=body.get("output_config", {}).get("format", {}).get("schema"),
         forced_tool=_forced_tool(body),
         stream=body.get("stream", False),
-        include_usage=True,
     )
-    return MessagesRequest(chat=chat, thinking=thinking)
+    return MessagesRequest(chat=chat, thinking=is_thinking)
 
 
-def _message(role: str, content: str | list[dict[str, Any]]) -> Message:
+def _message(role: str, content: str | list[dict[str, Any]]) -> ChatMessage:
     if isinstance(content, str):
-        return Message(role, content, 0)
-    inner = [block for block in content if block["type"] == "tool_result"]
-    results = [_message(role, block.get("content", "")) for block in inner]
-    texts = [block["text"] for block in content if block["type"] == "text"]
-    images = sum(block["type"] == "image" for block in content)
-    return Message(
-        role,
-        " ".join([*(result.text for result in results), *texts]),
-        images + sum(result.images for result in results),
-    )
+        return ChatMessage(role, content)
+    results = [_message(role, block.get("content", "")) for block in content if block["type"] == "tool_result"]
+    texts = [*(result.text for result in results), *(block["text"] for block in content if block["type"] == "text")]
+    images = sum(result.images for result in results) + sum(block["type"] == "image" for block in content)
+    return ChatMessage(role, " ".join(texts), images)
 
 
-def _thinking(body: dict[str, Any]) -> bool:
-    thinking = body.get("thinking", {"type": "disabled"})
-    if thinking["type"] == "disabled":
-        return False
-    if thinking.get("budget_tokens", 0) >= body["max_tokens"]:
+def _check_thinking(body: dict[str, Any]) -> None:
+    """Refuse a body whose other fields contradict `thinking`."""
+    if body["thinking"].get("budget_tokens", 0) >= body["max_tokens"]:
         raise anthropic_error(400, "`max_tokens` must be greater than `thinking.budget_tokens`.")
     if body.get("temperature", 1) != 1:
         raise anthropic_error(400, "`temperature` may only be set to 1 when thinking is enabled.")
     if body.get("tool_choice", {}).get("type") in ("any", "tool"):
         raise anthropic_error(400, "Thinking may not be enabled when tool_choice forces tool use.")
-    return True
 
 
 def _check_tool_results(messages: list[dict[str, Any]]) -> None:
-    """Refuse the result of a tool that the message before did not use."""
+    """Refuse the result of a tool that the previous message did not use."""
     used: set[str] = set()
     for position, message in enumerate(messages):
-        content = message["content"]
-        blocks = content if isinstance(content, list) else []
+        blocks = message["content"] if isinstance(message["content"], list) else []
         for index, block in enumerate(blocks):
             if block["type"] == "tool_result" and block["tool_use_id"] not in used:
                 problem = f"unexpected `tool_use_id` found in `tool_result` blocks: {block['tool_use_id']}"
@@ -204,12 +193,11 @@ def _check_tool_results(messages: list[dict[str, Any]]) -> None:
         used = {block["id"] for block in blocks if block["type"] == "tool_use"}
 
 
-def _forced_tool(body: dict[str, Any]) -> Tool | None:
-    chosen = body.get("tool_choice")
-    if chosen is None or chosen["type"] in ("auto", "none"):
+def _forced_tool(body: dict[str, Any]) -> FunctionTool | None:
+    choice = body.get("tool_choice", {"type": "auto"})
+    if choice["type"] in ("auto", "none"):
         return None
-    tools = [Tool(tool["name"], tool["input_schema"]) for tool in body.get("tools", ()) if "input_schema" in tool]
-    wanted = [tool for tool in tools if chosen["type"] == "any" or tool.name == chosen["name"]]
-    if not wanted:
-        raise anthropic_error(400, f"Tool '{chosen.get('name', 'any')}' not found in provided tools")
-    return wanted[0]
+    for tool in body.get("tools", ()):
+        if "input_schema" in tool and choice.get("name", tool["name"]) == tool["name"]:
+            return FunctionTool(tool["name"], tool["input_schema"])
+    raise anthropic_error(400, f"Tool '{choice.get('name', 'any')}' not found in provided tools")

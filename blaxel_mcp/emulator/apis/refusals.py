@@ -1,27 +1,31 @@
-"""What is wrong with a body, in the words and the shape of each provider."""
+"""Refusals of an invalid body, in each provider's wording and shape."""
 
 from blaxel_mcp.emulator.apis.body_schema import Flaw
-from blaxel_mcp.emulator.apis.openai_fields import missing, wrong_type, wrong_value
 from blaxel_mcp.emulator.platform.errors import RefusedError, openai_error
 from blaxel_mcp.emulator.platform.provider_errors import anthropic_error, cohere_error, gemini_error
 
 
 def openai_refusal(flaw: Flaw) -> RefusedError:
-    """Refuse a body in OpenAI's words, which name a field as `input[0].content`."""
+    """Refuse a body in OpenAI's wording, which names a field as `input[0].content`."""
     name = _indexed(flaw.path)
     match flaw.kind:
         case "unknown":
             return openai_error(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
         case "missing":
-            return missing(name)
+            message = f"Missing required parameter: '{name}'."
+            return openai_error(400, message, param=name, code="missing_required_parameter")
         case "type":
-            return wrong_type(name, flaw.expected)
+            types = {"array": "an array", "int": "an integer", "integer": "an integer", "object": "an object"}
+            expected = " or ".join(types.get(kind, f"a {kind}") for kind in flaw.expected.split(" or "))
+            message = f"Invalid type for '{name}': expected {expected}."
+            return openai_error(400, message, param=name, code="invalid_type")
         case "value":
-            return wrong_value(name, flaw.expected)
+            message = f"Invalid '{name}': expected {flaw.expected}."
+            return openai_error(400, message, param=name, code="invalid_value")
 
 
 def anthropic_refusal(flaw: Flaw) -> RefusedError:
-    """Refuse a body in Anthropic's words, which name a field as `messages.0.content`."""
+    """Refuse a body in Anthropic's wording, which names a field as `messages.0.content`."""
     name = ".".join(map(str, flaw.path)) or "body"
     match flaw.kind:
         case "unknown":
@@ -33,7 +37,7 @@ def anthropic_refusal(flaw: Flaw) -> RefusedError:
 
 
 def gemini_refusal(flaw: Flaw) -> RefusedError:
-    """Refuse a body in Google's words, which name a field as `contents[0].parts`."""
+    """Refuse a body in Google's wording, which names a field as `contents[0].parts`."""
     *parents, last = flaw.path or ("body",)
     if flaw.kind == "unknown":
         place = f" at '{_indexed(tuple(parents))}'" if parents else ""
@@ -45,7 +49,7 @@ def gemini_refusal(flaw: Flaw) -> RefusedError:
 
 
 def cohere_refusal(flaw: Flaw) -> RefusedError:
-    """Refuse a body in Cohere's words, which name a field as `messages[0].content`."""
+    """Refuse a body in Cohere's wording, which names a field as `messages[0].content`."""
     name = _indexed(flaw.path) or "body"
     match flaw.kind:
         case "unknown":

@@ -5,19 +5,18 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.answers import prompt_tokens, tokens_of
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Message
+from blaxel_mcp.emulator.apis.completions import Completion, body_id, complete, prompt_tokens, thought_about, tokens_of
+from blaxel_mcp.emulator.apis.conversation import ChatMessage, ChatRequest
 from blaxel_mcp.emulator.apis.event_stream import named_events
-from blaxel_mcp.emulator.apis.openai_fields import check_model
-from blaxel_mcp.emulator.apis.replies import Reply, identifier, reply_to, thought_about
+from blaxel_mcp.emulator.apis.openai_body import check_model
 from blaxel_mcp.emulator.apis.responses_events import response_events
 from blaxel_mcp.emulator.apis.responses_request import input_messages, parse_responses_request
-from blaxel_mcp.emulator.platform.errors import RefusedError, openai_error
+from blaxel_mcp.emulator.platform.errors import openai_error
 from blaxel_mcp.emulator.platform.recording import RecordedRequest
 
-LONGEST_CHAIN = 100
-"""How many responses one may go on from, each from the one before."""
+MAX_CHAIN_LENGTH = 100
+"""Number of responses that may precede one, each named by `previous_response_id` of the next."""
 
 _ECHOED: dict[str, Any] = {
     "background": False,
@@ -38,10 +37,10 @@ _ECHOED: dict[str, Any] = {
     "truncation": "disabled",
     "user": None,
 }
-"""Fields of the request that a response repeats, with what they are when absent."""
+"""Request fields that a response repeats, with their defaults."""
 
 
-async def serve(call: ProviderCall) -> Response:
+async def handle(call: ProviderCall) -> Response:
     """Answer a response request.
 
     An absent `model` is filled in, as the gateway does.
@@ -52,84 +51,79 @@ async def serve(call: ProviderCall) -> Response:
     check_model(call)
     if "responses" not in call.record.apis:
         raise openai_error(404, "This model is not supported by the Responses API.", param="model")
-    request = parse_responses_request(call.body, _earlier_messages(call))
-    response = _response(call, request, reply_to(request))
+    earlier: tuple[ChatMessage, ...] = ()
+    for body in _previous_bodies(call):
+        # The instructions of an earlier response do not carry over.
+        answer = ChatMessage("assistant", complete(parse_responses_request(body, earlier)).text)
+        earlier = (*earlier, *input_messages(body["input"]), answer)
+    request = parse_responses_request(call.body, earlier)
+    response = _response(call, request, complete(request))
     return named_events(response_events(response)) if request.stream else JSONResponse(response)
 
 
-def _response(call: ProviderCall, request: ChatRequest, reply: Reply) -> dict[str, Any]:
-    cut = reply.ending == "length"
-    thought = thought_about(request) if (call.body.get("reasoning") or {}).get("summary") else ""
-    given = {name: value for name, value in call.body.items() if name in _ECHOED and value is not None}
+def _response(call: ProviderCall, request: ChatRequest, completion: Completion) -> dict[str, Any]:
+    is_truncated = completion.stop_reason == "length"
+    status = "incomplete" if is_truncated else "completed"
+    output = [_output_item(completion, call.body, status)]
+    reasoning_tokens = 0
+    if (call.body.get("reasoning") or {}).get("summary"):
+        thought = thought_about(request)
+        reasoning_tokens = len(tokens_of(thought))
+        summary = [{"type": "summary_text", "text": thought}]
+        output.insert(0, {"id": body_id("rs_", call.body), "type": "reasoning", "summary": summary})
+    sent, received = prompt_tokens(request), reasoning_tokens + completion.output_tokens
     return {
-        "id": identifier("resp_", call.body),
+        "id": body_id("resp_", call.body),
         "object": "response",
         "created_at": int(call.emulator.now()),
-        "status": "incomplete" if cut else "completed",
+        "status": status,
         "error": None,
-        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "incomplete_details": {"reason": "max_output_tokens"} if is_truncated else None,
         "model": call.model_id,
-        "output": [*_reasoning(thought, call.body), _output(reply, call.body, "incomplete" if cut else "completed")],
-        "usage": _usage(request, reply, len(tokens_of(thought))),
+        "output": output,
+        "usage": {
+            "input_tokens": sent,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": received,
+            "output_tokens_details": {"reasoning_tokens": reasoning_tokens},
+            "total_tokens": sent + received,
+        },
         **_ECHOED,
-        **given,
+        **{name: value for name, value in call.body.items() if name in _ECHOED and value is not None},
     }
 
 
-def _reasoning(thought: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the reasoning before the answer, of which OpenAI shows a summary at most."""
-    if not thought:
-        return []
-    summary = [{"type": "summary_text", "text": thought}]
-    return [{"id": identifier("rs_", body), "type": "reasoning", "summary": summary}]
-
-
-def _output(reply: Reply, body: dict[str, Any], status: str) -> dict[str, Any]:
-    if reply.tool_call is None:
-        content = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}
-        head = {"id": identifier("msg_", body), "type": "message", "status": status, "role": "assistant"}
+def _output_item(completion: Completion, body: dict[str, Any], status: str) -> dict[str, Any]:
+    if completion.tool_call is None:
+        content = {"type": "output_text", "text": completion.text, "annotations": [], "logprobs": []}
+        head = {"id": body_id("msg_", body), "type": "message", "status": status, "role": "assistant"}
         return {**head, "content": [content]}
-    function = {"name": reply.tool_call.name, "arguments": reply.tool_call.arguments_json}
-    return {"id": identifier("fc_", body), "type": "function_call", "status": status, "call_id": "call_1", **function}
+    function = {"name": completion.tool_call.name, "arguments": completion.tool_call.arguments_json}
+    return {"id": body_id("fc_", body), "type": "function_call", "status": status, "call_id": "call_1", **function}
 
 
-def _usage(request: ChatRequest, reply: Reply, reasoning_tokens: int) -> dict[str, Any]:
-    sent, received = prompt_tokens(request), reasoning_tokens + reply.output_tokens
-    return {
-        "input_tokens": sent,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": received,
-        "output_tokens_details": {"reasoning_tokens": reasoning_tokens},
-        "total_tokens": sent + received,
-    }
+def _previous_bodies(call: ProviderCall) -> list[dict[str, Any]]:
+    """Return the bodies of the requests that this one continues, oldest first.
 
-
-def _earlier_messages(call: ProviderCall) -> tuple[Message, ...]:
-    """Return what was said up to the response that this one goes on from; its instructions do not carry over."""
-    messages: tuple[Message, ...] = ()
-    for body in _chain(call):
-        request = parse_responses_request(body, messages)
-        messages = (*messages, *input_messages(body["input"]), Message("assistant", reply_to(request).text, 0))
-    return messages
-
-
-def _chain(call: ProviderCall) -> list[dict[str, Any]]:
-    """Return the bodies of the requests that led here, the first one first."""
-    wanted = call.body.get("previous_response_id")
-    if not isinstance(wanted, str):
+    Raises:
+        RefusedError: One of them is unknown or not stored, or there are too many.
+    """
+    previous = call.body.get("previous_response_id")
+    if not isinstance(previous, str):
         return []
-    stored = {identifier("resp_", body): body for body in map(_stored_body, call.emulator.requests) if body}
-    chain: list[dict[str, Any]] = []
-    while isinstance(wanted, str):
-        if wanted not in stored or len(chain) == LONGEST_CHAIN:
-            raise _not_found(wanted)
-        chain.insert(0, stored[wanted])
-        wanted = chain[0].get("previous_response_id")
-    return chain
+    stored = {body_id("resp_", body): body for body in map(_stored_body, call.emulator.requests) if body}
+    bodies: list[dict[str, Any]] = []
+    while isinstance(previous, str):
+        if previous not in stored or len(bodies) == MAX_CHAIN_LENGTH:
+            message = f"Previous response with id '{previous}' not found."
+            raise openai_error(400, message, param="previous_response_id", code="previous_response_not_found")
+        bodies.insert(0, stored[previous])
+        previous = bodies[0].get("previous_response_id")
+    return bodies
 
 
 def _stored_body(request: RecordedRequest) -> dict[str, Any] | None:
-    """Return the body of an earlier request whose response was to be kept."""
+    """Return the body of an earlier response request, unless it set `store` to false."""
     if not request.path.endswith("/v1/responses"):
         return None
     try:
@@ -137,8 +131,3 @@ def _stored_body(request: RecordedRequest) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) and body.get("store") is not False else None
-
-
-def _not_found(response_id: str) -> RefusedError:
-    message = f"Previous response with id '{response_id}' not found."
-    return openai_error(400, message, param="previous_response_id", code="previous_response_not_found")

@@ -8,6 +8,7 @@ from blaxel_mcp.emulator.apis.body_schema import (
     JSON_SCHEMA,
     OBJECT,
     TEXT,
+    Flaw,
     array,
     closed,
     first_flaw,
@@ -17,12 +18,10 @@ from blaxel_mcp.emulator.apis.body_schema import (
     text_or_array,
     without_nulls,
 )
-from blaxel_mcp.emulator.apis.chat_request import ChatRequest, Message, Tool
-from blaxel_mcp.emulator.apis.openai_fields import missing, wrong_value
+from blaxel_mcp.emulator.apis.conversation import ANSWER_SCHEMA, ChatMessage, ChatRequest, FunctionTool
 from blaxel_mcp.emulator.apis.refusals import openai_refusal
 from blaxel_mcp.emulator.platform.errors import openai_error
 
-SMALLEST_MAXIMUM = 16
 TOOL_TYPES = (
     "apply_patch",
     "code_interpreter",
@@ -36,7 +35,7 @@ TOOL_TYPES = (
     "web_search",
     "web_search_preview",
 )
-"""Tools other than the caller's own functions, with fields that are not looked at here."""
+"""Types of tools other than functions of the caller; their fields are not checked here."""
 
 _IMAGE_URL = {"type": "string", "pattern": "^(https?://|data:image/)"}
 _CONTENT = tagged(
@@ -96,14 +95,14 @@ _CHOICE = {
     "then": one_of("none", "auto", "required"),
     "else": tagged("type", {"function": closed("name", name=TEXT)}, open_tags=("allowed_tools", *TOOL_TYPES)),
 }
-BODY = closed(
+_BODY = closed(
     model=TEXT,
     input=text_or_array(_ITEM),
     instructions=TEXT,
     previous_response_id=TEXT,
     conversation=ANYTHING,
     prompt=OBJECT,
-    max_output_tokens={"type": "integer", "minimum": SMALLEST_MAXIMUM},
+    max_output_tokens={"type": "integer", "minimum": 16},
     max_tool_calls={"type": "integer"},
     temperature=number(0, 2),
     top_p=number(0, 1),
@@ -130,67 +129,69 @@ BODY = closed(
 )
 
 
-def parse_responses_request(body: dict[str, Any], earlier: tuple[Message, ...]) -> ChatRequest:
-    """Return the request that a body spells, after the messages of the response that it goes on from.
+def parse_responses_request(body: dict[str, Any], earlier: tuple[ChatMessage, ...]) -> ChatRequest:
+    """Return the request that a body describes.
+
+    Args:
+        body: The JSON body.
+        earlier: The messages up to the response that this one continues, its answer included.
 
     Raises:
         RefusedError: OpenAI would refuse the body.
     """
     body = without_nulls(body)
-    if flaw := first_flaw(BODY, body):
+    if flaw := first_flaw(_BODY, body):
         raise openai_refusal(flaw)
     for name in ("conversation", "prompt"):
         if name in body:
-            raise openai_error(404, f"The {name} was not found: none is stored here.", param=name)
+            raise openai_error(404, f"The {name} was not found: the emulator stores none.", param=name)
     if not body.get("input"):
-        raise missing("input")
-    instructions = (Message("system", body["instructions"], 0),) if "instructions" in body else ()
+        raise openai_refusal(Flaw("missing", ("input",)))
+    instructions = (ChatMessage("system", body["instructions"]),) if "instructions" in body else ()
     messages = (*instructions, *earlier, *input_messages(body["input"]))
     return ChatRequest(
         messages=messages,
-        choices=1,
-        max_tokens=body.get("max_output_tokens"),
-        stops=(),
+        max_tokens=int(body["max_output_tokens"]) if "max_output_tokens" in body else None,
         json_schema=_json_schema(body.get("text", {}).get("format", {"type": "text"}), messages),
         forced_tool=_forced_tool(body),
         stream=body.get("stream", False),
-        include_usage=True,
     )
 
 
-def input_messages(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
-    """Return the messages that a valid `input` holds, results of functions among them."""
-    if isinstance(given, str):
-        return (Message("user", given, 0),)
-    said = [item for item in given if item.get("type", "message") in ("message", "function_call_output")]
-    return tuple(_message(item.get("role", "tool"), item.get("content") or item.get("output", "")) for item in said)
+def input_messages(body_input: str | list[dict[str, Any]]) -> tuple[ChatMessage, ...]:
+    """Return the messages in a valid `input`, including function results."""
+    if isinstance(body_input, str):
+        return (ChatMessage("user", body_input),)
+    messages = []
+    for item in body_input:
+        if item.get("type", "message") not in ("message", "function_call_output"):
+            continue
+        role, content = item.get("role", "tool"), item.get("content") or item.get("output", "")
+        parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+        texts = [part["text"] for part in parts if "text" in part]
+        images = sum(part["type"] == "input_image" for part in parts)
+        messages.append(ChatMessage(role, " ".join(texts), images))
+    return tuple(messages)
 
 
-def _message(role: str, content: str | list[dict[str, Any]]) -> Message:
-    if isinstance(content, str):
-        return Message(role, content, 0)
-    texts = [part["text"] for part in content if "text" in part]
-    return Message(role, " ".join(texts), sum(part["type"] == "input_image" for part in content))
-
-
-def _json_schema(wanted: dict[str, Any], messages: tuple[Message, ...]) -> dict[str, Any] | None:
-    if wanted["type"] == "text":
+def _json_schema(text_format: dict[str, Any], messages: tuple[ChatMessage, ...]) -> dict[str, Any] | None:
+    if text_format["type"] == "text":
         return None
-    if wanted["type"] == "json_schema":
-        schema: dict[str, Any] = wanted["schema"]
+    if text_format["type"] == "json_schema":
+        schema: dict[str, Any] = text_format["schema"]
         return schema
     if not any("json" in message.text.lower() for message in messages):
-        raise wrong_value("input", "the word 'json' in some form, to use 'text.format' of type 'json_object'")
-    return {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+        expected = "the word 'json' in some form, to use 'text.format' of type 'json_object'"
+        raise openai_refusal(Flaw("value", ("input",), expected))
+    return ANSWER_SCHEMA
 
 
-def _forced_tool(body: dict[str, Any]) -> Tool | None:
-    chosen = body.get("tool_choice", "auto")
-    if chosen in ("auto", "none"):
+def _forced_tool(body: dict[str, Any]) -> FunctionTool | None:
+    choice = body.get("tool_choice", "auto")
+    if choice in ("auto", "none"):
         return None
-    functions = [tool for tool in body.get("tools", ()) if tool["type"] == "function"]
-    name = None if chosen == "required" else chosen.get("name")
-    wanted = [function for function in functions if name in (None, function["name"])]
-    if not wanted:
-        raise wrong_value("tool_choice", "a function that is among 'tools'")
-    return Tool(wanted[0]["name"], wanted[0].get("parameters", {}))
+    name = None if choice == "required" else choice.get("name")
+    for tool in body.get("tools", ()):
+        if tool["type"] == "function" and name in (None, tool["name"]):
+            return FunctionTool(tool["name"], tool.get("parameters", {}))
+    raise openai_refusal(Flaw("value", ("tool_choice",), "a function that is among 'tools'"))

@@ -1,4 +1,4 @@
-"""Recordings written down: `/v1/audio/transcriptions` (OpenAI API reference). It hears how many sounds there are."""
+"""Transcriptions: `/v1/audio/transcriptions` (OpenAI API reference, Audio). The text says how many sounds there are."""
 
 import io
 import re
@@ -8,47 +8,58 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall, UploadedFile
-from blaxel_mcp.emulator.apis.openai_fields import check_known, check_model, choice, missing, wrong_type, wrong_value
+from blaxel_mcp.emulator.apis.body_schema import ANYTHING, Flaw, closed, one_of
+from blaxel_mcp.emulator.apis.completions import counted
+from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
+from blaxel_mcp.emulator.apis.refusals import openai_refusal
 
-KNOWN_FIELDS = ("file", "model", "language", "prompt", "response_format", "temperature")
-FORMATS = ("json", "text", "verbose_json")
+_BODY = closed(
+    "file",
+    "model",
+    file=ANYTHING,
+    model=ANYTHING,
+    language=ANYTHING,
+    prompt=ANYTHING,
+    response_format=one_of("json", "text", "verbose_json"),
+    temperature=ANYTHING,
+)
 
 _SILENCE = re.compile(rb"(?:\x00\x00){80,}")
-"""A hundredth of a second without a sound, at the rate at which the emulator speaks."""
+"""A hundredth of a second of silence, at the sample rate of the emulator's speech."""
 
 
-async def serve(call: ProviderCall) -> Response:
-    """Answer with what can be heard.
+async def handle(call: ProviderCall) -> Response:
+    """Answer with the number of sounds in a recording and its length.
 
     Raises:
-        RefusedError: OpenAI would refuse the form.
+        RefusedError: OpenAI would refuse the form, or the file is not a WAV file.
     """
     check_model(call)
-    body = call.body
-    check_known(body, KNOWN_FIELDS)
-    for name in ("file", "model"):
-        if name not in body:
-            raise missing(name)
-    file = body["file"]
-    if not isinstance(file, UploadedFile):
-        raise wrong_type("file", "a file")
-    wanted = choice(body.get("response_format", "json"), "response_format", FORMATS)
-    seconds, sounds = hear(file)
-    text = f"I hear {sounds} sounds in {seconds:.2f} seconds."
-    if wanted == "text":
+    form = valid_body(_BODY, call.body)
+    if not isinstance(form["file"], UploadedFile):
+        raise openai_refusal(Flaw("type", ("file",), "file"))
+    response_format = form.get("response_format", "json")
+    seconds, sounds = hear(form["file"])
+    text = f"I hear {counted(sounds, 'sound')} in {seconds:.2f} seconds."
+    if response_format == "text":
         return PlainTextResponse(text + "\n")
     answer: dict[str, Any] = {"text": text, "usage": {"type": "duration", "seconds": round(seconds)}}
-    if wanted == "verbose_json":
-        answer |= {"task": "transcribe", "language": body.get("language", "english"), "duration": seconds}
+    if response_format == "verbose_json":
+        answer |= {"task": "transcribe", "language": form.get("language", "english"), "duration": seconds}
     return JSONResponse(answer)
 
 
 def hear(file: UploadedFile) -> tuple[float, int]:
-    """Return how long a WAV file is, in seconds, and how many sounds silence parts in it."""
+    """Return the length of a WAV file in seconds and the number of sounds in it, separated by silence.
+
+    Raises:
+        RefusedError: The file is not a WAV file.
+    """
     try:
         with wave.open(io.BytesIO(file.data)) as sound:
             samples = sound.readframes(sound.getnframes())
             seconds = sound.getnframes() / sound.getframerate()
     except (wave.Error, EOFError) as error:
-        raise wrong_value("file", "a WAV file, which is all that the emulator hears") from error
+        expected = "a WAV file, the only format that the emulator reads"
+        raise openai_refusal(Flaw("value", ("file",), expected)) from error
     return seconds, sum(bool(part) for part in _SILENCE.split(samples))

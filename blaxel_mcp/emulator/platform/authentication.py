@@ -1,4 +1,4 @@
-"""Who is calling and for which workspace, checked as Blaxel does."""
+"""The checks of credentials and workspace, as Blaxel makes them."""
 
 from dataclasses import dataclass
 
@@ -12,47 +12,52 @@ WORKSPACE_HEADER = "x-blaxel-workspace"
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a caller is not let in; each surface puts it into its own envelope."""
+class AccessDenial:
+    """The reason to refuse a caller; gateway and control plane each put it into their own envelope."""
 
     code: EdgeCode
     message: str
 
 
-def authenticate(request: Request, emulator: Emulator) -> Problem | None:
+def authenticate(request: Request, emulator: Emulator) -> AccessDenial | None:
     """Check that the request carries exactly one accepted bearer token.
 
-    Either of the two headers will do. Both at once are refused: Blaxel's SDK adapters
-    remove a second one because the gateway answers 401 to it.
+    Either of the two headers is accepted, but not both: Blaxel's SDK adapters remove the second
+    one because the gateway answers 401 to it.
     """
     values = [value for name in AUTHENTICATION_HEADERS for value in request.headers.getlist(name)]
     if not values:
-        return Problem("AUTHENTICATION_REQUIRED", "The request carries no credentials.")
+        return AccessDenial("AUTHENTICATION_REQUIRED", "The request carries no credentials.")
     if len(values) > 1:
-        return Problem("AUTHENTICATION_FAILED", "The request carries more than one authorization header.")
+        return AccessDenial("AUTHENTICATION_FAILED", "The request carries more than one authorization header.")
     scheme, _, token = values[0].partition(" ")
     if scheme.lower() != "bearer":
-        return Problem("AUTHENTICATION_FAILED", "The credentials are not a bearer token.")
+        return AccessDenial("AUTHENTICATION_FAILED", "The credentials are not a bearer token.")
     return _check_token(token.strip(), emulator)
 
 
-def _check_token(token: str, emulator: Emulator) -> Problem | None:
+def _check_token(token: str, emulator: Emulator) -> AccessDenial | None:
     if token in emulator.api_keys:
         return None
-    known = emulator.tokens.get(token)
-    if known is None:
-        return Problem("AUTHENTICATION_FAILED", "The API key or access token is not known.")
-    if known.revoked:
-        return Problem("TOKEN_REVOKED", "The access token has been revoked.")
-    if known.expires_at <= emulator.now():
-        return Problem("AUTHENTICATION_FAILED", "The access token has expired.")
+    record = emulator.tokens.get(token)
+    if record is None:
+        return AccessDenial("AUTHENTICATION_FAILED", "The API key or access token is not known.")
+    if record.revoked:
+        return AccessDenial("TOKEN_REVOKED", "The access token has been revoked.")
+    if record.expires_at <= emulator.now():
+        return AccessDenial("AUTHENTICATION_FAILED", "The access token has expired.")
     return None
 
 
-def check_workspaces(names: list[str], emulator: Emulator) -> Problem | None:
-    """Check that a request names one workspace, the same throughout, that its caller may use."""
+def check_workspaces(names: list[str], emulator: Emulator) -> AccessDenial | None:
+    """Check that a request names exactly one workspace, and that its caller may use it.
+
+    Args:
+        names: The workspace names in the request's path, headers and query.
+        emulator: The platform.
+    """
     if not names:
-        return Problem("WORKSPACE_REQUIRED", "The request names no workspace.")
+        return AccessDenial("WORKSPACE_REQUIRED", "The request names no workspace.")
     if len(set(names)) > 1 or names[0] not in emulator.workspaces:
-        return Problem("UNAUTHORIZED_WORKSPACE", "The credentials do not belong to the workspace.")
+        return AccessDenial("UNAUTHORIZED_WORKSPACE", "The credentials do not belong to the workspace.")
     return None

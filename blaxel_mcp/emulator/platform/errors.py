@@ -1,4 +1,4 @@
-"""The refusals of the platform and of the providers behind it, each in its own envelope."""
+"""The refusals of the platform, and of providers in OpenAI's style, each in its own envelope."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -70,7 +70,7 @@ _PLATFORM = {"X-Blaxel-Source": "platform"}
 
 
 class RefusedError(Exception):
-    """A request that gets no further; the application answers it with `response`."""
+    """A refused request; the application answers it with `response`."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(f"refused with status {response.status_code}")
@@ -88,11 +88,11 @@ def edge_error(
     """Refuse as the inference gateway does (Blaxel docs, Error codes: the error object).
 
     Args:
-        code: Which refusal; it decides the status.
-        message: One sentence for a reader.
+        code: The error code, which determines the status.
+        message: One sentence.
         dispatched: Whether the request may have reached the provider.
-        headers: Response headers beside those of every platform error.
-        extra: Fields of the error object beside the documented ones.
+        headers: Response headers in addition to those of every platform error.
+        extra: Fields of the error object in addition to the documented ones.
     """
     error: dict[str, Any] = {
         "code": code,
@@ -112,10 +112,10 @@ def edge_error(
 
 
 def control_plane_error(code: EdgeCode, message: str) -> RefusedError:
-    """Refuse as the control plane does: a text, an integer code, and the symbolic code in a header.
+    """Refuse as the control plane does: a phrase, an integer code, and the symbolic code in a header.
 
-    The shape is the `Error` schema of Blaxel's SDKs; the header is what their error
-    parsing falls back on when the body names no symbolic code.
+    The shape is the `Error` schema of Blaxel's SDKs. Their error parsing falls back on the header
+    when the body has no symbolic code.
     """
     status = _STATUS[code]
     phrases = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}

@@ -1,4 +1,4 @@
-"""The refusals of the providers that do not speak as OpenAI does, each in its own shape.
+"""The refusals of the providers that do not follow OpenAI, each in its own shape.
 
 The shapes are those of the providers' API references: Anthropic's Errors, Google's `Status`
 (google.rpc) and Cohere's Errors.
@@ -32,9 +32,8 @@ _GOOGLE_STATUSES = {
 def anthropic_error(status: int, message: str) -> RefusedError:
     """Refuse as Anthropic's API does."""
     error = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": message}
-    return RefusedError(
-        JSONResponse({"type": "error", "error": error, "request_id": f"req_{_digest(message)}"}, status)
-    )
+    body = {"type": "error", "error": error, "request_id": f"req_{_message_id(message)}"}
+    return RefusedError(JSONResponse(body, status))
 
 
 def gemini_error(status: int, message: str) -> RefusedError:
@@ -45,8 +44,8 @@ def gemini_error(status: int, message: str) -> RefusedError:
 
 def cohere_error(status: int, message: str) -> RefusedError:
     """Refuse as Cohere's API does."""
-    return RefusedError(JSONResponse({"id": _digest(message), "message": message}, status))
+    return RefusedError(JSONResponse({"id": _message_id(message), "message": message}, status))
 
 
-def _digest(message: str) -> str:
+def _message_id(message: str) -> str:
     return hashlib.sha256(message.encode()).hexdigest()[:24]

@@ -1,6 +1,6 @@
-"""What the demo workspace holds: its models and the integrations that serve them, as data."""
+"""The models of the demo workspace, and the integrations that serve them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 API = Literal[
@@ -30,21 +30,21 @@ TRANSCRIPTIONS_PATH = "/v1/audio/transcriptions"
 RERANK_PATH = "/v2/rerank"
 GENERATE_PATH = "/v1beta/models/{model}:generateContent"
 STREAM_GENERATE_PATH = "/v1beta/models/{model}:streamGenerateContent"
-"""Gemini names the model in the path, by the provider's id."""
+"""The paths of Gemini name the model by the provider's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecord:
+class EmulatedModel:
     """One model API of the workspace.
 
     Args:
         name: Its name in the workspace.
         type: The provider's integration, `spec.runtime.type` of the record.
         model: The provider's id of the model, `spec.runtime.model` of the record.
-        apis: What the provider's model can do.
+        apis: The APIs of the provider's model.
         generation: `mk2` is served under the workspace's gateway URL, `mk3` at `own_url`.
-        own_url: The model's own URL; one that starts with "/" lies on this emulator.
-        enabled: Whether it serves at all.
+        own_url: The model's own URL; one that starts with "/" is relative to the emulator's.
+        enabled: Whether it serves requests.
         sandbox: Whether it is the trial model of a new workspace.
         status: Its deployment status.
         policies: The names of the policies that limit it.
@@ -64,22 +64,7 @@ class ModelRecord:
     created_at: str = "2026-08-20T10:00:00.000Z"
 
     def to_json(self, workspace: str, base_url: str) -> dict[str, Any]:
-        """Return the Model resource as the control plane shows it (Blaxel's Python SDK, client/models/model)."""
-        return {
-            "metadata": self._metadata(workspace, base_url),
-            "spec": {
-                "enabled": self.enabled,
-                "sandbox": self.sandbox,
-                "integrationConnections": [f"{workspace}-{self.type}"],
-                "policies": list(self.policies),
-                "flavors": [],
-                "runtime": {"type": self.type, "model": self.model, "generation": self.generation},
-            },
-            "status": self.status,
-            "events": [],
-        }
-
-    def _metadata(self, workspace: str, base_url: str) -> dict[str, Any]:
+        """Return the Model resource of the control plane (Blaxel's Python SDK, client/models/model)."""
         metadata: dict[str, Any] = {
             "name": self.name,
             "displayName": self.name,
@@ -92,42 +77,36 @@ class ModelRecord:
         }
         if self.own_url is not None:
             metadata["url"] = base_url + self.own_url if self.own_url.startswith("/") else self.own_url
-        return metadata
+        return {
+            "metadata": metadata,
+            "spec": {
+                "enabled": self.enabled,
+                "sandbox": self.sandbox,
+                "integrationConnections": [f"{workspace}-{self.type}"],
+                "policies": list(self.policies),
+                "flavors": [],
+                "runtime": {"type": self.type, "model": self.model, "generation": self.generation},
+            },
+            "status": self.status,
+            "events": [],
+        }
 
 
-def demo_models() -> dict[str, ModelRecord]:
-    """Return a fresh copy of the demo workspace's models, by name."""
-    records = (
-        ModelRecord(name="house-chat", apis=("chat-completions", "responses"), created_at="2026-08-20T10:00:05.000Z"),
-        ModelRecord(
-            name="house-embed",
-            model="text-embedding-3-small",
-            apis=("embeddings",),
-            created_at="2026-08-20T10:00:04.000Z",
-        ),
-        ModelRecord(
-            name="house-classifier",
-            type="huggingface",
-            model="demo/house-sentiment",
-            apis=("classification",),
-            created_at="2026-08-20T10:00:03.000Z",
-        ),
-        ModelRecord(name="sandbox-openai", sandbox=True, created_at="2026-08-20T10:00:02.000Z"),
-        ModelRecord(
-            name="edge-chat",
-            apis=("chat-completions", "embeddings"),
-            generation="mk3",
-            own_url="/direct/edge-chat",
-            created_at="2026-08-20T10:00:01.000Z",
-        ),
-        *_by_other_apis(),
+def demo_models() -> dict[str, EmulatedModel]:
+    """Return a new copy of the demo workspace's models by name, newest first."""
+    chat = EmulatedModel(name="house-chat", apis=("chat-completions", "responses"))
+    embed = EmulatedModel(name="house-embed", model="text-embedding-3-small", apis=("embeddings",))
+    classifier = EmulatedModel(
+        name="house-classifier", type="huggingface", model="demo/house-sentiment", apis=("classification",)
     )
-    return {record.name: record for record in records}
-
-
-def _by_other_apis() -> tuple[ModelRecord, ...]:
-    """The models that speak another API than chat completions, a day older than the rest."""
-    models: tuple[tuple[str, str, str, API], ...] = (
+    sandbox = EmulatedModel(name="sandbox-openai", sandbox=True)
+    edge = EmulatedModel(
+        name="edge-chat",
+        apis=("chat-completions", "embeddings"),
+        generation="mk3",
+        own_url="/direct/edge-chat",
+    )
+    others: tuple[tuple[str, str, str, API], ...] = (
         ("house-claude", "anthropic", "claude-sonnet-4-5", "messages"),
         ("house-gemini", "gemini", "gemini-2.5-flash", "generate-content"),
         ("house-cohere", "cohere", "command-a-03-2025", "cohere-chat"),
@@ -136,13 +115,20 @@ def _by_other_apis() -> tuple[ModelRecord, ...]:
         ("house-voice", "openai", "gpt-4o-mini-tts", "speech"),
         ("house-ears", "openai", "whisper-1", "transcriptions"),
     )
-    return tuple(
-        ModelRecord(name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z")
-        for index, (name, kind, model, api) in enumerate(models)
-    )
+    records = [
+        replace(record, created_at=f"2026-08-20T10:00:{5 - index:02}.000Z")
+        for index, record in enumerate((chat, embed, classifier, sandbox, edge))
+    ]
+    records += [
+        EmulatedModel(
+            name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z"
+        )
+        for index, (name, kind, model, api) in enumerate(others)
+    ]
+    return {record.name: record for record in records}
 
 
-def _endpoint(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> dict[str, Any]:
+def _endpoint_entry(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> dict[str, Any]:
     return {
         "method": "POST",
         "body": body,
@@ -155,7 +141,7 @@ def _endpoint(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> 
 
 
 def integrations() -> dict[str, dict[str, Any]]:
-    """Return the integrations by type, each with its endpoints by path (Blaxel CLI, `bl run`'s default path)."""
+    """Return the integrations by type, each with its endpoints by path (Blaxel CLI, the default path of `bl run`)."""
     usage = {"received": "usage.prompt_tokens", "sent": "usage.completion_tokens", "total": "usage.total_tokens"}
     responses_usage = {"received": "usage.input_tokens", "sent": "usage.output_tokens", "total": "usage.total_tokens"}
     gemini_usage = {
@@ -167,31 +153,27 @@ def integrations() -> dict[str, dict[str, Any]]:
     chat = {"messages": [{"role": "user", "content": "Hello"}]}
     contents = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
     openai = {
-        CHAT_PATH: _endpoint(chat, "choices.0.delta.content", usage),
-        RESPONSES_PATH: _endpoint({"input": "Hello"}, "delta", responses_usage),
-        EMBEDDINGS_PATH: _endpoint({"input": "Hello"}, "", usage),
-        IMAGES_PATH: _endpoint({"prompt": "A house"}, "", {}),
-        SPEECH_PATH: _endpoint({"input": "Hello", "voice": "alloy"}, "", {}),
-        TRANSCRIPTIONS_PATH: _endpoint({}, "", {}),
+        CHAT_PATH: _endpoint_entry(chat, "choices.0.delta.content", usage),
+        RESPONSES_PATH: _endpoint_entry({"input": "Hello"}, "delta", responses_usage),
+        EMBEDDINGS_PATH: _endpoint_entry({"input": "Hello"}, "", usage),
+        IMAGES_PATH: _endpoint_entry({"prompt": "A house"}, "", {}),
+        SPEECH_PATH: _endpoint_entry({"input": "Hello", "voice": "alloy"}, "", {}),
+        TRANSCRIPTIONS_PATH: _endpoint_entry({}, "", {}),
     }
-    anthropic = {MESSAGES_PATH: _endpoint({**chat, "max_tokens": 100}, "delta.text", responses_usage)}
+    anthropic = {MESSAGES_PATH: _endpoint_entry({**chat, "max_tokens": 100}, "delta.text", responses_usage)}
     gemini = {
-        GENERATE_PATH: _endpoint(contents, "", gemini_usage),
-        STREAM_GENERATE_PATH: _endpoint(contents, "candidates.0.content.parts.0.text", gemini_usage),
+        GENERATE_PATH: _endpoint_entry(contents, "", gemini_usage),
+        STREAM_GENERATE_PATH: _endpoint_entry(contents, "candidates.0.content.parts.0.text", gemini_usage),
     }
     cohere = {
-        COHERE_CHAT_PATH: _endpoint(chat, "delta.message.content.text", cohere_usage),
-        RERANK_PATH: _endpoint({"query": "Hello", "documents": ["Hello"]}, "", {}),
+        COHERE_CHAT_PATH: _endpoint_entry(chat, "delta.message.content.text", cohere_usage),
+        RERANK_PATH: _endpoint_entry({"query": "Hello", "documents": ["Hello"]}, "", {}),
     }
-    return {
-        "openai": {"name": "openai", "endpoints": openai, "headers": {}, "params": {}},
-        "anthropic": {"name": "anthropic", "endpoints": anthropic, "headers": {}, "params": {}},
-        "gemini": {"name": "gemini", "endpoints": gemini, "headers": {}, "params": {}},
-        "cohere": {"name": "cohere", "endpoints": cohere, "headers": {}, "params": {}},
-        "huggingface": {
-            "name": "huggingface",
-            "endpoints": {"/": _endpoint({"inputs": "Hello"}, "", {})},
-            "headers": {},
-            "params": {},
-        },
+    endpoints = {
+        "openai": openai,
+        "anthropic": anthropic,
+        "gemini": gemini,
+        "cohere": cohere,
+        "huggingface": {"/": _endpoint_entry({"inputs": "Hello"}, "", {})},
     }
+    return {name: {"name": name, "endpoints": paths, "headers": {}, "params": {}} for name, paths in endpoints.items()}

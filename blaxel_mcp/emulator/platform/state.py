@@ -1,4 +1,4 @@
-"""What one emulated platform knows: its workspace, its credentials and the requests it has seen."""
+"""The state of one emulated platform: its workspace, its credentials and its recorded requests."""
 
 import secrets
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 
 from blaxel_mcp.emulator.platform.recording import RecordedRequest
-from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, ModelRecord, demo_models
+from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, EmulatedModel, demo_models
 from blaxel_mcp.emulator.platform.tokens import AccessToken, sign_jwt
 from blaxel_mcp.emulator.platform.upstream import Upstream
 
@@ -16,26 +16,25 @@ from blaxel_mcp.emulator.platform.upstream import Upstream
 class Emulator:
     """One emulated platform.
 
-    Everything public may be changed while it serves; what changes counts from the next
-    request on.
+    Every public attribute may be changed while it serves; a change applies from the next request on.
 
     Args:
         now: The clock, in Unix seconds.
-        upstream: Answers chat completions and embeddings in place of the emulator.
+        upstream: Server that answers chat completions and embeddings in place of the emulator.
 
     Attributes:
-        url: Where it is served, without a final slash; the base of the inference gateway.
-        requests: The requests so far, in the order in which they were complete.
-        requests_kept: How many of them are kept, so that one left running does not grow for ever.
+        url: Base URL of the inference gateway, without a final slash.
+        requests: The recorded requests, in the order in which they were completely received.
+        requests_kept: Maximum number of recorded requests; the oldest are dropped.
         models: The workspace's models by name.
-        workspaces: The workspaces that the credentials reach; they all hold the same models.
-        api_keys: The API keys that are accepted.
+        workspaces: The workspaces that the credentials may use; all hold the same models.
+        api_keys: The accepted API keys.
         client_credentials: The secret of each service account, by client id.
-        refresh_tokens: The device code that belongs to each refresh token, or None.
-        tokens: Every access token minted so far.
-        faults_shown: How often each model whose fault passes has been asked.
-        token_lifetime: Seconds for which a newly minted token is valid.
-        max_request_bytes: The longest request body that is accepted.
+        refresh_tokens: The device code of each refresh token; None for a service account.
+        tokens: Every access token issued so far.
+        faults_shown: Number of calls of each `fault-first-N-...` model.
+        token_lifetime: Seconds for which a new token is valid.
+        max_request_bytes: Maximum length of a request body.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.time, upstream: Upstream | None = None) -> None:
@@ -44,7 +43,7 @@ class Emulator:
         self.url = "http://127.0.0.1"
         self.requests: list[RecordedRequest] = []
         self.requests_kept = 10_000
-        self.models: dict[str, ModelRecord] = demo_models()
+        self.models: dict[str, EmulatedModel] = demo_models()
         self.workspaces: set[str] = {DEMO_WORKSPACE}
         self.api_keys: set[str] = {"demo-key"}
         self.client_credentials: dict[str, str] = {"demo-client": "demo-secret"}
@@ -68,11 +67,11 @@ class Emulator:
 
     @property
     def token_exchanges(self) -> int:
-        """How often the token endpoint was asked."""
+        """Number of recorded requests to the token endpoint."""
         return sum(request.path == "/v0/oauth/token" for request in self.requests)
 
     def mint_token(self) -> str:
-        """Return a new access token that is accepted for `token_lifetime` seconds."""
+        """Return a new access token that is valid for `token_lifetime` seconds."""
         issued = int(self.now())
         claims = {
             "iss": self.api_url,
@@ -86,28 +85,28 @@ class Emulator:
         return token
 
     def revoke_tokens(self) -> None:
-        """Withdraw every access token minted so far."""
+        """Revoke every access token issued so far."""
         for token in self.tokens.values():
             token.revoked = True
 
     def record(self, request: RecordedRequest) -> None:
-        """Add a request to those seen, and forget the oldest beyond `requests_kept`."""
+        """Record a request, and drop the oldest beyond `requests_kept`."""
         self.requests.append(request)
         del self.requests[: -self.requests_kept]
         self.notify()
 
     def notify(self) -> None:
-        """Wake whoever waits for a change in the recorded requests."""
+        """Wake the callers of `wait_for` after a change in the recorded requests."""
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
     async def wait_for(
         self, predicate: Callable[[RecordedRequest], bool], timeout_seconds: float = 5
     ) -> RecordedRequest:
-        """Return the first recorded request that satisfies the predicate, now or later.
+        """Return the first recorded request that satisfies the predicate; wait for one if necessary.
 
         Raises:
-            TimeoutError: None did within the time.
+            TimeoutError: No request did within `timeout_seconds`.
         """
         with anyio.fail_after(timeout_seconds):
             while True:

@@ -1,4 +1,4 @@
-"""Access tokens in the shape of those that the platform's token endpoint mints."""
+"""Access tokens in the form that the platform's token endpoint issues."""
 
 import base64
 import hashlib
@@ -10,11 +10,11 @@ from typing import Any
 
 @dataclass(slots=True)
 class AccessToken:
-    """What the platform remembers of a token.
+    """The state of an issued token.
 
     Args:
-        expires_at: Unix time after which it is refused.
-        revoked: Whether it was withdrawn before that.
+        expires_at: Unix time from which it is refused.
+        revoked: Whether it was revoked before that.
     """
 
     expires_at: float

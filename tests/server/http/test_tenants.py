@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.emulator.platform.records import ModelRecord
+from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.canaries import MARKER
 from tests.support.connecting import ERAS, Era, answer_of, inference_requests, leading_to, receipt_of, text_of
 from tests.support.http_serving import serving
@@ -117,7 +117,7 @@ async def test_a_model_of_one_caller_is_no_tool_of_the_other(tenants: Emulator) 
         served.client(headers=headers_of("other")) as bert,
     ):
         before = {tool.name for tool in (await anna.list_tools()).tools}
-        tenants.models["secret-project"] = ModelRecord(name="secret-project")
+        tenants.models["secret-project"] = EmulatedModel(name="secret-project")
         berts = {tool.name for tool in (await bert.list_tools()).tools}
         annas = {tool.name for tool in (await anna.list_tools()).tools}
 
