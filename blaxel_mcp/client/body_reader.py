@@ -26,8 +26,11 @@ _FEED_BYTES = 8 * 1024
 _PIECE_BYTES = 64 * 1024
 """Decoded at once, so that little memory is used besides the body itself."""
 
-OnBytes = Callable[[bytes], None]
-"""Takes decoded bytes as they arrive."""
+OnBytes = Callable[[bytes], bool]
+"""Takes decoded bytes as they arrive, and returns whether no more are needed."""
+
+END_SECONDS = 0.2
+"""How long the end of a body is waited for that is not needed any more: its connection can then be used again."""
 
 
 class BodyReader:
@@ -38,6 +41,9 @@ class BodyReader:
         limit: Maximum size of the decoded body, in bytes.
         on_bytes: Called with the decoded bytes as they arrive.
 
+    Attributes:
+        satisfied: Whether `on_bytes` needs no more.
+
     Raises:
         BlaxelError: `bad_response`: the encoding is not one that was asked for.
     """
@@ -45,6 +51,7 @@ class BodyReader:
     def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
         self._limit = limit
         self._on_bytes = on_bytes
+        self.satisfied = False
         # Unlike a bytearray, it becomes `bytes` without a copy.
         self._decoded = io.BytesIO()
         self._decoder = _decoder(content_encoding.strip().lower())
@@ -66,8 +73,8 @@ class BodyReader:
             # One byte more than there is room for shows that there is more.
             piece, chunk = self._decoder.decode(chunk, min(room + 1, _PIECE_BYTES))
             self._decoded.write(piece[:room])
-            if self._on_bytes and piece:
-                self._on_bytes(piece[:room])
+            if self._on_bytes and piece and self._on_bytes(piece[:room]):
+                self.satisfied = True
             if len(piece) > room:
                 raise too_large(self._limit)
 
@@ -144,7 +151,7 @@ async def read_whole(
     """
     reader = BodyReader(content_encoding, limit=limit, on_bytes=on_bytes)
     await _feed(reader, chunks)
-    return reader.finish()
+    return reader.body if reader.satisfied else reader.finish()
 
 
 async def read_some(
@@ -173,7 +180,13 @@ async def read_some(
 
 
 async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> None:
-    async for chunk in chunks:
+    arriving = aiter(chunks)
+    async for chunk in arriving:
         for start in range(0, len(chunk), _FEED_BYTES):
             reader.feed(chunk[start : start + _FEED_BYTES])
             await anyio.lowlevel.checkpoint()
+        if reader.satisfied:
+            with anyio.move_on_after(END_SECONDS):
+                async for _ in arriving:
+                    pass
+            return

@@ -45,10 +45,14 @@ class AnswerStream:
         self._shown = _RedactedText(redact, partial_secret_length)
         self._decoder: EventDecoder | None = None
         self._assembler: Assembler | None = None
+        self._undecided: list[Event] = []
         self._reported_chars = 0
 
-    def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], None] | None:
-        """Return the consumer of a body with these response headers; None if the body is not a stream."""
+    def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], bool] | None:
+        """Return the consumer of a body with these response headers; None if the body is not a stream.
+
+        The consumer returns whether the answer has ended, so that no more of the body is needed.
+        """
         self._decoder = event_decoder(headers.get("content-type", ""), self._path)
         self.is_stream = self._decoder is not None
         return self._consume if self._decoder else None
@@ -60,7 +64,7 @@ class AnswerStream:
             UpstreamError: The stream ended before the answer did; `partial` returns what arrived.
         """
         assert self._decoder is not None
-        self._add(self._decoder.finish())
+        self._add(self._decoder.finish(), ended=True)
         if self._assembler is None:
             raise _incomplete("The stream ended before any of the answer arrived.", status)
         reason = incomplete_reason(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
@@ -76,16 +80,24 @@ class AnswerStream:
             return ""
         return self._shown.advance(self._assembler.text) or self._clean(json_text.dump(self._assembler.value()))
 
-    def _consume(self, chunk: bytes) -> None:
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer is complete, however the connection ends."""
+        return self._assembler is not None and self._assembler.error is None and self._assembler.complete
+
+    def _consume(self, chunk: bytes) -> bool:
         assert self._decoder is not None
         self._add(self._decoder.feed(chunk))
+        return self._assembler is not None and self._assembler.ended
 
-    def _add(self, events: list[Event]) -> None:
-        for event in events:
-            if self._assembler is None:
-                self._assembler = assembler_for(self._api or self._path, event)
-            self._assembler.feed(event)
+    def _add(self, events: list[Event], *, ended: bool = False) -> None:
+        if self._assembler is None:
+            events = self._undecided = [*self._undecided, *events]
+            if events:
+                self._assembler = assembler_for(self._api or self._path, events, ended=ended)
         if events and self._assembler is not None:
+            for event in events:
+                self._assembler.feed(event)
             characters = self._assembler.characters
             if characters > self._reported_chars + self._reported_chars // _MIN_GROWTH:
                 self._reported_chars = characters

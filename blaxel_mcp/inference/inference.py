@@ -154,6 +154,9 @@ class Inference:
                     return read()
                 return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
             except BlaxelError as error:
+                if stream.is_complete:
+                    # Only the connection ended badly.
+                    return stream.answer(context.trace.status or 0)
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,

@@ -13,30 +13,46 @@ DONE = "[DONE]"
 """The data of the event that ends a stream of OpenAI's, and of many other providers."""
 
 
+HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
+"""Events that keep a connection open, in any format."""
+
+
 class Assembler(ABC):
     """Builds a provider's non-streaming answer from the events of its stream.
 
-    Unknown events are ignored, so that a provider may add some.
+    An unknown event is kept in the answer, under `unknown_events`: a provider may add some, and they are paid for.
 
     Attributes:
         error: The first error that the provider sent in the stream, in its own JSON; None if there was none.
         characters: Characters of text, reasoning and arguments received.
         unreadable: Events that begin like a JSON object but cannot be parsed; the answer lacks them.
+        ended: Whether the format's end marker was received: nothing follows it.
     """
 
     announces_end: ClassVar[bool] = True
     """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
 
+    ignored_kinds: ClassVar[frozenset[str]] = frozenset()
+    """Events of the format that add nothing to the answer."""
+
     error: Any = None
     characters: int = 0
     unreadable: int = 0
-    _ended: bool = False
+    ended: bool = False
     _values: int = 0
+
+    def __init__(self) -> None:
+        self._unknown: list[JSONObject] = []
+
+    @staticmethod
+    @abstractmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:
+        """Return whether an event with this kind and data is one of the format."""
 
     @property
     def complete(self) -> bool:
-        """Whether the provider marked the answer as complete."""
-        return self._ended
+        """Whether the answer is complete: by the format's end marker, or by the state of the answer itself."""
+        return self.ended
 
     def feed(self, event: Event) -> None:
         """Add the next event to the answer.
@@ -56,7 +72,7 @@ class Assembler(ABC):
             )
         text = event.data.strip()
         if text == DONE:
-            self._ended = True
+            self.ended = True
         elif text.startswith("{"):
             self._feed_object(event.name, text)
         elif event.name == "error":
@@ -82,16 +98,47 @@ class Assembler(ABC):
         except ValueError:
             self.unreadable += 1
             return
-        kind = text_in(data, "type") or name
-        if kind == "error":
+        kind = kind_of(name, data)
+        if "error" in (name, kind):
             self.record_error(data.get("error") or data)
             return
         self.record_error(data.get("error"))
-        self._apply(kind, data)
+        if data.keys() == {"error"} or kind in HEARTBEATS or kind in self.ignored_kinds:
+            return
+        if not self._apply(kind, data):
+            self._unknown.append(data)
 
     @abstractmethod
-    def _apply(self, kind: str, data: JSONObject) -> None:
-        """Add the object in an event to the answer; `kind` is its `type`, or the event's name without one."""
+    def _apply(self, kind: str, data: JSONObject) -> bool:
+        """Add the object in an event to the answer, and return whether the event is known.
+
+        `kind` is its `type` or `event_type`, or the event's name without one.
+        """
+
+    def _with_unknown(self, value: JSONObject) -> JSONObject:
+        """Return the answer with the unknown events, if there were any."""
+        return {**value, "unknown_events": self._unknown} if self._unknown else value
+
+
+def kind_of(name: str, data: Mapping[str, Any]) -> str:
+    """Return the kind of an event: its `type` or `event_type`, or the event's name without one."""
+    return text_in(data, "type") or text_in(data, "event_type") or name
+
+
+def merge_usage(current: Any, update: Any) -> Any:
+    """Return usage with a later report merged in: a figure that is null, missing or smaller changes nothing.
+
+    Providers repeat usage with each event, some without the figures that an earlier event had.
+    """
+    if isinstance(current, dict) and isinstance(update, dict):
+        return {**current, **{name: merge_usage(current.get(name), value) for name, value in update.items()}}
+    if update is None or (_is_number(current) and _is_number(update) and update < current):
+        return current
+    return update
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def bounded_json(text: str) -> Any:

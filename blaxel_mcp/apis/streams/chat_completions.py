@@ -3,12 +3,15 @@
 The older completions API streams the same way, with `text` instead of `delta` in a choice.
 """
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
-_PADDING = "obfuscation"
-"""Random characters that OpenAI adds to a chunk to hide its length on the wire."""
+_PADDING = ("obfuscation", "p")
+"""Random characters that OpenAI and Mistral add to a chunk to hide its length on the wire."""
+
+_DELTA_NOISE = ("channel", "token_id")
+"""Fields of single tokens (Groq, Together), which a plain answer does not have."""
 
 _OBJECTS = {"chat.completion.chunk": "chat.completion", "": "chat.completion"}
 """The `object` of a chunk, and that of the completion."""
@@ -18,6 +21,7 @@ class ChatCompletionsAssembler(Assembler):
     """Assembles chat completion chunks."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._top: JSONObject = {}
         self._choices: dict[int, JSONObject] = {}
 
@@ -41,29 +45,54 @@ class ChatCompletionsAssembler(Assembler):
         """Return the completion, an object `chat.completion`."""
         kind = text_in(self._top, "object")
         choices = [_unchunked(choice) for choice in in_order(self._choices)]
-        return finalize({**self._top, "object": _OBJECTS.get(kind, kind), "choices": choices})
+        return finalize(self._with_unknown({**self._top, "object": _OBJECTS.get(kind, kind), "choices": choices}))
 
-    def _apply(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - chunks have no kinds
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - chunks have no kinds
+        """Return whether an event is a chunk."""
+        return not data.keys().isdisjoint(("choices", "x_groq")) or text_in(data, "object").startswith(
+            ("chat.completion", "text_completion")
+        )
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:
+        if "usage" not in data and not self.recognizes(kind, data):
+            return False
         for name, value in data.items():
-            # Azure's first chunk has an empty id and model; most chunks have `usage` null.
-            if name not in (_PADDING, "error") and (value not in (None, "") or name not in self._top):
+            if name == "usage":
+                self._top[name] = merge_usage(self._top.get(name), value)
+            elif name == "x_groq" and isinstance(value, dict):
+                self._apply_groq(value)
+            # Azure's first chunk has an empty id and model.
+            elif name not in (*_PADDING, "error") and (value not in (None, "") or name not in self._top):
                 self._top[name] = value
         for choice in objects_in(data, "choices"):
             self._apply_choice(choice)
+        return True
+
+    def _apply_groq(self, extension: JSONObject) -> None:
+        """Add Groq's own fields; usage is among them unless the request asked for it in the stream."""
+        if usage := object_in(extension, "usage"):
+            self._top["usage"] = merge_usage(self._top.get("usage"), usage)
+        others = {name: value for name, value in extension.items() if name != "usage"}
+        self._top["x_groq"] = {**object_in(self._top, "x_groq"), **others}
 
     def _apply_choice(self, choice: JSONObject) -> None:
         index = index_in(choice)
         target = self._choices.setdefault(index, {"index": index, "finish_reason": None})
+        # Together repeats the delta's content as `text`, as the completions API spells it.
+        is_chat = "message" in target or not choice.keys().isdisjoint(("delta", "message"))
         for name, value in choice.items():
             if name == "text" and isinstance(value, str):
-                append_text(target, name, value)
-                self.characters += len(value)
+                if not is_chat:
+                    append_text(target, name, value)
+                    self.characters += len(value)
             elif name == "logprobs":
                 merge(target, {name: value})
             elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
                 target[name] = value
         # A server that cannot stream may send the whole message in one chunk.
-        if delta := object_in(choice, "delta" if "delta" in choice else "message"):
+        delta = object_in(choice, "delta" if "delta" in choice else "message")
+        if delta := {name: value for name, value in delta.items() if name not in _DELTA_NOISE}:
             merge(target.setdefault("message", {}), delta)
             self.characters += text_length(delta)
 

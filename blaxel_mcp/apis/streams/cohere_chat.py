@@ -4,16 +4,27 @@ from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, obj
 from blaxel_mcp.apis.streams.deltas import finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
+_KINDS = frozenset(
+    {
+        *("message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "message-end"),
+        *("tool-call-start", "tool-call-delta", "tool-call-end", "citation-start", "citation-end"),
+    }
+)
+
 
 class CohereChatAssembler(Assembler):
     """Assembles the events of a Cohere chat."""
 
+    ignored_kinds = frozenset({"content-end", "tool-call-end", "citation-end"})
+
     def __init__(self) -> None:
+        super().__init__()
         self._top: JSONObject = {}
         self._message: JSONObject = {"role": "assistant"}
         self._content: dict[int, JSONObject] = {}
         self._tool_calls: dict[int, JSONObject] = {}
         self._citations: list[JSONObject] = []
+        self._logprobs: list[JSONObject] = []
 
     @property
     def text(self) -> str:
@@ -25,9 +36,15 @@ class CohereChatAssembler(Assembler):
         content, calls = in_order(self._content), in_order(self._tool_calls)
         arrays = {"content": content, "tool_calls": calls, "citations": self._citations}
         message = {**self._message, **{name: items for name, items in arrays.items() if items}}
-        return finalize({**self._top, "message": message})
+        logprobs = {"logprobs": self._logprobs} if self._logprobs else {}
+        return finalize(self._with_unknown({**self._top, "message": message, **logprobs}))
 
-    def _apply(self, kind: str, data: JSONObject) -> None:
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
+        """Return whether an event is one of a chat, version 2."""
+        return kind in _KINDS
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:
         delta = object_in(data, "delta")
         message = object_in(delta, "message")
         match kind:
@@ -38,6 +55,8 @@ class CohereChatAssembler(Assembler):
                 merge(self._message, {name: value for name, value in message.items() if value})
             case "content-start" | "content-delta":
                 self._merge_item(self._content, index_in(data), object_in(message, "content"))
+                if logprobs := object_in(data, "logprobs"):
+                    self._logprobs.append(logprobs)
             case "tool-plan-delta":
                 merge(self._message, {"tool_plan": text_in(message, "tool_plan")})
                 self.characters += len(text_in(message, "tool_plan"))
@@ -48,7 +67,8 @@ class CohereChatAssembler(Assembler):
             case "message-end":
                 self.record_error(delta.get("error"))
                 self._top |= {name: value for name, value in delta.items() if name != "error"}
-                self._ended = True
+                self.ended = True
+        return kind in _KINDS
 
     def _merge_item(self, items: dict[int, JSONObject], index: int, delta: JSONObject) -> None:
         merge(items.setdefault(index, {}), delta)

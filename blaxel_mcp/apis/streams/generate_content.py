@@ -1,7 +1,8 @@
 """Generated content in pieces, each shaped like a whole answer (Google's API reference, streamGenerateContent)."""
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, text_length
+from blaxel_mcp.apis.streams.partial_call import PartialCall
 from blaxel_mcp.core.json_text import JSONObject
 
 _TEXT_FIELDS = {"text", "thought"}
@@ -12,8 +13,10 @@ class GenerateContentAssembler(Assembler):
     """Assembles pieces of generated content."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._top: JSONObject = {}
         self._candidates: dict[int, JSONObject] = {}
+        self._calls: dict[int, PartialCall] = {}
 
     @property
     def complete(self) -> bool:
@@ -36,13 +39,24 @@ class GenerateContentAssembler(Assembler):
         answer: JSONObject = {"candidates": candidates} if candidates else {}
         return finalize(answer | self._top)
 
-    def _apply(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - the pieces have no kinds
-        self._top |= {name: value for name, value in data.items() if name not in ("candidates", "error")}
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the pieces have no kinds
+        """Return whether an event is a piece of generated content."""
+        return not data.keys().isdisjoint(("candidates", "promptFeedback"))
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - the pieces have no kinds
+        for name, value in data.items():
+            if name == "usageMetadata":
+                self._top[name] = merge_usage(self._top.get(name), value)
+            elif name not in ("candidates", "error"):
+                self._top[name] = value
         for candidate in objects_in(data, "candidates"):
             self._apply_candidate(candidate)
+        return True
 
     def _apply_candidate(self, candidate: JSONObject) -> None:
-        target = self._candidates.setdefault(index_in(candidate), {"content": {"parts": []}})
+        index = index_in(candidate)
+        target = self._candidates.setdefault(index, {"content": {"parts": []}})
         target |= {name: value for name, value in candidate.items() if name != "content"}
         if role := text_in(object_in(candidate, "content"), "role"):
             object_in(target, "content")["role"] = role
@@ -54,6 +68,11 @@ class GenerateContentAssembler(Assembler):
                 continue
             if parts and _continues(parts[-1], part):
                 append_text(parts[-1], "text", text_in(part, "text"))
+            elif call := object_in(part, "functionCall"):
+                self._calls.setdefault(index, PartialCall()).apply(parts, part, call)
+            elif "functionCall" in part and index in self._calls:
+                # An empty call ends the one before it.
+                self._calls[index].close()
             else:
                 parts.append(part)
 

@@ -20,6 +20,7 @@ class GenericAssembler(Assembler):
     announces_end = False
 
     def __init__(self) -> None:
+        super().__init__()
         self._events: list[Any] = []
         self._text = TextBuffer()
 
@@ -39,7 +40,12 @@ class GenericAssembler(Assembler):
             self._events.append(json_or_text(data))
         super().feed(event)
 
-    def _apply(self, kind: str, data: JSONObject) -> None:  # noqa: ARG002 - no kind of event is known
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - any event will do
+        """Return True: every event is kept."""
+        return True
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - no kind of event is known
         self._events.append(data)
         # Hugging Face's text-generation-inference has a token in each event, Ollama a message.
         holders = (data, object_in(data, "token"), object_in(data, "message"))
@@ -47,3 +53,4 @@ class GenericAssembler(Assembler):
         piece = next(texts, "")
         self._text.append(piece)
         self.characters += len(piece)
+        return True

@@ -72,10 +72,15 @@ class ServerSentEventDecoder(EventDecoder):
         return events
 
     def finish(self) -> list[Event]:
-        """Drop an event that no empty line has ended, as the rules say, and set `unfinished` if there is one."""
+        """Drop an event that no empty line has ended, as the rules say, and set `unfinished` if there is one.
+
+        An error is returned even so: a server that fails may not get as far as the empty line.
+        """
         rest = self._lines.rest()
+        if rest:
+            self._add_field(rest)
         self.unfinished = bool(self._name or self._data) or (bool(rest) and not rest.startswith(b":"))
-        return []
+        return [Event("error", "\n".join(self._data))] if self._name == "error" and self._data else []
 
     def _add_field(self, line: bytes) -> None:
         # A comment is a line whose field name is empty.
@@ -83,7 +88,10 @@ class ServerSentEventDecoder(EventDecoder):
         text = _decoded(value.removeprefix(b" "))
         if field == b"event":
             self._name = text
-        elif field == b"data":
+        elif field in (b"data", b"error"):
+            # Servers of llama.cpp's kind send errors in a field of that name, which the rules do not know.
+            if field == b"error":
+                self._name = "error"
             self._data.append(text)
             self._size += len(line)
             check_event_size(self._size)

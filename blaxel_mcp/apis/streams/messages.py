@@ -8,24 +8,38 @@ from blaxel_mcp.apis.streams.assembler import (
     in_order,
     index_in,
     json_or_text,
+    merge_usage,
     object_in,
     objects_in,
     text_in,
 )
-from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text
+from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
 _TEXT_DELTAS: Mapping[str, str] = MappingProxyType({"text_delta": "text", "thinking_delta": "thinking"})
 """Deltas that append to a string, and the field that holds it in both the delta and its block."""
 
 
+_KINDS = frozenset(
+    {
+        *("message_start", "message_delta", "message_stop"),
+        *("content_block_start", "content_block_delta", "content_block_stop"),
+    }
+)
+
+
 class MessagesAssembler(Assembler):
     """Assembles the events of a message."""
 
+    ignored_kinds = frozenset({"content_block_stop"})
+
     def __init__(self) -> None:
+        super().__init__()
         self._message: JSONObject = {}
         self._blocks: dict[int, JSONObject] = {}
         self._inputs: dict[int, TextBuffer] = {}
+        self._prefilled = 0
+        self._offset = 0
 
     @property
     def text(self) -> str:
@@ -35,40 +49,70 @@ class MessagesAssembler(Assembler):
     def value(self) -> JSONObject:
         """Return the message; a tool input that is not complete stays text."""
         inputs = {index: {"input": json_or_text(str(text))} for index, text in self._inputs.items() if text}
-        blocks = {index: {**block, **inputs.get(index, {})} for index, block in self._blocks.items()}
-        return finalize({**self._message, "content": in_order(blocks)})
+        blocks = in_order({index: {**block, **inputs.get(index, {})} for index, block in self._blocks.items()})
+        # A message that another model took over has the name of the last one.
+        models = [object_in(block, "to").get("model") for block in blocks if block.get("type") == "fallback"]
+        model = {"model": models[-1]} if models and models[-1] else {}
+        return finalize(self._with_unknown({**self._message, **model, "content": blocks}))
 
-    def _apply(self, kind: str, data: JSONObject) -> None:
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
+        """Return whether an event is one of a message."""
+        return kind in _KINDS
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:
         match kind:
             case "message_start":
-                self._message = {**object_in(data, "message"), "content": []}
+                self._start(object_in(data, "message"))
             case "content_block_start":
-                self._blocks[index_in(data)] = object_in(data, "content_block")
+                self._start_block(index_in(data), object_in(data, "content_block"))
             case "content_block_delta":
-                self._apply_delta(index_in(data), object_in(data, "delta"))
+                self._apply_delta(index_in(data) + self._offset, object_in(data, "delta"))
             case "message_delta":
-                # It repeats figures of the first event, some of them as null.
-                figures = {name: value for name, value in object_in(data, "usage").items() if value is not None}
-                usage = {**object_in(self._message, "usage"), **figures}
+                usage = merge_usage(object_in(self._message, "usage"), object_in(data, "usage"))
                 others = {name: value for name, value in data.items() if name not in ("type", "delta")}
                 self._message |= {**others, **object_in(data, "delta"), "usage": usage}
             case "message_stop":
-                self._ended = True
+                self.ended = True
+        return kind in _KINDS
+
+    def _start(self, message: JSONObject) -> None:
+        """Begin the message, or begin again: a gateway that retries in the middle of a stream sends another one."""
+        if self._message and message.get("id") == self._message.get("id"):
+            return
+        content = objects_in(message, "content")
+        self._message = {**message, "content": []}
+        # A message that continues after a tool call from code begins with that call's block.
+        self._blocks, self._inputs = dict(enumerate(content)), {}
+        self._prefilled, self._offset = len(content), 0
+
+    def _start_block(self, index: int, block: JSONObject) -> None:
+        if index < self._prefilled and not self._offset:
+            self._offset = self._prefilled
+        self._blocks[index + self._offset] = block
+        self._inputs.pop(index + self._offset, None)
 
     def _apply_delta(self, index: int, delta: JSONObject) -> None:
         kind = text_in(delta, "type")
-        piece = text_in(delta, _TEXT_DELTAS.get(kind, "partial_json"))
-        self.characters += len(piece)
         match kind:
             case "text_delta" | "thinking_delta":
                 name = _TEXT_DELTAS[kind]
+                piece = text_in(delta, name)
                 append_text(self._blocks.setdefault(index, {"type": name}), name, piece)
+                self.characters += len(piece)
             case "input_json_delta":
+                piece = text_in(delta, "partial_json")
                 self._blocks.setdefault(index, {"type": "tool_use"})
                 self._inputs.setdefault(index, TextBuffer()).append(piece)
+                self.characters += len(piece)
             case "signature_delta":
                 self._blocks.setdefault(index, {"type": "thinking"})["signature"] = text_in(delta, "signature")
             case "citations_delta":
                 block = self._blocks.setdefault(index, {"type": "text"})
                 # `citations` begins as an empty array or as null.
                 block["citations"] = [*objects_in(block, "citations"), delta.get("citation")]
+            case _:
+                # Such as `compaction_delta`: its fields are those of the block.
+                fields = {name: value for name, value in delta.items() if name != "type"}
+                merge(self._blocks.setdefault(index, {"type": kind.removesuffix("_delta") or "unknown"}), fields)
+                self.characters += text_length(fields)

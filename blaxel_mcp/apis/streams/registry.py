@@ -1,18 +1,23 @@
-"""Choice of decoder and assembler: by the API that was called, otherwise by the shape of the first event."""
+"""Choice of decoder and assembler: by the API that was called, or by the shape of the first events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from blaxel_mcp.apis.streams.assembler import Assembler, json_or_text, text_in
+from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
+from blaxel_mcp.apis.streams.cohere_chat_v1 import CohereChatV1Assembler
 from blaxel_mcp.apis.streams.events import Event, EventDecoder
 from blaxel_mcp.apis.streams.generate_content import GenerateContentAssembler
 from blaxel_mcp.apis.streams.generic import GenericAssembler
+from blaxel_mcp.apis.streams.images import ImagesAssembler
+from blaxel_mcp.apis.streams.interactions import InteractionsAssembler
 from blaxel_mcp.apis.streams.json_array import JSONArrayDecoder
 from blaxel_mcp.apis.streams.line_decoders import NDJSONDecoder, ServerSentEventDecoder
 from blaxel_mcp.apis.streams.messages import MessagesAssembler
+from blaxel_mcp.apis.streams.ollama import OllamaAssembler
 from blaxel_mcp.apis.streams.responses import ResponsesAssembler
+from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
     {
@@ -21,6 +26,8 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
         "application/ndjson": NDJSONDecoder,
         "application/jsonl": NDJSONDecoder,
         "application/x-jsonlines": NDJSONDecoder,
+        # Cohere's version 1.
+        "application/stream+json": NDJSONDecoder,
     }
 )
 
@@ -33,6 +40,8 @@ _BY_API: Mapping[str, type[Assembler]] = MappingProxyType(
         "messages": MessagesAssembler,
         "generate-content": GenerateContentAssembler,
         "cohere-chat": CohereChatAssembler,
+        "images": ImagesAssembler,
+        "transcriptions": TranscriptionsAssembler,
     }
 )
 
@@ -42,19 +51,31 @@ _BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
     ("/messages", MessagesAssembler),
     (_GEMINI_STREAM, GenerateContentAssembler),
     ("/v2/chat", CohereChatAssembler),
+    ("/v1/chat", CohereChatV1Assembler),
+    ("/interactions", InteractionsAssembler),
+    ("/audio/transcriptions", TranscriptionsAssembler),
+    ("/images/generations", ImagesAssembler),
+    ("/images/edits", ImagesAssembler),
+    ("/api/chat", OllamaAssembler),
+    ("/api/generate", OllamaAssembler),
 )
 
-_BY_KIND: Mapping[str, type[Assembler]] = MappingProxyType(
-    {"message_start": MessagesAssembler, "message-start": CohereChatAssembler}
+_FORMATS: tuple[type[Assembler], ...] = (
+    ResponsesAssembler,
+    MessagesAssembler,
+    CohereChatAssembler,
+    CohereChatV1Assembler,
+    TranscriptionsAssembler,
+    ImagesAssembler,
+    InteractionsAssembler,
+    OllamaAssembler,
+    GenerateContentAssembler,
+    ChatCompletionsAssembler,
 )
-"""The kind of the first event, in formats whose events have one; those of the responses API share a prefix."""
+"""Every known format, those whose events have a distinctive kind first."""
 
-_BY_FIELD: tuple[tuple[str, type[Assembler]], ...] = (
-    ("choices", ChatCompletionsAssembler),
-    ("candidates", GenerateContentAssembler),
-    ("promptFeedback", GenerateContentAssembler),
-)
-"""A field of the first event, in formats whose events have no kind."""
+_MAX_UNDECIDED = 4
+"""Events in no known format after which a stream counts as one of an unknown format."""
 
 
 def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
@@ -71,25 +92,30 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
     return decoder() if decoder else None
 
 
-def assembler_for(api: str | None, first: Event) -> Assembler:
-    """Return a new assembler for a stream; feed it every event, including the first.
+def assembler_for(api: str | None, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
+    """Return a new assembler for a stream, to be fed every event; None if more events are needed to choose one.
+
+    The API that was called decides if one of the events is in its format. Otherwise the events decide: an endpoint may
+    answer in another format than its path suggests.
 
     Args:
         api: The name of the API that was called, or the sub-endpoint; None if neither is known.
-        first: The first event, whose shape decides if `api` does not.
+        events: The events received so far, at least one.
+        ended: Whether no more will come.
     """
     path = (api or "").partition("?")[0]
     by_path = (assembler for suffix, assembler in _BY_PATH_SUFFIX if path.endswith(suffix))
-    known = _BY_API.get(api or "") or next(by_path, None)
-    return known() if known else _format_of(first)()
-
-
-def _format_of(event: Event) -> type[Assembler]:
-    """Return the assembler for the format that an event is in."""
-    value = json_or_text(event.data)
-    data = value if isinstance(value, dict) else {}
-    kind = text_in(data, "type") or event.name
-    if kind.startswith("response."):
-        return ResponsesAssembler
-    by_field = (assembler for name, assembler in _BY_FIELD if name in data)
-    return _BY_KIND.get(kind) or next(by_field, GenericAssembler)
+    expected = _BY_API.get(api or "") or next(by_path, None)
+    undecided = 0
+    for event in events:
+        value = json_or_text(event.data)
+        data = value if isinstance(value, dict) else {}
+        kind = kind_of(event.name, data)
+        if expected and (expected.recognizes(kind, data) or "error" in data or kind == "error" or event.data == DONE):
+            return expected()
+        if known := next((assembler for assembler in _FORMATS if assembler.recognizes(kind, data)), None):
+            return known()
+        undecided += bool(data) and kind not in HEARTBEATS
+    if undecided > _MAX_UNDECIDED or ended:
+        return GenericAssembler() if undecided or not expected else expected()
+    return None

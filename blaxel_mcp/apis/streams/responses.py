@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.assembler import (
+    Assembler,
+    in_order,
+    index_in,
+    kind_of,
+    merge_usage,
+    object_in,
+    objects_in,
+    text_in,
+)
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -56,6 +65,7 @@ class ResponsesAssembler(Assembler):
     """Assembles the events of a response."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._response: JSONObject = {}
         self._items: dict[int, JSONObject] = {}
 
@@ -68,18 +78,28 @@ class ResponsesAssembler(Assembler):
 
     def value(self) -> JSONObject:
         """Return the response, an object `response` with the last status that the provider sent."""
-        return finalize({**self._response, "output": self._output()})
+        return finalize(self._with_unknown({**self._response, "output": self._output()}))
+
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
+        """Return whether an event is one of a response."""
+        return kind.startswith("response.")
 
     def _output(self) -> list[Any]:
         output = self._response.get("output")
         # Some servers omit the output from the last event, having sent it before.
         return output if isinstance(output, list) and output else in_order(self._items)
 
-    def _apply(self, kind: str, data: JSONObject) -> None:
+    def _apply(self, kind: str, data: JSONObject) -> bool:
         if response := object_in(data, "response"):
-            self._response = response
-            self._ended = self._ended or kind in _FINAL_EVENTS
+            usage = merge_usage(self._response.get("usage"), response.get("usage"))
+            self._response = {**response, **({"usage": usage} if usage is not None else {})}
             self.record_error(response.get("error"))
+            if kind in _FINAL_EVENTS:
+                self.ended = True
+                # The final response has all that they said.
+                self._unknown = [event for event in self._unknown if not self.recognizes(kind_of("", event), event)]
+            return True
         name, _, stage = kind.rpartition(".")
         index = index_in(data, "output_index")
         if name == "response.output_item":
@@ -98,6 +118,9 @@ class ResponsesAssembler(Assembler):
                 part.update(object_in(data, "part"))
         elif item_text := _ITEM_TEXTS.get(name):
             self._apply_text(self._item(index, item_text[0]), item_text[1], stage, data)
+        else:
+            return False
+        return True
 
     def _item(self, index: int, kind: str) -> JSONObject:
         """Return the item at an index; create it if the event that begins it is missing."""

@@ -60,7 +60,8 @@ def expected_of(stream: Path) -> dict[str, Any]:
 
 
 def assembled(events: list[Event], api: str | None) -> Assembler:
-    assembler = assembler_for(api, events[0])
+    assembler = assembler_for(api, events, ended=True)
+    assert assembler is not None
     for event in events:
         assembler.feed(event)
     return assembler
@@ -119,7 +120,8 @@ def test_an_assembled_answer_can_be_written_as_it_stands(stream: Path) -> None:
 @streams
 def test_looking_at_an_answer_while_it_comes_does_not_change_it(stream: Path) -> None:
     events, expected = read(stream).events, expected_of(stream)
-    assembler = assembler_for(expected["api"], events[0])
+    assembler = assembler_for(expected["api"], events, ended=True)
+    assert assembler is not None
     seen = [""]
     for event in events:
         assembler.feed(event)
@@ -234,8 +236,7 @@ def test_a_field_of_another_type_is_no_crash(name: str) -> None:
 
 def test_an_event_that_nests_too_deeply_is_left_out_and_counted() -> None:
     deep = '{"choices":[{"index":0,"delta":' + '{"a":' * 200 + "1" + "}" * 200 + "}]}"
-    assembler = assembler_for("chat-completions", Event("message", deep))
-    assembler.feed(Event("message", deep))
+    assembler = assembled([Event("message", deep)], "chat-completions")
 
     assert (assembler.unreadable, assembler.value()["choices"]) == (1, [])
 

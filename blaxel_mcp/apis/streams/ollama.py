@@ -1,0 +1,56 @@
+"""Objects of Ollama's own API (docs/api.md of Ollama: `/api/chat` and `/api/generate`), one per line."""
+
+from blaxel_mcp.apis.streams.assembler import Assembler, object_in, objects_in
+from blaxel_mcp.apis.streams.deltas import append_text, finalize, text_length
+from blaxel_mcp.core.json_text import JSONObject
+
+_TEXTS = ("response", "thinking", "content")
+
+
+class OllamaAssembler(Assembler):
+    """Assembles the objects of a chat or a generation; the last one has `done: true` and the figures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answer: JSONObject = {}
+
+    @property
+    def text(self) -> str:
+        """The text received so far, without thinking."""
+        text = object_in(self._answer, "message").get("content", self._answer.get("response", ""))
+        return str(text)
+
+    def value(self) -> JSONObject:
+        """Return the answer that the API gives without a stream."""
+        return finalize(self._with_unknown(self._answer))
+
+    @staticmethod
+    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the objects have no kinds
+        """Return whether an object is one of a chat or a generation."""
+        return isinstance(data.get("done"), bool) and not data.keys().isdisjoint(("message", "response"))
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:
+        if not self.recognizes(kind, data) and data.get("done") is not True:
+            return False
+        for name, value in data.items():
+            if name == "message" and isinstance(value, dict):
+                self._apply_message(value)
+            elif name in _TEXTS and isinstance(value, str):
+                append_text(self._answer, name, value)
+                self.characters += len(value)
+            else:
+                self._answer[name] = value
+        self.ended = self.ended or data["done"] is True
+        return True
+
+    def _apply_message(self, delta: JSONObject) -> None:
+        message: JSONObject = self._answer.setdefault("message", {})
+        self.characters += text_length(delta)
+        for name, value in delta.items():
+            if name in _TEXTS and isinstance(value, str):
+                append_text(message, name, value)
+            elif name == "tool_calls":
+                # Each piece has calls of its own, none continues another.
+                message[name] = [*objects_in(message, name), *objects_in(delta, name)]
+            else:
+                message[name] = value

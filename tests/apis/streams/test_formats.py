@@ -1,0 +1,306 @@
+"""Formats in their less usual shapes: each adds up to the provider's plain answer, and loses nothing that is new."""
+
+import json
+from typing import Any
+
+import pytest
+
+from blaxel_mcp.apis.streams import Assembler, Event, assembler_for, incomplete_reason
+
+
+def assembled(*datas: dict[str, Any] | str, api: str | None = None) -> Assembler:
+    """The assembler for these events, after the last one."""
+    events = [Event("message", data if isinstance(data, str) else json.dumps(data)) for data in datas]
+    assembler = assembler_for(api, events, ended=True)
+    assert assembler is not None
+    for event in events:
+        assembler.feed(event)
+    return assembler
+
+
+def chunk(**fields: Any) -> dict[str, Any]:
+    return {"id": "c", "object": "chat.completion.chunk", **fields}
+
+
+def test_an_unknown_delta_of_a_block_leaves_its_data_in_the_block() -> None:
+    assembler = assembled(
+        {"type": "message_start", "message": {"id": "m", "content": []}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "sketch", "strokes": ""}},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "sketch_delta", "strokes": "ab", "pen": {"w": 1}},
+        },
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "sketch_delta", "strokes": "cd"}},
+        {"type": "message_stop"},
+    )
+
+    assert assembler.value()["content"] == [{"type": "sketch", "strokes": "abcd", "pen": {"w": 1}}]
+    assert assembler.complete
+
+
+@pytest.mark.parametrize(
+    ("first", "end"),
+    [
+        ({"type": "message_start", "message": {"id": "m"}}, {"type": "message_stop"}),
+        ({"type": "message-start", "id": "m"}, {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}),
+        (chunk(choices=[{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]), "[DONE]"),
+        ({"event_type": "stream-start", "generation_id": "g"}, {"event_type": "stream-end", "response": {"text": ""}}),
+        ({"event_type": "interaction.created", "interaction": {"id": "i"}}, {"event_type": "interaction.completed"}),
+        ({"type": "transcript.text.delta", "delta": "a"}, {"type": "transcript.text.done", "text": "a"}),
+        ({"model": "m", "message": {"content": "a"}, "done": False}, {"model": "m", "done": True}),
+    ],
+    ids=["messages", "cohere", "chat", "cohere v1", "interactions", "transcriptions", "ollama"],
+)
+def test_an_unknown_event_leaves_its_data_in_the_answer(first: dict[str, Any], end: dict[str, Any] | str) -> None:
+    news = {"type": "brand_new_event", "event_type": "brand_new_event", "payload": [1]}
+
+    assembler = assembled(first, news, end)
+
+    assert assembler.value()["unknown_events"] == [news]
+    assert incomplete_reason(assembler) is None
+
+
+def test_a_complete_response_needs_none_of_the_events_before_it() -> None:
+    assembler = assembled(
+        {"type": "response.created", "response": {"id": "r", "output": []}},
+        {"type": "response.novelty.started", "output_index": 0},
+        {"type": "response.completed", "response": {"id": "r", "output": [{"type": "novelty"}]}},
+    )
+
+    assert assembler.value() == {"id": "r", "output": [{"type": "novelty"}]}
+
+
+@pytest.mark.parametrize(
+    ("api", "events", "usage"),
+    [
+        (
+            "messages",
+            [
+                {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 12, "output_tokens": 1}}},
+                {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 9, "x": None}},
+            ],
+            {"input_tokens": 12, "output_tokens": 9, "x": None},
+        ),
+        (
+            "chat-completions",
+            [
+                chunk(choices=[], usage={"prompt_tokens": 5, "completion_tokens": 3, "details": {"cached": 2}}),
+                chunk(choices=[], usage={"prompt_tokens": 5, "completion_tokens": 0, "details": None}),
+            ],
+            {"prompt_tokens": 5, "completion_tokens": 3, "details": {"cached": 2}},
+        ),
+        (
+            "generate-content",
+            [
+                {"candidates": [], "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 7}},
+                {"candidates": [], "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 16}},
+            ],
+            {"promptTokenCount": 9, "candidatesTokenCount": 7, "totalTokenCount": 16},
+        ),
+    ],
+)
+def test_known_usage_is_never_replaced_by_less(api: str, events: list[dict[str, Any]], usage: dict[str, Any]) -> None:
+    value = assembled(*events, api=api).value()
+
+    assert value.get("usage", value.get("usageMetadata")) == usage
+
+
+def test_a_second_message_with_the_same_id_continues_the_first() -> None:
+    start = {"type": "message_start", "message": {"id": "m", "content": []}}
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}}
+
+    assert assembled(start, block, start).text == "a"
+
+
+def test_blocks_that_follow_a_prefilled_start_come_after_it() -> None:
+    assembler = assembled(
+        {"type": "message_start", "message": {"id": "m", "content": [{"type": "tool_use", "id": "t", "input": {}}]}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Then."}},
+        {"type": "message_stop"},
+    )
+
+    assert [block["type"] for block in assembler.value()["content"]] == ["tool_use", "text"]
+    assert assembler.text == "Then."
+
+
+def test_groq_keeps_its_own_fields_once() -> None:
+    assembler = assembled(
+        chunk(choices=[{"index": 0, "delta": {"content": "a"}}], x_groq={"id": "req", "seed": 4}),
+        chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], x_groq={"id": "req", "usage": {"n": 1}}),
+    )
+
+    assert assembler.value()["x_groq"] == {"id": "req", "seed": 4}
+    assert assembler.value()["usage"] == {"n": 1}
+
+
+@pytest.mark.parametrize("kind", ["image_generation", "image_edit"])
+def test_of_several_pictures_each_final_one_is_kept_and_no_partial_one(kind: str) -> None:
+    final = {"type": f"{kind}.completed", "created_at": 7, "size": "1x1", "usage": {"total_tokens": 3}}
+    assembler = assembled(
+        {"type": f"{kind}.partial_image", "b64_json": "cGFydA==", "partial_image_index": 0},
+        {**final, "b64_json": "b25l"},
+        {**final, "b64_json": "dHdv"},
+    )
+
+    assert assembler.value() == {
+        "size": "1x1",
+        "usage": {"total_tokens": 3},
+        "created": 7,
+        "data": [{"b64_json": "b25l"}, {"b64_json": "dHdv"}],
+    }
+    assert assembler.complete
+
+
+def test_a_stream_of_partial_pictures_alone_is_not_complete() -> None:
+    assembler = assembled({"type": "image_generation.partial_image", "b64_json": "cGFydA=="})
+
+    assert incomplete_reason(assembler)
+
+
+def test_a_diarized_transcription_keeps_its_segments() -> None:
+    segment = {"type": "transcript.text.segment", "id": "s", "start": 0.0, "end": 1.0, "speaker": "A", "text": "Hi."}
+    assembler = assembled(segment, {"type": "transcript.text.done", "text": "Hi.", "usage": {"type": "duration"}})
+
+    assert assembler.value() == {"text": "Hi.", "segments": [segment], "usage": {"type": "duration"}}
+    assert assembler.text == "Hi."
+
+
+def test_mistrals_transcription_events_are_the_same_kind() -> None:
+    done = {"model": "voxtral", "text": "Salut.", "language": "fr", "segments": [], "usage": {"total_tokens": 3}}
+    assembler = assembled(
+        {"type": "transcription.language", "audio_language": "fr"},
+        {"type": "transcription.text.delta", "text": "Sal"},
+        {"type": "transcription.text.delta", "text": "ut."},
+        {"type": "transcription.segment", "text": "Salut.", "start": 0.0, "end": 0.5},
+        {"type": "transcription.done", **done},
+    )
+
+    assert assembler.value() == {**done, "segments": [{"text": "Salut.", "start": 0.0, "end": 0.5}]}
+    assert assembler.text == "Salut."
+
+
+def test_a_chat_of_cohere_version_1_is_the_same_as_events_and_as_lines() -> None:
+    events: list[dict[str, Any]] = [
+        {"event_type": "stream-start", "generation_id": "g"},
+        {"event_type": "search-results", "documents": [{"id": "d"}]},
+        {"event_type": "text-generation", "text": "Ja."},
+    ]
+    broken_off = assembled(*events)
+    whole = assembled(*events, {"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {"text": "Ja."}})
+
+    assert broken_off.value() == {"text": "Ja.", "generation_id": "g", "documents": [{"id": "d"}]}
+    assert incomplete_reason(broken_off)
+    assert whole.value()["finish_reason"] == "COMPLETE"
+    assert incomplete_reason(whole) is None
+
+
+def test_a_chat_of_cohere_version_1_that_fails_at_its_end_is_an_error() -> None:
+    assembler = assembled({"event_type": "stream-end", "finish_reason": "ERROR_TOXIC", "response": {"text": ""}})
+
+    assert "ERROR_TOXIC" in (incomplete_reason(assembler) or "")
+
+
+def test_an_interaction_has_its_thoughts_beside_its_text() -> None:
+    assembler = assembled(
+        {"event_type": "interaction.created", "interaction": {"id": "i", "status": "in_progress"}},
+        {"event_type": "step.start", "index": 0, "step": {"type": "thought"}},
+        {"event_type": "step.delta", "index": 0, "delta": {"type": "thought_signature", "signature": "c2ln"}},
+        {"event_type": "step.start", "index": 1, "step": {"type": "model_output"}},
+        {"event_type": "step.delta", "index": 1, "delta": {"type": "text", "text": "Moss"}},
+        {"event_type": "step.delta", "index": 1, "delta": {"type": "text", "text": " grows."}},
+        {"event_type": "interaction.completed", "interaction": {"id": "i", "status": "completed", "steps": []}},
+    )
+
+    assert assembler.text == "Moss grows."
+    assert assembler.value() == {
+        "id": "i",
+        "status": "completed",
+        "steps": [
+            {"type": "thought", "signature": "c2ln"},
+            {"type": "model_output", "content": [{"type": "text", "text": "Moss grows."}]},
+        ],
+    }
+
+
+@pytest.mark.parametrize(("field", "path"), [("response", "/api/generate"), ("message", "/api/chat")])
+def test_ollamas_lines_add_up_and_need_their_end(field: str, path: str) -> None:
+    def line(text: str, **more: Any) -> dict[str, Any]:
+        return {"model": "m", field: text if field == "response" else {"role": "assistant", "content": text}, **more}
+
+    lines = [line("Hel", done=False), line("lo", done=False)]
+    whole = assembled(*lines, line("", done=True, done_reason="stop", eval_count=2), api=path)
+
+    assert whole.text == "Hello"
+    assert whole.value() == line("Hello", done=True, done_reason="stop", eval_count=2)
+    assert incomplete_reason(whole) is None
+    assert incomplete_reason(assembled(*lines, api=path))
+
+
+def test_each_line_of_ollamas_has_tool_calls_of_its_own() -> None:
+    def call(name: str) -> dict[str, Any]:
+        message = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": name, "arguments": {}}}]}
+        return {"model": "m", "message": message, "done": False}
+
+    calls = assembled(call("a"), call("b")).value()["message"]["tool_calls"]
+
+    assert [each["function"]["name"] for each in calls] == ["a", "b"]
+
+
+def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -> None:
+    words: list[dict[str, Any]] = [{"event": "word", "content": word} for word in ("To", "day", " ", "it", " rains.")]
+    messages: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m"}}, {"type": "message_stop"}]
+
+    assert assembled(*words, api="/v1/completions").text == "Today it rains."
+    assert incomplete_reason(assembled(*words, api="/v1/completions")) is None
+    assert assembled(*messages, api="chat-completions").value() == {"id": "m", "content": []}
+
+
+def test_more_events_are_awaited_while_none_tells_the_format() -> None:
+    ping, odd = Event("message", '{"type": "ping"}'), Event("message", '{"x": 1}')
+
+    assert assembler_for("chat-completions", [ping] * 50) is None
+    assert assembler_for(None, [ping, odd]) is None
+    assert assembler_for(None, [odd] * 5) is not None
+
+
+PARTIAL_ARGUMENTS: dict[str, tuple[list[dict[str, Any]], Any]] = {
+    "every type of value": (
+        [
+            {"jsonPath": "$.a", "numberValue": 1.5},
+            {"jsonPath": "$.b", "boolValue": False},
+            {"jsonPath": "$.c", "nullValue": "NULL_VALUE"},
+            {"jsonPath": "$['d e']", "stringValue": "x"},
+        ],
+        {"a": 1.5, "b": False, "c": None, "d e": "x"},
+    ),
+    "arrays within arrays": (
+        [{"jsonPath": "$.grid[1][0]", "numberValue": 7}, {"jsonPath": "$.grid[0][0]", "numberValue": 5}],
+        {"grid": [[5], [7]]},
+    ),
+    "a string in pieces, and then another value of its name": (
+        [
+            {"jsonPath": "$.s", "stringValue": "a", "willContinue": True},
+            {"jsonPath": "$.s", "stringValue": "b"},
+            {"jsonPath": "$.s", "stringValue": "c"},
+        ],
+        {"s": "c"},
+    ),
+    "an absurd index": ([{"jsonPath": "$.a[99999999]", "numberValue": 1}], {}),
+}
+
+
+@pytest.mark.parametrize(("pieces", "arguments"), PARTIAL_ARGUMENTS.values(), ids=PARTIAL_ARGUMENTS.keys())
+def test_arguments_in_pieces_become_the_arguments_of_one_call(pieces: list[dict[str, Any]], arguments: Any) -> None:
+    def part(call: dict[str, Any]) -> dict[str, Any]:
+        return {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]}
+
+    calls = [{"name": "f", "willContinue": True}, *({"partialArgs": [piece], "willContinue": True} for piece in pieces)]
+    value = assembled(*map(part, calls), part({}), part({"name": "g", "args": {"x": 1}})).value()
+
+    first, second = value["candidates"][0]["content"]["parts"]
+    assert second == {"functionCall": {"name": "g", "args": {"x": 1}}}
+    assert first["functionCall"]["name"] == "f"
+    assert first["functionCall"]["args"] == arguments or "99999999" in json.dumps(pieces)
+    assert len(json.dumps(first)) < 10_000

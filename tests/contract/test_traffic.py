@@ -1,0 +1,87 @@
+"""Provider traffic of the shapes that were recorded in the field, through the server: streams, usage, media, errors.
+
+`traffic/cases.json` lists the cases. Each has the bytes of a response, or a request body, and a file that says what an
+agent or a program must see of it.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mcp_types as types
+import pytest
+
+from blaxel_mcp.emulator import Emulator
+from tests.support.connecting import connect, leading_to, receipt_of
+
+pytestmark = pytest.mark.anyio
+
+FOLDER = Path(__file__).parent / "traffic"
+CASES: list[dict[str, Any]] = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))
+PRICE = {"input": 1.0, "output": 10.0}
+MEDIA = ("image", "audio", "resource_link")
+
+
+class InPieces(httpx.AsyncByteStream):
+    """A body in pieces that end anywhere."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._size = 7 if len(body) < 20_000 else 4000
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), self._size):
+            yield self._body[start : start + self._size]
+
+
+def expected_of(case: dict[str, Any]) -> dict[str, Any]:
+    expected: dict[str, Any] = json.loads((FOLDER / f"{case['name']}.expected.json").read_text(encoding="utf-8"))
+    return expected
+
+
+def answering(case: dict[str, Any], sent: list[bytes]) -> httpx.MockTransport:
+    """A provider that answers with the bytes of a case, and keeps what it was sent."""
+    body = b'{"candidates": []}' if case["check"] == "request" else (FOLDER / case["file"]).read_bytes()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(await request.aread())
+        headers = {"content-type": case.get("content_type") or "application/json"}
+        return httpx.Response(case.get("status") or 200, headers=headers, stream=InPieces(body))
+
+    return httpx.MockTransport(answer)
+
+
+async def call(case: dict[str, Any], tool: str, arguments: dict[str, Any], **model: Any) -> types.CallToolResult:
+    """Call a tool of a server whose only model is answered by the case."""
+    entry = {"name": "m", "price": PRICE, **model}
+    config = leading_to(Emulator(), models=[entry], discovery={"enabled": False})
+    async with connect(config, transport=answering(case, [])) as client:
+        return await client.call_tool(tool, arguments)
+
+
+async def run_model(case: dict[str, Any]) -> types.CallToolResult:
+    arguments = {"model": "m", "path": case["path"], "data": case.get("data", {"stream": True})}
+    return await call(case, "run_model", arguments)
+
+
+def of_kind(check: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "case", [pytest.param(case, id=case["name"]) for case in CASES if case["check"] == check]
+    )
+
+
+def texts_of(result: types.CallToolResult) -> str:
+    return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
+
+
+@of_kind("value")
+async def test_a_stream_becomes_the_answer_that_the_provider_gives_without_one(case: dict[str, Any]) -> None:
+    result = await run_model(case)
+
+    assert not result.is_error, texts_of(result)
+    value = json.loads(texts_of(result))
+    assert value == expected_of(case)
+    if (value.get("usage") or {}).get("total_tokens"):
+        assert receipt_of(result)["usage"]

@@ -1,0 +1,106 @@
+"""The end of a stream: an answer that is complete is an answer at once, whatever the connection does afterwards."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import anyio
+import httpx
+import mcp_types as types
+import pytest
+
+from blaxel_mcp.emulator import Emulator
+from tests.support.connecting import answer_of, connect, error_of, leading_to
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 20
+"""Seconds; a call that waited for the end of the connection would take its whole time limit of a minute or more."""
+
+
+def events(*payloads: dict[str, Any] | str) -> bytes:
+    lines = (payload if isinstance(payload, str) else json.dumps(payload) for payload in payloads)
+    return "".join(f"data: {line}\n\n" for line in lines).encode()
+
+
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
+LAST = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+RESPONSE = {"id": "r", "object": "response", "status": "completed", "output": []}
+STREAMS = {
+    "chat-completions": ("v1/chat/completions", events(CHUNK, LAST, "[DONE]")),
+    "messages": (
+        "v1/messages",
+        events(
+            {"type": "message_start", "message": {"id": "m", "role": "assistant", "content": []}},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+            {"type": "message_stop"},
+        ),
+    ),
+    "responses": ("v1/responses", events({"type": "response.completed", "response": RESPONSE})),
+    "cohere-chat": (
+        "v2/chat",
+        events(
+            {"type": "message-start", "id": "x", "delta": {"message": {"role": "assistant", "content": []}}},
+            {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+        ),
+    ),
+}
+
+
+async def _reset() -> None:
+    raise httpx.ReadError("Connection reset by peer")
+
+
+class Stream(httpx.AsyncByteStream):
+    """Sends its bytes and then does something else than to end."""
+
+    def __init__(self, body: bytes, then: Callable[[], Awaitable[None]]) -> None:
+        self._body = body
+        self._then = then
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+        await self._then()
+
+
+async def called(path: str, body: bytes, then: Callable[[], Awaitable[None]]) -> types.CallToolResult:
+    """The result of a call whose stream sends these bytes and then neither more nor its end."""
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream(body, then))
+
+    config = leading_to(Emulator(), models=[{"name": "m"}], discovery={"enabled": False})
+    arguments = {"model": "m", "path": path, "data": {"stream": True}}
+    async with connect(config, transport=httpx.MockTransport(answer)) as client:
+        with anyio.fail_after(PATIENCE):
+            return await client.call_tool("run_model", arguments)
+
+
+@pytest.mark.parametrize("then", [pytest.param(anyio.sleep_forever, id="open"), pytest.param(_reset, id="reset")])
+@pytest.mark.parametrize("api", STREAMS)
+async def test_an_answer_that_has_ended_is_returned_whether_the_connection_stays_open_or_breaks(
+    api: str, then: Callable[[], Awaitable[None]]
+) -> None:
+    path, body = STREAMS[api]
+
+    answer = answer_of(await called(path, body, then))
+
+    assert answer
+
+
+@pytest.mark.parametrize("path", ["v1/chat/completions", "v1/messages"])
+async def test_a_connection_that_breaks_before_the_end_of_the_answer_is_an_error(path: str) -> None:
+    begun = events(CHUNK) if "chat" in path else events({"type": "message_start", "message": {"id": "m"}})
+
+    error = error_of(await called(path, begun, _reset))
+
+    assert error["origin"] == "network"
+    assert error["billed"] == "maybe"
+
+
+async def test_a_gemini_stream_that_breaks_after_its_finish_reason_is_an_answer() -> None:
+    candidate = {"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}
+
+    result = await called("v1beta/models/m:streamGenerateContent?alt=sse", events({"candidates": [candidate]}), _reset)
+
+    assert answer_of(result)["candidates"] == [{**candidate, "content": {"parts": [{"text": "Hi"}]}}]
