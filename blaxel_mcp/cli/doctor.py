@@ -17,7 +17,7 @@ from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration, process_environment
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, Finding, Outcome, has_failed, report, run_checks, summary
-from blaxel_mcp.setup.install import FileProblem, InstalledEntry, file_problems, installed_entries, user_dirs
+from blaxel_mcp.setup.install import ClientState, client_states, user_dirs
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -56,20 +56,17 @@ async def _examine(options: argparse.Namespace, printer: "_FindingPrinter") -> l
             build_runtime(config)
         except ConfigurationError as error:
             config, problem = configuration(Settings()), error
-        entries: list[InstalledEntry] = []
-        broken_files: list[FileProblem] = []
+        clients: list[ClientState] = []
         # A user without a home directory has no clients in it.
         with suppress(ConfigurationError):
-            folders = user_dirs(environ)
-            entries, broken_files = installed_entries(folders), file_problems(folders)
+            clients = client_states(user_dirs(environ))
         context = CheckContext(
             runtime=build_runtime(config),
             problem=problem,
             variables=environ,
             serve=serve_arguments(options, options.config),
             named_file=named_config_file(options),
-            installed=tuple(entries),
-            broken_files=tuple(broken_files),
+            clients=clients,
         )
         plan = (*PLAN, CALLS) if options.call else PLAN
         async with context.runtime.connected():

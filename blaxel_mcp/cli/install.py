@@ -58,7 +58,7 @@ def install(options: argparse.Namespace) -> int:
 def _print_clients(states: list[ClientState]) -> None:
     rows = []
     for state in states:
-        if state.problem is not None:
+        if state.problem:
             status = "cannot be read"
         elif state.entries:
             status = f"installed as {', '.join(entry.name for entry in state.entries)}"
@@ -69,8 +69,8 @@ def _print_clients(states: list[ClientState]) -> None:
     for name, status, file in rows:
         print(f"{name:<{name_width}}  {status:<{status_width}}  {file}")
     for state in states:
-        if state.problem is not None:
-            print(f"{state.client.name}: {state.problem.message}")
+        if state.problem:
+            print(f"{state.client.name}: {state.problem}")
     print("`blaxel-mcp install CLIENT` adds the server to one of them.")
 
 

@@ -1,7 +1,7 @@
 """The input of the checks of one run, and the state that they share."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.setup.doctor.handshake import Handshake
-from blaxel_mcp.setup.install import FileProblem, InstalledEntry
+from blaxel_mcp.setup.install import ClientState
 
 _MAX_SERVERS = 2
 """Servers that start at the same time: each is a Python process, and more of them only slow each other down."""
@@ -44,8 +44,7 @@ class CheckContext:
         variables: The environment variables.
         serve: The arguments of `blaxel-mcp` that start a server with these settings.
         named_file: The settings file that the command line or the environment names.
-        installed: The entries in clients' files on this machine that start this server.
-        broken_files: The clients' files that cannot be read.
+        clients: The state of each client on this machine.
         now: The clock, in seconds since the epoch.
         servers: Limits how many servers start at the same time.
         shared: The results that checks have shared so far.
@@ -56,8 +55,7 @@ class CheckContext:
     variables: Mapping[str, str] = field(repr=False)
     serve: tuple[str, ...] = ()
     named_file: Path | None = None
-    installed: tuple[InstalledEntry, ...] = ()
-    broken_files: tuple[FileProblem, ...] = ()
+    clients: Sequence[ClientState] = ()
     now: Callable[[], float] = time.time
     servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_MAX_SERVERS))
     shared: SharedState = field(default_factory=SharedState)

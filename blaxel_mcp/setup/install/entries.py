@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, runs_this_server
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch
 
 # Fields of an entry for a remote server, or of an entry in another format.
 _OTHER_FORMS = ("transport", "url", "serverUrl", "httpUrl", "headers")
@@ -123,19 +122,6 @@ def forwarded_by(entry: Any) -> tuple[str, ...]:
     """Return the names of the variables in an entry's list of variables to pass on."""
     names = _table(entry).get("env_vars")
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-
-
-def check_ownership(entry: Any, client: Client, name: str, file: object) -> None:
-    """Raise if an entry belongs to another server.
-
-    Raises:
-        ConfigurationError: The entry exists and does not run this server.
-    """
-    if entry is not None and not runs_this_server(command_of(entry)):
-        raise ConfigurationError(
-            f"{client.key} in {file} already has an entry {name}, which does not run blaxel-mcp.",
-            hint="Nothing was changed. Choose another name with --name NAME, or remove that entry by hand.",
-        )
 
 
 def _table(value: Any) -> Mapping[str, Any]:
