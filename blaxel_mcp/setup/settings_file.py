@@ -6,7 +6,7 @@ in a value would otherwise start a line of settings.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from blaxel_mcp.catalog.catalog import build_catalog
@@ -85,21 +85,17 @@ class FirstSettings:
         text: The text of the file.
         listed: The names of the models whose entries are active.
         left_out: The names of the models whose entries are commented out, with the reason.
+        missing: Why the models are unknown, in a sentence; empty if they are known.
     """
 
     text: str
     listed: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    missing: str = ""
 
 
 def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, missing: str = "") -> FirstSettings:
-    """Return a first settings file.
-
-    Args:
-        workspace: The workspace; None if unknown.
-        records: The models in the workspace.
-        missing: Why the models are unknown, in a sentence; every key is then commented out. Empty if they are known.
-    """
+    """Return a first settings file; every key in it is commented out if the models are `missing`."""
     states = {record.name: record for record in records}
     # Without what may change by tomorrow, which the description would otherwise keep for good.
     lasting = (replace(record, status=None, enabled=True) for record in states.values())
@@ -123,6 +119,7 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         "\n".join(parts),
         tuple(name for name, reason in reasons.items() if not reason),
         tuple((name, reason) for name, reason in reasons.items() if reason),
+        missing,
     )
 
 
@@ -157,11 +154,3 @@ def toml_string(text: str) -> str:
 def _plain(text: str) -> str:
     """Return a text for a comment: on one line, without characters that TOML does not allow there."""
     return toml_string(" ".join(text.split()))[1:-1].replace('\\"', '"')
-
-
-def left_out_sentence(left_out: Sequence[tuple[str, str]]) -> str:
-    """Return how many entries are commented out, and why."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in left_out:
-        reasons.setdefault(reason, []).append(name)
-    return "; ".join(f"{len(names)} commented out: {reason}" for reason, names in reasons.items())

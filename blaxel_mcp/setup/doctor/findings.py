@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from blaxel_mcp import __version__
@@ -41,29 +42,15 @@ class Finding:
         return self.result.outcome
 
 
-def ok(message: str) -> Result:
-    """Return the result of a check that passed."""
-    return Result("ok", message)
-
-
-def warning(message: str, fix: str) -> Result:
-    """Return the result of a check that passed, but needs attention."""
-    return Result("warning", message, fix)
-
-
-def failed(message: str, fix: str) -> Result:
-    """Return the result of a check that failed."""
-    return Result("failed", message, fix)
+ok = partial(Result, "ok")
+warning = partial(Result, "warning")
+failed = partial(Result, "failed")
+skipped = partial(Result, "skipped")
 
 
 def failed_by(error: BlaxelError, fix: str = "") -> Result:
     """Return the result of a check that an error ended: the fix is the error's hint, followed by `fix`."""
-    return Result("failed", error.message, " ".join(part for part in (error.hint, fix) if part))
-
-
-def skipped(reason: str, fix: str = "") -> Result:
-    """Return the result of a check that did not run."""
-    return Result("skipped", reason, fix)
+    return failed(error.message, " ".join(part for part in (error.hint, fix) if part))
 
 
 def count(number: int, noun: str) -> str:
