@@ -5,6 +5,7 @@ from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
 from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
 from blaxel_mcp.setup.install.installed import ClientState, InstalledEntry, client_states
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_ephemeral, own_command
+from blaxel_mcp.setup.install.toml_edit import toml_value
 
 __all__ = [
     "CLIENTS",
@@ -22,5 +23,6 @@ __all__ = [
     "own_command",
     "preview",
     "removal",
+    "toml_value",
     "user_dirs",
 ]

@@ -86,7 +86,7 @@ def _with_section(text: str, section: tuple[str, ...], entry: Mapping[str, Any])
     """Return the text with a new section at the end, where it cannot capture another section's keys."""
     newline = _newline_of(text)
     header = f"[{'.'.join(map(_key, section))}]"
-    lines = [header, *(f"{_key(field)} = {_value(value)}" for field, value in entry.items())]
+    lines = [header, *(f"{_key(field)} = {toml_value(value)}" for field, value in entry.items())]
     if text.strip():
         text += newline if text.endswith("\n") else newline * 2
     return text + "".join(f"{line}{newline}" for line in lines)
@@ -115,10 +115,10 @@ def _with_key(text: str, section: tuple[str, ...], name: str, value: Any) -> str
         raise UnusualTomlError
     for statement in own:
         if statement.key == name:
-            return text[: statement.value] + _value(value) + text[statement.end :]
+            return text[: statement.value] + toml_value(value) + text[statement.end :]
     last, newline = own[-1], _newline_of(text)
     before = text[: last.next] if text[: last.next].endswith("\n") else text + newline
-    return f"{before}{text[last.line : last.start]}{_key(name)} = {_value(value)}{newline}{text[last.next :]}"
+    return f"{before}{text[last.line : last.start]}{_key(name)} = {toml_value(value)}{newline}{text[last.next :]}"
 
 
 def _without(text: str, section: tuple[str, ...], name: str) -> str:
@@ -147,10 +147,10 @@ def _key(name: str) -> str:
     return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """Return the TOML for a string, number, list or inline table; JSON's strings are valid TOML."""
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(name)} = {_value(inner)}' for name, inner in value.items())} }}"
+        return f"{{ {', '.join(f'{_key(name)} = {toml_value(inner)}' for name, inner in value.items())} }}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(value, ensure_ascii=False)
