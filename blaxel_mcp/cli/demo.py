@@ -44,12 +44,7 @@ _SENTENCES = [
 
 
 async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes the options
-    """Run the tour.
-
-    Raises:
-        RuntimeError: A call did not give what the tour says about it.
-        TimeoutError: The tour took longer than a minute.
-    """
+    """Run the tour."""
     with tempfile.TemporaryDirectory(prefix="blaxel-mcp-demo-") as folder, anyio.fail_after(_TOUR_SECONDS):
         async with run_emulator() as emulator:
             settings = _settings_text(emulator)

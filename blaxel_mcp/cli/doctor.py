@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 
 from rich.text import Text
@@ -15,7 +15,18 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration, process_environment
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, Finding, Outcome, has_failed, report, run_checks, summary
+from blaxel_mcp.setup.doctor import (
+    CALLS,
+    PLAN,
+    Check,
+    CheckContext,
+    Finding,
+    Outcome,
+    has_failed,
+    report,
+    run_checks,
+    summary,
+)
 from blaxel_mcp.setup.install import ClientState, client_states, user_dirs
 
 _TITLE_WIDTH = 24
@@ -49,36 +60,39 @@ async def doctor(options: argparse.Namespace) -> int:
 
 async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[Finding]:
     environ = process_environment()
+    clients: list[ClientState] = []
+    # A user without a home directory has no clients in it.
+    with suppress(ConfigurationError):
+        clients = client_states(user_dirs(environ))
     problem = None
     async with AsyncExitStack() as stack:
         try:
-            config = await stack.enter_async_context(configured(options))
-            # Only this finds a model with an unknown API.
-            build_runtime(config)
+            # Only building the runtime finds a model with an unknown API.
+            runtime = build_runtime(await stack.enter_async_context(configured(options)))
         except ConfigurationError as error:
-            config, problem = configuration(Settings()), error
-        clients: list[ClientState] = []
-        # A user without a home directory has no clients in it.
-        with suppress(ConfigurationError):
-            clients = client_states(user_dirs(environ))
+            runtime, problem = build_runtime(configuration(Settings())), error
         context = CheckContext(
-            runtime=build_runtime(config),
+            runtime=runtime,
             problem=problem,
             variables=environ,
             serve=serve_arguments(options, options.config),
             named_file=named_config_file(options),
             clients=clients,
         )
-        status = console.status("")
-        shows_status = console.is_terminal and not console.quiet
-        async with context.runtime.connected():
-            with status if shows_status else nullcontext():
-                return await run_checks(
-                    (*PLAN, CALLS) if options.call else PLAN,
-                    context,
-                    on_finding=lambda finding: _print_finding(finding, console),
-                    on_running=lambda titles: status.update(Text(", ".join(titles))),
-                )
+        async with runtime.connected():
+            return await _run_and_print((*PLAN, CALLS) if options.call else PLAN, context, console)
+
+
+async def _run_and_print(plan: Sequence[Check], context: CheckContext, console: ReportConsole) -> list[Finding]:
+    """Run the checks and print each finding as it arrives; on a terminal, also which checks are running."""
+    status = console.status("")
+    with status if console.is_terminal and not console.quiet else nullcontext():
+        return await run_checks(
+            plan,
+            context,
+            on_finding=lambda finding: _print_finding(finding, console),
+            on_running=lambda titles: status.update(Text(", ".join(titles))),
+        )
 
 
 @contextmanager

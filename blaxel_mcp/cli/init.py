@@ -52,11 +52,7 @@ async def init(options: argparse.Namespace) -> int:
 
 
 def _settings_file(options: argparse.Namespace) -> Path:
-    """Return the file to write, which is the one that a server would read.
-
-    Raises:
-        ConfigurationError: It cannot be a file, or it exists already and may not be replaced.
-    """
+    """Return the file to write, which is the one that a server would read."""
     try:
         # Links are followed: replacing the link itself would leave the file behind it as it was.
         file = (named_config_file(options) or default_settings_path()).resolve()
@@ -120,7 +116,7 @@ def _summary(settings: FirstSettings, config: Configuration) -> str:
     if settings.missing:
         return f"note: The file has no models, and every setting in it is commented out. {settings.missing}"
     have = "1 model has a tool" if len(settings.listed) == 1 else f"{len(settings.listed)} models have a tool"
-    reasons = Counter(reason for _, reason in settings.left_out)
+    reasons = Counter(settings.left_out.values())
     left_out = "; ".join(f"{number} commented out: {reason}" for reason, number in reasons.items())
     credentials = resolve_credentials(config, None)
     return (

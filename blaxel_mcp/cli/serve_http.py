@@ -80,9 +80,8 @@ async def _serve_until(
 
 async def _run_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
     logger.info("with several workers, no slow call is handed back as a handle: only one of them would know it")
-    spool = Spool(default_spools())
     answers: Path | None = None
-    try:
+    with closing(Spool(default_spools())) as spool:
         try:
             answers = await anyio.to_thread.run_sync(spool.open)
         except OSError as error:
@@ -91,8 +90,6 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
                 error.strerror,
             )
         return await Workers(partial(_work, options, address, answers), listener, options.workers).run()
-    finally:
-        spool.close()
 
 
 def _work(

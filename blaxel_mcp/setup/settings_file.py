@@ -6,7 +6,7 @@ in a value would otherwise start a line of settings.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from blaxel_mcp.catalog.catalog import build_catalog
@@ -89,9 +89,9 @@ class FirstSettings:
     """
 
     text: str
-    listed: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
-    missing: str = ""
+    listed: tuple[str, ...]
+    left_out: Mapping[str, str]
+    missing: str
 
 
 def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, missing: str = "") -> FirstSettings:
@@ -100,10 +100,12 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
     # Without what may change by tomorrow, which the description would otherwise keep for good.
     lasting = (replace(record, status=None, enabled=True) for record in states.values())
     entries = build_catalog(Settings(workspace=workspace), lasting).entries
-    reasons = {
-        entry.name: _reason(states[entry.name], index, Settings().tools.max_tools)
-        for index, entry in enumerate(entries)
-    }
+    limit, left_out = Settings().tools.max_tools, {}
+    for index, entry in enumerate(entries):
+        if not states[entry.name].enabled:
+            left_out[entry.name] = "disabled in Blaxel"
+        elif index >= limit:
+            left_out[entry.name] = f"more than {limit} models (tools.max_tools)"
     parts = [_HEAD]
     if missing:
         parts.append(f"# The models of the workspace are missing from this file. {_plain(missing)}\n")
@@ -113,24 +115,17 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         _CREDENTIALS,
         _DISCOVERY if entries else _ALL_DISCOVERED,
         _TAIL,
-        *([_entry(entry, states[entry.name], reasons[entry.name]) for entry in entries] or [_EXAMPLE]),
+        *([_entry(entry, states[entry.name], left_out.get(entry.name)) for entry in entries] or [_EXAMPLE]),
     ]
     return FirstSettings(
         "\n".join(parts),
-        tuple(name for name, reason in reasons.items() if not reason),
-        tuple((name, reason) for name, reason in reasons.items() if reason),
+        tuple(entry.name for entry in entries if entry.name not in left_out),
+        left_out,
         missing,
     )
 
 
-def _reason(record: ModelRecord, index: int, limit: int) -> str:
-    """Return why a model's entry is commented out; empty if it is active."""
-    if not record.enabled:
-        return "disabled in Blaxel"
-    return f"more than {limit} models (tools.max_tools)" if index >= limit else ""
-
-
-def _entry(entry: CatalogEntry, record: ModelRecord, reason: str) -> str:
+def _entry(entry: CatalogEntry, record: ModelRecord, reason: str | None) -> str:
     facts = (record.display_name, record.runtime_type, record.provider_model, record.generation, record.status)
     about = [record.name, *(fact for fact in dict.fromkeys(facts) if fact and fact != record.name)]
     if record.sandbox:

@@ -1,7 +1,6 @@
 """This server, started through each client's own entry with the variables that the client passes on."""
 
 import re
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,30 +36,6 @@ class Variables:
     literal: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _EntryCheck:
-    """One entry and the variables that reach its server."""
-
-    entry: InstalledEntry
-    variables: Variables
-    workspace: str
-
-    @property
-    def place(self) -> str:
-        return f"the entry {self.entry.name!r} in {self.entry.file}"
-
-    @property
-    def reinstall(self) -> str:
-        """The command that writes the entry again."""
-        return f"blaxel-mcp install {self.entry.client.name} --name {shlex.quote(self.entry.name)}"
-
-    @property
-    def provide_key(self) -> str:
-        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
-        passes = self.entry.client.forwarding in {"reference", "list", "prompt"}
-        return self.reinstall if passes else f"{self.reinstall} --with-key"
-
-
 async def clients(context: CheckContext) -> list[Finding]:
     """Start the server through each client's own entry, and report the files that cannot be read."""
     fix = "Fix the file by hand, then run `blaxel-mcp doctor` again."
@@ -87,74 +62,67 @@ async def clients(context: CheckContext) -> list[Finding]:
 async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
     variables = variables_of(entry, context.variables)
     workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
-    check = _EntryCheck(entry, variables, workspace)
     program = entry.command[0]
     if shutil.which(program, path=variables.values.get("PATH") or context.variables.get("PATH")) is None:
         return failed(
-            f"{program!r}, which {check.place} starts, is not an executable program.",
-            f"Run `{check.reinstall}` to write the entry again.",
+            f"{program!r}, which {entry.place} starts, is not an executable program.",
+            f"Run `{entry.reinstall}` to write the entry again.",
         )
     if variables.literal:
         names = " and ".join(variables.literal)
         are = "is a placeholder" if len(variables.literal) == 1 else "are placeholders"
         return failed(
-            f"{names} {are} in {check.place}, and {entry.client.title} does not expand placeholders of this form.",
-            f"Run `{check.provide_key}`, or remove {names} from the entry and run `bl login {workspace}`.",
+            f"{names} {are} in {entry.place}, and {entry.client.title} does not expand placeholders of this form.",
+            f"Run `{entry.provide_key}`, or remove {names} from the entry and run `bl login {workspace}`.",
         )
-    return await _start(context, check)
+    return await _start(context, entry, variables, workspace)
 
 
-async def _start(context: CheckContext, check: _EntryCheck) -> Result:
-    values = check.variables.values
+async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables, workspace: str) -> Result:
     try:
         async with context.servers:
-            handshake = await shake_hands(check.entry.command, values, ask_models=True)
+            handshake = await shake_hands(entry.command, variables.values, ask_models=True)
     except NoHandshakeError as error:
         printed = f"; before that it printed {error.stray!r} on standard output" if error.stray else ""
         log = error.log
         # One of the values may be a key.
-        for value in sorted(values.values(), key=len, reverse=True):
+        for value in sorted(variables.values.values(), key=len, reverse=True):
             if len(value) >= _MIN_SECRET_CHARS:
                 log = log.replace(value, "[redacted]")
         return failed(
-            f"The server of {check.place} {error.reason}{printed}{last_words(log)}.",
-            f"Run `{check.reinstall}` to write the entry again.",
+            f"The server of {entry.place} {error.reason}{printed}{last_words(log)}.",
+            f"Run `{entry.reinstall}` to write the entry again.",
         )
     if handshake.stray is not None:
         return failed(
-            f"The server of {check.place} printed {handshake.stray!r} on standard output, which clients read as a "
+            f"The server of {entry.place} printed {handshake.stray!r} on standard output, which clients read as a "
             "protocol message.",
-            f"Run `{check.reinstall}` to start the server without a wrapper that prints.",
+            f"Run `{entry.reinstall}` to start the server without a wrapper that prints.",
         )
-    return _judge(check, handshake)
+    return _judge(entry, variables, workspace, handshake)
 
 
-def _judge(check: _EntryCheck, handshake: Handshake) -> Result:
-    variables, client = check.variables, check.entry.client
-    message = f"{check.place}: {count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s"
+def _judge(entry: InstalledEntry, variables: Variables, workspace: str, handshake: Handshake) -> Result:
+    client = entry.client
+    message = f"{entry.place}: {count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s"
     if variables.unset:
         refer = "refers to a variable that is" if len(variables.unset) == 1 else "refer to variables that are"
         return warning(
             f"{message}; {' and '.join(variables.unset)} {refer} not set here.",
-            f"Set it where {client.title} is started, or run `{check.reinstall} --with-key`.",
+            f"Set it where {client.title} is started, or run `{entry.reinstall} --with-key`.",
         )
     if variables.prompted:
         return ok(f"{message}; {client.title} asks for {' and '.join(variables.prompted)}")
     if handshake.listing is None or handshake.listing.get("credentials"):
         return ok(message)
     return failed(
-        f"The server of {check.place} has no credentials when {client.title} starts it.",
-        f"Run `{check.provide_key}`, or `bl login {check.workspace}`, which needs no key in the entry.",
+        f"The server of {entry.place} has no credentials when {client.title} starts it.",
+        f"Run `{entry.provide_key}`, or `bl login {workspace}`, which needs no key in the entry.",
     )
 
 
 def variables_of(entry: InstalledEntry, environ: Mapping[str, str]) -> Variables:
-    """Return the variables that a client passes to the server of an entry.
-
-    Args:
-        entry: The entry.
-        environ: The variables of this process, taken for those of the client.
-    """
+    """Return the variables that a client passes to the server of an entry, if its own variables are `environ`."""
     values = dict(environ) if entry.client.forwarding == "inherited" else {}
     resolved = {name: _resolved(value, entry.client, environ) for name, value in entry.environment.items()}
     for name in entry.forwarded:

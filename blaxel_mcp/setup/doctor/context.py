@@ -1,7 +1,6 @@
 """The input of the checks of one run, and the state that they share."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,24 +18,9 @@ _MAX_SERVERS = 2
 """Servers that start at the same time: each is a Python process, and more of them only slow each other down."""
 
 
-@dataclass(slots=True)
-class SharedState:
-    """Results of one check that another check needs.
-
-    Attributes:
-        answer: The control plane's response and the time it arrived, in seconds since the epoch.
-        callable: The models whose checks did not fail.
-        handshake: This server's answers to a client.
-    """
-
-    answer: tuple[APIResponse, float] | None = None
-    callable: list[CatalogEntry] = field(default_factory=list)
-    handshake: Handshake | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CheckContext:
-    """The set-up to check.
+    """The set-up to check, and the results of one check that another one needs.
 
     Attributes:
         runtime: The runtime of a server with these settings; with default settings if these cannot be used.
@@ -45,9 +29,10 @@ class CheckContext:
         serve: The arguments of `blaxel-mcp` that start a server with these settings.
         named_file: The settings file that the command line or the environment names.
         clients: The state of each client on this machine.
-        now: The clock, in seconds since the epoch.
         servers: Limits how many servers start at the same time.
-        shared: The results that checks have shared so far.
+        answer: The control plane's response and the time it arrived, in seconds since the epoch.
+        callable: The models whose checks did not fail.
+        handshake: This server's answers to a client.
     """
 
     runtime: Runtime
@@ -56,9 +41,10 @@ class CheckContext:
     serve: tuple[str, ...] = ()
     named_file: Path | None = None
     clients: Sequence[ClientState] = ()
-    now: Callable[[], float] = time.time
     servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_MAX_SERVERS))
-    shared: SharedState = field(default_factory=SharedState)
+    answer: tuple[APIResponse, float] | None = None
+    callable: list[CatalogEntry] = field(default_factory=list)
+    handshake: Handshake | None = None
 
     @property
     def config(self) -> Configuration:

@@ -19,13 +19,9 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change to a client's file that is not yet written.
+    """A change to our entry in a client's file that is not yet written.
 
-    Attributes:
-        file: The file.
-        kind: What happens to our entry.
-        before: The file's current text; None if there is no file.
-        after: The file's new text.
+    `before` is the file's current text, None if there is no file, and `after` is its new text.
     """
 
     file: Path
@@ -34,10 +30,7 @@ class Change:
     after: str = field(repr=False)
 
     def apply(self) -> Path | None:
-        """Write the file, unless nothing changes.
-
-        Returns:
-            The backup of the previous file; None if none was made.
+        """Write the file, unless nothing changes, and return the backup of the previous one; None if none was made.
 
         Raises:
             ConfigurationError: The file cannot be written. It is unchanged.

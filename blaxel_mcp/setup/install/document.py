@@ -16,19 +16,14 @@ from blaxel_mcp.setup.install.toml_edit import TomlText
 class ConfigDocument:
     """The text of a client's file.
 
-    Only the table of servers is parsed in detail where the syntax allows that.
-
-    Args:
-        client: The client.
-        file: The file's path, for messages.
-        text: The whole file; a blank one and None count as an empty document.
+    Only the table of servers is parsed in detail where the syntax allows that. A blank text and None count as empty.
 
     Attributes:
         servers: The entries of all servers by name.
 
     Raises:
-        ConfigurationError: The text cannot be parsed, or its table of servers is something else. The message has line
-            and column if known, and quotes nothing.
+        ConfigurationError: The text cannot be parsed, or is in a form that is not edited; its table of servers is
+            something else; or a name belongs to another server's entry. The message quotes nothing from the file.
     """
 
     def __init__(self, client: Client, file: object, text: str | None) -> None:
@@ -46,11 +41,7 @@ class ConfigDocument:
         self.servers: dict[str, Any] = servers or {}
 
     def with_entry(self, launch: Launch, name: str) -> str:
-        """Return the text with our entry added or brought up to date.
-
-        Raises:
-            ConfigurationError: The name belongs to another server's entry, or the text is in a form that is not edited.
-        """
+        """Return the text with our entry added or brought up to date."""
         entry = merge_entry(self._own_entry(name) or {}, self._client, launch, name)
         with self._errors_reported():
             text = self._text.put(entry, self._client.key, name)
@@ -61,11 +52,7 @@ class ConfigDocument:
         return text.text
 
     def without_entry(self, name: str) -> str:
-        """Return the text without our entry and without the inputs that only our entry used.
-
-        Raises:
-            ConfigurationError: The name belongs to another server's entry, or the text is in a form that is not edited.
-        """
+        """Return the text without our entry and without the inputs that only our entry used."""
         entry = self._own_entry(name)
         with self._errors_reported():
             text = self._text.drop(self._client.key, name)

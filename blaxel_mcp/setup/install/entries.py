@@ -23,12 +23,6 @@ def merge_entry(current: Mapping[str, Any], client: Client, launch: Launch, name
     """Return the entry for a command, merged with an existing entry: fields that its user added stay.
 
     Credentials in the existing entry are removed if the server now has others; otherwise they stay.
-
-    Args:
-        current: The existing entry; empty for none.
-        client: The client.
-        launch: The command for the client to start.
-        name: The entry's name.
     """
     entry = {key: value for key, value in current.items() if key not in _OTHER_FORMS}
     entry.update(client.fields)

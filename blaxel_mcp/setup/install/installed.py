@@ -1,5 +1,6 @@
 """The clients on this machine that start this server."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,22 @@ class InstalledEntry:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     forwarded: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The entry's name and file, for messages."""
+        return f"the entry {self.name!r} in {self.file}"
+
+    @property
+    def reinstall(self) -> str:
+        """The command that writes the entry again."""
+        return f"blaxel-mcp install {self.client.name} --name {shlex.quote(self.name)}"
+
+    @property
+    def provide_key(self) -> str:
+        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
+        passes = self.client.forwarding in {"reference", "list", "prompt"}
+        return self.reinstall if passes else f"{self.reinstall} --with-key"
 
 
 @dataclass(frozen=True, slots=True)

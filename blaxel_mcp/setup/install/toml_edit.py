@@ -18,11 +18,10 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 class TomlText:
     """A TOML text whose two-level tables, such as `[mcp_servers.blaxel]`, can be edited; each edit returns a new one.
 
-    Args:
-        text: The whole file.
-
     Raises:
         MalformedError: The text is not TOML.
+        NotATableError: The value of an edit's key is not a table.
+        UnusualTomlError: An edit's entry or a table around it is inline or has dotted keys.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,12 +36,7 @@ class TomlText:
         return node
 
     def put(self, entry: Mapping[str, Any], key: str, name: str) -> "TomlText":
-        """Return the text with an entry as `[key.name]`; the same text if it is already there.
-
-        Raises:
-            NotATableError: The value of the key is not a table.
-            UnusualTomlError: The entry or a table around it is inline or has dotted keys.
-        """
+        """Return the text with an entry as `[key.name]`; the same text if it is already there."""
         servers = self.get(key)
         if servers is not None and not isinstance(servers, dict):
             raise NotATableError(key)
@@ -55,11 +49,7 @@ class TomlText:
         return self._checked(text, {**self._data, key: {**(servers or {}), name: dict(entry)}})
 
     def drop(self, key: str, name: str) -> "TomlText":
-        """Return the text without an entry.
-
-        Raises:
-            UnusualTomlError: The entry or a table around it is inline or has dotted keys.
-        """
+        """Return the text without an entry."""
         servers = self.get(key)
         if not isinstance(servers, dict) or name not in servers:
             return self
