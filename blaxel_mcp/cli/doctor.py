@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 
 from rich.text import Text
@@ -15,18 +15,7 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration, process_environment
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import (
-    CALLS,
-    PLAN,
-    Check,
-    CheckContext,
-    Finding,
-    Outcome,
-    has_failed,
-    report,
-    run_checks,
-    summary,
-)
+from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, Finding, Outcome, has_failed, report, run_checks, summary
 from blaxel_mcp.setup.install import ClientState, client_states, user_dirs
 
 _TITLE_WIDTH = 24
@@ -80,15 +69,15 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
             clients=clients,
         )
         async with runtime.connected():
-            return await _run_and_print((*PLAN, CALLS) if options.call else PLAN, context, console)
+            return await _run_and_print(context, console, call_models=options.call)
 
 
-async def _run_and_print(plan: Sequence[Check], context: CheckContext, console: ReportConsole) -> list[Finding]:
+async def _run_and_print(context: CheckContext, console: ReportConsole, *, call_models: bool) -> list[Finding]:
     """Run the checks and print each finding as it arrives; on a terminal, also which checks are running."""
     status = console.status("")
     with status if console.is_terminal and not console.quiet else nullcontext():
         return await run_checks(
-            plan,
+            (*PLAN, CALLS) if call_models else PLAN,
             context,
             on_finding=lambda finding: _print_finding(finding, console),
             on_running=lambda titles: status.update(Text(", ".join(titles))),

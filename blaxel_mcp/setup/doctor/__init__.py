@@ -6,17 +6,6 @@ A check is an async function in the module of its subject. `plan` lists the chec
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Outcome, has_failed, report, summary
 from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
-from blaxel_mcp.setup.doctor.runner import Check, run_checks
+from blaxel_mcp.setup.doctor.runner import run_checks
 
-__all__ = [
-    "CALLS",
-    "PLAN",
-    "Check",
-    "CheckContext",
-    "Finding",
-    "Outcome",
-    "has_failed",
-    "report",
-    "run_checks",
-    "summary",
-]
+__all__ = ["CALLS", "PLAN", "CheckContext", "Finding", "Outcome", "has_failed", "report", "run_checks", "summary"]

@@ -54,7 +54,8 @@ def _claude_desktop(dirs: UserDirs) -> Path:
     """Return the file that Claude Desktop reads; a packaged one on Windows only sees its own folder."""
     inside = Path("LocalCache", "Roaming", "Claude", "claude_desktop_config.json")
     if dirs.platform == "win32":
-        packages = sorted((dirs.local_application_data / "Packages").glob("Claude_*"))
+        local = dirs.folder("LOCALAPPDATA", dirs.home / "AppData" / "Local")
+        packages = sorted((local / "Packages").glob("Claude_*"))
         files = [package / inside for package in packages if package.is_dir()]
         if files:
             return next((file for file in files if file.exists()), files[0])

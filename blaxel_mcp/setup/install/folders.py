@@ -40,11 +40,6 @@ class UserDirs:
             return self.folder("APPDATA", self.home / "AppData" / "Roaming")
         return self.folder("XDG_CONFIG_HOME", self.home / ".config")
 
-    @property
-    def local_application_data(self) -> Path:
-        """The Windows folder in which packaged applications keep their data."""
-        return self.folder("LOCALAPPDATA", self.home / "AppData" / "Local")
-
 
 def user_dirs(environ: Mapping[str, str]) -> UserDirs:
     """Return the folders of the user who runs this process; of the variables, only those that name folders are kept.

@@ -151,11 +151,10 @@ class JsonText:
 
     def _edited(self, *edits: tuple[int, int, str]) -> "JsonText":
         """Return the text with some ranges replaced; each edit is (start, end, replacement), in ascending order."""
-        pieces, at = [], 0
-        for start, end, replacement in edits:
-            pieces += [self.text[at:start], replacement]
-            at = end
-        return JsonText("".join([*pieces, self.text[at:]]), comments=self._comments, within=self._within)
+        text = self.text
+        for start, end, replacement in reversed(edits):
+            text = text[:start] + replacement + text[end:]
+        return JsonText(text, comments=self._comments, within=self._within)
 
 
 def _blank_end(text: str) -> str:
