@@ -43,9 +43,18 @@ class Finding:
 
 
 ok = partial(Result, "ok")
-warning = partial(Result, "warning")
-failed = partial(Result, "failed")
 skipped = partial(Result, "skipped")
+
+
+# Functions, so that the type checker insists on a fix.
+def warning(message: str, fix: str) -> Result:
+    """Return the result of a check that passed, but needs attention."""
+    return Result("warning", message, fix)
+
+
+def failed(message: str, fix: str) -> Result:
+    """Return the result of a check that failed."""
+    return Result("failed", message, fix)
 
 
 def failed_by(error: BlaxelError, fix: str = "") -> Result:

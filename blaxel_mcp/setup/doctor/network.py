@@ -60,8 +60,7 @@ async def proxy(context: CheckContext) -> Result:
 
 def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the proxy variables that are set, by their exact names, with user names and passwords masked."""
-    names = (_name_in(environ, name) for name in _PROXIES)
-    return {name: masked(environ[name]) for name in names if environ.get(name)}
+    return {name: masked(value) for name, value in _proxy_settings(environ).values()}
 
 
 def masked(value: str) -> str:
@@ -76,21 +75,20 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    exempt = [name.strip().lower() for name in _value("NO_PROXY", environ).split(",") if name.strip()]
+    settings = _proxy_settings(environ)
+    exempt = [name.strip().lower() for name in settings.get("NO_PROXY", ("", ""))[1].split(",") if name.strip()]
     if is_loopback(host) or "*" in exempt:
         return None
     if any(host == name or host.endswith(f".{name.removeprefix('.')}") for name in exempt):
         return None
     names = (f"{parts.scheme.upper()}_PROXY", "ALL_PROXY")
-    return next((_name_in(environ, name) for name in names if _value(name, environ)), None)
+    return next((settings[name][0] for name in names if name in settings), None)
 
 
-def _name_in(environ: Mapping[str, str], name: str) -> str:
-    return name.lower() if name.lower() in environ else name
-
-
-def _value(name: str, environ: Mapping[str, str]) -> str:
-    return environ.get(_name_in(environ, name), "")
+def _proxy_settings(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the exact name and the value of each proxy variable that is set, by its name in upper case."""
+    names = {name: name.lower() if name.lower() in environ else name for name in _PROXIES}
+    return {name: (exact, environ[exact]) for name, exact in names.items() if environ.get(exact)}
 
 
 async def certificates(context: CheckContext) -> Result:

@@ -86,12 +86,12 @@ def inputs_of(entry: Any, client: Client, name: str) -> list[dict[str, Any]]:
     if client.forwarding != "prompt":
         return []
     values = _table(_table(entry).get("env")).values()
-    inputs = {}
-    for variable, (_, description, secret) in _PROMPTS.items():
-        if _reference(client, variable, name) in values:
-            input_id = _input_id(variable, name)
-            inputs[input_id] = {"type": "promptString", "id": input_id, "description": description, "password": secret}
-    return list(inputs.values())
+    # By id, since two variables of one purpose share an input.
+    used = {_input_id(key, name): prompt for key, prompt in _PROMPTS.items() if _reference(client, key, name) in values}
+    return [
+        {"type": "promptString", "id": input_id, "description": description, "password": secret}
+        for input_id, (_, description, secret) in used.items()
+    ]
 
 
 def command_of(entry: Any) -> tuple[str, ...]:

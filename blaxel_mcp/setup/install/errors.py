@@ -6,7 +6,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 class MalformedError(Exception):
-    """A text that cannot be parsed, with the line and the column in characters, both counted from 1."""
+    """A text that cannot be parsed: the line and the column in characters, both counted from 1, and the problem."""
 
     def __init__(self, problem: str, text: str, offset: int) -> None:
         before = text[:offset].replace("\r\n", "\n").replace("\r", "\n").removeprefix(_BYTE_ORDER_MARK)

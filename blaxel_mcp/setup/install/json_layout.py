@@ -74,7 +74,7 @@ def layout_of(text: str, node: Value, root: Value) -> Layout:
         step=unit,
         indent=indent,
         member_indent=member_indent,
-        flat=_is_flat(text, node) if node.members else _is_flat(text, root),
+        flat=_is_flat(text, node if node.members else root),
         space=" " if spaced else "",
     )
 
