@@ -96,19 +96,17 @@ def _work(
     options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, supervisor: Supervisor
 ) -> int:
     """Run one worker process and return its exit code."""
+
+    async def serve() -> int:
+        async with configured(options, **_overrides(options)) as config:
+            server, caller_auth = build_server(config, shared_answers=answers), caller_auth_for(config, address)
+            app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
+            shutdown = Shutdown()
+            follow = partial(supervisor.follow, shutdown, app.cancellations.cancel)
+            return await _serve_until(shutdown, follow, app, listener, supervisor.report_serving)
+
     configure_logging(options.log_level, options.log_format)
     try:
-        return anyio.run(partial(_serve_as_worker, options, address, answers, listener, supervisor))
+        return anyio.run(serve)
     except BlaxelError as error:
         return print_error(error)
-
-
-async def _serve_as_worker(
-    options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, supervisor: Supervisor
-) -> int:
-    async with configured(options, **_overrides(options)) as config:
-        server, caller_auth = build_server(config, shared_answers=answers), caller_auth_for(config, address)
-        app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
-        shutdown = Shutdown()
-        follow = partial(supervisor.follow, shutdown, app.cancellations.cancel)
-        return await _serve_until(shutdown, follow, app, listener, supervisor.report_serving)
