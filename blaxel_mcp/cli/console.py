@@ -10,8 +10,8 @@ class ReportConsole(Console):
         BrokenPipeError: From `print`, when nothing reads stdout any more; rich itself would end the process.
     """
 
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, soft_wrap=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
 
     def on_broken_pipe(self) -> None:
         """Let the command end like any other whose output is no longer read."""

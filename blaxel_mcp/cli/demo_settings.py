@@ -1,6 +1,5 @@
 """The settings that lead to the emulator's workspace."""
 
-import json
 from typing import Any
 
 from blaxel_mcp.settings.schema import ModelSettings
@@ -37,18 +36,3 @@ def demo_overrides(*, run_url: str, api_url: str) -> dict[str, Any]:
         "budget": {"ledger": ":memory:"},
         "models": [ModelSettings.model_validate(model) for model in DEMO_MODELS],
     }
-
-
-def demo_settings_text(*, run_url: str, api_url: str) -> str:
-    """Return the settings file that leads every call to an emulator; the key is not in it."""
-    tables = [f'workspace = "{DEMO_WORKSPACE}"\nrun_url = "{run_url}"\napi_url = "{api_url}"\n']
-    for model in DEMO_MODELS:
-        lines = (f"{name} = {_toml_value(value)}" for name, value in model.items())
-        tables.append("\n".join(("[[models]]", *lines)) + "\n")
-    return "\n".join(tables)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml_value(inner)}" for name, inner in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)

@@ -4,9 +4,8 @@ import argparse
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
-from typing import TextIO
 
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
@@ -18,24 +17,7 @@ from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.settings_file import FirstSettings, first_settings, left_out_sentence
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """The settings file to write.
-
-    Attributes:
-        settings: Its text and its models.
-        workspace: The workspace; None if none is set.
-        source: Where the credentials came from; None if there are none.
-        problem: Why Blaxel could not be asked for the models; empty if it was.
-    """
-
-    settings: FirstSettings
-    workspace: str | None
-    source: str | None
-    problem: str
+from blaxel_mcp.setup.settings_file import FirstSettings, first_settings
 
 
 async def init(options: argparse.Namespace) -> int:
@@ -46,31 +28,31 @@ async def init(options: argparse.Namespace) -> int:
             be used.
     """
     file = _settings_file(options)
-    draft = await _draft(options)
+    # The settings file is not read: it may be the one to replace, and it may be wrong.
+    without_file = argparse.Namespace(**{**vars(options), "config": os.devnull})
+    async with configured(without_file) as config:
+        settings = await _first_settings(config)
+    summary = _summary(settings, config)
     if options.print:
-        print(draft.settings.text, end="")
-        _print_summary(draft, sys.stderr)
+        print(settings.text, end="")
+        print(summary, file=sys.stderr)
         return ExitCode.OK
-    backup = _write(file, draft.settings.text.encode(), force=options.force)
+    backup = _write(file, settings.text.encode(), force=options.force)
     print(f"Written: {file}" + (f"\nBackup of the previous file: {backup}" if backup else ""))
-    _print_summary(draft, sys.stdout)
-    config = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
-    if draft.problem:
-        print(f"Next: fix this, then `blaxel-mcp init{config} --force` writes the file with the models.")
+    print(summary)
+    location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
+    if settings.missing:
+        print(f"Next: fix this, then `blaxel-mcp init{location} --force` writes the file with the models.")
     else:
         print(
-            f"Next: `blaxel-mcp doctor{config}` checks the settings, "
-            f"`blaxel-mcp install{config} CLIENT` adds the server to a client."
+            f"Next: `blaxel-mcp doctor{location}` checks the settings, "
+            f"`blaxel-mcp install{location} CLIENT` adds the server to a client."
         )
     return ExitCode.OK
 
 
 def _settings_file(options: argparse.Namespace) -> Path:
-    """Return the file to write, which is the one that a server would read.
-
-    Raises:
-        ConfigurationError: It cannot be a file, or it exists already and may not be replaced.
-    """
+    """Return the file to write, which is the one that a server would read."""
     try:
         # Links are followed: replacing the link itself would leave the file behind it as it was.
         file = (named_config_file(options) or default_settings_path()).resolve()
@@ -90,19 +72,13 @@ def _exists_already(file: Path) -> ConfigurationError:
     )
 
 
-async def _draft(options: argparse.Namespace) -> _Draft:
+async def _first_settings(config: Configuration) -> FirstSettings:
     """Ask Blaxel for the models, with the credentials of the environment or of `bl login`."""
-    # The settings file is not read: it may be the one to replace, and it may be wrong.
-    without_file = argparse.Namespace(**{**vars(options), "config": os.devnull})
-    async with configured(without_file) as config:
-        workspace = config.settings.workspace
-        credentials = resolve_credentials(config, None)
-        try:
-            settings, problem = first_settings(workspace, await _model_records(config)), ""
-        except BlaxelError as error:
-            problem = str(error)
-            settings = first_settings(workspace, missing=problem)
-        return _Draft(settings, workspace, credentials.source if credentials else None, problem)
+    workspace = config.settings.workspace
+    try:
+        return first_settings(workspace, await _model_records(config))
+    except BlaxelError as error:
+        return first_settings(workspace, missing=str(error))
 
 
 async def _model_records(config: Configuration) -> list[ModelRecord]:
@@ -136,12 +112,14 @@ def _write(file: Path, content: bytes, *, force: bool) -> Path | None:
         ) from error
 
 
-def _print_summary(draft: _Draft, stream: TextIO) -> None:
-    if draft.problem:
-        print(f"note: The file has no models, and every setting in it is commented out. {draft.problem}", file=stream)
-        return
-    settings = draft.settings
+def _summary(settings: FirstSettings, config: Configuration) -> str:
+    if settings.missing:
+        return f"note: The file has no models, and every setting in it is commented out. {settings.missing}"
     have = "1 model has a tool" if len(settings.listed) == 1 else f"{len(settings.listed)} models have a tool"
-    left_out = f" ({left_out_sentence(settings.left_out)})" if settings.left_out else ""
-    print(f"Workspace {draft.workspace}: {have}{left_out}.", file=stream)
-    print(f"Credentials: {draft.source}. They are not in the file.", file=stream)
+    reasons = Counter(settings.left_out.values())
+    left_out = "; ".join(f"{number} commented out: {reason}" for reason, number in reasons.items())
+    credentials = resolve_credentials(config, None)
+    return (
+        f"Workspace {config.settings.workspace}: {have}{f' ({left_out})' if left_out else ''}.\n"
+        f"Credentials: {credentials.source if credentials else 'none'}. They are not in the file."
+    )

@@ -3,14 +3,20 @@
 import argparse
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from blaxel_mcp.cli.install_launch import launch_for, left_behind
+from blaxel_mcp.cli.settings import load, serve_arguments
+from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
+from blaxel_mcp.client.auth.export import entry_variables
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.process import ExitCode
-from blaxel_mcp.settings.loading import process_environment
+from blaxel_mcp.settings.environment import BLAXEL_ENVIRONMENT, FILE_VARIABLE, PREFIX
+from blaxel_mcp.settings.loading import Configuration, process_environment
+from blaxel_mcp.settings.placeholders import is_unset
 from blaxel_mcp.setup.install import (
+    CREDENTIAL_VARIABLES,
     Change,
     Client,
     ClientState,
@@ -19,10 +25,23 @@ from blaxel_mcp.setup.install import (
     client_named,
     client_states,
     is_ephemeral,
+    own_command,
     preview,
     removal,
     user_dirs,
 )
+
+_WORKSPACE, _KEY = "BL_WORKSPACE", "BL_API_KEY"
+
+_PLATFORM_VARIABLES = (
+    BLAXEL_ENVIRONMENT,
+    *("BL_API_URL", "BL_RUN_URL", "BL_API_VERSION"),
+    *("BLAXEL_MCP_API_URL", "BLAXEL_MCP_RUN_URL", "BLAXEL_MCP_API_VERSION"),
+)
+"""The variables that select the platform: no secrets, and without them the key would be sent to another one."""
+
+_FILE_VARIABLES = (FILE_VARIABLE, "XDG_CONFIG_HOME")
+"""The variables that move the settings file; a client starts the server without them."""
 
 
 def install(options: argparse.Namespace) -> int:
@@ -58,7 +77,7 @@ def install(options: argparse.Namespace) -> int:
 def _print_clients(states: list[ClientState]) -> None:
     rows = []
     for state in states:
-        if state.problem is not None:
+        if state.problem:
             status = "cannot be read"
         elif state.entries:
             status = f"installed as {', '.join(entry.name for entry in state.entries)}"
@@ -69,8 +88,8 @@ def _print_clients(states: list[ClientState]) -> None:
     for name, status, file in rows:
         print(f"{name:<{name_width}}  {status:<{status_width}}  {file}")
     for state in states:
-        if state.problem is not None:
-            print(f"{state.client.name}: {state.problem.message}")
+        if state.problem:
+            print(f"{state.client.name}: {state.problem}")
     print("`blaxel-mcp install CLIENT` adds the server to one of them.")
 
 
@@ -86,7 +105,7 @@ def _remove(client: Client, file: Path, options: argparse.Namespace) -> None:
 
 
 def _add(client: Client, file: Path, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    launch, config = launch_for(options, environ)
+    launch, config = _launch(options, environ)
     if options.print:
         print(f"This would be written to {file}:\n\n{preview(client, launch, options.name)}")
         return
@@ -102,6 +121,36 @@ def _add(client: Client, file: Path, options: argparse.Namespace, environ: Mappi
         *_entry_notes(launch, file, environ),
     ):
         print(f"note: {note}")
+
+
+def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Launch, Configuration]:
+    """Return the command that a client has to start and its variables, with the settings that they come from."""
+    config = load(options)
+    is_elsewhere = options.config or any(not is_unset(environ.get(name, "")) for name in _FILE_VARIABLES)
+    arguments = serve_arguments(options, config.file if is_elsewhere else None)
+    command = (*own_command(Path(sys.executable)), *arguments)
+    if options.demo:
+        if options.with_key:
+            raise InvalidArgumentsError("The demo needs no key.", hint="Omit --with-key or --demo.")
+        return Launch(command=command), config
+    credentials = resolve_credentials(config, None)
+    if options.with_key and credentials is None:
+        raise missing_credentials(config)
+    # The source of a value is a variable's name, or a place such as a file.
+    is_key_variable = credentials is not None and credentials.source.isidentifier()
+    workspace = config.settings.workspace
+    plain = {_WORKSPACE: workspace} if workspace and config.sources.get("workspace", "").isidentifier() else {}
+    plain |= {name: environ[name].strip() for name in _PLATFORM_VARIABLES if not is_unset(environ.get(name, ""))}
+    missing = [] if workspace else [_WORKSPACE]
+    launch = Launch(
+        command=command,
+        plain=plain,
+        secret=entry_variables(credentials) if options.with_key and credentials else {},
+        forwarded=(credentials.source,) if credentials and is_key_variable and not options.with_key else (),
+        missing=tuple(missing if credentials else [*missing, _KEY]),
+        has_credentials=credentials is not None,
+    )
+    return launch, config
 
 
 def _carry_out(change: Change, done: str) -> None:
@@ -133,7 +182,8 @@ def _entry_notes(launch: Launch, file: Path, environ: Mapping[str, str]) -> Iter
         yield f"the entry holds {' and '.join(launch.secret)} in clear text."
         if os.name == "posix" and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield f"other users of this machine can read it; run `chmod 600 {file}`."
-    if omitted := left_behind(environ):
+    known = {*CREDENTIAL_VARIABLES, *_PLATFORM_VARIABLES, FILE_VARIABLE, f"{PREFIX}WORKSPACE"}
+    if omitted := sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
         yield f"not in the entry, although set in this shell: {', '.join(omitted)}. Use the settings file for them."
     if is_ephemeral(launch.command):
         yield "this copy of blaxel-mcp is in a cache and may vanish; `uv tool install blaxel-mcp` makes it permanent."

@@ -20,11 +20,7 @@ from blaxel_mcp.server.stdio.standard_streams import StdioStreams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code of the process.
-
-    Args:
-        argv: The words after the program's name (default: those of this process).
-    """
+    """Run the command of `argv` (default: the arguments of this process) and return the exit code of the process."""
     options = build_parser().parse_args(argv)
     configure_logging(options.log_level, options.log_format)
     try:

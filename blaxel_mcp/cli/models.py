@@ -17,11 +17,7 @@ _COLUMNS = ("name", "tool", "api", "path", "status")
 
 
 async def models(options: argparse.Namespace) -> int:
-    """Print the models.
-
-    Raises:
-        ConfigurationError: The settings cannot be used.
-    """
+    """Print the models."""
     async with configured(options) as config:
         runtime = build_runtime(config)
         async with runtime.client:

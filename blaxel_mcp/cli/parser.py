@@ -69,8 +69,12 @@ _Option = tuple[str, dict[str, Any]]
 """The name of an option or argument, and the keywords for argparse's `add_argument`."""
 
 
-def _option(name: str, **keywords: Any) -> _Option:
-    return name, keywords
+def _option(name: str, metavar: str | None, description: str, **keywords: Any) -> _Option:
+    return name, {"metavar": metavar, "help": description, **keywords}
+
+
+def _flag(name: str, description: str) -> _Option:
+    return name, {"action": "store_true", "help": description}
 
 
 def _whole_number(lowest: int, highest: int) -> Callable[[str], int]:
@@ -91,7 +95,8 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_JSON = _option("--json", action="store_true", help="print JSON for programs (default: text for people)")
+_port = _whole_number(0, 65_535)
+_JSON = _flag("--json", "print JSON for programs (default: text for people)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,20 +131,13 @@ COMMANDS = (
             "blaxel-mcp serve --transport http --port 8000",
         ),
         options=(
-            _option("--transport", choices=("stdio", "http"), default="stdio", help="transport (default: stdio)"),
-            _option("--host", metavar="H", help="HTTP: address to listen on (default: http.host, 127.0.0.1)"),
+            _option("--transport", None, "transport (default: stdio)", choices=("stdio", "http"), default="stdio"),
+            _option("--host", "H", "HTTP: address to listen on (default: http.host, 127.0.0.1)"),
             _option(
-                "--port",
-                metavar="N",
-                type=_whole_number(0, 65_535),
-                help="HTTP: port to listen on; 0 takes any free one (default: http.port, 8000)",
+                "--port", "N", "HTTP: port to listen on; 0 takes any free one (default: http.port, 8000)", type=_port
             ),
             _option(
-                "--workers",
-                metavar="N",
-                type=_whole_number(1, 64),
-                default=1,
-                help="HTTP: number of worker processes (default: 1)",
+                "--workers", "N", "HTTP: number of worker processes (default: 1)", type=_whole_number(1, 64), default=1
             ),
         ),
     ),
@@ -154,42 +152,28 @@ COMMANDS = (
             'echo \'{"inputs": "a lovely day"}\' | blaxel-mcp run house-classifier --demo --data -',
         ),
         options=(
-            _option("model", metavar="MODEL", help="name of the model API in the workspace"),
+            _option("model", "MODEL", "name of the model API in the workspace"),
             _option(
-                "--path",
-                metavar="P",
-                help="sub-endpoint, such as /v1/embeddings; / is the base endpoint (default: the model's own)",
+                "--path", "P", "sub-endpoint, such as /v1/embeddings; / is the base endpoint (default: the model's own)"
             ),
             _option(
-                "--data",
-                metavar="JSON|@FILE|-",
-                help="request body: JSON, a file or stdin (default: {} with POST, otherwise none)",
+                "--data", "JSON|@FILE|-", "request body: JSON, a file or stdin (default: {} with POST, otherwise none)"
             ),
             _option(
                 "--method",
-                metavar="M",
+                "M",
+                "HTTP method: POST, GET, PUT, PATCH or DELETE (default: POST)",
                 type=str.upper,
                 default="POST",
                 choices=METHODS,
-                help="HTTP method: POST, GET, PUT, PATCH or DELETE (default: POST)",
             ),
-            _option(
-                "--param",
-                metavar="K=V",
-                action="append",
-                default=[],
-                help="query parameter; repeatable (default: none)",
-            ),
-            _option(
-                "--stream",
-                action="store_true",
-                help="print the text as it arrives (default: the JSON of the whole answer)",
-            ),
+            _option("--param", "K=V", "query parameter; repeatable (default: none)", action="append", default=[]),
+            _flag("--stream", "print the text as it arrives (default: the JSON of the whole answer)"),
             _option(
                 "--timeout",
-                metavar="S",
+                "S",
+                "deadline of the whole call in seconds (default: limits.timeout_seconds, 600)",
                 type=_seconds,
-                help="deadline of the whole call in seconds (default: limits.timeout_seconds, 600)",
             ),
         ),
     ),
@@ -208,8 +192,8 @@ COMMANDS = (
         "the file. If Blaxel cannot be asked, the file is written with every setting commented out.",
         examples=("blaxel-mcp init --print", "blaxel-mcp init", "blaxel-mcp init --config blaxel.toml --force"),
         options=(
-            _option("--force", action="store_true", help="replace an existing file and keep a backup of it"),
-            _option("--print", action="store_true", help="print the file instead of writing it"),
+            _flag("--force", "replace an existing file and keep a backup of it"),
+            _flag("--print", "print the file instead of writing it"),
         ),
     ),
     Command(
@@ -224,12 +208,12 @@ COMMANDS = (
             "blaxel-mcp install cursor --name blaxel-demo --remove",
         ),
         options=(
-            _option("client", metavar="CLIENT", nargs="?", help="client to change (default: list the known clients)"),
-            _option("--name", metavar="N", default="blaxel", help="name of the entry (default: blaxel)"),
-            _option("--file", metavar="FILE", help="settings file of the client (default: the client's usual one)"),
-            _option("--with-key", action="store_true", help="write the API key into that file, in clear text"),
-            _option("--print", action="store_true", help="print the entry instead of writing it"),
-            _option("--remove", action="store_true", help="remove the entry instead of adding it"),
+            _option("client", "CLIENT", "client to change (default: list the known clients)", nargs="?"),
+            _option("--name", "N", "name of the entry (default: blaxel)", default="blaxel"),
+            _option("--file", "FILE", "settings file of the client (default: the client's usual one)"),
+            _flag("--with-key", "write the API key into that file, in clear text"),
+            _flag("--print", "print the entry instead of writing it"),
+            _flag("--remove", "remove the entry instead of adding it"),
         ),
     ),
     Command(
@@ -239,7 +223,7 @@ COMMANDS = (
         "in MCP clients. Exits with 1 if a check failed.",
         examples=("blaxel-mcp doctor", "blaxel-mcp doctor --demo --call", "blaxel-mcp doctor --json"),
         options=(
-            _option("--call", action="store_true", help="also call each model, which costs money"),
+            _flag("--call", "also call each model, which costs money"),
             _JSON,
         ),
     ),
@@ -249,13 +233,7 @@ COMMANDS = (
         description="Reads the ledger that every process of this user shares. Days begin at midnight UTC.",
         examples=("blaxel-mcp usage", "blaxel-mcp usage --days 30", "blaxel-mcp usage --json"),
         options=(
-            _option(
-                "--days",
-                metavar="N",
-                type=_whole_number(1, 400),
-                default=7,
-                help="number of days up to today (default: 7)",
-            ),
+            _option("--days", "N", "number of days up to today (default: 7)", type=_whole_number(1, 400), default=7),
             _JSON,
         ),
     ),
@@ -277,17 +255,11 @@ COMMANDS = (
             "blaxel-mcp emulator --upstream http://127.0.0.1:11434",
         ),
         options=(
-            _option(
-                "--port",
-                metavar="N",
-                type=_whole_number(0, 65_535),
-                default=0,
-                help="port to listen on; 0 takes any free one (default: 0)",
-            ),
+            _option("--port", "N", "port to listen on; 0 takes any free one (default: 0)", default=0, type=_port),
             _option(
                 "--upstream",
-                metavar="URL",
-                help="OpenAI-compatible server that answers chat and embedding calls (default: the emulator itself)",
+                "URL",
+                "OpenAI-compatible server that answers chat and embedding calls (default: the emulator itself)",
             ),
         ),
     ),

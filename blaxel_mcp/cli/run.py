@@ -21,11 +21,7 @@ from blaxel_mcp.tools.run_model import read_invocation
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send one request and print its answer.
-
-    Raises:
-        BlaxelError: The request is wrong, or it failed.
-    """
+    """Send one request and print its answer."""
     # Read before the event loop starts: Ctrl-C would not interrupt a read of standard input in it.
     arguments = {"model": options.model, "method": options.method, "query": _query(options.param)}
     if options.path is not None:
@@ -109,10 +105,8 @@ async def _cancel_at_signal(scope: anyio.CancelScope) -> None:
 
 async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: _TextPrinter) -> Answer:
     context = CallContext()
-    overrides: dict[str, Any] = {}
-    if options.stream:
-        overrides["tools"] = {"stream": "always"}
-        context.progress.listener = printer
+    overrides = {"tools": {"stream": "always"}} if options.stream else {}
+    context.progress.listener = printer if options.stream else None
     async with configured(options, **overrides) as config:
         runtime = build_runtime(config)
         invocation = read_invocation(arguments, runtime.discovery.catalog, timeout_seconds=options.timeout)

@@ -15,9 +15,6 @@ async def serve(options: argparse.Namespace) -> int:
     """Serve over `options.streams` until the client closes them, or over HTTP until a signal arrives.
 
     Missing credentials are no error: clients and registries list the tools of a server that has none yet.
-
-    Raises:
-        ConfigurationError: The settings cannot be used.
     """
     if options.transport == "http":
         # Imported here: MCP clients wait for the start on stdio, which needs no web framework.

@@ -80,9 +80,8 @@ async def _serve_until(
 
 async def _run_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
     logger.info("with several workers, no slow call is handed back as a handle: only one of them would know it")
-    spool = Spool(default_spools())
     answers: Path | None = None
-    try:
+    with closing(Spool(default_spools())) as spool:
         try:
             answers = await anyio.to_thread.run_sync(spool.open)
         except OSError as error:
@@ -91,27 +90,23 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
                 error.strerror,
             )
         return await Workers(partial(_work, options, address, answers), listener, options.workers).run()
-    finally:
-        spool.close()
 
 
 def _work(
     options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, supervisor: Supervisor
 ) -> int:
     """Run one worker process and return its exit code."""
+
+    async def serve() -> int:
+        async with configured(options, **_overrides(options)) as config:
+            server, caller_auth = build_server(config, shared_answers=answers), caller_auth_for(config, address)
+            app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
+            shutdown = Shutdown()
+            follow = partial(supervisor.follow, shutdown, app.cancellations.cancel)
+            return await _serve_until(shutdown, follow, app, listener, supervisor.report_serving)
+
     configure_logging(options.log_level, options.log_format)
     try:
-        return anyio.run(partial(_serve_as_worker, options, address, answers, listener, supervisor))
+        return anyio.run(serve)
     except BlaxelError as error:
         return print_error(error)
-
-
-async def _serve_as_worker(
-    options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, supervisor: Supervisor
-) -> int:
-    async with configured(options, **_overrides(options)) as config:
-        server, caller_auth = build_server(config, shared_answers=answers), caller_auth_for(config, address)
-        app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
-        shutdown = Shutdown()
-        follow = partial(supervisor.follow, shutdown, app.cancellations.cancel)
-        return await _serve_until(shutdown, follow, app, listener, supervisor.report_serving)

@@ -17,15 +17,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIterator[Configuration]:
-    """Provide the settings in force. With `--demo`, they lead to an emulator that runs while the context lasts.
-
-    Args:
-        options: The parsed command line.
-        overrides: Settings that the command itself decides.
-
-    Raises:
-        ConfigurationError: The settings cannot be used.
-    """
+    """Provide the settings of `load`. With `--demo`, they lead to an emulator that runs while the context lasts."""
     async with AsyncExitStack() as stack:
         if options.demo:
             # Imported here: a server that calls Blaxel does not need the emulator's web framework.
@@ -37,11 +29,7 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
 
 
 def load(options: argparse.Namespace, **overrides: Any) -> Configuration:
-    """Load the settings in force and log the warnings about them.
-
-    Args:
-        options: The parsed command line.
-        overrides: Settings that the command itself decides.
+    """Load the settings in force and log the warnings about them; `overrides` are those that the command decides.
 
     Raises:
         ConfigurationError: The settings cannot be used.
@@ -68,9 +56,7 @@ def named_config_file(options: argparse.Namespace) -> Path | None:
 def serve_arguments(options: argparse.Namespace, config_file: Path | str | None) -> tuple[str, ...]:
     """Return the arguments of `blaxel-mcp` that start a server with the settings of this command.
 
-    Args:
-        options: The parsed command line.
-        config_file: The settings file that the server is to read; None for the one that it finds itself.
+    Without a `config_file`, the server reads the one that it finds itself.
     """
     config = ("--config", str(config_file)) if config_file else ()
     workspace = ("--workspace", options.workspace) if options.workspace else ()

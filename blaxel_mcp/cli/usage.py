@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import aclosing
 from typing import Any
 
 from rich.table import Table
@@ -24,17 +25,9 @@ _UNITS = ("calls", "tokens", "usd")
 
 
 async def usage(options: argparse.Namespace) -> int:
-    """Print the usage and the budget.
-
-    Raises:
-        ConfigurationError: The settings cannot be used.
-    """
-    async with configured(options) as config:
-        spending = Spending(config.settings)
-        try:
-            report = await spending.report(options.days)
-        finally:
-            await spending.aclose()
+    """Print the usage and the budget."""
+    async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
+        report = await spending.report(options.days)
     if options.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     else:

@@ -6,7 +6,7 @@ in a value would otherwise start a line of settings.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from blaxel_mcp.catalog.catalog import build_catalog
@@ -85,29 +85,27 @@ class FirstSettings:
         text: The text of the file.
         listed: The names of the models whose entries are active.
         left_out: The names of the models whose entries are commented out, with the reason.
+        missing: Why the models are unknown, in a sentence; empty if they are known.
     """
 
     text: str
-    listed: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
+    listed: tuple[str, ...]
+    left_out: Mapping[str, str]
+    missing: str
 
 
 def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, missing: str = "") -> FirstSettings:
-    """Return a first settings file.
-
-    Args:
-        workspace: The workspace; None if unknown.
-        records: The models in the workspace.
-        missing: Why the models are unknown, in a sentence; every key is then commented out. Empty if they are known.
-    """
+    """Return a first settings file; every key in it is commented out if the models are `missing`."""
     states = {record.name: record for record in records}
     # Without what may change by tomorrow, which the description would otherwise keep for good.
     lasting = (replace(record, status=None, enabled=True) for record in states.values())
     entries = build_catalog(Settings(workspace=workspace), lasting).entries
-    reasons = {
-        entry.name: _reason(states[entry.name], index, Settings().tools.max_tools)
-        for index, entry in enumerate(entries)
-    }
+    limit, left_out = Settings().tools.max_tools, {}
+    for index, entry in enumerate(entries):
+        if not states[entry.name].enabled:
+            left_out[entry.name] = "disabled in Blaxel"
+        elif index >= limit:
+            left_out[entry.name] = f"more than {limit} models (tools.max_tools)"
     parts = [_HEAD]
     if missing:
         parts.append(f"# The models of the workspace are missing from this file. {_plain(missing)}\n")
@@ -117,23 +115,17 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         _CREDENTIALS,
         _DISCOVERY if entries else _ALL_DISCOVERED,
         _TAIL,
-        *([_entry(entry, states[entry.name], reasons[entry.name]) for entry in entries] or [_EXAMPLE]),
+        *([_entry(entry, states[entry.name], left_out.get(entry.name)) for entry in entries] or [_EXAMPLE]),
     ]
     return FirstSettings(
         "\n".join(parts),
-        tuple(name for name, reason in reasons.items() if not reason),
-        tuple((name, reason) for name, reason in reasons.items() if reason),
+        tuple(entry.name for entry in entries if entry.name not in left_out),
+        left_out,
+        missing,
     )
 
 
-def _reason(record: ModelRecord, index: int, limit: int) -> str:
-    """Return why a model's entry is commented out; empty if it is active."""
-    if not record.enabled:
-        return "disabled in Blaxel"
-    return f"more than {limit} models (tools.max_tools)" if index >= limit else ""
-
-
-def _entry(entry: CatalogEntry, record: ModelRecord, reason: str) -> str:
+def _entry(entry: CatalogEntry, record: ModelRecord, reason: str | None) -> str:
     facts = (record.display_name, record.runtime_type, record.provider_model, record.generation, record.status)
     about = [record.name, *(fact for fact in dict.fromkeys(facts) if fact and fact != record.name)]
     if record.sandbox:
@@ -157,11 +149,3 @@ def toml_string(text: str) -> str:
 def _plain(text: str) -> str:
     """Return a text for a comment: on one line, without characters that TOML does not allow there."""
     return toml_string(" ".join(text.split()))[1:-1].replace('\\"', '"')
-
-
-def left_out_sentence(left_out: Sequence[tuple[str, str]]) -> str:
-    """Return how many entries are commented out, and why."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in left_out:
-        reasons.setdefault(reason, []).append(name)
-    return "; ".join(f"{len(names)} commented out: {reason}" for reason, names in reasons.items())

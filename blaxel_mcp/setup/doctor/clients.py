@@ -1,7 +1,6 @@
 """This server, started through each client's own entry with the variables that the client passes on."""
 
 import re
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, ok, skipped, warning
 from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
 from blaxel_mcp.setup.doctor.runner import run_each
-from blaxel_mcp.setup.install import Client, InstalledEntry, client_named
+from blaxel_mcp.setup.install import Client, InstalledEntry
 
 CLIENTS_SECONDS = 180.0
 
@@ -37,45 +36,19 @@ class Variables:
     literal: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _EntryCheck:
-    """One entry with its client and the variables that reach its server."""
-
-    entry: InstalledEntry
-    client: Client
-    variables: Variables
-    workspace: str
-
-    @property
-    def place(self) -> str:
-        return f"the entry {self.entry.name!r} in {self.entry.file}"
-
-    @property
-    def reinstall(self) -> str:
-        """The command that writes the entry again."""
-        return f"blaxel-mcp install {self.client.name} --name {shlex.quote(self.entry.name)}"
-
-    @property
-    def provide_key(self) -> str:
-        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
-        passes = self.client.forwarding in {"reference", "list", "prompt"}
-        return self.reinstall if passes else f"{self.reinstall} --with-key"
-
-
 async def clients(context: CheckContext) -> list[Finding]:
     """Start the server through each client's own entry, and report the files that cannot be read."""
+    fix = "Fix the file by hand, then run `blaxel-mcp doctor` again."
     findings = [
-        Finding(
-            f"client:{problem.client}",
-            f"Client {problem.client}",
-            failed(problem.message, "Fix the file by hand, then run `blaxel-mcp doctor` again."),
-        )
-        for problem in context.broken_files
+        Finding(f"client:{state.client.name}", f"Client {state.client.name}", failed(state.problem, fix))
+        for state in context.clients
+        if state.problem
     ]
-    results = await run_each(partial(_check_entry, context), context.installed)
+    entries = [entry for state in context.clients for entry in state.entries]
+    results = await run_each(partial(_check_entry, context), entries)
     findings += [
-        Finding(f"client:{entry.client}:{entry.name}", f"Client {entry.client}", result)
-        for entry, result in zip(context.installed, results, strict=True)
+        Finding(f"client:{entry.client.name}:{entry.name}", f"Client {entry.client.name}", result)
+        for entry, result in zip(entries, results, strict=True)
     ]
     if findings:
         return findings
@@ -87,109 +60,89 @@ async def clients(context: CheckContext) -> list[Finding]:
 
 
 async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
-    client = client_named(entry.client)
-    variables = variables_of(entry, client, context.variables)
+    variables = variables_of(entry, context.variables)
     workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
-    check = _EntryCheck(entry, client, variables, workspace)
     program = entry.command[0]
     if shutil.which(program, path=variables.values.get("PATH") or context.variables.get("PATH")) is None:
         return failed(
-            f"{program!r}, which {check.place} starts, is not an executable program.",
-            f"Run `{check.reinstall}` to write the entry again.",
+            f"{program!r}, which {entry.place} starts, is not an executable program.",
+            f"Run `{entry.reinstall}` to write the entry again.",
         )
     if variables.literal:
         names = " and ".join(variables.literal)
         are = "is a placeholder" if len(variables.literal) == 1 else "are placeholders"
         return failed(
-            f"{names} {are} in {check.place}, and {client.title} does not expand placeholders of this form.",
-            f"Run `{check.provide_key}`, or remove {names} from the entry and run `bl login {workspace}`.",
+            f"{names} {are} in {entry.place}, and {entry.client.title} does not expand placeholders of this form.",
+            f"Run `{entry.provide_key}`, or remove {names} from the entry and run `bl login {workspace}`.",
         )
-    return await _start(context, check)
+    return await _start(context, entry, variables, workspace)
 
 
-async def _start(context: CheckContext, check: _EntryCheck) -> Result:
-    values = check.variables.values
+async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables, workspace: str) -> Result:
     try:
         async with context.servers:
-            handshake = await shake_hands(check.entry.command, values, ask_models=True)
+            handshake = await shake_hands(entry.command, variables.values, ask_models=True)
     except NoHandshakeError as error:
         printed = f"; before that it printed {error.stray!r} on standard output" if error.stray else ""
         log = error.log
         # One of the values may be a key.
-        for value in sorted(values.values(), key=len, reverse=True):
+        for value in sorted(variables.values.values(), key=len, reverse=True):
             if len(value) >= _MIN_SECRET_CHARS:
                 log = log.replace(value, "[redacted]")
         return failed(
-            f"The server of {check.place} {error.reason}{printed}{last_words(log)}.",
-            f"Run `{check.reinstall}` to write the entry again.",
+            f"The server of {entry.place} {error.reason}{printed}{last_words(log)}.",
+            f"Run `{entry.reinstall}` to write the entry again.",
         )
     if handshake.stray is not None:
         return failed(
-            f"The server of {check.place} printed {handshake.stray!r} on standard output, which clients read as a "
+            f"The server of {entry.place} printed {handshake.stray!r} on standard output, which clients read as a "
             "protocol message.",
-            f"Run `{check.reinstall}` to start the server without a wrapper that prints.",
+            f"Run `{entry.reinstall}` to start the server without a wrapper that prints.",
         )
-    return _judge(check, handshake)
+    return _judge(entry, variables, workspace, handshake)
 
 
-def _judge(check: _EntryCheck, handshake: Handshake) -> Result:
-    variables, client = check.variables, check.client
-    message = f"{check.place}: {count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s"
+def _judge(entry: InstalledEntry, variables: Variables, workspace: str, handshake: Handshake) -> Result:
+    client = entry.client
+    message = f"{entry.place}: {count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s"
     if variables.unset:
         refer = "refers to a variable that is" if len(variables.unset) == 1 else "refer to variables that are"
         return warning(
             f"{message}; {' and '.join(variables.unset)} {refer} not set here.",
-            f"Set it where {client.title} is started, or run `{check.reinstall} --with-key`.",
+            f"Set it where {client.title} is started, or run `{entry.reinstall} --with-key`.",
         )
     if variables.prompted:
         return ok(f"{message}; {client.title} asks for {' and '.join(variables.prompted)}")
     if handshake.listing is None or handshake.listing.get("credentials"):
         return ok(message)
     return failed(
-        f"The server of {check.place} has no credentials when {client.title} starts it.",
-        f"Run `{check.provide_key}`, or `bl login {check.workspace}`, which needs no key in the entry.",
+        f"The server of {entry.place} has no credentials when {client.title} starts it.",
+        f"Run `{entry.provide_key}`, or `bl login {workspace}`, which needs no key in the entry.",
     )
 
 
-def variables_of(entry: InstalledEntry, client: Client, environ: Mapping[str, str]) -> Variables:
-    """Return the variables that a client passes to the server of an entry.
-
-    Args:
-        entry: The entry.
-        client: The client.
-        environ: The variables of this process, taken for those of the client.
-    """
-    values = dict(environ) if client.forwarding == "inherited" else {}
-    names: dict[str, list[str]] = {"prompted": [], "unset": [], "literal": []}
-    for name, value in entry.environment.items():
-        reason = _why_missing(value, client, environ)
-        if reason is None:
-            values[name] = _value(value, environ)
-        else:
-            names[reason].append(name)
+def variables_of(entry: InstalledEntry, environ: Mapping[str, str]) -> Variables:
+    """Return the variables that a client passes to the server of an entry, if its own variables are `environ`."""
+    values = dict(environ) if entry.client.forwarding == "inherited" else {}
+    resolved = {name: _resolved(value, entry.client, environ) for name, value in entry.environment.items()}
     for name in entry.forwarded:
-        if environ.get(name):
-            values[name] = environ[name]
-        else:
-            names["unset"].append(name)
-    return Variables(values, tuple(names["prompted"]), tuple(names["unset"]), tuple(names["literal"]))
+        resolved[name] = environ.get(name, ""), "" if environ.get(name) else "unset"
+    values |= {name: value for name, (value, problem) in resolved.items() if not problem}
+    prompted, unset, literal = (
+        tuple(name for name, (_, problem) in resolved.items() if problem == kind)
+        for kind in ("prompted", "unset", "literal")
+    )
+    return Variables(values, prompted, unset, literal)
 
 
-def _why_missing(value: str, client: Client, environ: Mapping[str, str]) -> str | None:
-    """Return why a client has no value for a variable, as an attribute of `Variables`; None if it has one."""
-    reference = _reference(value)
+def _resolved(text: str, client: Client, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return a variable's value in the server, and why it has none, as an attribute of `Variables`, otherwise empty."""
+    reference = _REFERENCE.fullmatch(text.strip())
     if reference is None:
-        return "literal" if is_placeholder(value) else None
-    asks = reference["kind"] == "input:"
-    if asks or client.forwarding not in {"reference", "prompt"}:
-        return "prompted" if asks and client.forwarding == "prompt" else "literal"
-    return None if _value(value, environ) else "unset"
-
-
-def _value(value: str, environ: Mapping[str, str]) -> str:
-    reference = _reference(value)
-    return value if reference is None else environ.get(reference["name"] or reference["bare"], "")
-
-
-def _reference(value: str) -> re.Match[str] | None:
-    return _REFERENCE.fullmatch(value.strip())
+        return text, "literal" if is_placeholder(text) else ""
+    if reference["kind"] == "input:":
+        return "", "prompted" if client.forwarding == "prompt" else "literal"
+    if client.forwarding not in {"reference", "prompt"}:
+        return "", "literal"
+    value = environ.get(reference["name"] or reference["bare"], "")
+    return value, "" if value else "unset"

@@ -1,7 +1,6 @@
 """The input of the checks of one run, and the state that they share."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,30 +12,15 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.setup.doctor.handshake import Handshake
-from blaxel_mcp.setup.install import FileProblem, InstalledEntry
+from blaxel_mcp.setup.install import ClientState
 
 _MAX_SERVERS = 2
 """Servers that start at the same time: each is a Python process, and more of them only slow each other down."""
 
 
-@dataclass(slots=True)
-class SharedState:
-    """Results of one check that another check needs.
-
-    Attributes:
-        answer: The control plane's response and the time it arrived, in seconds since the epoch.
-        callable: The models whose checks did not fail.
-        handshake: This server's answers to a client.
-    """
-
-    answer: tuple[APIResponse, float] | None = None
-    callable: list[CatalogEntry] = field(default_factory=list)
-    handshake: Handshake | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CheckContext:
-    """The set-up to check.
+    """The set-up to check, and the results of one check that another one needs.
 
     Attributes:
         runtime: The runtime of a server with these settings; with default settings if these cannot be used.
@@ -44,11 +28,11 @@ class CheckContext:
         variables: The environment variables.
         serve: The arguments of `blaxel-mcp` that start a server with these settings.
         named_file: The settings file that the command line or the environment names.
-        installed: The entries in clients' files on this machine that start this server.
-        broken_files: The clients' files that cannot be read.
-        now: The clock, in seconds since the epoch.
+        clients: The state of each client on this machine.
         servers: Limits how many servers start at the same time.
-        shared: The results that checks have shared so far.
+        answer: The control plane's response and the time it arrived, in seconds since the epoch.
+        callable: The models whose checks did not fail.
+        handshake: This server's answers to a client.
     """
 
     runtime: Runtime
@@ -56,11 +40,11 @@ class CheckContext:
     variables: Mapping[str, str] = field(repr=False)
     serve: tuple[str, ...] = ()
     named_file: Path | None = None
-    installed: tuple[InstalledEntry, ...] = ()
-    broken_files: tuple[FileProblem, ...] = ()
-    now: Callable[[], float] = time.time
+    clients: Sequence[ClientState] = ()
     servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_MAX_SERVERS))
-    shared: SharedState = field(default_factory=SharedState)
+    answer: tuple[APIResponse, float] | None = None
+    callable: list[CatalogEntry] = field(default_factory=list)
+    handshake: Handshake | None = None
 
     @property
     def config(self) -> Configuration:

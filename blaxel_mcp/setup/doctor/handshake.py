@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.shared.message import SessionMessage
@@ -28,8 +27,6 @@ _MAX_LOG_CHARS = 300
 _LOG_TAIL_BYTES = 8000
 _NO_MODEL = "\N{REPLACEMENT CHARACTER} no model is named like this"
 """A query that matches no model, so that `list_models` reports the credentials and looks up nothing."""
-
-_Incoming = MemoryObjectSendStream[SessionMessage | Exception]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +152,17 @@ async def _transport(server: StdioServerParameters, log: IO[bytes], output: _Str
     """Provide the transport of the server's process, with stray output moved out of it."""
     sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     async with stdio_client(server, errlog=log) as (incoming, outgoing), anyio.create_task_group() as group:  # type: ignore[arg-type] # any file with a descriptor does
-        group.start_soon(_forward, incoming, sending, output)
+
+        async def forward() -> None:
+            async with sending:
+                async for item in incoming:
+                    if isinstance(item, Exception):
+                        output.add(item)
+                    else:
+                        await sending.send(item)
+            output.ended.set()
+
+        group.start_soon(forward)
         try:
             yield receiving, outgoing
         except BaseException:
@@ -166,16 +173,6 @@ async def _transport(server: StdioServerParameters, log: IO[bytes], output: _Str
         finally:
             group.cancel_scope.cancel()
             receiving.close()
-
-
-async def _forward(incoming: Any, sending: _Incoming, output: _StrayOutput) -> None:
-    async with sending:
-        async for item in incoming:
-            if isinstance(item, Exception):
-                output.add(item)
-            else:
-                await sending.send(item)
-    output.ended.set()
 
 
 def last_words(log: str) -> str:

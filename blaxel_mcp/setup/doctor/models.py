@@ -5,8 +5,8 @@ from functools import partial
 
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
-from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
-from blaxel_mcp.client.endpoints import Endpoint, resolve_base
+from blaxel_mcp.catalog.records import DEPLOYED
+from blaxel_mcp.client.endpoints import resolve_base
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.inference.access import check_access
@@ -42,7 +42,7 @@ async def models(context: CheckContext) -> list[Finding]:
         result = judge_model(context, entry, lookup, names)
         findings.append(Finding(f"model:{entry.name}", f"Model {entry.name}", result))
         if result.outcome != "failed":
-            context.shared.callable.append(entry)
+            context.callable.append(entry)
     return findings
 
 
@@ -62,23 +62,24 @@ def _overview(context: CheckContext, entries: tuple[CatalogEntry, ...], names: l
 
 
 def judge_model(context: CheckContext, entry: CatalogEntry, lookup: Lookup, names: list[str]) -> Result:
-    """Return whether a model can be called, judged by its settings and its record.
+    """Return whether a model can be called, judged by its settings and the control plane's record of it.
 
-    Args:
-        context: The settings.
-        entry: The model.
-        lookup: The control plane's record of it.
-        names: The names of the models in the settings' workspace.
+    `names` are those of the models in the settings' workspace.
     """
     record = lookup.record
     try:
         check_access(context.config.settings.access, entry.name, entry.path)
-        endpoint = _endpoint(context, entry, record)
+        endpoint = resolve_base(
+            context.config.settings,
+            workspace=entry.settings.workspace or context.workspace,
+            model=entry.name,
+            forced_url=entry.settings.url,
+            generation=record.generation if record else None,
+            own_url=record.url if record else None,
+        )
     except BlaxelError as error:
         return failed_by(error, f"The model comes from {_place(context, entry)}.")
-    if record is None and lookup.problem:
-        return _unknown(context, entry, lookup.problem, names)
-    if record is not None and (trouble := _trouble(context, entry, record)):
+    if trouble := _trouble(context, entry, lookup, names):
         return trouble
     if record and record.url:
         context.runtime.client.auth.trust(record.url)
@@ -93,30 +94,19 @@ def judge_model(context: CheckContext, entry: CatalogEntry, lookup: Lookup, name
     return ok(message)
 
 
-def _endpoint(context: CheckContext, entry: CatalogEntry, record: ModelRecord | None) -> Endpoint:
-    """Return the URL that a call of the model is sent to."""
-    return resolve_base(
-        context.config.settings,
-        workspace=entry.settings.workspace or context.workspace,
-        model=entry.name,
-        forced_url=entry.settings.url,
-        generation=record.generation if record else None,
-        own_url=record.url if record else None,
-    )
-
-
-def _unknown(context: CheckContext, entry: CatalogEntry, problem: str, names: list[str]) -> Result:
-    workspace = entry.settings.workspace or context.workspace
-    suggestion = closest(entry.name, names) if workspace == context.workspace else None
-    guess = f"Did you mean {suggestion!r}? " if suggestion else ""
-    return failed(
-        f"Its record in workspace {workspace} could not be read: {problem}.",
-        f"{guess}Fix `name` in {_place(context, entry)}, or remove the entry.",
-    )
-
-
-def _trouble(context: CheckContext, entry: CatalogEntry, record: ModelRecord) -> Result | None:
+def _trouble(context: CheckContext, entry: CatalogEntry, lookup: Lookup, names: list[str]) -> Result | None:
     """Return why the record keeps a model from being called, or None: a failure only if the settings name the model."""
+    record = lookup.record
+    if record is None:
+        if not lookup.problem:
+            return None
+        workspace = entry.settings.workspace or context.workspace
+        suggestion = closest(entry.name, names) if workspace == context.workspace else None
+        guess = f"Did you mean {suggestion!r}? " if suggestion else ""
+        return failed(
+            f"Its record in workspace {workspace} could not be read: {lookup.problem}.",
+            f"{guess}Fix `name` in {_place(context, entry)}, or remove the entry.",
+        )
     is_configured = _is_configured(context, entry)
     outcome = failed if is_configured else warning
     leave_out = f"remove {_place(context, entry)}" if is_configured else f'set discovery.exclude = ["{entry.name}"]'
@@ -145,7 +135,7 @@ def _place(context: CheckContext, entry: CatalogEntry) -> str:
 
 async def calls(context: CheckContext) -> list[Finding]:
     """Send one small request, which is billed, to each model whose check did not fail."""
-    entries = context.shared.callable
+    entries = context.callable
     results = await run_each(partial(_call, context), entries, at_once=_AT_ONCE)
     return [
         Finding(f"call:{entry.name}", f"Call {entry.name}", result)

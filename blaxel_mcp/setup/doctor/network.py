@@ -1,9 +1,12 @@
 """Checks of the way to Blaxel: proxies, certificates, host names, connections, tokens, and access to the workspace."""
 
 import email.utils
+import re
 import socket
 import ssl
 import sys
+import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,12 +20,11 @@ from blaxel_mcp.client.errors.network import not_connected
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.hosts import DEFAULT_PORTS
+from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
-from blaxel_mcp.setup.doctor.proxies import proxy_for, proxy_variables
 from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.setup.doctor.settings import expiry, kind_of
 
@@ -37,6 +39,10 @@ CLOCK_WARNING_SECONDS = 60.0
 _NOWHERE = "http://localhost:9"
 """The only URL that the client without credentials trusts; nothing is sent there."""
 
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+"""Each may be in upper or lower case; lower case takes precedence."""
+
+_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE)
 _SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -47,11 +53,42 @@ async def proxy(context: CheckContext) -> Result:
     if not variables:
         return ok("no proxy is set")
     values = ", ".join(f"{name}={value}" for name, value in variables.items())
-    routes = []
-    for url in base_urls(context):
-        variable = proxy_for(url, context.variables)
-        routes.append(f"{_host(url)} {f'through {variable}' if variable else 'directly'}")
+    proxies = {url: proxy_for(url, context.variables) for url in base_urls(context)}
+    routes = (f"{_host(url)} {f'through {variable}' if variable else 'directly'}" for url, variable in proxies.items())
     return ok(f"{values}: {', '.join(routes)}")
+
+
+def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy variables that are set, by their exact names, with user names and passwords masked."""
+    return {name: masked(value) for name, value in _proxy_settings(environ).values()}
+
+
+def masked(value: str) -> str:
+    """Return a proxy's URL, or a list of hosts, with user names and passwords masked."""
+    return ", ".join(_USER_INFO.sub(r"\1***@", part.strip()) for part in value.split(","))
+
+
+def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable that names the proxy of a URL; None if the connection is direct.
+
+    Proxies in the system settings of macOS and Windows are not considered.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    settings = _proxy_settings(environ)
+    exempt = [name.strip().lower() for name in settings.get("NO_PROXY", ("", ""))[1].split(",") if name.strip()]
+    if is_loopback(host) or "*" in exempt:
+        return None
+    if any(host == name or host.endswith(f".{name.removeprefix('.')}") for name in exempt):
+        return None
+    names = (f"{parts.scheme.upper()}_PROXY", "ALL_PROXY")
+    return next((settings[name][0] for name in names if name in settings), None)
+
+
+def _proxy_settings(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the exact name and the value of each proxy variable that is set, by its name in upper case."""
+    names = {name: name.lower() if name.lower() in environ else name for name in _PROXIES}
+    return {name: (exact, environ[exact]) for name, exact in names.items() if environ.get(exact)}
 
 
 async def certificates(context: CheckContext) -> Result:
@@ -129,7 +166,7 @@ async def _reach(context: CheckContext, client: APIClient, url: str) -> Result:
                 fix = "Check run_url and api_url in the settings: that server may not be Blaxel."
                 return failed(error.message, fix)
             if "certificate" in error.message:
-                date = email.utils.formatdate(context.now(), usegmt=True)
+                date = email.utils.formatdate(usegmt=True)
                 return failed_by(error, f"Also check this machine's clock, which says {date}.")
             return failed_by(error, _where_urls_come_from(context))
     secure = "TLS" if url.startswith("https:") else "plain http"
@@ -156,15 +193,15 @@ async def access(context: CheckContext) -> Result:
         response = await context.runtime.client.send(request, timeout_seconds=ANSWER_SECONDS)
     except BlaxelError as error:
         return failed_by(error, f"The workspace comes from {context.config.place('workspace')}.")
-    context.shared.answer = response, context.now()
+    context.answer = response, time.time()
     return ok(f"the credentials can list the models of workspace {context.workspace}")
 
 
 async def clock(context: CheckContext) -> Result:
     """Compare this machine's clock with the date of Blaxel's response."""
-    if context.shared.answer is None:
+    if context.answer is None:
         return skipped("there is no response from Blaxel to compare it with")
-    response, arrived = context.shared.answer
+    response, arrived = context.answer
     date = email.utils.parsedate_tz(response.headers.get("date", ""))
     if date is None:
         return skipped("Blaxel's response has no Date header to compare it with")

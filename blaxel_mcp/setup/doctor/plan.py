@@ -5,8 +5,7 @@ from blaxel_mcp.setup.doctor.models import CALLS_SECONDS, calls, models
 from blaxel_mcp.setup.doctor.network import access, certificates, clock, connection, names, proxy, token
 from blaxel_mcp.setup.doctor.runner import Check
 from blaxel_mcp.setup.doctor.server import footprint, server
-from blaxel_mcp.setup.doctor.settings import credentials, ledger, settings, workspace
-from blaxel_mcp.setup.doctor.versions import versions
+from blaxel_mcp.setup.doctor.settings import credentials, ledger, settings, versions, workspace
 
 PLAN: tuple[Check, ...] = (
     Check("settings", "Settings", settings),

@@ -46,8 +46,7 @@ async def run_checks(
     context: CheckContext,
     *,
     on_finding: Callable[[Finding], None] = lambda _: None,
-    on_begin: Callable[[str], None] = lambda _: None,
-    on_end: Callable[[str], None] = lambda _: None,
+    on_running: Callable[[list[str]], None] = lambda _: None,
 ) -> list[Finding]:
     """Run the checks, and skip those that depend on a failed one, so that one cause is one failure.
 
@@ -55,8 +54,7 @@ async def run_checks(
         plan: The checks, each after those that it needs.
         context: The set-up to check.
         on_finding: Called with each finding as soon as it is known.
-        on_begin: Called with the title of each check that begins.
-        on_end: Called with the title of each check that has ended or was skipped.
+        on_running: Called with the titles of the running checks when one begins or ends.
 
     Returns:
         The findings in the order of the plan.
@@ -64,14 +62,18 @@ async def run_checks(
     ended = {check.id: anyio.Event() for check in plan}
     # The failed check behind each one that failed or was skipped.
     causes: dict[str, str] = {}
+    running: list[str] = []
 
     async def run(check: Check) -> list[Finding]:
         for need in check.needs:
             await ended[need].wait()
         cause = next((causes[need] for need in check.needs if need in causes), None)
         if cause is None:
-            on_begin(check.title)
+            running.append(check.title)
+            on_running(running)
             result = await _result(check, context)
+            running.remove(check.title)
+            on_running(running)
             findings = result if isinstance(result, list) else [Finding(check.id, check.title, result)]
             if any(finding.id == check.id and finding.outcome == "failed" for finding in findings):
                 cause = check.id
@@ -82,7 +84,6 @@ async def run_checks(
         ended[check.id].set()
         for finding in findings:
             on_finding(finding)
-        on_end(check.title)
         return findings
 
     return [finding for findings in await run_each(run, plan) for finding in findings]

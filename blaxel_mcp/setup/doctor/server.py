@@ -27,7 +27,7 @@ async def server(context: CheckContext) -> Result:
             f"The server {error.reason}{last_words(error.log)}.",
             f"Run `{shlex.join(command)}` in a terminal to see why.",
         )
-    context.shared.handshake = handshake
+    context.handshake = handshake
     if handshake.stray is not None:
         return failed(
             f"The server printed {handshake.stray!r} on standard output, which clients read as a protocol message.",
@@ -48,7 +48,7 @@ async def server(context: CheckContext) -> Result:
 
 async def footprint(context: CheckContext) -> Result:
     """Report how much of a model's context the list of tools takes."""
-    handshake = context.shared.handshake
+    handshake = context.handshake
     assert handshake is not None
     tokens = handshake.characters // CHARACTERS_PER_TOKEN
     tools = count(len(handshake.tools), "tool")

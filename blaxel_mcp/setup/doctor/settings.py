@@ -1,10 +1,14 @@
-"""Checks of what is on this machine: the settings, the workspace, the credentials and the ledger."""
+"""Checks of what is on this machine: the settings, the workspace, the credentials, the ledger and the versions."""
 
+import platform
 import shlex
+import sys
 from collections import defaultdict
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from blaxel_mcp import __version__
 from blaxel_mcp.budget.ledger import MEMORY
 from blaxel_mcp.client.auth.credentials import (
     APIKey,
@@ -21,6 +25,7 @@ from blaxel_mcp.setup.doctor.findings import Result, count, failed, failed_by, o
 
 _FIX_LINES = "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 _UNITS = ("calls", "tokens", "usd")
+_PACKAGES = ("mcp", "httpx", "pydantic", "anyio")
 _MAX_TIMESTAMP = 253_402_300_799
 """The end of the year 9999, after which `datetime` cannot represent a date."""
 
@@ -75,11 +80,7 @@ def kind_of(resolved: ResolvedCredentials) -> str:
 
 
 def expiry(seconds: float) -> str:
-    """Return when an access token expires, as the end of a sentence; empty if that is unknown.
-
-    Args:
-        seconds: The time in seconds since the epoch; infinite if unknown.
-    """
+    """Return the expiry of an access token, in seconds since the epoch, as the end of a sentence; empty if infinite."""
     if seconds > _MAX_TIMESTAMP:
         return ""
     until = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -118,3 +119,17 @@ def _amount(figures: Any, noun: str) -> str:
     if figures["cap"] is None:
         return count(figures["used"], noun)
     return f"{figures['used']:,} of {count(figures['cap'], noun)}"
+
+
+async def versions(context: CheckContext) -> Result:  # noqa: ARG001 - every check takes the context
+    """List the versions that a bug report needs."""
+    packages = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    python = f"Python {platform.python_version()} ({sys.executable})"
+    return ok(f"blaxel-mcp {__version__}, {python}, {packages}, {platform.platform()}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

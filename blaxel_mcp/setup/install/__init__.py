@@ -3,15 +3,9 @@
 from blaxel_mcp.setup.install.change import Change, addition, preview, removal
 from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
 from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
-from blaxel_mcp.setup.install.installed import (
-    ClientState,
-    FileProblem,
-    InstalledEntry,
-    client_states,
-    file_problems,
-    installed_entries,
-)
+from blaxel_mcp.setup.install.installed import ClientState, InstalledEntry, client_states
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_ephemeral, own_command
+from blaxel_mcp.setup.install.toml_edit import toml_value
 
 __all__ = [
     "CLIENTS",
@@ -19,18 +13,16 @@ __all__ = [
     "Change",
     "Client",
     "ClientState",
-    "FileProblem",
     "InstalledEntry",
     "Launch",
     "UserDirs",
     "addition",
     "client_named",
     "client_states",
-    "file_problems",
-    "installed_entries",
     "is_ephemeral",
     "own_command",
     "preview",
     "removal",
+    "toml_value",
     "user_dirs",
 ]

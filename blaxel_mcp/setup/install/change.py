@@ -9,11 +9,8 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.document import ConfigDocument
-from blaxel_mcp.setup.install.entries import inputs_of, merge_entry
 from blaxel_mcp.setup.install.file import read_text, replace_text
-from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.launch import Launch
-from blaxel_mcp.setup.install.toml_edit import TomlText
 
 Kind = Literal["added", "changed", "removed", "none"]
 
@@ -22,13 +19,9 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change to a client's file that is not yet written.
+    """A change to our entry in a client's file that is not yet written.
 
-    Attributes:
-        file: The file.
-        kind: What happens to our entry.
-        before: The file's current text; None if there is no file.
-        after: The file's new text.
+    `before` is the file's current text, None if there is no file, and `after` is its new text.
     """
 
     file: Path
@@ -37,10 +30,7 @@ class Change:
     after: str = field(repr=False)
 
     def apply(self) -> Path | None:
-        """Write the file, unless nothing changes.
-
-        Returns:
-            The backup of the previous file; None if none was made.
+        """Write the file, unless nothing changes, and return the backup of the previous one; None if none was made.
 
         Raises:
             ConfigurationError: The file cannot be written. It is unchanged.
@@ -51,21 +41,15 @@ class Change:
 def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
     """Return the change that adds our entry or brings it up to date.
 
-    Args:
-        client: The client.
-        file: The client's file.
-        launch: The command for the entry to start.
-        name: The entry's name.
-
     Raises:
         InvalidArgumentsError: The client does not accept the name.
         ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
     _check_name(client, name)
     before = read_text(file)
-    document = ConfigDocument(before or "", client, file)
+    document = ConfigDocument(client, file, before)
     after = document.with_entry(launch, name)
-    kind: Kind = "changed" if name in document.servers() else "added"
+    kind: Kind = "changed" if name in document.servers else "added"
     return Change(file=file, kind=kind if after != before else "none", before=before, after=after)
 
 
@@ -76,11 +60,9 @@ def removal(client: Client, file: Path, name: str) -> Change:
         ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
     before = read_text(file)
-    if before is None:
-        return Change(file=file, kind="none", before=None, after="")
-    document = ConfigDocument(before, client, file)
-    if name not in document.servers():
-        return Change(file=file, kind="none", before=before, after=before)
+    document = ConfigDocument(client, file, before)
+    if name not in document.servers:
+        return Change(file=file, kind="none", before=before, after=before or "")
     return Change(file=file, kind="removed", before=before, after=document.without_entry(name))
 
 
@@ -92,12 +74,7 @@ def preview(client: Client, launch: Launch, name: str) -> str:
     """
     _check_name(client, name)
     masked = replace(launch, secret=dict.fromkeys(launch.secret, "(hidden)"))
-    entry = merge_entry({}, client, masked, name)
-    if client.syntax == "toml":
-        return TomlText("").put(entry, client.key, name).text
-    text = JsonText("", comments=False).put({name: entry}, client.key)
-    inputs = inputs_of(entry, client, name)
-    return (text.put(inputs, "inputs") if inputs else text).text
+    return ConfigDocument(client, "the new file", None).with_entry(masked, name)
 
 
 def _check_name(client: Client, name: str) -> None:

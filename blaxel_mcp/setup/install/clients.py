@@ -41,10 +41,10 @@ class Client:
     name: str
     title: str
     file: Callable[[UserDirs], Path]
-    syntax: Syntax
+    syntax: Syntax = "jsonc"
     key: str = "mcpServers"
     fields: Mapping[str, str] = field(default_factory=dict)
-    forwarding: Forwarding
+    forwarding: Forwarding = "none"
     reference: str = ""
     refused_in_names: str = ""
     next_step: str
@@ -54,7 +54,8 @@ def _claude_desktop(dirs: UserDirs) -> Path:
     """Return the file that Claude Desktop reads; a packaged one on Windows only sees its own folder."""
     inside = Path("LocalCache", "Roaming", "Claude", "claude_desktop_config.json")
     if dirs.platform == "win32":
-        packages = sorted((dirs.local_application_data / "Packages").glob("Claude_*"))
+        local = dirs.folder("LOCALAPPDATA", dirs.home / "AppData" / "Local")
+        packages = sorted((local / "Packages").glob("Claude_*"))
         files = [package / inside for package in packages if package.is_dir()]
         if files:
             return next((file for file in files if file.exists()), files[0])
@@ -82,7 +83,6 @@ CLIENTS = (
         title="Claude Desktop",
         file=_claude_desktop,
         syntax="json",
-        forwarding="none",
         next_step="Quit Claude Desktop completely (closing its window is not enough), then start it again.",
     ),
     Client(
@@ -99,7 +99,6 @@ CLIENTS = (
         name="cursor",
         title="Cursor",
         file=lambda dirs: dirs.home / ".cursor" / "mcp.json",
-        syntax="jsonc",
         forwarding="reference",
         reference="${env:NAME}",
         next_step="Turn the server on in Cursor's settings, under MCP.",
@@ -108,7 +107,6 @@ CLIENTS = (
         name="vscode",
         title="VS Code",
         file=lambda dirs: dirs.application_settings / "Code" / "User" / "mcp.json",
-        syntax="jsonc",
         key="servers",
         fields={"type": "stdio"},
         forwarding="prompt",
@@ -119,7 +117,6 @@ CLIENTS = (
         name="windsurf",
         title="Windsurf",
         file=lambda dirs: dirs.home / ".codeium" / "windsurf" / "mcp_config.json",
-        syntax="jsonc",
         forwarding="reference",
         reference="${env:NAME}",
         next_step="Refresh the list of MCP servers in Windsurf's Cascade panel.",
@@ -128,7 +125,6 @@ CLIENTS = (
         name="zed",
         title="Zed",
         file=_zed,
-        syntax="jsonc",
         key="context_servers",
         forwarding="inherited",
         next_step="Zed starts the server right away; the settings of its agent panel show it.",
@@ -146,7 +142,6 @@ CLIENTS = (
         name="gemini-cli",
         title="Gemini CLI",
         file=lambda dirs: dirs.home / ".gemini" / "settings.json",
-        syntax="jsonc",
         forwarding="reference",
         reference="$NAME",
         refused_in_names="_",
@@ -157,7 +152,6 @@ CLIENTS = (
         title="Cline",
         file=_cline,
         syntax="json",
-        forwarding="none",
         next_step="Cline starts the server right away; its list of MCP servers shows it.",
     ),
 )

@@ -1,88 +1,61 @@
 """A client's settings as text, in which our entry is added, changed or removed, in any syntax."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.entries import check_ownership, inputs_of, merge_entry
+from blaxel_mcp.setup.install.entries import command_of, inputs_of, merge_entry
 from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError, malformed
 from blaxel_mcp.setup.install.json_edit import JsonText
-from blaxel_mcp.setup.install.launch import Launch
+from blaxel_mcp.setup.install.launch import Launch, runs_this_server
 from blaxel_mcp.setup.install.toml_edit import TomlText
 
 
 class ConfigDocument:
     """The text of a client's file.
 
-    Only the table of servers is parsed in detail where the syntax allows that.
+    Only the table of servers is parsed in detail where the syntax allows that. A blank text and None count as empty.
 
-    Args:
-        text: The whole file; a blank one counts as an empty document.
-        client: The client.
-        file: The file's path, for messages.
+    Attributes:
+        servers: The entries of all servers by name.
 
     Raises:
-        ConfigurationError: The text cannot be parsed; the message has line and column, and quotes nothing.
+        ConfigurationError: The text cannot be parsed, or is in a form that is not edited; its table of servers is
+            something else; or a name belongs to another server's entry. The message quotes nothing from the file.
     """
 
-    def __init__(self, text: str, client: Client, file: object) -> None:
+    def __init__(self, client: Client, file: object, text: str | None) -> None:
         self._client = client
         self._file = file
-        try:
+        with self._errors_reported():
             self._text: JsonText | TomlText = (
-                TomlText(text)
+                TomlText(text or "")
                 if client.syntax == "toml"
-                else JsonText(text, comments=client.syntax == "jsonc", within=client.key)
+                else JsonText(text or "", comments=client.syntax == "jsonc", within=client.key)
             )
-        except MalformedError as error:
-            raise malformed(error, file) from None
-        except NotATableError:
-            raise self._no_table("") from None
-
-    def servers(self) -> dict[str, Any]:
-        """Return the entries of all servers by name.
-
-        Raises:
-            ConfigurationError: The table of servers is something else.
-        """
-        servers = self._text.get(self._client.key)
-        if servers is not None and not isinstance(servers, dict):
-            raise self._no_table(self._client.key)
-        return servers or {}
+            servers = self._text.get(client.key)
+            if servers is not None and not isinstance(servers, dict):
+                raise NotATableError(client.key)
+        self.servers: dict[str, Any] = servers or {}
 
     def with_entry(self, launch: Launch, name: str) -> str:
-        """Return the text with our entry added or brought up to date.
-
-        Raises:
-            ConfigurationError: The name belongs to another server's entry, or the text is in a form that is not edited.
-        """
-        current = self.servers().get(name)
-        check_ownership(current, self._client, name, self._file)
-        entry = merge_entry(current or {}, self._client, launch, name)
-        try:
+        """Return the text with our entry added or brought up to date."""
+        entry = merge_entry(self._own_entry(name) or {}, self._client, launch, name)
+        with self._errors_reported():
             text = self._text.put(entry, self._client.key, name)
             if isinstance(text, JsonText):
                 for prompt in inputs_of(entry, self._client, name):
                     if prompt["id"] not in _input_ids(text):
                         text = text.append(prompt, "inputs")
-        except NotATableError as error:
-            raise self._no_table(error.path) from None
-        except UnusualTomlError as error:
-            raise self._unusual() from error
         return text.text
 
     def without_entry(self, name: str) -> str:
-        """Return the text without our entry and without the inputs that only our entry used.
-
-        Raises:
-            ConfigurationError: The name belongs to another server's entry, or the text is in a form that is not edited.
-        """
-        entry = self.servers().get(name)
-        check_ownership(entry, self._client, name, self._file)
-        try:
+        """Return the text without our entry and without the inputs that only our entry used."""
+        entry = self._own_entry(name)
+        with self._errors_reported():
             text = self._text.drop(self._client.key, name)
-        except UnusualTomlError as error:
-            raise self._unusual() from error
         for prompt in inputs_of(entry, self._client, name):
             if isinstance(text, JsonText) and f"${{input:{prompt['id']}}}" not in text.text:
                 for index, input_id in reversed(list(enumerate(_input_ids(text)))):
@@ -90,20 +63,35 @@ class ConfigDocument:
                         text = text.drop_element(index, "inputs")
         return text.text
 
-    def _no_table(self, path: str) -> ConfigurationError:
-        what = f"{path} in {self._file}" if path else str(self._file)
-        return ConfigurationError(
-            f"{what} should be a table of keys and values, but is something else.",
-            hint="Nothing was changed. Fix the file by hand, or choose another one with --file FILE.",
-        )
+    def _own_entry(self, name: str) -> Any:
+        """Return our entry with this name, or None; raise if the name belongs to another server's entry."""
+        entry = self.servers.get(name)
+        if entry is not None and not runs_this_server(command_of(entry)):
+            raise ConfigurationError(
+                f"{self._client.key} in {self._file} already has an entry {name}, which does not run blaxel-mcp.",
+                hint="Nothing was changed. Choose another name with --name NAME, or remove that entry by hand.",
+            )
+        return entry
 
-    def _unusual(self) -> ConfigurationError:
-        return ConfigurationError(
-            f"{self._file} writes this entry or its neighbors as inline tables or dotted keys, which this command does "
-            "not edit.",
-            hint="Nothing was changed. Edit the file by hand; "
-            f"`blaxel-mcp install {self._client.name} --print` shows the entry.",
-        )
+    @contextmanager
+    def _errors_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except MalformedError as error:
+            raise malformed(error, self._file) from None
+        except NotATableError as error:
+            what = f"{error.path} in {self._file}" if error.path else str(self._file)
+            raise ConfigurationError(
+                f"{what} should be a table of keys and values, but is something else.",
+                hint="Nothing was changed. Fix the file by hand, or choose another one with --file FILE.",
+            ) from None
+        except UnusualTomlError as error:
+            raise ConfigurationError(
+                f"{self._file} writes this entry or its neighbors as inline tables or dotted keys, which this command "
+                "does not edit.",
+                hint="Nothing was changed. Edit the file by hand; "
+                f"`blaxel-mcp install {self._client.name} --print` shows the entry.",
+            ) from error
 
 
 def _input_ids(text: JsonText) -> list[Any]:

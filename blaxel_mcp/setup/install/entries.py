@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, runs_this_server
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch
 
 # Fields of an entry for a remote server, or of an entry in another format.
 _OTHER_FORMS = ("transport", "url", "serverUrl", "httpUrl", "headers")
@@ -24,12 +23,6 @@ def merge_entry(current: Mapping[str, Any], client: Client, launch: Launch, name
     """Return the entry for a command, merged with an existing entry: fields that its user added stay.
 
     Credentials in the existing entry are removed if the server now has others; otherwise they stay.
-
-    Args:
-        current: The existing entry; empty for none.
-        client: The client.
-        launch: The command for the client to start.
-        name: The entry's name.
     """
     entry = {key: value for key, value in current.items() if key not in _OTHER_FORMS}
     entry.update(client.fields)
@@ -93,12 +86,12 @@ def inputs_of(entry: Any, client: Client, name: str) -> list[dict[str, Any]]:
     if client.forwarding != "prompt":
         return []
     values = _table(_table(entry).get("env")).values()
-    inputs = {}
-    for variable, (_, description, secret) in _PROMPTS.items():
-        if _reference(client, variable, name) in values:
-            input_id = _input_id(variable, name)
-            inputs[input_id] = {"type": "promptString", "id": input_id, "description": description, "password": secret}
-    return list(inputs.values())
+    # By id, since two variables of one purpose share an input.
+    used = {_input_id(key, name): prompt for key, prompt in _PROMPTS.items() if _reference(client, key, name) in values}
+    return [
+        {"type": "promptString", "id": input_id, "description": description, "password": secret}
+        for input_id, (_, description, secret) in used.items()
+    ]
 
 
 def command_of(entry: Any) -> tuple[str, ...]:
@@ -123,19 +116,6 @@ def forwarded_by(entry: Any) -> tuple[str, ...]:
     """Return the names of the variables in an entry's list of variables to pass on."""
     names = _table(entry).get("env_vars")
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-
-
-def check_ownership(entry: Any, client: Client, name: str, file: object) -> None:
-    """Raise if an entry belongs to another server.
-
-    Raises:
-        ConfigurationError: The entry exists and does not run this server.
-    """
-    if entry is not None and not runs_this_server(command_of(entry)):
-        raise ConfigurationError(
-            f"{client.key} in {file} already has an entry {name}, which does not run blaxel-mcp.",
-            hint="Nothing was changed. Choose another name with --name NAME, or remove that entry by hand.",
-        )
 
 
 def _table(value: Any) -> Mapping[str, Any]:

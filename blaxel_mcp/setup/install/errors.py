@@ -6,26 +6,18 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 class MalformedError(Exception):
-    """A text that cannot be parsed.
-
-    Attributes:
-        problem: What is wrong, such as "expected a value".
-        line: The line of the mistake, counted from 1.
-        column: The column of the mistake, in characters counted from 1.
-    """
+    """A text that cannot be parsed: the line and the column in characters, both counted from 1, and the problem."""
 
     def __init__(self, problem: str, text: str, offset: int) -> None:
-        super().__init__(problem)
-        self.problem = problem
         before = text[:offset].replace("\r\n", "\n").replace("\r", "\n").removeprefix(_BYTE_ORDER_MARK)
-        self.line = before.count("\n") + 1
-        self.column = len(before) - (before.rfind("\n") + 1) + 1
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        super().__init__(f"line {line}, column {column}: {problem}")
 
 
 def malformed(error: MalformedError, file: object) -> ConfigurationError:
     """Return the error to show for a file that cannot be parsed."""
     return ConfigurationError(
-        f"{file} cannot be parsed at line {error.line}, column {error.column}: {error.problem}.",
+        f"{file} cannot be parsed at {error}.",
         hint="Nothing was changed. Fix the file by hand, then run this again.",
     )
 

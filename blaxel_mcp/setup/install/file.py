@@ -35,15 +35,7 @@ def replace_text(path: Path, before: str | None, after: str) -> Path | None:
     """Replace a file's text, keep its owner and mode, and write a backup beside it.
 
     A link stays a link: its target is replaced, and the backup lies beside the target. A new file and the folders
-    that it needs are private to their owner.
-
-    Args:
-        path: The file.
-        before: The text that the file is expected to hold; None for no file.
-        after: The new text.
-
-    Returns:
-        The backup; None if there was no file.
+    that it needs are private to their owner. Return the backup; None if there was no file, as `before` then is.
 
     Raises:
         ConfigurationError: The file cannot be written, or no longer holds `before`. It is unchanged.

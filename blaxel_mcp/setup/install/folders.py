@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 
@@ -25,7 +24,7 @@ class UserDirs:
 
     home: Path
     platform: str
-    environ: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def folder(self, variable: str, default: Path) -> Path:
         """Return the folder that a variable names, otherwise the default; XDG ignores relative paths."""
@@ -41,17 +40,9 @@ class UserDirs:
             return self.folder("APPDATA", self.home / "AppData" / "Roaming")
         return self.folder("XDG_CONFIG_HOME", self.home / ".config")
 
-    @property
-    def local_application_data(self) -> Path:
-        """The Windows folder in which packaged applications keep their data."""
-        return self.folder("LOCALAPPDATA", self.home / "AppData" / "Local")
-
 
 def user_dirs(environ: Mapping[str, str]) -> UserDirs:
-    """Return the folders of the user who runs this process.
-
-    Args:
-        environ: The environment variables; only those that name folders are kept.
+    """Return the folders of the user who runs this process; of the variables, only those that name folders are kept.
 
     Raises:
         ConfigurationError: The user has no home directory.
@@ -64,4 +55,4 @@ def user_dirs(environ: Mapping[str, str]) -> UserDirs:
             hint="Set HOME, such as `export HOME=/home/you`.",
         ) from error
     kept = {name: environ[name] for name in _FOLDER_VARIABLES if name in environ}
-    return UserDirs(home=home, platform=sys.platform, environ=MappingProxyType(kept))
+    return UserDirs(home=home, platform=sys.platform, environ=kept)

@@ -1,5 +1,6 @@
 """The clients on this machine that start this server."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ class InstalledEntry:
     """An entry in a client's file that runs this server.
 
     Attributes:
-        client: The client's name on our command line, such as "claude-desktop".
+        client: The client.
         name: The entry's name.
         file: The client's file.
         command: The program and its arguments.
@@ -27,27 +28,28 @@ class InstalledEntry:
         forwarded: The names of the variables that the client passes on from its own environment.
     """
 
-    client: str
+    client: Client
     name: str
     file: Path
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     forwarded: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """The entry's name and file, for messages."""
+        return f"the entry {self.name!r} in {self.file}"
 
-@dataclass(frozen=True, slots=True)
-class FileProblem:
-    """A client's file that exists but cannot be used.
+    @property
+    def reinstall(self) -> str:
+        """The command that writes the entry again."""
+        return f"blaxel-mcp install {self.client.name} --name {shlex.quote(self.name)}"
 
-    Attributes:
-        client: The client's name on our command line.
-        file: The file.
-        message: What is wrong, in a sentence, with line and column if known; it quotes nothing from the file.
-    """
-
-    client: str
-    file: Path
-    message: str
+    @property
+    def provide_key(self) -> str:
+        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
+        passes = self.client.forwarding in {"reference", "list", "prompt"}
+        return self.reinstall if passes else f"{self.reinstall} --with-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,15 @@ class ClientState:
         file: The path of the client's file.
         exists: Whether the file exists.
         entries: The entries in the file that run this server.
-        problem: Why the file cannot be used; None if it can or does not exist.
+        problem: Why the file cannot be used, in a sentence that quotes nothing from it; empty if it can or does not
+            exist.
     """
 
     client: Client
     file: Path
     exists: bool
     entries: tuple[InstalledEntry, ...] = ()
-    problem: FileProblem | None = None
+    problem: str = ""
 
 
 def client_states(dirs: UserDirs) -> list[ClientState]:
@@ -74,24 +77,14 @@ def client_states(dirs: UserDirs) -> list[ClientState]:
     return [_client_state(client, client.file(dirs)) for client in CLIENTS]
 
 
-def installed_entries(dirs: UserDirs) -> list[InstalledEntry]:
-    """Return every entry that runs this server, from the files that can be read."""
-    return [entry for state in client_states(dirs) for entry in state.entries]
-
-
-def file_problems(dirs: UserDirs) -> list[FileProblem]:
-    """Return the problem of each client's file that cannot be used."""
-    return [state.problem for state in client_states(dirs) if state.problem is not None]
-
-
 def _client_state(client: Client, file: Path) -> ClientState:
     try:
         text = read_text(file)
-        servers = {} if text is None else ConfigDocument(text, client, file).servers()
+        servers = ConfigDocument(client, file, text).servers
     except ConfigurationError as error:
-        return ClientState(client, file, exists=True, problem=FileProblem(client.name, file, error.message))
+        return ClientState(client, file, exists=True, problem=error.message)
     entries = [
-        InstalledEntry(client.name, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
+        InstalledEntry(client, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
         for name, entry in servers.items()
         if runs_this_server(command_of(entry))
     ]

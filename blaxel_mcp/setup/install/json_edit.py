@@ -30,7 +30,8 @@ class JsonText:
 
     Raises:
         MalformedError: The text is not JSON.
-        NotATableError: The text is JSON, but not an object.
+        NotATableError: The text is not an object, or the path of an edit leads through something that is neither an
+            object nor, for `append`, an array.
     """
 
     def __init__(self, text: str, *, comments: bool, within: str | None = None) -> None:
@@ -51,11 +52,7 @@ class JsonText:
         return to_python(self.text, node) if node is not None else None
 
     def put(self, value: Any, *path: str) -> "JsonText":
-        """Return the text with a value at a path; the same text if the value is already there.
-
-        Raises:
-            NotATableError: The path leads through something that is not an object.
-        """
+        """Return the text with a value at a path; the same text if the value is already there."""
         node = self._root
         for depth, key in enumerate(path):
             if not node.is_object:
@@ -69,11 +66,7 @@ class JsonText:
         return self._with_value(node, value, path)
 
     def append(self, value: Any, *path: str) -> "JsonText":
-        """Return the text with a value added to the end of an array, which is created if absent.
-
-        Raises:
-            NotATableError: The value at the path is not an array.
-        """
+        """Return the text with a value added to the end of an array, which is created if absent."""
         array = self._find(path)
         if array is None:
             return self.put([value], *path)
@@ -110,8 +103,8 @@ class JsonText:
         if json.dumps(current, sort_keys=True) == json.dumps(value, sort_keys=True):
             return self
         if not (node.is_object and isinstance(value, dict)):
-            written = layout_of(self.text, node, self._root).written(value)
-            return self._edited((node.start, node.end, written))
+            layout = layout_of(self.text, node, self._root)
+            return self._edited((node.start, node.end, layout.written(value, layout.indent)))
         result = self
         for key in [key for key in current if key not in value]:
             result = result.drop(*path, key)
@@ -121,10 +114,10 @@ class JsonText:
 
     def _with_member(self, node: Value, key: str | None, value: Any) -> "JsonText":
         layout = layout_of(self.text, node, self._root)
-        written = layout.member(key, value)
+        written = f"{layout.name(key)}{layout.written(value, layout.member_indent)}"
         last = node.members[-1] if node.members else None
         # After every comment, since one may belong to the previous member.
-        at = node.end - 1 - len(_blank_end(self._last_trivia(node)))
+        at = node.end - 1 - len(_blank_end(trivia(self.text, last.end if last else node.start + 1)))
         if layout.flat:
             trailing_comma = last is not None and last.comma is not None
             separator = "" if last is None else layout.space if trailing_comma else layout.comma
@@ -136,41 +129,32 @@ class JsonText:
             return self._edited((at, at, f"{line},"))
         return self._edited((last.value.end, last.value.end, ","), (at, at, line))
 
-    def _last_trivia(self, node: Value) -> str:
-        """Return the whitespace and comments before the closing bracket of an object or an array."""
-        if not node.members:
-            return trivia(self.text, node.start + 1)
-        last = node.members[-1]
-        return trivia(self.text, last.value.end if last.comma is None else last.comma + 1)
-
     def _without_member(self, node: Value, member: Member) -> "JsonText":
         siblings = node.members or ()
         index = siblings.index(member)
         before = siblings[index - 1] if index else None
-        lead = trivia(self.text, node.start + 1 if before is None or before.comma is None else before.comma + 1)
-        end = member.value.end if member.comma is None else member.comma + 1
-        around = self.text[node.start + 1 : member.start] + self.text[end : node.end - 1]
+        lead = trivia(self.text, before.end if before else node.start + 1)
+        around = self.text[node.start + 1 : member.start] + self.text[member.end : node.end - 1]
         if len(siblings) == 1 and not around.strip(_BLANK):
             return self._edited((node.start + 1, node.end - 1, ""))
-        cut = (member.start - len(_blank_end(lead)), end, "")
+        cut = (member.start - len(_blank_end(lead)), member.end, "")
         is_first = before is None and member.comma is not None
         comments = _COMMENT.findall(lead)
         after_line_comment = bool(comments) and comments[-1].startswith("//")
-        if not _REST_OF_LINE.match(self.text, end) and (is_first or after_line_comment):
+        if not _REST_OF_LINE.match(self.text, member.end) and (is_first or after_line_comment):
             # The next member must not become part of a comment, and takes the place of a removed first one.
-            spaces = _SPACES.match(self.text, end)
-            cut = (member.start, spaces.end() if spaces else end, "")
+            spaces = _SPACES.match(self.text, member.end)
+            cut = (member.start, spaces.end() if spaces else member.end, "")
         if member.comma is None and before is not None and before.comma is not None:
             return self._edited((before.comma, before.comma + 1, ""), cut)
         return self._edited(cut)
 
     def _edited(self, *edits: tuple[int, int, str]) -> "JsonText":
         """Return the text with some ranges replaced; each edit is (start, end, replacement), in ascending order."""
-        pieces, at = [], 0
-        for start, end, replacement in edits:
-            pieces += [self.text[at:start], replacement]
-            at = end
-        return JsonText("".join([*pieces, self.text[at:]]), comments=self._comments, within=self._within)
+        text = self.text
+        for start, end, replacement in reversed(edits):
+            text = text[:start] + replacement + text[end:]
+        return JsonText(text, comments=self._comments, within=self._within)
 
 
 def _blank_end(text: str) -> str:

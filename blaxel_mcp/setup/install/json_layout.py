@@ -37,31 +37,26 @@ class Layout:
         """The separator of two members on one line."""
         return f",{self.space}"
 
-    def member(self, key: str | None, value: Any) -> str:
-        """Return the text of a member, without the indentation before it; an array's element has no key."""
-        written = self._written(value, self.member_indent)
-        return written if key is None else f"{_quoted(key)}:{self.space}{written}"
-
-    def written(self, value: Any) -> str:
-        """Return the text of a value that replaces the object or array with this layout."""
-        return self._written(value, self.indent)
-
-    def _written(self, value: Any, indent: str) -> str:
+    def written(self, value: Any, indent: str) -> str:
+        """Return the text of a value that begins on a line with this indentation."""
+        inner_indent = f"{indent}{self.step}"
         if isinstance(value, dict):
-            items = [(f"{_quoted(key)}:{self.space}", inner) for key, inner in value.items()]
-            return self._enclosed("{", items, "}", indent, flat=self.flat)
+            members = [f"{self.name(key)}{self.written(inner, inner_indent)}" for key, inner in value.items()]
+            return self._enclosed("{}", members, indent, flat=self.flat)
         if isinstance(value, list):
             flat = self.flat or not any(isinstance(inner, dict | list) for inner in value)
-            return self._enclosed("[", [("", inner) for inner in value], "]", indent, flat=flat)
-        return _quoted(value)
+            return self._enclosed("[]", [self.written(inner, inner_indent) for inner in value], indent, flat=flat)
+        return json.dumps(value, ensure_ascii=False)
 
-    def _enclosed(self, opening: str, items: list[tuple[str, Any]], closing: str, indent: str, *, flat: bool) -> str:
-        inner_indent = f"{indent}{self.step}"
-        written = [f"{name}{self._written(value, inner_indent)}" for name, value in items]
-        if flat or not written:
-            return f"{opening}{self.comma.join(written)}{closing}"
-        lines = f",{self.newline}{inner_indent}".join(written)
-        return f"{opening}{self.newline}{inner_indent}{lines}{self.newline}{indent}{closing}"
+    def name(self, key: str | None) -> str:
+        """Return the text of a key with its colon; empty for an array's element, which has none."""
+        return "" if key is None else f"{json.dumps(key, ensure_ascii=False)}:{self.space}"
+
+    def _enclosed(self, brackets: str, members: list[str], indent: str, *, flat: bool) -> str:
+        if flat or not members:
+            return f"{brackets[0]}{self.comma.join(members)}{brackets[1]}"
+        line = f"{self.newline}{indent}{self.step}"
+        return f"{brackets[0]}{line}{f',{line}'.join(members)}{self.newline}{indent}{brackets[1]}"
 
 
 def layout_of(text: str, node: Value, root: Value) -> Layout:
@@ -79,7 +74,7 @@ def layout_of(text: str, node: Value, root: Value) -> Layout:
         step=unit,
         indent=indent,
         member_indent=member_indent,
-        flat=_is_flat(text, node) if node.members else _is_flat(text, root),
+        flat=_is_flat(text, node if node.members else root),
         space=" " if spaced else "",
     )
 
@@ -105,7 +100,3 @@ def _line_start(text: str, at: int) -> int:
 def _indent(text: str, at: int) -> str:
     indent = _INDENT.match(text, _line_start(text, at))
     return indent[1] if indent else ""
-
-
-def _quoted(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

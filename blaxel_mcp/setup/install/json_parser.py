@@ -38,6 +38,11 @@ class Member:
     value: Value
     comma: int | None
 
+    @property
+    def end(self) -> int:
+        """The end of the member, including the comma after it."""
+        return self.value.end if self.comma is None else self.comma + 1
+
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
@@ -139,7 +144,7 @@ class _Parser:
                 self.fail(f"expected a comma or {closing}", end)
             member = self._member(end, depth, is_object=is_object)
             members.append(member)
-            end = self.skip(member.value.end if member.comma is None else member.comma + 1)
+            end = self.skip(member.end)
         if members and members[-1].comma is not None and not self._comments:
             self.fail(f"this client does not allow a comma before {closing}", members[-1].comma)
         return Value(at, end + 1, tuple(members), is_object)

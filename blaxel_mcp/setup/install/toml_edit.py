@@ -18,11 +18,10 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 class TomlText:
     """A TOML text whose two-level tables, such as `[mcp_servers.blaxel]`, can be edited; each edit returns a new one.
 
-    Args:
-        text: The whole file.
-
     Raises:
         MalformedError: The text is not TOML.
+        NotATableError: The value of an edit's key is not a table.
+        UnusualTomlError: An edit's entry or a table around it is inline or has dotted keys.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,12 +36,7 @@ class TomlText:
         return node
 
     def put(self, entry: Mapping[str, Any], key: str, name: str) -> "TomlText":
-        """Return the text with an entry as `[key.name]`; the same text if it is already there.
-
-        Raises:
-            NotATableError: The value of the key is not a table.
-            UnusualTomlError: The entry or a table around it is inline or has dotted keys.
-        """
+        """Return the text with an entry as `[key.name]`; the same text if it is already there."""
         servers = self.get(key)
         if servers is not None and not isinstance(servers, dict):
             raise NotATableError(key)
@@ -55,11 +49,7 @@ class TomlText:
         return self._checked(text, {**self._data, key: {**(servers or {}), name: dict(entry)}})
 
     def drop(self, key: str, name: str) -> "TomlText":
-        """Return the text without an entry.
-
-        Raises:
-            UnusualTomlError: The entry or a table around it is inline or has dotted keys.
-        """
+        """Return the text without an entry."""
         servers = self.get(key)
         if not isinstance(servers, dict) or name not in servers:
             return self
@@ -86,7 +76,7 @@ def _with_section(text: str, section: tuple[str, ...], entry: Mapping[str, Any])
     """Return the text with a new section at the end, where it cannot capture another section's keys."""
     newline = _newline_of(text)
     header = f"[{'.'.join(map(_key, section))}]"
-    lines = [header, *(f"{_key(field)} = {_value(value)}" for field, value in entry.items())]
+    lines = [header, *(f"{_key(field)} = {toml_value(value)}" for field, value in entry.items())]
     if text.strip():
         text += newline if text.endswith("\n") else newline * 2
     return text + "".join(f"{line}{newline}" for line in lines)
@@ -115,10 +105,10 @@ def _with_key(text: str, section: tuple[str, ...], name: str, value: Any) -> str
         raise UnusualTomlError
     for statement in own:
         if statement.key == name:
-            return text[: statement.value] + _value(value) + text[statement.end :]
+            return text[: statement.value] + toml_value(value) + text[statement.end :]
     last, newline = own[-1], _newline_of(text)
     before = text[: last.next] if text[: last.next].endswith("\n") else text + newline
-    return f"{before}{text[last.line : last.start]}{_key(name)} = {_value(value)}{newline}{text[last.next :]}"
+    return f"{before}{text[last.line : last.start]}{_key(name)} = {toml_value(value)}{newline}{text[last.next :]}"
 
 
 def _without(text: str, section: tuple[str, ...], name: str) -> str:
@@ -147,10 +137,10 @@ def _key(name: str) -> str:
     return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """Return the TOML for a string, number, list or inline table; JSON's strings are valid TOML."""
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(name)} = {_value(inner)}' for name, inner in value.items())} }}"
+        return f"{{ {', '.join(f'{_key(name)} = {toml_value(inner)}' for name, inner in value.items())} }}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(value, ensure_ascii=False)

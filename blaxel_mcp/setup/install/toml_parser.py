@@ -67,15 +67,14 @@ def statements(text: str) -> Iterator[Statement]:
     """Yield every header and key of a document that `parse` accepts."""
     section: tuple[str, ...] = ()
     for line, start, end, following in _spans(text):
+        key, value = None, end
         if text[start] == "[":
             section = _names(text[start:end])
-            yield Statement(line, start, end, following, section, None, end)
-            continue
-        match = _KEY.match(text, start)
-        key = None
-        if match and not match["more"]:
-            key = next(iter(tomllib.loads(f"{match['first']} = 0")))
-        yield Statement(line, start, end, following, section, key, match.end() if match else end)
+        elif match := _KEY.match(text, start):
+            value = match.end()
+            if not match["more"]:
+                key = next(iter(tomllib.loads(f"{match['first']} = 0")))
+        yield Statement(line, start, end, following, section, key, value)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int, int]]:
@@ -99,10 +98,9 @@ def _names(header: str) -> tuple[str, ...]:
     table: Any = tomllib.loads(header)
     names: list[str] = []
     while table:
-        table = table[0] if isinstance(table, list) else table
-        name = next(iter(table), None)
-        if name is None:
-            break
-        names.append(name)
-        table = table[name]
+        if isinstance(table, list):
+            table = table[0]
+        else:
+            ((name, table),) = table.items()
+            names.append(name)
     return tuple(names)

@@ -20,7 +20,7 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
 from blaxel_mcp.setup.doctor.clients import variables_of
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
-from blaxel_mcp.setup.install import InstalledEntry, client_named, file_problems, installed_entries, user_dirs
+from blaxel_mcp.setup.install import InstalledEntry, client_named, client_states, user_dirs
 from tests.support.canaries import KEY, MARKER
 
 pytestmark = [
@@ -46,13 +46,11 @@ def install(client: str, name: str, words: list[str], env: Mapping[str, str]) ->
 async def look(**environ: str) -> dict[str, Finding]:
     """The findings about the clients of this home; the others do not matter here."""
     environ = {"PATH": os.environ["PATH"], **environ}
-    folders = user_dirs(environ)
     context = CheckContext(
         runtime=build_runtime(configuration(Settings())),
         problem=None,
         variables=environ,
-        installed=tuple(installed_entries(folders)),
-        broken_files=tuple(file_problems(folders)),
+        clients=client_states(user_dirs(environ)),
     )
     settings = [check for check in PLAN if check.id == "settings"]
     with anyio.fail_after(50):
@@ -215,9 +213,9 @@ async def test_the_command_looks_at_the_entries_of_this_user(
 def test_variables_reach_the_server_as_each_client_hands_them_on(
     client: str, value: str, given: dict[str, str] | str
 ) -> None:
-    entry = InstalledEntry(client, "blaxel", Path("file"), ("blaxel-mcp",), {"K": value})
+    entry = InstalledEntry(client_named(client), "blaxel", Path("file"), ("blaxel-mcp",), {"K": value})
 
-    handed = variables_of(entry, client_named(client), {"HERE": "found"})
+    handed = variables_of(entry, {"HERE": "found"})
 
     if isinstance(given, dict):
         assert handed.values == given

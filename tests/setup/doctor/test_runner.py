@@ -15,7 +15,7 @@ from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, report, run_checks, summary
 from blaxel_mcp.setup.doctor.findings import Result, failed, ok, skipped
-from blaxel_mcp.setup.doctor.proxies import masked, proxy_for, proxy_variables
+from blaxel_mcp.setup.doctor.network import masked, proxy_for, proxy_variables
 from blaxel_mcp.setup.doctor.runner import Check
 
 pytestmark = pytest.mark.anyio

@@ -5,12 +5,10 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.setup.install import (
-    FileProblem,
     InstalledEntry,
     UserDirs,
     client_named,
-    file_problems,
-    installed_entries,
+    client_states,
     is_ephemeral,
     own_command,
     user_dirs,
@@ -135,16 +133,18 @@ def test_every_entry_that_runs_this_server_is_found_in_whatever_form(tmp_path: P
         '[mcp_servers.blaxel]\ncommand = "/v/bin/blaxel-mcp"\n[mcp_servers.blaxel.env]\nBL_WORKSPACE = "acme"\n',
     )
 
-    assert installed_entries(on("linux", tmp_path)) == [
-        InstalledEntry("cursor", "ours", cursor, ("/v/bin/blaxel-mcp", "serve"), {"BL_WORKSPACE": "acme"}),
-        InstalledEntry("cursor", "module", cursor, ("/v/bin/python", "-m", "blaxel_mcp"), {}),
-        InstalledEntry("cursor", "windows", cursor, ("C:\\v\\Scripts\\blaxel-mcp.exe",), {}),
-        InstalledEntry("cursor", "uvx", cursor, ("uvx", "blaxel-mcp@0.5"), {}),
-        InstalledEntry("cursor", "nested", cursor, ("/v/bin/blaxel-mcp", "serve"), {"A": "1"}),
-        InstalledEntry("codex", "blaxel", codex, ("/v/bin/blaxel-mcp",), {"BL_WORKSPACE": "acme"}),
-        InstalledEntry("cline", "ours", cline, ("blaxel-mcp",), {"A": "1"}),
+    states = client_states(on("linux", tmp_path))
+    row = client_named("cursor")
+    assert [entry for state in states for entry in state.entries] == [
+        InstalledEntry(row, "ours", cursor, ("/v/bin/blaxel-mcp", "serve"), {"BL_WORKSPACE": "acme"}),
+        InstalledEntry(row, "module", cursor, ("/v/bin/python", "-m", "blaxel_mcp"), {}),
+        InstalledEntry(row, "windows", cursor, ("C:\\v\\Scripts\\blaxel-mcp.exe",), {}),
+        InstalledEntry(row, "uvx", cursor, ("uvx", "blaxel-mcp@0.5"), {}),
+        InstalledEntry(row, "nested", cursor, ("/v/bin/blaxel-mcp", "serve"), {"A": "1"}),
+        InstalledEntry(client_named("codex"), "blaxel", codex, ("/v/bin/blaxel-mcp",), {"BL_WORKSPACE": "acme"}),
+        InstalledEntry(client_named("cline"), "ours", cline, ("blaxel-mcp",), {"A": "1"}),
     ]
-    assert file_problems(on("linux", tmp_path)) == []
+    assert {state.problem for state in states} == {""}
 
 
 def test_a_file_that_cannot_be_used_is_a_problem_and_hides_no_other(tmp_path: Path) -> None:
@@ -152,15 +152,16 @@ def test_a_file_that_cannot_be_used_is_a_problem_and_hides_no_other(tmp_path: Pa
     odd = touched(tmp_path / ".gemini" / "settings.json", '{"mcpServers": []}')
     touched(tmp_path / ".claude.json", '{"mcpServers": {"b": {"command": "blaxel-mcp"}}}')
 
-    assert [entry.client for entry in installed_entries(on("linux", tmp_path))] == ["claude-code"]
-    first, second = file_problems(on("linux", tmp_path))
-    assert first.message == f"{broken} cannot be parsed at line 1, column 16: expected a value."
-    assert second == FileProblem("gemini-cli", odd, second.message)
-    assert second.message.startswith(f"mcpServers in {odd} should be a table")
+    states = client_states(on("linux", tmp_path))
+    assert [state.client.name for state in states if state.entries] == ["claude-code"]
+    first, second = (state for state in states if state.problem)
+    assert first.problem == f"{broken} cannot be parsed at line 1, column 16: expected a value."
+    assert (second.client.name, second.file) == ("gemini-cli", odd)
+    assert second.problem.startswith(f"mcpServers in {odd} should be a table")
 
 
 def test_the_variables_of_an_entry_are_not_in_its_repr() -> None:
-    entry = InstalledEntry("cursor", "blaxel", HOME, ("blaxel-mcp",), {"BL_API_KEY": "a-key-by-hand"})
+    entry = InstalledEntry(client_named("cursor"), "blaxel", HOME, ("blaxel-mcp",), {"BL_API_KEY": "a-key-by-hand"})
 
     assert "a-key-by-hand" not in repr(entry)
 
