@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blaxel_mcp.budget.figures import NANO, ModelKey, UsageTotals
-from blaxel_mcp.budget.usage import MAX_TOKENS
+from blaxel_mcp.budget.prices import ModelPrice, configured_price
+from blaxel_mcp.budget.usage import MAX_TOKENS, Usage
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
+from blaxel_mcp.settings.schema import CapSettings, ModelSettings
 
 DEFAULT_OUTPUT_TOKENS = 1000
 """Estimated output of a call that does not limit its output."""
@@ -23,25 +24,42 @@ _MAX_WORD_CHARS = 2000
 """A longer word is not text but base64."""
 
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+_SECONDS_PER_RECORDING = 60
+_MAX_PICTURES = 1000
 _MAX_NAMES = 5
 """Configured models that a refusal lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The tokens that a call is expected to use."""
+    """What a call is expected to use: tokens, and the images, minutes and searches that some models are priced by.
+
+    `price` is that of the model; None if nobody knows it.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    images: int = 1
+    audio_seconds: float | None = None
+    searches: int = 0
+    price: ModelPrice | None = None
 
     @property
     def tokens(self) -> int:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
-    def nano_usd(self, price: Price | None) -> int:
-        """Return the estimated cost in billionths of a dollar; 0 without a price."""
-        return usd_to_nano(price, self.input_tokens, self.output_tokens) if price else 0
+    @property
+    def nano_usd(self) -> int:
+        """The estimated cost in billionths of a dollar; 0 without a price."""
+        usage = Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            images=self.images,
+            audio_seconds=self.audio_seconds,
+            searches=self.searches,
+        )
+        return usd_to_nano(self.price.usd(usage) or 0) if self.price else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +75,9 @@ class _Refusal:
     fix: str = ""
 
 
-def usd_to_nano(price: Price, input_tokens: int, output_tokens: int) -> int:
-    """Return the cost of tokens in billionths of a dollar, rounded up."""
-    return math.ceil((input_tokens * price.input + output_tokens * price.output) * (NANO / 1_000_000) - 1e-6)
+def usd_to_nano(usd: float) -> int:
+    """Return dollars in billionths of a dollar, rounded up."""
+    return math.ceil(usd * NANO - 1e-6)
 
 
 def estimate(body: Any, *, writes: bool) -> Estimate:
@@ -69,8 +87,15 @@ def estimate(body: Any, *, writes: bool) -> Estimate:
         body: The body as JSON values.
         writes: Whether the model writes text; the body may limit how much.
     """
-    input_tokens = math.ceil(_count_chars(body) / _CHARS_PER_TOKEN)
-    return Estimate(input_tokens=input_tokens, output_tokens=_output_limit(body) if writes else 0)
+    fields = body if isinstance(body, Mapping) else {}
+    pictures = fields.get("n")
+    return Estimate(
+        input_tokens=math.ceil(_count_chars(body) / _CHARS_PER_TOKEN),
+        output_tokens=_output_limit(body) if writes else 0,
+        images=min(pictures, _MAX_PICTURES) if isinstance(pictures, int) and pictures > 0 else 1,
+        audio_seconds=_SECONDS_PER_RECORDING if any(isinstance(value, bytes) for value in fields.values()) else None,
+        searches=1 if "query" in fields and "documents" in fields else 0,
+    )
 
 
 def next_midnight(now: datetime) -> datetime:
@@ -101,6 +126,10 @@ class Budget:
     def capped(self, model: ModelSettings | None) -> bool:
         """Return whether any cap applies to the calls of a model."""
         return any(_has_cap(caps) for caps in self._caps_of(model))
+
+    def limits_money(self, model: ModelSettings | None) -> bool:
+        """Return whether a cap in USD applies to the calls of a model."""
+        return any(caps.usd_per_day is not None for caps in self._caps_of(model))
 
     def on_ledger_failure(self, model: ModelSettings | None) -> str:
         """Return `refuse` or `allow` for calls of a model without a ledger; of two settings, the stricter one."""
@@ -164,34 +193,34 @@ class Budget:
     def _refusal(
         self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]
     ) -> _Refusal | None:
-        price = model.price if model else None
-        refusal = _refusal_by(self.caps, None, price, expected, _sum(used.values()))
+        refusal = _refusal_by(self.caps, None, expected, _sum(used.values()))
         if refusal is None and model and model.budget:
-            refusal = _refusal_by(model.budget, model.name, price, expected, used.get(key, UsageTotals()))
+            refusal = _refusal_by(model.budget, model.name, expected, used.get(key, UsageTotals()))
         return refusal
 
     def _remaining(self, used: Mapping[ModelKey, UsageTotals]) -> str:
         """Return a sentence that lists the models of which a small call would fit now."""
-        small = Estimate(input_tokens=1, output_tokens=1)
         keys = [((model.workspace or self.workspace or "", model.name), model) for model in self.models]
-        names = [model.name for key, model in keys if self._refusal(key, model, small, used) is None]
+        names = [model.name for key, model in keys if self._refusal(key, model, _small_call(model), used) is None]
         listed = names[:_MAX_NAMES]
         if len(names) > _MAX_NAMES:
             listed.append(f"{len(names) - _MAX_NAMES} more in [[models]]")
-        if self._refusal(("", ""), None, small, used) is None:
+        if self._refusal(("", ""), None, _small_call(None), used) is None:
             listed.append("any model without an entry in [[models]]")
         return f"Models with budget left: {', '.join(listed)}." if listed else "No model has budget left."
 
 
-def _refusal_by(
-    caps: CapSettings, owner: str | None, price: Price | None, expected: Estimate, used: UsageTotals
-) -> _Refusal | None:
+def _small_call(model: ModelSettings | None) -> Estimate:
+    price = configured_price(model.price) if model and model.price else None
+    return Estimate(input_tokens=1, output_tokens=1, price=price)
+
+
+def _refusal_by(caps: CapSettings, owner: str | None, expected: Estimate, used: UsageTotals) -> _Refusal | None:
     """Return why a call does not fit some caps; None if it fits.
 
     Args:
         caps: The caps.
         owner: The model whose own caps these are; None for those of `[budget]`.
-        price: The price of the model, if known.
         expected: The estimate for the call.
         used: The usage that counts against the caps.
     """
@@ -203,20 +232,18 @@ def _refusal_by(
             f"it is estimated at {expected.tokens:,} tokens, and {_setting('tokens_per_day', owner)} has "
             f"{max(caps.tokens_per_day - tokens, 0):,} of {caps.tokens_per_day:,} left"
         )
-    return _refusal_by_cost(caps, owner, price, expected, used)
+    return _refusal_by_cost(caps, owner, expected, used)
 
 
-def _refusal_by_cost(
-    caps: CapSettings, owner: str | None, price: Price | None, expected: Estimate, used: UsageTotals
-) -> _Refusal | None:
-    if caps.usd_per_day is None or (price is None and caps.unpriced == "allow"):
+def _refusal_by_cost(caps: CapSettings, owner: str | None, expected: Estimate, used: UsageTotals) -> _Refusal | None:
+    if caps.usd_per_day is None or (expected.price is None and caps.unpriced == "allow"):
         return None
-    if price is None:
+    if expected.price is None:
         return _Refusal(
-            f"{_setting('usd_per_day', owner)} is set, and the model has no `price`",
+            f"{_setting('usd_per_day', owner)} is set, and the price of the model is not known",
             fix=f'Set `price` for the model in [[models]], or set {_setting("unpriced", owner)} to "allow".',
         )
-    cap, spent, cost = caps.usd_per_day * NANO, used.nano_usd + used.held_nano_usd, expected.nano_usd(price)
+    cap, spent, cost = caps.usd_per_day * NANO, used.nano_usd + used.held_nano_usd, expected.nano_usd
     if spent + cost <= cap:
         return None
     return _Refusal(

@@ -1,73 +1,233 @@
-"""Token usage from the responses of any provider."""
+"""Read what a call took from the answer of any provider: tokens, images, seconds of audio, searches.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+`genai-prices` reads usage too, and is not asked: of the shapes in `tests/budget/test_usage.py` it misreads those of xAI
+(reasoning beside completion), of Claude's `iterations` and of `x_groq`, and it needs to know the provider, which a
+configured model does not tell.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-_PLACES = ("usage", "usageMetadata", "meta")
-_INPUT = ("prompt_tokens", "input_tokens", "promptTokenCount")
-_OUTPUT = ("completion_tokens", "output_tokens", "candidatesTokenCount")
-_TOTAL = ("total_tokens", "totalTokenCount")
+_PLACES = ("usage", "usageMetadata", "meta", "x_groq")
+_INSIDE = ("billed_units", "tokens", "usage")
+"""Where counts stand within a place; Cohere bills its `billed_units` and not its `tokens`."""
+
+_INPUT = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens", "total_input_tokens", "prompt_eval_count")
+_OUTPUT = (
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "responseTokenCount",
+    "outputTokens",
+    "total_output_tokens",
+    "eval_count",
+)
+_AT_THE_TOP = ("prompt_eval_count", "eval_count")
+"""Ollama's counts. Other counts at the top are those of an endpoint that counts tokens, which is free."""
+_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_MORE_INPUT = ("toolUsePromptTokenCount", "total_tool_use_tokens", "citation_tokens")
+"""Input that the count of the input leaves out."""
+_THOUGHTS = ("thoughtsTokenCount", "total_thought_tokens")
+"""Output that the count of the output leaves out."""
+_REASONING = (
+    "reasoning_tokens",
+    "completion_tokens_details.reasoning_tokens",
+    "output_tokens_details.reasoning_tokens",
+)
+_CACHED = (
+    "prompt_tokens_details.cached_tokens",
+    "input_tokens_details.cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cached_tokens",
+    "cachedContentTokenCount",
+    "total_cached_tokens",
+)
+"""Input from a cache, which the count of the input has in it."""
+_READ = ("cache_read_input_tokens", "cacheReadInputTokens")
+_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens")
+"""Claude's input from and to a cache. Its own `input_tokens` leave them out; a `prompt_tokens` beside them does not."""
+_WRITTEN_FOR_AN_HOUR = ("cache_creation.ephemeral_1h_input_tokens",)
+_AUDIO = ("prompt_tokens_details.audio_tokens", "input_tokens_details.audio_tokens", "input_token_details.audio_tokens")
+_AUDIO_WRITTEN = ("completion_tokens_details.audio_tokens", "output_tokens_details.audio_tokens")
+_PICTURES = ("output_tokens_details.image_tokens", "completion_tokens_details.image_tokens")
+_SECONDS = ("prompt_audio_seconds", "seconds")
+_SEARCHES = ("server_tool_use.web_search_requests", "num_search_queries", "num_sources_used", "search_units")
 
 MAX_TOKENS = 1_000_000_000
 """Largest plausible number of tokens of one call. A larger one is ignored: sums of a few would overflow the ledger."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The tokens of one call; None for a number that the provider did not report."""
+    """What one call took.
 
-    input_tokens: int | None
-    output_tokens: int | None
-    total_tokens: int | None
+    Attributes:
+        input_tokens: Everything that was read, from and to a cache included; None if the provider did not report it.
+        output_tokens: Everything that was written, reasoning included; None if the provider did not report it.
+        total_tokens: Both; None if the provider did not report any tokens.
+        cached_input_tokens: The part of the input that came from a cache.
+        cache_write_tokens: The part of the input that was written to a cache.
+        cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour.
+        reasoning_tokens: The part of the output that nobody sees.
+        audio_input_tokens: The part of the input that is audio.
+        cached_audio_tokens: The part of `cached_input_tokens` that is audio.
+        audio_output_tokens: The part of the output that is audio.
+        image_output_tokens: The part of the output that is pictures.
+        images: The pictures in the answer.
+        audio_seconds: Seconds of audio that were read; None if not known.
+        searches: Web searches and reranked searches.
+        tier: The service tier or speed that the answer names, which may have prices of its own; None if it names none.
+        claude: Whether the counts are Claude's, whose cache has prices of its own.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    cached_audio_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    audio_seconds: float | None = None
+    searches: int = 0
+    tier: str | None = None
+    claude: bool = False
 
 
 def read_usage(answer: Any) -> Usage | None:
-    """Return the token usage that an answer reports; None if it reports none.
+    """Return what an answer reports of its usage; None if it reports nothing.
 
-    Understands the fields of OpenAI (`usage.prompt_tokens`), Anthropic (`usage.input_tokens`), Gemini
-    (`usageMetadata.promptTokenCount`) and Cohere (`usage.tokens`, `usage.billed_units`).
+    Understands the fields of OpenAI, Anthropic, Gemini, Cohere, Bedrock, Ollama and those that imitate them.
 
     Args:
         answer: The response body as JSON values.
     """
     if not isinstance(answer, Mapping):
         return None
-    for place in _PLACES:
-        counts = answer.get(place)
-        if isinstance(counts, Mapping):
-            for candidate in (counts, counts.get("tokens"), counts.get("billed_units")):
-                if isinstance(candidate, Mapping) and (usage := _usage_from(candidate)):
-                    return usage
-    return None
-
-
-def _usage_from(counts: Mapping[str, Any]) -> Usage | None:
-    input_tokens, output_tokens = _first_count(counts, _INPUT), _first_count(counts, _OUTPUT)
-    total = _first_count(counts, _TOTAL)
-    if input_tokens is None and output_tokens is None and total is None:
+    places = _places(answer)
+    counts = next((place for place in places if _count([place], _INPUT + _OUTPUT + _TOTAL) is not None), {})
+    images = _pictures_in(answer["data"]) if isinstance(answer.get("data"), list) else 0
+    seconds = next(filter(None, (_number(place, _SECONDS) for place in places)), None)
+    if seconds is None and "text" in answer:
+        seconds = _number(answer, ("duration",))
+    searches = max((_count([place], _SEARCHES) or 0 for place in places), default=0)
+    if not searches and ("output" in answer or "candidates" in answer):
+        searches = _searches_in(answer)
+    if not counts and not images and seconds is None and not searches:
         return None
-    if total is None:
-        total = (input_tokens or 0) + (output_tokens or 0)
-    return Usage(input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total)
+    usage = _token_usage(counts)
+    tier = answer.get("service_tier") or counts.get("speed")
+    return replace(
+        usage, images=images, audio_seconds=seconds, searches=searches, tier=tier if isinstance(tier, str) else None
+    )
 
 
-def _first_count(counts: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    for name in names:
-        value = counts.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
-            return int(value)
-    return None
+def _places(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the objects that may hold the counts, the likeliest first."""
+    places: list[Mapping[str, Any]] = []
+    for place in map(answer.get, _PLACES):
+        if isinstance(place, Mapping):
+            places += (inner for key in _INSIDE if isinstance(inner := place.get(key), Mapping))
+            places.append(place)
+    return [*places, {name: answer[name] for name in _AT_THE_TOP if name in answer}]
 
 
-def cost_usd(usage: Usage | None, *, input_price: float, output_price: float) -> float | None:
-    """Return the cost of a call in USD; None if its usage is not known.
+def _token_usage(counts: Mapping[str, Any]) -> Usage:
+    passes = _passes(counts) if isinstance(counts.get("iterations"), list) else [counts]
+    read, written = _count(passes, _READ) or 0, _count(passes, _WRITTEN) or 0
+    input_tokens, output = _count(passes, _INPUT), _count(passes, _OUTPUT)
+    total = _count([counts], _TOTAL)
+    if input_tokens is None and output is None:
+        input_tokens = total
+    if input_tokens is not None:
+        beside = 0 if "prompt_tokens" in counts else read + written
+        input_tokens += beside + sum(_count([counts], (name,)) or 0 for name in _MORE_INPUT)
+    reasoning = _count([counts], (*_THOUGHTS, *_REASONING)) or 0
+    is_beside = "citation_tokens" in counts or any(name in counts for name in _THOUGHTS)
+    if is_beside or (total is None and reasoning > (output or 0)):
+        # Gemini, Perplexity and xAI leave the reasoning out of the count of the output.
+        output = (output or 0) + reasoning
+    audio = _count([counts], _AUDIO) or 0
+    over = max((total or 0) - (input_tokens or 0) - (output or 0), 0)
+    if over and "prompt_audio_seconds" in counts:
+        # The audio that Mistral's Voxtral listened to is in the total only.
+        input_tokens, audio = (input_tokens or 0) + over, audio or over
+    elif over:
+        output = (output or 0) + over
+    known = input_tokens is not None or output is not None
+    all_read, all_written = input_tokens or 0, output or 0
+    cached = min(read or _count([counts], _CACHED) or 0, all_read)
+    cached_audio = 0
+    spoken, pictures = _count([counts], _AUDIO_WRITTEN) or 0, _count([counts], _PICTURES) or 0
+    if "promptTokenCount" in counts:
+        audio = _of_modality(counts.get("promptTokensDetails"), "AUDIO")
+        cached_audio = _of_modality(counts.get("cacheTokensDetails"), "AUDIO")
+        spoken, pictures = (_of_modality(counts.get("candidatesTokensDetails"), kind) for kind in ("AUDIO", "IMAGE"))
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output,
+        total_tokens=all_read + all_written if known else None,
+        cached_input_tokens=cached,
+        cache_write_tokens=min(written, all_read),
+        cache_write_1h_tokens=min(_count(passes, _WRITTEN_FOR_AN_HOUR) or 0, written),
+        reasoning_tokens=min(reasoning, all_written),
+        audio_input_tokens=min(audio, all_read),
+        cached_audio_tokens=min(cached_audio, cached, audio),
+        audio_output_tokens=min(spoken, all_written),
+        image_output_tokens=min(pictures, all_written),
+        claude=read + written > 0,
+    )
 
-    Args:
-        usage: The tokens of the call.
-        input_price: USD per million input tokens.
-        output_price: USD per million output tokens.
+
+def _passes(counts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the counts of each pass of a call.
+
+    Claude reports compaction and advisor passes in `iterations`, with the last message's counts once more outside.
     """
-    if usage is None or usage.input_tokens is None:
-        return None
-    return (usage.input_tokens * input_price + (usage.output_tokens or 0) * output_price) / 1_000_000
+    passes = [each for each in counts["iterations"] if isinstance(each, Mapping)]
+    return passes if (_count(passes, _INPUT) or 0) >= (_count([counts], _INPUT) or 0) and passes else [counts]
+
+
+def _count(passes: Iterable[Mapping[str, Any]], names: Sequence[str]) -> int | None:
+    """Return the sum of the first plausible number of each pass; None if there is none."""
+    numbers = [number for counts in passes if (number := _number(counts, names)) is not None]
+    return int(sum(numbers)) if numbers else None
+
+
+def _number(counts: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    """Return the first plausible number under one of some names; a dot leads into an object."""
+    for name in names:
+        outer, _, inner = name.partition(".")
+        value = counts.get(outer)
+        if inner:
+            value = value.get(inner) if isinstance(value, Mapping) else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
+            return value
+    return None
+
+
+def _of_modality(details: Any, modality: str) -> int:
+    """Return Gemini's count of the tokens of a modality."""
+    each = [item for item in details if isinstance(item, Mapping)] if isinstance(details, list) else []
+    return _count((item for item in each if item.get("modality") == modality), ("tokenCount",)) or 0
+
+
+def _pictures_in(data: Sequence[Any]) -> int:
+    return sum(isinstance(each, Mapping) and bool({"b64_json", "url"} & each.keys()) for each in data)
+
+
+def _searches_in(answer: Mapping[str, Any]) -> int:
+    """Count the web searches that OpenAI's Responses and Gemini list rather than count."""
+    output, candidates = answer.get("output"), answer.get("candidates")
+    calls = [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
+    listed = sum(each.get("type") == "web_search_call" for each in calls)
+    for candidate in candidates if isinstance(candidates, list) else []:
+        grounding = candidate.get("groundingMetadata") if isinstance(candidate, Mapping) else None
+        queries = grounding.get("webSearchQueries") if isinstance(grounding, Mapping) else None
+        listed += len(queries) if isinstance(queries, list) else 0
+    return int(listed)

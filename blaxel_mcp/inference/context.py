@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from blaxel_mcp.budget.prices import ModelPrice
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.trace import CallTrace
@@ -29,8 +30,9 @@ class CallContext:
         progress: What a waiting client is shown.
         retries: How many attempts were made after the first one failed.
         earlier_attempt_billed: Whether an attempt before the last one may have been billed.
-        usage: The tokens that the answer reports.
-        cost_usd: Their cost at the configured price.
+        price: The price of the model, once it is looked up; None if nobody knows it.
+        usage: What the answer reports of its usage.
+        cost_usd: Its cost in USD; None if it is not known.
         budget: How much of each cap that applies to the call is used.
         repairs: One sentence per change made to the caller's arguments.
         notes: One sentence per other thing that the reader of the result should know.
@@ -48,6 +50,7 @@ class CallContext:
     progress: Progress = field(default_factory=Progress)
     retries: int = 0
     earlier_attempt_billed: bool = False
+    price: ModelPrice | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
     budget: JSONObject | None = None

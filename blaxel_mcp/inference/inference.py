@@ -1,13 +1,16 @@
 """Run one call of a model: look the model up, prepare the request, wait for a slot, send it, read the answer."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.usage import cost_usd, read_usage
+from blaxel_mcp.budget.prices import ModelPrice, configured_price, load_table, table_price
+from blaxel_mcp.budget.usage import Usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
+from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.trace import deadline
@@ -75,21 +78,34 @@ class Inference:
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
             prepared = context.prepared = await self._prepare(invocation, context, workspace)
+            if model and model.price:
+                context.price = configured_price(model.price)
+            elif self._spending.limits_money(model):
+                context.price = await self._table_price(context.record)
+            elif self._settings.prices == "table":
+                load_table()
+            expected = replace(prepared.estimate, price=context.price)
             async with (
                 self._limits.slot(
                     workspace, invocation.model, model.max_concurrency if model else None, context.progress
                 ),
-                self._spending.reserve(context, model, prepared.estimate),
+                self._spending.reserve(context, model, expected),
             ):
                 answer = await self._send(prepared, context, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")
                 if isinstance(answer, JSONAnswer):
                     context.usage = read_usage(answer.value)
-                    if model and (price := model.price):
-                        cost = cost_usd(context.usage, input_price=price.input, output_price=price.output)
-                        context.cost_usd = cost
+                context.price = context.price or await self._table_price(context.record)
+                if context.price:
+                    context.cost_usd = context.price.usd(context.usage or Usage())
                 return answer
+
+    async def _table_price(self, record: ModelRecord | None) -> ModelPrice | None:
+        """Return the price of a model in the price table; None without one, or if the settings leave it out."""
+        if self._settings.prices == "configured" or record is None:
+            return None
+        return await anyio.to_thread.run_sync(table_price, record.runtime_type, record.provider_model)
 
     def _workspace(self, model: ModelSettings | None) -> str:
         workspace = (model and model.workspace) or self._settings.workspace

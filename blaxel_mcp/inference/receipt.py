@@ -1,7 +1,7 @@
 """The receipt of a call: the value of `_meta["blaxel-mcp/call"]` on every result."""
 
 import time
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import scrub
@@ -29,6 +29,7 @@ class Receipt(TypedDict):
     first_byte_ms: float | None
     usage: JSONObject | None
     cost_usd: float | None
+    price_source: str | None
     budget: JSONObject | None
     repairs: list[str]
     notes: list[str]
@@ -57,10 +58,30 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "total_tokens": usage.total_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
         },
         "cost_usd": context.cost_usd,
+        "price_source": context.price.source if context.price else None,
         "budget": context.budget,
         "repairs": list(context.repairs),
         "notes": list(context.notes),
         "truncated": truncated,
     }
+
+
+def result_meta(context: CallContext, *, truncated: bool = False) -> dict[str, Any]:
+    """Return the `_meta` of a result: the receipt, and the cost where it is known.
+
+    `cost` has the shape that hosts bill by: USD, and the model and the provider as the provider calls them.
+    """
+    meta: dict[str, Any] = {RECEIPT_KEY: build_receipt(context, truncated=truncated)}
+    if context.cost_usd is not None:
+        record = context.record
+        meta["cost"] = {
+            "usd": context.cost_usd,
+            "model": (record and record.provider_model) or context.model,
+            "provider": (record and record.runtime_type) or None,
+        }
+    return meta

@@ -19,7 +19,7 @@ from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.settings.schema import ModelSettings, Price, Settings
+from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -58,27 +58,30 @@ class Spending:
         """Reserve a call, and settle it when the context manager ends, however it ends.
 
         Args:
-            context: The call; `model` and `workspace` are known by now, `usage` at the end.
+            context: The call; `model` and `workspace` are known by now, `usage` and `cost_usd` at the end.
             model: The settings of the model, if it is configured.
-            expected: The tokens that the call is expected to take.
+            expected: What the call is expected to take, and the price of the model.
 
         Raises:
             BlaxelError: `budget_exceeded`.
         """
         held = await self._hold(context, model, expected)
-        price = model.price if model else None
         totals: UsageTotals | None = None
         try:
             yield
-            totals = _answered(context.usage, expected, price)
+            totals = _answered(context.usage, context.cost_usd, expected)
         except BaseException as error:
             # A cancelled call may have been worked on too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
-            totals = _failed(expected, price, maybe_billed=billed) if context.trace.sent else None
+            totals = _failed(expected, maybe_billed=billed) if context.trace.sent else None
             raise
         finally:
             with anyio.CancelScope(shield=True):
                 await self._settle(held, totals, context, model)
+
+    def limits_money(self, model: ModelSettings | None) -> bool:
+        """Return whether a cap in USD applies to the calls of a model, so that its price has to be known before."""
+        return self._budget.limits_money(model)
 
     async def report(self, days: int) -> dict[str, Any]:
         """Return what calls took in the last `days` days, today included, and what is left of the budget."""
@@ -106,7 +109,7 @@ class Spending:
             account=self._account,
             key=(context.workspace or "", context.model or ""),
             tokens=expected.tokens,
-            nano_usd=expected.nano_usd(model.price if model else None),
+            nano_usd=expected.nano_usd,
         )
 
         def check(used: Used) -> None:
@@ -172,29 +175,22 @@ def _ledger_path(settings: Settings) -> Path | str:
     return MEMORY if path == MEMORY else Path(path).expanduser()
 
 
-def _answered(usage: Usage | None, expected: Estimate, price: Price | None) -> UsageTotals:
-    if usage is None:
-        return UsageTotals(
-            calls=1,
-            without_tokens=1,
-            without_price=1,
-            held_tokens=expected.tokens,
-            held_nano_usd=expected.nano_usd(price),
-        )
-    input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
-    known = price is not None and usage.input_tokens is not None
+def _answered(usage: Usage | None, cost_usd: float | None, expected: Estimate) -> UsageTotals:
+    tokens = usage.total_tokens if usage else None
     return UsageTotals(
         calls=1,
-        without_price=not known,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=usage.total_tokens or 0,
-        nano_usd=usd_to_nano(price, input_tokens, output_tokens) if price and known else 0,
-        held_nano_usd=expected.nano_usd(price) if price and not known else 0,
+        without_tokens=tokens is None,
+        without_price=cost_usd is None,
+        input_tokens=(usage and usage.input_tokens) or 0,
+        output_tokens=(usage and usage.output_tokens) or 0,
+        total_tokens=tokens or 0,
+        nano_usd=usd_to_nano(cost_usd or 0),
+        held_tokens=expected.tokens if tokens is None else 0,
+        held_nano_usd=expected.nano_usd if cost_usd is None else 0,
     )
 
 
-def _failed(expected: Estimate, price: Price | None, *, maybe_billed: bool) -> UsageTotals:
+def _failed(expected: Estimate, *, maybe_billed: bool) -> UsageTotals:
     if not maybe_billed:
         return UsageTotals(calls=1, failed=1)
     return UsageTotals(
@@ -202,5 +198,5 @@ def _failed(expected: Estimate, price: Price | None, *, maybe_billed: bool) -> U
         failed=1,
         failed_maybe_billed=1,
         held_tokens=expected.tokens,
-        held_nano_usd=expected.nano_usd(price),
+        held_nano_usd=expected.nano_usd,
     )

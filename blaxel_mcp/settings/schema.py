@@ -4,9 +4,9 @@
 reference in docs/configure.md is generated from it.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from blaxel_mcp.settings.types import (
@@ -195,11 +195,38 @@ class HttpSettings(Section):
     )
 
 
-class Price(Section):
-    """The price of a model, in USD per million tokens."""
+PriceTable = Literal["table", "configured"]
+"""Where prices come from; the description of `prices` explains each."""
 
-    input: float = Field(ge=0, allow_inf_nan=False, description="USD per million input tokens.")
-    output: float = Field(ge=0, allow_inf_nan=False, description="USD per million output tokens.")
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Price(Section):
+    """The price of a model. What is left out costs nothing, but for parts of the input and output: these cost the same.
+
+    Cached input and written caches of Claude cost 0.1 and 1.25 times `input` unless they are set, and twice `input` if
+    they are kept for an hour.
+    """
+
+    input: Dollars | None = Field(default=None, description="USD per million input tokens.")
+    output: Dollars | None = Field(default=None, description="USD per million output tokens.")
+    cached_input: Dollars | None = Field(default=None, description="USD per million input tokens from a cache.")
+    cache_write: Dollars | None = Field(default=None, description="USD per million input tokens written to a cache.")
+    reasoning: Dollars | None = Field(default=None, description="USD per million reasoning tokens.")
+    per_call: Dollars | None = Field(default=None, description="USD per call.")
+    per_image: Dollars | None = Field(default=None, description="USD per picture in the answer.")
+    per_minute: Dollars | None = Field(default=None, description="USD per minute of audio that is read.")
+    per_1k_searches: Dollars | None = Field(default=None, description="USD per thousand searches.")
+
+    @model_validator(mode="after")
+    def _is_a_price(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("is empty; give it `input` and `output` or another key")
+        if (self.input is None) != (self.output is None):
+            raise ValueError("has one of `input` and `output`; give it the other one too, 0 if it costs nothing")
+        if self.input is None and not {"cached_input", "cache_write", "reasoning"}.isdisjoint(self.model_fields_set):
+            raise ValueError("has prices of parts of the input or output; give it `input` and `output` too")
+        return self
 
 
 class ModelSettings(Section):
@@ -285,6 +312,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Which URL a model is called at. auto: its own URL if it is of generation mk3, otherwise run_url. "
         "metadata: its own URL if it has one. run: always run_url.",
+    )
+    prices: PriceTable = Field(
+        default="table",
+        description="What a model without a price costs. table: what the price table of genai-prices says, by the "
+        "provider and its model. configured: nobody knows.",
     )
     discovery: DiscoverySettings = DiscoverySettings()
     access: AccessSettings = AccessSettings()

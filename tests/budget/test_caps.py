@@ -1,5 +1,6 @@
 """Caps: which calls fit, and the messages for those that do not."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from blaxel_mcp.budget.caps import DEFAULT_OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
 from blaxel_mcp.budget.figures import NANO, UsageTotals
+from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
 
@@ -24,7 +26,8 @@ def refusal(caps: dict[str, Any], model: ModelSettings, used: UsageTotals, call:
     budget = Budget(caps=CapSettings(**caps), models=(CHEAP, PLAIN, OWN), workspace="acme")
     key = ("acme", model.name)
     try:
-        budget.check(key, model, call, {key: used}, NOON)
+        price = configured_price(model.price) if model.price else None
+        budget.check(key, model, replace(call, price=price), {key: used}, NOON)
     except BlaxelError as error:
         return error
     return None
@@ -96,8 +99,9 @@ def test_a_call_passes_up_to_the_cap_and_no_further(
             {"usd_per_day": 5},
             PLAIN,
             UsageTotals(),
-            "The call to 'plain' was not sent: budget.usd_per_day is set, and the model has no `price`. Set `price` "
-            'for the model in [[models]], or set budget.unpriced to "allow". Models with budget left: cheap, own.',
+            "The call to 'plain' was not sent: budget.usd_per_day is set, and the price of the model is not known. Set "
+            "`price` for the model in [[models]], or "
+            'set budget.unpriced to "allow". Models with budget left: cheap, own.',
             id="no price",
         ),
         pytest.param(
@@ -139,8 +143,8 @@ def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_cal
         ),
         pytest.param(
             {"file": b"x" * 10**6},
-            Estimate(input_tokens=1001, output_tokens=DEFAULT_OUTPUT_TOKENS),
-            id="and so is a recording",
+            Estimate(input_tokens=1001, output_tokens=DEFAULT_OUTPUT_TOKENS, audio_seconds=60),
+            id="and so is a recording, of a minute",
         ),
         pytest.param(
             {"max_tokens": True}, Estimate(input_tokens=3, output_tokens=DEFAULT_OUTPUT_TOKENS), id="no number"
@@ -149,13 +153,13 @@ def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_cal
 )
 def test_what_a_call_is_expected_to_take(body: Any, expected: Estimate) -> None:
     assert estimate(body, writes=True) == expected
-    assert estimate(body, writes=False) == Estimate(input_tokens=expected.input_tokens)
+    assert estimate(body, writes=False) == replace(expected, output_tokens=0)
 
 
 def test_money_is_whole_billionths_and_never_rounds_to_nothing() -> None:
-    assert usd_to_nano(Price(input=0.15, output=0.60), 1000, 500) == 450_000
-    assert usd_to_nano(Price(input=0.000001, output=0), 1, 0) == 1
-    assert usd_to_nano(Price(input=0, output=0), 10**9, 10**9) == 0
+    assert usd_to_nano(1000 * 0.15 / 1e6 + 500 * 0.60 / 1e6) == 450_000
+    assert usd_to_nano(0.000001 / 1e6) == 1
+    assert usd_to_nano(0) == 0
 
 
 def test_the_day_ends_at_midnight_utc() -> None:

@@ -1,47 +1,183 @@
-"""Token usage in every provider's format, and its cost."""
+"""What a call took, in every provider's format."""
 
 from typing import Any
 
 import pytest
 
-from blaxel_mcp.budget.usage import Usage, cost_usd, read_usage
+from blaxel_mcp.budget.usage import MAX_TOKENS, Usage, read_usage
+
+
+def usage(read: int | None, written: int | None, **more: Any) -> Usage:
+    return Usage(input_tokens=read, output_tokens=written, total_tokens=(read or 0) + (written or 0), **more)
+
+
+CHAT = {"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 35}
+GEMINI = {"promptTokenCount": 20, "candidatesTokenCount": 5, "totalTokenCount": 25}
+HOUR = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 80}
 
 
 @pytest.mark.parametrize(
-    ("answer", "usage"),
+    ("answer", "expected"),
     [
+        pytest.param({"usage": CHAT}, usage(30, 5), id="OpenAI"),
+        pytest.param({"usage": {"prompt_tokens": 3, "total_tokens": 3}}, usage(3, None), id="OpenAI embeddings"),
+        pytest.param({"usage": {"total_tokens": 9}}, usage(9, None), id="a total alone"),
         pytest.param(
-            {"usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}}, Usage(3, 5, 8), id="OpenAI"
+            {
+                "usage": {
+                    **CHAT,
+                    "prompt_tokens_details": {"cached_tokens": 20},
+                    "completion_tokens_details": {"reasoning_tokens": 4},
+                },
+                "service_tier": "flex",
+            },
+            usage(30, 5, cached_input_tokens=20, reasoning_tokens=4, tier="flex"),
+            id="OpenAI's cache and reasoning are inside",
         ),
-        pytest.param({"usage": {"prompt_tokens": 3, "total_tokens": 3}}, Usage(3, None, 3), id="OpenAI embeddings"),
-        pytest.param({"usage": {"input_tokens": 3, "output_tokens": 5}}, Usage(3, 5, 8), id="Anthropic"),
         pytest.param(
-            {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 5, "totalTokenCount": 9}},
-            Usage(3, 5, 9),
-            id="Gemini",
+            {
+                "usage": {
+                    "input_tokens": 30,
+                    "output_tokens": 9,
+                    "total_tokens": 39,
+                    "input_tokens_details": {"cached_tokens": 10},
+                    "output_tokens_details": {"reasoning_tokens": 8},
+                },
+                "output": [{"type": "web_search_call"}, {"type": "message"}],
+            },
+            usage(30, 9, cached_input_tokens=10, reasoning_tokens=8, searches=1),
+            id="Responses",
         ),
         pytest.param(
-            {"usage": {"billed_units": {"input_tokens": 1, "output_tokens": 1}, "tokens": {"input_tokens": 3.0}}},
-            Usage(3, None, 3),
-            id="Cohere, tokens before billed units",
+            {"usage": {**CHAT, "total_tokens": 335, "completion_tokens_details": {"reasoning_tokens": 300}}},
+            usage(30, 305, reasoning_tokens=300),
+            id="xAI's reasoning is beside",
         ),
-        pytest.param({"meta": {"billed_units": {"input_tokens": 2}}}, Usage(2, None, 2), id="Cohere rerank"),
-        pytest.param({"usage": None}, None, id="null"),
+        pytest.param(
+            {
+                "usage": {
+                    "prompt_tokens": 30,
+                    "completion_tokens": 5,
+                    "completion_tokens_details": {"reasoning_tokens": 300},
+                }
+            },
+            usage(30, 305, reasoning_tokens=300),
+            id="and without a total",
+        ),
+        pytest.param(
+            {"usage": {**CHAT, "reasoning_tokens": 100, "citation_tokens": 1000, "num_search_queries": 7}},
+            usage(1030, 105, reasoning_tokens=100, searches=7),
+            id="Perplexity's deep research",
+        ),
+        pytest.param(
+            {"usage": {**CHAT, "total_tokens": 410, "prompt_audio_seconds": 12}},
+            usage(405, 5, audio_input_tokens=375, audio_seconds=12),
+            id="Mistral's audio",
+        ),
+        pytest.param({"usage": {"input_tokens": 3, "output_tokens": 5}}, usage(3, 5), id="Anthropic"),
+        pytest.param(
+            {
+                "usage": {
+                    "input_tokens": 3,
+                    "cache_creation_input_tokens": 100,
+                    "cache_read_input_tokens": 50,
+                    "output_tokens": 5,
+                    "cache_creation": HOUR,
+                    "server_tool_use": {"web_search_requests": 2},
+                }
+            },
+            usage(
+                153,
+                5,
+                cached_input_tokens=50,
+                cache_write_tokens=100,
+                cache_write_1h_tokens=80,
+                searches=2,
+                claude=True,
+            ),
+            id="Anthropic's cache is beside",
+        ),
+        pytest.param(
+            {"usage": {**CHAT, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 0}},
+            usage(30, 5, cached_input_tokens=20, claude=True),
+            id="beside OpenAI's names it is inside",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "input_tokens": 160,
+                    "output_tokens": 10,
+                    "iterations": [
+                        {"type": "compaction", "input_tokens": 99_000, "output_tokens": 80},
+                        {"type": "message", "input_tokens": 160, "output_tokens": 10},
+                    ],
+                }
+            },
+            usage(99_160, 90),
+            id="Anthropic's iterations, once",
+        ),
+        pytest.param(
+            {"usage": {"inputTokens": 3, "outputTokens": 5, "totalTokens": 58, "cacheReadInputTokens": 50}},
+            usage(53, 5, cached_input_tokens=50, claude=True),
+            id="Bedrock",
+        ),
+        pytest.param({"usageMetadata": GEMINI}, usage(20, 5), id="Gemini"),
+        pytest.param(
+            {"usageMetadata": {**GEMINI, "thoughtsTokenCount": 400, "totalTokenCount": 425}},
+            usage(20, 405, reasoning_tokens=400),
+            id="Gemini's thoughts",
+        ),
+        pytest.param(
+            {"usageMetadata": {"promptTokenCount": 20, "totalTokenCount": 80}}, usage(20, 60), id="only in the total"
+        ),
+        pytest.param(
+            {
+                "usageMetadata": {
+                    **GEMINI,
+                    "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 12}],
+                    "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 4}],
+                }
+            },
+            usage(20, 5, audio_input_tokens=12, image_output_tokens=4),
+            id="Gemini's modalities",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "total_input_tokens": 10,
+                    "total_output_tokens": 5,
+                    "total_thought_tokens": 40,
+                    "total_cached_tokens": 4,
+                    "total_tokens": 55,
+                }
+            },
+            usage(10, 45, reasoning_tokens=40, cached_input_tokens=4),
+            id="Interactions",
+        ),
+        pytest.param(
+            {"usage": {"billed_units": {"input_tokens": 8, "output_tokens": 2}, "tokens": {"input_tokens": 510}}},
+            usage(8, 2),
+            id="Cohere bills its billed units",
+        ),
+        pytest.param({"usage": {"tokens": {"input_tokens": 3.0}}}, usage(3, None), id="Cohere's tokens"),
+        pytest.param({"meta": {"billed_units": {"input_tokens": 2}}}, usage(2, None), id="Cohere v1"),
+        pytest.param({"meta": {"billed_units": {"search_units": 1}}}, Usage(searches=1), id="Cohere's rerank"),
+        pytest.param({"x_groq": {"usage": CHAT}}, usage(30, 5), id="Groq's streams"),
+        pytest.param({"prompt_eval_count": 7, "eval_count": 3, "done": True}, usage(7, 3), id="Ollama"),
+        pytest.param({"text": "Hi", "usage": {"type": "duration", "seconds": 9}}, Usage(audio_seconds=9), id="Whisper"),
+        pytest.param({"text": "Hi", "duration": 8.5}, Usage(audio_seconds=8.5), id="verbose_json"),
+        pytest.param({"data": [{"b64_json": "aa"}, {"url": "u"}]}, Usage(images=2), id="pictures"),
+        pytest.param({"data": [{"embedding": [1]}], "usage": None}, None, id="null"),
         pytest.param({"usage": {"prompt_tokens": "3"}}, None, id="not a number"),
         pytest.param({"usage": {"prompt_tokens": True}}, None, id="a boolean"),
         pytest.param({"usage": {"prompt_tokens": -1}}, None, id="negative"),
+        pytest.param({"usage": {"prompt_tokens": MAX_TOKENS + 1}}, None, id="more than there can be"),
+        pytest.param({"input_tokens": 14}, None, id="an endpoint that counts tokens is free"),
+        pytest.param({"usage": {"prompt_tokens_details": [1], "prompt_tokens": 3}}, usage(3, None), id="odd details"),
+        pytest.param({"candidates": [None, {"groundingMetadata": 1}], "output": "x"}, None, id="odd lists"),
         pytest.param([1], None, id="not an object"),
         pytest.param(None, None, id="nothing"),
     ],
 )
-def test_usage_is_read_in_every_known_format(answer: Any, usage: Usage | None) -> None:
-    assert read_usage(answer) == usage
-
-
-def test_cost_is_tokens_by_the_price_per_million() -> None:
-    assert cost_usd(Usage(1_000_000, 500_000, None), input_price=0.15, output_price=0.60) == pytest.approx(0.45)
-
-
-def test_cost_is_unknown_without_token_counts() -> None:
-    assert cost_usd(None, input_price=1, output_price=1) is None
-    assert cost_usd(Usage(None, 5, 5), input_price=1, output_price=1) is None
+def test_usage_is_read_in_every_known_format(answer: Any, expected: Usage | None) -> None:
+    assert read_usage(answer) == expected

@@ -54,7 +54,7 @@ async def test_a_found_model_has_no_price_and_is_refused_under_a_cap_of_money_or
         await client.list_tools()
         result = await client.call_tool("house-embed", {"input": "a"})
     assert error_of(result)["code"] == "budget_exceeded"
-    assert "the model has no `price`" in text_of(result)
+    assert "the price of the model is not known" in text_of(result)
     assert inference_requests(emulator.requests) == []
 
     await refused(emulator, "house-embed", {"input": "a"}, models=None, budget={**caps, "unpriced": "allow"})

@@ -85,3 +85,14 @@ async def test_a_stream_becomes_the_answer_that_the_provider_gives_without_one(c
     assert value == expected_of(case)
     if (value.get("usage") or {}).get("total_tokens"):
         assert receipt_of(result)["usage"]
+
+
+@of_kind("usage")
+async def test_what_a_provider_reports_is_counted_and_priced(case: dict[str, Any]) -> None:
+    receipt = receipt_of(await run_model(case))
+
+    expected = expected_of(case)
+    told = {name: receipt["usage"][name] for name in expected.get("usage", {})}
+    assert told == expected.get("usage", {})
+    if "cost_usd" in expected:
+        assert receipt["cost_usd"] == pytest.approx(expected["cost_usd"])

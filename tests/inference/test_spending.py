@@ -71,7 +71,7 @@ async def models_of_today(client: Client) -> list[dict[str, Any]]:
 
 async def test_the_figures_of_answers_are_those_of_their_receipts_added_up(emulator: Emulator) -> None:
     again = {"messages": [{"role": "user", "content": "And again"}]}
-    async with connect(leading_to(emulator, models=MODELS)) as client:
+    async with connect(leading_to(emulator, models=MODELS, prices="configured")) as client:
         receipts = [
             receipt_of(await client.call_tool("house-chat", {"prompt": "Hi"})),
             receipt_of(await client.call_tool("run_model", {"model": "house-chat", "data": again})),
@@ -113,7 +113,7 @@ async def test_the_figures_of_answers_are_those_of_their_receipts_added_up(emula
 async def test_a_call_without_figures_is_counted_as_what_it_was(
     emulator: Emulator, model: str, figures: dict[str, Any]
 ) -> None:
-    async with connect(leading_to(emulator)) as client:
+    async with connect(leading_to(emulator, prices="configured")) as client:
         await client.call_tool("run_model", {"model": model, "data": {}})
         (told,) = await models_of_today(client)
 
@@ -181,13 +181,39 @@ async def test_a_budget_is_refused_before_anything_is_sent_and_told_in_every_rec
 
 
 async def test_a_model_without_a_price_is_refused_under_a_cap_of_money(emulator: Emulator) -> None:
-    async with connect(leading_to(emulator, models=MODELS, budget={"usd_per_day": 1})) as client:
+    async with connect(leading_to(emulator, models=MODELS, prices="configured", budget={"usd_per_day": 1})) as client:
         refused = await client.call_tool("house-embed", {"input": "a"})
         answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
 
     assert error_of(refused)["code"] == "budget_exceeded"
     assert "Models with budget left: house-chat." in text_of(refused)
     assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_model_without_a_price_costs_what_the_table_says(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=MODELS, budget={"usd_per_day": 1})) as client:
+        result = await client.call_tool("house-embed", {"input": "a cat"})
+        configured = await client.call_tool("house-chat", {"prompt": "Hi"})
+
+    receipt = receipt_of(result)
+    assert receipt["price_source"].startswith("genai-prices ")
+    assert receipt["cost_usd"] > 0
+    assert receipt["budget"]["all"]["usd"]["used"] == pytest.approx(receipt["cost_usd"])
+    assert result.meta
+    cost = {"usd": receipt["cost_usd"], "model": "text-embedding-3-small", "provider": "openai"}
+    assert result.meta["cost"] == cost
+    assert receipt_of(configured)["price_source"] == "configured"
+
+
+async def test_a_cap_of_money_holds_against_an_agent_that_does_nothing_but_call(emulator: Emulator) -> None:
+    price = {"input": 1000, "output": 1000}
+    models = [{"name": "house-chat", "api": "chat-completions", "price": price}]
+    async with connect(leading_to(emulator, models=models, budget={"usd_per_day": 0.2})) as client:
+        results = [await client.call_tool("house-chat", {"prompt": "Hi", "max_tokens": 100}) for _ in range(30)]
+
+    paid = sum(receipt_of(result)["cost_usd"] for result in results if not result.is_error)
+    assert results[-1].is_error
+    assert 0 < paid <= 0.2
 
 
 async def test_calls_in_flight_together_do_not_pass_a_cap_that_has_room_for_one(emulator: Emulator) -> None:

@@ -9,7 +9,15 @@ import pytest
 from mcp import Client
 
 from blaxel_mcp.emulator import Emulator
-from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of
+from tests.support.connecting import (
+    answer_of,
+    connect,
+    error_of,
+    inference_requests,
+    is_slow_call,
+    leading_to,
+    receipt_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -128,11 +136,12 @@ async def test_a_silent_wait_is_told_of_early_and_a_slow_call_is_handed_back(emu
 async def test_a_call_that_was_handed_back_can_be_stopped(emulator: Emulator) -> None:
     settings: dict[str, Any] = {"models": [{"name": "fault-slow-30s", "api": "chat-completions"}]}
     async with connect(leading_to(emulator, limits={"detach_after_seconds": 0.2}, **settings)) as client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(25):
             handle = answer_of(await client.call_tool("fault-slow-30s", QUESTION))
+            request = await emulator.wait_for(is_slow_call)
             stopped = answer_of(await client.call_tool("cancel_call", {"call_id": handle["call_id"]}))
             assert stopped == {"call_id": handle["call_id"], "state": "cancelled"}
-            await inference_requests(emulator.requests)[0].wait_aborted()
+            await request.wait_aborted()
             result = await client.call_tool("read_result", {"call_id": handle["call_id"]})
 
     assert error_of(result)["code"] == "cancelled"

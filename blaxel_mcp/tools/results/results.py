@@ -17,7 +17,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
+from blaxel_mcp.inference.receipt import result_meta
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 from blaxel_mcp.settings.types import ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
@@ -119,7 +119,7 @@ def error_result(error: BlaxelError, context: CallContext, *, max_chars: int = 0
     return types.CallToolResult(
         content=list[types.ContentBlock](map(text_block, texts)),
         is_error=True,
-        _meta={RECEIPT_KEY: build_receipt(context, truncated=bool(partial_text)), ERROR_KEY: details},
+        _meta=result_meta(context, truncated=bool(partial_text)) | {ERROR_KEY: details},
     )
 
 
@@ -173,5 +173,5 @@ def _result(
     return types.CallToolResult(
         content=content,
         structured_content=structured,
-        _meta={RECEIPT_KEY: build_receipt(context, truncated=truncated)},
+        _meta=result_meta(context, truncated=truncated),
     )

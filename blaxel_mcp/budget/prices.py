@@ -1,0 +1,158 @@
+"""What a call costs: by the price that is configured, or else by the price table of `genai-prices`.
+
+`genai-prices` (the authors of pydantic; its data are inside the package and nothing is downloaded) knows caches,
+reasoning, tiers and steps of long contexts. Importing it takes 0.2 s and 12 MB, so that only the first call of a model
+without a configured price imports it, while it waits for its answer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from threading import Thread
+from types import MappingProxyType
+from typing import Any
+
+from blaxel_mcp.budget.usage import Usage
+from blaxel_mcp.settings.schema import Price
+
+_CLAUDE_CACHED, _CLAUDE_WRITTEN, _CLAUDE_WRITTEN_FOR_AN_HOUR = 0.1, 1.25, 2.0
+"""What Claude's cache costs, as multiples of the input's price."""
+
+_PROVIDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "anthropic": "anthropic",
+        "azure-ai-inference": "azure",
+        "azure-marketplace": "azure",
+        "azure-openai-service": "azure",
+        "cerebras": "cerebras",
+        "cohere": "cohere",
+        "deepseek": "deepseek",
+        "gemini": "google",
+        "groq": "groq",
+        "mistral": "mistral",
+        "openai": "openai",
+        "perplexity": "perplexity",
+        "together": "together",
+        "vertexai": "google",
+        "xai": "x-ai",
+    }
+)
+"""The table's provider for each runtime type of Blaxel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """The price of one model.
+
+    Attributes:
+        usd: Returns the cost of a usage in USD; None if the usage does not tell what it depends on.
+        source: Where the price is from, for the receipt.
+    """
+
+    usd: Callable[[Usage], float | None]
+    source: str
+
+
+def configured_price(price: Price) -> ModelPrice:
+    """Return a price from the settings."""
+    return ModelPrice(lambda usage: _usd(price, usage), "configured")
+
+
+@cache
+def load_table() -> None:
+    """Begin to import the price table in a thread, so that it is there when an answer has arrived."""
+    Thread(target=import_module, args=("genai_prices.data",), daemon=True, name="price table").start()
+
+
+@cache
+def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPrice | None:
+    """Return the price in the table of `genai-prices`; None if it does not know the model.
+
+    Args:
+        runtime_type: The type of the provider in the model's record.
+        provider_model: The provider's own id of the model.
+    """
+    provider_id = _PROVIDERS.get(runtime_type or "")
+    if provider_id is None or not provider_model:
+        return None
+    from genai_prices import calc_price, types  # noqa: PLC0415 - see the module's docstring
+
+    def usd(usage: Usage) -> float | None:
+        # The table refuses counts whose parts do not add up: then nothing came from a cache, which costs the most.
+        for counts in (_table_usage(usage), _table_usage(replace(usage, cached_input_tokens=0, cached_audio_tokens=0))):
+            try:
+                context = {"service_tier": usage.tier, "speed": usage.tier} if usage.tier else None
+                price = calc_price(
+                    types.Usage(**counts), provider_model, provider_id=provider_id, price_context=context
+                )
+            except (LookupError, ValueError):
+                continue
+            return float(price.total_price) or None
+        return None
+
+    known = usd(Usage(input_tokens=1, output_tokens=1)) or usd(Usage(audio_seconds=60)) or usd(Usage(searches=1))
+    return ModelPrice(usd, f"genai-prices {version('genai-prices')}") if known else None
+
+
+def _usd(price: Price, usage: Usage) -> float | None:
+    """Return the cost of a usage by a configured price; None if nothing that has a price was reported."""
+    parts = [price.per_call]
+    if price.per_image is not None and usage.images:
+        parts.append(price.per_image * usage.images)
+    if price.per_minute is not None and usage.audio_seconds is not None:
+        parts.append(price.per_minute * usage.audio_seconds / 60)
+    if price.per_1k_searches is not None and usage.searches:
+        parts.append(price.per_1k_searches * usage.searches / 1000)
+    if price.input is not None and price.output is not None and usage.input_tokens is not None:
+        parts.append(_token_usd(price, price.input, price.output, usage))
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def _token_usd(price: Price, per_input: float, per_output: float, usage: Usage) -> float:
+    cached, written, hour = per_input, per_input, per_input
+    if usage.claude:
+        cached, written, hour = (
+            per_input * factor for factor in (_CLAUDE_CACHED, _CLAUDE_WRITTEN, _CLAUDE_WRITTEN_FOR_AN_HOUR)
+        )
+    if price.cached_input is not None:
+        cached = price.cached_input
+    if price.cache_write is not None:
+        written = hour = price.cache_write
+    reasoning = per_output if price.reasoning is None else price.reasoning
+    written_briefly = usage.cache_write_tokens - usage.cache_write_1h_tokens
+    fresh = max((usage.input_tokens or 0) - usage.cached_input_tokens - usage.cache_write_tokens, 0)
+    shown = (usage.output_tokens or 0) - usage.reasoning_tokens
+    return (
+        fresh * per_input
+        + usage.cached_input_tokens * cached
+        + written_briefly * written
+        + usage.cache_write_1h_tokens * hour
+        + shown * per_output
+        + usage.reasoning_tokens * reasoning
+    ) / 1_000_000
+
+
+def _table_usage(usage: Usage) -> dict[str, Any]:
+    """Return a usage in the table's terms, without what was not reported."""
+    counts = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "input_audio_tokens": usage.audio_input_tokens,
+        "output_audio_tokens": usage.audio_output_tokens,
+        "output_image_tokens": usage.image_output_tokens,
+        "output_reasoning_tokens": usage.reasoning_tokens,
+        "audio_seconds": usage.audio_seconds,
+        "input_audio_seconds": usage.audio_seconds,
+        "web_searches": usage.searches,
+        "rerank_searches": usage.searches,
+    }
+    reported = {name: count for name, count in counts.items() if count}
+    if usage.audio_input_tokens and usage.cached_input_tokens:
+        reported["cache_audio_read_tokens"] = usage.cached_audio_tokens
+    return reported
