@@ -8,11 +8,13 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from socket import socket
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
+from blaxel_mcp.budget.ledger import keep_memory_in
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -82,6 +84,7 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
     logger.info("with several workers, no slow call is handed back as a handle: only one of them would know it")
     spool = Spool(default_spools())
     answers: Path | None = None
+    memory = TemporaryDirectory(prefix="blaxel-mcp-", ignore_cleanup_errors=True)
     try:
         try:
             answers = await anyio.to_thread.run_sync(spool.open)
@@ -90,15 +93,24 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
                 "cannot make a folder for the answers of all workers (%s); only the worker that gave an answer has it",
                 error.strerror,
             )
-        return await Workers(partial(_work, options, address, answers), listener, options.workers).run()
+        work = partial(_work, options, address, answers, Path(memory.name))
+        return await Workers(work, listener, options.workers).run()
     finally:
         spool.close()
+        memory.cleanup()
 
 
 def _work(
-    options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, supervisor: Supervisor
+    options: argparse.Namespace,
+    address: Address,
+    answers: Path | None,
+    memory: Path,
+    listener: socket,
+    supervisor: Supervisor,
 ) -> int:
     """Run one worker process and return its exit code."""
+    # A ledger in memory would count each worker's calls apart.
+    keep_memory_in(memory)
     configure_logging(options.log_level, options.log_format)
     try:
         return anyio.run(partial(_serve_as_worker, options, address, answers, listener, supervisor))
