@@ -93,7 +93,7 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
                 "cannot make a folder for the answers of all workers (%s); only the worker that gave an answer has it",
                 error.strerror,
             )
-        work = partial(_work, options, address, answers, Path(memory.name))
+        work = partial(_work, options, address, (answers, Path(memory.name)))
         return await Workers(work, listener, options.workers).run()
     finally:
         spool.close()
@@ -103,14 +103,22 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
 def _work(
     options: argparse.Namespace,
     address: Address,
-    answers: Path | None,
-    memory: Path,
+    folders: tuple[Path | None, Path],
     listener: socket,
     supervisor: Supervisor,
 ) -> int:
-    """Run one worker process and return its exit code."""
-    # A ledger in memory would count each worker's calls apart.
-    keep_memory_in(memory)
+    """Run one worker process and return its exit code.
+
+    Args:
+        options: The command line.
+        address: Where the server listens.
+        folders: The folders that the workers share: for answers, if there is one, and for usage.
+        listener: The listening socket.
+        supervisor: The connection to the supervising process.
+    """
+    answers, usage = folders
+    # In memory, each worker would count only its own calls.
+    keep_memory_in(usage)
     configure_logging(options.log_level, options.log_format)
     try:
         return anyio.run(partial(_serve_as_worker, options, address, answers, listener, supervisor))
