@@ -5,6 +5,7 @@
 configured model does not tell.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,6 +59,11 @@ MAX_TOKENS = 1_000_000_000
 """Largest plausible number of tokens of one call. A larger one is ignored: sums of a few would overflow the ledger."""
 
 
+CHARS_PER_TOKEN = 4
+MAX_CHARS_PER_TOKEN = 12
+"""More characters for each reported token than any text has, save for rulers and white space."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one call took.
@@ -79,6 +85,7 @@ class Usage:
         searches: Web searches and reranked searches.
         tier: The service tier or speed that the answer names, which may have prices of its own; None if it names none.
         claude: Whether the counts are Claude's, whose cache has prices of its own.
+        estimated: Whether the tokens are estimates, because the provider reported none or too few.
     """
 
     input_tokens: int | None = None
@@ -97,6 +104,7 @@ class Usage:
     searches: int = 0
     tier: str | None = None
     claude: bool = False
+    estimated: bool = False
 
 
 def read_usage(answer: Any) -> Usage | None:
@@ -124,6 +132,30 @@ def read_usage(answer: Any) -> Usage | None:
     tier = answer.get("service_tier") or counts.get("speed")
     return replace(
         usage, images=images, audio_seconds=seconds, searches=searches, tier=tier if isinstance(tier, str) else None
+    )
+
+
+def plausible_usage(usage: Usage | None, characters: int, *, input_tokens: int) -> Usage:
+    """Return the usage that an answer reports or, if that is missing or far below the text of the answer, an estimate.
+
+    Args:
+        usage: The usage that the answer reports.
+        characters: The length of the text that the model wrote.
+        input_tokens: The estimated tokens of the request.
+    """
+    reported = 0
+    if usage is not None:
+        reported = usage.output_tokens or 0
+        if characters <= reported * MAX_CHARS_PER_TOKEN:
+            return usage
+        input_tokens = max(input_tokens, usage.input_tokens or 0)
+    output_tokens = max(reported, math.ceil(characters / CHARS_PER_TOKEN))
+    return replace(
+        usage or Usage(),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+        estimated=True,
     )
 
 

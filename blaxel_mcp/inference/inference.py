@@ -8,28 +8,34 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.prices import ModelPrice, configured_price, load_table, table_price
-from blaxel_mcp.budget.usage import Usage, read_usage
+from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
-from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
-from blaxel_mcp.inference.answers import Answer, JSONAnswer, read_answer
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, read_answer, written_characters
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
-from blaxel_mcp.inference.spending import Spending
+from blaxel_mcp.inference.spending import ReservedCall, Spending
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 _UNSIGNED = (
     "sent without credentials: the URL is neither at run_url or api_url nor the model's own URL in the control plane"
 )
+
+_SHORT_CHARS = 1000
+"""Characters of an answer beyond its text, such as names and ids: an answer is checked for its length above this."""
+
+_LABEL_CHARS = 200
+"""An answer with less text and without usage may come from a model that knows no tokens."""
 
 _READ_INLINE_BYTES = 1024 * 1024
 """A larger answer is parsed in a thread: it may take seconds."""
@@ -78,10 +84,10 @@ class Inference:
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
             prepared = context.prepared = await self._prepare(invocation, context, workspace)
-            if model and model.price:
-                context.price = configured_price(model.price)
-            elif self._spending.limits_money(model):
-                context.price = await self._table_price(context.record)
+            if prepared.settings and prepared.settings.price:
+                context.price = configured_price(prepared.settings.price)
+            elif self._spending.limits_money(prepared.settings):
+                context.price = await self._table_price(context)
             elif self._settings.prices == "table":
                 load_table()
             expected = replace(prepared.estimate, price=context.price)
@@ -89,23 +95,27 @@ class Inference:
                 self._limits.slot(
                     workspace, invocation.model, model.max_concurrency if model else None, context.progress
                 ),
-                self._spending.reserve(context, model, expected),
+                self._spending.reserve(context, prepared.settings, expected) as call,
             ):
-                answer = await self._send(prepared, context, idempotent=bool(model and model.idempotent))
+                answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")
-                if isinstance(answer, JSONAnswer):
-                    context.usage = read_usage(answer.value)
-                context.price = context.price or await self._table_price(context.record)
+                context.usage = _usage_of(answer, context, prepared)
+                context.price = context.price or await self._table_price(context)
+                if context.price is None and context.record is None and model and model.price:
+                    # What the request names is then probably the provider's name of this very model.
+                    context.price = configured_price(model.price)
                 if context.price:
                     context.cost_usd = context.price.usd(context.usage or Usage())
                 return answer
 
-    async def _table_price(self, record: ModelRecord | None) -> ModelPrice | None:
+    async def _table_price(self, context: CallContext) -> ModelPrice | None:
         """Return the price of a model in the price table; None without one, or if the settings leave it out."""
+        record, named = context.record, context.prepared and context.prepared.model
         if self._settings.prices == "configured" or record is None:
             return None
-        return await anyio.to_thread.run_sync(table_price, record.runtime_type, record.provider_model)
+        model = record.provider_model if named == context.model else named
+        return await anyio.to_thread.run_sync(table_price, record.runtime_type, model)
 
     def _workspace(self, model: ModelSettings | None) -> str:
         workspace = (model and model.workspace) or self._settings.workspace
@@ -129,8 +139,10 @@ class Inference:
         given = await self._given(invocation, route)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
-        prepared = prepare(invocation, route, given, stream=stream)
+        prepared = prepare(invocation, route, given, self._settings, stream=stream)
         context.repairs += prepared.repairs
+        if prepared.model != invocation.model:
+            context.notes.append(f"the request names the model {literal(prepared.model)}, and the call counts for it")
         if not self._client.auth.is_trusted(prepared.request.url):
             context.notes.append(_UNSIGNED)
         return prepared
@@ -150,16 +162,18 @@ class Inference:
             return await self._files.load(given, api.file_arguments)
         return given
 
-    async def _send(self, prepared: PreparedRequest, context: CallContext, *, idempotent: bool) -> Answer:
+    async def _send(self, prepared: PreparedRequest, call: ReservedCall, *, idempotent: bool) -> Answer:
         """Send the request, and again where that is safe, until the deadline around this."""
+        context, auth = call.context, self._client.auth
         while True:
-            api, auth = prepared.route.api, self._client.auth
+            api = prepared.route.api
             stream = context.stream = AnswerStream(
                 api.name if api else None,
                 prepared.route.path,
                 context.progress,
                 auth.redact,
                 auth.partial_secret_length,
+                writes=prepared.writes,
             )
             try:
                 response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
@@ -182,9 +196,16 @@ class Inference:
                 )
                 if delay is None:
                     raise
-                await self._wait_to_retry(error, delay, context)
+                await self._wait_to_retry(error, delay, call)
 
-    async def _wait_to_retry(self, error: BlaxelError, delay: float, context: CallContext) -> None:
+    async def _wait_to_retry(self, error: BlaxelError, delay: float, call: ReservedCall) -> None:
+        context = call.context
+        if error.billed != "no":
+            try:
+                await self._spending.count_attempt(call)
+            except BlaxelError as refusal:
+                context.notes.append(f"not retried: {refusal.message}")
+                raise error from None
         context.retries += 1
         context.earlier_attempt_billed = context.earlier_attempt_billed or error.billed != "no"
         context.trace.sent = context.earlier_attempt_billed
@@ -192,3 +213,17 @@ class Inference:
         context.progress.set_status(f"{error.message} Retrying in {delay:.1f} seconds (attempt {context.retries + 1}).")
         await self._clock.sleep(delay)
         context.progress.set_status("")
+
+
+def _usage_of(answer: Answer, context: CallContext, prepared: PreparedRequest) -> Usage | None:
+    """Return the reported usage; an estimate if it is missing, or far below what the model wrote."""
+    usage = read_usage(answer.value) if isinstance(answer, JSONAnswer) else None
+    output = (usage and usage.output_tokens) or 0
+    length = 0 if isinstance(answer, BinaryAnswer) else len(answer.text)
+    if not prepared.writes or (output and length <= _SHORT_CHARS + output * MAX_CHARS_PER_TOKEN):
+        return usage
+    stream, api = context.stream, prepared.route.api
+    characters = stream.characters if stream and stream.is_stream else written_characters(answer, api)
+    if usage is None and not (api and api.streams) and characters < _LABEL_CHARS:
+        return None
+    return plausible_usage(usage, characters, input_tokens=prepared.estimate.input_tokens)

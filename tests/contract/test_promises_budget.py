@@ -46,18 +46,20 @@ async def test_a_found_model_is_refused_by_the_cap_on_all_calls_and_told_when_it
     assert receipt_of(result)["budget"]["all"]["calls"] == {"used": 1, "cap": 1}
 
 
-async def test_a_found_model_has_no_price_and_is_refused_under_a_cap_of_money_or_counted_as_a_call(
+async def test_a_model_whose_price_nobody_knows_is_refused_under_a_cap_of_money_or_counted_as_a_call(
     emulator: Emulator,
 ) -> None:
     caps = {"usd_per_day": 1, "calls_per_day": 1}
-    async with connect(leading_to(emulator, models=None, budget=caps)) as client:
+    async with connect(leading_to(emulator, models=None, prices="configured", budget=caps)) as client:
         await client.list_tools()
         result = await client.call_tool("house-embed", {"input": "a"})
     assert error_of(result)["code"] == "budget_exceeded"
     assert "the price of the model is not known" in text_of(result)
     assert inference_requests(emulator.requests) == []
 
-    await refused(emulator, "house-embed", {"input": "a"}, models=None, budget={**caps, "unpriced": "allow"})
+    await refused(
+        emulator, "house-embed", {"input": "a"}, models=None, prices="configured", budget={**caps, "unpriced": "allow"}
+    )
 
 
 async def test_a_call_too_large_for_what_is_left_leaves_room_for_a_smaller_one(emulator: Emulator) -> None:

@@ -38,8 +38,9 @@ RECEIPT_FIELDS: Mapping[str, str] = {
     "attempts": "how often the request went out",
     "elapsed_ms": "the whole call, in milliseconds",
     "first_byte_ms": "until the answer began, in milliseconds",
-    "usage": "`input_tokens` (everything that was read), `output_tokens` (everything that was written), `total_tokens`, "
-    "and the parts of them: `cached_input_tokens`, `cache_write_tokens`, `reasoning_tokens`",
+    "usage": "`input_tokens` (everything that was read), `output_tokens` (everything that was written), "
+    "`total_tokens`, and the parts of them: `cached_input_tokens`, `cache_write_tokens`, `reasoning_tokens`; "
+    "with `estimated: true` as this server estimates them, because the provider reported none or far too few",
     "cost_usd": "by the price of the model; null if it is not known",
     "price_source": "`configured`, or the price table and its version",
     "budget": "`day`, `resets_at`, and for `all` calls and this `model` what is used of each cap",
