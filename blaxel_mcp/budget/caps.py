@@ -10,34 +10,53 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blaxel_mcp.budget.figures import NANO, ModelKey, UsageTotals
-from blaxel_mcp.budget.usage import MAX_TOKENS
+from blaxel_mcp.budget.usage import CHARS_PER_TOKEN, MAX_TOKENS, Usage
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.field_names import ANSWERS, BATCHES, DATA, MAX_OUTPUT, fold
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
 
 DEFAULT_OUTPUT_TOKENS = 1000
 """Estimated output of a call that does not limit its output."""
 
-_CHARS_PER_TOKEN = 4
 _TOKENS_PER_MEDIUM = 1000
-_MAX_WORD_CHARS = 2000
+MAX_WORD_CHARS = 2000
 """A longer word is not text but base64."""
 
-_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+UNKNOWN_WORK_TOKENS = 100_000
+"""Estimated output of a call whose work is not in its body, such as a batch of requests in a file."""
+
+_OUTPUT_LIMITS = MAX_OUTPUT | {"budgettokens", "thinkingbudget"}
+_MAX_DIGITS = 20
 _MAX_NAMES = 5
 """Configured models that a refusal lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The tokens that a call is expected to use."""
+    """The tokens that a call is expected to use.
+
+    Attributes:
+        input_tokens: Tokens of the request.
+        output_tokens: Tokens of the answer.
+        metered: Whether the endpoint can report the tokens; without, a call has no cost that could be counted.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    metered: bool = True
 
     @property
     def tokens(self) -> int:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
+
+    def at_least(self, usage: Usage | None) -> "Estimate":
+        """Return this estimate, raised to the usage that is known."""
+        if usage is None:
+            return self
+        input_tokens = max(self.input_tokens, usage.input_tokens or 0)
+        known = max(usage.output_tokens or 0, (usage.total_tokens or 0) - input_tokens)
+        return Estimate(input_tokens=input_tokens, output_tokens=max(self.output_tokens, known), metered=self.metered)
 
     def nano_usd(self, price: Price | None) -> int:
         """Return the estimated cost in billionths of a dollar; 0 without a price."""
@@ -62,15 +81,19 @@ def usd_to_nano(price: Price, input_tokens: int, output_tokens: int) -> int:
     return math.ceil((input_tokens * price.input + output_tokens * price.output) * (NANO / 1_000_000) - 1e-6)
 
 
-def estimate(body: Any, *, writes: bool) -> Estimate:
+def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
     """Estimate the tokens of a call from its request body.
 
     Args:
         body: The body as JSON values.
         writes: Whether the model writes text; the body may limit how much.
+        metered: Whether the endpoint can report the tokens.
     """
-    input_tokens = math.ceil(_count_chars(body) / _CHARS_PER_TOKEN)
-    return Estimate(input_tokens=input_tokens, output_tokens=_output_limit(body) if writes else 0)
+    input_tokens = math.ceil(_count_chars(body) / CHARS_PER_TOKEN)
+    output_tokens = _output_limit(body) if writes else 0
+    if writes and not metered:
+        output_tokens = max(output_tokens, UNKNOWN_WORK_TOKENS)
+    return Estimate(input_tokens=input_tokens, output_tokens=output_tokens, metered=metered)
 
 
 def next_midnight(now: datetime) -> datetime:
@@ -211,10 +234,16 @@ def _refusal_by_cost(
 ) -> _Refusal | None:
     if caps.usd_per_day is None or (price is None and caps.unpriced == "allow"):
         return None
+    allow = f'set {_setting("unpriced", owner)} to "allow"'
     if price is None:
         return _Refusal(
             f"{_setting('usd_per_day', owner)} is set, and the model has no `price`",
-            fix=f'Set `price` for the model in [[models]], or set {_setting("unpriced", owner)} to "allow".',
+            fix=f"Set `price` for the model in [[models]], or {allow}.",
+        )
+    if not expected.metered and caps.unpriced == "refuse":
+        return _Refusal(
+            f"{_setting('usd_per_day', owner)} is set, and the endpoint reports no tokens that could be priced",
+            fix=f"To count its calls by an estimate, {allow}.",
         )
     cap, spent, cost = caps.usd_per_day * NANO, used.nano_usd + used.held_nano_usd, expected.nano_usd(price)
     if spent + cost <= cap:
@@ -259,26 +288,42 @@ def _count_chars(body: Any) -> int:
             total += sum(map(len, value))
         elif isinstance(value, list):
             pending += value
-        elif isinstance(value, bytes) or (isinstance(value, str) and _is_base64(value)):
-            total += _TOKENS_PER_MEDIUM * _CHARS_PER_TOKEN
+        elif isinstance(value, bytes) or (isinstance(value, str) and len(value) > MAX_WORD_CHARS and is_base64(value)):
+            total += _TOKENS_PER_MEDIUM * CHARS_PER_TOKEN
         else:
             total += len(value) if isinstance(value, str) else 1
     return total
 
 
-def _is_base64(text: str) -> bool:
+def is_base64(text: str) -> bool:
     """Return whether text is probably an encoded medium: it begins with a word that no language has."""
-    return len(text) > _MAX_WORD_CHARS and " " not in text[:_MAX_WORD_CHARS] and text[:_MAX_WORD_CHARS].isascii()
+    return len(text) > MAX_WORD_CHARS and " " not in text[:MAX_WORD_CHARS] and text[:MAX_WORD_CHARS].isascii()
 
 
 def _output_limit(body: Any) -> int:
-    """Return the limit that a body sets on the output, in tokens, under the name of any API."""
-    if not isinstance(body, Mapping):
-        return DEFAULT_OUTPUT_TOKENS
-    config = body.get("generationConfig")
-    for level in (body, config if isinstance(config, Mapping) else {}):
-        for name in _OUTPUT_LIMITS:
-            limit = level.get(name)
-            if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0:
-                return min(limit, MAX_TOKENS)
-    return DEFAULT_OUTPUT_TOKENS
+    """Return the most tokens that a body lets the model write, in the fields of any API and at any depth."""
+    largest, answers, pending = 0, 1, [body]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                folded = fold(name)
+                if folded in _OUTPUT_LIMITS:
+                    largest = max(largest, _whole_number(item))
+                elif folded in ANSWERS:
+                    answers = max(answers, _whole_number(item))
+                elif folded in BATCHES and isinstance(item, list):
+                    largest = max(largest, sum(map(_output_limit, item)))
+                elif isinstance(item, list | Mapping) and folded not in DATA:
+                    pending.append(item)
+    return min((largest or DEFAULT_OUTPUT_TOKENS) * answers, MAX_TOKENS)
+
+
+def _whole_number(value: Any) -> int:
+    """Return a limit as providers read it, of a number or a number in text; 0 if it is none."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _MAX_DIGITS:
+        value = int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(min(value, MAX_TOKENS)) if is_number and value > 0 else 0

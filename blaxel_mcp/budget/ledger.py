@@ -4,10 +4,11 @@ A call is reserved before it is sent and settled afterwards. The reservation of 
 against the caps: its call may have been billed. Every method blocks and has to be called in a thread.
 """
 
+import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, 
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder
 
 MEMORY = ":memory:"
-"""The path of a ledger that only this process uses, and that ends with it."""
+"""The path of the ledger that a process shares with nobody but its own workers, and that ends with it."""
 
 KEPT_DAYS = 400
 """Days of usage that are kept."""
@@ -73,10 +74,12 @@ class Ledger:
 
     Args:
         path: The file, or `MEMORY`.
+        label: What a report calls it; None for its path.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, label: str | None = None) -> None:
         self.path = path
+        self.label = label or str(path)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -213,6 +216,93 @@ class Ledger:
     def _unusable(self, error: sqlite3.Error | OSError | OverflowError) -> LedgerError:
         reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
         return LedgerError(f"The ledger {self.path} cannot be used: {reason}.")
+
+
+class _Ledgers:
+    """The ledgers of this process: one for each path, whoever uses it.
+
+    An edit of the settings or another caller must not begin to count at zero. So a ledger in memory, and what is known
+    of a file, last until the last user and the server are gone.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ledgers: dict[tuple[str, str], Ledger] = {}
+        self._users: dict[Ledger, int] = {}
+        self._keepers = 0
+        self.memory_folder: Path | None = None
+
+    def acquire(self, path: Path | str, instead_of: str) -> Ledger:
+        key = (str(path), instead_of)
+        with self._lock:
+            ledger = self._ledgers.get(key)
+            if ledger is None:
+                ledger = self._ledgers[key] = self._new(path, instead_of)
+            self._users[ledger] = self._users.get(ledger, 0) + 1
+            return ledger
+
+    def release(self, ledger: Ledger) -> None:
+        with self._lock:
+            self._users[ledger] -= 1
+            unused = [] if self._users[ledger] else self._unused()
+        for other in unused:
+            other.close()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        with self._lock:
+            self._keepers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._keepers -= 1
+                unused = self._unused()
+            for ledger in unused:
+                ledger.close()
+
+    def _new(self, path: Path | str, instead_of: str) -> Ledger:
+        if path != MEMORY or self.memory_folder is None:
+            return Ledger(path)
+        name = hashlib.sha256(instead_of.encode()).hexdigest()[:16]
+        return Ledger(self.memory_folder / f"{name}.sqlite3", label=MEMORY)
+
+    def _unused(self) -> list[Ledger]:
+        """Return the ledgers to close, and forget them unless a server still runs."""
+        unused = {key: ledger for key, ledger in self._ledgers.items() if not self._users[ledger]}
+        if self._keepers:
+            return [ledger for ledger in unused.values() if ledger.path != MEMORY]
+        for key, ledger in unused.items():
+            del self._ledgers[key], self._users[ledger]
+        return list(unused.values())
+
+
+_ledgers = _Ledgers()
+
+
+def shared_ledger(path: Path | str, *, instead_of: str = "") -> Ledger:
+    """Return the one ledger that this process has at a path; `release_ledger` has to follow.
+
+    Args:
+        path: The file, or `MEMORY`.
+        instead_of: The ledger that cannot be used, which the one in memory replaces; empty for none.
+    """
+    return _ledgers.acquire(path, instead_of)
+
+
+def release_ledger(ledger: Ledger) -> None:
+    """Release a ledger of `shared_ledger`; its file is closed after the last user."""
+    _ledgers.release(ledger)
+
+
+def ledgers_kept() -> AbstractAsyncContextManager[None]:
+    """Return a context in which no ledger is forgotten between two users: for as long as a server runs."""
+    return _ledgers.kept()
+
+
+def keep_memory_in(folder: Path) -> None:
+    """Keep the ledgers in memory in files of a private folder, which the workers of one server share."""
+    _ledgers.memory_folder = folder
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:

@@ -8,11 +8,13 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from socket import socket
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
+from blaxel_mcp.budget.ledger import keep_memory_in
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -81,7 +83,10 @@ async def _serve_until(
 async def _run_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
     logger.info("with several workers, no slow call is handed back as a handle: only one of them would know it")
     answers: Path | None = None
-    with closing(Spool(default_spools())) as spool:
+    with (
+        closing(Spool(default_spools())) as spool,
+        TemporaryDirectory(prefix="blaxel-mcp-", ignore_cleanup_errors=True) as usage,
+    ):
         try:
             answers = await anyio.to_thread.run_sync(spool.open)
         except OSError as error:
@@ -89,13 +94,29 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
                 "cannot make a folder for the answers of all workers (%s); only the worker that gave an answer has it",
                 error.strerror,
             )
-        return await Workers(partial(_work, options, address, answers), listener, options.workers).run()
+        work = partial(_work, options, address, (answers, Path(usage)))
+        return await Workers(work, listener, options.workers).run()
 
 
 def _work(
-    options: argparse.Namespace, address: Address, answers: Path | None, listener: socket, supervisor: Supervisor
+    options: argparse.Namespace,
+    address: Address,
+    folders: tuple[Path | None, Path],
+    listener: socket,
+    supervisor: Supervisor,
 ) -> int:
-    """Run one worker process and return its exit code."""
+    """Run one worker process and return its exit code.
+
+    Args:
+        options: The command line.
+        address: Where the server listens.
+        folders: The folders that the workers share: for answers, if there is one, and for usage.
+        listener: The listening socket.
+        supervisor: The connection to the supervising process.
+    """
+    answers, usage = folders
+    # In memory, each worker would count only its own calls.
+    keep_memory_in(usage)
 
     async def serve() -> int:
         async with configured(options, **_overrides(options)) as config:

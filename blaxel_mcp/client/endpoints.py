@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from blaxel_mcp.client.url_paths import path_problem
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError, UpstreamError
-from blaxel_mcp.core.hosts import is_loopback
+from blaxel_mcp.core.hosts import is_internal, is_loopback
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.settings.schema import Settings
 
@@ -124,13 +124,13 @@ def resolve_base(
     if settings.url_source == "run":
         return Endpoint(classic, "classic")
     if generation == "mk3":
-        return Endpoint(_mk3_base(own_url, model), "mk3")
+        return Endpoint(_mk3_base(own_url, model, settings), "mk3")
     if settings.url_source == "metadata" and own_url:
-        return Endpoint(_checked_own_url(own_url, model), "own")
+        return Endpoint(_checked_own_url(own_url, model, settings), "own")
     return Endpoint(classic, "classic")
 
 
-def _mk3_base(own_url: str | None, model: str) -> str:
+def _mk3_base(own_url: str | None, model: str, settings: Settings) -> str:
     if not own_url:
         raise BlaxelError(
             f"The model {model!r} is an mk3 model, but its record in Blaxel has no URL.",
@@ -139,12 +139,12 @@ def _mk3_base(own_url: str | None, model: str) -> str:
             hint="It may still be deploying: check its status in the Blaxel console, or set `url` in its "
             "[[models]] entry.",
         )
-    base = _checked_own_url(own_url, model)
+    base = _checked_own_url(own_url, model, settings)
     # Only of the path: a host may be called v1.
     return base.removesuffix("/v1") if urlsplit(base).path else base
 
 
-def _checked_own_url(url: str, model: str) -> str:
+def _checked_own_url(url: str, model: str, settings: Settings) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -152,13 +152,17 @@ def _checked_own_url(url: str, model: str) -> str:
         parts, host = urlsplit(""), None
     is_plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#")
     is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
-    if host and is_plain and is_secure and not path_problem(parts.path):
+    # A remote control plane must not lead the key to what only this machine or its network can reach.
+    own = [urlsplit(base) for base in (settings.api_url, settings.run_url)]
+    is_own = any((parts.scheme, parts.netloc) == (base.scheme, base.netloc) for base in own)
+    is_reachable = is_own or is_loopback(own[0].hostname or "") or not is_internal(host or "")
+    if host and is_plain and is_secure and is_reachable and not path_problem(parts.path):
         return url.rstrip("/")
     raise UpstreamError(
         f"The URL in the record of the model {model!r} is not safe to call.",
         code="bad_response",
         origin="blaxel",
-        hint="It must be an https URL without user name, query or fragment. Set `url` in the model's "
+        hint="It must be an https URL of a public host, without user name, query or fragment. Set `url` in the model's "
         "[[models]] entry, or url_source = 'run', to use another URL.",
     )
 

@@ -53,7 +53,7 @@ def split_path(path: str) -> tuple[str, str]:
 
 def _split(path: str) -> tuple[str, str]:
     raw_path, _, raw_query = path.partition("?")
-    problem = _text_problem(path) or path_problem(raw_path) or _query_problem(raw_query)
+    problem = _text_problem(path) or path_problem(raw_path) or query_problem(raw_query)
     if problem:
         raise InvalidArgumentsError(
             f"The path {literal(path)} cannot be called: {problem}.",
@@ -124,7 +124,8 @@ def _segment_problem(segment: str) -> str | None:
     return None
 
 
-def _query_problem(query: str) -> str | None:
+def query_problem(query: str) -> str | None:
+    """Return why a URL-encoded query must not be sent; None if it may be."""
     try:
         has_control = any(_has_control(reading) for reading in _readings(query))
     except UnicodeDecodeError:

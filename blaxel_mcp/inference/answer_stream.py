@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
+from blaxel_mcp.budget.usage import Usage, plausible_usage, read_usage
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.inference.answers import JSONAnswer
@@ -24,6 +25,7 @@ class AnswerStream:
         progress: Updated with the text received so far.
         redact: Removes our secrets from upstream's bytes.
         partial_secret_length: Returns how many bytes at the end may be the beginning of a secret.
+        writes: Whether the answer is text that the model writes.
 
     Attributes:
         is_stream: Whether the response is a stream of events.
@@ -36,26 +38,34 @@ class AnswerStream:
         progress: Progress,
         redact: Callable[[bytes], bytes],
         partial_secret_length: Callable[[bytes], int] = lambda _: 0,
+        *,
+        writes: bool = True,
     ) -> None:
         self.is_stream = False
+        self._writes = writes
         self._api = api
         self._path = path
         self._progress = progress
         self._redact = redact
-        self._shown = _RedactedText(redact, partial_secret_length)
+        self._partial_secret_length = partial_secret_length
+        self._shown: _RedactedText | None = None
         self._decoder: EventDecoder | None = None
         self._assembler: Assembler | None = None
         self._undecided: list[Event] = []
         self._reported_chars = 0
+        self._received_bytes = 0
 
     def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], bool] | None:
-        """Return the consumer of a body with these response headers; None if the body is not a stream.
+        """Return the consumer of a body with these response headers; None if it is neither a stream nor written text.
 
-        The consumer returns whether the answer has ended, so that no more of the body is needed.
+        The consumer returns whether the answer has ended, so that no more of the body is needed. A body that is no
+        stream is only measured, so that a torn one counts as much as has come.
         """
         self._decoder = event_decoder(headers.get("content-type", ""), self._path)
         self.is_stream = self._decoder is not None
-        return self._consume if self._decoder else None
+        if self.is_stream:
+            self._shown = _RedactedText(self._redact, self._partial_secret_length)
+        return self._consume if self.is_stream or self._writes else None
 
     def answer(self, status: int) -> JSONAnswer:
         """Return the complete answer, in the shape that the provider gives without a stream.
@@ -64,6 +74,7 @@ class AnswerStream:
             UpstreamError: The stream ended before the answer did; `partial` returns what arrived.
         """
         assert self._decoder is not None
+        assert self._shown is not None
         self._add(self._decoder.finish(), ended=True)
         if self._assembler is None:
             raise _incomplete("The stream ended before any of the answer arrived.", status)
@@ -74,9 +85,23 @@ class AnswerStream:
         text = self._clean(json_text.dump(self._assembler.value()))
         return JSONAnswer(text, json_text.parse(text))
 
+    @property
+    def characters(self) -> int:
+        """The length of the text that has arrived so far; of a body that cannot be read before its end, all of it."""
+        if self._assembler is None:
+            return self._received_bytes
+        return self._assembler.characters or len(self.partial())
+
+    def usage_so_far(self) -> Usage | None:
+        """Return the tokens of what has arrived: those that it reports, or an estimate if its text is longer."""
+        if not self._writes:
+            return None
+        reported = read_usage(self._assembler.value()) if self._assembler else None
+        return plausible_usage(reported, self.characters, input_tokens=0)
+
     def partial(self) -> str:
         """Return what has arrived so far: its text, or its JSON where there is no text; empty for nothing."""
-        if self._assembler is None:
+        if self._assembler is None or self._shown is None:
             return ""
         return self._shown.advance(self._assembler.text) or self._clean(json_text.dump(self._assembler.value()))
 
@@ -86,8 +111,9 @@ class AnswerStream:
         return self._assembler is not None and self._assembler.error is None and self._assembler.complete
 
     def _consume(self, chunk: bytes) -> bool:
-        assert self._decoder is not None
-        self._add(self._decoder.feed(chunk))
+        self._received_bytes += len(chunk)
+        if self._decoder:
+            self._add(self._decoder.feed(chunk))
         return self._assembler is not None and self._assembler.ended
 
     def _add(self, events: list[Event], *, ended: bool = False) -> None:
@@ -95,7 +121,7 @@ class AnswerStream:
             events = self._undecided = [*self._undecided, *events]
             if events:
                 self._assembler = assembler_for(self._api or self._path, events, ended=ended)
-        if events and self._assembler is not None:
+        if events and self._assembler is not None and self._shown is not None:
             for event in events:
                 self._assembler.feed(event)
             characters = self._assembler.characters

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.budget.caps import is_base64
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.media_types import media_type_of
@@ -123,3 +125,26 @@ def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamErr
         status=status,
         request_id=request_id,
     )
+
+
+def written_characters(answer: Answer, api: ModelAPI | None) -> int:
+    """Return the length of the text that a model wrote: for an API that is not known, of all strings but encoded media.
+
+    Args:
+        answer: The answer.
+        api: The API that gave it; None if it is not known.
+    """
+    if isinstance(answer, BinaryAnswer):
+        return 0
+    if isinstance(answer, TextAnswer):
+        return len(answer.text)
+    if api and api.streams:
+        return len(api.text(answer.value) or "")
+    total, pending = 0, [answer.value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list | dict):
+            pending += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str) and not is_base64(value):
+            total += len(value)
+    return total

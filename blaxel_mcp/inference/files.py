@@ -85,10 +85,12 @@ class FileReader:
         if not self._folders:
             raise _rejected(path, "cannot be read: files.allowed_dirs is empty", _SETTING)
         real = os.path.realpath(path)
-        if not any(_is_below(real, os.path.realpath(Path(folder).expanduser())) for folder in self._folders):
+        folders = (os.path.realpath(Path(folder).expanduser()) for folder in self._folders)
+        folder = next((folder for folder in folders if _is_below(real, folder)), None)
+        if folder is None:
             raise _not_allowed(path)
         try:
-            data = _content(real, self._max_bytes)
+            data = _content(folder, real, self._max_bytes)
         except (OSError, ValueError):
             raise _not_allowed(path) from None
         return self._checked(data, Path(path).name, path)
@@ -120,6 +122,9 @@ def _absolute_path(value: str) -> str:
         if parts.netloc not in ("", "localhost"):
             raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
         value = unquote(parts.path)
+    if _is_unc(value):
+        # Even a look at such a path makes Windows log in to the host that it names.
+        raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
     path = Path(value).expanduser() if value.startswith(("~/", "~\\")) else Path(value)
     if "\0" in value or not path.is_absolute():
         raise _rejected(
@@ -132,21 +137,52 @@ def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder if Path(path).anchor == Path(folder).anchor else False
 
 
-def _content(path: str, limit: int) -> bytes:
-    """Read a regular file, at most one byte more than `limit`.
+def _is_unc(path: str) -> bool:
+    """Return whether Windows takes a path for one of another machine, or of a device."""
+    return len(path) > 1 and set(path[:2]) <= {"\\", "/"}
 
-    The path contains no link. A link that has replaced its last component since is not followed, and a file that is
-    no longer the one at this path is rejected.
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FILE = _FLAGS | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FOLDER = _FLAGS | getattr(os, "O_DIRECTORY", 0)
+
+
+def _content(folder: str, path: str, limit: int) -> bytes:
+    """Read a regular file below a folder, at most one byte more than `limit`.
+
+    Neither path contains a link. Below the folder a link that has taken the place of a part since is not followed.
+
+    Args:
+        folder: The allowed folder.
+        path: The file.
+        limit: The largest size, in bytes.
+
+    Raises:
+        OSError: The file cannot be read, or it is no longer the one at this path.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    with os.fdopen(_opened(folder, path), "rb") as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        if os.path.realpath(path) != path:
-            raise OSError(errno.ELOOP, "a link has taken its place")
+        if os.path.realpath(path) != path or not os.path.samestat(status, os.lstat(path)):
+            raise OSError(errno.ELOOP, "another file has taken its place")
         return file.read(limit + 1)
+
+
+def _opened(folder: str, path: str) -> int:
+    """Return the descriptor of a file, opened part by part from its folder on where the system can."""
+    if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
+        return os.open(path, _FILE)
+    *folders, name = Path(path).relative_to(folder).parts
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        for part in folders:
+            inner = os.open(part, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        return os.open(name, _FILE, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _not_allowed(path: str) -> InvalidArgumentsError:

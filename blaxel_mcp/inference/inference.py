@@ -6,27 +6,34 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.usage import cost_usd, read_usage
+from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, cost_usd, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
-from blaxel_mcp.inference.answers import Answer, JSONAnswer, read_answer
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, read_answer, written_characters
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
-from blaxel_mcp.inference.spending import Spending
+from blaxel_mcp.inference.spending import ReservedCall, Spending
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 _UNSIGNED = (
     "sent without credentials: the URL is neither at run_url or api_url nor the model's own URL in the control plane"
 )
+
+_SHORT_CHARS = 1000
+"""Characters of an answer beyond its text, such as names and ids: an answer is checked for its length above this."""
+
+_LABEL_CHARS = 200
+"""An answer with less text and without usage may come from a model that knows no tokens."""
 
 _READ_INLINE_BYTES = 1024 * 1024
 """A larger answer is parsed in a thread: it may take seconds."""
@@ -79,16 +86,19 @@ class Inference:
                 self._limits.slot(
                     workspace, invocation.model, model.max_concurrency if model else None, context.progress
                 ),
-                self._spending.reserve(context, model, prepared.estimate),
+                self._spending.reserve(context, prepared.settings, prepared.estimate) as call,
             ):
-                answer = await self._send(prepared, context, idempotent=bool(model and model.idempotent))
+                answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")
-                if isinstance(answer, JSONAnswer):
-                    context.usage = read_usage(answer.value)
-                    if model and (price := model.price):
-                        cost = cost_usd(context.usage, input_price=price.input, output_price=price.output)
-                        context.cost_usd = cost
+                usage = read_usage(answer.value) if isinstance(answer, JSONAnswer) else None
+                output = (usage.total_tokens or 0) - (usage.input_tokens or 0) if usage else 0
+                length = 0 if isinstance(answer, BinaryAnswer) else len(answer.text)
+                if prepared.writes and (not output or length > _SHORT_CHARS + output * MAX_CHARS_PER_TOKEN):
+                    usage = _checked_usage(usage, answer, context, prepared)
+                context.usage = usage
+                if prepared.settings and (price := prepared.settings.price):
+                    context.cost_usd = cost_usd(usage, input_price=price.input, output_price=price.output)
                 return answer
 
     def _workspace(self, model: ModelSettings | None) -> str:
@@ -113,8 +123,10 @@ class Inference:
         given = await self._given(invocation, route)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
-        prepared = prepare(invocation, route, given, stream=stream)
+        prepared = prepare(invocation, route, given, self._settings, stream=stream)
         context.repairs += prepared.repairs
+        if prepared.model != invocation.model:
+            context.notes.append(f"the request names the model {literal(prepared.model)}, and the call counts for it")
         if not self._client.auth.is_trusted(prepared.request.url):
             context.notes.append(_UNSIGNED)
         return prepared
@@ -134,16 +146,18 @@ class Inference:
             return await self._files.load(given, api.file_arguments)
         return given
 
-    async def _send(self, prepared: PreparedRequest, context: CallContext, *, idempotent: bool) -> Answer:
+    async def _send(self, prepared: PreparedRequest, call: ReservedCall, *, idempotent: bool) -> Answer:
         """Send the request, and again where that is safe, until the deadline around this."""
+        context, auth = call.context, self._client.auth
         while True:
-            api, auth = prepared.route.api, self._client.auth
+            api = prepared.route.api
             stream = context.stream = AnswerStream(
                 api.name if api else None,
                 prepared.route.path,
                 context.progress,
                 auth.redact,
                 auth.partial_secret_length,
+                writes=prepared.writes,
             )
             try:
                 response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
@@ -166,9 +180,16 @@ class Inference:
                 )
                 if delay is None:
                     raise
-                await self._wait_to_retry(error, delay, context)
+                await self._wait_to_retry(error, delay, call)
 
-    async def _wait_to_retry(self, error: BlaxelError, delay: float, context: CallContext) -> None:
+    async def _wait_to_retry(self, error: BlaxelError, delay: float, call: ReservedCall) -> None:
+        context = call.context
+        if error.billed != "no":
+            try:
+                await self._spending.count_attempt(call)
+            except BlaxelError as refusal:
+                context.notes.append(f"not retried: {refusal.message}")
+                raise error from None
         context.retries += 1
         context.earlier_attempt_billed = context.earlier_attempt_billed or error.billed != "no"
         context.trace.sent = context.earlier_attempt_billed
@@ -176,3 +197,14 @@ class Inference:
         context.progress.set_status(f"{error.message} Retrying in {delay:.1f} seconds (attempt {context.retries + 1}).")
         await self._clock.sleep(delay)
         context.progress.set_status("")
+
+
+def _checked_usage(
+    usage: Usage | None, answer: Answer, context: CallContext, prepared: PreparedRequest
+) -> Usage | None:
+    """Return the reported usage; an estimate if it is missing, or far below what the model wrote."""
+    stream, api = context.stream, prepared.route.api
+    characters = stream.characters if stream and stream.is_stream else written_characters(answer, api)
+    if usage is None and not (api and api.streams) and characters < _LABEL_CHARS:
+        return None
+    return plausible_usage(usage, characters, input_tokens=prepared.estimate.input_tokens)

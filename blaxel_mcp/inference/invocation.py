@@ -1,14 +1,12 @@
 """What a caller asks of a model, independent of the tool or command it used."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.settings.schema import ModelSettings
-
-Method = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
+from blaxel_mcp.settings.schema import HttpMethod, ModelSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,7 @@ class Invocation:
     api: ModelAPI | None = None
     arguments: JSONObject | None = None
     body: Any = None
-    method: Method = "POST"
+    method: HttpMethod = "POST"
     query: str = ""
     settings: ModelSettings | None = None
     timeout_seconds: float | None = None

@@ -3,10 +3,12 @@
 Everything that shows or sends a request composes it here: the tools, `run`, `doctor` and the guide of a model.
 """
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at
+from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.apis.base import Encoded
 from blaxel_mcp.budget.caps import Estimate, estimate
 from blaxel_mcp.catalog.records import ModelRecord
@@ -16,13 +18,20 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.access import check_access
-from blaxel_mcp.inference.body import with_defaults, with_locked, with_model
+from blaxel_mcp.inference.access import check_access, check_other_models, other_models
+from blaxel_mcp.inference.body import with_defaults
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.inference.locks import decoded_fully, held
+from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 _REPORTS_USAGE = frozenset({"openai", "azure-openai-service"})
 """Runtime types whose streams report usage on request; others have been seen to reject `stream_options`."""
+
+
+_UNMETERED = re.compile(
+    r"/(async)?batch|:(async)?batch|/fine[_-]?tun|/videos|/realtime|/threads|/assistants|/audio/speech|/rerank"
+)
+"""Sub-endpoints whose answers report no tokens: the work is done later or elsewhere, or is not counted in tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,7 @@ class Route:
         api: The API that answers there; None if it is not known.
         record: The control plane's record of the model, if there is one.
         is_mk3: Whether an mk3 gateway answers, which goes by Blaxel's name of the model.
+        is_own: Whether the path is the model's own, as the settings or its record say.
         workspace: The model's workspace.
     """
 
@@ -45,7 +55,25 @@ class Route:
     api: ModelAPI | None
     record: ModelRecord | None
     is_mk3: bool
+    is_own: bool
     workspace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedBody:
+    """A body with everything that the settings and the model's record add to it.
+
+    Attributes:
+        body: The body before encoding; None for none.
+        model: The model that the request makes run: the endpoint's own unless it names another.
+        settings: That model's `[[models]]` entry, if it is configured.
+        repairs: One sentence per value of the caller's that was replaced.
+    """
+
+    body: Any
+    model: str
+    settings: ModelSettings | None
+    repairs: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +84,20 @@ class PreparedRequest:
         request: The request itself.
         route: Where it goes.
         body: Its body before encoding; None if it has none.
+        model: The model that the request makes run, and that the call counts for.
+        settings: That model's `[[models]]` entry, if it is configured.
         estimate: The tokens that the call is expected to take.
+        writes: Whether the answer is text that the model writes.
         repairs: One sentence per value of the caller's that was replaced.
     """
 
     request: APIRequest
     route: Route
     body: Any
+    model: str
+    settings: ModelSettings | None
     estimate: Estimate
+    writes: bool
     repairs: tuple[str, ...] = ()
 
 
@@ -75,7 +109,7 @@ def resolve_route(invocation: Invocation, settings: Settings, record: ModelRecor
             known, or the record has no URL that can be called.
     """
     path, query = split_path(_path(invocation, record))
-    check_access(settings.access, invocation.model, path)
+    check_access(settings.access, invocation.model, path, invocation.method)
     endpoint = resolve_base(
         settings,
         workspace=workspace,
@@ -86,7 +120,16 @@ def resolve_route(invocation: Invocation, settings: Settings, record: ModelRecor
     )
     is_mk3 = endpoint.style == "mk3" or bool(endpoint.style == "forced" and record and record.generation == "mk3")
     api = invocation.api or api_at(path)
-    return Route(endpoint=endpoint, path=path, query=query, api=api, record=record, is_mk3=is_mk3, workspace=workspace)
+    return Route(
+        endpoint=endpoint,
+        path=path,
+        query=query,
+        api=api,
+        record=record,
+        is_mk3=is_mk3,
+        is_own=invocation.path in (None, invocation.own_path),
+        workspace=workspace,
+    )
 
 
 def _path(invocation: Invocation, record: ModelRecord | None) -> str:
@@ -105,52 +148,85 @@ def _path(invocation: Invocation, record: ModelRecord | None) -> str:
     return own
 
 
-def compose_body(invocation: Invocation, route: Route, given: Any) -> tuple[Any, list[str]]:
-    """Return the body with defaults, locked fields and the model's name, and a sentence per replaced value.
+def compose_body(invocation: Invocation, route: Route, given: Any, settings: Settings) -> ComposedBody:
+    """Compose a body with defaults, locked fields and the model's name, and check the models that the request names.
 
     Args:
         invocation: The call.
         route: Where it goes.
         given: The arguments of the model's tool, or the body; its files are loaded.
+        settings: The settings.
 
     Raises:
         InvalidArgumentsError: The arguments contradict each other, or the API needs more.
+        BlaxelError: `permission_denied`: a locked field cannot be held, or the request names a model that it may not.
     """
-    has_arguments = invocation.api is not None and invocation.arguments is not None
-    body = invocation.api.body(given) if invocation.api and has_arguments else given
-    if not isinstance(body, dict):
-        return body, []
-    repairs: list[str] = []
-    if invocation.settings:
-        if invocation.settings.defaults and invocation.path in (None, invocation.own_path):
-            body = with_defaults(body, invocation.settings.defaults)
-        if invocation.settings.locked:
-            body, repairs = with_locked(body, invocation.settings.locked)
-    if route.api and route.api.takes_model:
-        provider_model = route.record.provider_model if route.record else None
-        body, renamed = with_model(body, name=invocation.model, provider_model=provider_model, mk3=route.is_mk3)
-        repairs += renamed
-    if invocation.api:
-        invocation.api.check(body)
-    return body, repairs
+    own, record, repairs = invocation.settings, route.record, list[str]()
+    provider_model = record.provider_model if record else None
+    body = invocation.api.body(given) if invocation.api and invocation.arguments is not None else given
+    if own and own.defaults and isinstance(body, dict) and route.is_own:
+        body = with_defaults(body, own.defaults)
+    if invocation.api and isinstance(body, dict):
+        # Before the locked fields: with a locked system message, no conversation would be empty.
+        invocation.api.check({**own.locked, **body} if own else body)
+    if own and own.locked:
+        body, repairs = _held(own, body, invocation, route)
+    if route.api and route.api.takes_model and isinstance(body, dict):
+        # An mk3 gateway goes by Blaxel's name (Blaxel's TypeScript SDK), a classic one by the provider's id.
+        name = invocation.model if route.is_mk3 else body.get("model", provider_model)
+        if route.is_mk3 and body.get("model", name) != name:
+            repairs.append("model was replaced by the Blaxel name, which an mk3 endpoint expects")
+        if name is not None:
+            body = {"model": name} | body | {"model": name}
+    names = {invocation.model, (provider_model or invocation.model).removeprefix("models/")}
+    if own:
+        names |= {str(fields["model"]) for fields in (own.locked, own.defaults) if "model" in fields}
+    query = "&".join(filter(None, (route.query, invocation.query)))
+    others = other_models(names, body=body, path=None if route.is_own else route.path, query=query)
+    if not others:
+        return ComposedBody(body, invocation.model, own, repairs)
+    check_other_models(settings, invocation.model, others)
+    entries = {name: next((entry for entry in settings.models if entry.name == name), None) for name in others}
+    for entry in (entry for entry in entries.values() if entry and entry.locked):
+        body, more = _held(entry, body, invocation, route)
+        repairs += more
+    # Of several, one without an entry counts: it has no price.
+    model = next((name for name, entry in entries.items() if entry is None), others[0])
+    return ComposedBody(body, model, entries[model], repairs)
 
 
-def prepare(invocation: Invocation, route: Route, given: Any, *, stream: bool) -> PreparedRequest:
+def _held(entry: ModelSettings, body: Any, invocation: Invocation, route: Route) -> tuple[Any, list[str]]:
+    """Return the body with the locked fields of a model, as `locks.held` does."""
+    api = invocation.api or api_named(entry.api or "") or route.api
+    return held(
+        body,
+        entry.locked,
+        api=api.name if api else None,
+        method=invocation.method,
+        path=route.path,
+        query="&".join(filter(None, (route.query, invocation.query))),
+        is_own_path=route.is_own,
+    )
+
+
+def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings, *, stream: bool) -> PreparedRequest:
     """Compose the request of a call.
 
     Args:
         invocation: The call.
         route: Where it goes.
         given: The arguments or the body, files loaded.
+        settings: The settings.
         stream: Whether to ask for a stream of events, if the API can and the caller did not decide it.
 
     Raises:
         InvalidArgumentsError: The body is incomplete, contradicts itself, or cannot be written as JSON.
+        BlaxelError: `permission_denied`: a locked field cannot be held, or the request names a model that it may not.
     """
-    body, repairs = compose_body(invocation, route, given)
-    api, path, query = route.api or RAW, route.path, route.query
-    writes_text = route.api is None or api is RAW or api.streams
-    expected = estimate(body, writes=invocation.method == "POST" and writes_text)
+    composed = compose_body(invocation, route, given, settings)
+    api, path, query, body = route.api or RAW, route.path, route.query, composed.body
+    writes = body is not None and (api is RAW or api.streams)
+    expected = estimate(body, writes=writes, metered=body is None or _is_metered(path))
     if stream and api.streams and isinstance(body, dict) and "stream" not in body and invocation.method == "POST":
         path, query, body = _streamed(route, api, body)
     content = _encoded(body, api)
@@ -162,7 +238,22 @@ def prepare(invocation: Invocation, route: Route, given: Any, *, stream: bool) -
         content=content.content if content else None,
         headers={**api.headers, "Accept": api.accept, **content_type},
     )
-    return PreparedRequest(request=request, route=route, body=body, estimate=expected, repairs=tuple(repairs))
+    return PreparedRequest(
+        request=request,
+        route=route,
+        body=body,
+        model=composed.model,
+        settings=composed.settings,
+        estimate=expected,
+        writes=writes,
+        repairs=tuple(composed.repairs),
+    )
+
+
+@lru_cache(maxsize=256)
+def _is_metered(path: str) -> bool:
+    """Return whether the answers at a sub-endpoint can report the tokens that a call takes."""
+    return _UNMETERED.search(decoded_fully(path).casefold()) is None
 
 
 def _streamed(route: Route, api: ModelAPI, body: JSONObject) -> tuple[str, str, JSONObject]:

@@ -13,8 +13,9 @@ RECEIPT_KEY = "blaxel-mcp/call"
 class Receipt(TypedDict):
     """What was called, what came of it and what it took; null where that is not known.
 
-    `elapsed_ms` runs from the arguments to the result, `first_byte_ms` to the headers of the last response. `repairs`
-    and `notes` are sentences. `truncated` says whether the result holds less than the answer.
+    `elapsed_ms` runs from the arguments to the result, `first_byte_ms` to the headers of the last response. `usage` has
+    `estimated` if the tokens are this server's estimate. `repairs` and `notes` are sentences. `truncated` says whether
+    the result holds less than the answer.
     """
 
     call_id: str
@@ -57,6 +58,7 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "total_tokens": usage.total_tokens,
+            **({"estimated": True} if usage.estimated else {}),
         },
         "cost_usd": context.cost_usd,
         "budget": context.budget,

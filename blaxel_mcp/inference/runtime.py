@@ -65,6 +65,7 @@ class Runtime:
     async def connected(self) -> AsyncIterator[None]:
         """Allow calls while the context lasts, then close what they opened."""
         async with self.client:
+            self.spending.open()
             try:
                 yield
             finally:

@@ -14,7 +14,16 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
 from blaxel_mcp.budget.figures import Reservation, UsageTotals
-from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, Ledger, LedgerError, Used, default_ledger
+from blaxel_mcp.budget.ledger import (
+    KEPT_DAYS,
+    MEMORY,
+    Ledger,
+    LedgerError,
+    Used,
+    default_ledger,
+    release_ledger,
+    shared_ledger,
+)
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -26,12 +35,25 @@ logger = logging.getLogger(__name__)
 _utc_now = partial(datetime.now, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A reservation and the ledger that holds it."""
+@dataclass(slots=True, eq=False)
+class ReservedCall:
+    """A call that is reserved in the budget.
 
+    Attributes:
+        context: The call; `model` and `workspace` are known by now, `usage` at the end.
+        model: The settings of the model that it counts for, if it is configured.
+        expected: The tokens that the call is expected to take.
+        ledger: The ledger that holds the reservation.
+        reservation: The reservation; None if it was settled, and no other could be made.
+        earlier_attempts: The attempts that are not the reservation's.
+    """
+
+    context: CallContext
+    model: ModelSettings | None
+    expected: Estimate
     ledger: Ledger
-    reservation: Reservation
+    reservation: Reservation | None = None
+    earlier_attempts: int = 0
 
 
 class Spending:
@@ -47,64 +69,89 @@ class Spending:
         self._budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
         self._account = account
         self._now = now
-        self._ledger = Ledger(_ledger_path(settings))
+        self._path = _ledger_path(settings)
+        self._shared: list[Ledger] = []
         self._problem: str | None = None
         self._tidied = False
+
+    def open(self) -> Ledger:
+        """Return the ledger in use, which all callers of this process share, until `aclose` releases it.
+
+        A server calls this as soon as it runs, so that the ledger outlives the settings before.
+        """
+        if not self._shared:
+            self._shared.append(shared_ledger(self._path))
+        return self._shared[-1]
 
     @asynccontextmanager
     async def reserve(
         self, context: CallContext, model: ModelSettings | None, expected: Estimate
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[ReservedCall]:
         """Reserve a call, and settle it when the context manager ends, however it ends.
 
         Args:
             context: The call; `model` and `workspace` are known by now, `usage` at the end.
-            model: The settings of the model, if it is configured.
+            model: The settings of the model that it counts for, if it is configured.
             expected: The tokens that the call is expected to take.
 
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        held = await self._hold(context, model, expected)
+        call = ReservedCall(context, model, expected, self._shared[-1] if self._shared else self.open())
+        await self._hold(call)
         price = model.price if model else None
         totals: UsageTotals | None = None
         try:
-            yield
+            yield call
             totals = _answered(context.usage, expected, price)
         except BaseException as error:
             # A cancelled call may have been worked on too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
-            totals = _failed(expected, price, maybe_billed=billed) if context.trace.sent else None
+            if context.trace.sent and context.trace.attempts > call.earlier_attempts:
+                totals = _failed(call, maybe_billed=billed)
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                await self._settle(held, totals, context, model)
+                await self._settle(call, totals)
+
+    async def count_attempt(self, call: ReservedCall) -> None:
+        """Count an attempt that failed and may have been billed, and reserve the next one.
+
+        Raises:
+            BlaxelError: `budget_exceeded`: there is no room for the next one.
+        """
+        with anyio.CancelScope(shield=True):
+            await self._settle(call, _failed(call, maybe_billed=True))
+            call.reservation, call.earlier_attempts = None, call.context.trace.attempts
+            await self._hold(call)
 
     async def report(self, days: int) -> dict[str, Any]:
         """Return what calls took in the last `days` days, today included, and what is left of the budget."""
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
-            model_days = await anyio.to_thread.run_sync(self._ledger.days, since, self._account)
-            used = await anyio.to_thread.run_sync(self._ledger.used, day_of(now), self._account)
+            model_days = await anyio.to_thread.run_sync(self.open().days, since, self._account)
+            used = await anyio.to_thread.run_sync(self.open().used, day_of(now), self._account)
         except LedgerError as error:
             self._warn(str(error))
             model_days, used = [], Used({})
         return usage_report(
-            model_days, self._budget.overall(used), now=now, ledger=str(self._ledger.path), problem=self._problem
+            model_days, self._budget.overall(used), now=now, ledger=self.open().label, problem=self._problem
         )
 
     async def aclose(self) -> None:
-        """Close the ledger."""
-        await anyio.to_thread.run_sync(self._ledger.close)
+        """Release the ledger."""
+        while self._shared:
+            await anyio.to_thread.run_sync(release_ledger, self._shared.pop())
 
-    async def _hold(self, context: CallContext, model: ModelSettings | None, expected: Estimate) -> _Held:
-        now = self._now()
+    async def _hold(self, call: ReservedCall) -> None:
+        now, context, model, expected = self._now(), call.context, call.model, call.expected
+        name = context.prepared.model if context.prepared else context.model
         reservation = Reservation(
             call_id=context.call_id,
             day=day_of(now),
             account=self._account,
-            key=(context.workspace or "", context.model or ""),
+            key=(context.workspace or "", name or ""),
             tokens=expected.tokens,
             nano_usd=expected.nano_usd(model.price if model else None),
         )
@@ -114,31 +161,31 @@ class Spending:
             context.budget = self._budget.report(reservation.key, model, used, now)
             self._budget.check(reservation.key, model, expected, used, now)
 
-        ledger = self._ledger
         try:
-            await anyio.to_thread.run_sync(ledger.reserve, reservation, check)
+            await anyio.to_thread.run_sync(call.ledger.reserve, reservation, check)
             if not self._tidied:
                 self._tidied = True
-                await anyio.to_thread.run_sync(ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
+                await anyio.to_thread.run_sync(call.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
         except LedgerError as error:
             self._count_in_memory(str(error), context, model)
-            ledger = self._ledger
-            await anyio.to_thread.run_sync(ledger.reserve, reservation, check)
-        if self._problem:
+            call.ledger = self._shared[-1]
+            await anyio.to_thread.run_sync(call.ledger.reserve, reservation, check)
+        call.reservation = reservation
+        if self._problem and self._problem not in context.notes:
             context.notes.append(self._problem)
-        return _Held(ledger, reservation)
 
-    async def _settle(
-        self, held: _Held, totals: UsageTotals | None, context: CallContext, model: ModelSettings | None
-    ) -> None:
+    async def _settle(self, call: ReservedCall, totals: UsageTotals | None) -> None:
+        reservation, context = call.reservation, call.context
+        if reservation is None:
+            return
         try:
-            used = await anyio.to_thread.run_sync(held.ledger.settle, held.reservation, totals)
+            used = await anyio.to_thread.run_sync(call.ledger.settle, reservation, totals)
         except LedgerError as error:
             self._warn(f"{error} A call was not settled in it.")
             context.notes.append(f"{error} This call was not settled in it.")
         else:
             if context.budget is not None:
-                context.budget = self._budget.report(held.reservation.key, model, used, self._now())
+                context.budget = self._budget.report(reservation.key, call.model, used, self._now())
 
     def _count_in_memory(self, problem: str, context: CallContext, model: ModelSettings | None) -> None:
         """Count in memory from now on, unless a cap applies and the settings refuse calls without a ledger.
@@ -156,7 +203,7 @@ class Spending:
                 hint="Repair that file, or move it away and restart the server to begin a new one. "
                 'budget.on_ledger_failure = "allow" allows calls without it.',
             )
-        self._ledger = Ledger(MEMORY)
+        self._shared.append(shared_ledger(MEMORY, instead_of=str(self._path)))
         self._warn(f"{problem} Calls are now counted in this process only.")
 
     def _warn(self, problem: str) -> None:
@@ -173,7 +220,8 @@ def _ledger_path(settings: Settings) -> Path | str:
 
 
 def _answered(usage: Usage | None, expected: Estimate, price: Price | None) -> UsageTotals:
-    if usage is None:
+    if usage is None or usage.estimated:
+        expected = expected.at_least(usage)
         return UsageTotals(
             calls=1,
             without_tokens=1,
@@ -190,13 +238,16 @@ def _answered(usage: Usage | None, expected: Estimate, price: Price | None) -> U
         output_tokens=output_tokens,
         total_tokens=usage.total_tokens or 0,
         nano_usd=usd_to_nano(price, input_tokens, output_tokens) if price and known else 0,
-        held_nano_usd=expected.nano_usd(price) if price and not known else 0,
+        held_nano_usd=expected.at_least(usage).nano_usd(price) if price and not known else 0,
     )
 
 
-def _failed(expected: Estimate, price: Price | None, *, maybe_billed: bool) -> UsageTotals:
+def _failed(call: ReservedCall, *, maybe_billed: bool) -> UsageTotals:
+    """Return what a failed call took: if it may have been billed, its estimate, or more if more of the answer came."""
     if not maybe_billed:
         return UsageTotals(calls=1, failed=1)
+    stream, price = call.context.stream, call.model.price if call.model else None
+    expected = call.expected.at_least(stream.usage_so_far() if stream else None)
     return UsageTotals(
         calls=1,
         failed=1,

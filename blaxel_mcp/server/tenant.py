@@ -184,7 +184,7 @@ class Tenant:
         policy, catalog = ResultPolicy.of(settings, self.store), runtime.discovery.catalog
         prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
         builtin = {
-            "run_model": run_model_tool(catalog, runtime.inference, policy, prefix=prefix),
+            "run_model": run_model_tool(catalog, runtime.inference, policy, settings.access, prefix=prefix),
             "list_models": list_models_tool(runtime.listing, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),

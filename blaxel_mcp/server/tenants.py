@@ -15,6 +15,7 @@ import anyio.abc
 import mcp_types as types
 from mcp import MCPError
 
+from blaxel_mcp.budget.ledger import ledgers_kept
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment
@@ -69,7 +70,7 @@ class Tenants:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; the owner's tenant is there from the beginning."""
-        async with anyio.create_task_group() as group:
+        async with ledgers_kept(), anyio.create_task_group() as group:
             self._group = group
             try:
                 if self._config.settings.http.auth in _USES_OWNERS_KEY:

@@ -26,6 +26,7 @@ DEFAULT_API_URL = "https://api.blaxel.ai/v0"
 DEFAULT_API_VERSION = "2026-04-28"
 """The version of the control plane that Blaxel's SDKs send."""
 
+HttpMethod = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
 BuiltinTool = Literal["run_model", "list_models", "read_result", "cancel_call"]
 BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models", "read_result", "cancel_call")
 
@@ -48,10 +49,13 @@ class DiscoverySettings(Section):
 
 
 class AccessSettings(Section):
-    """Allowlists of what may be called, as globs."""
+    """Allowlists of what may be called. A model that the body, path or query names counts by its full name."""
 
     models: tuple[str, ...] = Field(default=("*",), description="Globs of model names that may be called.")
     paths: tuple[str, ...] = Field(default=("*",), description="Globs of sub-endpoints that may be called.")
+    methods: tuple[HttpMethod, ...] = Field(
+        default=("POST", "GET"), description="HTTP methods that may be used: POST, GET, PUT, PATCH, DELETE."
+    )
 
 
 class ToolSettings(Section):
@@ -129,7 +133,7 @@ class CapSettings(Section):
     )
     unpriced: RefuseOrAllow = Field(
         default="refuse",
-        description="Whether to refuse or allow calls of a model without a price under usd_per_day; they add no cost.",
+        description="Whether to refuse or allow calls without a price, or without token usage, under usd_per_day.",
     )
     on_ledger_failure: RefuseOrAllow = Field(
         default="refuse", description="Whether to refuse or allow calls under a cap when the ledger cannot be used."
@@ -141,7 +145,7 @@ class BudgetSettings(CapSettings):
 
     ledger: str | None = Field(
         default=None,
-        description="File that counts calls; :memory: counts in this process only. Unset: ledger.sqlite3 in the user's "
+        description="File that counts calls; :memory: counts in this server only. Unset: ledger.sqlite3 in the user's "
         "state folder.",
     )
 

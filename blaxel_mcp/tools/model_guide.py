@@ -104,7 +104,7 @@ def _commands(entry: CatalogEntry, settings: Settings, lookup: Lookup, arguments
         url = endpoint_url(route.endpoint, route.path, route.query)
         if entry.api.multipart:
             return {"curl": _curl(url, workspace, entry, _form(entry, arguments))}
-        body, _ = compose_body(invocation, route, arguments)
+        body = compose_body(invocation, route, arguments, settings).body
     except BlaxelError as error:
         return {"curl": None, "curl_problem": str(error)}
     data = shlex.quote(json_text.dump(body))

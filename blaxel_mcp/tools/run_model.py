@@ -1,6 +1,8 @@
 """The tool `run_model`: any model, any sub-endpoint, any JSON body."""
 
 import urllib.parse
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 import mcp_types as types
@@ -8,21 +10,28 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.client.url_paths import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.inference import Inference
-from blaxel_mcp.inference.invocation import Invocation, Method
+from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.settings.schema import AccessSettings, HttpMethod
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 
-_METHODS = list(get_args(Method))
+_METHODS: tuple[HttpMethod, ...] = get_args(HttpMethod)
+_HARMLESS_METHODS = frozenset({"POST", "GET"})
+"""Methods that replace and delete nothing at the provider."""
+
 _MAX_NAMES_CHARS = 1000
 """Characters of model names in the description: some clients truncate it at two thousand."""
 
 
-def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy, *, prefix: str) -> Tool:
+def run_model_tool(
+    catalog: Catalog, inference: Inference, policy: ResultPolicy, access: AccessSettings, *, prefix: str
+) -> Tool:
     """Return the tool. Its description names as many of the configured models as fit."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
@@ -36,10 +45,13 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
         name=f"{prefix}run_model",
         title="Run any Blaxel model",
         description=_description(catalog),
-        input_schema=_schema(FREE_FORM),
-        annotations=CALLS_A_MODEL,
+        input_schema=_schema(FREE_FORM, access.methods),
+        annotations=CALLS_A_MODEL.model_copy(
+            update={"destructive_hint": not _HARMLESS_METHODS.issuperset(access.methods)}
+        ),
     )
-    accepted = {**_schema({"type": ["object", "array"]}), "additionalProperties": False}
+    # A method that is not allowed is refused later, by a message that names the setting.
+    accepted = {**_schema({"type": ["object", "array"]}, _METHODS), "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of run_model"), run, calls_a_model=True)
 
 
@@ -82,9 +94,14 @@ def _encoded_query(parameters: JSONObject) -> str:
             "A query parameter must be a string, a number, true or false, or a list of these.",
             hint="Put nested values in `data`.",
         )
-    return urllib.parse.urlencode(
-        [(name, str(item).lower() if isinstance(item, bool) else str(item)) for name, item in pairs]
-    )
+    texts = [(name, str(item).lower() if isinstance(item, bool) else str(item)) for name, item in pairs]
+    query, problem = "", "it contains half of a surrogate pair"
+    with suppress(UnicodeEncodeError):
+        query = urllib.parse.urlencode(texts)
+        problem = query_problem(query) or ""
+    if problem:
+        raise InvalidArgumentsError(f"The query cannot be sent: {problem}.", hint="Remove that character.")
+    return query
 
 
 def _description(catalog: Catalog) -> str:
@@ -100,7 +117,7 @@ def _description(catalog: Catalog) -> str:
     return f"{text}Models: {names}." if names else text.rstrip()
 
 
-def _schema(data: Any) -> JSONObject:
+def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
     properties: JSONObject = {
         "model": {"type": "string", "description": "The model API's name in the workspace."},
         "path": {
@@ -109,7 +126,7 @@ def _schema(data: Any) -> JSONObject:
             '"/" is the base endpoint.',
         },
         "data": {**data, "description": "The request body, as the endpoint expects it."},
-        "method": {"type": "string", "enum": _METHODS, "description": "The HTTP method. Default: POST."},
+        "method": {"type": "string", "enum": list(methods), "description": "The HTTP method. Default: POST."},
         "query": {**FREE_FORM, "description": "Query parameters, by name."},
     }
     return {"type": "object", "properties": properties, "required": ["model"]}

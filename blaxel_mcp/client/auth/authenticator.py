@@ -58,7 +58,7 @@ class Authenticator:
         redact_logs_with(self._secrets)
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
-        self._trusted = TrustedOrigins(config.settings.run_url, config.settings.api_url)
+        self._trusted = TrustedOrigins(config.settings.run_url, control_plane=config.settings.api_url)
         self._auths: dict[str, WorkspaceAuth] = {}
         self._token_sources: dict[Credentials, TokenSource] = {}
 
@@ -79,7 +79,7 @@ class Authenticator:
         return self._auths[workspace]
 
     def trust(self, url: str) -> None:
-        """Trust a URL's origin, so that its requests are signed; plain http is trusted on loopback only.
+        """Trust a URL's origin, so that its requests are signed: https of a public host, or loopback if Blaxel is.
 
         Args:
             url: A model's own URL, as the control plane returned it.

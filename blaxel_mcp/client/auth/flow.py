@@ -10,7 +10,7 @@ from blaxel_mcp.client.auth.secret_values import unusable_credential
 from blaxel_mcp.client.auth.token_cache import TokenSource
 from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
+from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_internal, is_loopback
 
 AUTH_HEADER = "X-Blaxel-Authorization"
 
@@ -98,18 +98,22 @@ class TrustedOrigins:
 
     Args:
         urls: URLs from the settings, all trusted.
+        control_plane: The URL of the control plane, trusted as well.
     """
 
-    def __init__(self, *urls: str) -> None:
-        self._origins = {_origin(url) for url in urls} - {None}
+    def __init__(self, *urls: str, control_plane: str) -> None:
+        own = _origin(control_plane)
+        self._is_local = own is not None and is_loopback(own[1])
+        self._origins = {own, *map(_origin, urls)} - {None}
 
     def trust(self, url: str) -> None:
-        """Add the origin of a URL that Blaxel returned; plain http is trusted on loopback only."""
+        """Add the origin of a URL that Blaxel returned: https to a public host, or loopback if Blaxel is there too."""
         origin = _origin(url)
         if origin is None:
             return
         scheme, host, _port = origin
-        if scheme == "https" or (scheme == "http" and is_loopback(host)):
+        is_allowed = self._is_local or not is_internal(host)
+        if is_allowed and (scheme == "https" or (scheme == "http" and is_loopback(host))):
             self._origins.add(origin)
 
     def is_trusted(self, url: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 from pydantic import SecretStr
@@ -16,8 +17,9 @@ from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, issued_token, json_object
 from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
 from blaxel_mcp.client.errors.wording import quotation
-from blaxel_mcp.core.exceptions import UpstreamError
-from blaxel_mcp.core.redaction import quote
+from blaxel_mcp.core.exceptions import ConfigurationError, UpstreamError
+from blaxel_mcp.core.hosts import is_loopback
+from blaxel_mcp.core.redaction import literal, quote
 
 EXCHANGE_SECONDS = 30.0
 """Timeout for the token endpoint; every call of the workspace waits for it."""
@@ -40,6 +42,20 @@ class Grant:
 
     token: Token
     refresh_token: SecretStr | None
+
+
+def check_is_private(url: str) -> None:
+    """Reject a token endpoint that credentials would reach in clear text.
+
+    Raises:
+        ConfigurationError: The URL is not https, and its host is not loopback.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ConfigurationError(
+            f"Credentials are not sent to {literal(url)}: it is not an https URL.",
+            hint="Set `api_url` (or BL_API_URL) to an https URL; plain http is for loopback.",
+        )
 
 
 PostJSON = Callable[[str, Mapping[str, str], Mapping[str, str]], Awaitable[TokenReply]]
@@ -76,6 +92,7 @@ class TokenEndpoint:
             BlaxelError: `authentication_failed`, `rate_limited`, `upstream_error`, `timeout`,
                 `network_error`, or `bad_response` for a success without a usable token.
         """
+        check_is_private(self.url)
         asked_at = self.now()
         with anyio.move_on_after(self.timeout_seconds):
             reply = await self.post_json(self.url, headers, form)

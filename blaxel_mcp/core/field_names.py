@@ -1,0 +1,55 @@
+"""Names of request fields, compared as lenient servers read them."""
+
+MAX_OUTPUT = frozenset(
+    {
+        "maxtokens",
+        "maxcompletiontokens",
+        "maxoutputtokens",
+        "maxnewtokens",
+        "maxtokenstosample",
+        "maxtokencount",
+        "maxgenlen",
+        "numpredict",
+        "npredict",
+    }
+)
+"""Folded names of the limit on an answer's tokens, in the APIs of all providers."""
+
+ANSWERS = frozenset({"n", "bestof", "candidatecount", "numgenerations", "numreturnsequences"})
+"""Folded names of the number of answers."""
+
+BATCHES = frozenset({"requests", "inlinedrequests"})
+"""Folded names of an array of whole requests."""
+
+CONVERSATIONS = frozenset({"messages", "contents", "input", "items", "additionalmessages", "history", "chathistory"})
+"""Folded names of an array of messages."""
+
+DATA = CONVERSATIONS | {
+    "arguments",
+    "args",
+    "content",
+    "documents",
+    "functions",
+    "inputs",
+    "inputschema",
+    "jsonschema",
+    "parts",
+    "prompt",
+    "properties",
+    "responsejsonschema",
+    "responseschema",
+    "schema",
+    "texts",
+    "toolcalls",
+    "tools",
+}
+"""Folded names whose arrays and schemas hold a caller's data, not fields of the request."""
+
+
+def fold(name: str) -> str:
+    """Return a name in the form in which all spellings of one field are equal.
+
+    Go's JSON readers ignore case by Unicode's rules, Google's accept snake and camel case, and form readers drop `[]`
+    and spaces. Letters that only look alike stay different, as they do for every reader.
+    """
+    return "".join(filter(str.isalnum, name.casefold()))

@@ -1,0 +1,351 @@
+"""Hold a model's locked fields in any request that a caller composes. Pure functions over four tables.
+
+A locked field is held if its value goes out once, where the API reads it, and no other field that means the same goes
+with it. A request in which that cannot be done is refused.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.field_names import ANSWERS, BATCHES, CONVERSATIONS, DATA, MAX_OUTPUT, fold
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import literal
+
+_SYNONYMS: tuple[frozenset[str], ...] = (
+    MAX_OUTPUT | {"maxlength"},
+    ANSWERS,
+    frozenset(
+        {
+            "system",
+            "systeminstruction",
+            "systeminstructions",
+            "systemprompt",
+            "systemmessage",
+            "instructions",
+            "additionalinstructions",
+            "developer",
+            "preamble",
+            "preambleoverride",
+        }
+    ),
+    frozenset({"temperature"}),
+    frozenset({"topp", "p"}),
+    frozenset({"topk", "k"}),
+    frozenset({"stop", "stopsequence", "stopsequences", "stopwords"}),
+    frozenset({"seed", "randomseed"}),
+    frozenset({"reasoningeffort", "outputconfigeffort", "thinkinglevel", "thinkingconfigthinkinglevel"}),
+    frozenset({"thinkingbudget", "thinkingbudgettokens", "thinkingconfigthinkingbudget", "reasoningmaxtokens"}),
+    frozenset({"frequencypenalty"}),
+    frozenset({"presencepenalty"}),
+    frozenset({"repetitionpenalty", "repeatpenalty"}),
+    frozenset({"tools", "functions"}),
+    frozenset({"toolchoice", "functioncall", "toolconfig"}),
+    frozenset({"user", "safetyidentifier", "metadatauserid"}),
+)
+"""Folded names that mean the same, in the APIs of all providers. They are removed at any depth."""
+
+_GROUPS: Mapping[str, frozenset[str]] = MappingProxyType({name: names for names in _SYNONYMS for name in names})
+_SYSTEM = _GROUPS["system"]
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+
+_WRAPPERS = frozenset(
+    {
+        "additionalmodelrequestfields",
+        "body",
+        "config",
+        "extrabody",
+        "generationconfig",
+        "inferenceconfig",
+        "options",
+        "parameters",
+        "params",
+        "request",
+    }
+)
+"""Folded names of objects whose fields count as those of the request."""
+
+_GENERATION_CONFIG = "generationConfig"
+_PLACES: Mapping[str, Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
+    {
+        "chat-completions": {
+            "maxtokens": (("max_tokens",), ("max_completion_tokens",)),
+            "stop": (("stop",),),
+            "topp": (("top_p",),),
+        },
+        "completions": {"maxtokens": (("max_tokens",),), "stop": (("stop",),), "topp": (("top_p",),)},
+        "responses": {
+            "system": (("instructions",),),
+            "maxtokens": (("max_output_tokens",),),
+            "reasoningeffort": (("reasoning", "effort"),),
+            "topp": (("top_p",),),
+        },
+        "messages": {
+            "system": (("system",),),
+            "maxtokens": (("max_tokens",),),
+            "stop": (("stop_sequences",),),
+            "topp": (("top_p",),),
+            "topk": (("top_k",),),
+            "thinkingbudget": (("thinking", "budget_tokens"),),
+        },
+        "cohere-chat": {
+            "maxtokens": (("max_tokens",),),
+            "stop": (("stop_sequences",),),
+            "topp": (("p",),),
+            "topk": (("k",),),
+        },
+        "generate-content": {
+            "system": (("systemInstruction",),),
+            "maxtokens": ((_GENERATION_CONFIG, "maxOutputTokens"),),
+            "temperature": ((_GENERATION_CONFIG, "temperature"),),
+            "topp": ((_GENERATION_CONFIG, "topP"),),
+            "topk": ((_GENERATION_CONFIG, "topK"),),
+            "stop": ((_GENERATION_CONFIG, "stopSequences"),),
+            "n": ((_GENERATION_CONFIG, "candidateCount"),),
+            "seed": ((_GENERATION_CONFIG, "seed"),),
+            "frequencypenalty": ((_GENERATION_CONFIG, "frequencyPenalty"),),
+            "presencepenalty": ((_GENERATION_CONFIG, "presencePenalty"),),
+            "thinkingbudget": ((_GENERATION_CONFIG, "thinkingConfig", "thinkingBudget"),),
+        },
+    }
+)
+"""Where each API reads a field, the usual spelling first. A field that is not listed goes where the settings put it."""
+
+_CONVERSATION_OF: Mapping[str, str] = MappingProxyType(
+    {"chat-completions": "messages", "cohere-chat": "messages", "messages": "messages", "responses": "input"}
+)
+_SYSTEM_IS_A_MESSAGE = frozenset({"chat-completions", "cohere-chat"})
+
+_FORMATS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"/chat/completions/?", "chat-completions"),
+        (r"/completions/?", "completions"),
+        (r"/responses/?", "responses"),
+        (r"/messages(/count_tokens)?/?", "messages"),
+        (r":(generatecontent|streamgeneratecontent)", "generate-content"),
+        (r"/v2/chat/?", "cohere-chat"),
+        (r"/embeddings/?", "embeddings"),
+        (r"/images/(generations|edits|variations)/?", "images"),
+        (r"/audio/(speech|transcriptions|translations)/?", "audio"),
+        (r"/rerank/?", "rerank"),
+    )
+)
+"""The body's format at a path that ends like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """One locked field.
+
+    Attributes:
+        name: Its name in the settings.
+        group: The folded names that mean the same.
+        place: Where the value goes in the body.
+        value: Its value.
+    """
+
+    name: str
+    group: frozenset[str]
+    place: tuple[str, ...]
+    value: Any
+
+
+@dataclass(slots=True)
+class _Locks:
+    """The locked fields of one request, by the folded names that must not go out otherwise."""
+
+    locks: list[_Lock]
+    repairs: list[str] = field(default_factory=list)
+    by_name: dict[str, _Lock] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.by_name = {name: lock for lock in self.locks for name in lock.group}
+
+    @property
+    def system(self) -> _Lock | None:
+        """The lock on the system instructions."""
+        return self.by_name.get("system")
+
+    def scrub(self, value: Any, place: tuple[str, ...] = (), chain: str = "") -> Any:
+        """Return a part of the body without locked fields.
+
+        Args:
+            value: The part.
+            place: The names that lead to it.
+            chain: The same names, folded and joined, from the last wrapper on.
+        """
+        if isinstance(value, list):
+            return [self.scrub(item, place, chain) for item in value]
+        if not isinstance(value, dict):
+            return value
+        result: JSONObject = {}
+        for name, item in value.items():
+            folded, path = fold(name), (*place, name)
+            lock = self.by_name.get(chain + folded) or (self.by_name.get(folded) if folded in _GROUPS else None)
+            if lock:
+                self._report(lock, path, item)
+            elif folded in CONVERSATIONS and isinstance(item, list):
+                result[name] = self._without_system(item)
+            elif folded in DATA and not (folded in ("input", "inputs") and isinstance(item, dict)):
+                result[name] = item
+            else:
+                result[name] = self.scrub(item, path, "" if folded in _WRAPPERS else chain + folded)
+        return result
+
+    def _report(self, lock: _Lock, path: tuple[str, ...], value: Any) -> None:
+        name = ".".join(path)
+        if path != lock.place:
+            self.repairs.append(f"{literal(name)} was removed: {lock.name} is locked by the settings")
+        elif value != lock.value:
+            self.repairs.append(f"{name} is locked by the settings and was reset to its locked value")
+
+    def _without_system(self, messages: list[Any]) -> list[Any]:
+        if self.system is None:
+            return messages
+        others = [message for message in messages if not _is_system(message)]
+        if len(others) < len(messages):
+            self.repairs.append(f"a system message was removed: {self.system.name} is locked by the settings")
+        return others
+
+
+def held(
+    body: Any, locked: Mapping[str, Any], *, api: str | None, method: str, path: str, query: str, is_own_path: bool
+) -> tuple[Any, list[str]]:
+    """Return the body with the locked fields in place, and a sentence per field of the caller's that was replaced.
+
+    Args:
+        body: The body so far; None for none.
+        locked: The locked fields, as in the settings.
+        api: The API that is called, if it is known.
+        method: The HTTP method.
+        path: The sub-endpoint.
+        query: The query of the request, URL-encoded.
+        is_own_path: Whether the path is the model's own, as the settings or its record say.
+
+    Raises:
+        BlaxelError: `permission_denied`: the locked fields cannot be held in this request.
+    """
+    configured = api if is_own_path else None
+    form = configured if configured not in (None, "raw") else body_format(path) or configured
+    locks = _Locks([_lock(path, value, form or "") for path, value in _leaves(locked)])
+    names = ", ".join(f"`{lock.name}`" for lock in locks.locks)
+    _check_query(query, locks)
+    if body is None:
+        if form or is_own_path or query:
+            raise _not_held(names, f"a {method} without a body would reach the model without them")
+        return body, []
+    if form is None and not is_own_path:
+        raise _not_held(names, f"the format of a body at {literal(path or '/')} is not known")
+    if not isinstance(body, dict):
+        raise _not_held(names, "the body is not an object")
+    if problem := _unholdable(body, locks, form):
+        raise _not_held(names, problem)
+    result: JSONObject = locks.scrub(body)
+    for lock in locks.locks:
+        if lock.group is not _SYSTEM or form not in _SYSTEM_IS_A_MESSAGE:
+            _put(result, lock.place, lock.value)
+    if locks.system and form in _SYSTEM_IS_A_MESSAGE:
+        result["messages"] = [{"role": "system", "content": locks.system.value}, *result.get("messages", [])]
+    return result, locks.repairs
+
+
+def _check_query(query: str, locks: _Locks) -> None:
+    for name, _ in query_parameters(query):
+        words = [fold(word) for word in re.split(r"[.\[\]]", name)]
+        if lock := next((locks.by_name[word] for word in (*words, "".join(words)) if word in locks.by_name), None):
+            raise _not_held(f"`{lock.name}`", f"the query parameter {literal(name)} means the same")
+
+
+def body_format(path: str) -> str | None:
+    """Return the format of a body at a path: the name of an API or of a family of APIs; None if it is not known."""
+    decoded = decoded_fully(path).casefold()
+    return next((name for pattern, name in _FORMATS if re.search(rf"(?:{pattern.pattern})\Z", decoded)), None)
+
+
+def query_parameters(query: str) -> list[tuple[str, str]]:
+    """Return the names and values in a query, read as by servers that decode often and split at `;` too."""
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    return [(decoded_fully(name), decoded_fully(value)) for name, value in pairs]
+
+
+def decoded_fully(text: str) -> str:
+    """Return text without percent escapes, at any depth of encoding."""
+    while (decoded := unquote(text)) != text:
+        text = decoded
+    return text
+
+
+def _leaves(locked: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the place and the value of each locked field; the fields of an object are locked one by one."""
+    for name, value in locked.items():
+        if isinstance(value, Mapping) and value and not (not place and fold(name) in _SYSTEM):
+            yield from _leaves(value, (*place, name))
+        else:
+            yield (*place, name), value
+
+
+def _lock(place: tuple[str, ...], value: Any, form: str) -> _Lock:
+    chain = ""
+    for name in place[:-1]:
+        chain = "" if fold(name) in _WRAPPERS else chain + fold(name)
+    own = chain + fold(place[-1])
+    group = _GROUPS.get(own, frozenset({own}))
+    places = next((places for key, places in _PLACES.get(form, {}).items() if key in group), ())
+    if form == "generate-content" and fold(place[0]) == _GENERATION_CONFIG.lower():
+        place = (_GENERATION_CONFIG, *place[1:])
+    if group is _SYSTEM and form == "generate-content" and isinstance(value, str):
+        value = {"parts": [{"text": value}]}
+    target = place if place in places or not places else places[0]
+    return _Lock(".".join(place), group, target, value)
+
+
+def _unholdable(body: JSONObject, locks: _Locks, form: str | None) -> str | None:
+    """Return why no body like this can be held; None if it can."""
+    folded = {fold(name): value for name, value in body.items()}
+    if not BATCHES.isdisjoint(folded):
+        return "the body holds whole requests"
+    if form == "responses" and isinstance(folded.get("prompt"), Mapping):
+        return "a stored prompt brings fields of its own"
+    if locks.system and "cachedcontent" in folded:
+        return "cached content brings instructions of its own"
+    conversation = _CONVERSATION_OF.get(form or "")
+    if locks.system and conversation:
+        if any(fold(name) == conversation and name != conversation for name in body):
+            return f"the body spells `{conversation}` otherwise"
+        messages = body.get(conversation, [])
+        if not isinstance(messages, list) and not (form == "responses" and isinstance(messages, str)):
+            return f"`{conversation}` is not an array"
+    return None
+
+
+def _put(body: JSONObject, place: tuple[str, ...], value: Any) -> None:
+    """Set a field, and make the objects that lead to it; other spellings of those are merged into them."""
+    node = body
+    for name in place[:-1]:
+        merged: JSONObject = {}
+        for spelling in [spelling for spelling in node if spelling != name and fold(spelling) == fold(name)]:
+            inner = node.pop(spelling)
+            merged |= inner if isinstance(inner, dict) else {}
+        inner = node.get(name)
+        node[name] = node = merged | (inner if isinstance(inner, dict) else {})
+    node[place[-1]] = value
+
+
+def _is_system(message: Any) -> bool:
+    return isinstance(message, dict) and any(
+        fold(name) == "role" and isinstance(role, str) and fold(role) in _SYSTEM_ROLES for name, role in message.items()
+    )
+
+
+def _not_held(names: str, reason: str) -> BlaxelError:
+    return BlaxelError(
+        f"The settings of this server lock {names}, and {reason}.",
+        code="permission_denied",
+        origin="local",
+        hint="POST an object to the model's own path, without other spellings of the locked fields.",
+    )
