@@ -143,6 +143,27 @@ def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_cal
             id="and so is a recording",
         ),
         pytest.param(
+            {"max_tokens": 1, "max_completion_tokens": 100_000},
+            Estimate(input_tokens=9, output_tokens=100_000),
+            id="the largest of several",
+        ),
+        pytest.param(
+            {"Max_Tokens": 1, "extra_body": {"generation_config": {"max_output_tokens": "7000"}}},
+            Estimate(input_tokens=15, output_tokens=7000),
+            id="nested, in text, in another case",
+        ),
+        pytest.param({"max_tokens": 10, "n": 3}, Estimate(input_tokens=4, output_tokens=30), id="several answers"),
+        pytest.param(
+            {"requests": [{"params": {"max_tokens": 7}}, {"params": {"max_tokens": 8}}]},
+            Estimate(input_tokens=11, output_tokens=15),
+            id="whole requests",
+        ),
+        pytest.param(
+            {"messages": [{"max_tokens": 9}]},
+            Estimate(input_tokens=5, output_tokens=DEFAULT_OUTPUT_TOKENS),
+            id="a message",
+        ),
+        pytest.param(
             {"max_tokens": True}, Estimate(input_tokens=3, output_tokens=DEFAULT_OUTPUT_TOKENS), id="no number"
         ),
     ],

@@ -277,8 +277,46 @@ RESOLUTIONS: list[tuple[str, dict[str, Any], Endpoint]] = [
 def test_endpoint_follows_the_settings_and_the_record(
     url_source: str, facts: dict[str, Any], expected: Endpoint
 ) -> None:
-    settings = Settings.model_validate({"url_source": url_source})
+    local = {"api_url": "http://127.0.0.1:1/v0"} if "127.0.0.1" in expected.base else {}
+    settings = Settings.model_validate({"url_source": url_source, **local})
     assert resolve_base(settings, workspace="acme", model="house", **facts) == expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f.1",
+        "017700000001",
+        "127.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1.",
+        "0.0.0.0",  # noqa: S104 - nothing is bound
+        "[fe80::1]",
+        "[fd00::1]",
+        "localhost.",
+        "x.localhost",
+        "printer",
+    ],
+)
+def test_a_remote_control_plane_sends_the_key_to_no_internal_host(host: str) -> None:
+    for scheme in ("http", "https"):
+        for generation in ("mk3", "mk2"):
+            with pytest.raises(BlaxelError) as refused:
+                resolve_base(
+                    Settings(url_source="metadata"),
+                    workspace="acme",
+                    model="house",
+                    generation=generation,
+                    own_url=f"{scheme}://{host}:8443/d",
+                )
+            assert (refused.value.code, refused.value.billed) == ("bad_response", "no")
 
 
 def test_mk3_model_without_a_url_is_an_error_that_says_where_to_give_one() -> None:

@@ -253,6 +253,29 @@ async def test_several_workers_answer_at_one_address_and_hand_no_call_back(emula
     assert receipt_of(slow)["status"] == 200
 
 
+async def test_a_cap_that_is_counted_in_memory_is_one_for_all_workers(emulator: Emulator) -> None:
+    environment = {
+        **variables(emulator),
+        "BLAXEL_MCP_BUDGET__LEDGER": ":memory:",
+        "BLAXEL_MCP_BUDGET__CALLS_PER_DAY": "2",
+    }
+    failed: list[bool] = []
+
+    async def call(url: str) -> None:
+        async with client_of(url) as client:
+            result = await client.call_tool("run_model", {"model": "house-classifier", "data": {"inputs": "x"}})
+            failed.append(bool(result.is_error))
+
+    async with served(environment, "--port", "0", "--workers", "2", "--log-level", "info") as server:
+        for _ in range(2):
+            await server.read_until(r"worker \d+ is serving")
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(call, server.url)
+
+    assert sorted(failed) == [False] * 2 + [True] * 10
+
+
 async def test_what_one_worker_has_answered_is_found_by_the_others_and_gone_at_the_end(emulator: Emulator) -> None:
     async with two_workers(emulator) as (server, _):
         async with client_of(server.url) as client:

@@ -155,3 +155,82 @@ async def test_a_picture_goes_along_with_a_prompt(emulator: Emulator, allowed: P
     assert error_of(refused)["code"] == "invalid_arguments"
     assert "files.allowed_dirs" in text_of(refused)
     assert len(inference_requests(emulator.requests)) == 1
+
+
+def swapped(folder: Path, target: Path) -> None:
+    """Put a link to another folder in the place of a folder."""
+    folder.rename(folder.with_name("moved"))
+    folder.symlink_to(target)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+@pytest.mark.parametrize("back", [False, True], ids=["for good", "and back before the check"])
+@pytest.mark.parametrize("part", [True, False], ids=["part by part", "at once"])
+async def test_a_folder_that_is_swapped_for_a_link_when_its_file_is_opened_leads_nowhere(
+    allowed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool, part: bool
+) -> None:
+    outside = tmp_path / "allowed-evil"
+    (outside / "cat.png").write_bytes(PNG + b"secret")
+    deep, open_file = allowed / "deep", os.open
+
+    def open_after_swap(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if Path(path).name == "cat.png":
+            if deep.is_dir() and not deep.is_symlink():
+                swapped(deep, outside)
+            try:
+                return open_file(path, flags, *arguments, **options)
+            finally:
+                if back:
+                    deep.unlink()
+                    deep.with_name("moved").rename(deep)
+        return open_file(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_after_swap)
+    monkeypatch.setattr(os, "supports_dir_fd", {open_after_swap} if part else set())
+    try:
+        data = (await load(str(deep / "cat.png"), allowed)).data
+    except InvalidArgumentsError:
+        data = PNG
+    assert data == PNG
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+async def test_a_folder_that_is_swapped_before_it_is_opened_leads_nowhere(
+    allowed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, open_file = tmp_path / "allowed-evil", os.open
+
+    def open_after_swap(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if not (allowed / "deep").is_symlink():
+            swapped(allowed / "deep", outside)
+        return open_file(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_after_swap)
+    monkeypatch.setattr(os, "supports_dir_fd", {open_after_swap})
+    with pytest.raises(InvalidArgumentsError, match="is not a readable file"):
+        await load(str(allowed / "deep" / "cat.png"), allowed)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        r"\\host\share\cat.png",
+        "//host/share/cat.png",
+        r"\/host\share\cat.png",
+        r"\\?\UNC\host\share\cat.png",
+        r"\\.\pipe\x",
+        "file:////host/share/cat.png",
+        "file:%5C%5Chost%5Cshare%5Ccat.png",
+        "file://localhost//host/share/cat.png",
+    ],
+)
+async def test_a_path_on_another_machine_is_refused_before_the_file_system_is_asked(
+    allowed: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the file system was asked")
+
+    for name in ("realpath", "expanduser", "exists"):
+        monkeypatch.setattr(os.path, name, ask)
+    with pytest.raises(InvalidArgumentsError, match="is on another machine"):
+        await load(path, allowed)

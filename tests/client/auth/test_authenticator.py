@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.auth.key_command import KEY_COMMAND_BYTES, run_key_command
 from blaxel_mcp.client.auth.token_cache import RENEWAL_PAUSE_SECONDS
+from blaxel_mcp.client.auth.token_endpoint import check_is_private
 from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, ErrorCode, UpstreamError
 from blaxel_mcp.settings.loading import Configuration, configuration
@@ -241,30 +242,51 @@ async def test_only_the_configured_origins_are_trusted(endpoint: TokenEndpoint, 
 
 
 @pytest.mark.parametrize(
-    ("url", "trusted"),
+    ("url", "trusted", "trusted_by_a_remote_one"),
     [
-        pytest.param("https://mdl-x-acme.us-pdx-1.bl.run/v1", True, id="https"),
-        pytest.param("http://mdl-x-acme.us-pdx-1.bl.run/v1", False, id="http"),
-        pytest.param("http://127.0.0.1:8123/x", True, id="loopback"),
-        pytest.param("http://127.9.9.9/", True, id="loopback-network"),
-        pytest.param("http://[::1]:80/", True, id="loopback-ipv6"),
-        pytest.param("http://localhost:9/", True, id="localhost"),
-        pytest.param("http://localhost.example/", False, id="localhost-as-a-prefix"),
-        pytest.param("http://127.0.0.1.example/", False, id="loopback-as-a-prefix"),
-        pytest.param("http://10.0.0.1/", False, id="private-network"),
-        pytest.param("ftp://localhost:2121/", False, id="another-scheme"),
-        pytest.param("https:///x", False, id="no-host"),
-        pytest.param("nonsense", False, id="not-a-url"),
+        pytest.param("https://mdl-x-acme.us-pdx-1.bl.run/v1", True, True, id="https"),
+        pytest.param("http://mdl-x-acme.us-pdx-1.bl.run/v1", False, False, id="http"),
+        pytest.param("http://127.0.0.1:8123/x", True, False, id="loopback"),
+        pytest.param("http://127.9.9.9/", True, False, id="loopback-network"),
+        pytest.param("http://[::1]:80/", True, False, id="loopback-ipv6"),
+        pytest.param("http://localhost:9/", True, False, id="localhost"),
+        pytest.param("http://localhost.example/", False, False, id="localhost-as-a-prefix"),
+        pytest.param("http://127.0.0.1.example/", False, False, id="loopback-as-a-prefix"),
+        pytest.param("http://10.0.0.1/", False, False, id="private-network"),
+        pytest.param("https://127.0.0.1:8123/x", True, False, id="loopback-over-tls"),
+        pytest.param("https://0x7f.1/", True, False, id="loopback-in-hexadecimal"),
+        pytest.param("https://[::ffff:10.0.0.1]/", True, False, id="a-mapped-address"),
+        pytest.param("ftp://localhost:2121/", False, False, id="another-scheme"),
+        pytest.param("https:///x", False, False, id="no-host"),
+        pytest.param("nonsense", False, False, id="not-a-url"),
     ],
 )
 async def test_model_url_is_trusted_over_tls_or_on_this_machine_only(
     endpoint: TokenEndpoint,
     url: str,
     trusted: bool,
+    trusted_by_a_remote_one: bool,
 ) -> None:
-    authenticator = Authenticator(key_configuration(), endpoint)
-    authenticator.trust(url)
-    assert authenticator.is_trusted(url) is trusted
+    local = Settings(workspace="acme", api_key=SecretStr(KEY), api_url="http://127.0.0.1:1/v0")
+    for config, expected in ((configuration(local), trusted), (key_configuration(), trusted_by_a_remote_one)):
+        authenticator = Authenticator(config, endpoint)
+        authenticator.trust(url)
+        assert authenticator.is_trusted(url) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "is_private"),
+    [
+        ("https://api.blaxel.ai/v0/oauth/token", True),
+        ("http://127.0.0.1:8/oauth/token", True),
+        ("http://api.blaxel.ai/v0/oauth/token", False),
+        ("http://localhost.example/oauth/token", False),
+        ("http://127.0.0.1@api.example/oauth/token", False),
+    ],
+)
+def test_credentials_go_to_no_clear_text_token_endpoint(url: str, *, is_private: bool) -> None:
+    with nullcontext() if is_private else pytest.raises(ConfigurationError, match="it is not an https URL"):
+        check_is_private(url)
 
 
 async def test_international_host_is_trusted_in_both_spellings(endpoint: TokenEndpoint) -> None:
