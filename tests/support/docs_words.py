@@ -38,7 +38,8 @@ RECEIPT_FIELDS: Mapping[str, str] = {
     "attempts": "how often the request went out",
     "elapsed_ms": "the whole call, in milliseconds",
     "first_byte_ms": "until the answer began, in milliseconds",
-    "usage": "`input_tokens`, `output_tokens` and `total_tokens`, as the provider reports them; with `estimated: true`, as this server estimates them",
+    "usage": "`input_tokens`, `output_tokens` and `total_tokens`, as the provider reports them; with `estimated: true`, as "
+    "this server estimates them",
     "cost_usd": "by the model's `price`",
     "budget": "`day`, `resets_at`, and for `all` calls and this `model` what is used of each cap",
     "repairs": "a sentence for each change that was made to the arguments, such as `data` that came as a JSON string",
