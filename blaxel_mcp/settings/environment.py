@@ -126,7 +126,10 @@ def _our_variable(variable: str, value: str) -> Layer:
     except SettingsError:
         # Its message and its cause are dropped: the cause contains the value.
         return Layer(problems=(f"{variable} {fault_of(value) or _NOT_JSON}",))
-    return layer_from(tree, variable)
+    layer = layer_from(tree, variable)
+    if fails_closed(location) and not layer.values and not layer.problems:
+        return Layer(problems=(f"{variable} does not set anything; set a value, or remove it",))
+    return layer
 
 
 def _advice(variable: str) -> str:

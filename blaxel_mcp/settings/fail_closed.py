@@ -55,13 +55,15 @@ def weak_tokens(layer: Layer) -> Iterator[str]:
     tokens = layer.values.get(location)
     if not isinstance(tokens, list | tuple):
         return
-    for index, token in enumerate(tokens):
-        if not isinstance(token, str):
+    # An element of another type is reported by the schema.
+    texts = [token.strip() if isinstance(token, str) else None for token in tokens]
+    for index, token in enumerate(texts):
+        if token is None:
             continue
         where = exact_place(layer.sources[location], (*location, index))
         if _is_guessable(token):
             yield f"{where} could be guessed; use a random token, such as the output of `openssl rand -hex 32`"
-        elif token in tokens[:index]:
+        elif token in texts[:index]:
             yield f"{where} repeats another token; give each client a token of its own"
 
 

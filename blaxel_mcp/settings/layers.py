@@ -4,7 +4,7 @@ Each source becomes a layer without its unset values. `joined` puts the parts of
 the precedence among sources.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_origin
 
@@ -167,7 +167,7 @@ class _Reader:
         # empty text means something (`defaults`, `locked`, `input_schema`).
         known = known_keys(at)
         items = ((key, self._value(item, (*at, key)) if key in known else item) for key, item in table.items())
-        return {key: item for key, item in items if item is not None}
+        return {key: item for key, item in items if item is not None or key not in known}
 
     def _value(self, value: Any, at: Location) -> Any:
         """Return the value; None if it counts as unset or is a problem.
@@ -189,7 +189,9 @@ class _Reader:
     def _closed_value(self, value: Any, at: Location) -> Any:
         if value is None and self._source != COMMAND_LINE:
             self._reject(at, "is null; set a value, or remove it")
-        for location, item in [(at, value)] if isinstance(value, str) else _elements(value, at):
+        elements = enumerate(value) if isinstance(value, list | tuple) else ()
+        items = [(at, value), *(((*at, index), element) for index, element in elements)]
+        for location, item in items:
             if isinstance(item, str) and (fault := fault_of(item)):
                 self._reject(location, fault)
                 value = None
@@ -199,25 +201,17 @@ class _Reader:
         self.problems.append(f"{exact_place(self._source, at)} {fault}")
 
 
-def _elements(value: Any, at: Location) -> list[tuple[Location, Any]]:
-    return [((*at, index), item) for index, item in enumerate(value)] if isinstance(value, list | tuple) else []
-
-
 def _model_at(table: Location) -> type[BaseModel] | None:
     """Return the schema of the table at a location; None if its content is free."""
     model: type[BaseModel] = Settings
     for part in table:
         if isinstance(part, str):
-            inner = next(_models(model.model_fields[part].annotation), None)
-            if inner is None:
+            types = parts_of(model.model_fields[part].annotation)
+            tables = [inner for inner in types if isinstance(inner, type) and issubclass(inner, BaseModel)]
+            if not tables:
                 return None
-            model = inner
+            model = tables[0]
     return model
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the tables in a type such as `Price | None` or `tuple[ModelSettings, ...]`."""
-    return (part for part in parts_of(annotation) if isinstance(part, type) and issubclass(part, BaseModel))
 
 
 def _is_text(annotation: Any) -> bool:

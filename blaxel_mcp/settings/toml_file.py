@@ -18,6 +18,9 @@ from blaxel_mcp.settings.layers import Layer, layer_from
 
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
 
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO if os.name == "posix" else 0
+"""The permissions of other users in a file's mode, which means nothing on Windows."""
+
 _NAME_A_FILE = "Name an existing file with --config or BLAXEL_MCP_CONFIG, or write one with `blaxel-mcp init`."
 _RESTORE = "Restore it, or restart the server to run without its settings."
 
@@ -80,7 +83,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     layer = layer_from(_parse_toml(data, path), str(path))
     if last is not None and last.values and not layer.values and not layer.problems:
         raise ConfigurationError(f"The settings file {path} does not set anything any more.", hint=_RESTORE)
-    if any(key in layer.values for key in _SECRETS) and _is_accessible(status):
+    if any(key in layer.values for key in _SECRETS) and status.st_mode & _OTHERS:
         fix = f"chmod 600 {shlex.quote(str(path))}"
         layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))
     return path, layer
@@ -90,10 +93,6 @@ def _check_is_file(path: Path) -> None:
     # To open a pipe that has taken the file's place would wait for somebody to write to it.
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a file")
-
-
-def _is_accessible(status: os.stat_result) -> bool:
-    return os.name == "posix" and bool(status.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def _has_broken_link(path: Path) -> bool:

@@ -41,10 +41,6 @@ def _rooted(path: str) -> str:
     return path
 
 
-def _ledger_place(place: str) -> str:
-    return place if place == ":memory:" or "://" in place else _rooted(place)
-
-
 ToolName = Annotated[
     str, _matching(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}", f"1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
 ]
@@ -69,7 +65,9 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 
 Folder = Annotated[str, AfterValidator(_rooted)]
 
-LedgerPlace = Annotated[str, AfterValidator(_ledger_place)]
+LedgerPlace = Annotated[
+    str, AfterValidator(lambda place: place if place == ":memory:" or "://" in place else _rooted(place))
+]
 """A file, `:memory:` or a URL. A relative file would be a ledger of its own, and a cap of its own, in each folder."""
 
 ResultKind = Literal["json", "text"]
@@ -92,7 +90,8 @@ class Section(BaseModel):
     @classmethod
     def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic reads `true` as 1: a cap that nobody meant.
-        if isinstance(value, bool) and {int, float}.intersection(_types(cls, info.field_name)):
+        parts = list(parts_of(cls.model_fields[str(info.field_name)].annotation))
+        if isinstance(value, bool) and (int in parts or float in parts):
             raise ValueError("must be a number")
         return value
 
@@ -106,7 +105,3 @@ def parts_of(annotation: Any) -> Iterator[Any]:
     yield annotation
     for argument in get_args(annotation):
         yield from parts_of(argument)
-
-
-def _types(table: type[BaseModel], key: str | None) -> list[type]:
-    return [part for part in parts_of(table.model_fields[key or ""].annotation) if isinstance(part, type)]

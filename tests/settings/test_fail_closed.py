@@ -175,6 +175,22 @@ def test_on_this_machine_http_will_do(url: str) -> None:
     assert config.settings.run_url == url
 
 
+def test_null_is_a_value_for_a_model_and_no_value_for_a_setting() -> None:
+    models = '[{"name": "m", "locked": {"tools": null}}]'
+    assert load_settings(environ={"BLAXEL_MCP_MODELS": models}).settings.models[0].locked == {"tools": None}
+    assert problems(environ={"BLAXEL_MCP_BUDGET": '{"calls_per_day": null, "call_per_day": null}'}) == [
+        "BLAXEL_MCP_BUDGET (budget.calls_per_day) is null; set a value, or remove it",
+        "BLAXEL_MCP_BUDGET (budget.call_per_day) is not a setting; did you mean calls_per_day?",
+    ]
+
+
+@pytest.mark.parametrize("name", ["HTTP", "ACCESS", "BUDGET", "LIMITS", "FILES", "MODELS"])
+def test_a_variable_for_a_whole_section_that_is_null_is_an_error(name: str) -> None:
+    assert problems(environ={f"BLAXEL_MCP_{name}": "null"}) == [
+        f"BLAXEL_MCP_{name} does not set anything; set a value, or remove it"
+    ]
+
+
 def test_all_mistakes_come_at_once_with_their_keys_and_sources() -> None:
     content = f'[http]\nauth = ""\nbearer_tokens = ["{RANDOM}"]\n[budget]\ncalls_per_day = "${{CAP}}"\nusd_day = 1\n'
     environ = {"BLAXEL_MCP_HTTP_AUTH": "token", "BLAXEL_MCP_ACCESS__MODELS": "", "BL_RUN_URL": "http://run.blaxel.ai"}
