@@ -36,7 +36,7 @@ def _encrypted(url: str) -> str:
 
 def _rooted(path: str) -> str:
     # The working directory depends on the client that starts the server; with some of them it is "/".
-    if "\0" in path or not (Path(path).is_absolute() or path.startswith(("~/", f"~{os.sep}"))):
+    if "\0" in path or not (Path(path).is_absolute() or path == "~" or path.startswith(("~/", f"~{os.sep}"))):
         raise ValueError("must be an absolute path, or begin with ~/")
     return path
 
