@@ -60,12 +60,16 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
             runtime = build_runtime(await stack.enter_async_context(configured(options)))
         except ConfigurationError as error:
             runtime, problem = build_runtime(configuration(Settings())), error
+        named_file = None
+        # A name that is blank is the problem above.
+        with suppress(ConfigurationError):
+            named_file = named_config_file(options)
         context = CheckContext(
             runtime=runtime,
             problem=problem,
             variables=environ,
             serve=serve_arguments(options, options.config),
-            named_file=named_config_file(options),
+            named_file=named_file,
             clients=clients,
         )
         async with runtime.connected():

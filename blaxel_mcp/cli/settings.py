@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
-from blaxel_mcp.settings.environment import FILE_VARIABLE
-from blaxel_mcp.settings.loading import Configuration, load_settings, process_environment
-from blaxel_mcp.settings.placeholders import is_unset
+from blaxel_mcp.settings.loading import Configuration, load_settings, named_settings_file, process_environment
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ def load(options: argparse.Namespace, **overrides: Any) -> Configuration:
     """
     if options.workspace:
         overrides["workspace"] = options.workspace
-    config = load_settings(overrides=overrides, config_file=Path(options.config) if options.config else None)
+    config = load_settings(overrides=overrides, config_file=options.config)
     for warning in config.warnings:
         logger.warning(warning)
     return config
@@ -46,11 +44,11 @@ def named_config_file(options: argparse.Namespace) -> Path | None:
     """Return the settings file that `--config` or BLAXEL_MCP_CONFIG names, whether it exists or not.
 
     Raises:
+        ConfigurationError: The one that counts is blank or was not expanded.
         RuntimeError: It begins with `~` and the home directory is unknown.
     """
-    variable = process_environment().get(FILE_VARIABLE, "")
-    name = options.config or ("" if is_unset(variable) else variable.strip())
-    return Path(name).expanduser() if name else None
+    name = named_settings_file(options.config, process_environment())
+    return name.expanduser() if name else None
 
 
 def serve_arguments(options: argparse.Namespace, config_file: Path | str | None) -> tuple[str, ...]:
@@ -58,6 +56,6 @@ def serve_arguments(options: argparse.Namespace, config_file: Path | str | None)
 
     Without a `config_file`, the server reads the one that it finds itself.
     """
-    config = ("--config", str(config_file)) if config_file else ()
+    config = ("--config", str(config_file)) if config_file is not None else ()
     workspace = ("--workspace", options.workspace) if options.workspace else ()
     return ("serve", *config, *workspace, *(("--demo",) if options.demo else ()))

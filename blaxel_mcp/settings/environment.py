@@ -1,12 +1,13 @@
 """Settings from environment variables: this server's, Blaxel's, and those of a hosting platform."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from blaxel_mcp.core.suggestions import closest
-from blaxel_mcp.settings.layers import Layer, joined, layer_from, setting_locations
-from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
+from blaxel_mcp.settings.layers import Layer, fails_closed, joined, layer_from, setting_locations
+from blaxel_mcp.settings.placeholders import fault_of, is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 
 PREFIX = "BLAXEL_MCP_"
@@ -17,6 +18,13 @@ BLAXEL_ENVIRONMENT = "BL_ENV"
 """Blaxel's variable that selects one of its environments, and with it the base URLs."""
 
 _LEVEL = "__"
+
+_NOT_JSON = 'must be JSON, such as ["first", "second"]'
+
+_OUR_NAME = re.compile(r"BLAXEL[-_.]?MCP", re.IGNORECASE)
+_SERVICE_VARIABLE = re.compile(
+    r"BLAXEL_MCP(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
 
 # From Blaxel's SDKs: common/settings.ts in TypeScript, core/common in Python.
 _BLAXEL_VARIABLES = {
@@ -47,9 +55,12 @@ class _VariableSource(EnvSettingsSource):
 
 
 def our_variables(environ: Mapping[str, str]) -> Layer:
-    """Read the variables named `BLAXEL_MCP_` + the key, with `__` between levels and lists and tables as JSON."""
+    """Read the variables named `BLAXEL_MCP_` + the key, with `__` between levels and lists and tables as JSON.
+
+    A variable whose name begins like ours and that is not a setting is a problem: it may be meant to shut something.
+    """
     # Sorted, so that the variable of a single key comes after that of its section and takes precedence.
-    names = sorted(name for name in environ if name.startswith(PREFIX) and name != FILE_VARIABLE)
+    names = sorted(name for name in environ if _is_ours(name, environ[name]) and name != FILE_VARIABLE)
     return joined(_our_variable(name, environ[name].strip()) for name in names)
 
 
@@ -65,19 +76,16 @@ def blaxel_variables(environ: Mapping[str, str]) -> Layer:
 
 
 def hosting_variables(environ: Mapping[str, str]) -> Layer:
-    """Read where the hosting platform wants the server to listen, and whether it authenticates callers.
+    """Read where the hosting platform wants the server to listen; who may call is never taken from the platform.
 
-    Blaxel sets HOST, PORT and BL_CLOUD (contract, section 7.3); other container platforms set the first two. HOST is
-    read only together with PORT, since some shells set it to the name of the machine.
+    Blaxel sets HOST and PORT (contract, section 7.3), and so do other container platforms. HOST is read only together
+    with PORT, since some shells set it to the name of the machine.
     """
-    layers = []
-    port = environ.get("PORT", "").strip()
-    if port.isascii() and port.isdigit():
-        host = environ.get("HOST", "").strip()
-        layers = [layer_from({"http": {"port": port}}, "PORT"), layer_from({"http": {"host": host}}, "HOST")]
-    if environ.get("BL_CLOUD", "").strip().lower() == "true":
-        layers.append(layer_from({"http": {"auth": "platform"}}, "BL_CLOUD"))
-    return joined(layers)
+    port, host = environ.get("PORT", "").strip(), environ.get("HOST", "").strip()
+    if not (port.isascii() and port.isdigit()):
+        return Layer()
+    hosts = [] if is_unset(host) else [layer_from({"http": {"host": host}}, "HOST")]
+    return joined([layer_from({"http": {"port": port}}, "PORT"), *hosts])
 
 
 def environment_urls(environment: str | None, source: str) -> Layer:
@@ -98,18 +106,41 @@ def environment_urls(environment: str | None, source: str) -> Layer:
     return joined((urls, Layer(warnings=(warning,))))
 
 
+def _is_ours(name: str, value: str) -> bool:
+    """Return whether a variable is meant for this server, however its name is spelled.
+
+    Kubernetes and Docker set variables such as BLAXEL_MCP_SERVICE_HOST for a service with the name `blaxel-mcp`.
+    """
+    is_service = _SERVICE_VARIABLE.fullmatch(name) or (name.endswith("_PORT") and "://" in value)
+    return _OUR_NAME.match(name) is not None and not is_service
+
+
 def _our_variable(variable: str, value: str) -> Layer:
-    locations = setting_locations()
-    if tuple(variable.removeprefix(PREFIX).lower().split(_LEVEL)) not in locations:
-        known = sorted(_LEVEL.join(map(str, location)).upper() for location in locations)
-        suggestion = closest(variable.removeprefix(PREFIX).upper(), [*known, FILE_VARIABLE.removeprefix(PREFIX)])
-        advice = f"; did you mean {PREFIX}{suggestion}?" if suggestion else "."
-        return Layer(warnings=(f"{variable} is not a setting and is ignored{advice}",))
-    if is_unset(value):
+    location = tuple(variable.removeprefix(PREFIX).lower().split(_LEVEL))
+    if not (variable.startswith(PREFIX) and variable.isupper() and location in setting_locations()):
+        return Layer(problems=(f"{variable} is not a setting; {_advice(variable)}",))
+    if not fails_closed(location) and is_unset(value):
         return Layer(unexpanded=(variable,) if is_placeholder(value) else ())
     try:
         tree = _VariableSource(variable, value)()
     except SettingsError:
         # Its message and its cause are dropped: the cause contains the value.
-        return Layer(problems=(f'{variable} must be JSON, such as ["first", "second"]',))
-    return layer_from(tree, variable)
+        return Layer(problems=(f"{variable} {fault_of(value) or _NOT_JSON}",))
+    layer = layer_from(tree, variable)
+    if fails_closed(location) and not layer.values and not layer.problems:
+        return Layer(problems=(f"{variable} does not set anything; set a value, or remove it",))
+    return layer
+
+
+def _advice(variable: str) -> str:
+    """Return what to do about a variable that is not a setting: the name that was meant, if one is similar."""
+    keys = [_LEVEL.join(map(str, location)).upper() for location in setting_locations()]
+    known = [FILE_VARIABLE.removeprefix(PREFIX), *sorted(keys)]
+    key = _OUR_NAME.sub("", variable, count=1).strip("_").upper()
+    same = (name for name in known if _letters(name) == _letters(key))
+    meant = next(same, None) or closest(key, known)
+    return f"did you mean {PREFIX}{meant}?" if meant else "remove it"
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^A-Z]", "", name.upper())

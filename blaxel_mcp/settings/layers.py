@@ -4,15 +4,16 @@ Each source becomes a layer without its unset values. `joined` puts the parts of
 the precedence among sources.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from blaxel_mcp.core.redaction import scrub
-from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
+from blaxel_mcp.settings.placeholders import fault_of, is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.settings.types import ClosedSection, parts_of
 
 COMMAND_LINE = "command line"
 """The source label of values from the command line."""
@@ -43,16 +44,19 @@ class Layer:
 
 
 def layer_from(tree: Mapping[str, Any], source: str) -> Layer:
-    """Return a source's nested tables as a layer, without the values that count as unset."""
-    unexpanded: list[Location] = []
+    """Return a source's nested tables as a layer, without the values that count as unset.
+
+    A blank or unexpanded value of a key that shuts something is a problem: unset, it would be open.
+    """
+    reader = _Reader(source)
     values: dict[Location, Any] = {}
-    for key, value in _set_items(tree, (), unexpanded).items():
+    for key, value in reader.table(tree, ()).items():
         if isinstance(value, Mapping) and _is_section(key):
             values |= {(key, name): inner for name, inner in value.items()}
         else:
             values[key,] = value
-    places = tuple(place(source, dotted(location)) for location in unexpanded)
-    return Layer(values, dict.fromkeys(values, source), unexpanded=places)
+    places = tuple(place(source, dotted(location)) for location in reader.unexpanded)
+    return Layer(values, dict.fromkeys(values, source), tuple(reader.problems), unexpanded=places)
 
 
 def joined(layers: Iterable[Layer]) -> Layer:
@@ -105,6 +109,13 @@ def place(source: str, key: str) -> str:
     return source if source.isidentifier() else f"{key} in {source}"
 
 
+def exact_place(source: str, location: Location) -> str:
+    """Return the place of a value, with its key too if a variable holds a whole table or list as JSON."""
+    where = place(source, dotted(location))
+    in_table = where == source and not source.lower().endswith("__".join(map(str, location)))
+    return f"{where} ({dotted(location)})" if in_table else where
+
+
 def dotted(location: Location) -> str:
     """Return a location in the notation of the documentation: `models[0].name`."""
     # A key in a file can be anything, even a secret in the wrong place.
@@ -121,47 +132,93 @@ def setting_locations() -> frozenset[Location]:
 
 def known_keys(table: Location) -> list[str]:
     """Return the keys that the schema has in the table at a location; none if its content is free."""
+    model = _model_at(table)
+    return list(model.model_fields) if model else []
+
+
+def fails_closed(location: Location) -> bool:
+    """Return whether a blank or unexpanded value at a location is an error; otherwise it counts as unset.
+
+    It is one for every key of a `ClosedSection` and wherever a list, a number or a table is due. The credentials are
+    the exception: unset, nothing can be called.
+    """
+    model = _model_at(location[:-1])
+    if model is None or location in _CREDENTIALS:
+        return False
+    return issubclass(model, ClosedSection) or not _is_text(model.model_fields[str(location[-1])].annotation)
+
+
+class _Reader:
+    """Reads the tables of one source.
+
+    Attributes:
+        unexpanded: The locations of placeholders that count as unset.
+        problems: A sentence for each value of a key that shuts something and that says nothing.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.unexpanded: list[Location] = []
+        self.problems: list[str] = []
+        self._source = source
+
+    def table(self, table: Mapping[str, Any], at: Location) -> dict[str, Any]:
+        """Return the table at a location without its unset values."""
+        # A key that the schema does not have is kept: it is a mistake to report, or content for a model in which an
+        # empty text means something (`defaults`, `locked`, `input_schema`).
+        known = known_keys(at)
+        items = ((key, self._value(item, (*at, key)) if key in known else item) for key, item in table.items())
+        return {key: item for key, item in items if item is not None or key not in known}
+
+    def _value(self, value: Any, at: Location) -> Any:
+        """Return the value; None if it counts as unset or is a problem.
+
+        The elements of a list are kept: one glob less could allow more, and one word less changes a command.
+        """
+        if isinstance(value, Mapping):
+            return self.table(value, at)
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            return [self.table(table, (*at, index)) for index, table in enumerate(value)]
+        if fails_closed(at):
+            return self._closed_value(value, at)
+        if isinstance(value, str) and is_unset(value):
+            if is_placeholder(value):
+                self.unexpanded.append(at)
+            return None
+        return value
+
+    def _closed_value(self, value: Any, at: Location) -> Any:
+        if value is None and self._source != COMMAND_LINE:
+            self._reject(at, "is null; set a value, or remove it")
+        elements = enumerate(value) if isinstance(value, list | tuple) else ()
+        items = [(at, value), *(((*at, index), element) for index, element in elements)]
+        for location, item in items:
+            if isinstance(item, str) and (fault := fault_of(item)):
+                self._reject(location, fault)
+                value = None
+        return value
+
+    def _reject(self, at: Location, fault: str) -> None:
+        self.problems.append(f"{exact_place(self._source, at)} {fault}")
+
+
+def _model_at(table: Location) -> type[BaseModel] | None:
+    """Return the schema of the table at a location; None if its content is free."""
     model: type[BaseModel] = Settings
     for part in table:
         if isinstance(part, str):
-            inner = next(_models(model.model_fields[part].annotation), None)
-            if inner is None:
-                return []
-            model = inner
-    return list(model.model_fields)
+            types = parts_of(model.model_fields[part].annotation)
+            tables = [inner for inner in types if isinstance(inner, type) and issubclass(inner, BaseModel)]
+            if not tables:
+                return None
+            model = tables[0]
+    return model
 
 
-def _set_items(table: Mapping[str, Any], at: Location, unexpanded: list[Location]) -> dict[str, Any]:
-    """Return a table without its unset values, and add the locations of its placeholders to `unexpanded`."""
-    # A key that the schema does not have is kept: it is a mistake to report, or content for a model in which an empty
-    # text means something (`defaults`, `locked`, `input_schema`).
-    known = known_keys(at)
-    items = ((key, _set_value(item, (*at, key), unexpanded) if key in known else item) for key, item in table.items())
-    return {key: item for key, item in items if item is not None}
-
-
-def _set_value(value: Any, at: Location, unexpanded: list[Location]) -> Any:
-    """Return the value; None if it counts as unset.
-
-    The elements of a list are kept: one glob less could allow more, and one word less changes a command.
-    """
-    if isinstance(value, str):
-        if is_placeholder(value):
-            unexpanded.append(at)
-        return None if is_unset(value) else value
-    if isinstance(value, Mapping):
-        return _set_items(value, at, unexpanded)
-    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-        return [_set_items(table, (*at, index), unexpanded) for index, table in enumerate(value)]
-    return value
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the tables in a type such as `Price | None` or `tuple[ModelSettings, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
+def _is_text(annotation: Any) -> bool:
+    """Return whether a type is text, a secret or one of several words, and no list or table."""
+    parts = list(parts_of(annotation))
+    is_list_or_table = any(get_origin(part) in (tuple, dict) for part in parts)
+    return not is_list_or_table and any(part in (str, SecretStr) or isinstance(part, str) for part in parts)
 
 
 def _is_section(key: str) -> bool:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.environment import (
     BLAXEL_ENVIRONMENT,
@@ -16,10 +18,11 @@ from blaxel_mcp.settings.environment import (
     hosting_variables,
     our_variables,
 )
+from blaxel_mcp.settings.fail_closed import contradictions
 from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
-from blaxel_mcp.settings.placeholders import is_placeholder, is_unset
-from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.settings.placeholders import fault_of, is_unset
+from blaxel_mcp.settings.schema import HttpSettings, Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
 from blaxel_mcp.settings.validation_messages import problems_in
 
@@ -56,7 +59,8 @@ class Configuration:
         """Load the settings again from the same sources; blocks like `load_settings`.
 
         Raises:
-            ConfigurationError: A source has a mistake now.
+            ConfigurationError: A source has a mistake now, or the TOML file, which was read before, is missing, empty
+                or unreadable. The settings that it had stay in force then.
         """
         return self.reader() if self.reader else self
 
@@ -86,14 +90,14 @@ def configuration(
 def load_settings(
     *,
     overrides: Mapping[str, Any] | None = None,
-    config_file: Path | None = None,
+    config_file: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Configuration:
     """Load the settings from all sources; the first source that sets a key wins.
 
     The sources are, in order: `overrides`, the `BLAXEL_MCP_*` variables, Blaxel's own `BL_*` variables, the TOML file,
-    the variables of a hosting platform (`HOST`, `PORT`, `BL_CLOUD`), the `bl login` file. Loading blocks while it
-    reads two small files.
+    the variables of a hosting platform (`HOST`, `PORT`), the `bl login` file. Loading blocks while it reads two small
+    files.
 
     Args:
         overrides: Values from the command line, nested like the file's tables; None means unset.
@@ -105,15 +109,52 @@ def load_settings(
     Raises:
         ConfigurationError: A source has a mistake. The message has one line per mistake and quotes no value.
     """
+    return _load(overrides or {}, config_file, environ, None)
+
+
+def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file that `--config`, otherwise BLAXEL_MCP_CONFIG, names; None if neither is there.
+
+    Raises:
+        ConfigurationError: The one that counts is blank or was not expanded.
+    """
+    source, name = ("--config", config_file) if config_file is not None else (FILE_VARIABLE, environ.get(FILE_VARIABLE))
+    if name is None or isinstance(name, Path):
+        return name
+    if fault := fault_of(name):
+        raise ConfigurationError(
+            f"{source} {fault}.", hint="It names the settings file; without it, the default one is read."
+        )
+    return Path(name.strip())
+
+
+def _load(
+    overrides: Mapping[str, Any], config_file: Path | str | None, environ: Mapping[str, str] | None, last: Layer | None
+) -> Configuration:
+    """Load the settings; `last` is what a running server has from the file, None at the start and without a file."""
     variables = os.environ if environ is None else environ
-    variable = variables.get(FILE_VARIABLE, "").strip()
-    named = config_file or (None if is_unset(variable) else Path(variable))
-    watched = named or default_settings_path()
-    signature = file_signature(watched)
-    file, file_layer = read_settings_file(watched, required=named is not None)
-    if named is None and is_placeholder(variable):
-        file_layer = joined((Layer(unexpanded=(FILE_VARIABLE,)), file_layer))
-    login, layers = _valid_layers(overrides or {}, variables, file_layer)
+    unreadable: ConfigurationError | None = None
+    watched, signature, file, file_layer = None, None, None, Layer()
+    try:
+        named = named_settings_file(config_file, variables)
+        watched = named or default_settings_path()
+        signature = file_signature(watched)
+        file, file_layer = read_settings_file(watched, required=named is not None, last=last)
+    except ConfigurationError as error:
+        unreadable, file_layer = error, Layer(problems=(str(error),))
+    layers = [
+        layer_from(overrides, COMMAND_LINE),
+        our_variables(variables),
+        blaxel_variables(variables),
+        file_layer,
+        hosting_variables(variables),
+    ]
+    problems = [*(problem for layer in layers for problem in problems_in(layer)), *_contradictions(layers, variables)]
+    if unreadable and len(problems) == 1:
+        raise unreadable
+    _reject(problems)
+    login, login_layer = _login(layers, variables)
+    layers = [*layers, login_layer]
     values, sources = overlay(layers)
     settings = Settings.model_validate(values)
     _reject(list(_repeated_models(settings, sources)))
@@ -128,30 +169,30 @@ def load_settings(
         unexpanded,
         watched=watched,
         signature=signature,
-        reader=partial(load_settings, overrides=overrides, config_file=config_file, environ=environ),
+        reader=partial(_load, overrides, config_file, environ, file_layer if file else last),
     )
 
 
-def _valid_layers(
-    overrides: Mapping[str, Any], environ: Mapping[str, str], file: Layer
-) -> tuple[LoginFile, tuple[Layer, ...]]:
-    """Return the login file, and the layers of all sources in their order, each without mistakes."""
-    layers = (
-        layer_from(overrides, COMMAND_LINE),
-        our_variables(environ),
-        blaxel_variables(environ),
-        file,
-        hosting_variables(environ),
-    )
-    _reject([problem for layer in layers for problem in problems_in(layer)])
+def _contradictions(layers: Sequence[Layer], environ: Mapping[str, str]) -> list[str]:
+    values, sources = overlay(layers)
+    try:
+        http = HttpSettings.model_validate(values.get("http", {}))
+    except ValidationError:
+        # Its mistakes are reported already, and what the others mean depends on them.
+        return []
+    return list(contradictions(http, sources, environ))
+
+
+def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFile, Layer]:
+    """Return the login file and what it sets."""
     try:
         login = read_login_file(default_login_path(Path.home()))
     except RuntimeError:
         # Some containers run under a user id that has neither HOME nor an entry in the password file.
         login = _missing_login("this user has no home directory")
-    login_layer = _login_layer(login, layers, environ)
-    _reject(problems_in(login_layer))
-    return login, (*layers, login_layer)
+    layer = _login_layer(login, layers, environ)
+    _reject(problems_in(layer))
+    return login, layer
 
 
 def _reject(problems: Sequence[str]) -> None:

@@ -1,12 +1,22 @@
-"""Values that count as unset: blank ones and placeholders that were not expanded.
+"""Values that say nothing: blank ones and placeholders that were not expanded.
 
 Several MCP clients pass `${NAME}` in their configuration to the server unchanged, and one expands an undefined variable
-to an empty string.
+to an empty string. For a credential, such a value counts as unset, and nothing can be called. For a key that shuts
+something, unset would mean open, so there it is an error.
 """
 
 import re
 
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*")
+
+_UNEXPANDED = re.compile(
+    r"""
+    \$\{ | \$\( | \$[A-Za-z_] | \{\{ | \#\{ | <[^<>]*>            # ${X}  $(X)  $X  {{X}}  #{X}  <x>
+    | %\( | ^%\w+%$ | %(?![0-9A-Fa-f]{2}%)[A-Za-z_][\w.:-]*%      # %(X)s  %X%, but not the %2F of a path
+    | ^\{[\w.:-]+\}$ | ^@\w+@$ | ^__\w+__$ | ^!\w+!$              # {X}  @X@  __X__  !X!
+    """,
+    re.VERBOSE,
+)
 
 
 def is_placeholder(value: str) -> bool:
@@ -17,3 +27,15 @@ def is_placeholder(value: str) -> bool:
 def is_unset(value: str) -> bool:
     """Return whether a value counts as unset: blank or a placeholder."""
     return not value.strip() or is_placeholder(value)
+
+
+def fault_of(value: str) -> str | None:
+    """Return what is wrong with the value of a key that shuts something; None if it says something.
+
+    Stricter than `is_unset`: a placeholder in any common syntax counts, and so does one within a longer text.
+    """
+    if not any(character.isprintable() and not character.isspace() for character in value):
+        return "is blank; set a value, or remove it"
+    if _UNEXPANDED.search(value.strip()):
+        return "contains a placeholder that was not expanded; write the value itself"
+    return None

@@ -10,9 +10,13 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from blaxel_mcp.settings.types import (
+    ClosedSection,
+    CredentialUrl,
+    Folder,
     HeaderValue,
     HttpUrl,
     IssuerUrl,
+    LedgerPlace,
     RefuseOrAllow,
     ResultKind,
     Seconds,
@@ -48,7 +52,7 @@ class DiscoverySettings(Section):
     )
 
 
-class AccessSettings(Section):
+class AccessSettings(ClosedSection):
     """Allowlists of what may be called. A model that the body, path or query names counts by its full name."""
 
     models: tuple[str, ...] = Field(default=("*",), description="Globs of model names that may be called.")
@@ -83,7 +87,7 @@ class ToolSettings(Section):
     )
 
 
-class LimitSettings(Section):
+class LimitSettings(ClosedSection):
     """Timeouts, concurrency and rate limits, and size limits."""
 
     timeout_seconds: Seconds = Field(default=600, description="Deadline of a whole call, in seconds.")
@@ -121,7 +125,7 @@ class LimitSettings(Section):
     )
 
 
-class CapSettings(Section):
+class CapSettings(ClosedSection):
     """Caps per day (UTC) on all processes of this user together."""
 
     calls_per_day: int | None = Field(default=None, ge=0, description="Maximum number of model calls per day.")
@@ -143,17 +147,19 @@ class CapSettings(Section):
 class BudgetSettings(CapSettings):
     """Caps per day (UTC) on all calls, shared by all processes of this user."""
 
-    ledger: str | None = Field(
+    ledger: LedgerPlace | None = Field(
         default=None,
         description="File that counts calls; :memory: counts in this server only. Unset: ledger.sqlite3 in the user's "
         "state folder.",
     )
 
 
-class FileSettings(Section):
+class FileSettings(ClosedSection):
     """Files that an agent may send to a model, and where large media are written."""
 
-    allowed_dirs: tuple[str, ...] = Field(default=(), description="Folders whose files an agent may send to a model.")
+    allowed_dirs: tuple[Folder, ...] = Field(
+        default=(), description="Folders whose files an agent may send to a model; each absolute or below ~/."
+    )
     output_dir: str | None = Field(
         default=None,
         description="Folder for media that are too large for a result. Unset: a private folder in the user's cache.",
@@ -165,7 +171,7 @@ HttpAuth = Literal["token", "oauth", "caller", "platform"]
 """How HTTP callers are authenticated; the description of `http.auth` explains each."""
 
 
-class HttpSettings(Section):
+class HttpSettings(ClosedSection):
     """Where the HTTP transport listens, and who may call it."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
@@ -252,7 +258,7 @@ class ModelSettings(Section):
     workspace: HeaderValue | None = Field(
         default=None, description="Workspace of the model. Unset: the top-level workspace."
     )
-    url: HttpUrl | None = Field(default=None, description="URL of the endpoint; overrides url_source.")
+    url: CredentialUrl | None = Field(default=None, description="URL of the endpoint; overrides url_source.")
     defaults: dict[str, Any] = Field(
         default_factory=dict, description="Fields of the request body that are added when the caller omits them."
     )
@@ -309,8 +315,8 @@ class Settings(BaseSettings):
         repr=False,
         description="Command that prints the API key, as a list of words; it is run without a shell.",
     )
-    run_url: HttpUrl = Field(default=DEFAULT_RUN_URL, description="Base URL of the inference endpoint.")
-    api_url: HttpUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane's API.")
+    run_url: CredentialUrl = Field(default=DEFAULT_RUN_URL, description="Base URL of the inference endpoint.")
+    api_url: CredentialUrl = Field(default=DEFAULT_API_URL, description="Base URL of the control plane's API.")
     api_version: HeaderValue = Field(default=DEFAULT_API_VERSION, description="Version of the control plane's API.")
     url_source: Literal["auto", "metadata", "run"] = Field(
         default="auto",

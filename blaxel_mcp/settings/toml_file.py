@@ -1,5 +1,6 @@
 """The TOML settings file."""
 
+import errno
 import os
 import re
 import shlex
@@ -12,9 +13,16 @@ from typing import Any
 import platformdirs
 
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, layer_from
 
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO if os.name == "posix" else 0
+"""The permissions of other users in a file's mode, which means nothing on Windows."""
+
+_NAME_A_FILE = "Name an existing file with --config or BLAXEL_MCP_CONFIG, or write one with `blaxel-mcp init`."
+_RESTORE = "Restore it, or restart the server to run without its settings."
 
 
 def default_settings_path() -> Path:
@@ -23,49 +31,72 @@ def default_settings_path() -> Path:
 
 
 def file_signature(path: Path) -> tuple[int, ...] | None:
-    """Return a value that changes whenever a file does; None if there is no file."""
+    """Return a value that changes whenever a file, its owner or its mode does; None if there is no file."""
     try:
         status = path.expanduser().stat()
     except (OSError, RuntimeError):
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode, status.st_uid
 
 
-def read_settings_file(path: Path, *, required: bool) -> tuple[Path | None, Layer]:
+def read_settings_file(path: Path, *, required: bool, last: Layer | None = None) -> tuple[Path | None, Layer]:
     """Read a TOML settings file.
 
     Args:
         path: The file; a leading `~` is the home directory.
-        required: Whether the file has to exist.
+        required: Whether the user named the file. It then has to exist and be readable.
+        last: The settings that a running server has from the file. It then has to be a file still, and not an empty
+            one unless it was: an editor, a dotfile manager or a mistake may have taken it away.
 
     Returns:
         The file's absolute path, or None if there is no file, and its settings. A file that contains credentials and is
-        accessible to other users of the machine adds a warning.
+        accessible to other users of the machine adds a warning, and so does a default one that may not be read.
 
     Raises:
-        ConfigurationError: The file cannot be read or is not TOML. Its content is not quoted.
+        ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
+            quoted.
     """
     try:
         path = path.expanduser().absolute()
     except RuntimeError as error:
         raise ConfigurationError(f"The settings file {path} is in a home directory that does not exist.") from error
     try:
+        if last is not None:
+            _check_is_file(path)
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode if os.name == "posix" else 0
+            status = os.fstat(file.fileno())
+            fault = fault_of_file(path, status)
             data = file.read()
     except OSError as error:
-        # The home directory of a service's user may be /dev/null.
-        if isinstance(error, FileNotFoundError | NotADirectoryError) and not required:
-            return None, Layer()
+        if last is None and not required:
+            if isinstance(error, PermissionError):
+                return None, Layer(warnings=(f"The settings file {path} may not be read, and is not used.",))
+            # The home directory of a service's user may be /dev/null. A link that leads nowhere is a mistake.
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and not _has_broken_link(path):
+                return None, Layer()
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
-            hint="Name an existing file with --config or BLAXEL_MCP_CONFIG, or write one with `blaxel-mcp init`.",
+            hint=_NAME_A_FILE if last is None else _RESTORE,
         ) from error
+    if fault is not None:
+        raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
     layer = layer_from(_parse_toml(data, path), str(path))
-    if any(key in layer.values for key in _SECRETS) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if last is not None and last.values and not layer.values and not layer.problems:
+        raise ConfigurationError(f"The settings file {path} does not set anything any more.", hint=_RESTORE)
+    if any(key in layer.values for key in _SECRETS) and status.st_mode & _OTHERS:
         fix = f"chmod 600 {shlex.quote(str(path))}"
         layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))
     return path, layer
+
+
+def _check_is_file(path: Path) -> None:
+    # To open a pipe that has taken the file's place would wait for somebody to write to it.
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a file")
+
+
+def _has_broken_link(path: Path) -> bool:
+    return any(place.is_symlink() and not place.exists() for place in (path, *path.parents))
 
 
 def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:

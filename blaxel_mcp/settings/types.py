@@ -1,9 +1,15 @@
 """Types of settings and their validation."""
 
+import os
 import re
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from blaxel_mcp.core.hosts import is_loopback
 
 TOOL_NAME_LIMIT = 40
 """Maximum characters of a tool name: clients add a prefix and reject names longer than 60 to 64 characters."""
@@ -19,6 +25,20 @@ def _matching(pattern: str, requirement: str) -> AfterValidator:
         return value
 
     return AfterValidator(validate)
+
+
+def _encrypted(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must be an https URL: over http, your credentials could be read on the way")
+    return url
+
+
+def _rooted(path: str) -> str:
+    # The working directory depends on the client that starts the server; with some of them it is "/".
+    if "\0" in path or not (Path(path).is_absolute() or path == "~" or path.startswith(("~/", f"~{os.sep}"))):
+        raise ValueError("must be an absolute path, or begin with ~/")
+    return path
 
 
 ToolName = Annotated[
@@ -40,6 +60,16 @@ IssuerUrl = Annotated[
 
 HttpUrl = Annotated[IssuerUrl, AfterValidator(lambda url: url.rstrip("/"))]
 
+CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
+"""A URL that credentials are sent to: https, or http on loopback."""
+
+Folder = Annotated[str, AfterValidator(_rooted)]
+
+LedgerPlace = Annotated[
+    str, AfterValidator(lambda place: place if place == ":memory:" or "://" in place else _rooted(place))
+]
+"""A file, `:memory:` or a URL. A relative file would be a ledger of its own, and a cap of its own, in each folder."""
+
 ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 
@@ -55,3 +85,23 @@ class Section(BaseModel):
     """Base class of the tables of settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic reads `true` as 1: a cap that nobody meant.
+        parts = list(parts_of(cls.model_fields[str(info.field_name)].annotation))
+        if isinstance(value, bool) and (int in parts or float in parts):
+            raise ValueError("must be a number")
+        return value
+
+
+class ClosedSection(Section):
+    """Base class of the tables whose keys shut something: a value that cannot take effect is an error, not unset."""
+
+
+def parts_of(annotation: Any) -> Iterator[Any]:
+    """Yield a type and all that it consists of, such as `Price | None`, `Price` and `None`."""
+    yield annotation
+    for argument in get_args(annotation):
+        yield from parts_of(argument)

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from blaxel_mcp.core.suggestions import closest
-from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, nested, place
+from blaxel_mcp.settings.fail_closed import weak_tokens
+from blaxel_mcp.settings.layers import Layer, Location, exact_place, known_keys, nested
 from blaxel_mcp.settings.schema import Settings
 
 _REQUIREMENTS = {
@@ -25,7 +26,11 @@ def problems_in(layer: Layer) -> list[str]:
     tree = nested(layer.values)
     # Settings would take some unknown names for arguments of its own (`_env_file`).
     unknown = [key for key in tree if key not in Settings.model_fields]
-    problems = [*layer.problems, *(_problem(layer, (key,), _unknown_key((key,))) for key in unknown)]
+    problems = [
+        *layer.problems,
+        *weak_tokens(layer),
+        *(_problem(layer, (key,), _unknown_key((key,))) for key in unknown),
+    ]
     try:
         Settings.model_validate({key: value for key, value in tree.items() if key not in unknown})
     except ValidationError as error:
@@ -36,11 +41,7 @@ def problems_in(layer: Layer) -> list[str]:
 
 def _problem(layer: Layer, location: Location, requirement: str) -> str:
     key = next(part for part in (location[:2], location[:1]) if part in layer.sources)
-    source = layer.sources[key]
-    where = place(source, dotted(location))
-    # A variable is named after its key, unless it holds a whole table as JSON: then the key within it is named too.
-    in_table = where == source and not source.lower().endswith("__".join(map(str, location)))
-    return f"{where} ({dotted(location)}) {requirement}" if in_table else f"{where} {requirement}"
+    return f"{exact_place(layer.sources[key], location)} {requirement}"
 
 
 def _requirement(detail: ErrorDetails) -> str:

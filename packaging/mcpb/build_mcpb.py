@@ -28,7 +28,8 @@ def build(folder: Path) -> None:
     shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     for name in PROJECT_FILES:
         shutil.copy2(ROOT / name, folder)
-    shutil.copy2(Path(__file__).with_name("manifest.json"), folder)
+    for name in ("manifest.json", "start.py"):
+        shutil.copy2(Path(__file__).with_name(name), folder)
     (folder / "icon.png").write_bytes(icon())
 
 

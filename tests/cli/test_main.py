@@ -187,11 +187,11 @@ def test_version_and_help_go_to_stdout(run: Run) -> None:
 
 @pytest.mark.usefixtures("platform")
 def test_warnings_about_settings_go_to_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BLAXEL_MCP_WORKSPCE", "x")
+    monkeypatch.setenv("BLAXEL_MCP_API_KEY", "${KEY}")
 
     finished = run("models", "--log-format", "json")
 
-    assert "BLAXEL_MCP_WORKSPCE" in json.loads(finished.err)["message"]
+    assert "BLAXEL_MCP_API_KEY" in json.loads(finished.err)["message"]
     assert finished.code == 0
 
 

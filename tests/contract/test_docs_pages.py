@@ -37,6 +37,7 @@ from tests.support.docs_sessions import SESSIONS, typed
 from tests.support.docs_tables import (
     apis_table,
     arguments_table,
+    closed_table,
     commands_table,
     common_options_table,
     exit_codes_table,
@@ -70,6 +71,7 @@ TABLES: dict[Key, Callable[[], str]] = {
     (INDEX, "exit codes"): exit_codes_table,
     (CONFIGURE, "settings"): settings_table,
     (CONFIGURE, "variables"): variables_table,
+    (CONFIGURE, "keys that shut something"): closed_table,
     (MODEL_APIS, "apis"): apis_table,
     (RESULTS, "receipt fields"): partial(fields_table, RECEIPT_FIELDS),
     (RESULTS, "error fields"): partial(fields_table, ERROR_FIELDS),

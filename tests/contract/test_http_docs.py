@@ -57,7 +57,8 @@ async def test_each_call_on_the_page_is_answered_as_it_says(emulator: Emulator, 
 @pytest.mark.parametrize("text", SETTINGS, ids=lambda text: re.findall('auth = "(.*)"', text)[0])
 def test_the_settings_on_the_page_suffice_to_start(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.toml"
-    file.write_text(text, encoding="utf-8")
+    # The token of the page is everybody's, and so is refused.
+    file.write_text(text.replace("replace-this-by-what-openssl-prints", HTTP_TOKEN), encoding="utf-8")
 
     config = load_settings(config_file=file, environ={})
 

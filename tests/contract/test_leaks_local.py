@@ -365,13 +365,13 @@ async def test_settings_that_cannot_be_used_are_told_without_their_values(
     [
         (f'api_key = "{KEY}"', True),
         (f'client_credentials = "{CLIENT_CREDENTIALS}"', True),
-        (f'[http]\nbearer_tokens = ["{HTTP_TOKEN}"]', True),
+        (f'[http]\nauth = "token"\nbearer_tokens = ["{HTTP_TOKEN}"]', True),
         ('workspace = "acme"', False),
         ('api_key_command = ["pass", "blaxel"]', False),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622, 0o666])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_a_file_with_secrets_that_others_can_reach_is_warned_of(
     tmp_path: Path, mode: int, setting: str, *, warned: bool
 ) -> None:

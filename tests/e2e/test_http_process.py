@@ -20,7 +20,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.store.spool import default_spools
-from tests.support.canaries import CLIENT_CREDENTIALS, KEY
+from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN, KEY
 from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
 from tests.support.http_serving import SLOW_CALL, answer_to_42, client_of, message
 from tests.support.processes import SERVE, started, variables
@@ -190,9 +190,34 @@ async def test_beyond_this_machine_it_does_not_start_without_knowing_who_may_cal
     assert b"serving MCP" not in finished.stderr
 
 
+@pytest.mark.parametrize(
+    ("environment", "arguments", "told"),
+    [
+        ({"HOST": EVERYWHERE, "PORT": "0"}, (), b'or to "platform" behind a gateway'),
+        ({}, ("--host", EVERYWHERE), b"http.host on the command line contradicts BL_CLOUD"),
+        ({"BLAXEL_MCP_HTTP__AUTH": "platform"}, ("--host", EVERYWHERE), b"contradicts BL_CLOUD"),
+        ({"BLAXEL_MCP_HTTP__BEARER_TOKENS": f'["{HTTP_TOKEN}"]'}, (), b"has no effect: http.auth is not set"),
+        ({"BLAXEL_MCP_HTTP__AUTH": ""}, (), b"BLAXEL_MCP_HTTP__AUTH is blank"),
+        ({"blaxel_mcp_http__auth": "token"}, (), b"did you mean BLAXEL_MCP_HTTP__AUTH?"),
+        ({"BLAXEL_MCP_CONFIG": ""}, (), b"BLAXEL_MCP_CONFIG is blank"),
+        ({}, ("--config", ""), b"--config is blank"),
+        ({}, ("--host", ""), b"http.host on the command line is blank"),
+    ],
+)
+async def test_no_variable_of_the_platform_and_nothing_blank_opens_the_server(
+    emulator: Emulator, environment: dict[str, str], arguments: tuple[str, ...], told: bytes
+) -> None:
+    hosted = variables(emulator) | {"BL_CLOUD": "true"} | environment
+    finished = await anyio.run_process([*SERVE_HTTP, *arguments], env=hosted, check=False, stdin=subprocess.DEVNULL)
+
+    assert finished.returncode == 2
+    assert told in finished.stderr
+    assert b"serving MCP" not in finished.stderr
+
+
 @pytest.mark.parametrize("host", [EVERYWHERE, "::"])
 async def test_on_blaxel_what_is_injected_there_suffices(emulator: Emulator, tmp_path: Path, host: str) -> None:
-    """The variables that Blaxel sets for a hosted server, and nothing else but the way to the emulator."""
+    """The variables that Blaxel sets for a hosted server, who asks the callers, and the way to the emulator."""
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     environment = {
@@ -201,6 +226,7 @@ async def test_on_blaxel_what_is_injected_there_suffices(emulator: Emulator, tmp
         "HOST": host,
         "PORT": "0",
         "BL_CLOUD": "true",
+        "BLAXEL_MCP_HTTP__AUTH": "platform",
         "BL_WORKSPACE": "demo",
         "BL_NAME": "blaxel-mcp",
         "BL_TYPE": "function",

@@ -27,7 +27,7 @@ from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from tests.support.canaries import KEY
 from tests.support.connecting import answer_of, text_of
 from tests.support.leaks import Client
-from tests.support.processes import SERVE, variables
+from tests.support.processes import variables
 from tests.support.released import MANIFEST, PYPROJECT, ROOT, SERVER, build_inputs, released
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -156,7 +156,7 @@ def test_the_bundle_holds_what_installs_the_package_its_manifest_and_its_icon_an
         if path.is_file() and "__pycache__" not in path.parts
     }
 
-    assert held == package | {"manifest.json", "icon.png"} | (build_inputs() - {"blaxel_mcp"})
+    assert held == package | {"manifest.json", "icon.png", "start.py"} | (build_inputs() - {"blaxel_mcp"})
     assert all((bundle / name).read_bytes() == (ROOT / name).read_bytes() for name in package)
 
 
@@ -218,11 +218,13 @@ def test_the_tools_that_the_bundle_names_are_those_that_are_always_there() -> No
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("expanded", ["", None], ids=["left empty", "left as a placeholder"])
-async def test_what_a_user_of_the_bundle_leaves_out_is_absent(expanded: str | None, emulator: Emulator) -> None:
+async def test_what_a_user_of_the_bundle_leaves_out_is_absent(
+    expanded: str | None, emulator: Emulator, bundle: Path
+) -> None:
     handed_on = MANIFEST["server"]["mcp_config"]["env"]
     environment = {name: value if expanded is None else expanded for name, value in handed_on.items()}
 
-    tools, result = await _started(variables(emulator) | environment)
+    tools, result = await _started(bundle, variables(emulator) | environment)
 
     assert tools == ["house-chat", *BUILTIN_TOOLS]
     assert result.is_error
@@ -231,22 +233,26 @@ async def test_what_a_user_of_the_bundle_leaves_out_is_absent(expanded: str | No
 
 
 @pytest.mark.anyio
-async def test_what_a_user_of_the_bundle_fills_in_is_used(emulator: Emulator, tmp_path: Path) -> None:
+async def test_what_a_user_of_the_bundle_fills_in_is_used(emulator: Emulator, tmp_path: Path, bundle: Path) -> None:
     file = tmp_path / "my settings.toml"
     file.write_text('tools = { builtin = ["list_models"] }\n')
     filled_in = {"workspace": "demo", "api_key": KEY, "settings_file": str(file)}
     asked = dict(_placeholders(MANIFEST["server"]["mcp_config"]["env"]))
 
-    tools, result = await _started(variables(emulator) | {name: filled_in[key] for name, key in asked.items()})
+    environment = variables(emulator) | {name: filled_in[key] for name, key in asked.items()}
+    tools, result = await _started(bundle, environment)
 
     assert tools == ["house-chat", "list_models"]
     assert "42" in answer_of(result)["choices"][0]["message"]["content"]
 
 
-async def _started(environment: dict[str, str]) -> tuple[list[str], types.CallToolResult]:
-    """The tools of a server with these variables, and a call of its first one."""
-    command, *arguments = SERVE
+async def _started(bundle: Path, environment: dict[str, str]) -> tuple[list[str], types.CallToolResult]:
+    """The tools of the bundle's server with these variables, and a call of its first one."""
+    # `uv run python start.py`, in the folder of the bundle, with the packages of this environment in place of uv's.
+    _, _, _, python, *arguments = MANIFEST["server"]["mcp_config"]["args"]
+    assert python == "python"
+    server = StdioServerParameters(command=sys.executable, args=arguments, env=environment, cwd=bundle)
     with anyio.fail_after(20):
-        async with Client(StdioServerParameters(command=command, args=arguments, env=environment)) as client:
+        async with Client(server) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
             return tools, await client.call_tool(tools[0], {"prompt": "What is 6 * 7?"})

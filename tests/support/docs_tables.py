@@ -14,7 +14,9 @@ from pydantic_core import PydanticUndefined
 from blaxel_mcp.apis import APIS, ModelAPI
 from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.fail_closed import COMPANIONS
+from blaxel_mcp.settings.layers import fails_closed
+from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings
 from tests.support.docs_pages import table
 from tests.support.docs_words import EXIT_CODES
 
@@ -88,6 +90,44 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(value)}`" if value != {} else "`{}`"
 
 
+def closed_table() -> str:
+    """The keys that shut something, those with the same values and rejections in one row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for place, name, field in _closed_keys(Settings, ""):
+        kind = _kind(name, field).partition(":")[0] if _section(field) else _kind(name, field)
+        kind = "list of tables" if name == "models" and not place else kind
+        rows.setdefault((place.partition(".")[0], kind, _also_rejected(f"{place}{name}")), []).append(place + name)
+    return table(
+        ("key", "value", "also rejected"),
+        [[", ".join(f"`{key}`" for key in keys), kind, also] for (_, kind, also), keys in rows.items()],
+    )
+
+
+def _closed_keys(model: type[BaseModel], at: str) -> Iterator[tuple[str, str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        section = _section(field)
+        location = (*at.replace("[]", "").split(".")[:-1], name)
+        if fails_closed(location):
+            yield at, name, field
+        if section and not (at and issubclass(section, CapSettings)):
+            yield from _closed_keys(section, f"{at}{name}{'[]' if section is ModelSettings else ''}.")
+
+
+_ALSO_REJECTED = {
+    "http.host": "beside `BL_CLOUD`, unless `http.auth` is `token`, `oauth` or `caller`",
+    "http.bearer_tokens": "a token that could be guessed, that is here twice, or that a page shows",
+    "files.allowed_dirs": "a relative folder",
+    "budget.ledger": "a relative file",
+    "models[].budget": "as in `[budget]`",
+}
+
+
+def _also_rejected(key: str) -> str:
+    auth = COMPANIONS.get(key.removeprefix("http.")) if key.startswith("http.") else None
+    reasons = [f'without `http.auth = "{auth}"`' if auth else "", _ALSO_REJECTED.get(key, "")]
+    return "; ".join(filter(None, reasons)) or "-"
+
+
 VARIABLES = {
     "BL_WORKSPACE": "acme",
     "BL_API_KEY": "key",
@@ -98,7 +138,6 @@ VARIABLES = {
     "BL_API_VERSION": "2026-04-28",
     "HOST": "127.0.0.1",
     "PORT": "8000",
-    "BL_CLOUD": "true",
 }
 """The variables that are not ours, each with a value that means something."""
 
@@ -118,13 +157,8 @@ def _given_by(name: str) -> str:
     values = {**blaxel_variables(both).values, **hosting_variables(both).values}
     if beside:
         values = {key: value for key, value in values.items() if value == VARIABLES[name]}
-    keys = ", ".join(f"`{'.'.join(map(str, key))}`{_chosen(value, name)}" for key, value in values.items())
+    keys = ", ".join(f"`{'.'.join(map(str, key))}`" for key in values)
     return f"{keys}, beside `{beside}`" if beside else keys
-
-
-def _chosen(value: Any, name: str) -> str:
-    """The value, where a variable gives one of its own choice and not what stands in it."""
-    return f" = `{json.dumps(value)}`" if name == "BL_CLOUD" else ""
 
 
 # APIs and tools

@@ -81,7 +81,8 @@ def require_safe(http: HttpSettings, address: Address) -> None:
     if not address.is_loopback and http.auth is None:
         raise ConfigurationError(
             f"http.auth is not set, and other machines can reach {address.ip}: anyone could spend your credentials.",
-            hint='Set http.auth (BLAXEL_MCP_HTTP__AUTH) to "token", "oauth" or "caller", or http.host to 127.0.0.1.',
+            hint='Set http.auth (BLAXEL_MCP_HTTP__AUTH) to "token", "oauth" or "caller", or to "platform" behind a '
+            "gateway that authenticates callers, such as Blaxel's; or set http.host to 127.0.0.1.",
         )
     if not address.is_loopback and http.auth != "platform" and not http.allowed_hosts:
         raise ConfigurationError(

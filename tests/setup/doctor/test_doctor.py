@@ -227,13 +227,31 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(examine: Exa
     assert fix.endswith(f"Create it with `blaxel-mcp init --config {tmp_path}/none.toml`.")
 
 
-async def test_a_misspelled_variable_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
-    variables.setenv("BLAXEL_MCP_WORKSPCE", "demo")
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("BLAXEL_MCP_WORKSPCE", "demo", "did you mean BLAXEL_MCP_WORKSPACE?"),
+        ("BLAXEL_MCP_CONFIG", "", "BLAXEL_MCP_CONFIG is blank"),
+    ],
+)
+async def test_a_variable_that_says_nothing_is_a_failure(
+    variables: pytest.MonkeyPatch, examine: Examine, name: str, value: str, told: str
+) -> None:
+    variables.setenv(name, value)
+
+    examined = await examine()
+
+    assert examined.fix_of_the_only_failure("settings")
+    assert told in examined.check("settings")["found"]
+
+
+async def test_a_placeholder_for_a_credential_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
+    variables.setenv("BLAXEL_MCP_API_KEY", "${KEY}")
 
     examined = await look()
 
     assert (examined.code, examined.ids("warning")) == (0, ["settings"])
-    assert "did you mean BLAXEL_MCP_WORKSPACE?" in examined.check("settings")["found"]
+    assert "BLAXEL_MCP_API_KEY is a placeholder" in examined.check("settings")["found"]
 
 
 async def test_without_credentials_the_fix_names_the_ways_to_give_them(

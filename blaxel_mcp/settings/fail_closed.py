@@ -1,0 +1,80 @@
+"""Settings that would not shut what they are meant to shut: keys that contradict each other, and guessable tokens."""
+
+import re
+import string
+from collections.abc import Iterator, Mapping
+
+from blaxel_mcp.settings.layers import Layer, exact_place, place
+from blaxel_mcp.settings.schema import HttpAuth, HttpSettings
+
+COMPANIONS: Mapping[str, HttpAuth] = {
+    "bearer_tokens": "token",
+    "issuer": "oauth",
+    "audience": "oauth",
+    "jwks_url": "oauth",
+    "scopes": "oauth",
+}
+"""The only `http.auth` with which each of these keys of `[http]` has an effect."""
+
+_MIN_DIFFERENT_CHARS = 6
+"""A random token of 16 characters has fewer different ones about never, even if it consists of digits."""
+
+_WORDS = re.compile(
+    "replace(this|me|with|by)|change(this|me)|(your|my|some|the|test|secret|bearer|access|auth|api)(token|secret|key)"
+    "|placeholder|example|insert(here|your)|putyour|password|supersecret|topsecret|letmein|openssl"
+)
+"""Words of documentation and of people who mean to choose a token later; letters and digits in lower case."""
+
+_SEQUENCES = (
+    string.ascii_lowercase + string.digits,
+    string.digits + "abcdef",
+    "1234567890",
+    "qwertyuiopasdfghjklzxcvbnm",
+)
+
+
+def contradictions(http: HttpSettings, sources: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each key of `[http]` that cannot take effect beside the others, whatever their sources."""
+    state = f'http.auth is "{http.auth}"' if http.auth else "http.auth is not set"
+    for name, auth in COMPANIONS.items():
+        if getattr(http, name) and http.auth != auth:
+            key = f"http.{name}"
+            yield f'{place(sources[key], key)} has no effect: {state}; set http.auth to "{auth}", or remove {key}'
+    host = sources.get("http.host", "HOST")
+    is_hosted = environ.get("BL_CLOUD", "").strip().lower() in ("true", "1", "yes", "on")
+    if is_hosted and host != "HOST" and http.auth in (None, "platform"):
+        yield (
+            f"{place(host, 'http.host')} contradicts BL_CLOUD: on Blaxel, HOST says where to listen, and {state}; "
+            "remove http.host, or set http.auth to the way in which this server itself authenticates callers"
+        )
+
+
+def weak_tokens(layer: Layer) -> Iterator[str]:
+    """Yield a sentence for each of a source's `http.bearer_tokens` that could be guessed, or that is there twice."""
+    location = ("http", "bearer_tokens")
+    tokens = layer.values.get(location)
+    if not isinstance(tokens, list | tuple):
+        return
+    # An element of another type is reported by the schema.
+    texts = [token.strip() if isinstance(token, str) else None for token in tokens]
+    for index, token in enumerate(texts):
+        if token is None:
+            continue
+        where = exact_place(layer.sources[location], (*location, index))
+        if _is_guessable(token):
+            yield f"{where} could be guessed; use a random token, such as the output of `openssl rand -hex 32`"
+        elif token in texts[:index]:
+            yield f"{where} repeats another token; give each client a token of its own"
+
+
+def _is_guessable(token: str) -> bool:
+    plain = re.sub(r"[^a-z0-9]", "", token.lower())
+    return (
+        len(set(token)) < _MIN_DIFFERENT_CHARS
+        or _WORDS.search(plain) is not None
+        # One part over and over, such as `secret-secret-secret`.
+        or re.fullmatch(r"(.+?)\1+", plain) is not None
+        # A name such as `MCP_BEARER_TOKEN`, in place of the value of that variable.
+        or re.fullmatch(r"[A-Z0-9]+(_[A-Z0-9]+)+", token) is not None
+        or any(plain in line * 9 or plain in line[::-1] * 9 for line in _SEQUENCES)
+    )
