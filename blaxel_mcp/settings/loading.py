@@ -23,6 +23,8 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
 from blaxel_mcp.settings.validation_messages import problems_in
 
+_MEMORY = ":memory:"
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -115,6 +117,7 @@ def load_settings(
         file_layer = joined((Layer(unexpanded=(FILE_VARIABLE,)), file_layer))
     login, layers = _valid_layers(overrides or {}, variables, file_layer)
     values, sources = overlay(layers)
+    _locate_ledger(values, (file or watched).parent)
     settings = Settings.model_validate(values)
     _reject(list(_repeated_models(settings, sources)))
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
@@ -130,6 +133,16 @@ def load_settings(
         signature=signature,
         reader=partial(load_settings, overrides=overrides, config_file=config_file, environ=environ),
     )
+
+
+def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
+    """Take a relative `budget.ledger` from the settings file's folder: clients start servers in any folder."""
+    budget = values.get("budget")
+    if not isinstance(budget, dict):
+        return
+    ledger = budget.get("ledger")
+    if isinstance(ledger, str) and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+        budget["ledger"] = str(folder.absolute() / ledger)
 
 
 def _valid_layers(

@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.layers import Layer, layer_from
 
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
@@ -19,7 +18,7 @@ _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
 
 def default_settings_path() -> Path:
     """Return the path of the settings file when none is named: `config.toml` in the user's configuration folder."""
-    return platformdirs.user_config_path("blaxel-mcp", appauthor=False) / "config.toml"
+    return user_folder("config") / "config.toml"
 
 
 def file_signature(path: Path) -> tuple[int, ...] | None:
@@ -57,6 +56,10 @@ def read_settings_file(path: Path, *, required: bool) -> tuple[Path | None, Laye
         # The home directory of a service's user may be /dev/null.
         if isinstance(error, FileNotFoundError | NotADirectoryError) and not required:
             return None, Layer()
+        if isinstance(error, PermissionError) and not required:
+            # HOME may be another user's, as in an image that sets it and is run with `--user`.
+            warning = f"The settings file {path} cannot be read ({error.strerror}) and is ignored."
+            return None, Layer(warnings=(warning,))
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
             hint="Name an existing file with --config or BLAXEL_MCP_CONFIG, or write one with `blaxel-mcp init`.",
