@@ -12,10 +12,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from types import MappingProxyType
 
-import platformdirs
-
 from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, UsageTotals, values_of
-from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder
+from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
+from blaxel_mcp.core.user_folders import user_folder
 
 MEMORY = ":memory:"
 """The path of the ledger that a process shares with nobody but its own workers, and that ends with it."""
@@ -66,7 +65,7 @@ _RESERVED = "SELECT day, workspace, model, COUNT(*), SUM(tokens), SUM(nano_usd) 
 
 def default_ledger() -> Path:
     """Return the path of the ledger if the settings name none: a file in the user's state folder."""
-    return platformdirs.user_state_path("blaxel-mcp", appauthor=False) / "ledger.sqlite3"
+    return user_folder("state") / "ledger.sqlite3"
 
 
 class Ledger:
@@ -190,8 +189,14 @@ class Ledger:
             raise OSError(None, _REMOVED)
         if self.path != MEMORY:
             path = Path(self.path)
-            # A folder that the user named keeps its mode; SQLite gives its other files the mode of this one.
-            (make_own_folder if path == default_ledger() else make_folder)(path.parent)
+            if path == default_ledger():
+                make_own_folder(path.parent)
+            else:
+                # A folder that the user named keeps its mode. Whoever can write into it could reset the counts, with a
+                # journal that SQLite would apply.
+                make_folder(path.parent)
+                require_safe_folder(path.parent)
+            # SQLite gives its other files the mode of this one.
             make_own_file(path)
         self._connection = connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False

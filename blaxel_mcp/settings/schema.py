@@ -16,7 +16,6 @@ from blaxel_mcp.settings.types import (
     HeaderValue,
     HttpUrl,
     IssuerUrl,
-    LedgerPlace,
     RefuseOrAllow,
     ResultKind,
     Seconds,
@@ -147,10 +146,10 @@ class CapSettings(ClosedSection):
 class BudgetSettings(CapSettings):
     """Caps per day (UTC) on all calls, shared by all processes of this user."""
 
-    ledger: LedgerPlace | None = Field(
+    ledger: str | None = Field(
         default=None,
-        description="File that counts calls; :memory: counts in this server only. Unset: ledger.sqlite3 in the user's "
-        "state folder.",
+        description="File that counts calls, relative to the settings file's folder; :memory: counts in this server "
+        "only. Unset: ledger.sqlite3 in the user's state folder.",
     )
 
 

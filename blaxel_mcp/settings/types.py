@@ -65,11 +65,6 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 
 Folder = Annotated[str, AfterValidator(_rooted)]
 
-LedgerPlace = Annotated[
-    str, AfterValidator(lambda place: place if place == ":memory:" or "://" in place else _rooted(place))
-]
-"""A file, `:memory:` or a URL. A relative file would be a ledger of its own, and a cap of its own, in each folder."""
-
 ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 

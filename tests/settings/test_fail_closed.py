@@ -150,13 +150,6 @@ def test_a_folder_that_depends_on_the_working_directory_is_an_error(folder: str)
         load_settings(overrides={"files": {"allowed_dirs": [folder]}}, environ={})
 
 
-def test_a_ledger_that_depends_on_the_working_directory_is_an_error() -> None:
-    for ledger in ("~/ledger.sqlite3", ":memory:", "redis://127.0.0.1:6379/0"):
-        assert load_settings(overrides={"budget": {"ledger": ledger}}, environ={}).settings.budget.ledger == ledger
-    with pytest.raises(ConfigurationError, match=r"budget.ledger .* must be an absolute path"):
-        load_settings(overrides={"budget": {"ledger": "ledger.sqlite3"}}, environ={})
-
-
 @pytest.mark.parametrize("url", ["http://run.blaxel.ai", "http://localhost.example.com", "http://10.0.0.1:8000/v0"])
 @pytest.mark.parametrize("name", ["run_url", "api_url", "url", "BL_RUN_URL", "BL_API_URL", "BLAXEL_MCP_RUN_URL"])
 def test_credentials_leave_this_machine_over_https_only(name: str, url: str) -> None:

@@ -117,7 +117,6 @@ _ALSO_REJECTED = {
     "http.host": "beside `BL_CLOUD`, unless `http.auth` is `token`, `oauth` or `caller`",
     "http.bearer_tokens": "a token that could be guessed, that is here twice, or that a page shows",
     "files.allowed_dirs": "a relative folder",
-    "budget.ledger": "a relative file",
     "models[].budget": "as in `[budget]`",
 }
 

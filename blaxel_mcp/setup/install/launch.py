@@ -14,6 +14,12 @@ CREDENTIAL_VARIABLES = (
 )
 """The environment variables from which the server reads credentials."""
 
+SECRET_VARIABLES = (
+    *(name for name in CREDENTIAL_VARIABLES if not name.endswith("_COMMAND")),
+    "BLAXEL_MCP_HTTP__BEARER_TOKENS",
+)
+"""The environment variables whose values are secret."""
+
 _SCRIPT = "blaxel-mcp"
 # The script or the module, with an optional path before it or, as uvx accepts, a version after it.
 _OURS = re.compile(r"(?:.*[/\\])?blaxel[-_]mcp(?:\.exe|\.cmd)?(?:[@=<>~!\[].*)?", re.IGNORECASE | re.DOTALL)
@@ -46,6 +52,8 @@ class Launch:
 def own_command(executable: Path) -> tuple[str, ...]:
     """Return the words that start this program from any folder: the script beside the interpreter, else the module.
 
+    Neither imports anything from the folder that a client starts it in, which may be a project that nobody trusts.
+
     Args:
         executable: The interpreter, unresolved: in a virtual environment it is a link with the script beside it.
     """
@@ -53,7 +61,7 @@ def own_command(executable: Path) -> tuple[str, ...]:
         script = executable.absolute().with_name(name)
         if script.is_file():
             return (str(script),)
-    return (str(executable.absolute()), "-m", "blaxel_mcp")
+    return (str(executable.absolute()), "-P", "-m", "blaxel_mcp")
 
 
 def is_ephemeral(command: Sequence[str]) -> bool:
