@@ -1,4 +1,4 @@
-"""One server that any bytes are tried on, and what must not come of them."""
+"""A server that receives any bytes, and what must never result from them."""
 
 import asyncio
 import gzip
@@ -23,13 +23,13 @@ from blaxel_mcp.settings.schema import Settings
 
 LONGEST_CALL_SECONDS = 10.0
 
-MOST_ANSWER_BYTES = 200_000
-"""What 2,000 characters twice and 20,000 of a broken answer come to, if each of them has to be escaped."""
+MAX_ANSWER_BYTES = 200_000
+"""2,000 characters twice, and 20,000 of a broken answer, if each character has to be escaped."""
 
 SECTION = b"\x1e"
 KEY = "fuzz-key-CANARY-0123456789"
 KEY_MARK = b"@KEY@"
-"""Stands in a body for the key that the request carried: an upstream that echoes it."""
+"""Stands in a body for the key of the request: an upstream that echoes it."""
 
 APIS = (
     *("chat-completions", "responses", "messages", "generate-content", "cohere-chat", "embeddings", "images", "speech"),
@@ -37,15 +37,15 @@ APIS = (
 )
 TOOLS = (*(f"m-{api}" for api in APIS), "run_model", "list_models", "read_result", "cancel_call")
 ENDLESS = frozenset({"subscriptions/listen"})
-"""Methods whose answer is a stream that lasts as long as the session."""
+"""Methods that are answered by a stream as long as the session."""
 
 
 class FindingError(Exception):
-    """Something that no input may bring about."""
+    """A result that no input may have."""
 
 
 class Upstream(httpx.AsyncBaseTransport):
-    """Answers each request as the input says."""
+    """An upstream that answers as the input says."""
 
     def __init__(self) -> None:
         self.head = b""
@@ -70,7 +70,7 @@ class _Chunks(httpx.AsyncByteStream):
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        # Cut at a place that goes by the body, so that one input always means the same.
+        # The place of the cut depends on the body, so that an input always means the same.
         middle = sum(self._body[:64]) % (len(self._body) + 1)
         for chunk in (self._body[:middle], self._body[middle:]):
             yield chunk
@@ -87,12 +87,12 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _printable(value: bytes) -> bytes:
-    """What a header can hold once the HTTP library has read it."""
+    """Return the bytes that a header can hold once the HTTP library has read it."""
     return bytes(byte for byte in value if byte >= 0x20 and byte != 0x7F)  # noqa: PLR2004 - control characters
 
 
 class Harness:
-    """One server that every input is tried on."""
+    """A server that receives every input."""
 
     def __init__(self) -> None:
         self.upstream = Upstream()
@@ -109,7 +109,7 @@ class Harness:
         """Try one input.
 
         Raises:
-            FindingError: what came of it must not.
+            FindingError: The result is one that no input may have.
         """
         self._loop.run_until_complete(self._check(data))
 
@@ -150,7 +150,7 @@ class Harness:
             raise FindingError(f"{len(answers)} answers to {frame!r}")
 
     async def _until_quiet(self, frame: types.JSONRPCMessage) -> list[types.JSONRPCMessage]:
-        """All answers that come up to that of a `ping`, which is sent once the frame has its own."""
+        """Return all answers up to that of a `ping`, which is sent once the frame is answered."""
         found: list[types.JSONRPCMessage] = []
         try:
             with anyio.fail_after(LONGEST_CALL_SECONDS):
@@ -167,7 +167,7 @@ class Harness:
         written = answer.model_dump_json(by_alias=True, exclude_unset=True)
         if "CANARY" in written:
             raise FindingError(f"the key is in an answer: {written[:2000]}")
-        if len(written.encode()) > MOST_ANSWER_BYTES:
+        if len(written.encode()) > MAX_ANSWER_BYTES:
             raise FindingError(f"an answer of {len(written):,} characters: {written[:500]}")
         if isinstance(answer, types.JSONRPCError) and answer.error.code >= 0:
             raise FindingError(f"an exception is in an answer: {written[:2000]}")
@@ -189,7 +189,7 @@ class Harness:
 
 
 class _Errors(logging.Handler):
-    """Keeps what is logged as an error: the server's own word that something was unforeseen."""
+    """A handler that keeps log records of errors: the server logs one for what it does not expect."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -199,9 +199,9 @@ class _Errors(logging.Handler):
         self.records.append(record)
 
     def take(self) -> str:
-        told = "\n".join(logging.Formatter().format(record) for record in self.records)
+        text = "\n".join(logging.Formatter().format(record) for record in self.records)
         self.records.clear()
-        return told
+        return text
 
 
 async def _next_answer(frames: MemoryObjectReceiveStream[SessionMessage]) -> Any:
@@ -216,7 +216,7 @@ async def _at_once(_seconds: float) -> None:
 
 
 def _line(head: bytes, given: bytes) -> bytes:
-    """The frame of an input: its own, or a call of a tool with its arguments."""
+    """Return the frame of an input: its own, or a call of a tool with its arguments."""
     tool = head.partition(b" ")[0].decode("ascii", "replace")
     if tool == "frame":
         return given

@@ -4,14 +4,15 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from functools import cache
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "blaxel_mcp"
-TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))}
+from tests.support.sources import PACKAGE, ROOT, module_of, trees
+
+TESTS = ROOT / "tests"
 
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "core": (),
@@ -55,11 +56,6 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 """Each library with a home, and the packages that may import it."""
 
 
-def module_of(file: Path) -> str:
-    """The module's name below `blaxel_mcp`, such as `client.auth.flow`."""
-    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
-
-
 def imports(tree: ast.Module) -> Iterator[str]:
     """The modules that are imported anywhere in a module; imports for annotations alone do not count."""
     typing_only = {
@@ -79,12 +75,15 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-IMPORTS = {module_of(file): set(imports(tree)) for file, tree in TREES.items()}
+@cache
+def modules() -> Mapping[str, set[str]]:
+    """Return each module and what it imports."""
+    return {module_of(file): set(imports(tree)) for file, tree in trees().items()}
 
 
 def own_imports(module: str) -> set[str]:
     """The names that a module imports from this project, without the leading `blaxel_mcp.`."""
-    return {name.removeprefix("blaxel_mcp.") for name in IMPORTS[module] if name.startswith("blaxel_mcp.")}
+    return {name.removeprefix("blaxel_mcp.") for name in modules()[module] if name.startswith("blaxel_mcp.")}
 
 
 def is_inside(module: str, package: str) -> bool:
@@ -95,7 +94,7 @@ def users_of(attribute: str) -> set[str]:
     """The modules that read an attribute of this name; of `environ`, only the one of `os`."""
     return {
         module_of(file)
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr == attribute
@@ -112,20 +111,20 @@ def test_the_root_holds_the_packages_and_nothing_else() -> None:
 @pytest.mark.parametrize("package", LAYERS)
 def test_a_package_imports_only_packages_below_it(package: str) -> None:
     allowed = {package, *LAYERS[package], "__version__"}
-    imported = {(module, name) for module in IMPORTS if is_inside(module, package) for name in own_imports(module)}
+    imported = {(module, name) for module in modules() if is_inside(module, package) for name in own_imports(module)}
 
     assert sorted((module, name) for module, name in imported if name.split(".")[0] not in allowed) == []
 
 
 def test_installing_into_clients_needs_nothing_but_the_core() -> None:
-    imported = {name for module in IMPORTS if is_inside(module, "setup.install") for name in own_imports(module)}
+    imported = {name for module in modules() if is_inside(module, "setup.install") for name in own_imports(module)}
 
     assert {name for name in imported if not is_inside(name, "setup.install") and not is_inside(name, "core")} == set()
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
-    users = {module for module, names in IMPORTS.items() if library in {name.split(".")[0] for name in names}}
+    users = {module for module, names in modules().items() if library in {name.split(".")[0] for name in names}}
 
     assert users, f"{library} is not used at all"
     assert {user for user in users if not any(is_inside(user, home) for home in LIBRARIES[library])} == set()
@@ -149,7 +148,7 @@ def test_an_attribute_with_one_home_is_read_nowhere_else(attribute: str, homes: 
 def test_only_commands_print() -> None:
     users = {
         module_of(file)
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
@@ -159,7 +158,7 @@ def test_only_commands_print() -> None:
 
 @pytest.mark.parametrize("package", ["server", "server/stdio"])
 def test_a_package_on_the_way_to_the_standard_streams_imports_nothing(package: str) -> None:
-    assert len(TREES[PACKAGE / package / "__init__.py"].body) == 1
+    assert len(trees()[PACKAGE / package / "__init__.py"].body) == 1
 
 
 def exported(tree: ast.Module) -> list[str] | None:
@@ -170,11 +169,11 @@ def exported(tree: ast.Module) -> list[str] | None:
 
 def test_only_a_package_lists_what_it_exports() -> None:
     """In a plain module, a list of re-exports would hide what the module itself has."""
-    assert [module_of(file) for file, tree in TREES.items() if file.name != "__init__.py" and exported(tree)] == []
+    assert [module_of(file) for file, tree in trees().items() if file.name != "__init__.py" and exported(tree)] == []
 
 
 def test_a_package_with_a_face_exports_all_that_it_defines() -> None:
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         if file.name == "__init__.py" and file.parent != PACKAGE and len(tree.body) > 1:
             defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
             assert defined <= set(exported(tree) or ()), file
@@ -189,7 +188,7 @@ def test_importing_the_package_alone_imports_no_library() -> None:
 
 def described(package: str) -> tuple[str, str]:
     """The first line of a package's docstring, and its line on what it may import."""
-    docstring = ast.get_docstring(TREES[PACKAGE / package / "__init__.py"]) or ""
+    docstring = ast.get_docstring(trees()[PACKAGE / package / "__init__.py"]) or ""
     may_import = re.search(r"^May import: (.+)\.$", docstring, re.MULTILINE)
     assert may_import, f"{package} does not say what it may import"
     return docstring.partition("\n")[0], may_import[1]
@@ -205,3 +204,44 @@ def test_the_map_for_contributors_is_what_the_packages_say_of_themselves() -> No
 @pytest.mark.parametrize("package", [name for name in LAYERS if name != "cli"])
 def test_a_package_says_truly_what_it_may_import(package: str) -> None:
     assert described(package)[1] == (", ".join(LAYERS[package]) or "nothing of this project")
+
+
+def private_functions_used_once(tree: ast.Module) -> list[str]:
+    """Return the private functions and methods that a module names once after their definition."""
+    references = Counter(
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+    )
+    return [name for name in functions_of(tree) if re.match("_(?!_)", name) and references[name] == 1]
+
+
+def functions_of(tree: ast.Module) -> list[str]:
+    return [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "limit"),
+    [pytest.param({"emulator"}, 0.20, id="without the emulator"), pytest.param(set(), 0.25, id="with the emulator")],
+)
+def test_few_private_functions_are_used_only_once(left_out: set[str], limit: float) -> None:
+    """A reader has to look up each of them: inline one whose name says no more than its lines."""
+    counted = [tree for file, tree in trees().items() if file.relative_to(PACKAGE).parts[0] not in left_out]
+    once = sum(len(private_functions_used_once(tree)) for tree in counted)
+
+    assert once / sum(len(functions_of(tree)) for tree in counted) < limit
+
+
+def test_the_package_without_the_emulator_stays_under_24_000_lines() -> None:
+    files = [file for file in trees() if file.relative_to(PACKAGE).parts[0] != "emulator"]
+
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 24_000
+
+
+def test_only_the_slow_tests_start_the_server_as_a_process() -> None:
+    """The other tests are what runs before each commit, and take less time altogether than these."""
+    starters = {"mcp.client.stdio", "mcp.StdioServerParameters", "tests.support.processes.SERVE"}
+    slow = {"e2e", "clients", "support"}
+    files = [file for file in TESTS.rglob("*.py") if file.relative_to(TESTS).parts[0] not in slow]
+
+    assert [file for file in files if starters & set(imports(ast.parse(file.read_text(encoding="utf-8"))))] == []

@@ -77,7 +77,7 @@ async def asking(
     """A control plane's client, over the network or over a handler; everything in here is bounded."""
     transport = httpx.MockTransport(handler) if handler else None
     async with APIClient(config, transport=transport) as client:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             yield ControlPlane(client, config.settings, now=now or Clock(), **paging)
 
 

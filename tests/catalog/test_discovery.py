@@ -89,7 +89,7 @@ async def discovering(
         running = Running(discovery, control_plane, pauses)
         for listener in (*listeners, running.note_change):
             discovery.on_change(listener)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 group.start_soon(discovery.run)
                 yield running
@@ -367,7 +367,7 @@ async def test_a_command_can_list_without_anything_in_the_background(emulator: E
     config = leading_to(emulator, models=None)
     async with APIClient(config) as client:
         discovery = Discovery(config.settings, ControlPlane(client, config.settings))
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await discovery.refresh()
 
     assert [entry.name for entry in discovery.catalog.entries] == sorted(emulator.models)

@@ -1,7 +1,6 @@
 """`blaxel-mcp init`: a first settings file that loads as it stands, whatever the control plane says."""
 
 import json
-import re
 import stat
 import sys
 import tomllib
@@ -13,8 +12,6 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from blaxel_mcp.catalog.catalog import build_catalog
 from blaxel_mcp.catalog.records import ModelRecord, read_record
@@ -24,7 +21,7 @@ from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.settings_file import KEY_MARK, first_settings, toml_string
+from blaxel_mcp.setup.settings_file import KEY_MARK, first_settings
 from tests.support.canaries import KEY, MARKER, WRONG_KEY
 
 pytestmark = pytest.mark.anyio
@@ -231,54 +228,6 @@ async def test_the_demo_can_be_printed(init: Init) -> None:
 
     assert ended.code == 0
     assert tomllib.loads(ended.out)["workspace"] == "demo"
-
-
-@given(st.text(max_size=2000))
-@settings(max_examples=300, deadline=None)
-def test_any_text_comes_back_from_the_string_that_it_is_written_as(text: str) -> None:
-    readable = re.sub("[\ud800-\udfff]", "?", text[:500])
-
-    written = toml_string(text)
-
-    assert "\n" not in written
-    assert tomllib.loads(f"key = {written}")["key"] == readable
-
-
-_NAMES = st.text(st.characters(codec="utf-8"), max_size=140) | st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True)
-_HOSTILE = st.sampled_from(
-    ['"""', "\n[[models]]\n", "# \r", "\x00\x7f\u2028", "${BL_API_KEY}", "x" * 10_000, "\\u0041"]
-)
-_TEXT = st.none() | _HOSTILE | st.text(max_size=60)
-
-
-@st.composite
-def _records(draw: st.DrawFn) -> list[ModelRecord]:
-    """Records as they come out of what a control plane may send, which is anything."""
-    found = {}
-    for name in draw(st.lists(_NAMES, max_size=6)):
-        runtime = {"type": draw(_TEXT | st.just("gemini") | st.just("openai")), "model": draw(_TEXT)}
-        metadata = {"name": name, "displayName": draw(_TEXT), "url": draw(_TEXT)}
-        spec = {"enabled": draw(st.booleans()), "sandbox": draw(st.booleans()), "runtime": runtime}
-        record = read_record({"metadata": metadata, "spec": spec, "status": draw(_TEXT)})
-        if record is not None:
-            found[record.name] = record
-    return list(found.values())
-
-
-@given(_records(), st.text(max_size=200) | _HOSTILE)
-@settings(max_examples=150, deadline=None)
-def test_whatever_the_control_plane_says_the_file_loads_and_makes_the_same_tools(
-    tmp_path_factory: pytest.TempPathFactory, records: list[ModelRecord], missing: str
-) -> None:
-    file = tmp_path_factory.mktemp("init") / "config.toml"
-    for reason in ("", missing):
-        written = first_settings("demo", [] if reason else records, missing=reason)
-        file.write_text(written.text, encoding="utf-8")
-
-        config = loaded(file)
-
-        assert tuple(model.name for model in config.settings.models) == written.listed
-        assert [entry.name for entry in build_catalog(config.settings).entries] == list(written.listed)
 
 
 def test_five_hundred_models_are_written(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -44,13 +42,13 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     loops: list[Any] = []
     thread = threading.Thread(target=anyio.run, args=(serve,))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     for name, value in (("RUN_URL", emulator.run_url), ("API_URL", emulator.api_url), ("WORKSPACE", "demo")):
         monkeypatch.setenv(f"BL_{name}", value)
     monkeypatch.setenv("BL_API_KEY", KEY)
     yield emulator
     anyio.from_thread.run_sync(ended.set, token=loops[0])
-    thread.join(10)
+    thread.join(30)
 
 
 @pytest.fixture
@@ -193,27 +191,3 @@ def test_warnings_about_settings_go_to_stderr(run: Run, monkeypatch: pytest.Monk
 
     assert "BLAXEL_MCP_API_KEY" in json.loads(finished.err)["message"]
     assert finished.code == 0
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is POSIX's here")
-@pytest.mark.parametrize(
-    "words",
-    [
-        pytest.param(["models", "--demo"], id="models"),
-        pytest.param(["usage"], id="usage"),
-        pytest.param(["run", "house-chat", "--demo", "--data", HELLO], id="run"),
-        pytest.param(["run", "house-chat", "--demo", "--data", HELLO, "--stream"], id="run --stream"),
-        pytest.param(["doctor", "--demo"], id="doctor"),
-        pytest.param(["demo"], id="demo"),
-    ],
-)
-def test_a_command_whose_output_nobody_reads_ends_without_a_word(words: list[str], home: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    reading, writing = os.pipe()
-    os.close(reading)
-
-    command = [sys.executable, "-m", "blaxel_mcp", *words]
-    finished = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, timeout=50, check=False)
-    os.close(writing)
-
-    assert (finished.returncode, finished.stderr) == (1, b"")

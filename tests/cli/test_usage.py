@@ -1,10 +1,6 @@
 """`blaxel-mcp usage`, in a pipe and on a terminal."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +9,6 @@ import pytest
 from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.cli.main import main
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the terminal is a pseudo-terminal here")
 
 TODAY = datetime.now(UTC).date()
 
@@ -109,32 +103,6 @@ def test_a_number_of_days_that_is_none_is_a_mistake_of_usage(days: str) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["usage", "--days", days])
     assert caught.value.code == 2
-
-
-def test_a_terminal_is_shown_a_chart() -> None:
-    fill((0, "chat", CHAT), (1, "chat", UsageTotals(calls=1, total_tokens=6000, nano_usd=1_350_000)))
-    reading, writing = pty.openpty()
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm", "COLUMNS": "100"}
-    command = [sys.executable, "-m", "blaxel_mcp", "usage"]
-    subprocess.run(command, stdout=writing, env=environment, timeout=20, check=True)
-    os.close(writing)
-    shown = b""
-    while chunk := _read(reading):
-        shown += chunk
-    os.close(reading)
-
-    text = shown.decode()
-    assert "USD a day" in text
-    assert f"{TODAY}  {'█' * 24}  0.0027" in text
-    assert f"{TODAY - timedelta(days=1)}  {'█' * 12}{' ' * 12}  0.0014" in text
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 4096)
-    except OSError:
-        # How a pseudo-terminal says that nobody writes to it any more.
-        return b""
 
 
 def test_the_demo_counts_nothing_in_the_users_ledger(home: Path) -> None:

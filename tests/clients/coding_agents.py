@@ -1,4 +1,4 @@
-"""Claude Code, Codex and Gemini CLI, with an empty home, no network but loopback, and one server: ours."""
+"""Claude Code, Codex and Gemini CLI with an empty home, loopback only, and this server."""
 
 import json
 import os
@@ -22,14 +22,14 @@ QUIET = {
     "GEMINI_TELEMETRY_ENABLED": "false",
     "NO_COLOR": "1",
 }
-"""Switches off what these programs say to their makers."""
+"""Disables the telemetry of these programs."""
 
 _SECONDS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a run of a program ended."""
+    """The exit code and output of a program."""
 
     code: int
     stdout: str
@@ -38,12 +38,12 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a request to a model holds of our server.
+    """The parts of a model request that come from this server.
 
     Attributes:
-        instructions: Where the server's are, in words.
+        instructions: The place of the server's instructions.
         tools: The definitions of its tools.
-        results: Of each call whether it is marked as failed, and the blocks that it came to.
+        results: For each call, whether it is marked as failed, and its content blocks.
     """
 
     instructions: str
@@ -52,7 +52,7 @@ class Shown:
 
 
 async def run(home: Path, *command: str, **environment: str) -> Finished:
-    """Run a program in an empty folder below a home that nobody else uses."""
+    """Run a program in an empty folder below its own home."""
     variables = {"PATH": os.environ["PATH"], "HOME": str(home), **QUIET, **environment}
     folder = home / "work"
     folder.mkdir(exist_ok=True)
@@ -70,30 +70,30 @@ class ClaudeCode:
     prefix = "mcp__blaxel__"
 
     async def listed(self, home: Path) -> str:
-        """What it says of its servers, after it has connected to them."""
+        """Return its list of servers, after it has connected to them."""
         return (await run(home, program("claude", "claude"), "mcp", "list")).stdout
 
     async def add(self, home: Path, url: str) -> None:
-        """Give it a server that is reached over HTTP."""
+        """Add a server that is reached over HTTP."""
         words = ("mcp", "add", "--scope", "user", "--transport", "http", "blaxel", url)
         added = await run(home, program("claude", "claude"), *words)
         assert added.code == 0, added
 
     async def ask(self, home: Path, server: Server, api: str) -> Finished:
-        """Give it a task, which a model behind this URL decides on."""
+        """Run a task with the model at this URL."""
         file = home / "mcp.json"
         file.write_text(json.dumps({"mcpServers": {"blaxel": {"type": "stdio", **server}}}))
         words = ("-p", "Begin.", "--mcp-config", str(file), "--strict-mcp-config", "--allowedTools", "mcp__blaxel")
-        # With a search for tools the model would be shown their names alone, until it looks for one.
+        # With tool search, the model would see only names until it searches.
         keys = {"ANTHROPIC_API_KEY": "none", "ANTHROPIC_BASE_URL": api, "ENABLE_TOOL_SEARCH": "false"}
         return await run(home, program("claude", "claude"), *words, **keys)
 
     def tool(self, name: str) -> str:
-        """Its name for a tool of ours."""
+        """Return its name for a tool of this server."""
         return self.prefix + name
 
     def shown(self, body: Mapping[str, Any]) -> Shown:
-        """What a request to the model holds of us."""
+        """Return the parts of a model request that come from this server."""
         messages = [message for message in body["messages"] if isinstance(message["content"], list)]
         results = [block for message in messages for block in message["content"] if block["type"] == "tool_result"]
         return Shown(
@@ -111,22 +111,22 @@ class Codex:
     namespace = "mcp__blaxel"
 
     async def listed(self, home: Path) -> Any:
-        """What it says of its servers; it does not connect to them for that."""
+        """Return its list of servers, without connecting to them."""
         return json.loads((await run(home, program("codex", "codex"), "mcp", "list", "--json")).stdout)
 
     async def ask(self, home: Path, server: Server, api: str) -> Finished:
-        """Give it a task, which a model behind this URL decides on."""
+        """Run a task with the model at this URL."""
         fake = f'name = "fake"\nbase_url = "{api}/v1"\nwire_api = "responses"\nenv_key = "NO_KEY"\n'
         self._write(home, server, head=f'model = "fake"\nmodel_provider = "fake"\n[model_providers.fake]\n{fake}')
         words = ("exec", "--skip-git-repo-check", "Begin.")
         return await run(home, program("codex", "codex"), *words, NO_KEY="none")
 
     def tool(self, name: str) -> str:
-        """Its name for a tool of ours: namespace and name, in which it takes a hyphen for an underscore."""
+        """Return its name for a tool of this server: namespace and name, with underscores for hyphens."""
         return f"{self.namespace}:{name.replace('-', '_')}"
 
     def shown(self, body: Mapping[str, Any]) -> Shown:
-        """What a request to the model holds of us."""
+        """Return the parts of a model request that come from this server."""
         (ours,) = (tool for tool in body["tools"] if tool.get("name") == self.namespace)
         results = [item["output"] for item in body["input"] if item["type"] == "function_call_output"]
         return Shown(
@@ -134,19 +134,19 @@ class Codex:
             if ours["description"] == INSTRUCTIONS
             else "nothing",
             tools=ours["tools"],
-            # It does not say which of them have failed.
+            # It does not mark failed results.
             results=[(False, _blocks(result)) for result in results],
         )
 
     def _write(self, home: Path, server: Server, head: str) -> None:
-        # A string and a list of strings are spelled in TOML as in JSON.
+        # A string and a list of strings are the same in TOML and JSON.
         variables = ", ".join(f"{name} = {json.dumps(value)}" for name, value in server["env"].items())
         lines = [
             "[mcp_servers.blaxel]",
             f"command = {json.dumps(server['command'])}",
             f"args = {json.dumps(server['args'])}",
             f"env = {{ {variables} }}",
-            # The model may otherwise be asked before the tools are there.
+            # Otherwise the model may be called before the tools are there.
             "required = true",
             'default_tools_approval_mode = "approve"',
         ]
@@ -159,7 +159,7 @@ class Gemini:
     """Gemini CLI; its servers are an object in a JSON file, and it asks whether it may trust the folder."""
 
     async def listed(self, home: Path) -> str:
-        """What it says of its servers, after it has connected to them."""
+        """Return its list of servers, after it has connected to them."""
         trusted = home / ".gemini" / "trustedFolders.json"
         trusted.parent.mkdir(exist_ok=True)
         trusted.write_text(json.dumps({str(home / "work"): "TRUST_FOLDER"}))
@@ -167,7 +167,7 @@ class Gemini:
         return finished.stdout + finished.stderr
 
     async def add(self, home: Path, url: str) -> None:
-        """Give it a server that is reached over HTTP."""
+        """Add a server that is reached over HTTP."""
         words = ("mcp", "add", "--scope", "user", "--transport", "http", "blaxel", url)
         added = await run(home, node(), program("gemini", "gemini"), *words)
         assert added.code == 0, added

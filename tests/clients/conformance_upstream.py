@@ -1,7 +1,7 @@
-"""Endpoints that give what the emulator does not: a document, several media at once, a change of the workspace.
+"""Endpoints for what the emulator does not have: a document, several media at once, a change of the workspace.
 
-The conformance suite calls tools of fixed names. Most of them are models of the emulator under such a
-name; these are endpoints of their own.
+The conformance suite calls tools with fixed names. Most of them are models of the emulator with such a tool name; these
+are separate endpoints.
 """
 
 import base64
@@ -19,12 +19,12 @@ from tests.clients.loopback import served
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
 
 SECONDS_AT_LAST = 5.5
-"""How long the endpoint that refuses at first takes then: a client is told of a call at least every five seconds."""
+"""Delay of the endpoint that refuses at first: a client receives progress at least every five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint answers, and after how many seconds."""
+    """The answer of an endpoint, and its delay in seconds."""
 
     media_type: str
     data: bytes
@@ -33,12 +33,12 @@ class Answer:
 
 
 def document() -> Answer:
-    """A document alone."""
+    """Return a document."""
     return Answer("application/pdf", PDF)
 
 
 def several() -> Answer:
-    """Words, a picture and a document in one JSON value."""
+    """Return text, a picture and a document in one JSON value."""
     picture = {"b64_json": base64.b64encode(paint("conformance", "1024x1024")).decode()}
     pages = {"mime_type": "application/pdf", "data": base64.b64encode(PDF).decode()}
     value = {"words": "Both at once.", "picture": picture, "pages": pages}
@@ -46,7 +46,7 @@ def several() -> Answer:
 
 
 class Reluctant:
-    """It is busy twice, and takes its time then: the caller hears of each wait and of the slow answer."""
+    """Answer `busy` twice and then slowly: the caller receives progress of each wait and of the slow answer."""
 
     def __init__(self) -> None:
         self._asked = 0

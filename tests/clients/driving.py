@@ -1,4 +1,4 @@
-"""Clients that are not ours, as processes that take one step after the other.
+"""Clients of other projects, as processes that take one step after another.
 
 A driver connects one client to one server and then does what each line of its stdin says:
 `{"step": "call", "name": ..., "arguments": ...}`. It answers in a line of JSON: the result as the
@@ -28,21 +28,21 @@ DRIVERS = Path(__file__).parent / "drivers"
 
 _MAX_LINE = 32 * 1024 * 1024
 _SECONDS = 40
-"""Within which a step has to be taken; two cores may be busy with something else."""
+"""The time limit of a step, on a busy machine."""
 
 Server = Mapping[str, Any]
-"""`command`, `args` and `env` of a server on stdio, or `url` and `headers` of one that is reached over HTTP."""
+"""`command`, `args` and `env` of a server on stdio, or `url` and `headers` of a server over HTTP."""
 
 
 def stdio_server(emulator: Emulator, **environment: str) -> Server:
-    """A server of this checkout, that leads to an emulator."""
+    """Return a server of this checkout that uses an emulator."""
     command, *arguments = SERVE
     return {"command": command, "args": arguments, "env": variables(emulator) | environment}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client and how it is driven.
+    """A client and its driver.
 
     Attributes:
         name: What tests call it.
@@ -61,7 +61,7 @@ class Client:
     http: bool = False
 
     def command(self, server: Server) -> list[str]:
-        """What starts its driver."""
+        """Return the command of its driver."""
         script = str(DRIVERS / self.driver)
         if self.driver.endswith(".mjs"):
             return [node(), script, str(CLIENTS / str(self.needs)), json.dumps(server), self.era]
@@ -69,7 +69,7 @@ class Client:
 
 
 class Driver:
-    """A client that is connected."""
+    """A connected client."""
 
     def __init__(self, process: anyio.abc.Process) -> None:
         assert process.stdin
@@ -78,7 +78,7 @@ class Driver:
         self._stdout = BufferedByteReceiveStream(process.stdout)
 
     async def take(self, step: str, **given: Any) -> dict[str, Any]:
-        """Take a step and return what came of it."""
+        """Take a step and return its result."""
         with anyio.fail_after(_SECONDS):
             await self._stdin.send(json.dumps({"step": step, **given}).encode() + b"\n")
             line = await self._stdout.receive_until(b"\n", _MAX_LINE)
@@ -93,7 +93,7 @@ class Driver:
 
 @asynccontextmanager
 async def driven(client: Client, server: Server, environment: Mapping[str, str]) -> AsyncIterator[Driver]:
-    """Run a client's driver while the context lasts; it has to end well by itself then.
+    """Run a client's driver while the context lasts; it has to end by itself with exit code 0.
 
     Args:
         client: Which.

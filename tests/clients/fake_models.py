@@ -1,4 +1,4 @@
-"""Language models that do as they are told: loopback stand-ins for the APIs that agents ask what to do next.
+"""Scripted language models: loopback stand-ins for the APIs that agents call for the next step.
 
 A script says which tools the model calls, one in each round; then it says that it is done. What it is
 asked is kept, and the last request of a run holds all that a model would have seen: the definitions of
@@ -23,7 +23,7 @@ Arguments = dict[str, Any] | Callable[[str], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that the model makes.
+    """A call that the model makes.
 
     Attributes:
         why: What it is to show.
@@ -44,7 +44,7 @@ class Call:
 
 @dataclass(slots=True)
 class FakeModel:
-    """A model with a script.
+    """A scripted model.
 
     Attributes:
         script: What it calls.
@@ -61,7 +61,7 @@ class FakeModel:
     made: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def answer(self, path: str, body: dict[str, Any]) -> "Reply | None":
-        """The reply of one of the APIs; None for a path of none of them."""
+        """Return the reply of one of the APIs; None for any other path."""
         if path.endswith("/messages"):
             return messages(self, body)
         if path.endswith("/responses"):
@@ -71,7 +71,7 @@ class FakeModel:
         return None
 
     def next_call(self, body: dict[str, Any], results: Sequence[Any]) -> tuple[str, dict[str, Any]] | None:
-        """The name and arguments of the call to make now; None where nothing is left to do."""
+        """Return the name and arguments of the next call; None after the last one."""
         if not body.get("tools"):
             return None
         self.asked.append(body)
@@ -84,18 +84,18 @@ class FakeModel:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back: JSON, or the events of a stream."""
+    """A reply: JSON, or the events of a stream."""
 
     body: dict[str, Any] | None = None
     events: Sequence[dict[str, Any]] = ()
 
     @property
     def content_type(self) -> str:
-        """The media type of it."""
+        """The media type of the reply."""
         return "text/event-stream" if self.body is None else "application/json"
 
     def encoded(self) -> bytes:
-        """The bytes of it."""
+        """The bytes of the reply."""
         if self.body is not None:
             return json.dumps(self.body).encode()
         return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in self.events).encode()

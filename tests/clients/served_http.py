@@ -1,4 +1,4 @@
-"""`blaxel-mcp serve --transport http` as a process of its own, for clients that have to be given a URL."""
+"""`blaxel-mcp serve --transport http` as a process, for clients that need a URL."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ _SECONDS = 30
 
 @asynccontextmanager
 async def served_over_http(emulator: Emulator, **environment: str) -> AsyncIterator[str]:
-    """Serve over HTTP while the context lasts; the server's URL."""
+    """Serve over HTTP while the context lasts; yield the server's URL."""
     command = [*SERVE, "--transport", "http", "--port", "0"]
     async with started(
         command, variables(emulator) | environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE

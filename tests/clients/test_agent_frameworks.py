@@ -1,4 +1,4 @@
-"""Agents of four frameworks, run with the server's tools and a model that does as it is told."""
+"""Agents of four frameworks with the server's tools and a scripted model."""
 
 import json
 import os
@@ -41,12 +41,12 @@ def server(emulator: Emulator) -> Server:
 
 
 def environment() -> dict[str, str]:
-    """What a client's process has of ours."""
+    """Return the environment of a client's process."""
     return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
 
 
 async def run_agent(driver: str, server: Server, model: FakeModel) -> str:
-    """Let an agent run until its model is done; what it says then."""
+    """Run an agent until its model is done; return its final text."""
     command = [sys.executable, str(DRIVERS / driver), json.dumps(server), model.url]
     with anyio.fail_after(50):
         finished = await anyio.run_process(command, env=environment(), check=False)
@@ -91,7 +91,7 @@ async def test_google_genai_calls_the_tools_by_itself_and_shows_what_came_of_it(
 
 
 @needs("fastmcp")
-async def test_a_pydantic_ai_agent_makes_its_arguments_of_the_schemas_and_is_asked_to_try_again_after_a_failure(
+async def test_a_pydantic_ai_agent_builds_arguments_from_the_schemas_and_retries_after_a_failure(
     server: Server, emulator: Emulator
 ) -> None:
     client = Client(name="pydantic-ai", needs="fastmcp", driver="pydantic_ai_agent.py")
@@ -139,7 +139,7 @@ async def test_langchain_gets_text_and_pictures_as_content_and_the_structured_an
 
 
 @needs("langchain")
-async def test_langchain_knows_no_sounds_and_gets_the_file_instead_where_the_settings_say_so(
+async def test_langchain_gets_a_file_instead_of_a_sound_if_the_settings_say_so(
     emulator: Emulator,
 ) -> None:
     client = Client(name="langchain", needs="langchain", driver="langchain_client.py")

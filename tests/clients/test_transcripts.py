@@ -83,7 +83,7 @@ SCRIPT = (
         pytest.param(Codex(), id="codex", marks=needs("codex")),
     ],
 )
-async def test_what_the_model_behind_an_agent_sees_is_what_is_written_down(
+async def test_the_model_behind_an_agent_sees_the_recorded_transcript(
     agent: ClaudeCode | Codex, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.mktemp(agent.name)

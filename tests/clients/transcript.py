@@ -33,7 +33,7 @@ class Round:
         why: What it is to show.
         tool: The tool's name in our server.
         arguments: Of the call.
-        failed: Whether the model is told that it failed.
+        failed: Whether the model sees it as failed.
         blocks: What the model is shown, as its API was given it.
     """
 
@@ -60,7 +60,7 @@ def page(client: str, instructions: str, tools: Sequence[dict[str, Any]], rounds
         "## The tools",
         *(_definition(tool) for tool in sorted(tools, key=lambda tool: str(tool["name"]))),
         "## The calls",
-        *(_told(told) for told in rounds),
+        *(_text_of(round_) for round_ in rounds),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -80,11 +80,11 @@ def _definition(tool: dict[str, Any]) -> str:
     return f"### {tool['name']}\n\n{tool['description']}\n\n```json\n{json.dumps(schema, indent=1)}\n```"
 
 
-def _told(told: Round) -> str:
-    arguments = json.dumps(told.arguments, ensure_ascii=False)
-    outcome = "It is shown, as a failure:" if told.failed else "It is shown:"
-    blocks = "\n\n".join(_block(block) for block in told.blocks)
-    return f"### {told.why}\n\nIt calls `{told.tool}`:\n\n```json\n{arguments}\n```\n\n{outcome}\n\n{blocks}"
+def _text_of(round_: Round) -> str:
+    arguments = json.dumps(round_.arguments, ensure_ascii=False)
+    outcome = "It is shown, as a failure:" if round_.failed else "It is shown:"
+    blocks = "\n\n".join(_block(block) for block in round_.blocks)
+    return f"### {round_.why}\n\nIt calls `{round_.tool}`:\n\n```json\n{arguments}\n```\n\n{outcome}\n\n{blocks}"
 
 
 def _block(block: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""config.example.toml: it loads, it names every key that there is and no other, and its defaults are true."""
+"""config.example.toml loads, names every key and no other, and shows the right defaults."""
 
 import itertools
 import tomllib
@@ -18,12 +18,12 @@ KEY_LINE = "#: "
 
 
 def uncommented(example: str) -> str:
-    """Take the mark away before every key, as the example's own first lines say."""
+    """Remove the mark before every key, as the first lines of the example say."""
     return "\n".join(line.removeprefix(KEY_LINE) for line in example.splitlines())
 
 
 def schema_keys(model: type[BaseModel], at: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every key that a file can hold, and its default where it has one to show."""
+    """Yield every key of a settings file and its default."""
     for name, field in model.model_fields.items():
         table = next(tables_in(field.annotation), None)
         if table is not None:

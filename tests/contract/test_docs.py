@@ -1,4 +1,4 @@
-"""What the documents say is what the code does."""
+"""The README and the pages of docs/ say what the code does."""
 
 import argparse
 import json
@@ -37,13 +37,13 @@ def block(language: str, containing: str) -> str:
 
 
 def named_in(beginning: str) -> list[str]:
-    """What stands in backquotes in the sentence of the README that begins so."""
+    """Return the code spans in the sentence of the README that begins like this."""
     sentence = README[README.index(beginning) :].partition(".\n")[0].partition(". ")[0]
     return re.findall(r"`([^`]+)`", sentence)
 
 
 def rows(heading: str) -> dict[str, str]:
-    """The rows of the first table below a heading or a table head, by their first cell."""
+    """Return the rows of the first table below a heading or a table head, by first cell."""
     table = README[README.index(heading) :]
     cells = re.findall(r"^\| `?([^`|]+?)`? \| (.*) \|$", table.partition("\n\n")[0] + "\n", re.MULTILINE)
     return {first: rest for first, rest in cells if set(first) != {"-"}}
@@ -79,7 +79,7 @@ def test_the_clients_of_the_readme_are_those_that_install_knows() -> None:
     assert named_in("`install` knows")[1:] == [client.name for client in CLIENTS]
 
 
-def test_the_readme_names_the_most_tools_that_are_made_of_models() -> None:
+def test_the_readme_states_the_default_of_max_tools() -> None:
     found = re.search(r"(\d+) at most", README)
 
     assert found is not None
@@ -87,7 +87,7 @@ def test_the_readme_names_the_most_tools_that_are_made_of_models() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the README names the place on Linux")
-def test_the_settings_file_of_the_readme_is_where_it_is_looked_for(home: Path) -> None:
+def test_the_readme_states_the_default_settings_file(home: Path) -> None:
     found = re.search(r"A settings file, `~/(\S+)` on Linux", README)
 
     assert found is not None
@@ -98,10 +98,12 @@ def test_the_settings_file_of_the_readme_is_where_it_is_looked_for(home: Path) -
 async def test_the_tools_and_their_arguments_are_those_of_the_code(emulator: Emulator) -> None:
     async with connect(leading_to(emulator, models=[])) as client:
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
-    told = {name: re.findall(r"`(\w+)`", rest.split(" | ")[0]) for name, rest in rows("| tool | arguments").items()}
+    documented = {
+        name: re.findall(r"`(\w+)`", rest.split(" | ")[0]) for name, rest in rows("| tool | arguments").items()
+    }
 
     assert {name: list(listed[name].input_schema["properties"]) for name in BUILTIN_TOOLS} == {
-        name: told[name] for name in BUILTIN_TOOLS
+        name: documented[name] for name in BUILTIN_TOOLS
     }
 
 
@@ -150,7 +152,7 @@ def test_the_folder_of_commands_is_pythons_on_windows() -> None:
     assert f"On Windows the folder is `{folder}`." in README
 
 
-def test_the_licence_is_the_one_that_the_readme_names() -> None:
+def test_the_readme_names_the_license() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = re.search(r"(\w+) licence\.", README)
 

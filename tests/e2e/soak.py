@@ -1,8 +1,8 @@
 # ruff: noqa: T201 - a script, whose result is what it prints
-"""A soak: thousands of calls with faults among them, after which nothing is lost, counted twice or left over.
+"""A soak test: thousands of calls, faults among them, after which nothing is lost, counted twice or leaked.
 
-`python -m tests.e2e.soak [--calls N] [--seed N]` runs it and exits with 1 at a finding. One server with a ledger file,
-spoken to in frames through memory, calls an emulator on loopback from many tasks at once.
+`python -m tests.e2e.soak [--calls N] [--seed N]` runs it and exits with 1 at a finding. One server with a ledger
+file, connected by memory streams, calls an emulator on loopback from many tasks at once.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CALLS = 10_000
 CONCURRENCY = 24
 
 WARM_UP = 1_000
-"""Calls after which all that is kept for a while, such as the last 200 answers, has come to its size."""
+"""Calls after which everything that is kept for a while, such as the last 200 answers, has its final size."""
 
 LONGEST_SECONDS = 300.0
 
@@ -43,33 +43,33 @@ _ARENA_MAX = -8
 """M_ARENA_MAX of glibc's malloc.h."""
 
 MOST_GROWTH_MEGABYTES = 8.0
-"""What the process may take up more after the last call than after the warm-up: kept answers differ in size."""
+"""Allowed growth of the process between the warm-up and the last call: kept answers differ in size."""
 
 MOST_GROWTH_OBJECTS = 3_000
-"""Objects that may be there more: fewer than one for every third call, so whatever is kept of each call shows."""
+"""Allowed additional objects: fewer than one for each third call, so that a leak of one per call is found."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong, and what was counted on the way."""
+    """The findings, and the counts of the run."""
 
     wrong: list[str] = field(default_factory=list)
     sent: collections.Counter[Kind] = field(default_factory=collections.Counter)
     tokens: collections.Counter[str] = field(default_factory=collections.Counter)
 
     def expect(self, what: str, found: Any, wanted: Any) -> None:
-        """Note that something is not what it has to be."""
+        """Add a finding if a value is not the expected one."""
         if found != wanted:
             self.wrong.append(f"{what}: {found!r} and not {wanted!r}")
 
     def limit(self, what: str, found: float, most: float) -> None:
-        """Note that something is more than it may be."""
+        """Add a finding if a value is above its limit."""
         if found > most:
             self.wrong.append(f"{what}: {found:,.1f}, and at most {most:,.1f} are allowed")
 
 
 def configured(emulator: Emulator, ledger: Path) -> Configuration:
-    """Two models with a price under caps that are never reached, and a real ledger."""
+    """Return settings with two priced models, caps that are never reached, and a ledger file."""
     price = {"input": 1.0, "output": 2.0}
     return configuration(
         Settings.model_validate(
@@ -90,7 +90,7 @@ def configured(emulator: Emulator, ledger: Path) -> Configuration:
 
 
 async def one_call(client: Session, kind: Kind, emulator: Emulator, findings: Findings) -> None:
-    """Make a call, and hold what comes of it to its kind."""
+    """Make a call, and compare its result with its kind."""
     findings.sent[kind] += 1
     params = {"name": kind.tool, "arguments": dict(kind.arguments)}
     if kind is CANCELLED:
@@ -105,7 +105,7 @@ async def one_call(client: Session, kind: Kind, emulator: Emulator, findings: Fi
 
 
 async def give_up(client: Session, params: Mapping[str, Any], emulator: Emulator) -> None:
-    """Send a call, and cancel it once it has arrived upstream."""
+    """Send a call, and cancel it when it has reached the upstream."""
     before = list(emulator.requests)
     number, _ = await client.begin("tools/call", params)
     request = await emulator.wait_for(lambda seen: _is_slow(seen) and seen not in before, 30)
@@ -120,7 +120,7 @@ def _is_slow(request: RecordedRequest) -> bool:
 
 
 async def many_calls(client: Session, plan: Iterator[Kind], emulator: Emulator, findings: Findings) -> None:
-    """Make the calls of a plan, many at once."""
+    """Make the calls of a plan, many of them at once."""
     cancelling = anyio.Lock()
 
     async def work() -> None:
@@ -137,13 +137,13 @@ async def many_calls(client: Session, plan: Iterator[Kind], emulator: Emulator, 
 
 
 def planned(calls: int, chance: random.Random) -> Iterator[Kind]:
-    """So many calls, the same ones for the same seed."""
+    """Return this many calls, the same for the same seed."""
     kinds = (*KINDS, CANCELLED)
     return iter(chance.choices(kinds, [kind.weight for kind in kinds], k=calls))
 
 
 def compare(findings: Findings, emulator: CountingEmulator, transport: CountingTransport, ledger: Path) -> None:
-    """Hold the ledger to what the emulator counted and to what went over the wire."""
+    """Compare the ledger with the counts of the emulator and of the transport."""
     by_model: collections.Counter[str] = collections.Counter()
     requests: collections.Counter[str] = collections.Counter()
     failed: collections.Counter[str] = collections.Counter()
@@ -167,12 +167,12 @@ def compare(findings: Findings, emulator: CountingEmulator, transport: CountingT
     )
     tokens = {name: figures.total_tokens for name, figures in kept.items() if name in transport.tokens}
     findings.expect("the tokens in the ledger", tokens, dict(transport.tokens))
-    told = {name: count for name, count in findings.tokens.items() if name in transport.tokens}
-    findings.expect("the tokens in the receipts", told, dict(transport.tokens))
+    reported = {name: count for name, count in findings.tokens.items() if name in transport.tokens}
+    findings.expect("the tokens in the receipts", reported, dict(transport.tokens))
 
 
 def megabytes() -> float:
-    """What this process takes up, once all that can be given back is."""
+    """Return the memory of this process after it has released what it can."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -181,12 +181,12 @@ def megabytes() -> float:
 
 
 def handles() -> int:
-    """How many descriptors this process has open."""
+    """Return the number of open descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a path object for each is one more handle
 
 
 async def soak(calls: int, seed: int, folder: Path) -> Findings:
-    """Make so many calls, the first of them for warming up, and return what is wrong."""
+    """Make this many calls, the first of them as a warm-up, and return the findings."""
     findings, chance = Findings(), random.Random(seed)  # noqa: S311 - the same calls at each run
     emulator, transport, ledger = CountingEmulator(), CountingTransport(), folder / "ledger.sqlite3"
     opened, warm_up = handles(), min(WARM_UP, calls // 2)
@@ -207,14 +207,14 @@ async def soak(calls: int, seed: int, folder: Path) -> Findings:
 
 
 def main() -> int:
-    """Soak, print what came of it, and return the exit code."""
+    """Run the soak test, print its results, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=CALLS, help=f"how many; {CALLS} if left out")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
     options = parser.parse_args()
     begun = time.perf_counter()
     if sys.platform == "linux":
-        # glibc spreads what threads allocate over arenas and hardly gives any back: megabytes that nobody holds.
+        # glibc spreads the allocations of threads over arenas and returns little of it: megabytes that are not leaked.
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
     async def bounded(folder: Path) -> Findings:

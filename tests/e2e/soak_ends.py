@@ -1,4 +1,4 @@
-"""Both ends of a soak, each of which counts for itself: the client's, the wire's and the platform's."""
+"""The ends of a soak test, each with its own counts: the client, the transport and the platform."""
 
 import collections
 import itertools
@@ -22,7 +22,7 @@ from tests.support.connecting import no_wait
 
 
 class CountingEmulator(Emulator):
-    """Counts the requests that reach each model."""
+    """An emulator that counts the requests to each model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,21 +30,21 @@ class CountingEmulator(Emulator):
         self.counted: collections.Counter[str] = collections.Counter()
 
     def record(self, request: RecordedRequest) -> None:
-        """Count a request, and record it."""
+        """Count and record a request."""
         if request.path.startswith("/demo/models/"):
             self.counted[request.path.split("/")[3]] += 1
         super().record(request)
 
 
 class CountingTransport(httpx.AsyncHTTPTransport):
-    """Reads the usage in each answer on its way, with nothing of the server's own."""
+    """A transport that reads the usage in each answer, with no code of the server."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tokens: collections.Counter[str] = collections.Counter()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and have its answer pass by."""
+        """Send a request and read the usage in its answer."""
         response = await super().handle_async_request(request)
         model = request.url.path.split("/")[3] if "/models/" in request.url.path else ""
         if model in ("house-chat", "house-embed", "fault-201"):
@@ -74,7 +74,7 @@ class _Passing(httpx.AsyncByteStream):
 
 
 class Session:
-    """A client's side of one connection, which counts what comes back for each request."""
+    """The client's side of one connection, which counts the answers to each request."""
 
     def __init__(self, to_server: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         self._to_server = to_server
@@ -84,7 +84,7 @@ class Session:
         self.unasked: list[Any] = []
 
     async def listen(self, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
-        """Take what the server sends, as it would be written."""
+        """Receive the frames that the server writes."""
         async for item in from_server:
             reply = json.loads(item.message.model_dump_json(by_alias=True, exclude_unset=True))
             event = self._waiting.pop(reply.get("id"), None)
@@ -95,24 +95,24 @@ class Session:
                 event.set()
 
     async def request(self, method: str, params: Mapping[str, Any]) -> Any:
-        """Ask, and return the result."""
+        """Send a request, and return its result."""
         number, event = await self.begin(method, params)
         await event.wait()
         return self._replies.pop(number)["result"]
 
     async def begin(self, method: str, params: Mapping[str, Any]) -> tuple[int, anyio.Event]:
-        """Ask, and return the request's number and what is set at its answer."""
+        """Send a request, and return its id and the event of its answer."""
         number, event = next(self._numbers), anyio.Event()
         self._waiting[number] = event
         await self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         return number, event
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        """Tell the server something."""
+        """Send a notification."""
         await self._send({"jsonrpc": "2.0", "method": method, "params": params})
 
     def forget(self, number: int) -> None:
-        """Expect no answer to a request any more."""
+        """Expect no further answer to a request."""
         self._waiting.pop(number, None)
 
     async def _send(self, message: Mapping[str, Any]) -> None:
@@ -121,7 +121,7 @@ class Session:
 
 @asynccontextmanager
 async def session(config: Configuration, transport: httpx.AsyncBaseTransport) -> AsyncIterator[Session]:
-    """A server, and a client of the handshake era that is connected with it."""
+    """Connect a client of the handshake era to a server."""
     server = build_server(config, environment=Environment(transport=transport, clock=RetryClock(sleep=no_wait)))
     to_server, reading = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     writing, from_server = anyio.create_memory_object_stream[SessionMessage](0)

@@ -1,4 +1,4 @@
-"""The kinds of calls that a soak is made of, and what must come of each."""
+"""The kinds of calls in a soak test, and the expected result of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ class Kind:
     """One kind of call.
 
     Attributes:
-        weight: How often it comes, relative to the others.
-        tool: The tool that is called.
-        arguments: What it is called with.
-        code: The code of the error that must come of it; None for an answer.
-        model: The model that is asked; None where nothing may be sent.
-        requests: How many requests one call makes.
+        weight: Its frequency, relative to the others.
+        tool: The called tool.
+        arguments: Its arguments.
+        code: The expected error code; None for an answer.
+        model: The called model; None if nothing may be sent.
+        requests: The number of requests of one call.
     """
 
     weight: int
@@ -29,7 +29,7 @@ class Kind:
 
 
 def fault(weight: int, model: str, code: str | None, *, requests: int = 1, **more: Any) -> Kind:
-    """A call of a model with a fault."""
+    """Return a kind that calls a model with a fault."""
     return Kind(weight, "run_model", {"model": model, "data": {"inputs": "x"}, **more}, code, model, requests)
 
 
@@ -59,4 +59,4 @@ KINDS = (
     Kind(10, "read_result", {"call_id": "call_none"}, "not_found"),
 )
 CANCELLED = Kind(15, "run_model", {"model": "fault-slow-60s", "data": {}}, "cancelled", "fault-slow-60s")
-"""Is given up by its client once it is in flight: the one kind that gets no answer."""
+"""The kind that its client cancels in flight: the only one without an answer."""

@@ -1,4 +1,4 @@
-"""The demo as a new user runs it: a subprocess, a real client and what went over, told in order."""
+"""The demo as a new user runs it, piped and on a terminal, and its picture in docs/, which UPDATE_DOCS=1 redraws."""
 
 import os
 import re
@@ -7,15 +7,33 @@ import sys
 
 import pytest
 
-DEMO = [sys.executable, "-m", "blaxel_mcp", "demo"]
+from tests.support.demo_picture import PICTURE, picture_of, text_of_picture
+from tests.support.leaks import look_at
+from tests.support.terminal import on_a_terminal
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX's")
 
 
-def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
-    finished = subprocess.run(DEMO, capture_output=True, text=True, timeout=60, check=False)
-
+@pytest.fixture(scope="module")
+def piped(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The output of the demo in a pipe."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path_factory.mktemp("piped"))}
+    command = [sys.executable, "-m", "blaxel_mcp", "demo"]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert "\x1b" not in finished.stdout
-    told = (
+    look_at("the demo", finished.stdout)
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def on_terminal(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The output of the demo on a terminal."""
+    return on_a_terminal("demo", home=tmp_path_factory.mktemp("terminal"))
+
+
+def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped(piped: str) -> None:
+    assert "\x1b" not in piped
+    said = (
         "1. The platform",
         "2. The settings",
         'workspace = "demo"',
@@ -48,40 +66,36 @@ def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped() -> None:
         '"mcpServers"',
     )
     place = 0
-    for words in told:
-        assert words in finished.stdout[place:], words
-        place = finished.stdout.index(words, place)
-    assert "demo-key" not in finished.stdout
+    for words in said:
+        assert words in piped[place:], words
+        place = piped.index(words, place)
+    assert "demo-key" not in piped
 
 
-def test_the_demo_finds_that_sentences_that_share_words_are_alike() -> None:
-    finished = subprocess.run(DEMO, capture_output=True, text=True, timeout=60, check=True)
-
-    alike, strangers = (float(figure) for figure in re.findall(r"similarity +(-?\d\.\d\d)", finished.stdout))
+def test_the_demo_finds_sentences_that_share_words_more_alike_than_others(piped: str) -> None:
+    alike, strangers = (float(figure) for figure in re.findall(r"similarity +(-?\d\.\d\d)", piped))
     assert alike > strangers + 0.3
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX's")
-def test_the_demo_has_colour_on_a_terminal() -> None:
-    import pty  # noqa: PLC0415 - there is none on Windows
-
-    ours, theirs = pty.openpty()
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm-256color"}
-    with subprocess.Popen(DEMO, stdout=theirs, stderr=subprocess.PIPE, env=environment) as process:
-        os.close(theirs)
-        shown = b""
-        while chunk := _read(ours):
-            shown += chunk
-        assert process.wait(60) == 0
-    os.close(ours)
-
-    assert b"\x1b[1m4. A chat model\x1b[0m" in shown
-    assert b"\x1b[1;32m17 * 23 = 391" in shown
+@on_posix
+def test_the_demo_has_color_on_a_terminal(on_terminal: str) -> None:
+    assert "\x1b[1m4. A chat model\x1b[0m" in on_terminal
+    assert "\x1b[1;32m17 * 23 = 391" in on_terminal
 
 
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:
-        # Linux's way of saying that the other end of a pseudo-terminal is closed.
-        return b""
+@on_posix
+def test_the_picture_shows_what_the_demo_prints(on_terminal: str) -> None:
+    made = picture_of(on_terminal)
+    if os.environ.get("UPDATE_DOCS"):
+        PICTURE.write_text(made, encoding="utf-8")
+
+    assert text_of_picture(PICTURE.read_text(encoding="utf-8")) == text_of_picture(made)
+
+
+def test_the_picture_is_small_and_fetches_nothing() -> None:
+    svg = PICTURE.read_text(encoding="utf-8")
+
+    assert len(svg) < 60_000
+    assert re.findall(r"url\((?!#)|href|@import|<script", svg) == []
+    assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)[^\s<&]+", svg) == []
+    assert len(text_of_picture(svg)) > 30

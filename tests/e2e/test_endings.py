@@ -1,4 +1,4 @@
-"""However a server ends, the call in flight is settled: the provider may have worked on it, and the ledger says so."""
+"""However a process ends, the ledger settles its call in flight as maybe billed."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from blaxel_mcp.budget.figures import UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator
 from tests.support.connecting import is_slow_call
-from tests.support.processes import SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
+from tests.support.processes import ENDING_SECONDS, SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
 
 pytestmark = [
     pytest.mark.anyio,
@@ -41,7 +41,7 @@ def signalled(number: signal.Signals) -> Ending:
 
 
 async def settled() -> tuple[UsageTotals, int]:
-    """What the ledger has of the one model that was called, and how many calls of it are open."""
+    """Return the ledger's totals of the called model, and the number of its open calls."""
     ledger = Ledger(default_ledger())
     try:
         (found,) = await anyio.to_thread.run_sync(ledger.days, "", "")
@@ -71,14 +71,14 @@ async def test_the_call_in_flight_is_settled_when_the_server_is_ended(emulator: 
         await process.stdin.send(hello() + SLOW_CALL)
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         await end(process)
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             await process.wait()
             await request.wait_aborted()
 
     is_told_as_perhaps_billed(*await settled())
 
 
-async def test_the_call_in_flight_is_settled_when_nobody_reads_the_answers_any_more(emulator: Emulator) -> None:
+async def test_the_call_in_flight_is_settled_when_the_client_closes_stdout(emulator: Emulator) -> None:
     reading, writing = os.pipe()
     async with started(SERVE, variables(emulator), stdout=writing) as process:
         assert process.stdin
@@ -87,7 +87,7 @@ async def test_the_call_in_flight_is_settled_when_nobody_reads_the_answers_any_m
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         os.close(reading)
         await process.stdin.send(frame("ping", 3))
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             await process.wait()
             await request.wait_aborted()
 
@@ -101,9 +101,9 @@ async def test_the_call_in_flight_is_settled_when_the_parent_has_died(emulator: 
         await parent.stdin.send(hello() + SLOW_CALL)
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         parent.kill()
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             await request.wait_aborted()
-            # The pipe ends with the server, which alone has its writing end now.
+            # The server has the only writing end of the pipe, so the pipe ends with it.
             async for _ in parent.stdout:
                 pass
 
@@ -116,7 +116,7 @@ INTERRUPTED = b"note: interrupted before the answer was complete; the call may h
 
 
 def ignoring(*signals: str) -> list[str]:
-    """The beginning of a command that is started with these signals ignored."""
+    """Return the beginning of a command that starts the rest with these signals ignored."""
     return ["sh", "-c", f"trap '' {' '.join(signals)}; exec \"$@\"", "sh"]
 
 
@@ -132,7 +132,7 @@ def ignoring(*signals: str) -> list[str]:
         pytest.param(ignoring("INT", "HUP"), signal.SIGTERM, id="nohup in the background, SIGTERM"),
     ],
 )
-async def test_a_call_of_the_command_line_is_settled_too_and_says_that_it_may_have_been_billed(
+async def test_an_interrupted_run_command_settles_its_call_and_says_that_it_may_have_been_billed(
     emulator: Emulator, start: list[str], number: signal.Signals
 ) -> None:
     command = [*start, *RUN]
@@ -140,7 +140,7 @@ async def test_a_call_of_the_command_line_is_settled_too_and_says_that_it_may_ha
         assert process.stderr
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         process.send_signal(number)
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             written = b"".join([chunk async for chunk in process.stderr])
             assert await process.wait() == 130
             await request.wait_aborted()
@@ -168,10 +168,10 @@ async def test_a_second_signal_ends_the_command_at_once(emulator: Emulator, numb
     async with started(RUN, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         with closing(sqlite3.connect(default_ledger(), isolation_level=None)) as ledger:
-            # While somebody else writes, the command cannot settle the call, and waits.
+            # While another process writes, the command cannot settle the call, and waits.
             ledger.execute("BEGIN EXCLUSIVE")
             process.send_signal(number)
-            with anyio.fail_after(2):
+            with anyio.fail_after(ENDING_SECONDS):
                 await request.wait_aborted()
                 process.send_signal(number)
                 assert await process.wait() == -number

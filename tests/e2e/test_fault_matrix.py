@@ -1,4 +1,4 @@
-"""The fault matrix: how the server, as a process, takes each fault; `docs/fault-matrix.md` is what came of it.
+"""The fault matrix: how the server process handles each fault. `docs/fault-matrix.md` holds the results.
 
 With UPDATE_DOCS=1 in the environment the page is written instead of compared.
 """
@@ -20,7 +20,7 @@ from mcp.client.stdio import stdio_client
 from blaxel_mcp.emulator import Emulator
 from tests.support.connecting import answer_of, error_of, inference_requests, is_slow_call, receipt_of, text_of
 from tests.support.leaks import Client
-from tests.support.processes import SERVE, frame, hello, started, variables
+from tests.support.processes import ENDING_SECONDS, SERVE, frame, hello, started, variables
 
 pytestmark = [
     pytest.mark.anyio,
@@ -29,13 +29,13 @@ pytestmark = [
 
 PAGE = Path(__file__).parents[2] / "docs" / "fault-matrix.md"
 
-ABOUT = """# How faults are taken
+ABOUT = """# How faults are handled
 
-Each line is a fault, what this server did with it, and how many of ten comparable servers did as well when they were
-put to the same test on the same machine (official and popular MCP servers over hosted model APIs, in the versions of
-November 2026, each against a loopback upstream; one paid POST a case). Our column is written by
-`tests/e2e/test_fault_matrix.py` out of its own run: a server process, the SDK's client over stdio, the emulator. The
-same test fails when the page and the run differ.
+Each row is a fault, what this server did, and how many of ten comparable servers did as well in the same test on the
+same machine. The ten are official and popular MCP servers for hosted model APIs, in their versions of November 2026,
+each with an upstream on loopback and one paid POST per row. `tests/e2e/test_fault_matrix.py` writes the column of this
+server: it runs a server process, the SDK's client over stdio and the emulator, and fails if the page differs from its
+results.
 
 """
 
@@ -44,17 +44,17 @@ HEAD = "| fault | this server | of ten others, as well |\n|---|---|---|\n"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: the fault, how many others take it as well, what must come out, and how it is found out."""
+    """One row: the fault, how many others handle it as well, the expected result, and the function that tries it."""
 
     fault: str
     others: str
-    right: str
+    expected: str
     try_out: Callable[[Emulator], Awaitable[str]]
 
 
 @asynccontextmanager
 async def served(emulator: Emulator, **more: str) -> AsyncIterator[Client]:
-    """A client of a server process, over stdio."""
+    """Connect a client to a server process over stdio."""
     environment = {**variables(emulator), **more}
     parameters = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)
     with anyio.fail_after(40):
@@ -72,9 +72,9 @@ async def cancelled(emulator: Emulator) -> str:
         group.start_soon(call, client, "fault-slow-30s")
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+        with anyio.CancelScope(shield=True), anyio.move_on_after(ENDING_SECONDS):
             await request.wait_aborted()
-    return "aborted upstream at once" if request.aborted else "still running upstream"
+    return "the request upstream is aborted" if request.aborted else "the request upstream goes on"
 
 
 async def others_meanwhile(emulator: Emulator) -> str:
@@ -85,7 +85,7 @@ async def others_meanwhile(emulator: Emulator) -> str:
         await client.list_tools()
         waiting = not request.aborted
         group.cancel_scope.cancel()
-    return "answered" if waiting else "the slow call did not outlast them"
+    return "answered meanwhile" if waiting else "answered after the call"
 
 
 async def client_gone(emulator: Emulator) -> str:
@@ -95,31 +95,30 @@ async def client_gone(emulator: Emulator) -> str:
         await process.stdin.send(hello() + slow)
         request = await emulator.wait_for(is_slow_call, timeout_seconds=20)
         await process.stdin.aclose()
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(ENDING_SECONDS):
             await process.wait()
             await request.wait_aborted()
-            return "call aborted, process gone within 2 s"
-    return "alive after 2 s"
+            return "the request upstream is aborted, and the process ends"
+    return "the process goes on"
 
 
 async def one_429(emulator: Emulator) -> str:
     async with served(emulator) as client:
         result = await call(client, "fault-first-1-429-short")
     answer_of(result)
-    return f"waited out, answered at attempt {receipt_of(result)['attempts']}"
+    return f"waits, and gets the answer at attempt {receipt_of(result)['attempts']}"
 
 
 async def persistent_500(emulator: Emulator) -> str:
     async with served(emulator) as client:
         error = error_of(await call(client, "fault-500-provider"))
-    return f"{len(inference_requests(emulator.requests))} request, told as billed: {error['billed']}"
+    return f"{len(inference_requests(emulator.requests))} request; the error says `billed: {error['billed']}`"
 
 
 async def dropped(emulator: Emulator) -> str:
     async with served(emulator) as client:
         error = error_of(await call(client, "fault-drop"))
-    again = len(inference_requests(emulator.requests)) - 1
-    return f"{'not sent again' if not again else f'sent again {again} times'}, told as billed: {error['billed']}"
+    return f"{len(inference_requests(emulator.requests))} request; the error says `billed: {error['billed']}`"
 
 
 async def created(emulator: Emulator) -> str:
@@ -138,7 +137,7 @@ async def two_megabytes(emulator: Emulator) -> str:
             "read_result", {"call_id": call_id, "pointer": "/output", "offset": 2 * 1024 * 1024 - 10, "length": 10}
         )
     assert text_of(rest).startswith("a" * 10)
-    return f"cut to {'at most 40,000' if shown <= 40_000 else shown} characters, the rest kept for read_result"
+    return f"truncated to {'at most 40,000' if shown <= 40_000 else shown} characters; `read_result` returns the rest"
 
 
 async def picture(emulator: Emulator) -> str:
@@ -151,7 +150,7 @@ async def html_page(emulator: Emulator) -> str:
     async with served(emulator) as client:
         result = await call(client, "fault-html-200")
     assert "<" not in text_of(result)
-    return f"an error, {error_of(result)['code']}; the page is not shown"
+    return f"the error `{error_of(result)['code']}`, without the page"
 
 
 async def event_stream(emulator: Emulator) -> str:
@@ -160,7 +159,7 @@ async def event_stream(emulator: Emulator) -> str:
         streamed = answer_of(await client.call_tool("run_model", arguments))
         whole = answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
     same = streamed["choices"][0]["message"]["content"] == whole["choices"][0]["message"]["content"]
-    return "put together into the answer that it stands for" if same else "garbled"
+    return "assembled into the whole answer" if same else "garbled"
 
 
 async def progress(emulator: Emulator) -> str:
@@ -175,10 +174,10 @@ async def progress(emulator: Emulator) -> str:
             await call(client, "fault-slow-30s", progress_callback=on_progress)
 
         group.start_soon(one)
-        with anyio.move_on_after(10):
+        with anyio.move_on_after(ENDING_SECONDS):
             await heard.wait()
         group.cancel_scope.cancel()
-    return "told, from the first second on" if heard.is_set() else "silence"
+    return "progress notifications" if heard.is_set() else "silence"
 
 
 async def stringified(emulator: Emulator) -> str:
@@ -186,51 +185,58 @@ async def stringified(emulator: Emulator) -> str:
         data = '{"messages": [{"role": "user", "content": "Hi"}]}'
         result = await client.call_tool("run_model", {"model": "house-chat", "data": data})
     answer_of(result)
-    return "taken as the object that it spells, and the receipt says so" if receipt_of(result)["repairs"] else "taken"
+    return "parsed, and named in the receipt" if receipt_of(result)["repairs"] else "parsed"
 
 
 async def flagged(emulator: Emulator) -> str:
     faults = ("fault-401", "fault-429-long", "fault-500", "fault-html-504", "fault-drop", "fault-truncated")
     async with served(emulator) as client:
-        results = [await call(client, fault) for fault in faults]
-    return "isError, with a code and whose side it is on" if all(map(error_of, results)) else "as a success"
+        errors = [error_of(await call(client, fault)) for fault in faults]
+    return (
+        "`isError` with a code and an origin" if all(error["code"] and error["origin"] for error in errors) else "bare"
+    )
 
 
 LINES = (
-    Line("the client cancels a call", "3", "aborted upstream at once", cancelled),
-    Line("other requests come during a call", "8", "answered", others_meanwhile),
-    Line("the client goes away in the middle of a call", "1", "call aborted, process gone within 2 s", client_gone),
-    Line("one 429 with a short `Retry-After`", "5", "waited out, answered at attempt 2", one_429),
-    Line("a 500 that stays", "5 (the rest: 3 to 12 requests)", "1 request, told as billed: maybe", persistent_500),
-    Line("the connection drops after the request", "5", "not sent again, told as billed: maybe", dropped),
-    Line("a 201 with an answer", "9", "an answer", created),
-    Line("an answer of 2 MB", "0", "cut to at most 40,000 characters, the rest kept for read_result", two_megabytes),
-    Line("a PNG for an answer", "0", "an image block", picture),
-    Line("an HTML page with status 200", "6", "an error, bad_response; the page is not shown", html_page),
-    Line("an event stream for an answer", "0", "put together into the answer that it stands for", event_stream),
-    Line("a long call, to a client that asked for progress", "0", "told, from the first second on", progress),
+    Line("the client cancels a call", "3", "the request upstream is aborted", cancelled),
+    Line("other requests during a call", "8", "answered meanwhile", others_meanwhile),
+    Line("the client exits during a call", "1", "the request upstream is aborted, and the process ends", client_gone),
+    Line("one 429 with a short `Retry-After`", "5", "waits, and gets the answer at attempt 2", one_429),
     Line(
-        "an object argument that comes as a JSON string",
-        "5 of 8",
-        "taken as the object that it spells, and the receipt says so",
-        stringified,
+        "a persistent 500",
+        "5 (the rest: 3 to 12 requests)",
+        "1 request; the error says `billed: maybe`",
+        persistent_500,
     ),
-    Line("any failure", "8", "isError, with a code and whose side it is on", flagged),
+    Line("the connection drops after the request", "5", "1 request; the error says `billed: maybe`", dropped),
+    Line("a 201 with an answer", "9", "an answer", created),
+    Line(
+        "an answer of 2 MB",
+        "0",
+        "truncated to at most 40,000 characters; `read_result` returns the rest",
+        two_megabytes,
+    ),
+    Line("a PNG as the answer", "0", "an image block", picture),
+    Line("an HTML page with status 200", "6", "the error `bad_response`, without the page", html_page),
+    Line("an event stream as the answer", "0", "assembled into the whole answer", event_stream),
+    Line("a long call by a client that asked for progress", "0", "progress notifications", progress),
+    Line("an object argument given as a JSON string", "5 of 8", "parsed, and named in the receipt", stringified),
+    Line("any failure", "8", "`isError` with a code and an origin", flagged),
 )
 
 
 @pytest.mark.parametrize("line", LINES, ids=[line.fault for line in LINES])
-async def test_a_fault_is_taken_right(emulator: Emulator, line: Line) -> None:
+async def test_a_fault_is_handled_as_the_matrix_says(emulator: Emulator, line: Line) -> None:
     found = await line.try_out(emulator)
 
     FOUND[line.fault] = found
-    assert found == line.right
+    assert found == line.expected
 
 
 FOUND: dict[str, str] = {}
 
 
-def test_the_page_says_what_was_found() -> None:
+def test_the_page_holds_the_results() -> None:
     if set(FOUND) != {line.fault for line in LINES}:
         pytest.skip("not every line was tried in this run")
     rows = "".join(f"| {line.fault} | {FOUND[line.fault]} | {line.others} |\n" for line in LINES)

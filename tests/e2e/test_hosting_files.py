@@ -1,4 +1,4 @@
-"""The files that host the server: blaxel.toml, .blaxelignore, the Dockerfile. Their words start it, and hold no key."""
+"""The files for hosting: blaxel.toml, .blaxelignore and the Dockerfile start the server and contain no key."""
 
 import fnmatch
 import os
@@ -26,23 +26,23 @@ from tests.support.released import BLAXEL, ROOT, build_inputs, dockerfile_stages
 
 PYTHON = {".venv/bin/python": [sys.executable], "/app/.venv/bin/python": [sys.executable]}
 PYTHON["/app/.venv/bin/blaxel-mcp"] = [sys.executable, "-m", "blaxel_mcp"]
-"""What stands here for the programs of an environment that Blaxel or the image has made."""
+"""What replaces the programs of an environment built by Blaxel or by the image."""
 
 NOWHERE = "/proc/nowhere"
-"""A home in which not even root can make anything, as on a read-only file system."""
+"""A home in which not even root can create files, as on a read-only file system."""
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a server there is no container's")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 
 
 def here(words: list[str]) -> list[str]:
-    """A command of the host's as it is on this machine."""
+    """Return a command of the host as it is on this machine."""
     return [*PYTHON[words[0]], *words[1:]]
 
 
 @asynccontextmanager
 async def serving(command: list[str], environment: dict[str, str]) -> AsyncIterator[str]:
-    """The URL of a server process, on the loopback's side of it."""
+    """Run a server process; yield its URL on loopback."""
     async with started(command, environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr
         lines = BufferedByteReceiveStream(process.stderr)
@@ -54,7 +54,7 @@ async def serving(command: list[str], environment: dict[str, str]) -> AsyncItera
 
 
 async def healthy(url: str) -> bool:
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+    async with httpx.AsyncClient(timeout=30) as http:
         return (await http.get(url.removesuffix("/mcp") + "/healthz")).status_code == httpx.codes.OK
 
 
@@ -76,7 +76,7 @@ def test_blaxel_toml_is_an_mcp_servers_and_holds_no_key() -> None:
 @on_posix
 @pytest.mark.anyio
 async def test_the_entrypoint_of_blaxel_toml_serves_with_what_blaxel_sets(emulator: Emulator, home: Path) -> None:
-    # The words are split at the spaces, without a shell.
+    # The command is split at spaces, without a shell.
     command = here(BLAXEL["entrypoint"]["prod"].split(" "))
     environment = {
         **{name: value for name, value in variables(emulator).items() if name in {"PATH", "BL_RUN_URL", "BL_API_URL"}},
@@ -97,12 +97,12 @@ async def test_the_entrypoint_of_blaxel_toml_serves_with_what_blaxel_sets(emulat
 
     assert "42" in answer_of(result)["choices"][0]["message"]["content"]
     assert receipt_of(result)["workspace"] == "demo"
-    # The ledger would go with the instance.
+    # The ledger would be lost with the instance.
     assert not default_ledger().exists()
 
 
 def uploaded(path: str) -> bool:
-    """Whether `bl deploy` takes a file along, by its own rule: the beginning of a path, or a name in it."""
+    """Return whether `bl deploy` uploads a file, by its own rule: a prefix of the path, or a name in it."""
     lines = (ROOT / ".blaxelignore").read_text(encoding="utf-8").splitlines()
     left_out = [line.partition("#")[0].strip() for line in lines]
     return not any(
@@ -112,7 +112,7 @@ def uploaded(path: str) -> bool:
     )
 
 
-def test_bl_deploy_takes_along_what_a_build_reads_and_of_the_rest_nothing() -> None:
+def test_bl_deploy_uploads_only_what_a_build_reads() -> None:
     assert {name for name in released() if uploaded(name)} == build_inputs() | {"blaxel.toml"}
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "blaxel_mcp").rglob("*.py")]
     assert [path for path in files if not uploaded(path)] == []
@@ -126,7 +126,7 @@ def test_bl_deploy_takes_along_what_a_build_reads_and_of_the_rest_nothing() -> N
         *("blaxel_mcp/.env", "dist/blaxel_mcp.whl", "build/x", ".mypy_cache/x", ".hypothesis/x", ".coverage"),
     ],
 )
-def test_bl_deploy_leaves_here_what_may_hold_a_key_or_was_made_here(path: str) -> None:
+def test_bl_deploy_uploads_nothing_that_may_hold_a_key_or_was_generated(path: str) -> None:
     assert not uploaded(path)
 
 
@@ -134,7 +134,7 @@ def test_a_line_of_blaxelignore_is_a_name_as_bl_reads_it() -> None:
     lines = (ROOT / ".blaxelignore").read_text(encoding="utf-8").splitlines()
     names = [line for line in lines if line and not line.startswith("#")]
 
-    # It knows no patterns, and with a slash at its end a name counts at the top alone.
+    # There are no patterns, and a name with a slash at its end matches in the root only.
     assert [name for name in names if set(name) & set("*?[]!# ") or name.endswith("/")] == []
 
 
@@ -148,11 +148,11 @@ def test_the_source_names_the_variables_that_bl_deploy_looks_for() -> None:
 # The image
 
 
-def test_the_image_has_no_shell_in_the_way_and_no_root() -> None:
+def test_the_image_runs_without_a_shell_and_without_root() -> None:
     image = dockerfile_stages()[-1]
     (user,) = (line.value for line in image if line.name == "USER")
 
-    # By number, so that a host can tell that it is not root's.
+    # By number, so that a host can see that it is not root.
     assert [int(number) > 0 for number in user.split(":")] == [True, True]
     for stage in dockerfile_stages():
         for line in stage:
@@ -161,19 +161,19 @@ def test_the_image_has_no_shell_in_the_way_and_no_root() -> None:
     assert [line.value for line in image if line.name == "STOPSIGNAL"] == ["SIGTERM"]
 
 
-def test_what_is_copied_into_the_image_is_what_a_build_reads_and_the_builder_gets_nothing_else() -> None:
+def test_the_image_and_its_builder_get_only_what_a_build_reads() -> None:
     copied = [line.value.split()[:-1] for line in dockerfile_stages()[0] if line.name == "COPY"]
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     names = [line for line in lines if line and not line.startswith("#")]
 
     assert {source for sources in copied for source in sources} == build_inputs()
-    # All is left out, then these are let in again.
+    # Everything is excluded, then these are included again.
     assert names[0] == "*"
     assert {name.removeprefix("!") for name in names if name.startswith("!")} == build_inputs()
     assert any(fnmatch.fnmatch("blaxel_mcp/auth/__pycache__", name) for name in names[1:])
 
 
-def test_the_image_holds_no_setting_but_where_to_listen_and_where_to_write() -> None:
+def test_the_image_sets_only_where_to_listen_and_where_to_write() -> None:
     config = load_settings(environ=image_variables())
 
     assert dict(config.sources) == {"http.host": "HOST", "http.port": "PORT"}
@@ -183,7 +183,7 @@ def test_the_image_holds_no_setting_but_where_to_listen_and_where_to_write() -> 
 
 @on_posix
 @pytest.mark.anyio
-async def test_the_image_serves_nobody_before_it_is_told_whom(home: Path) -> None:
+async def test_the_image_does_not_serve_before_authentication_is_configured(home: Path) -> None:
     environment = {"PATH": os.environ["PATH"], **image_variables(), "HOME": str(home)}
 
     with anyio.fail_after(40):
@@ -196,7 +196,7 @@ async def test_the_image_serves_nobody_before_it_is_told_whom(home: Path) -> Non
 
 @on_linux
 @pytest.mark.anyio
-async def test_the_image_serves_where_nothing_can_be_written_and_its_own_check_finds_it_well(
+async def test_the_image_serves_on_a_read_only_system_and_its_health_check_passes(
     emulator: Emulator,
 ) -> None:
     environment = {
@@ -222,7 +222,7 @@ async def test_the_image_serves_where_nothing_can_be_written_and_its_own_check_f
 
 @on_linux
 @pytest.mark.anyio
-async def test_a_cap_that_cannot_be_written_down_is_kept_by_refusing_and_says_so(emulator: Emulator) -> None:
+async def test_a_cap_without_a_writable_ledger_refuses_calls_with_the_reason(emulator: Emulator) -> None:
     environment = variables(emulator) | {"HOME": NOWHERE, "BLAXEL_MCP_BUDGET__CALLS_PER_DAY": "5"}
     command = [*PYTHON[".venv/bin/python"], "-m", "blaxel_mcp", "serve", "--transport", "http", "--port", "0"]
     async with serving(command, environment) as url, client_of(url) as client:
@@ -237,7 +237,7 @@ def _image_command() -> list[str]:
 
 
 async def _check_of_the_image(port: str) -> int:
-    """The exit code of the image's health check."""
+    """Return the exit code of the image's health check."""
     with anyio.fail_after(20):
         finished = await anyio.run_process(
             here(image_words("HEALTHCHECK")), env={"PATH": os.environ["PATH"], "PORT": port}, check=False

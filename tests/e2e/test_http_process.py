@@ -1,4 +1,4 @@
-"""`serve --transport http` as a process: where it says it is, how it ends, several workers, a place that hosts it."""
+"""`serve --transport http` as a process: its URL, its end, several workers, and hosting platforms."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from blaxel_mcp.tools.store.spool import default_spools
 from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN, KEY
 from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
 from tests.support.http_serving import SLOW_CALL, answer_to_42, client_of, message
-from tests.support.processes import SERVE, started, variables
+from tests.support.processes import ENDING_SECONDS, SERVE, started, variables
 from tests.support.worker_pool import __file__ as worker_pool
 
 pytestmark = [
@@ -43,7 +43,7 @@ HANG_SECONDS = 300
 
 
 class Process:
-    """A server process and what it writes on stderr."""
+    """A server process and its stderr."""
 
     def __init__(self, process: anyio.abc.Process) -> None:
         assert process.stderr
@@ -52,7 +52,7 @@ class Process:
         self._lines = BufferedByteReceiveStream(process.stderr)
 
     async def read_until(self, pattern: str) -> re.Match[str]:
-        """The first line that matches, of those that are still to come."""
+        """Return the next line that matches."""
         while True:
             line = (await self._lines.receive_until(b"\n", 10_000)).decode()
             if match := re.search(pattern, line):
@@ -66,7 +66,7 @@ class Process:
             missing -= {pattern for pattern in missing if re.search(pattern, line)}
 
     async def ends_with(self, code: int) -> None:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         assert await self.process.wait() == code
 
 
@@ -74,7 +74,7 @@ class Process:
 async def served(
     environment: dict[str, str], *arguments: str, command: Sequence[str] = SERVE_HTTP, limit_seconds: float = 40
 ) -> AsyncIterator[Process]:
-    """A server process that has said where it is; it has `limit_seconds` for all that the test does with it."""
+    """Run a server process that has printed its URL, for at most `limit_seconds`."""
     words = [*command, *arguments]
     async with started(words, environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         with anyio.fail_after(limit_seconds):
@@ -84,7 +84,7 @@ async def served(
 
 
 async def open_calls() -> list[int]:
-    """How many calls of each model the ledger has as not settled."""
+    """Return the number of unsettled calls of each model in the ledger."""
     ledger = Ledger(default_ledger())
     try:
         return [found.unsettled for found in await anyio.to_thread.run_sync(ledger.days, "", "")]
@@ -99,13 +99,13 @@ def slow_calls(emulator: Emulator) -> list[RecordedRequest]:
 async def call_slowly(url: str, *, seconds: int = 30) -> None:
     arguments = {"model": f"fault-slow-{seconds}s", "data": {"inputs": "x"}}
     body, headers = message("tools/call", "2026-07-28", name="run_model", arguments=arguments)
-    async with httpx.AsyncClient(trust_env=False, timeout=seconds) as http:
+    async with httpx.AsyncClient(timeout=seconds) as http:
         with suppress(httpx.TransportError):
             await http.post(url, content=body, headers=headers)
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_it_says_where_it_is_and_who_may_call_and_answers_there(emulator: Emulator, era: Era) -> None:
+async def test_it_prints_its_url_and_who_may_call_and_answers_there(emulator: Emulator, era: Era) -> None:
     async with served(variables(emulator), "--port", "0") as server:
         announced = await server.read_until("^callers: (.*)$")
         async with client_of(server.url, era) as client:
@@ -120,7 +120,7 @@ async def test_it_says_where_it_is_and_who_may_call_and_answers_there(emulator: 
     [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGHUP, 0)],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-async def test_a_signal_ends_it_and_a_second_one_at_once_with_the_call_in_flight_stopped(
+async def test_a_signal_drains_it_and_a_second_one_stops_the_call_in_flight_at_once(
     emulator: Emulator, number: signal.Signals, code: int
 ) -> None:
     async with (
@@ -135,7 +135,7 @@ async def test_a_signal_ends_it_and_a_second_one_at_once_with_the_call_in_flight
         assert not request.aborted
         server.process.send_signal(number)
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             await server.ends_with(code)
             await request.wait_aborted()
     assert await open_calls() == [0]
@@ -145,11 +145,11 @@ async def test_without_anything_in_flight_it_ends_at_once(emulator: Emulator) ->
     async with served(variables(emulator), "--port", "0") as server:
         server.process.send_signal(signal.SIGTERM)
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             await server.ends_with(0)
 
 
-async def test_with_its_input_closed_it_goes_on_and_the_death_of_a_shell_does_not_end_it(emulator: Emulator) -> None:
+async def test_it_outlives_a_closed_stdin_and_the_shell_that_started_it(emulator: Emulator) -> None:
     parent = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).pid, flush=True)"
     command = [sys.executable, "-c", parent, *SERVE_HTTP, "--port", "0"]
     async with started(command, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
@@ -166,7 +166,7 @@ async def test_with_its_input_closed_it_goes_on_and_the_death_of_a_shell_does_no
                 os.kill(number, signal.SIGTERM)
 
 
-async def test_an_address_that_is_taken_ends_it_with_the_reason(emulator: Emulator) -> None:
+async def test_an_address_in_use_ends_it_with_the_reason(emulator: Emulator) -> None:
     async with served(variables(emulator), "--port", "0") as server:
         port = server.url.removesuffix("/mcp").rpartition(":")[2]
         finished = await anyio.run_process(
@@ -179,7 +179,7 @@ async def test_an_address_that_is_taken_ends_it_with_the_reason(emulator: Emulat
     assert b"Traceback" not in finished.stderr
 
 
-async def test_beyond_this_machine_it_does_not_start_without_knowing_who_may_call(emulator: Emulator) -> None:
+async def test_beyond_loopback_it_does_not_start_without_authentication(emulator: Emulator) -> None:
     finished = await anyio.run_process(
         [*SERVE_HTTP, "--host", EVERYWHERE], env=variables(emulator), check=False, stdin=subprocess.DEVNULL
     )
@@ -216,8 +216,8 @@ async def test_no_variable_of_the_platform_and_nothing_blank_opens_the_server(
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::"])
-async def test_on_blaxel_what_is_injected_there_suffices(emulator: Emulator, tmp_path: Path, host: str) -> None:
-    """The variables that Blaxel sets for a hosted server, who asks the callers, and the way to the emulator."""
+async def test_on_blaxel_the_injected_variables_suffice(emulator: Emulator, tmp_path: Path, host: str) -> None:
+    """The environment has only what Blaxel sets for a hosted server, and the URLs of the emulator."""
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     environment = {
@@ -244,7 +244,7 @@ async def test_on_blaxel_what_is_injected_there_suffices(emulator: Emulator, tmp
     async with served(environment) as server:
         announced = await server.read_until("^callers: (.*)$")
         port = server.url.removesuffix("/mcp").rpartition(":")[2]
-        # As Blaxel's gateway passes a request on: under its own name, with the key that let the caller in.
+        # As Blaxel's gateway forwards a request: with its own host name, and the key that admitted the caller.
         headers = {"host": "run.blaxel.ai", "authorization": "Bearer the-key-of-the-caller-of-the-function"}
         async with client_of(f"http://127.0.0.1:{port}/mcp", headers=headers) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
@@ -262,13 +262,13 @@ async def test_on_blaxel_what_is_injected_there_suffices(emulator: Emulator, tmp
 
 @asynccontextmanager
 async def two_workers(emulator: Emulator) -> AsyncIterator[tuple[Process, list[int]]]:
-    """Two workers that have begun, and their process ids."""
+    """Run two workers that are serving; yield the server and their process ids."""
     async with served(variables(emulator), "--port", "0", "--workers", "2", "--log-level", "info") as server:
         numbers = [int((await server.read_until(r"worker (\d+) is serving"))[1]) for _ in range(2)]
         yield server, numbers
 
 
-async def test_several_workers_answer_at_one_address_and_hand_no_call_back(emulator: Emulator) -> None:
+async def test_several_workers_share_an_address_and_return_no_handles(emulator: Emulator) -> None:
     environment = {**variables(emulator), "BLAXEL_MCP_LIMITS__DETACH_AFTER_SECONDS": "0.1"}
     async with served(environment, "--port", "0", "--workers", "2") as server:
         async with client_of(server.url) as client:
@@ -302,12 +302,12 @@ async def test_a_cap_that_is_counted_in_memory_is_one_for_all_workers(emulator: 
     assert sorted(failed) == [False] * 2 + [True] * 10
 
 
-async def test_what_one_worker_has_answered_is_found_by_the_others_and_gone_at_the_end(emulator: Emulator) -> None:
+async def test_the_answers_of_one_worker_are_readable_by_the_others_and_removed_at_the_end(emulator: Emulator) -> None:
     async with two_workers(emulator) as (server, _):
         async with client_of(server.url) as client:
             answered = await answer_to_42(client)
         for _ in range(8):
-            # Each over a connection of its own, which any of them accepts.
+            # Each over its own connection, which any of the workers accepts.
             async with client_of(server.url) as client:
                 read = await client.call_tool("read_result", {"call_id": receipt_of(answered)["call_id"]})
                 assert "6 * 7 = 42" in text_of(read)
@@ -318,13 +318,13 @@ async def test_what_one_worker_has_answered_is_found_by_the_others_and_gone_at_t
     assert list(default_spools().iterdir()) == []
 
 
-async def test_a_cancel_finds_the_call_whichever_worker_has_it(emulator: Emulator) -> None:
+async def test_a_cancel_reaches_the_call_in_any_worker(emulator: Emulator) -> None:
     _, usual = message("", "legacy")
     headers = {**usual, "mcp-session-id": "0123456789abcdefghijklmnopqrstuv"}
 
     async def post(method: str, request_id: int | None = None, **params: Any) -> None:
-        # Each over a connection of its own, which any of them accepts.
-        async with httpx.AsyncClient(trust_env=False, timeout=30, headers=headers) as http:
+        # Each over its own connection, which any of the workers accepts.
+        async with httpx.AsyncClient(timeout=30, headers=headers) as http:
             named = {} if request_id is None else {"id": request_id}
             (
                 await http.post(server.url, json={"jsonrpc": "2.0", **named, "method": method, "params": params})
@@ -364,10 +364,10 @@ async def test_signals_reach_all_workers(emulator: Emulator, number: signal.Sign
         group.start_soon(partial(call_slowly, server.url, seconds=3600))
         request = await emulator.wait_for(is_slow_call, timeout_seconds=HANG_SECONDS)
 
-        # As a terminal and a supervisor of services do it: to all of them at once.
+        # To all of them at once, as a terminal and a service manager do.
         for process in (server.process.pid, *numbers):
             os.kill(process, number)
-        # Both, since the system would merge a second signal with a first one that is still pending.
+        # Both lines, since the system would merge a second signal with a pending first one.
         await server.read_until_all("shutting down 2 workers", "waiting for 1 request")
         assert not request.aborted
         server.process.send_signal(number)
@@ -379,18 +379,18 @@ async def test_signals_reach_all_workers(emulator: Emulator, number: signal.Sign
                 os.kill(process, 0)
 
 
-async def test_workers_do_not_outlive_the_first_process(emulator: Emulator) -> None:
+async def test_workers_do_not_outlive_their_supervisor(emulator: Emulator) -> None:
     async with two_workers(emulator) as (server, _):
         server.process.kill()
 
-        # Nobody but the workers has the writing end any more, so it ends with them.
-        with anyio.fail_after(5):
+        # Only the workers have the writing end, so the pipe ends with them.
+        with anyio.fail_after(ENDING_SECONDS):
             with pytest.raises((anyio.EndOfStream, anyio.IncompleteRead)):
                 await server.read_until("there is no such line")
 
 
-async def test_workers_that_cannot_begin_end_the_whole_with_the_reason(emulator: Emulator, tmp_path: Path) -> None:
-    # Read once by the first process and gone by the time that the workers look for it.
+async def test_workers_that_cannot_start_end_the_server_with_the_reason(emulator: Emulator, tmp_path: Path) -> None:
+    # The supervisor reads it once, and it is gone when the workers look for it.
     file = tmp_path / "config.toml"
     os.mkfifo(file)
     command = [*SERVE_HTTP, "--port", "0", "--workers", "2", "--config", str(file)]

@@ -1,6 +1,6 @@
-"""What is released: one version of everything, the registry's entry, and the bundle for Claude Desktop.
+"""Releases: one version of everything, the entry for the registry, and the bundle for Claude Desktop.
 
-That the packages install, on each version of Python, is tried by `.ci/packages.py`.
+`.ci/packages.py` installs the packages on each version of Python.
 """
 
 import ast
@@ -35,7 +35,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PACKAGE = SERVER["packages"][0]
 
 SCHEMA = ROOT.parent / "shared" / "server.schema.json"
-"""The registry's own schema, which is not this project's to hand on."""
+"""The registry's own schema, which is not part of this project."""
 
 
 # Known holes
@@ -77,11 +77,11 @@ def test_everything_that_is_released_has_one_name() -> None:
     assert {PYPROJECT["project"]["name"], PACKAGE["identifier"], MANIFEST["name"]} == {"blaxel-mcp"}
 
 
-def test_an_sdist_names_files_that_are_there() -> None:
+def test_the_files_of_an_sdist_exist() -> None:
     assert {name for name in released() if not (ROOT / name).exists()} == set()
 
 
-def test_the_versions_of_python_that_are_promised_begin_with_the_oldest_that_installs() -> None:
+def test_the_supported_pythons_begin_with_the_oldest_that_installs() -> None:
     classifiers = " ".join(PYPROJECT["project"]["classifiers"])
     promised = [int(minor) for minor in re.findall(r"Python :: 3\.(\d+)", classifiers)]
 
@@ -96,7 +96,7 @@ COMES_WITH = {
     "referencing": "jsonschema",
     "typing_extensions": "pydantic",
 }
-"""Modules that are in the interface of a dependency, and so are as good as one."""
+"""Modules that are part of a dependency's public interface."""
 
 
 def test_what_the_package_imports_is_what_it_depends_on() -> None:
@@ -105,12 +105,12 @@ def test_what_the_package_imports_is_what_it_depends_on() -> None:
     needed = {COMES_WITH.get(module) or installed_by[module][0].lower() for module in imported}
     declared = {re.split(r"[<>=\[ ]", line)[0].lower() for line in PYPROJECT["project"]["dependencies"]}
 
-    # What reads forms is asked for by starlette, which does not bring it.
+    # starlette needs it to read forms, and does not depend on it.
     assert needed | {"python-multipart"} == declared
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """The modules of others that a file imports, wherever in it."""
+    """Yield the third-party modules that a file imports anywhere."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -129,7 +129,7 @@ def test_the_registrys_entry_is_valid_by_the_registrys_schema() -> None:
     jsonschema.Draft7Validator(schema).validate(SERVER)
 
 
-def test_the_registrys_entry_keeps_to_what_the_registry_refuses_otherwise() -> None:
+def test_the_registrys_entry_keeps_the_registrys_other_rules() -> None:
     assert re.fullmatch(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", SERVER["name"])
     assert 0 < len(SERVER["description"]) <= 100
     assert re.fullmatch(r"\d+\.\d+\.\d+", SERVER["version"])
@@ -137,23 +137,23 @@ def test_the_registrys_entry_keeps_to_what_the_registry_refuses_otherwise() -> N
     assert PACKAGE["transport"] == {"type": "stdio"}
 
 
-def test_the_readme_says_to_the_registry_whose_package_it_is() -> None:
+def test_the_readme_has_the_registrys_ownership_marker() -> None:
     assert re.findall(r"<!-- mcp-name: (\S+) -->", README) == [SERVER["name"]]
 
 
-def test_the_variables_of_the_registrys_entry_are_settings_and_each_secret_is_called_one(tmp_path: Path) -> None:
+def test_the_variables_of_the_registrys_entry_are_settings_and_secrets_are_marked(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("")
     given = {variable["name"]: "given" for variable in PACKAGE["environmentVariables"]} | {FILE_VARIABLE: str(file)}
     config = load_settings(environ=given)
 
-    # Each of them is where a setting came from; the file is where there is one.
+    # Each variable is the source of a setting; the file is there.
     assert (set(config.sources.values()) | {FILE_VARIABLE}, config.file) == (set(given), file)
     keys = {source: key for key, source in config.sources.items()}
     for variable in PACKAGE["environmentVariables"]:
         secret = "SecretStr" in str(Settings.model_fields.get(keys.get(variable["name"], "")))
         assert variable.get("isSecret", False) is secret, variable["name"]
-        # A server without any lists its tools all the same.
+        # A server without any of them lists its tools all the same.
         assert variable["isRequired"] is False
 
 
@@ -174,7 +174,7 @@ def build(folder: Path, code: int = 0) -> str:
     return finished.stderr
 
 
-def test_the_bundle_holds_what_installs_the_package_its_manifest_and_its_icon_and_nothing_else(bundle: Path) -> None:
+def test_the_bundle_holds_only_the_package_its_manifest_and_its_icon(bundle: Path) -> None:
     held = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
     package = {
         path.relative_to(ROOT).as_posix()
@@ -186,7 +186,7 @@ def test_the_bundle_holds_what_installs_the_package_its_manifest_and_its_icon_an
     assert all((bundle / name).read_bytes() == (ROOT / name).read_bytes() for name in package)
 
 
-def test_building_the_bundle_again_leaves_nothing_of_the_last_one(bundle: Path, tmp_path: Path) -> None:
+def test_building_the_bundle_again_starts_from_an_empty_folder(bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "again"
     build(folder)
     (folder / "stray.txt").write_text("of an older version")
@@ -196,7 +196,7 @@ def test_building_the_bundle_again_leaves_nothing_of_the_last_one(bundle: Path, 
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in bundle.iterdir())
 
 
-def test_building_the_bundle_takes_no_folder_away_that_is_none(tmp_path: Path) -> None:
+def test_building_the_bundle_removes_no_folder_that_is_not_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
 
     assert "remove it first" in build(tmp_path, code=2)
@@ -222,13 +222,13 @@ def test_the_bundles_entry_point_is_there_and_is_what_python_runs_for_the_packag
     assert finished.stdout == f"blaxel-mcp {__version__}\n"
 
 
-def test_the_bundle_asks_for_what_it_hands_on_and_for_no_key_in_clear() -> None:
+def test_the_bundle_asks_for_what_it_passes_on_and_marks_keys_as_sensitive() -> None:
     handed_on = dict(_placeholders(MANIFEST["server"]["mcp_config"]["env"]))
 
     assert set(handed_on.values()) == set(MANIFEST["user_config"])
     secret = {name for name, asked in MANIFEST["user_config"].items() if asked.get("sensitive")}
     assert secret == {handed_on["BL_API_KEY"]}
-    # With none of them, the server starts, and says at each call what is missing.
+    # Without any of them, the server starts, and each call says what is missing.
     assert not any(asked["required"] for asked in MANIFEST["user_config"].values())
 
 
@@ -244,7 +244,7 @@ def test_the_tools_that_the_bundle_names_are_those_that_are_always_there() -> No
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("expanded", ["", None], ids=["left empty", "left as a placeholder"])
-async def test_what_a_user_of_the_bundle_leaves_out_is_absent(
+async def test_a_field_that_the_user_of_the_bundle_leaves_empty_is_unset(
     expanded: str | None, emulator: Emulator, bundle: Path
 ) -> None:
     handed_on = MANIFEST["server"]["mcp_config"]["env"]
@@ -259,7 +259,9 @@ async def test_what_a_user_of_the_bundle_leaves_out_is_absent(
 
 
 @pytest.mark.anyio
-async def test_what_a_user_of_the_bundle_fills_in_is_used(emulator: Emulator, tmp_path: Path, bundle: Path) -> None:
+async def test_a_field_that_the_user_of_the_bundle_fills_in_is_used(
+    emulator: Emulator, tmp_path: Path, bundle: Path
+) -> None:
     file = tmp_path / "my settings.toml"
     file.write_text('tools = { builtin = ["list_models"] }\n')
     filled_in = {"workspace": "demo", "api_key": KEY, "settings_file": str(file)}
@@ -273,7 +275,7 @@ async def test_what_a_user_of_the_bundle_fills_in_is_used(emulator: Emulator, tm
 
 
 async def _started(bundle: Path, environment: dict[str, str]) -> tuple[list[str], types.CallToolResult]:
-    """The tools of the bundle's server with these variables, and a call of its first one."""
+    """Return the tools of the bundle's server with these variables, and the result of a call of the first one."""
     # `uv run python start.py`, in the folder of the bundle, with the packages of this environment in place of uv's.
     _, _, _, python, *arguments = MANIFEST["server"]["mcp_config"]["args"]
     assert python == "python"

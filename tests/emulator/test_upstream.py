@@ -64,7 +64,7 @@ def server() -> Iterator[OpenAICompatible]:
         thread.start()
         yield running
         running.shutdown()
-        thread.join(10)
+        thread.join(30)
 
 
 async def run_model(upstream: str, model: str, data: dict[str, Any]) -> Any:

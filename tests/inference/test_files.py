@@ -38,7 +38,7 @@ def allowed(tmp_path: Path) -> Path:
 
 async def load(value: Any, folder: Path | None, **settings: Any) -> Any:
     reader = FileReader(FileSettings(allowed_dirs=(str(folder),) if folder else (), **settings))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         return (await reader.load({"images": value, "other": 1}, ["images"]))["images"]
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import stat
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
-from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.budget.caps import Estimate
 from blaxel_mcp.budget.figures import Reservation
@@ -33,8 +30,8 @@ from tests.support.connecting import (
     receipt_of,
     text_of,
 )
+from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
-from tests.support.processes import SERVE, frame, hello, started, variables
 
 pytestmark = pytest.mark.anyio
 
@@ -147,7 +144,7 @@ async def test_a_cancelled_call_is_settled_as_perhaps_billed(emulator: Emulator)
             group.start_soon(client.call_tool, "run_model", {"model": "fault-slow-30s", "data": {}})
             await emulator.wait_for(lambda request: "/models/fault-slow" in request.path and request.method == "POST")
             group.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while (told := await models_of_today(client))[0]["unsettled"]:
                 await anyio.lowlevel.checkpoint()
 
@@ -217,12 +214,15 @@ async def test_a_cap_of_money_holds_against_an_agent_that_does_nothing_but_call(
 
 
 async def test_calls_in_flight_together_do_not_pass_a_cap_that_has_room_for_one(emulator: Emulator) -> None:
-    model = {"name": "fault-slow-1s", "api": "chat-completions", "budget": {"tokens_per_day": 3000}}
+    model = {"name": "house-chat", "api": "chat-completions", "budget": {"tokens_per_day": 3000}}
     results: list[Any] = []
+    held = HeldAnswers(emulator)
     async with connect(leading_to(emulator, models=[model])) as client:
 
         async def one() -> None:
-            results.append(await client.call_tool("fault-slow-1s", {"prompt": "Hi", "max_tokens": 2000}))
+            results.append(await client.call_tool("house-chat", {"prompt": "Hi", "max_tokens": 2000}))
+            if len(results) == 4:
+                held.release()
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
@@ -290,54 +290,6 @@ def test_days_long_gone_are_forgotten(tmp_path: Path) -> None:
 
     assert [entry.day for entry in ledger.days("2000-01-01", "")] == ["2026-11-24"]
     ledger.close()
-
-
-# Processes
-
-
-async def test_eight_processes_that_race_against_a_cap_make_as_many_calls_as_it_allows(emulator: Emulator) -> None:
-    environment = {**variables(emulator), "BLAXEL_MCP_BUDGET__CALLS_PER_DAY": "100"}
-    parameters = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)
-    codes: list[str | None] = []
-
-    async def race() -> None:
-        async with Client(stdio_client(parameters)) as client:
-
-            async def one() -> None:
-                result = await client.call_tool("house-chat", {"prompt": "Hi"})
-                codes.append(error_of(result)["code"] if result.is_error else None)
-
-            async with anyio.create_task_group() as calls:
-                for _ in range(20):
-                    calls.start_soon(one)
-
-    with anyio.fail_after(50):
-        async with anyio.create_task_group() as group:
-            for _ in range(8):
-                group.start_soon(race)
-
-    assert len(inference_requests(emulator.requests)) == 100
-    assert sorted(codes, key=str) == [None] * 100 + ["budget_exceeded"] * 60
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-async def test_a_call_whose_process_was_killed_counts(emulator: Emulator) -> None:
-    environment = {**variables(emulator), "BLAXEL_MCP_BUDGET__CALLS_PER_DAY": "1"}
-    async with started(SERVE, environment) as process:
-        assert process.stdin
-        slow = frame("tools/call", 2, name="run_model", arguments={"model": "fault-slow-30s", "data": {}})
-        await process.stdin.send(hello() + slow)
-        await emulator.wait_for(lambda request: "fault-slow" in request.path and request.method == "POST", 20)
-        process.kill()
-        with anyio.fail_after(5):
-            await process.wait()
-
-    async with connect(leading_to(emulator, budget={"calls_per_day": 1})) as client:
-        refused = await client.call_tool("house-chat", {"prompt": "Hi"})
-        (told,) = await models_of_today(client)
-
-    assert error_of(refused)["code"] == "budget_exceeded"
-    assert (told["model"], told["calls"], told["unsettled"]) == ("fault-slow-30s", 1, 1)
 
 
 # A ledger that cannot be used

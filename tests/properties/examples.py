@@ -1,4 +1,4 @@
-"""How many examples a property is tried on, and the JSON that several of them are tried with."""
+"""The number of examples for a property, and strategies for JSON."""
 
 import os
 from typing import Any
@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 _WISHED = os.environ.get("PROPERTY_EXAMPLES")
-"""More examples than the usual ones, and other ones at each run; CI always takes the same."""
+"""More examples, and different ones in each run; without it, the examples are always the same."""
 
 
 def tried(examples: int = 100) -> settings:
-    """Try a property on so many examples, or on as many as PROPERTY_EXAMPLES says."""
+    """Try a property on this many examples, or on PROPERTY_EXAMPLES of them."""
     return settings(
         max_examples=int(_WISHED) if _WISHED else examples,
         derandomize=_WISHED is None,
@@ -22,7 +22,7 @@ def tried(examples: int = 100) -> settings:
 
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=40)
-"""Text with everything that Python's has, halves of surrogate pairs too."""
+"""Any Python text, including halves of surrogate pairs."""
 
 names = st.sampled_from(["id", "text", "data", "a/b", "m~n", "", "naïve", "content", "type"]) | st.text(max_size=12)
 
@@ -34,7 +34,7 @@ long_texts = st.builds(lambda unit, count: unit * count, st.text(min_size=1, max
 
 
 def nested(leaves: st.SearchStrategy[Any], *, leaves_at_most: int = 25) -> st.SearchStrategy[Any]:
-    """JSON values with these for leaves."""
+    """Return a strategy for JSON values with these leaves."""
     return st.recursive(
         leaves,
         lambda inner: st.lists(inner, max_size=8) | st.dictionaries(names, inner, max_size=8),
@@ -45,4 +45,4 @@ def nested(leaves: st.SearchStrategy[Any], *, leaves_at_most: int = 25) -> st.Se
 json_values = nested(scalars)
 
 large_values = nested(scalars | long_texts | st.lists(numbers, min_size=20, max_size=200))
-"""JSON values many of which are too long for a result."""
+"""JSON values, many of them too long for a result."""

@@ -1,4 +1,4 @@
-"""Answers as the providers stream them: the events of each format, and the ways in which these are written down."""
+"""Streamed answers: the events of each provider's format, and the ways to write them."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.properties.examples import any_text, scalars
 
 Events = list[tuple[str, Any]]
-"""The name of each event, empty for none, and its data as a JSON value."""
+"""The name of each event (empty for none), and its data as a JSON value."""
 
 DONE = object()
 

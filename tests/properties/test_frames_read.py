@@ -1,4 +1,4 @@
-"""Frames off the wire: whatever the bytes, each is a message or is answered."""
+"""Frames on stdin: any bytes are a message or get an answer."""
 
 import io
 import json
@@ -80,7 +80,7 @@ def test_any_bytes_are_a_message_or_get_an_answer(line: bytes) -> None:
     broken=st.sampled_from(["deep", "nan", "cut surrogate", "too large"]),
 )
 @example(request_id="𐀀" * 60, params={}, at_the_end=False, broken="deep")
-def test_a_frame_that_cannot_be_taken_is_answered_by_its_own_id(
+def test_an_invalid_frame_is_answered_with_its_id(
     request_id: Any, params: dict[str, Any], at_the_end: bool, broken: str
 ) -> None:
     message = {"jsonrpc": "2.0", "id": request_id, "method": "tools/call", "params": {**params, "id": "another"}}
@@ -117,7 +117,7 @@ def test_a_frame_that_cannot_be_taken_is_answered_by_its_own_id(
         max_size=5,
     )
 )
-def test_each_line_gives_one_frame_and_the_input_comes_to_its_end(lines: list[bytes]) -> None:
+def test_each_line_is_one_frame_until_the_end_of_the_input(lines: list[bytes]) -> None:
     reader = FrameReader(io.BytesIO(b"".join(line + b"\n" for line in lines)), limit=LIMIT)
 
     frames = list(iter(reader.read, None))

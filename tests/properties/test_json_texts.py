@@ -1,4 +1,4 @@
-"""JSON as text: white space goes and nothing else does; a string that spells JSON is taken for what it spells."""
+"""JSON as text: compacting removes only white space; an argument given as a JSON string is parsed."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ LITERALS = st.sampled_from(["1.10", "-0.0", "1e400", "12345678901234567890123456
 
 @st.composite
 def spelled(draw: st.DrawFn, value: Any) -> str:
-    """A value as JSON with white space wherever it may stand, and unicode as itself or escaped."""
+    """Return a value as JSON with white space anywhere, and with Unicode plain or escaped."""
     space = draw(SPACES)
     match value:
         case dict():
@@ -33,7 +33,7 @@ def spelled(draw: st.DrawFn, value: Any) -> str:
 
 @tried(200)
 @given(text=nested(scalars | any_text, leaves_at_most=10).flatmap(spelled))
-def test_compact_json_says_the_same_and_has_no_white_space_left(text: str) -> None:
+def test_compact_json_has_the_same_value_and_no_white_space(text: str) -> None:
     compact = json_text.compact(text)
 
     assert json_text.parse(compact) == json_text.parse(text)
@@ -55,7 +55,7 @@ def test_compact_json_keeps_every_number_as_it_is_spelled(numbers: list[str], sp
 @example("[" * 100_000)
 @example('{"a":' * 100_000)
 @example("1" * 5000)
-def test_what_is_not_json_is_a_value_error_and_nothing_else(text: str) -> None:
+def test_anything_that_is_not_json_is_a_value_error(text: str) -> None:
     try:
         value = json_text.parse(text)
     except ValueError:
@@ -86,16 +86,14 @@ READER = ArgumentValidator(
 
 @tried(200)
 @given(value=CONTAINERS, wrapping=WRAPPED, twice=st.booleans(), ascii_only=st.booleans())
-def test_a_spelled_argument_is_taken_as_what_json_says_it_spells(
-    value: Any, wrapping: str, twice: bool, ascii_only: bool
-) -> None:
+def test_an_argument_given_as_a_json_string_is_parsed(value: Any, wrapping: str, twice: bool, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     text = wrapping.format(json.dumps(text, ensure_ascii=ascii_only) if twice else text)
 
     assert decode_json_string(text) == value
     kind = "object" if isinstance(value, dict) else "array"
-    told = f"data was a JSON string and was parsed as an {kind}"
-    assert READER.validate({"data": text}) == ({"data": value}, [told])
+    repair = f"data was a JSON string and was parsed as an {kind}"
+    assert READER.validate({"data": text}) == ({"data": value}, [repair])
 
 
 @tried(200)
@@ -111,7 +109,7 @@ def test_an_argument_that_is_text_is_never_changed(text: str) -> None:
 @example("[" * 101 + "]" * 101)
 @example("[" * 100_000)
 @example('{"a": NaN}')
-def test_what_comes_of_a_spelled_argument_can_be_sent(text: str) -> None:
+def test_a_parsed_argument_can_be_sent(text: str) -> None:
     try:
         ready, repairs = READER.validate({"data": text})
     except InvalidArgumentsError:

@@ -1,4 +1,4 @@
-"""Pictures and sounds within JSON: out as they went in, in the order of the text, and their base64 nowhere."""
+"""Media in JSON answers: extracted unchanged and in order, with no base64 left."""
 
 import base64
 from typing import Any
@@ -51,7 +51,7 @@ def placed(place: str, media_type: str, data: bytes, urlsafe: bool) -> Any:
     beside=json_values,
     limit=LIMITS,
 )
-def test_media_come_out_as_they_went_in_and_their_base64_is_nowhere_in_the_text(
+def test_media_are_extracted_unchanged_and_leave_no_base64_in_the_text(
     found: list[tuple[str, tuple[str, bytes], bool]], beside: Any, limit: int
 ) -> None:
     value = {"items": [placed(place, *medium, urlsafe) for place, medium, urlsafe in found], "beside": beside}
@@ -71,7 +71,7 @@ def test_media_come_out_as_they_went_in_and_their_base64_is_nowhere_in_the_text(
 
 @tried(200)
 @given(text=any_text | st.text("ABCDabcd0189+/=-_ \n", max_size=120))
-def test_text_is_not_taken_for_media_unless_it_shows_what_it_is(text: str) -> None:
+def test_text_is_media_only_with_a_known_signature(text: str) -> None:
     decoded = decode_media(text)
 
     assert decoded is None or decoded[1]

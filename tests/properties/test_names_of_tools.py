@@ -1,4 +1,4 @@
-"""Names of tools: fit for every client, the same on every start, one model's alone."""
+"""Names of tools: valid for every client, the same on every start, and unique."""
 
 import re
 
@@ -19,7 +19,7 @@ models = st.from_regex(r"[A-Za-z0-9._-]{1,60}", fullmatch=True).filter(lambda na
 @tried(300)
 @given(model=any_text | models, prefix=prefixes)
 @example(model="\ud800", prefix="")
-def test_any_model_has_a_name_that_every_client_takes(model: str, prefix: str) -> None:
+def test_every_model_has_a_tool_name_that_every_client_accepts(model: str, prefix: str) -> None:
     name = tool_name(model, prefix=prefix)
 
     assert FITS.fullmatch(name)
@@ -33,7 +33,7 @@ def test_any_model_has_a_name_that_every_client_takes(model: str, prefix: str) -
 @example(found=["GPT-4o", "gpt-4o-9b816f"], prefix="")
 @example(found=["run-model", "run-model-bdf31a"], prefix="x")
 def test_models_that_are_discovered_never_share_a_name(found: list[str], prefix: str) -> None:
-    # What one model's name becomes may be what another one is called.
+    # The shortened name of one model may be the name of another.
     everything = sorted({*found, *(tool_name(model) for model in found)})
     settings = Settings(workspace="demo", tools={"prefix": prefix})
 

@@ -1,4 +1,4 @@
-"""Secrets in text from outside: however it is cut, wrapped or spelled, none of ours comes through."""
+"""Secrets in text from upstream: redacted however the text is truncated, wrapped or encoded."""
 
 import json
 
@@ -27,7 +27,7 @@ FORMS = (
     f"X-Api-Key: {SECRET}",
 )
 PIECE = 12
-"""Characters in a row that tell enough of a secret to be one."""
+"""Number of consecutive characters of a secret that count as a leak."""
 
 
 def shows_secret(text: str) -> bool:
@@ -40,7 +40,7 @@ def shows_secret(text: str) -> bool:
 def test_what_looks_like_a_credential_is_gone_wherever_the_text_is_cut(
     before: str, form: str, after: str, limit: int
 ) -> None:
-    # A credential that is one word with what stands before it is nobody's format.
+    # No format joins a credential with the word before it.
     text = f"{before} {form} {after}"
 
     assert not shows_secret(scrub(text))
@@ -50,13 +50,13 @@ def test_what_looks_like_a_credential_is_gone_wherever_the_text_is_cut(
 
 @tried(60)
 @given(at=st.integers(15_900, 16_100), form=st.sampled_from(FORMS))
-def test_a_credential_that_lies_across_the_end_of_what_is_looked_at_is_left_out(at: int, form: str) -> None:
+def test_a_credential_across_the_end_of_the_searched_text_is_left_out(at: int, form: str) -> None:
     assert not shows_secret(quote(f"{'word ' * 4000}"[: at - 1] + f" {form}", 100_000))
 
 
 @tried(200)
 @given(text=any_text, limit=st.integers(1, 60))
-def test_a_quotation_is_one_line_that_can_be_written_and_scrubbing_is_done_once(text: str, limit: int) -> None:
+def test_a_quotation_is_one_writable_line_and_redaction_is_idempotent(text: str, limit: int) -> None:
     quoted = quote(text, limit)
 
     assert len(quoted) <= limit
@@ -84,7 +84,7 @@ SPELLINGS = st.sampled_from([KEY, json.dumps(KEY)[1:-1], json.dumps(KEY).replace
 
 @tried(200)
 @given(before=st.binary(max_size=30), spelling=SPELLINGS, after=st.binary(max_size=30), status=st.integers(300, 599))
-def test_a_key_of_ours_that_upstream_echoes_is_in_no_error(
+def test_a_known_key_that_upstream_echoes_is_in_no_error(
     before: bytes, spelling: str, after: bytes, status: int
 ) -> None:
     body = before + spelling.encode() + after
@@ -97,7 +97,7 @@ def test_a_key_of_ours_that_upstream_echoes_is_in_no_error(
 
 @tried(100)
 @given(pieces=st.lists(SPELLINGS.map(str.encode) | st.binary(max_size=9), max_size=9).map(b"".join))
-def test_taking_secrets_out_leaves_none_and_changes_nothing_else(pieces: bytes) -> None:
+def test_redaction_removes_secrets_and_nothing_else(pieces: bytes) -> None:
     clean = AUTH.redact(pieces)
 
     assert b"CANARY" not in clean
@@ -108,7 +108,7 @@ def test_taking_secrets_out_leaves_none_and_changes_nothing_else(pieces: bytes) 
 
 @tried(60)
 @given(before=st.integers(0, 600), spelling=SPELLINGS, in_text=st.booleans())
-def test_a_key_of_ours_in_a_stream_is_neither_in_the_error_nor_in_the_part_that_came(
+def test_a_known_key_in_a_stream_is_in_neither_the_error_nor_the_partial_answer(
     before: int, spelling: str, in_text: bool
 ) -> None:
     message = "x" * before + " " + spelling
@@ -119,7 +119,7 @@ def test_a_key_of_ours_in_a_stream_is_neither_in_the_error_nor_in_the_part_that_
     for event in (first, {"error": {"message": message}}):
         take(b"data: " + json.dumps(event).encode() + b"\n\n")
 
-    with pytest.raises(BlaxelError) as told:
+    with pytest.raises(BlaxelError) as raised:
         stream.answer(200)
 
-    assert "CANARY" not in f"{told.value} {told.value.partial}"
+    assert "CANARY" not in f"{raised.value} {raised.value.partial}"

@@ -1,4 +1,4 @@
-"""Answers made small: within the limit, the same in text and structure, and every part of the whole still readable."""
+"""Truncated answers: within the limit, the same in text and structure, with every part readable."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def json_answer(value: Any) -> JSONAnswer:
 
 
 def asked_for(note: str) -> list[PartRequest]:
-    """What the notes on a cut tell an agent to ask `read_result` for."""
+    """Return the parts that the notes of a truncated answer name for `read_result`."""
     calls = []
     for spelled in READ_ON.findall(note):
         arguments: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def asked_for(note: str) -> list[PartRequest]:
 
 
 def read_to_the_end(text: str, wanted: PartRequest, *, is_json: bool, limit: int) -> list[str]:
-    """All parts from a place on, each within the limit."""
+    """Return all parts from a position on, each within the limit."""
     parts = []
     while True:
         part = read_part(text, wanted, is_json=is_json, limit=limit, ref=ANSWER)
@@ -67,7 +67,7 @@ def answer_or_error(content_type: str, body: bytes) -> Answer | BlaxelError:
 @example(value={'"' * 900: [0.5] * 5000}, limit=1000)
 @example(value=[{"k" * 200: {"k" * 200: [0.5] * 5000}}], limit=1000)
 @example(value={"\0" * 300: "x" * 5000}, limit=1000)
-def test_a_result_is_within_the_limit_and_says_the_same_twice(value: Any, limit: int) -> None:
+def test_a_result_is_within_the_limit_and_its_text_matches_its_structure(value: Any, limit: int) -> None:
     answer = json_answer(value)
     shown = present(answer, limit=limit, ref=ANSWER)
 
@@ -84,7 +84,7 @@ def test_a_result_is_within_the_limit_and_says_the_same_twice(value: Any, limit:
 @given(value=large_values, limit=LIMITS)
 @example(value={"k" * 3000: [0.5] * 5000}, limit=1000)
 @example(value=[{"a": ["x" * 300] * 40}] * 3, limit=1000)
-def test_what_a_cut_answer_says_to_ask_for_is_there(value: Any, limit: int) -> None:
+def test_the_parts_that_a_truncated_answer_points_to_exist(value: Any, limit: int) -> None:
     answer = json_answer(value)
     shown = present(answer, limit=limit, ref=ANSWER)
     assume(shown.truncated)
@@ -99,7 +99,7 @@ def test_what_a_cut_answer_says_to_ask_for_is_there(value: Any, limit: int) -> N
 
 @tried(200)
 @given(value=large_values, limit=LIMITS, length=st.none() | st.integers(1, 3000))
-def test_an_answer_read_on_to_its_end_is_the_answer(value: Any, limit: int, length: int | None) -> None:
+def test_an_answer_read_to_its_end_is_the_whole_answer(value: Any, limit: int, length: int | None) -> None:
     text = json_text.dump(value)
 
     assert "".join(read_to_the_end(text, PartRequest(length=length), is_json=True, limit=limit)) == text
@@ -134,9 +134,7 @@ def test_every_part_of_an_answer_is_where_its_pointer_says(value: Any, data: st.
     offset=st.none() | st.integers(0, 10**12),
     length=st.none() | st.integers(1, 10**12),
 )
-def test_a_part_that_is_not_there_is_told_and_nothing_breaks(
-    value: Any, pointer: str, offset: int | None, length: int | None
-) -> None:
+def test_a_missing_part_is_reported(value: Any, pointer: str, offset: int | None, length: int | None) -> None:
     try:
         part = read_part(
             json_text.dump(value), PartRequest(pointer, offset, length), is_json=True, limit=1000, ref=ANSWER
@@ -177,7 +175,7 @@ def test_an_answer_that_nests_deeply_is_shown_as_text_and_read_like_any(
 
 @tried(200)
 @given(text=long_texts | any_text, limit=LIMITS)
-def test_text_is_cut_within_the_limit_and_read_on_to_its_end(text: str, limit: int) -> None:
+def test_text_is_truncated_within_the_limit_and_readable_to_its_end(text: str, limit: int) -> None:
     shown = present(TextAnswer(text), limit=limit, ref=ANSWER)
 
     assert shown.text is not None

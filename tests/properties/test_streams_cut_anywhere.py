@@ -1,4 +1,4 @@
-"""Event streams: the same answer however they are cut, never half of one for a whole, and no bytes that break them."""
+"""Event streams: the same answer for any chunks, no partial answer taken for a whole one, no crash for any bytes."""
 
 import json
 import tracemalloc
@@ -72,7 +72,7 @@ def test_the_line_ends_and_the_way_of_writing_make_no_difference(stream: tuple[s
 
 @tried(300)
 @given(stream=streams, part=st.floats(0, 1, exclude_max=True))
-def test_a_beginning_is_never_taken_for_the_whole(stream: tuple[str, str, str, Events], part: float) -> None:
+def test_a_partial_stream_is_never_a_whole_answer(stream: tuple[str, str, str, Events], part: float) -> None:
     api, content_type, line_end, events = stream
     wire = WRITTEN[content_type](events, line_end)
     whole = assembled(api, content_type, [wire])
@@ -81,7 +81,7 @@ def test_a_beginning_is_never_taken_for_the_whole(stream: tuple[str, str, str, E
     if isinstance(begun, BlaxelError):
         assert (begun.code, begun.billed) == ("bad_response", "maybe")
     else:
-        # The end of the answer was there; what may be missing is the stream's.
+        # The end of the answer was there; only the end of the stream may be missing.
         assert begun == whole
 
 
@@ -168,7 +168,7 @@ crooked_events = st.dictionaries(FIELDS, crooked, max_size=6) | json_values | ne
 )
 @example(api=None, content_type="text/event-stream", lines=[b'data: {"x": 1e999}'], line_end=b"\n\n")
 @example(api=None, content_type="application/x-ndjson", lines=[b"[" * 5000], line_end=b"\n")
-def test_any_bytes_are_an_answer_or_an_error_of_ours(
+def test_any_bytes_are_an_answer_or_a_blaxel_error(
     api: str | None, content_type: str, lines: list[bytes], line_end: bytes
 ) -> None:
     found = answer_or_error(api, content_type, b"".join(line + line_end for line in lines))
@@ -185,7 +185,7 @@ def test_any_bytes_are_an_answer_or_an_error_of_ours(
     ("content_type", "begin"),
     [("text/event-stream", b"data: "), ("application/x-ndjson", b'"'), ("application/json", b"[{")],
 )
-def test_an_event_that_comes_byte_by_byte_takes_up_about_its_bytes(content_type: str, begin: bytes) -> None:
+def test_an_event_in_single_bytes_takes_about_its_size_in_memory(content_type: str, begin: bytes) -> None:
     stream = AnswerStream("generate-content", GEMINI_PATH, Progress(), nothing_secret)
     take = stream.listen({"content-type": content_type})
     assert take is not None
@@ -201,8 +201,8 @@ def test_an_event_that_comes_byte_by_byte_takes_up_about_its_bytes(content_type:
     assert kept < 1_000_000
 
 
-def test_events_of_more_values_than_an_answer_may_have_end_the_reading() -> None:
-    # As values they would take up many times their bytes; at the usual limit of 64 MiB, gigabytes.
+def test_a_stream_with_too_many_values_is_response_too_large() -> None:
+    # Parsed values take many times their bytes: gigabytes at the usual limit of 64 MiB.
     event = b"data: [" + b"[]," * (json_text.MAX_VALUES // 20) + b"0]\n\n"
 
     with pytest.raises(BlaxelError) as refused:

@@ -1,4 +1,4 @@
-"""Where a call can go: whatever an agent gives for a name or a path, at the model's own endpoint or below it."""
+"""URLs of calls: for any name and path, at the model's own endpoint or below it."""
 
 import posixpath
 import unicodedata
@@ -45,7 +45,7 @@ def url_of(workspace: str, model: str, path: str) -> str:
 
 
 def readings(path: str) -> list[str]:
-    """The path as servers may read it: decoded not at all, once, twice, and so on, and normalised."""
+    """Return the path as servers may read it: decoded never, once, twice and so on, and normalized."""
     found = [path]
     while (decoded := unicodedata.normalize("NFKC", unquote(found[-1]))) != found[-1]:
         found.append(decoded)
@@ -53,7 +53,7 @@ def readings(path: str) -> list[str]:
 
 
 def stays_below(path: str, base: str) -> bool:
-    """Whether a path means the base or what is below it to a server that resolves dots, backslashes and parameters."""
+    """Return whether a server that resolves dots, backslashes and parameters stays at the base or below."""
     plain = "/".join(segment.partition(";")[0] for segment in path.replace("\\", "/").split("/"))
     resolved = posixpath.normpath(plain)
     return resolved == base or resolved.startswith(f"{base}/")
@@ -79,7 +79,7 @@ def test_no_path_leaves_the_models_endpoint_however_often_it_is_decoded(path: st
 
 @tried(400)
 @given(path=hostile_text)
-def test_what_was_made_fit_for_a_url_stays_as_it_is(path: str) -> None:
+def test_encoding_a_path_is_idempotent(path: str) -> None:
     try:
         once, query = split_path(path)
     except InvalidArgumentsError:

@@ -1,4 +1,4 @@
-"""Figures from outside: waits that can be waited, and sums in the ledger that come out whole."""
+"""Numbers from upstream: delays within reason, and exact sums in the ledger."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -27,7 +27,7 @@ DATES = st.text("MonTueWedJanFeb0123456789:,+- GMTZ", max_size=40)
 @example("Tue, 24 Nov 2026 12:00:00 +9999")
 @example("Tue, 24 Nov 99999999999 12:00:00 GMT")
 @example("")
-def test_any_retry_after_is_a_wait_within_reason_or_none(value: str) -> None:
+def test_any_retry_after_gives_a_reasonable_delay_or_none(value: str) -> None:
     wait = read_error_body({"retry-after": value}, b"", now=NOW.timestamp()).retry_after_seconds
 
     assert wait is None or 0 <= wait <= 31 * 86_400
@@ -35,7 +35,7 @@ def test_any_retry_after_is_a_wait_within_reason_or_none(value: str) -> None:
 
 @tried(100)
 @given(value=json_values)
-def test_any_json_for_a_wait_is_a_wait_within_reason_or_none(value: Any) -> None:
+def test_any_json_value_gives_a_reasonable_delay_or_none(value: Any) -> None:
     body = json_text.dump({"error": {"retry_after": value}, "estimated_time": value}).encode()
     wait = read_error_body({}, body, now=NOW.timestamp()).retry_after_seconds
 
@@ -44,7 +44,7 @@ def test_any_json_for_a_wait_is_a_wait_within_reason_or_none(value: Any) -> None
 
 @tried(100)
 @given(seconds=st.integers(0, 30 * 86_400))
-def test_a_wait_means_the_same_in_seconds_and_as_a_date(seconds: int) -> None:
+def test_a_delay_is_the_same_in_seconds_and_as_a_date(seconds: int) -> None:
     date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
 
     for spelled in (str(seconds), date):
@@ -63,7 +63,7 @@ def test_a_wait_means_the_same_in_seconds_and_as_a_date(seconds: int) -> None:
     retryable=st.booleans(),
     billed=st.sampled_from(["no", "maybe", "yes"]),
 )
-def test_what_is_sent_again_fits_its_time_and_was_not_worked_on(  # noqa: PLR0917 - each is one of the decision's grounds
+def test_a_retry_fits_the_deadline_and_follows_an_unprocessed_request(  # noqa: PLR0917 - each is one of the decision's grounds
     asked: float | None,
     attempts: int,
     idempotent: bool,
@@ -110,7 +110,7 @@ ENDINGS = st.none() | st.builds(
 
 @tried(100)
 @given(calls=st.lists(st.tuples(KEYS, COUNTS, COUNTS, st.booleans(), ENDINGS), max_size=12))
-def test_the_ledger_is_the_sum_of_what_was_settled_and_of_what_is_held(
+def test_the_ledger_is_the_sum_of_settled_and_reserved_usage(
     calls: list[tuple[ModelKey, int, int, bool, UsageTotals | None]],
 ) -> None:
     ledger = Ledger(MEMORY)
@@ -161,7 +161,7 @@ def test_a_check_that_refuses_leaves_no_trace(cap: int, tries: int) -> None:
 @example(10**30)
 @example(1e300)
 @example(2**63)
-def test_any_figure_that_an_answer_gives_for_its_tokens_can_be_kept(count: Any) -> None:
+def test_any_token_count_of_an_answer_can_be_stored(count: Any) -> None:
     usage = read_usage({"usage": {"prompt_tokens": count, "completion_tokens": count, "total_tokens": count}})
     ledger = Ledger(MEMORY)
     for number in range(3):

@@ -156,7 +156,7 @@ async def test_a_refused_call_and_a_listing_have_receipts_too(emulator: Emulator
 
 async def test_json_comes_back_whole(emulator: Emulator) -> None:
     headers = {"X-Blaxel-Authorization": f"Bearer {KEY}", "X-Blaxel-Workspace": "demo"}
-    async with httpx.AsyncClient(base_url=emulator.run_url, headers=headers, trust_env=False) as plain:
+    async with httpx.AsyncClient(base_url=emulator.run_url, headers=headers) as plain:
         sent = (await plain.post("/demo/models/fault-numbers", json={})).text
     async with connect(leading_to(emulator)) as client:
         result = await client.call_tool("run_model", {"model": "fault-numbers"})

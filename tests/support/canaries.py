@@ -1,7 +1,7 @@
-"""The secrets of the suite: every credential that it gives to the code holds one marker, which `leaks` looks for.
+"""The credentials of the tests. Each of them contains one marker, which `leaks` looks for.
 
-None of them looks like a credential, and they have what a key in base64 has: what takes out whatever looks like a
-key would otherwise hide that a secret of ours was not taken out for being ours.
+They have the characters of base64, and do not look like a credential: the redaction of what looks like one would
+otherwise hide that a known secret was not redacted.
 """
 
 import base64
@@ -9,35 +9,35 @@ import base64
 from blaxel_mcp.emulator import Emulator
 
 MARKER = "canary-7f3a"
-"""Is in every one of them, and in nothing that a test may show."""
+"""Part of each credential, and of nothing else that a test shows."""
 
 KEY = f"{MARKER}/api+1="
-"""The API key, which `leading_to` and `variables` give to the code and to the emulator."""
+"""The API key; `leading_to` and `variables` give it to the code and to the emulator."""
 
 WRONG_KEY = f"{MARKER}/wrong+2="
-"""A key that the emulator refuses."""
+"""A key that the emulator rejects."""
 
 CALLER_KEY = f"{MARKER}/caller+3="
-"""The Blaxel key that a caller over HTTP brings along."""
+"""The Blaxel key that a caller over HTTP sends."""
 
 HTTP_TOKEN = f"{MARKER}-http-token"
-"""Lets a caller over HTTP in."""
+"""A bearer token that authenticates callers over HTTP."""
 
 CLIENT_ID = f"{MARKER}-client"
 CLIENT_SECRET = f"{MARKER}/client+secret"
 CLIENT_CREDENTIALS = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-"""A service account's, as Blaxel shows them."""
+"""The credentials of a service account, as Blaxel shows them."""
 
 REFRESH_TOKEN = f"{MARKER}-refresh"
 DEVICE_CODE = f"{MARKER}-device"
-"""Those of `bl login`; the access token is minted."""
+"""The credentials of `bl login`; the emulator mints the access token."""
 
 
 class CanaryEmulator(Emulator):
-    """An emulator whose access tokens hold the marker too."""
+    """An emulator whose access tokens contain the marker too."""
 
     def mint_token(self) -> str:
-        """Return a new access token, the marker at the end of its signature."""
+        """Return a new access token with the marker at the end of its signature."""
         plain = super().mint_token()
         token = plain + MARKER
         self.tokens[token] = self.tokens.pop(plain)
@@ -45,7 +45,7 @@ class CanaryEmulator(Emulator):
 
 
 def let_in(emulator: Emulator) -> None:
-    """Have an emulator accept the secrets of the suite, beside its own."""
+    """Let an emulator accept the credentials of the tests, in addition to its own."""
     emulator.api_keys |= {KEY, CALLER_KEY}
     emulator.client_credentials[CLIENT_ID] = CLIENT_SECRET
     emulator.refresh_tokens[REFRESH_TOKEN] = DEVICE_CODE

@@ -1,4 +1,4 @@
-"""What several tests need: a configuration that leads to an emulator, and a client of the server."""
+"""A configuration for the emulator, an in-memory client of the server, and the parts of its results."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import anyio.lowlevel
 import httpx
+import mcp
 import mcp_types as types
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
@@ -26,7 +27,7 @@ ERAS: tuple[Era, ...] = ("legacy", "2026-07-28")
 
 
 def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
-    """The demo's configuration, with the suite's own key and some settings changed; None takes one away."""
+    """Return the demo's configuration for an emulator, with the tests' own key and these settings; None removes one."""
     let_in(emulator)
     demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
     values = {**demo, "api_key": KEY, **settings}
@@ -34,7 +35,7 @@ def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
 
 
 async def no_wait(_seconds: float) -> None:
-    """Let the time pass at once."""
+    """Return at once; the sleep of a `RetryClock` that does not wait."""
     await anyio.lowlevel.checkpoint()
 
 
@@ -46,9 +47,9 @@ async def connect(
     transport: httpx.AsyncBaseTransport | None = None,
     clock: RetryClock | None = None,
 ) -> AsyncIterator[Client]:
-    """An in-memory client of a server with this configuration; nobody waits between two attempts.
+    """Connect an in-memory client to a server with this configuration, which does not wait between two attempts.
 
-    What it receives is looked through for secrets, and so are the files that the server removes at its end.
+    What the client receives is searched for secrets, and so are the files that the server removes at its end.
     """
     server = build_server(
         config, environment=Environment(transport=transport, clock=clock or RetryClock(sleep=no_wait))
@@ -59,38 +60,46 @@ async def connect(
 
 
 def text_of(result: types.CallToolResult) -> str:
-    """The text of the first block, which is all that some clients read."""
+    """Return the text of the first block; some clients read nothing else."""
     block = result.content[0]
     assert isinstance(block, types.TextContent)
     return block.text
 
 
 def answer_of(result: types.CallToolResult) -> dict[str, Any]:
-    """The structured content of a call that succeeded."""
+    """Return the structured content of a successful result."""
     assert not result.is_error, text_of(result)
     content: dict[str, Any] | None = result.structured_content
     assert content is not None
     return content
 
 
+async def finished(client: mcp.Client, result: types.CallToolResult) -> types.CallToolResult:
+    """Return the result of a call, which may have been handed back as a handle."""
+    while answer_of(result).get("state") == "running":
+        arguments = {"call_id": receipt_of(result)["call_id"], "wait_seconds": 10}
+        result = await client.call_tool("read_result", arguments)
+    return result
+
+
 def receipt_of(result: types.CallToolResult) -> dict[str, Any]:
-    """The receipt of a call."""
+    """Return the receipt of a result."""
     receipt: dict[str, Any] = (result.meta or {})[RECEIPT_KEY]
     return receipt
 
 
 def error_of(result: types.CallToolResult) -> dict[str, Any]:
-    """The fields of a call that failed."""
+    """Return the error fields of a failed result."""
     assert result.is_error
     error: dict[str, Any] = (result.meta or {})[ERROR_KEY]
     return error
 
 
 def inference_requests(requests: Iterable[RecordedRequest]) -> list[RecordedRequest]:
-    """The requests that went to a model, in their order."""
+    """Return the requests to models, in order."""
     return [request for request in requests if not request.path.startswith("/v0/")]
 
 
 def is_slow_call(request: RecordedRequest) -> bool:
-    """Whether a request is a call of the slow model itself, and not the question for its record before it."""
+    """Return whether a request calls the slow model; the request for its record does not."""
     return request.path.startswith("/demo/models/fault-slow")

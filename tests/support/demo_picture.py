@@ -1,12 +1,9 @@
-"""docs/demo.svg: a picture of `blaxel-mcp demo` on a terminal, out of what it printed there.
+"""Draw docs/demo.svg: `blaxel-mcp demo` on a terminal, from its output there.
 
-Of the tour it shows a few stops, their long lines cut. What is another one in each run is put in place by
-`docs_steady.steady`. The fonts are those of whoever looks: nothing is fetched.
+The picture has some stops of the tour, with long lines truncated. `docs_steady.steady` replaces what differs between
+runs. The fonts are the viewer's: the picture fetches nothing.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -21,11 +18,11 @@ PICTURE = Path(__file__).parents[2] / "docs" / "demo.svg"
 
 COLUMNS = 100
 _SHOWN = ("3. The tools", "4. A chat model", "10. A failure")
-"""The beginnings of the stops that are shown."""
+"""The beginnings of the stops in the picture."""
 
 _LABEL = 16
 _WRAPPED = ("error", "fields")
-"""The lines that are worth reading to their end."""
+"""The beginnings of the lines that are wrapped instead of truncated."""
 
 _FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
     <style>
@@ -52,36 +49,11 @@ _FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="ht
     </g>
 </svg>
 """
-"""Rich's own has the address of a font in it, which a page would fetch."""
-
-
-def demo_on_a_terminal() -> str:
-    """What the demo prints on a terminal, with its colours."""
-    import pty  # noqa: PLC0415 - there is none on Windows
-
-    ours, theirs = pty.openpty()
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm-256color"}
-    command = [sys.executable, "-m", "blaxel_mcp", "demo"]
-    shown = b""
-    with subprocess.Popen(command, stdout=theirs, stdin=subprocess.DEVNULL, env=environment) as process:
-        os.close(theirs)
-        while chunk := _read(ours):
-            shown += chunk
-        assert process.wait(60) == 0
-    os.close(ours)
-    return shown.decode().replace("\r\n", "\n")
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:
-        # Linux's way of saying that the other end of a pseudo-terminal is closed.
-        return b""
+"""Rich's own template has the URL of a font, which a page would fetch."""
 
 
 def picture_of(printed: str) -> str:
-    """The picture, as SVG."""
+    """Return the picture as SVG."""
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True)
     console.print(Text("$ blaxel-mcp demo"))
     for line in _lines(steady(printed)):
@@ -90,7 +62,7 @@ def picture_of(printed: str) -> str:
 
 
 def _lines(printed: str) -> Iterator[Text]:
-    """The lines of the stops that are shown."""
+    """Yield the lines of the stops in the picture."""
     for stop in printed.split("\n\n"):
         lines = [Text.from_ansi(line) for line in stop.strip("\n").split("\n")]
         if lines[0].plain.startswith(_SHOWN):
@@ -100,7 +72,7 @@ def _lines(printed: str) -> Iterator[Text]:
 
 
 def _fitted(line: Text) -> Iterable[Text]:
-    """A line cut to the width, or in several lines where all of it is worth reading."""
+    """Return a line that fits the width: truncated, or wrapped into several."""
     if line.cell_len <= COLUMNS:
         return [line]
     if not line.plain.strip().startswith(_WRAPPED):
@@ -112,7 +84,7 @@ def _fitted(line: Text) -> Iterable[Text]:
 
 
 def text_of_picture(svg: str) -> list[str]:
-    """The lines of text in a picture, whatever its colours and places are."""
+    """Return the lines of text in a picture, without colors and positions."""
     lines: dict[str, str] = {}
     for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):  # noqa: S314 - it is our own file
         if "y" in element.attrib and "clip-path" in element.attrib:

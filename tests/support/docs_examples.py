@@ -1,4 +1,4 @@
-"""The calls of tools in docs/, carried out against the emulator, as the pages show them."""
+"""The tool calls in docs/: each is made against the emulator and returned as its page shows it."""
 
 import base64
 import email
@@ -26,7 +26,7 @@ _SHOWN_BASE64 = 12
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A call of a tool, and the settings that it needs besides those of the demo."""
+    """A call of a tool, and the settings that it needs in addition to the demo's."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -90,7 +90,7 @@ CALL_EXAMPLES: Mapping[str, Example] = {
 
 
 async def called(emulator: Emulator, example: Example, home: Path) -> str:
-    """A call as a page shows it: the arguments, the request that goes out, and what comes back."""
+    """Return a call as a page shows it: the arguments, the HTTP request and the result."""
     await _furnish(emulator, home)
     emulator.requests.clear()
     result = await result_of(emulator, example)
@@ -103,25 +103,25 @@ async def called(emulator: Emulator, example: Example, home: Path) -> str:
 
 
 async def result_of(emulator: Emulator, example: Example) -> types.CallToolResult:
-    """What a call gives."""
+    """Return the result of a call."""
     async with connect(leading_to(emulator, **example.settings)) as client:
         return await client.call_tool(example.tool, dict(example.arguments))
 
 
 async def meta_of(emulator: Emulator, example: Example, key: str, home: Path) -> str:
-    """One entry of the result's `_meta`."""
+    """Return one entry of the result's `_meta` as a block of JSON."""
     result = await result_of(emulator, example)
     return steady(code(pretty((result.meta or {})[key]), "json"), home)
 
 
 async def a_vector_in_short(emulator: Emulator) -> str:
-    """What stands in the place of a long vector."""
+    """Return what replaces a long vector in a result."""
     result = await result_of(emulator, API_EXAMPLES["embeddings"])
     return steady(_block(result.content[0]))
 
 
 async def read_on(emulator: Emulator) -> str:
-    """A part of a vector, by `read_result`, with its position."""
+    """Return a part of a vector from `read_result`, with its position."""
     example = API_EXAMPLES["embeddings"]
     async with connect(leading_to(emulator, **example.settings)) as client:
         first = await client.call_tool(example.tool, dict(example.arguments))
@@ -133,7 +133,7 @@ async def read_on(emulator: Emulator) -> str:
 
 
 async def a_handle(emulator: Emulator) -> str:
-    """What comes back of a slow call."""
+    """Return the handle of a slow call."""
     async with connect(leading_to(emulator, limits={"detach_after_seconds": 0.1})) as client:
         result = await client.call_tool("run_model", {"model": "fault-slow-30s", "data": {}})
         call_id = (result.structured_content or {})["call_id"]
@@ -142,7 +142,7 @@ async def a_handle(emulator: Emulator) -> str:
 
 
 async def _stopped_in_flight(emulator: Emulator) -> types.CallToolResult:
-    """The result of a call that was stopped when it had reached the model."""
+    """Return the result of a call that was stopped after it had reached the model."""
     async with connect(leading_to(emulator, limits={"detach_after_seconds": 0.1})) as client:
         handed_back = await client.call_tool("run_model", {"model": "fault-slow-30s", "data": {}})
         call = {"call_id": (handed_back.structured_content or {})["call_id"]}
@@ -156,11 +156,11 @@ _SURE = {
     # Long enough for the request to have gone out, on any machine.
     "timeout": running("fault-slow-30s", limits={"timeout_seconds": 2}),
 }
-"""Errors whose `billed` is another one when they are met earlier."""
+"""Errors whose `billed` would differ if they came before the request reached the model."""
 
 
 async def errors_table(emulator: Emulator) -> str:
-    """Every code, with what it means and one that was met just now."""
+    """Return the table of error codes: the meaning of each, and an error of this run."""
     rows = []
     for code_, meaning in MEANINGS.items():
         emulator.requests.clear()
@@ -173,7 +173,7 @@ async def errors_table(emulator: Emulator) -> str:
 
 
 async def _furnish(emulator: Emulator, home: Path) -> None:
-    """Put a recording and a picture, painted by the emulator itself, where the examples read them."""
+    """Put a recording and a picture of the emulator where the examples read them."""
     (home / "recordings").mkdir(exist_ok=True)
     (home / "recordings" / "note.wav").write_bytes(as_wav(speak("one two three")))
     (home / "Pictures").mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def _body(request: RecordedRequest) -> list[str]:
 
 
 def _fields(content_type: str, body: bytes) -> list[str]:
-    """The fields of a form."""
+    """Return the fields of a form."""
     form = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
     lines = []
     for part in form.walk():
@@ -203,7 +203,7 @@ def _fields(content_type: str, body: bytes) -> list[str]:
 
 
 def _without_base64(value: Any) -> Any:
-    """A body with no more than the beginning of the base64 in it."""
+    """Return a body with its base64 truncated."""
     if isinstance(value, dict):
         return {name: _without_base64(item) for name, item in value.items()}
     if isinstance(value, list):

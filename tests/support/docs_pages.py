@@ -1,7 +1,7 @@
-"""The pages of docs/: where the generated parts stand in them, what code they show, what they link to.
+"""The pages of docs/: their generated parts, blocks of code, commands and links.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test makes it out of the code, or out
-of a run of the code, and compares; with UPDATE_DOCS=1 in the environment the page is written instead.
+A generated part is between `<!-- generated: NAME -->` and `<!-- end -->`. A test generates it from the code, or from a
+run of the code, and compares. With UPDATE_DOCS=1 in the environment, the test writes the page instead.
 """
 
 import os
@@ -23,17 +23,17 @@ _ENDS_A_COMMAND = {"|", "||", "&&", ";", "&", ">", ">>", "<", "2>"}
 
 
 def read(page: Path) -> str:
-    """The text of a page."""
+    """Return the text of a page."""
     return page.read_text(encoding="utf-8")
 
 
 def generated(page: Path) -> dict[str, str]:
-    """The generated parts of a page, by name."""
+    """Return the generated parts of a page by name."""
     return {found["name"]: found["text"] for found in _PART.finditer(read(page))}
 
 
 def settle(page: Path, name: str, text: str) -> None:
-    """Have a generated part be this text: compare it, or write it where UPDATE_DOCS is set."""
+    """Compare a generated part with this text, or write it if UPDATE_DOCS is set."""
     parts = generated(page)
     assert name in parts, f"{page.name} has no place for {name!r}"
     if os.environ.get("UPDATE_DOCS"):
@@ -47,7 +47,7 @@ def _filled(found: re.Match[str], name: str, text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, with an empty line on both sides."""
+    """Return a Markdown table with an empty line before and after it."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n" + "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines) + "\n"
 
@@ -57,17 +57,17 @@ def _cell(text: str) -> str:
 
 
 def code(text: str, language: str = "") -> str:
-    """A block of code in Markdown, with an empty line on both sides."""
+    """Return a Markdown block of code with an empty line before and after it."""
     return f"\n```{language}\n{text.rstrip()}\n```\n\n"
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of code in a language."""
+    """Return the blocks of code in a language."""
     return [found["text"] for found in _BLOCK.finditer(read(page)) if found["language"] == language]
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words after `blaxel-mcp` of each command that runs it, in a block of shell or after a prompt."""
+    """Yield the words after `blaxel-mcp` of each command in a block of shell, or after a prompt."""
     for words in _lines_of_words(text):
         for index, word in enumerate(words):
             if word.rpartition("/")[2] == _PROGRAM and _begins_a_command(words[:index]):
@@ -77,7 +77,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def _lines_of_words(text: str) -> Iterator[list[str]]:
-    """The words of each line; a line goes on where a quotation in it is open."""
+    """Yield the words of each line; a line with an open quotation continues on the next one."""
     begun = ""
     for line in text.replace("\\\n", " ").splitlines():
         begun += line.removeprefix("$ ")
@@ -93,17 +93,17 @@ def _lines_of_words(text: str) -> Iterator[list[str]]:
 
 
 def _begins_a_command(before: list[str]) -> bool:
-    """Whether a word stands where a program's name does: first, or after what ends a command or sets a variable."""
+    """Return whether a word is the name of a program: the first, or after the end of a command or a variable."""
     return not before or before[-1] in _ENDS_A_COMMAND - {">", ">>", "<", "2>"} or "=" in before[-1]
 
 
 def links(page: Path) -> list[str]:
-    """What a page links to in this repository: a path, an anchor, or both."""
+    """Return the links of a page into this repository: a path, an anchor, or both."""
     text = _BLOCK.sub("", read(page))
     return [found["target"] for found in _LINK.finditer(text) if "://" not in found["target"]]
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings."""
+    """Return the anchors of a page's headings."""
     headings = _HEADING.findall(_BLOCK.sub("", read(page)))
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}

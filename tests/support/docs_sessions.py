@@ -1,4 +1,4 @@
-"""The commands of docs/, carried out in processes of their own, as the pages show them."""
+"""The commands whose output pages of docs/ show, run as processes."""
 
 import sys
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from blaxel_mcp.emulator import Emulator
-from tests.support.docs_pages import code, commands
+from tests.support.docs_pages import DOCS, code, commands
 from tests.support.docs_steady import steady
 from tests.support.leaks import look_at
 from tests.support.processes import variables
@@ -31,9 +31,9 @@ class Session:
     """Commands, typed one after the other.
 
     Attributes:
-        lines: As they are typed.
-        settings: What stands in the settings file.
-        before: What was typed before, and is not shown.
+        lines: The commands that the page shows.
+        settings: The content of the settings file.
+        before: Commands that come before, and are not shown.
     """
 
     lines: tuple[str, ...]
@@ -41,18 +41,19 @@ class Session:
     before: tuple[str, ...] = ()
 
 
-SESSIONS: Mapping[str, Session] = {
-    "output of run": Session((_ASK.replace("run", "run --demo"),)),
-    "output of run --stream": Session((_ASK.replace("run", "run --demo --stream"),)),
-    "output of models": Session(("blaxel-mcp models --demo",)),
-    "output of a typo": Session(("blaxel-mcp models",), "[limits]\ntimeout_second = 30\n"),
-    "output of usage": Session(("blaxel-mcp usage",), BUDGET, (_ASK, _ASK)),
-    "output of a refusal": Session((_ASK,), BUDGET, (_ASK, _ASK)),
+SESSIONS: Mapping[tuple[Path, str], Session] = {
+    (DOCS / "configure.md", "output of a typo"): Session(("blaxel-mcp models",), "[limits]\ntimeout_second = 30\n"),
+    (DOCS / "configure.md", "output of models"): Session(("blaxel-mcp models --demo",)),
+    (DOCS / "model-apis.md", "output of run"): Session((_ASK.replace("run", "run --demo"),)),
+    (DOCS / "model-apis.md", "output of run --stream"): Session((_ASK.replace("run", "run --demo --stream"),)),
+    (DOCS / "cost-control.md", "output of usage"): Session(("blaxel-mcp usage",), BUDGET, (_ASK, _ASK)),
+    (DOCS / "cost-control.md", "output of a refusal"): Session((_ASK,), BUDGET, (_ASK, _ASK)),
 }
+"""The generated part of a page that shows each session."""
 
 
 async def typed(emulator: Emulator, session: Session, home: Path) -> str:
-    """Commands and what they print, as a page shows them."""
+    """Return commands and their output as a page shows them."""
     if session.settings:
         file = home / ".config" / "blaxel-mcp" / "config.toml"
         file.parent.mkdir(parents=True)
@@ -64,7 +65,7 @@ async def typed(emulator: Emulator, session: Session, home: Path) -> str:
 
 
 async def _output(emulator: Emulator, line: str) -> str:
-    """What a command prints, on both streams."""
+    """Return the output of a command, of both streams."""
     (words,) = commands(line)
     environment = variables(emulator)
     if "--demo" in words:

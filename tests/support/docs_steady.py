@@ -1,4 +1,4 @@
-"""What a run gives as the pages of docs/ show it: JSON that reads well, and the same from run to run."""
+"""Output as the pages of docs/ show it: readable JSON that is the same in each run."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 _WIDTH = 100
 
-# What is another one in each run, an id, a time, a port; nothing else is changed.
+# What differs between runs: ids, times and ports. Nothing else is replaced.
 _STEADY = (
     (r"call_[\w-]{22}", "call_0123456789abcdefABCDEF"),
     (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:4000"),
@@ -26,7 +26,7 @@ _STEADY = (
 
 
 def steady(text: str, home: Path | None = None) -> str:
-    """The text with fixed values in place of those that differ from run to run."""
+    """Return a text with fixed values instead of those that differ between runs."""
     for pattern, replacement in _STEADY:
         text = re.sub(pattern, replacement, text)
     today = datetime.now(UTC).date()
@@ -36,7 +36,7 @@ def steady(text: str, home: Path | None = None) -> str:
 
 
 def pretty(value: Any, indent: int = 0) -> str:
-    """JSON for a page: on one line what fits there."""
+    """Return readable JSON: what fits on one line is on one line."""
     flat = json.dumps(value, ensure_ascii=False)
     if len(flat) + indent <= _WIDTH or not isinstance(value, dict | list) or not value:
         return flat

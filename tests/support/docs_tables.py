@@ -1,4 +1,4 @@
-"""The tables of docs/ that are made of the code: settings, variables, APIs, tools, codes, fields, commands."""
+"""The tables of docs/ that are generated from the code: settings, variables, APIs, tools, commands, fields."""
 
 import argparse
 import inspect
@@ -26,7 +26,7 @@ JSON_NAMES = {"input_schema": "a JSON Schema"}
 
 
 def settings_table() -> str:
-    """Every key of the settings, section by section."""
+    """Return the settings, section by section."""
     plain = {name: field for name, field in Settings.model_fields.items() if _section(field) is None}
     parts = ["### At the top\n", _keys(plain)]
     for name, field in Settings.model_fields.items():
@@ -46,7 +46,7 @@ def _keys(fields: Mapping[str, FieldInfo]) -> str:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The table that a key of the whole settings stands for, if it does."""
+    """Return the model of a section; None for a key that is no section."""
     return next((part for part in _parts(field.annotation) if _is_table(part)), None)
 
 
@@ -55,7 +55,7 @@ def _is_table(part: Any) -> bool:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """What an annotation is made of, without the None that stands for unset."""
+    """Yield the parts of an annotation, without None."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _parts(get_args(annotation)[0])
@@ -138,14 +138,14 @@ VARIABLES = {
     "HOST": "127.0.0.1",
     "PORT": "8000",
 }
-"""The variables that are not ours, each with a value that means something."""
+"""The variables of Blaxel and of hosting platforms, each with a valid value."""
 
 _BESIDE = {"HOST": "PORT"}
-"""A variable that counts only beside another one."""
+"""Variables that are read only together with another one."""
 
 
 def variables_table() -> str:
-    """Which keys each variable of Blaxel's, and of what hosts a server, gives."""
+    """Return the settings that each variable of Blaxel and of hosting platforms sets."""
     return table(("variable", "gives"), [[f"`{name}`", _given_by(name)] for name in VARIABLES])
 
 
@@ -164,7 +164,7 @@ def _given_by(name: str) -> str:
 
 
 def apis_table() -> str:
-    """Every API, where it is called and what stands beside its own fields."""
+    """Return the APIs: path, shorthand arguments, and whether they stream."""
     rows = [
         [f"[`{api.name}`](#{api.name})", f"`{api.path or '/'}`", _shorthand(api), _yes(api.streams)] for api in APIS
     ]
@@ -182,17 +182,17 @@ def _shorthand(api: ModelAPI) -> str:
 
 
 def _is_shorthand(api: ModelAPI, name: str) -> bool:
-    """Whether an argument is no field of the body as it stands."""
+    """Return whether an argument is a shorthand instead of a field of the body."""
     return name in api.file_arguments or name not in api.body({name: "x"})
 
 
 def arguments_table(api: ModelAPI) -> str:
-    """The arguments of an API's tool."""
+    """Return the arguments of an API's tool."""
     return schema_table(api.input_schema())
 
 
 def schema_table(schema: Mapping[str, Any]) -> str:
-    """The arguments that a schema names."""
+    """Return the arguments that a schema names."""
     required = schema.get("required", ())
     rows = [
         [f"`{name}`", _type(value), value.get("description", "") + (" Required." if name in required else "")]
@@ -210,7 +210,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def commands_table() -> str:
-    """Every command, with its own options."""
+    """Return the commands with their own options."""
     parser = build_parser()
     (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     about = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}
@@ -223,18 +223,18 @@ def commands_table() -> str:
 
 
 def common_options_table() -> str:
-    """The options of every command."""
+    """Return the options of every command."""
     actions = [action for action in build_parser()._actions if action.option_strings and action.dest != "help"]
     return table(("option", "meaning"), [[_spelled(action), _help(action)] for action in actions])
 
 
 def exit_codes_table() -> str:
-    """How a command can end."""
+    """Return the exit codes."""
     return table(("code", "means"), [[str(number), meaning] for number, meaning in EXIT_CODES.items()])
 
 
 def fields_table(fields: Mapping[str, str]) -> str:
-    """The fields of a receipt or an error."""
+    """Return the fields of a receipt or an error."""
     return table(("field", "what it is"), [[f"`{name}`", meaning] for name, meaning in fields.items()])
 
 

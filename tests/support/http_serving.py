@@ -1,4 +1,4 @@
-"""A server over HTTP on loopback, in this process, and the clients that call it."""
+"""A server over HTTP in this process, on loopback, and its clients."""
 
 import json
 import time
@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import mcp_types as types
@@ -28,10 +29,13 @@ SLOW_CALL: dict[str, Any] = {"name": "run_model", "arguments": {"model": "fault-
 
 Headers = dict[str, str]
 
+_CLOSED = -1
+"""The descriptor of a closed socket."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server that is running.
+    """A running server.
 
     Attributes:
         url: Its URL, without a path.
@@ -43,37 +47,35 @@ class Served:
 
     @asynccontextmanager
     async def client(self, era: Era = "2026-07-28", headers: Headers | None = None) -> AsyncIterator[Client]:
-        """The SDK's client, with headers of its own."""
+        """Connect the SDK's client, which sends these headers."""
         async with client_of(f"{self.url}{MCP_PATH}", era, headers) as client:
             yield client
 
     @asynccontextmanager
     async def http(self, headers: Headers | None = None) -> AsyncIterator[httpx.AsyncClient]:
-        """A plain client; the answers that it reads are looked at."""
+        """Open a plain HTTP client; the responses that it reads are searched for secrets."""
         hooks = {"response": [_look_at_answer]}
-        async with httpx.AsyncClient(
-            base_url=self.url, headers=headers, timeout=10, trust_env=False, event_hooks=hooks
-        ) as http:
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, event_hooks=hooks) as http:
             yield http
 
     async def post(self, content: bytes, headers: Headers) -> httpx.Response:
-        """The answer to one request for MCP."""
+        """Return the response to one MCP request."""
         async with self.http(headers) as http:
             return await http.post(MCP_PATH, content=content)
 
 
 @asynccontextmanager
 async def client_of(url: str, era: Era = "2026-07-28", headers: Headers | None = None) -> AsyncIterator[Client]:
-    """The SDK's client of a server, wherever it runs."""
+    """Connect the SDK's client to a server by its URL."""
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=20, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, timeout=20) as http,
         Client(streamable_http_client(url, http_client=http), mode=era) as client,
     ):
         yield client
 
 
 async def answer_to_42(client: Client) -> types.CallToolResult:
-    """The result of a call that is quick, and right when it says 42."""
+    """Return the result of a quick call, whose text contains 42."""
     return await client.call_tool("house-chat", {"prompt": "What is 6 * 7?"})
 
 
@@ -81,7 +83,11 @@ async def answer_to_42(client: Client) -> types.CallToolResult:
 async def serving(
     config: Configuration, *, now: Callable[[], float] = time.monotonic, drain_seconds: float = DRAIN_SECONDS
 ) -> AsyncIterator[Served]:
-    """A server on a free port of loopback while the context lasts; what it answers is over then."""
+    """Serve on a free port of loopback while the context lasts; requests in flight are cancelled at its end.
+
+    A test that begins the shutdown itself gets all of it. The other tests do not wait for uvicorn's own end, which
+    takes 0.2 s of polling and would be most of their time.
+    """
     http = config.settings.http.model_copy(update={"port": 0})
     config = replace(config, settings=config.settings.model_copy(update={"http": http}))
     wanted = resolve(http)
@@ -94,15 +100,21 @@ async def serving(
         serve = partial(serve_http, app, listener, shutdown, started=started.set, drain_seconds=drain_seconds)
         async with anyio.create_task_group() as group:
             group.start_soon(serve)
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await started.wait()
             yield Served(address.url, shutdown)
+            is_tested = shutdown.begun.is_set()
             shutdown.begin()
             shutdown.forced.set()
+            if not is_tested:
+                with anyio.fail_after(30):
+                    while app.requests.count or listener.fileno() != _CLOSED:
+                        await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
 
 
 def message(method: str, era: Era, **params: Any) -> tuple[bytes, dict[str, str]]:
-    """A request as it goes over HTTP: its body and its headers."""
+    """Return the body and the headers of an MCP request over HTTP."""
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     if era != "legacy":
         headers |= {"mcp-protocol-version": era, "mcp-method": method}

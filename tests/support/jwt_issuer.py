@@ -1,16 +1,16 @@
-"""An OAuth issuer on loopback, with key pairs of its own."""
+"""An OAuth issuer on loopback, with its own key pairs."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
 import jwt
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -20,6 +20,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from tests.support.canaries import MARKER
 
@@ -30,18 +32,17 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass
 class Issuer:
-    """An issuer; what is changed counts from the next request on.
+    """An issuer; a changed attribute takes effect with the next request.
 
     Attributes:
-        url: Its name, and where it is.
-        keys: Its private keys by their id.
-        published: The ids of those whose public half it shows.
-        metadata_at: The paths at which its metadata is.
-        changes: What is changed in the metadata.
-        key_changes: What is changed in each published key.
-        key_changes: What is changed in each published key.
-        fails: Whether it answers everything with 500.
-        asked: The paths that were asked for.
+        url: Its name and URL.
+        keys: Its private keys by id.
+        published: The ids of the keys whose public half it publishes.
+        metadata_at: The paths of its metadata.
+        changes: Changed fields of the metadata.
+        key_changes: Changed fields of each published key.
+        fails: Whether it answers every request with 500.
+        asked: The requested paths.
     """
 
     url: str = ""
@@ -54,20 +55,20 @@ class Issuer:
     asked: list[str] = field(default_factory=list)
 
     def add_key(self, kid: str, key: PrivateKey | None = None) -> None:
-        """Make a key and publish it."""
+        """Add a key and publish it."""
         self.keys[kid] = key or ec.generate_private_key(ec.SECP256R1())
         self.published.append(kid)
 
     def token(self, kid: str = "one", algorithm: str = "ES256", *, header: Any = None, **changes: Any) -> str:
-        """A token that is good as it is; None takes a claim away.
+        """Return a valid token with these claims changed; None removes one.
 
-        The canary is in its id, so that a token which comes out is found.
+        Its id contains the canary, so that a leaked token is found.
         """
         named = {name: value for name, value in {"kid": kid, **(header or {})}.items() if value is not None}
         return jwt.encode(self.claims(**changes), self.keys[kid], algorithm, headers=named)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """The claims of a token."""
+        """Return the claims of a token."""
         now = int(time.time())
         claims = {
             "iss": self.url,
@@ -83,21 +84,21 @@ class Issuer:
         return {name: value for name, value in claims.items() if value is not None}
 
     def forged(self, header: dict[str, Any], secret: bytes = b"") -> str:
-        """A token with the claims of a good one, unsigned or signed with a secret that everybody knows."""
+        """Return a token with valid claims, unsigned or signed with a public secret."""
         parts = [_encoded(json.dumps(part).encode()) for part in (header, self.claims())]
         signature = hmac.new(secret, ".".join(parts).encode(), hashlib.sha256).digest() if secret else b""
         return ".".join((*parts, _encoded(signature)))
 
     def public_pem(self, kid: str = "one") -> bytes:
-        """The public half of a key, as it is passed around."""
+        """Return the public half of a key as PEM."""
         return self.keys[kid].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def jwks(self) -> dict[str, Any]:
-        """What it shows of its keys."""
+        """Return the published key set."""
         return {"keys": [{**_public_jwk(self.keys[kid]), "kid": kid, **self.key_changes} for kid in self.published]}
 
     async def answer(self, request: Request) -> Response:
-        """Answer as an issuer does."""
+        """Answer a request as an issuer."""
         path = request.url.path
         self.asked.append(path)
         if self.fails:
@@ -111,30 +112,22 @@ class Issuer:
 
 @asynccontextmanager
 async def issuing() -> AsyncIterator[Issuer]:
-    """An issuer with one key, on a free port."""
+    """Run an issuer with one key on a free port."""
     issuer = Issuer()
     issuer.add_key("one")
-    listening = anyio.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            port = self.servers[0].sockets[0].getsockname()[1]
-            issuer.url = f"http://127.0.0.1:{port}"
-            listening.set()
-
-        def capture_signals(self) -> Any:
-            return nullcontext()
-
     app = Starlette(routes=[Route("/{path:path}", issuer.answer)])
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server = Server(config)
-    async with anyio.create_task_group() as group:
-        group.start_soon(server.serve)
-        with anyio.fail_after(10):
-            await listening.wait()
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    config.load()
+    # uvicorn's protocol without its server, whose end takes 0.2 s.
+    connections = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: H11Protocol(config, connections, app_state={}), "127.0.0.1", 0
+    )
+    async with server:
+        issuer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield issuer
-        server.should_exit = True
+        for connection in list(connections.connections):
+            connection.transport.abort()
 
 
 def _public_jwk(key: PrivateKey) -> dict[str, Any]:

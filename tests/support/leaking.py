@@ -1,6 +1,6 @@
-"""Tests that let a secret out, each in a way of its own, and some that may; `test_leaks_check` runs them.
+"""Tests that leak a secret, each in its own way, and some that may show one; `e2e/test_leaks_check` runs them.
 
-What the failure of one has to name is its docstring; one without may pass.
+The docstring of a test is what its failure has to name; a test without one has to pass.
 """
 
 import base64
@@ -157,15 +157,15 @@ async def in_progress(context: Context, _: types.CallToolRequestParams) -> types
     return types.CallToolResult(content=[])
 
 
-async def told(progress: float, total: float | None, message: str | None) -> None:
-    """Take what is told of progress, and do nothing with it."""
+async def ignore(progress: float, total: float | None, message: str | None) -> None:
+    """Ignore a progress notification."""
 
 
 async def called(handler: Handler, era: Era) -> None:
     server: Server[Any] = Server("leaky", on_call_tool=handler)
     async with Client(server, mode=era) as client:
         try:
-            await client.call_tool("any", {}, progress_callback=told)
+            await client.call_tool("any", {}, progress_callback=ignore)
         except MCPError:
             return
 
@@ -173,27 +173,27 @@ async def called(handler: Handler, era: Era) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_result_of_a_tool(era: Era) -> None:
-    """the result of tools/call"""
+    """an MCP response"""
     await called(in_a_result, era)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_error_of_a_tool(era: Era) -> None:
-    """the error of tools/call"""
+    """an MCP response"""
     await called(in_an_error, era)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_progress_of_a_tool(era: Era) -> None:
-    """progress"""
+    """the MCP message notifications/progress"""
     await called(in_progress, era)
 
 
 @pytest.mark.anyio
 async def test_a_notification() -> None:
-    """the notification notifications/message"""
+    """the MCP message notifications/message"""
 
     async def handler(context: Context, _: types.CallToolRequestParams) -> types.CallToolResult:
         message = types.LoggingMessageNotification(
@@ -211,7 +211,7 @@ async def test_what_a_process_writes_and_nobody_reads(descriptor: int) -> None:
     """process"""
     code = f"import os; os.write({descriptor}, {KEY.encode()!r})"
     async with started([sys.executable, "-c", code], {}) as process:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await process.wait()
 
 
@@ -222,7 +222,7 @@ async def test_what_a_process_writes_in_two_pieces() -> None:
     async with started([sys.executable, "-c", code], {}) as process:
         assert process.stdin
         assert process.stdout
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert await process.stdout.receive() == KEY[:5].encode()
             await process.stdin.send(b"\n")
             assert await process.stdout.receive() == KEY[5:].encode()

@@ -1,13 +1,13 @@
-"""A check after every test: no secret of the suite has come out anywhere.
+"""A pytest plugin that checks after every test that no credential of the tests has leaked.
 
-It is a plugin of pytest's. It looks for the marker of `canaries`, as it is, percent-encoded or in base64, in
+It looks for the marker of `canaries`, plain, percent-encoded and in base64, in
 
-- what the code logs, at every level, as the server writes it;
-- what goes to stdout and stderr, what a test reads with `capsys` and `capfd` included;
-- the files below the test's folder, which holds its home too, save those that the test itself has written;
-- what an MCP client receives: results, errors, progress and other notifications (`support.connect`, `leaks.Client`);
-- what a server process writes (`processes.start`);
-- whatever a test hands to `look_at`, such as the output of a command, or an answer over HTTP.
+- log records of every level, formatted as the server writes them;
+- stdout and stderr, including what a test reads with `capsys` and `capfd`;
+- the files below the test's folder, which contains its home, except those that the test itself has written;
+- every message that an MCP client receives (`connecting.connect`, `Client`);
+- the output of server processes (`processes.started`);
+- what a test passes to `look_at`, such as the output of a command or an HTTP response.
 
 A test that shows a secret on purpose says so: `@pytest.mark.shows_secrets("why")`.
 """
@@ -18,17 +18,23 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import anyio
 import mcp
 import pytest
 from anyio.abc import ByteReceiveStream
-from mcp import MCPError
-from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
+from mcp import StdioServerParameters
+from mcp.client import Transport
+from mcp.client.stdio import stdio_client
+from mcp.server import MCPServer, Server
+from mcp.shared.memory import create_client_server_memory_streams
+from mcp.shared.message import SessionMessage
 
 import blaxel_mcp
 from blaxel_mcp.core.logs import QUIET_BELOW_WARNING, line_formatter
@@ -36,14 +42,14 @@ from tests.support.canaries import MARKER
 
 _PACKAGE = str(Path(blaxel_mcp.__file__).parent) + os.sep
 _AROUND = 60
-"""Bytes before and after a secret that are shown of the place where it was found."""
+"""Bytes around a secret that a failure shows."""
 
 
 def _forms() -> tuple[bytes, ...]:
-    """How the marker may come out: plain, which is how JSON writes it too, percent-encoded, in base64.
+    """Return the marker as it may appear: plain (also in JSON), percent-encoded, in base64.
 
-    Of base64 there are three forms, by where in a group of three bytes the marker begins; its neighbours have a part
-    in the characters at the ends, so these are left off.
+    There are three forms in base64, one for each place in a group of three bytes where the marker can begin. The
+    characters at both ends also depend on the neighbors, so the forms are without them.
     """
     plain = MARKER.encode()
     encoded = [base64.b64encode(bytes(before) + plain) for before in range(3)]
@@ -56,11 +62,11 @@ _LONGEST = max(map(len, FORMS))
 
 
 class Watch:
-    """What has come out while one test ran.
+    """The leaks found while one test runs.
 
     Attributes:
-        found: Where a secret was found, and the text around it.
-        written: The files that the test itself has written, which may hold what it likes.
+        found: The text around a secret, by the place where it was found.
+        written: The files that the test itself has written; they may contain anything.
     """
 
     def __init__(self) -> None:
@@ -68,7 +74,7 @@ class Watch:
         self.written: set[str] = set()
 
     def look_at(self, where: str, data: bytes) -> None:
-        """Look for a secret in what has come out."""
+        """Search data for a secret."""
         for form in FORMS:
             place = data.find(form)
             if place >= 0:
@@ -76,23 +82,23 @@ class Watch:
                 self.found.setdefault(where, around.decode(errors="replace"))
 
     def look_below(self, folder: Path) -> None:
-        """Look for a secret in every file below a folder, and in the names of files."""
+        """Search the files below a folder, and their names, for a secret."""
         for parent, _, names in os.walk(folder):
             for name in names:
                 path = Path(parent, name)
                 self.look_at("the name of a file", os.fsencode(name))
-                # Not to be kept waiting by a pipe, nor to leave the folder.
+                # A pipe would block, and a link may lead out of the folder.
                 if str(path) not in self.written and path.is_file() and not path.is_symlink():
                     with suppress(OSError):
                         self.look_at(f"the file {path.relative_to(folder)}", path.read_bytes())
 
     def note_opening(self, path: str, *, by_test: bool) -> None:
-        """Remember who was the last to write a file."""
+        """Remember whether the test or the code was the last to write a file."""
         (self.written.add if by_test else self.written.discard)(os.path.abspath(path))  # noqa: PTH100 - links stay
 
 
 class _NoTest(Watch):
-    """What comes out between two tests is nobody's."""
+    """The watch between two tests, which finds nothing."""
 
     def look_at(self, where: str, data: bytes) -> None:
         """Do nothing."""
@@ -103,26 +109,26 @@ class _NoTest(Watch):
 
 _NO_TEST = _NoTest()
 _watches: list[Watch] = [_NO_TEST]
-"""The last one is that of the test which runs."""
+"""The last one belongs to the running test."""
 
 
 def look_at(where: str, data: bytes | str) -> None:
-    """Have the test that runs fail if a secret is in what has come out of the code.
+    """Fail the running test if data that came out of the code contains a secret.
 
     Args:
-        where: What it is, for the one who reads of the failure, such as "stdout of `models`".
-        data: All of it.
+        where: The place for the failure's text, such as "stdout of `models`".
+        data: The whole data.
     """
     _watches[-1].look_at(where, data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
 
 
 def look_below(folder: Path) -> None:
-    """Do the same with the files below a folder, before the code takes them away again."""
+    """Do the same with the files below a folder, before the code removes them."""
     _watches[-1].look_below(folder)
 
 
 def now_ours(path: Path) -> None:
-    """Have a file looked into that the test has made and that the code writes to, such as a log."""
+    """Search a file that the test has created and the code writes to, such as a log."""
     _watches[-1].note_opening(str(path), by_test=False)
 
 
@@ -148,7 +154,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Look at what is left of a test that is over, and have it fail for what was found in all."""
+    """Search what a finished test leaves, and fail it if its watch has found anything."""
     report = yield
     if call.when == "teardown" and not item.get_closest_marker("shows_secrets"):
         watch = _watches[-1]
@@ -160,17 +166,14 @@ def pytest_runtest_makereport(
             watch.look_below(folder)
         if watch.found:
             report.outcome = "failed"
-            report.longrepr = "\n".join(("A secret has come out.", *map(_told, watch.found.items())))
+            report.longrepr = "\n".join(
+                ("A secret has leaked.", *(f"{where}: ...{around}..." for where, around in watch.found.items()))
+            )
     return report
 
 
-def _told(found: tuple[str, str]) -> str:
-    where, around = found
-    return f"{where}: ...{around}..."
-
-
 def _note_opening(event: str, arguments: tuple[Any, ...]) -> None:
-    """Learn from Python's audit events which files are opened to be written, by the code or by the test itself."""
+    """Note from Python's audit events which files are opened for writing, by the code or by the test itself."""
     if event != "open" or isinstance(arguments[0], int) or not arguments[2] & (os.O_WRONLY | os.O_RDWR):
         return
     frame = inspect.currentframe()
@@ -180,20 +183,20 @@ def _note_opening(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 class _Lines(logging.Handler):
-    """Looks at each record as the server would write it."""
+    """A handler that searches each record, formatted as the server writes it."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.setFormatter(line_formatter("text"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one."""
+        """Search a record."""
         look_at(f"the log of {record.name}", self.format(record))
 
 
 @pytest.fixture(autouse=True)
 def _watched_log() -> Generator[None]:
-    """Log everything that the server may log, and look at it."""
+    """Log everything that the server may log, and search it."""
     root, lines = logging.getLogger(), _Lines()
     before, level = set(root.handlers), root.level
     for name in QUIET_BELOW_WARNING:
@@ -202,12 +205,12 @@ def _watched_log() -> Generator[None]:
     root.setLevel(logging.DEBUG)
     yield
     root.setLevel(level)
-    # Those of a command that ran in this process write to a stderr that is no more.
+    # A command that ran in this process leaves a handler that writes to a stderr which no longer exists.
     for handler in set(root.handlers) - before:
         root.removeHandler(handler)
 
 
-def _overheard(captured: pytest.CaptureFixture[Any]) -> pytest.CaptureFixture[Any]:
+def _searched(captured: pytest.CaptureFixture[Any]) -> pytest.CaptureFixture[Any]:
     read = captured.readouterr
 
     def readouterr() -> Any:
@@ -220,93 +223,116 @@ def _overheard(captured: pytest.CaptureFixture[Any]) -> pytest.CaptureFixture[An
     return captured
 
 
-# What a test reads of its output is in none of its sections.
+# What a test reads of its output is in no section of its report.
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    return _overheard(capsys)
+    return _searched(capsys)
 
 
 @pytest.fixture
 def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    return _overheard(capfd)
+    return _searched(capfd)
 
 
 @pytest.fixture
 def capsysbinary(capsysbinary: pytest.CaptureFixture[bytes]) -> pytest.CaptureFixture[bytes]:
-    return _overheard(capsysbinary)
+    return _searched(capsysbinary)
 
 
 @pytest.fixture
 def capfdbinary(capfdbinary: pytest.CaptureFixture[bytes]) -> pytest.CaptureFixture[bytes]:
-    return _overheard(capfdbinary)
+    return _searched(capfdbinary)
 
 
-# Ears
+# What an MCP client receives
 
 
 @dataclass
 class Client(mcp.Client):
-    """The SDK's client, over any transport; what it receives is looked at."""
+    """The SDK's client over any transport, with every message that it receives searched for secrets.
+
+    It needs public parts of the SDK only. A server in this process is served over the SDK's memory streams, like a
+    server process over stdio, and the stream that the client reads is wrapped.
+    """
 
     def __post_init__(self) -> None:
+        if isinstance(self.server, Server):
+            transport: Transport = _in_memory(self.server)
+        elif isinstance(self.server, StdioServerParameters):
+            transport = stdio_client(self.server)
+        else:
+            assert not isinstance(self.server, str | MCPServer)
+            transport = self.server
+        self.server = _watched(transport)
         super().__post_init__()
-        connect = self._connect
-
-        async def connect_overheard(*arguments: Any) -> Dispatcher[Any]:
-            dispatcher = await connect(*arguments)
-            _listen_in(dispatcher)
-            return dispatcher
-
-        self._connect = connect_overheard
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         return self
 
 
-def _listen_in(dispatcher: Dispatcher[Any]) -> None:
-    """Look at what a client's end of a connection receives; an in-memory one has no stream to look at."""
-    send, run = dispatcher.send_raw_request, dispatcher.run
+@asynccontextmanager
+async def _in_memory(server: Server[Any]) -> AsyncIterator[tuple[Any, Any]]:
+    """Serve in this process until the client closes its stream."""
+    async with (
+        create_client_server_memory_streams() as (client_streams, server_streams),
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(server.run, *server_streams, server.create_initialization_options())
+        yield client_streams
+        await client_streams[1].aclose()
 
-    async def send_raw_request(
-        method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
-    ) -> dict[str, Any]:
-        if opts and "on_progress" in opts:
-            opts = {**opts, "on_progress": _progress_overheard(opts["on_progress"])}
+
+@asynccontextmanager
+async def _watched(transport: Transport) -> AsyncIterator[tuple[Any, Any]]:
+    async with transport as (receiving, sending):
+        yield _WatchedMessages(receiving), sending
+
+
+class _WatchedMessages:
+    """A stream of messages that are searched as they are read."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    @property
+    def last_context(self) -> Context | None:
+        """The context variables of the sender, which memory streams transport."""
+        context: Context | None = getattr(self._stream, "last_context", None)
+        return context
+
+    async def receive(self) -> SessionMessage | Exception:
+        item: SessionMessage | Exception = await self._stream.receive()
+        if isinstance(item, SessionMessage):
+            message = item.message
+            method = getattr(message, "method", "")
+            look_at(
+                f"the MCP message {method}" if method else "an MCP response",
+                json.dumps(message.model_dump(mode="json"), ensure_ascii=False),
+            )
+        return item
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
         try:
-            result = await send(method, params, opts)
-        except MCPError as error:
-            look_at(f"the error of {method}", _json([error.message, error.data]))
-            raise
-        look_at(f"the result of {method}", _json(result))
-        return result
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
 
-    async def run_overheard(
-        on_request: OnRequest, on_notify: OnNotify, on_notify_intercept: OnNotifyIntercept | None = None, **more: Any
-    ) -> None:
-        def intercept(method: str, params: Mapping[str, Any] | None) -> bool:
-            look_at(f"the notification {method}", _json(params))
-            return on_notify_intercept(method, params) if on_notify_intercept else False
+    async def __aenter__(self) -> Self:
+        return self
 
-        await run(on_request, on_notify, intercept, **more)
-
-    vars(dispatcher).update(send_raw_request=send_raw_request, run=run_overheard)
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
-def _progress_overheard(on_progress: ProgressFnT) -> ProgressFnT:
-    async def report(progress: float, total: float | None, message: str | None) -> None:
-        look_at("progress", message or "")
-        await on_progress(progress, total, message)
-
-    return report
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-class Overheard(ByteReceiveStream):
-    """A stream of bytes, looked at as it is read, even where a secret comes in two pieces."""
+class SearchedBytes(ByteReceiveStream):
+    """A stream of bytes that are searched as they are read, also for a secret that arrives in two pieces."""
 
     def __init__(self, where: str, stream: ByteReceiveStream) -> None:
         self._where = where
@@ -314,12 +340,12 @@ class Overheard(ByteReceiveStream):
         self._tail = b""
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return what has come, at least one byte."""
+        """Return the bytes that have arrived, at least one."""
         chunk = await self._stream.receive(max_bytes)
         look_at(self._where, self._tail + chunk)
         self._tail = (self._tail + chunk)[-_LONGEST - _AROUND :]
         return chunk
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close the stream."""
         await self._stream.aclose()

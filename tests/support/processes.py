@@ -1,4 +1,4 @@
-"""Our commands as processes of their own, as a client or a user starts them."""
+"""Commands of `blaxel-mcp` as processes, started as a client or a user starts them."""
 
 import json
 import os
@@ -17,33 +17,36 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
 from tests.support.canaries import KEY, let_in
-from tests.support.leaks import Overheard, now_ours
+from tests.support.leaks import SearchedBytes, now_ours
 
 SERVE = [sys.executable, "-m", "blaxel_mcp", "serve"]
+
+ENDING_SECONDS = 20
+"""Time for a process to end: enough on a busy machine, and less than the 30 s of a call that it must not wait for."""
 
 SERVE_AS_A_CHILD = [
     *(sys.executable, "-c"),
     "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=0, stdout=1).wait()",
     *SERVE,
 ]
-"""A process that starts the server, and whose death leaves the pipes as they are: they are the test's."""
+"""A process that starts the server; if it dies, the pipes stay open, since the test holds them."""
 
 
 def frame(method: str, number: int | None = None, **params: Any) -> bytes:
-    """A message as it goes over stdin; one with a number is a request."""
+    """Return a JSON-RPC message as a line; with a number it is a request."""
     message = {"jsonrpc": "2.0", "method": method, "params": params}
     return json.dumps(message | ({} if number is None else {"id": number})).encode() + b"\n"
 
 
 def hello() -> bytes:
-    """What a client of the handshake era says first; the request's number is 1."""
+    """Return the first messages of a handshake-era client; the id of the request is 1."""
     client = {"name": "test", "version": "1"}
     request = frame("initialize", 1, protocolVersion="2025-06-18", capabilities={}, clientInfo=client)
     return request + frame("notifications/initialized")
 
 
 def variables(emulator: Emulator) -> dict[str, str]:
-    """What leads a server process to the emulator, and nothing of this process's own."""
+    """Return the whole environment of a server process that uses the emulator."""
     let_in(emulator)
     models = [{"name": "house-chat", "api": "chat-completions"}]
     return {
@@ -59,10 +62,10 @@ def variables(emulator: Emulator) -> dict[str, str]:
 
 @asynccontextmanager
 async def emulator_command(upstream: str) -> AsyncIterator[dict[str, str]]:
-    """Run `blaxel-mcp emulator --upstream` while the context lasts, and SIGTERM it then.
+    """Run `blaxel-mcp emulator --upstream` while the context lasts, and end it with SIGTERM.
 
     Yields:
-        The variables that it tells its user to export.
+        The variables that it prints for export.
     """
     command = [sys.executable, "-m", "blaxel_mcp", "emulator", "--upstream", upstream]
     async with running(command) as process:
@@ -77,13 +80,13 @@ async def emulator_command(upstream: str) -> AsyncIterator[dict[str, str]]:
                     exports[name] = value
         yield exports
         process.send_signal(signal.SIGTERM)
-        with anyio.fail_after(5):
+        with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() == 0
 
 
 @asynccontextmanager
 async def running(command: list[str], **environment: str) -> AsyncIterator[anyio.abc.Process]:
-    """A process with little in its environment, which does not outlive the context; its stdout can be read."""
+    """Run a process with a minimal environment and a readable stdout; it does not outlive the context."""
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environment}
     async with started(command, environment, stdin=subprocess.DEVNULL) as process:
         yield process
@@ -98,14 +101,14 @@ async def started(
     stdout: int = subprocess.PIPE,
     stderr: int | None = None,
 ) -> AsyncIterator[anyio.abc.Process]:
-    """A process that does not outlive the context; what it writes is looked through for secrets.
+    """Run a process that does not outlive the context; its output is searched for secrets.
 
     Args:
         command: The program and its arguments.
-        environment: All of its variables.
-        stdin: As for `subprocess`, like the next two.
-        stdout: The same.
-        stderr: The same; a file below the test's folder if left out.
+        environment: All of its environment variables.
+        stdin: As for `subprocess`.
+        stdout: As for `subprocess`.
+        stderr: As for `subprocess`; None means a file below the test's folder.
     """
     log = _log()
     with log.open("rb+") as file:
@@ -113,23 +116,23 @@ async def started(
         process = await anyio.open_process(
             command, stdin=stdin, stdout=stdout, stderr=file if stderr is None else stderr, env=environment
         )
-    overheard = {
-        f"_{name}": Overheard(f"the {name} of a process", stream)
+    searched = {
+        f"_{name}": SearchedBytes(f"the {name} of a process", stream)
         for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
         if stream
     }
-    vars(process).update(overheard)
+    vars(process).update(searched)
     try:
         yield process
     except BaseException:
-        # Whoever looks for the reason is shown it, with the rest of what the test has written.
+        # The log goes into the report of the failure.
         sys.stderr.write(log.read_text(errors="replace"))
         raise
     finally:
         if process.returncode is None:
             process.kill()
         with anyio.CancelScope(shield=True):
-            for stream in overheard.values():
+            for stream in searched.values():
                 with anyio.move_on_after(1), suppress(anyio.EndOfStream, anyio.ClosedResourceError):
                     while await stream.receive():
                         pass
@@ -137,7 +140,7 @@ async def started(
 
 
 def _log() -> Path:
-    """A new file for stderr, beside the home directory, which is looked into after the test."""
+    """Return a new file for stderr in the test's folder, which is searched after the test."""
     descriptor, name = tempfile.mkstemp(dir=Path.home().parent, prefix="process-stderr-")
     os.close(descriptor)
     return Path(name)

@@ -1,4 +1,4 @@
-"""An upstream that speaks in bytes of the test's own, as no HTTP library would write them."""
+"""An upstream that answers with bytes of the test, which no HTTP library would write."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 Written = Callable[[], Iterable[bytes]]
-"""What is written in answer to a request, piece by piece; the connection stays open after it."""
+"""Returns the pieces of an answer to a request; the connection stays open after them."""
 
 _MODEL = re.compile(rb"/models/([\w.-]+)")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -18,9 +18,9 @@ _LONGEST_HEAD = 64 * 1024
 
 
 def answer(body: bytes, *, length: int | None = None) -> bytes:
-    """A proper answer, but for the length that it tells."""
-    told = len(body) if length is None else length
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (told, body)
+    """Return a valid answer, except for the length that it announces."""
+    length = len(body) if length is None else length
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (length, body)
 
 
 @asynccontextmanager
@@ -54,5 +54,5 @@ async def _serve(answers: Mapping[str, Written], connection: SocketStream) -> No
                 for piece in answers[model[1].decode() if model else ""]():
                     await connection.send(piece)
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            # The client went away, which is what most of these answers come to.
+            # The client closes the connection at most of these answers.
             return

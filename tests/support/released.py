@@ -1,4 +1,4 @@
-"""What the project releases, as its own files say: what a build reads, what an sdist holds, and what the image does."""
+"""The released files, read from the project's own: the inputs of a build, the sdist and the container image."""
 
 import json
 import re
@@ -14,7 +14,7 @@ PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(en
 BLAXEL: dict[str, Any] = tomllib.loads((ROOT / "blaxel.toml").read_text(encoding="utf-8"))
 
 SERVER: dict[str, Any] = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
-"""The entry of the MCP registry."""
+"""The entry for the MCP registry."""
 
 MANIFEST: dict[str, Any] = json.loads((ROOT / "packaging" / "mcpb" / "manifest.json").read_text(encoding="utf-8"))
 """The manifest of the bundle for Claude Desktop."""
@@ -23,7 +23,7 @@ _CONTINUED = re.compile(r"\\\n")
 
 
 def build_inputs() -> set[str]:
-    """The files and folders at the top of the project that a build of the wheel reads."""
+    """Return the files and folders in the root that a build of the wheel reads."""
     project, hatch = PYPROJECT["project"], PYPROJECT["tool"]["hatch"]
     packages = hatch["build"]["targets"]["wheel"]["packages"]
     assert hatch["version"]["path"].startswith(f"{packages[0]}/")
@@ -31,7 +31,7 @@ def build_inputs() -> set[str]:
 
 
 def released() -> set[str]:
-    """The files and folders at the top of the project that an sdist holds."""
+    """Return the files and folders in the root that an sdist contains."""
     include = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     return {name.removeprefix("/") for name in include} | build_inputs()
 
@@ -45,13 +45,13 @@ class Instruction:
 
     @property
     def words(self) -> list[str]:
-        """The words of a command that is given without a shell; a ValueError for one that is not."""
+        """The words of a command in exec form; ValueError for shell form."""
         words: list[str] = json.loads(self.value[self.value.index("[") :])
         return words
 
 
 def dockerfile_stages() -> list[list[Instruction]]:
-    """The instructions of each stage of the Dockerfile; the last one is the image."""
+    """Return the instructions of each stage of the Dockerfile; the last stage is the image."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines(keepends=True) if not line.startswith("#"))
     whole = _CONTINUED.sub("", "".join(lines)).splitlines()
@@ -66,12 +66,12 @@ def dockerfile_stages() -> list[list[Instruction]]:
 
 
 def image_words(name: str) -> list[str]:
-    """The words of one instruction of the image, such as ENTRYPOINT."""
+    """Return the words of one instruction of the image, such as ENTRYPOINT."""
     (found,) = (instruction for instruction in dockerfile_stages()[-1] if instruction.name == name)
     return found.words
 
 
 def image_variables() -> dict[str, str]:
-    """The environment variables of the image."""
+    """Return the environment variables of the image."""
     pairs = [line.value.split() for line in dockerfile_stages()[-1] if line.name == "ENV"]
     return dict(pair.split("=", 1) for words in pairs for pair in words)

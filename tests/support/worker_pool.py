@@ -25,7 +25,7 @@ DRAIN_SECONDS = 3600.0
 
 
 def main() -> int:
-    """Run the workers until they are told to end; return the exit code."""
+    """Run the workers until a signal ends them; return the exit code."""
     configure_logging("info", "text")
     listener, address = listen(resolve(HttpSettings(port=0)))
     with closing(listener):

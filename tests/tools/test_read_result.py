@@ -152,14 +152,14 @@ async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: C
     assert shown + "".join(rest) == content
 
 
-async def test_twenty_megabytes_come_together_again_byte_for_byte(store: CallStore) -> None:
-    text = f"[{','.join([ROW] * 300_000)}]"
+async def test_a_large_answer_comes_together_again_byte_for_byte(store: CallStore) -> None:
+    text = f"[{','.join([ROW] * 60_000)}]"
     policy = ResultPolicy(store=store, max_chars=500_000)
     await store.put("call_1", JSONAnswer(text, None))
 
     parts = [part async for part in _reading(policy, {"call_id": "call_1"})]
 
-    assert len(text.encode()) > 20_000_000
+    assert len(text.encode()) > 4_000_000
     assert len(parts) == -(-len(text) // 500_000)
     assert "".join(parts).encode() == text.encode()
 

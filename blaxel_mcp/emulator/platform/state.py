@@ -101,7 +101,7 @@ class Emulator:
         changed.set()
 
     async def wait_for(
-        self, predicate: Callable[[RecordedRequest], bool], timeout_seconds: float = 5
+        self, predicate: Callable[[RecordedRequest], bool], timeout_seconds: float = 30
     ) -> RecordedRequest:
         """Return the first recorded request that satisfies the predicate; wait for one if necessary.
 

@@ -270,7 +270,9 @@ def test_absurd_indexes_cost_no_memory() -> None:
     assert len(assembler.value()["output"][0]["content"]) <= 1000
 
 
+@pytest.mark.timeout(60)
 def test_what_a_delta_costs_does_not_grow_with_what_came_before() -> None:
+    # Two seconds; if each delta copied the text before it, some minutes.
     delta = Event("message", json.dumps({"choices": [{"index": 0, "delta": {"content": "0123456789" * 10}}]}))
     assembler = assembled([delta] * 200_000, "chat-completions")
 

@@ -1,4 +1,4 @@
-"""The client of fastmcp, in the era that it is asked for."""
+"""The client of fastmcp in the given era."""
 
 import asyncio
 from typing import Any
@@ -25,12 +25,12 @@ async def main() -> None:
             return _json(result)
 
         async def progress(asked: dict[str, Any]) -> dict[str, Any]:
-            told: list[dict[str, Any]] = []
+            notifications: list[dict[str, Any]] = []
 
-            async def tell(progress: float, total: float | None, message: str | None) -> None:
-                told.append({"progress": progress, "total": total, "message": message})
+            async def note(progress: float, total: float | None, message: str | None) -> None:
+                notifications.append({"progress": progress, "total": total, "message": message})
 
-            return {**await call(asked, progress_handler=tell), "progress": told}
+            return {**await call(asked, progress_handler=note), "progress": notifications}
 
         async def hello(_: dict[str, Any]) -> dict[str, Any]:
             info, instructions = _json(client.server_info), client.instructions

@@ -1,4 +1,4 @@
-"""One run of google-genai's own tool calling: the server's session is a tool, the model is behind a URL of loopback."""
+"""One run of google-genai's own tool calling, with the server's session as a tool and a model on loopback."""
 
 import asyncio
 

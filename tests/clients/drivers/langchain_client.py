@@ -1,4 +1,4 @@
-"""LangChain's tools of the server, by langchain-mcp-adapters, which stands on the first version of the Python SDK."""
+"""LangChain's tools of the server, from langchain-mcp-adapters, which uses version 1 of the Python SDK."""
 
 import asyncio
 from typing import Any

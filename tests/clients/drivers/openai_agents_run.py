@@ -1,4 +1,4 @@
-"""One run of an OpenAI agents SDK agent, with the server's tools and a model behind a URL of loopback."""
+"""One run of an agent of the OpenAI agents SDK, with the server's tools and a model on loopback."""
 
 import asyncio
 

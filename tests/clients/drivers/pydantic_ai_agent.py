@@ -1,4 +1,4 @@
-"""Runs of pydantic-ai agents with the server as a toolset and one of its models for tests, which needs no provider."""
+"""Runs of pydantic-ai agents with the server as a toolset and a test model of pydantic-ai, which needs no provider."""
 
 import asyncio
 import json

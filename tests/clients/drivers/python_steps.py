@@ -1,4 +1,4 @@
-"""What a test asks of a Python client, one JSON object on each line of stdin, and what came of it on stdout.
+"""The steps of a test for a Python client: one JSON object on each line of stdin, and its result on stdout.
 
 It runs in the virtual environment of the client, where nothing of this project is installed;
 `driving.py` writes the lines.
@@ -14,24 +14,24 @@ Step = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 def given() -> tuple[dict[str, Any], str]:
-    """The server and the era that the test says on the command line."""
+    """Return the server and the era from the command line."""
     server, era = sys.argv[1:]
     return json.loads(server), era
 
 
 async def take(steps: Mapping[str, Step]) -> None:
-    """Take the steps that come on stdin until there are no more; a failure is what came of a step."""
+    """Take the steps on stdin to their end; a failure is the result of a step."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)
         try:
             outcome = await steps[asked.pop("step")](asked)
-        except Exception as error:  # noqa: BLE001 - whatever a client raises is what the test wants to see
+        except Exception as error:  # noqa: BLE001 - the test wants to see any exception of a client
             outcome = {"raised": f"{type(error).__name__}: {error}"}
         print(json.dumps(outcome), flush=True)  # noqa: T201 - the test reads it
 
 
 class Calls:
-    """Calls that were started and not waited for.
+    """Calls that were started and are not waited for.
 
     Args:
         call: Calls a tool by name and arguments.
@@ -47,7 +47,7 @@ class Calls:
         return {}
 
     async def cancel(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Cancel a call, and say how it ended."""
+        """Cancel a call, and return how it ended."""
         task = self._running.pop(asked["name"])
         task.cancel()
         try:

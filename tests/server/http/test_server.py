@@ -11,7 +11,8 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import MCP_PATH, listen, resolve
 from blaxel_mcp.settings.schema import HttpSettings
-from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, leading_to, receipt_of
+from tests.support.connecting import ERAS, Era, answer_of, finished, is_slow_call, leading_to, receipt_of
+from tests.support.held import HeldAnswers
 from tests.support.http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +63,7 @@ async def test_a_client_that_goes_away_ends_its_call_upstream_and_no_other(emula
         with client_is_there:
             await send_slow_call(served, era, [])
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with serving(leading_to(emulator)) as served, anyio.create_task_group() as group:
             group.start_soon(call, served)
             request = await emulator.wait_for(is_slow_call)
@@ -80,7 +81,7 @@ async def test_a_client_of_2026_that_cancels_ends_its_call_upstream(emulator: Em
             await client.call_tool(SLOW_CALL["name"], SLOW_CALL["arguments"])
 
     async with serving(leading_to(emulator)) as served, served.client() as client, anyio.create_task_group() as group:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             scope = anyio.CancelScope()
             group.start_soon(call, client, scope)
             request = await emulator.wait_for(is_slow_call)
@@ -93,31 +94,33 @@ async def test_a_client_of_2026_that_cancels_ends_its_call_upstream(emulator: Em
 
 @in_each_era
 async def test_a_client_hears_of_progress_while_a_call_goes_on(emulator: Emulator, era: Era) -> None:
-    heard: list[str | None] = []
-
-    async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
-        heard.append(message)
+    heard: list[str] = []
 
     async with serving(leading_to(emulator)) as served, served.client(era) as client:
-        await client.call_tool("run_model", {"model": "fault-slow-2s", "data": {}}, progress_callback=hear)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
 
-    assert heard
-    assert heard[0]
-    assert "fault-slow-2s" in heard[0]
+                async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
+                    heard.append(message or "")
+                    group.cancel_scope.cancel()
+
+                await client.call_tool("run_model", SLOW_CALL["arguments"], progress_callback=hear)
+
+    assert heard[0].startswith("fault-slow-30s: waiting for ")
 
 
 @in_each_era
 async def test_a_slow_call_is_handed_back_and_fetched_with_the_next_request(emulator: Emulator, era: Era) -> None:
     config = leading_to(emulator, limits={"detach_after_seconds": 0.1})
+    held = HeldAnswers(emulator)
     async with serving(config) as served, served.client(era) as client:
-        handed = await client.call_tool("run_model", {"model": "fault-slow-1s", "data": {"inputs": "x"}})
-        call_id = answer_of(handed)["call_id"]
+        handle = await answer_to_42(client)
+        held.release()
         with anyio.fail_after(20):
-            state = handed
-            while answer_of(state).get("state") == "running":
-                state = await client.call_tool("read_result", {"call_id": call_id, "wait_seconds": 5})
+            result = await finished(client, handle)
 
-    assert receipt_of(state)["status"] == 200
+    assert answer_of(handle)["state"] == "running"
+    assert receipt_of(result)["status"] == 200
 
 
 @pytest.mark.parametrize(
@@ -209,10 +212,10 @@ async def test_a_server_that_ends_lets_a_call_in_flight_finish_and_lets_nothing_
     emulator: Emulator, era: Era
 ) -> None:
     answers: list[httpx.Response] = []
+    held = HeldAnswers(emulator)
 
     async def call(served: Served) -> None:
-        arguments = {"model": "fault-slow-2s", "data": {"inputs": "x"}}
-        body, headers = message("tools/call", era, name="run_model", arguments=arguments)
+        body, headers = message("tools/call", era, **HOUSE_CHAT)
         answers.append(await served.post(body, headers))
 
     body, headers = message("tools/list", era)
@@ -223,7 +226,7 @@ async def test_a_server_that_ends_lets_a_call_in_flight_finish_and_lets_nothing_
             anyio.create_task_group() as group,
         ):
             group.start_soon(call, served)
-            await emulator.wait_for(is_slow_call)
+            await emulator.wait_for(lambda request: request.path.startswith("/demo/models/house-chat"))
             # The second of the two keeps its connection, over which the rest is asked.
             assert (await http.get("/readyz")).status_code == 200
 
@@ -235,6 +238,7 @@ async def test_a_server_that_ends_lets_a_call_in_flight_finish_and_lets_nothing_
             refused = await http.post(MCP_PATH, content=body)
             with pytest.raises(httpx.ConnectError):
                 await served.post(body, headers)
+            held.release()
 
     assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
     assert lives.status_code == 200
@@ -251,7 +255,7 @@ async def test_what_is_still_in_flight_in_the_end_is_stopped_upstream_and_its_cl
     emulator: Emulator, era: Era, *, forced: bool
 ) -> None:
     answers: list[httpx.Response] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with (
             serving(leading_to(emulator), drain_seconds=60 if forced else 0.2) as served,
             anyio.create_task_group() as group,
@@ -275,7 +279,7 @@ async def test_a_stream_of_changes_does_not_hold_the_end_and_is_ended_as_the_pro
 ) -> None:
     body, headers = message("subscriptions/listen", "2026-07-28", notifications={"toolsListChanged": True})
     received = ""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with (
             serving(leading_to(emulator), drain_seconds=60) as served,
             served.http(headers) as http,

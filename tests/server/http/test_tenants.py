@@ -10,7 +10,7 @@ from mcp import Client
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.canaries import MARKER
-from tests.support.connecting import ERAS, Era, answer_of, inference_requests, leading_to, receipt_of, text_of
+from tests.support.connecting import ERAS, Era, answer_of, finished, inference_requests, leading_to, receipt_of, text_of
 from tests.support.http_serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -38,13 +38,15 @@ async def usage_of(client: Client) -> dict[str, Any]:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_what_two_callers_do_at_the_same_time_stays_apart(tenants: Emulator, era: Era) -> None:
-    config = leading_to(tenants, http={"auth": "caller"}, api_key=None, limits={"detach_after_seconds": 2})
+    config = leading_to(tenants, http={"auth": "caller"}, api_key=None, limits={"detach_after_seconds": 0.2})
     calls: dict[str, list[str]] = {"demo": [], "other": []}
     handles: dict[str, str] = {}
 
     async def work(client: Client, workspace: str, base: int) -> None:
         for number in range(base, base + 8):
-            result = await client.call_tool("house-chat", {"prompt": f"What is {number} * 1000?"})
+            result = await finished(
+                client, await client.call_tool("house-chat", {"prompt": f"What is {number} * 1000?"})
+            )
             assert str(number * 1000) in answer_of(result)["choices"][0]["message"]["content"]
             assert receipt_of(result)["workspace"] == workspace
             calls[workspace].append(receipt_of(result)["call_id"])

@@ -1,22 +1,14 @@
 """Frames that are none, or more than a server can take: each that waits for an answer gets one."""
 
 import io
-import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
-import anyio.abc
 import mcp_types as types
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.stdio.frames import FrameReader, read_frame
 from tests.support.connecting import connect, error_of, inference_requests, leading_to
-from tests.support.processes import SERVE, frame, hello, started, variables
 
 pytestmark = pytest.mark.anyio
 
@@ -118,70 +110,6 @@ def test_a_frame_over_the_limit_is_passed_over_and_the_next_one_read(
     assert frames.read() is None
 
 
-class Process:
-    """A server process, spoken to in frames."""
-
-    def __init__(self, process: anyio.abc.Process) -> None:
-        assert process.stdin
-        assert process.stdout
-        self.process = process
-        self._stdin = process.stdin
-        self._lines = BufferedByteReceiveStream(process.stdout)
-
-    async def send(self, data: bytes) -> None:
-        await self._stdin.send(data)
-
-    async def answer(self) -> Any:
-        return json.loads(await self._lines.receive_until(b"\n", 1_000_000))
-
-
-@asynccontextmanager
-async def serving(emulator: Emulator) -> AsyncIterator[Process]:
-    async with started(SERVE, variables(emulator)) as process:
-        with anyio.fail_after(40):
-            speaking = Process(process)
-            await speaking.send(hello())
-            assert (await speaking.answer())["id"] == 1
-            yield speaking
-
-
-async def test_a_server_answers_what_it_cannot_take_and_goes_on(emulator: Emulator) -> None:
-    async with serving(emulator) as server:
-        for number, broken in enumerate((b'{"id":2,"method":tru}', b'{"id":3}', b'[{"id":4}]')):
-            await server.send(broken + b"\n")
-            refused = await server.answer()
-            await server.send(b"\n" + frame("ping", 100 + number))
-            assert (await server.answer())["id"] == 100 + number
-            assert refused["error"]["code"] in (NOT_JSON, NO_MESSAGE)
-            assert refused["id"] == (None if broken.startswith(b"[") else number + 2)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the figure is read from /proc")
-async def test_a_frame_of_400_megabytes_costs_no_more_than_the_limit_and_is_answered(emulator: Emulator) -> None:
-    async with serving(emulator) as server:
-        before = peak_memory(server.process.pid)
-        await server.send(b'{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"')
-        for _ in range(400):
-            await server.send(b"x" * 1024 * 1024)
-        await server.send(b'"}}\n')
-        refused = await server.answer()
-        await server.send(frame("ping", 6))
-        answered = await server.answer()
-        grown = peak_memory(server.process.pid) - before
-
-    assert (refused["id"], refused["error"]["code"]) == (5, NO_MESSAGE)
-    assert (answered["id"], answered["result"]) == (6, {})
-    # Twice the limit of 16 MiB: the beginning that is kept, and what it was joined from.
-    assert grown < 48 * 1024 * 1024
-
-
-def peak_memory(pid: int) -> int:
-    """The most memory that a process has had, in bytes."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - a line of /proc, read at once
-        line = next(line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
 @pytest.mark.parametrize("tool", ["run_model", "house-chat", "list_models", "read_result", "cancel_call"])
 async def test_arguments_that_nest_too_deeply_are_invalid_arguments_to_every_tool(
     emulator: Emulator, tool: str
@@ -194,17 +122,4 @@ async def test_arguments_that_nest_too_deeply_are_invalid_arguments_to_every_too
 
     assert error_of(result)["code"] == "invalid_arguments"
     assert "more than 100 levels deep" in error_of(result)["message"]
-    assert inference_requests(emulator.requests) == []
-
-
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_a_number_that_json_cannot_write_is_an_invalid_argument(emulator: Emulator, number: str) -> None:
-    call = frame("tools/call", 2, name="run_model", arguments={"model": "house-chat", "data": {"a": 0.5}})
-    async with serving(emulator) as server:
-        await server.send(call.replace(b"0.5", number.encode()))
-        answered = await server.answer()
-
-    result = types.CallToolResult.model_validate(answered["result"])
-    assert error_of(result)["code"] == "invalid_arguments"
-    assert "a number that JSON cannot represent" in error_of(result)["message"]
     assert inference_requests(emulator.requests) == []

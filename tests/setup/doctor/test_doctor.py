@@ -4,13 +4,8 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from email.utils import formatdate
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,67 +14,26 @@ import anyio.abc
 import anyio.to_thread
 import pytest
 
-from blaxel_mcp import __version__
 from blaxel_mcp.budget.ledger import default_ledger
-from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, has_failed, report, run_checks
 from blaxel_mcp.setup.doctor.runner import Check
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
+from tests.support.doctoring import Examined, dating, examine, lead_to, listening
 
 pytestmark = pytest.mark.anyio
 
-MODELS = [{"name": "house-chat", "api": "chat-completions", "price": {"input": 0.15, "output": 0.6}}]
 WITHOUT_SERVERS = [check for check in PLAN if check.id not in {"server", "footprint", "clients"}]
 PROXY_PASSWORD = f"{MARKER}-proxy-password"
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What a run of the command came to."""
-
-    code: int
-    report: dict[str, Any]
-    text: str
-
-    def check(self, name: str) -> dict[str, Any]:
-        (found,) = (check for check in self.report["checks"] if check["id"] == name)
-        return dict(found)
-
-    def ids(self, outcome: str) -> list[str]:
-        return [check["id"] for check in self.report["checks"] if check["outcome"] == outcome]
-
-    def fix_of_the_only_failure(self, name: str) -> str:
-        """The fix of the one check that failed; those that stand on it were skipped for no other reason."""
-        assert self.ids("failed") == [name], self.text
-        assert self.code == 1
-        assert not self.report["ok"]
-        assert MARKER not in self.text
-        for check in self.report["checks"]:
-            if check["found"].startswith("depends on"):
-                assert check["found"] == f"depends on the check {name!r}, which failed"
-        return str(self.check(name)["fix"])
-
-
-Examine = Callable[..., Any]
+Look = Callable[..., Any]
 
 
 @pytest.fixture
-def examine(capfdbinary: pytest.CaptureFixture[bytes]) -> Examine:
-    async def run(*words: str) -> Examined:
-        with anyio.fail_after(50):
-            code = await anyio.to_thread.run_sync(main, ["doctor", "--json", *words])
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        return Examined(code, json.loads(out), (out + err).decode())
-
-    return run
-
-
-@pytest.fixture
-def look(capfdbinary: pytest.CaptureFixture[bytes]) -> Examine:
+def look(capfdbinary: pytest.CaptureFixture[bytes]) -> Look:
     """The same checks in this process, less those that start a server, which take most of the command's time."""
 
     async def run(plan: Sequence[Check] = WITHOUT_SERVERS) -> Examined:
@@ -98,98 +52,13 @@ def look(capfdbinary: pytest.CaptureFixture[bytes]) -> Examine:
 @pytest.fixture
 def variables(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that leads to the emulator, in which a test can break one thing."""
-    monkeypatch.setenv("BL_RUN_URL", emulator.run_url)
-    monkeypatch.setenv("BL_API_URL", emulator.api_url)
-    monkeypatch.setenv("BL_WORKSPACE", "demo")
-    monkeypatch.setenv("BL_API_KEY", KEY)
-    monkeypatch.setenv("BLAXEL_MCP_MODELS", json.dumps(MODELS))
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    lead_to(emulator, monkeypatch)
     return monkeypatch
-
-
-@asynccontextmanager
-async def listening(answer: Callable[[anyio.abc.SocketStream], Any]) -> AsyncIterator[str]:
-    """A server on loopback that treats each connection as told.
-
-    Yields:
-        Its host and port.
-    """
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - an attribute of the socket
-    async with anyio.create_task_group() as group:
-        group.start_soon(listener.serve, answer)
-        yield f"127.0.0.1:{port}"
-        group.cancel_scope.cancel()
-    await listener.aclose()
-
-
-@asynccontextmanager
-async def dating(emulator: Emulator, seconds_off: float) -> AsyncIterator[str]:
-    """The emulator behind a relay that puts a date on its answers, so many seconds off this machine's clock."""
-    host, _, port = emulator.url.removeprefix("http://").partition(":")
-    date = f"Date: {formatdate(time.time() - seconds_off, usegmt=True)}\r\n".encode()
-
-    async def relay(client: anyio.abc.SocketStream) -> None:
-        async with client, await anyio.connect_tcp(host, int(port)) as server, anyio.create_task_group() as group:
-            group.start_soon(pump, client, server, b"")
-            await pump(server, client, date)
-            group.cancel_scope.cancel()
-
-    async with listening(relay) as address:
-        yield f"http://{address}"
-
-
-async def pump(reading: anyio.abc.SocketStream, writing: anyio.abc.SocketStream, date: bytes) -> None:
-    """Pass bytes on, with this date in each answer and no other."""
-    try:
-        async for data in reading:
-            plain = re.sub(rb"(?i)\r\ndate: [^\r\n]*", b"", data) if date else data
-            await writing.send(re.sub(rb"(HTTP/1\.1 \d{3}[^\r\n]*\r\n)", rb"\1" + date, plain) if date else plain)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        return
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-@pytest.mark.usefixtures("variables")
-async def test_a_healthy_set_up_passes_whole(
-    emulator: Emulator, examine: Examine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with dating(emulator, 0) as url:
-        monkeypatch.setenv("BL_RUN_URL", url)
-        monkeypatch.setenv("BL_API_URL", f"{url}/v0")
-        examined = await examine()
-
-    assert (examined.code, examined.report["ok"], examined.report["version"]) == (0, True, __version__)
-    assert {check["id"]: check["outcome"] for check in examined.report["checks"]} == {
-        "settings": "ok",
-        "workspace": "ok",
-        "credentials": "ok",
-        "proxy": "ok",
-        "certificates": "ok",
-        "names": "ok",
-        "connection": "ok",
-        "token": "ok",
-        "clock": "ok",
-        "access": "ok",
-        "models": "ok",
-        "model:house-chat": "ok",
-        "ledger": "ok",
-        "server": "ok",
-        "footprint": "ok",
-        "clients": "skipped",
-        "versions": "ok",
-    }
-    assert set(examined.report["checks"][0]) == {"id", "title", "outcome", "found", "fix"}
-    assert "workspace from BL_WORKSPACE" in examined.check("settings")["found"]
-    assert examined.check("credentials")["found"] == "an API key (BL_API_KEY)"
-    assert all(check["fix"] == "" for check in examined.report["checks"] if check["outcome"] == "ok")
-    assert MARKER not in examined.text
-    assert not [request for request in emulator.requests if request.method == "POST"]
 
 
 @pytest.mark.parametrize(
@@ -205,13 +74,17 @@ async def test_a_healthy_set_up_passes_whole(
     ],
 )
 async def test_settings_that_cannot_be_used_are_the_one_failure(
-    variables: pytest.MonkeyPatch, examine: Examine, tmp_path: Path, text: str, told: tuple[str, str]
+    variables: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    tmp_path: Path,
+    text: str,
+    told: tuple[str, str],
 ) -> None:
     file = tmp_path / "config.toml"
     file.write_text(text)
     variables.delenv("BLAXEL_MCP_MODELS")
 
-    examined = await examine("--config", str(file))
+    examined = await examine(capfdbinary, "--config", str(file))
 
     found, fix = told
     assert fix in examined.fix_of_the_only_failure("settings")
@@ -220,8 +93,10 @@ async def test_settings_that_cannot_be_used_are_the_one_failure(
 
 
 @pytest.mark.usefixtures("variables")
-async def test_a_settings_file_that_is_not_there_is_written_by_init(examine: Examine, tmp_path: Path) -> None:
-    examined = await examine("--config", str(tmp_path / "none.toml"))
+async def test_a_settings_file_that_is_not_there_is_written_by_init(
+    capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    examined = await examine(capfdbinary, "--config", str(tmp_path / "none.toml"))
 
     fix = examined.fix_of_the_only_failure("settings")
     assert fix.endswith(f"Create it with `blaxel-mcp init --config {tmp_path}/none.toml`.")
@@ -235,7 +110,7 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(examine: Exa
     ],
 )
 async def test_a_variable_that_says_nothing_is_a_failure(
-    variables: pytest.MonkeyPatch, examine: Examine, name: str, value: str, told: str
+    variables: pytest.MonkeyPatch, examine: Look, name: str, value: str, told: str
 ) -> None:
     variables.setenv(name, value)
 
@@ -245,7 +120,7 @@ async def test_a_variable_that_says_nothing_is_a_failure(
     assert told in examined.check("settings")["found"]
 
 
-async def test_a_placeholder_for_a_credential_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_a_placeholder_for_a_credential_is_a_warning(variables: pytest.MonkeyPatch, look: Look) -> None:
     variables.setenv("BLAXEL_MCP_API_KEY", "${KEY}")
 
     examined = await look()
@@ -255,7 +130,7 @@ async def test_a_placeholder_for_a_credential_is_a_warning(variables: pytest.Mon
 
 
 async def test_without_credentials_the_fix_names_the_ways_to_give_them(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.delenv("BL_API_KEY")
 
@@ -265,24 +140,24 @@ async def test_without_credentials_the_fix_names_the_ways_to_give_them(
     assert "bl login demo" in fix
 
 
-async def test_without_a_workspace_nothing_else_fails(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_without_a_workspace_nothing_else_fails(variables: pytest.MonkeyPatch, look: Look) -> None:
     variables.delenv("BL_WORKSPACE")
 
     assert "`export BL_WORKSPACE=NAME`" in (await look()).fix_of_the_only_failure("workspace")
 
 
 async def test_a_wrong_key_fails_where_it_is_refused_and_is_told_by_its_place(
-    variables: pytest.MonkeyPatch, examine: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.setenv("BL_API_KEY", WRONG_KEY)
 
-    examined = await examine()
+    examined = await look()
 
     assert "The credentials came from BL_API_KEY." in examined.fix_of_the_only_failure("access")
 
 
 async def test_a_key_that_no_header_can_carry_fails_before_anything_is_sent(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.setenv("BL_API_KEY", f"{KEY} and a word")
 
@@ -291,7 +166,7 @@ async def test_a_key_that_no_header_can_carry_fails_before_anything_is_sent(
     assert examined.fix_of_the_only_failure("token") == "Copy it again, completely and on one line."
 
 
-async def test_a_command_that_prints_no_key_is_named(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_a_command_that_prints_no_key_is_named(variables: pytest.MonkeyPatch, look: Look) -> None:
     variables.delenv("BL_API_KEY")
     variables.setenv("BLAXEL_MCP_API_KEY_COMMAND", '["false"]')
 
@@ -303,7 +178,7 @@ async def test_a_command_that_prints_no_key_is_named(variables: pytest.MonkeyPat
 
 @pytest.mark.parametrize("known", [pytest.param(True, id="good"), pytest.param(False, id="revoked")])
 async def test_client_credentials_are_exchanged(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine, known: bool
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look, known: bool
 ) -> None:
     if not known:
         emulator.client_credentials.clear()
@@ -322,7 +197,7 @@ async def test_client_credentials_are_exchanged(
 
 
 async def test_an_expired_login_without_a_way_to_renew_it_says_how_to_log_in(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine, home: Path
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look, home: Path
 ) -> None:
     variables.delenv("BL_API_KEY")
     emulator.token_lifetime = -60
@@ -332,7 +207,7 @@ async def test_an_expired_login_without_a_way_to_renew_it_says_how_to_log_in(
 
 
 async def test_a_login_tells_until_when_its_token_is_good(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine, home: Path
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look, home: Path
 ) -> None:
     variables.delenv("BL_API_KEY")
     log_in(home, emulator.mint_token())
@@ -352,7 +227,7 @@ def log_in(home: Path, token: str) -> None:
 
 
 async def test_a_workspace_that_the_credentials_do_not_reach_is_named_with_its_place(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.setenv("BL_WORKSPACE", "elsewhere")
 
@@ -365,7 +240,7 @@ async def test_a_workspace_that_the_credentials_do_not_reach_is_named_with_its_p
 
 @pytest.mark.parametrize(("seconds", "said"), [(7500, "2 h 5 min ahead"), (-400, "7 min behind")])
 async def test_a_clock_that_is_off_is_told_with_the_command_that_sets_it(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine, seconds: float, said: str
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look, seconds: float, said: str
 ) -> None:
     async with dating(emulator, seconds) as url:
         variables.setenv("BL_API_URL", f"{url}/v0")
@@ -376,7 +251,7 @@ async def test_a_clock_that_is_off_is_told_with_the_command_that_sets_it(
 
 
 async def test_a_host_that_refuses_connections_is_named_with_the_setting(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     port = free_port()
     variables.setenv("BL_API_URL", f"http://127.0.0.1:{port}/v0")
@@ -389,7 +264,7 @@ async def test_a_host_that_refuses_connections_is_named_with_the_setting(
     )
 
 
-async def test_a_name_that_is_not_known_fails_once(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_a_name_that_is_not_known_fails_once(variables: pytest.MonkeyPatch, look: Look) -> None:
     variables.setenv("BL_API_URL", "https://api.acme.invalid/v0")
 
     examined = await look()
@@ -399,7 +274,7 @@ async def test_a_name_that_is_not_known_fails_once(variables: pytest.MonkeyPatch
 
 
 async def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_there(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look
 ) -> None:
     variables.setenv("BL_API_URL", emulator.api_url.replace("http:", "https:"))
 
@@ -408,7 +283,7 @@ async def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_there(
     assert "Check that the URL's port speaks https." in examined.fix_of_the_only_failure("connection")
 
 
-async def test_a_server_that_speaks_no_http_is_no_blaxel(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_a_server_that_speaks_no_http_is_no_blaxel(variables: pytest.MonkeyPatch, look: Look) -> None:
     async def greet(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             await stream.send(b"220 mail.example ESMTP\r\n")
@@ -421,7 +296,7 @@ async def test_a_server_that_speaks_no_http_is_no_blaxel(variables: pytest.Monke
 
 
 async def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     async def refuse(stream: anyio.abc.SocketStream) -> None:
         async with stream:
@@ -446,7 +321,7 @@ async def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password
 
 
 async def test_certificates_that_are_not_there_are_told_by_their_variable(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.setenv("SSL_CERT_FILE", "/none/such.pem")
 
@@ -454,7 +329,7 @@ async def test_certificates_that_are_not_there_are_told_by_their_variable(
 
 
 async def test_a_control_plane_that_may_not_be_asked_is_not_asked(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look
 ) -> None:
     variables.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
 
@@ -475,7 +350,7 @@ async def test_a_control_plane_that_may_not_be_asked_is_not_asked(
 )
 @pytest.mark.usefixtures("variables")
 async def test_a_model_that_cannot_answer_is_told_by_its_state(
-    emulator: Emulator, look: Examine, change: dict[str, Any], told: tuple[str, str, str]
+    emulator: Emulator, look: Look, change: dict[str, Any], told: tuple[str, str, str]
 ) -> None:
     emulator.models["house-chat"] = replace(emulator.models["house-chat"], **change)
 
@@ -488,7 +363,7 @@ async def test_a_model_that_cannot_answer_is_told_by_its_state(
 
 
 async def test_a_model_that_there_is_not_ends_in_the_nearest_name_and_the_place_of_its_entry(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.setenv("BLAXEL_MCP_MODELS", '[{"name": "house-chat"}, {"name": "hose-embed"}]')
 
@@ -499,7 +374,7 @@ async def test_a_model_that_there_is_not_ends_in_the_nearest_name_and_the_place_
 
 
 async def test_a_model_of_the_workspace_that_is_disabled_is_a_warning_unless_it_was_asked_for(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look
 ) -> None:
     variables.delenv("BLAXEL_MCP_MODELS")
     emulator.models["house-chat"] = replace(emulator.models["house-chat"], enabled=False)
@@ -511,14 +386,14 @@ async def test_a_model_of_the_workspace_that_is_disabled_is_a_warning_unless_it_
 
 
 async def test_a_model_that_access_keeps_from_being_called_is_told_with_the_setting(
-    variables: pytest.MonkeyPatch, look: Examine
+    variables: pytest.MonkeyPatch, look: Look
 ) -> None:
     variables.setenv("BLAXEL_MCP_ACCESS__MODELS", '["other-*"]')
 
     assert "the setting is `access.models`" in (await look()).fix_of_the_only_failure("model:house-chat")
 
 
-async def test_a_url_that_gets_no_credentials_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_a_url_that_gets_no_credentials_is_a_warning(variables: pytest.MonkeyPatch, look: Look) -> None:
     variables.setenv("BLAXEL_MCP_MODELS", '[{"name": "house-chat", "url": "http://127.0.0.1:9/x"}]')
 
     examined = await look()
@@ -528,7 +403,7 @@ async def test_a_url_that_gets_no_credentials_is_a_warning(variables: pytest.Mon
 
 
 async def test_call_sends_one_request_to_each_model_that_can_be_called(
-    variables: pytest.MonkeyPatch, emulator: Emulator, look: Examine
+    variables: pytest.MonkeyPatch, emulator: Emulator, look: Look
 ) -> None:
     names = ["house-chat", "house-embed", "house-ears", "fault-500", "missing-one"]
     apis = ["chat-completions", "embeddings", "transcriptions", "chat-completions", "raw"]
@@ -554,91 +429,22 @@ async def test_call_sends_one_request_to_each_model_that_can_be_called(
 
 
 @pytest.mark.usefixtures("variables")
-async def test_a_broken_ledger_ends_in_the_command_that_makes_room_for_a_new_one(examine: Examine) -> None:
+async def test_a_broken_ledger_ends_in_the_command_that_makes_room_for_a_new_one(look: Look) -> None:
     ledger = default_ledger()
     ledger.parent.mkdir(parents=True)
     ledger.write_bytes(b"this is no ledger" * 500)
 
-    fix = (await examine()).fix_of_the_only_failure("ledger")
+    fix = (await look()).fix_of_the_only_failure("ledger")
 
     assert fix.startswith(f"Run `mv {ledger} {ledger}.broken`;")
     await anyio.run_process(fix.split("`")[1])
-    assert (await examine()).code == 0
+    assert (await look()).code == 0
 
 
-async def test_a_budget_that_is_used_up_is_a_warning(variables: pytest.MonkeyPatch, look: Examine) -> None:
+async def test_a_budget_that_is_used_up_is_a_warning(variables: pytest.MonkeyPatch, look: Look) -> None:
     variables.setenv("BLAXEL_MCP_BUDGET__CALLS_PER_DAY", "0")
 
     examined = await look()
 
     assert (examined.code, examined.ids("warning")) == (0, ["ledger"])
     assert "0 of 0 calls, 0 tokens, 0.000000 USD, so calls are refused until" in examined.check("ledger")["found"]
-
-
-async def test_a_list_of_tools_that_fills_the_context_ends_in_the_settings_that_shorten_it(
-    variables: pytest.MonkeyPatch, examine: Examine
-) -> None:
-    models = [{"name": f"m-{number}", "description": "words " * 400} for number in range(30)]
-    variables.setenv("BLAXEL_MCP_MODELS", json.dumps(models))
-    variables.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
-
-    examined = await examine()
-
-    assert (examined.code, examined.ids("warning")) == (0, ["footprint"])
-    assert "tools.max_tools" in examined.check("footprint")["fix"]
-
-
-@pytest.mark.usefixtures("variables")
-async def test_a_library_that_prints_at_the_start_does_not_spoil_the_own_handshake_unnoticed(
-    examine: Examine, variables: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text("print('welcome')\n")
-    variables.setenv("PYTHONPATH", str(tmp_path))
-
-    examined = await examine()
-
-    assert "sitecustomize" in examined.fix_of_the_only_failure("server")
-    assert "'welcome'" in examined.check("server")["found"]
-
-
-async def test_the_demo_needs_no_set_up(examine: Examine) -> None:
-    examined = await examine("--demo")
-
-    assert (examined.code, examined.ids("failed"), examined.ids("warning")) == (0, [], [])
-
-
-@pytest.mark.usefixtures("variables")
-async def test_people_are_told_each_finding_with_its_fix_and_the_failures_once_more(
-    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("BL_API_KEY")
-
-    with anyio.fail_after(50):
-        code = await anyio.to_thread.run_sync(main, ["doctor", "--call"])
-
-    sys.stdout.flush()
-    out, err = capfdbinary.readouterr()
-    lines = out.decode().splitlines()
-    assert (code, err) == (1, b"")
-    assert lines[0] == "--call sends one small request to each model, which costs the model's price."
-    row = next(index for index, line in enumerate(lines) if line.startswith("FAILED   Credentials"))
-    assert lines[row + 1].strip().startswith("fix: Set BL_API_KEY")
-    assert lines[-1] == "failed: credentials"
-    assert b"\x1b" not in out
-
-
-def test_a_reader_that_has_enough_ends_it_without_a_word() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    finished = subprocess.run(
-        [sys.executable, "-m", "blaxel_mcp", "doctor", "--demo"],
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
-        timeout=50,
-        check=False,
-    )
-    os.close(writing)
-
-    assert finished.returncode != 0
-    assert finished.stderr == b""

@@ -1,9 +1,5 @@
 """How checks are run and told: each after those that it needs, one cause giving one failure; and the pure rules."""
 
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Mapping
 
 import anyio
@@ -45,7 +41,7 @@ async def hangs(_: CheckContext) -> Result:
 
 
 async def run(*plan: Check) -> list[Finding]:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         return await run_checks(plan, CASE)
 
 
@@ -120,7 +116,7 @@ async def test_each_finding_is_told_as_soon_as_there_is_one() -> None:
         told.append(finding.id)
         late.set()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         found = await run_checks([Check("a", "A", waits), Check("b", "B", passes)], CASE, on_finding=tell)
 
     assert told == ["b", "a"]
@@ -180,30 +176,3 @@ def test_the_proxy_for_a_url_is_the_one_that_the_library_takes(
 def test_user_info_of_a_proxy_is_never_shown(value: str, shown: str) -> None:
     assert masked(value) == shown
     assert proxy_variables({"HTTP_PROXY": value, "OTHER": "x"}) == {"HTTP_PROXY": shown}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the terminal is a pseudo-terminal here")
-def test_a_terminal_is_shown_what_is_being_looked_at() -> None:
-    reading, writing = pty.openpty()
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm", "COLUMNS": "160"}
-    command = [sys.executable, "-m", "blaxel_mcp", "doctor", "--demo"]
-    process = subprocess.Popen(command, stdout=writing, stdin=subprocess.DEVNULL, env=environment)
-    os.close(writing)
-    shown = _all_of(reading)
-    os.close(reading)
-
-    assert process.wait(20) == 0
-    # Once as its line, and before that each time that what runs was drawn.
-    assert shown.count("This server over stdio") > 1
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
-
-
-def _all_of(descriptor: int) -> str:
-    shown = b""
-    try:
-        while chunk := os.read(descriptor, 4096):
-            shown += chunk
-    except OSError:
-        # How a pseudo-terminal says that nobody writes to it any more.
-        pass
-    return shown.decode()

@@ -12,16 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import anyio
 import pytest
-from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install import CLIENTS, Launch, UserDirs, addition, client_named, json_parser
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY
-from tests.support.leaks import Client, look_at
 
 SCRIPT = str(Path(sys.executable).with_name("blaxel-mcp"))
 NAMES = [client.name for client in CLIENTS]
@@ -853,22 +849,3 @@ def test_a_mistake_of_usage_says_what_to_do(
     assert said in captured.err
     assert captured.out == ""
     assert list(home.iterdir()) == []
-
-
-# It starts
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("client", ["claude-desktop", "vscode", "codex"])
-async def test_the_entry_as_it_was_written_starts_the_server(client: str, home: Path) -> None:
-    assert main(["install", client, "--demo"]) == 0
-    entry = written(home, client)
-    server = StdioServerParameters(command=entry["command"], args=entry["args"], env=entry.get("env"), cwd=home)
-
-    with (home / "errors.log").open("w+", encoding="utf-8") as log, anyio.fail_after(30):
-        async with Client(stdio_client(server, errlog=log)) as connected:
-            tools = [tool.name for tool in (await connected.list_tools()).tools]
-        log.seek(0)
-        look_at("stderr of the server", log.read())
-
-    assert "house-chat" in tools

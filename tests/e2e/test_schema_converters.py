@@ -1,4 +1,4 @@
-"""Tool definitions through the converters of others, as agents on three providers' models see them."""
+"""Tool definitions in the converters of agent frameworks, as the models of three providers see them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,20 +19,20 @@ pytestmark = pytest.mark.anyio
 MODELS = [{"name": f"model-{api.name}", "api": api.name} for api in APIS]
 
 _KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-"""What Anthropic's API takes as the name of a property; one that it does not take fails the whole request."""
+"""The property names that Anthropic's API accepts; any other fails the whole request."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @pytest.fixture
 async def tools(emulator: Emulator) -> list[types.Tool]:
-    """The tools of a server that has a model of each API."""
+    """The tools of a server with a model of each API."""
     async with connect(leading_to(emulator, models=MODELS)) as client:
         return (await client.list_tools()).tools
 
 
 def free_objects(schema: Any, path: str = "$") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects in a schema whose members nobody names, and where they are."""
+    """Yield the objects in a schema that name no properties, with their paths."""
     if isinstance(schema, Mapping):
         if schema.get("type") == "object" and not schema.get("properties"):
             yield path, schema

@@ -1,0 +1,151 @@
+"""Rules of plain English that a program can check, in the strings of the package, the README and the pages of docs/.
+
+Docstrings and comments follow the same rules, and are left to reviewers.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blaxel_mcp.core import exceptions
+from tests.support.sources import GAP, PACKAGE, ROOT, text_of, texts, trees
+
+AVOIDED = {
+    r"mend(s|ed|ing)?": "fix",
+    r"told": "reported, shown",
+    r"(who|whom|whose|what)ever": "a noun: callers, anyone, any value",
+    r"besides": "also, otherwise",
+    r"sent again": "retried",
+    r"(go|goes|going) before": "takes precedence over",
+    r"whose side": "where the fault lies",
+    r"under way": "in flight, running",
+    r"left out": "omitted",
+    r"for ever": "forever",
+    r"(col|behavi|fav|hon|neighb)ours?|licences?|catalogues?|centres?|grey|whilst|amongst": "the American spelling",
+    r"(recogn|summar|normal|organ|serial|initial|author|optim|minim|maxim|custom|categor|standard|visual)"
+    r"(ise|ises|ised|ising|isation)": "the American spelling",
+}
+"""Words to avoid, and what to write instead. MCP's own word `cancelled` stays."""
+
+PAGES = (
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "config.example.toml")),
+    *(ROOT / name for name in ("server.json", "packaging/mcpb/manifest.json", "fuzz/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+
+NOT_YET_REWRITTEN = {
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "docs/clients.md",
+    "docs/configure.md",
+    "docs/cost-control.md",
+    "docs/http.md",
+    "docs/model-apis.md",
+    "docs/troubleshooting.md",
+}
+"""Pages with such words in them: take a page off once it is rewritten; none is added."""
+
+LONGEST_SENTENCE = 28
+"""Words of a sentence in a message; twenty-five is the aim."""
+
+CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+
+
+def offenses(text: str) -> list[str]:
+    """Return each word to avoid in a text, with what to write instead."""
+    return [
+        f"{match[0]!r}: write {instead}"
+        for pattern, instead in AVOIDED.items()
+        for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE)
+    ]
+
+
+def strings() -> Iterator[tuple[str, str]]:
+    """Yield each string of the package that is no docstring, and its place."""
+    for file, tree in trees().items():
+        for line, text in texts(tree):
+            yield f"{file.relative_to(PACKAGE)}:{line}", text
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """Yield each call in the package, and its place; the emulator speaks as Blaxel and its providers do."""
+    for file, tree in trees().items():
+        if file.relative_to(PACKAGE).parts[0] != "emulator":
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call):
+                    yield f"{file.relative_to(PACKAGE)}:{node.lineno}", node
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def test_no_string_of_the_package_has_a_word_to_avoid() -> None:
+    found = [(place, offense) for place, text in strings() for offense in offenses(text)]
+
+    assert found == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_has_no_word_to_avoid_unless_it_is_still_to_be_rewritten(page: Path) -> None:
+    found = offenses(CODE.sub("", page.read_text(encoding="utf-8")))
+
+    if name_of(page) in NOT_YET_REWRITTEN:
+        assert found, f"{name_of(page)} is rewritten: take it off NOT_YET_REWRITTEN"
+    else:
+        assert found == []
+
+
+def test_the_pages_still_to_be_rewritten_are_there() -> None:
+    assert {name_of(page) for page in PAGES} > NOT_YET_REWRITTEN
+
+
+def test_a_sentence_of_a_message_is_short() -> None:
+    sentences = [
+        (place, sentence)
+        for place, text in strings()
+        if not place.startswith("emulator/") and " " in text and "\n" not in text
+        for sentence in re.split(r"(?<=[.?!:;]) ", text)
+    ]
+
+    assert [found for found in sentences if len(found[1].split()) > LONGEST_SENTENCE] == []
+
+
+ERRORS = {name for name, kind in vars(exceptions).items() if isinstance(kind, type)} | {"LedgerError"}
+
+
+def test_the_messages_and_hints_of_our_errors_are_whole_sentences() -> None:
+    said = [
+        (place, text)
+        for place, call in calls()
+        if isinstance(call.func, ast.Name) and call.func.id in ERRORS
+        for argument in (*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "hint"))
+        if (text := text_of(argument))
+    ]
+
+    assert len(said) > 100
+    assert [(place, text) for place, text in said if not text.endswith((".", "?", GAP))] == []
+
+
+def test_descriptions_are_whole_sentences_and_the_help_of_an_option_is_not() -> None:
+    said = [
+        (place, keyword.arg, text)
+        for place, call in calls()
+        for keyword in call.keywords
+        if keyword.arg in {"description", "help"} and (text := text_of(keyword.value)) and not text.endswith(GAP)
+    ]
+
+    assert {kind for _, kind, _ in said} == {"description", "help"}
+    assert [found for found in said if found[2].endswith(".") != (found[1] == "description")] == []
+
+
+def test_the_words_are_found_wherever_they_stand() -> None:
+    for text in ("Mend it.", "as the user was told", "its BEHAVIOUR", "whatever comes", "it is recognised"):
+        assert len(offenses(text)) == 1, text
+    for text in ("recommended", "amended", "fourth", "unfavorable", "cancelled", "otherwise", "exercised", "raised"):
+        assert offenses(text) == [], text
