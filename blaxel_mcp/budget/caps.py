@@ -74,16 +74,24 @@ class Estimate:
     @property
     def nano_usd(self) -> int:
         """The estimated cost in billionths of a dollar; 0 without a price."""
-        tokens = Usage(input_tokens=self.input_tokens, output_tokens=self.output_tokens)
-        return usd_to_nano(self.price.usd(self._beside(tokens)) or 0) if self.price else 0
+        if self.price is None:
+            return 0
+        usage = Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            images=self.images,
+            audio_seconds=self.audio_seconds,
+            searches=self.searches,
+        )
+        return usd_to_nano(self.price.usd(usage) or 0)
 
     @property
     def is_priced(self) -> bool:
         """Whether what the endpoint reports will tell the cost."""
-        return self.price is not None and (self.metered or self.price.usd(self._beside(Usage())) is not None)
-
-    def _beside(self, usage: Usage) -> Usage:
-        return replace(usage, images=self.images, audio_seconds=self.audio_seconds, searches=self.searches)
+        if self.price is None or self.metered:
+            return self.price is not None
+        beside = Usage(images=self.images, audio_seconds=self.audio_seconds, searches=self.searches)
+        return self.price.usd(beside) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,7 @@ def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
     return Estimate(
         input_tokens=math.ceil(_count_chars(body) / CHARS_PER_TOKEN),
         output_tokens=output_tokens,
-        images=min(max(_whole_number(fields.get("n")), 1), _MAX_PICTURES),
+        images=min(_whole_number(fields["n"]), _MAX_PICTURES) if "n" in fields else 1,
         audio_seconds=_SECONDS_PER_RECORDING if any(isinstance(value, bytes) for value in fields.values()) else None,
         searches=1 if "query" in fields and "documents" in fields else 0,
         metered=metered,

@@ -47,25 +47,22 @@ class SendTracker:
     """Tracks whether a request has been sent; an instance is the request's httpcore `trace` extension.
 
     A transport that reports no events is assumed to send every request passed to it.
+
+    Attributes:
+        trace: The trace that is updated.
     """
 
     def __init__(self, trace: CallTrace) -> None:
-        self._trace = trace
+        self.trace = trace
         self._has_reported = False
-
-    def mark_sent(self) -> None:
-        """Count an attempt whose signed request goes to the transport, and forget the response of the last one."""
-        self._trace.attempts += 1
-        self._trace.sent = True
-        self._trace.status = self._trace.request_id = None
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """Handle an event of httpcore's `trace` extension."""
         if not self._has_reported:
-            self._has_reported, self._trace.sent = True, False
+            self._has_reported, self.trace.sent = True, False
         # A proxy is sent a CONNECT of its own first.
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            self._trace.sent = True
+            self.trace.sent = True
 
 
 @contextmanager

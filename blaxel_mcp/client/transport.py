@@ -59,7 +59,10 @@ async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_second
 async def _mark_sent(request: httpx.Request) -> None:
     tracker = request.extensions.get("trace")
     if isinstance(tracker, SendTracker):
-        tracker.mark_sent()
+        # The signed request goes to the transport now; the response of an earlier attempt is forgotten.
+        trace = tracker.trace
+        trace.attempts, trace.sent = trace.attempts + 1, True
+        trace.status = trace.request_id = None
 
 
 def content_encoding(response: httpx.Response) -> str:

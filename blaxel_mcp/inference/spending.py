@@ -226,7 +226,8 @@ def _answered(usage: Usage | None, cost_usd: float | None, expected: Estimate) -
     reported = None if usage is None or usage.estimated else usage
     tokens = reported and reported.total_tokens
     known = cost_usd is not None and not (usage and usage.estimated)
-    expected = expected.at_least(usage)
+    if tokens is None or not known:
+        expected = expected.at_least(usage)
     return UsageTotals(
         calls=1,
         without_tokens=tokens is None,
