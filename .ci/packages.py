@@ -26,7 +26,7 @@ MINORS = (11, 12, 13, 14, 15)
 OUT = Path("build/packages")
 BIN, DIST = OUT / "tools/bin", OUT / "dist"
 SERVE_DEMO = ("serve", "--demo")
-STRICT = ("-W", "error", "-m", "blaxel_mcp", *SERVE_DEMO)
+STRICT = ("-W", "error", "-P", "-m", "blaxel_mcp", *SERVE_DEMO)
 """Every warning of the server is an error."""
 
 

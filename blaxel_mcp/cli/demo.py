@@ -54,7 +54,8 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
             tour.introduce(settings)
             server = StdioServerParameters(
                 command=sys.executable,
-                args=["-m", "blaxel_mcp", "serve", "--config", str(file)],
+                # -P: nothing is imported from the folder that the user happens to be in.
+                args=["-P", "-m", "blaxel_mcp", "serve", "--config", str(file)],
                 env={"BL_API_KEY": DEMO_KEY, "BLAXEL_MCP_BUDGET__LEDGER": ":memory:"},
             )
             async with Client(server) as client:

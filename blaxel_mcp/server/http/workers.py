@@ -12,8 +12,8 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -37,6 +37,8 @@ _KILL_SECONDS = 5.0
 
 Work = Callable[[socket, "Supervisor"], int]
 """Serves on the socket as one worker, and returns the exit code. It must be picklable."""
+
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 _SERVING, _SHUT_DOWN, _FORCE = b"serving", b"shut down", b"force"
 """The messages between the supervising process and a worker; any other message is the key of a cancelled request.
@@ -144,8 +146,13 @@ class Workers:
         """Run a worker until it exits; return it, and whether it ever accepted connections."""
         connection, workers_end = self._context.Pipe()
         with connection:
-            process = self._context.Process(target=_run_worker, args=(self._work, self._listener, workers_end))
-            process.start()
+            process = self._context.Process(
+                target=_run_worker,
+                args=(self._work, self._listener, workers_end),
+                kwargs={"unset_safe_path": not sys.flags.safe_path},
+            )
+            with _safe_path():
+                process.start()
             workers_end.close()
             self._connections[process] = connection
             attend = partial(self._attend, process, connection)
@@ -186,6 +193,23 @@ class Workers:
                     _send(connection, message)
 
 
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have child processes import nothing from the working directory while the context lasts.
+
+    `multiprocessing` starts `python -c`, which searches that folder first. Only its copies of this interpreter's flags
+    and the environment reach it; `_run_worker` removes the variable again, for the commands that a worker runs.
+    """
+    if sys.flags.safe_path:
+        yield
+        return
+    os.putenv(_SAFE_PATH, "1")
+    try:
+        yield
+    finally:
+        os.unsetenv(_SAFE_PATH)
+
+
 def _send(connection: Connection, message: bytes) -> None:
     """Send a short message without ever blocking: it is dropped if the other end has exited or does not read."""
     # Windows cannot tell whether there is room.
@@ -194,7 +218,9 @@ def _send(connection: Connection, message: bytes) -> None:
             connection.send_bytes(message)
 
 
-def _run_worker(work: Work, listener: socket, connection: Connection) -> None:
+def _run_worker(work: Work, listener: socket, connection: Connection, *, unset_safe_path: bool) -> None:
+    if unset_safe_path:
+        os.unsetenv(_SAFE_PATH)
     for number in ending_signals():
         if number != signal.SIGTERM:
             # A terminal signals all processes; the supervising one passes on what concerns the workers.

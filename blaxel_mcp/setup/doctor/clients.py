@@ -1,7 +1,9 @@
 """This server, started through each client's own entry with the variables that the client passes on."""
 
+import os
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,6 +65,11 @@ async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
     variables = variables_of(entry, context.variables)
     workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
     program = entry.command[0]
+    if os.path.dirname(program) and not os.path.isabs(program):  # noqa: PTH120, PTH117 - `Path` drops a leading ./
+        return failed(
+            f"{program!r}, which {entry.place} starts, is a path relative to the folder that {entry.client.title} runs in.",
+            f"Run `{entry.reinstall}` to write the entry again, with an absolute path.",
+        )
     if shutil.which(program, path=variables.values.get("PATH") or context.variables.get("PATH")) is None:
         return failed(
             f"{program!r}, which {entry.place} starts, is not an executable program.",
@@ -80,8 +87,10 @@ async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
 
 async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables, workspace: str) -> Result:
     try:
-        async with context.servers:
-            handshake = await shake_hands(entry.command, variables.values, ask_models=True)
+        # In an empty folder: a command such as `python -m` or `uv run` takes code from the one that it is started in.
+        with tempfile.TemporaryDirectory(prefix="blaxel-mcp-doctor-") as folder:
+            async with context.servers:
+                handshake = await shake_hands(entry.command, variables.values, ask_models=True, folder=folder)
     except NoHandshakeError as error:
         printed = f"; before that it printed {error.stray!r} on standard output" if error.stray else ""
         log = error.log

@@ -72,6 +72,7 @@ async def shake_hands(
     *,
     seconds: float = HANDSHAKE_SECONDS,
     ask_models: bool = False,
+    folder: str | None = None,
 ) -> Handshake:
     """Start a server, list its tools, and stop it.
 
@@ -80,12 +81,17 @@ async def shake_hands(
         environment: Its variables, in addition to the few that clients always pass on, such as PATH and HOME.
         seconds: The timeout of the whole handshake.
         ask_models: Whether to call its tool `list_models` too, which reports the source of its credentials.
+        folder: The folder in which it is started; None for the working directory.
 
     Raises:
         NoHandshakeError: The server did not start, or did not answer in time.
     """
     server = StdioServerParameters(
-        command=command[0], args=list(command[1:]), env=dict(environment), encoding_error_handler="replace"
+        command=command[0],
+        args=list(command[1:]),
+        env=dict(environment),
+        cwd=folder,
+        encoding_error_handler="replace",
     )
     output = _StrayOutput()
     with tempfile.TemporaryFile() as log:

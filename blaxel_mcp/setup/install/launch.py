@@ -46,6 +46,8 @@ class Launch:
 def own_command(executable: Path) -> tuple[str, ...]:
     """Return the words that start this program from any folder: the script beside the interpreter, else the module.
 
+    Neither imports anything from the folder that a client starts it in, which may be a project that nobody trusts.
+
     Args:
         executable: The interpreter, unresolved: in a virtual environment it is a link with the script beside it.
     """
@@ -53,7 +55,7 @@ def own_command(executable: Path) -> tuple[str, ...]:
         script = executable.absolute().with_name(name)
         if script.is_file():
             return (str(script),)
-    return (str(executable.absolute()), "-m", "blaxel_mcp")
+    return (str(executable.absolute()), "-P", "-m", "blaxel_mcp")
 
 
 def is_ephemeral(command: Sequence[str]) -> bool:

@@ -1059,9 +1059,7 @@ async def test_rejected_key_is_sent_again_only_if_the_command_prints_another(
         pytest.param(
             python("import sys; print('canary'); sys.exit('canary')"), "ended with exit code 1", id="exit-code"
         ),
-        pytest.param(
-            ("no-such-program-here", "canary"), "could not be started (No such file or directory)", id="missing"
-        ),
+        pytest.param(("no-such-program-here", "canary"), "was not found on the server's PATH", id="missing"),
         pytest.param(("/", "canary"), "could not be started (Permission denied)", id="not-a-program"),
         pytest.param((sys.executable, "canary\0"), "could not be started (ValueError)", id="nul-in-an-argument"),
     ],
@@ -1078,6 +1076,20 @@ async def test_failing_key_command_is_named_without_its_output(
 async def test_key_command_that_does_not_end_is_stopped() -> None:
     with anyio.fail_after(5), pytest.raises(ConfigurationError, match=r"did not end within 0\.05 seconds"):
         await run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.05)
+
+
+async def test_key_command_may_leave_a_process_behind_that_holds_its_output() -> None:
+    daemon = f"import subprocess; subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(4)'])"
+    with anyio.fail_after(3):
+        token = await run_key_command(python(f"{daemon}; print('canary-7f3a')"), source="x")
+    assert token.value.get_secret_value() == "canary-7f3a"
+
+
+async def test_key_command_in_the_home_directory_is_found(home: Path) -> None:
+    program = home / "print-key"
+    program.write_text("#!/bin/sh\necho canary-7f3a\n")
+    program.chmod(0o755)
+    assert (await run_key_command(("~/print-key",), source="x")).value.get_secret_value() == "canary-7f3a"
 
 
 @pytest.fixture

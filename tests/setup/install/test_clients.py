@@ -171,7 +171,7 @@ def test_the_variables_of_an_entry_are_not_in_its_repr() -> None:
 
 def test_the_command_is_the_script_beside_the_interpreter_and_its_path_is_absolute(tmp_path: Path) -> None:
     python = touched(tmp_path / "bin" / "python")
-    assert own_command(python) == (str(python), "-m", "blaxel_mcp")
+    assert own_command(python) == (str(python), "-P", "-m", "blaxel_mcp")
 
     script = touched(tmp_path / "bin" / "blaxel-mcp")
     assert own_command(python) == (str(script),)
