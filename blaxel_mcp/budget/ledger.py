@@ -14,7 +14,7 @@ from types import MappingProxyType
 import platformdirs
 
 from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, UsageTotals, values_of
-from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder
+from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 
 MEMORY = ":memory:"
 """The path of a ledger that only this process uses, and that ends with it."""
@@ -187,8 +187,14 @@ class Ledger:
             raise OSError(None, _REMOVED)
         if self.path != MEMORY:
             path = Path(self.path)
-            # A folder that the user named keeps its mode; SQLite gives its other files the mode of this one.
-            (make_own_folder if path == default_ledger() else make_folder)(path.parent)
+            if path == default_ledger():
+                make_own_folder(path.parent)
+            else:
+                # A folder that the user named keeps its mode. Whoever can write into it could reset the counts, with a
+                # journal that SQLite would apply.
+                make_folder(path.parent)
+                require_safe_folder(path.parent)
+            # SQLite gives its other files the mode of this one.
             make_own_file(path)
         self._connection = connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False

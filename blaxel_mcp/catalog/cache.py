@@ -5,8 +5,6 @@ counts only if nobody but this user could have written it.
 """
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.core.hosts import is_loopback
-from blaxel_mcp.core.private_files import make_own_folder, replace_file
+from blaxel_mcp.core.private_files import make_own_folder, read_private, replace_file
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.settings.schema import Settings
 
@@ -28,8 +26,6 @@ MAX_FILE_BYTES = 8 * 1024 * 1024
 
 _MAX_TIME = 253_402_300_799
 """The end of the year 9999, the last second that can be written as a date."""
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ class CatalogCache:
     def load(self) -> ModelSnapshot | None:
         """Return the saved list; None if there is no valid one of this workspace."""
         try:
-            snapshot = _file_format().validate_json(_read_own_file(self.path), strict=True)
+            snapshot = _file_format().validate_json(read_private(self.path, limit=MAX_FILE_BYTES), strict=True)
         except (OSError, ValidationError):
             return None
         is_ours = (snapshot.api_url, snapshot.workspace) == (self._api_url, self._workspace)
@@ -108,25 +104,3 @@ def catalog_cache(settings: Settings) -> CatalogCache | None:
 @cache
 def _file_format() -> TypeAdapter[ModelSnapshot]:
     return TypeAdapter(ModelSnapshot)
-
-
-def _read_own_file(path: Path) -> bytes:
-    """Read a file that only this user can write or read.
-
-    Raises:
-        OSError: The file is missing, too large, or open to others.
-    """
-    # O_NONBLOCK: a named pipe at this path must not block.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        is_private = stat.S_ISREG(status.st_mode)
-        # Windows has neither owners nor modes like these: the user's profile protects the file there.
-        if hasattr(os, "geteuid"):
-            is_private = is_private and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
-        if not is_private:
-            raise PermissionError(f"{path} is not a private file of this user")
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise OSError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-    return data

@@ -3,6 +3,7 @@
 No call waits for the control plane: the last list serves until there is a newer one.
 """
 
+import errno
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -195,7 +196,9 @@ class Discovery:
         try:
             await anyio.to_thread.run_sync(partial(cache.save, snapshot.records, listed_at=snapshot.listed_at))
         except OSError as error:
-            logger.info("the list of models could not be saved: %s", error)
+            # A folder of another user's is worth a warning, a file system that is read-only is not.
+            level = logging.WARNING if error.errno == errno.EPERM else logging.INFO
+            logger.log(level, "the list of models could not be saved: %s", error)
 
 
 def _utc(seconds: float) -> str:

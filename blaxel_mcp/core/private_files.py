@@ -11,6 +11,7 @@ from pathlib import Path
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _MAX_BACKUPS = 1000
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_ROOT, _NOBODY = 0, 65534
 
 
 def make_folder(folder: Path) -> None:
@@ -32,20 +33,66 @@ def make_own_folder(folder: Path) -> None:
     """Make a folder that only this program uses, with mode 0700 even if it exists and others can reach it.
 
     Raises:
+        PermissionError: The folder, or one above it, belongs to another user.
         OSError: The folder cannot be made.
     """
     make_folder(folder)
+    # Before the mode is changed: a link may lead to any folder of this user's, or of root's.
+    _require_trusted_owners(folder, is_own=True)
     _close_to_others(folder, _PRIVATE_FOLDER)
+    _require_no_other_writers(folder)
+
+
+def require_safe_folder(folder: Path) -> None:
+    """Raise if another user could replace the files in a folder, or put files beside them.
+
+    The folder and those above it, links included, have to belong to this user or root, and only this user's own group
+    may write into it. Windows has no such owners and modes: the user's profile protects the folder there.
+
+    Raises:
+        PermissionError: Another user could.
+        OSError: The folder does not exist.
+    """
+    _require_trusted_owners(folder, is_own=False)
+    _require_no_other_writers(folder)
 
 
 def make_own_file(path: Path) -> None:
     """Make an empty file with mode 0600; a file that exists keeps its content and is closed to others.
 
     Raises:
+        PermissionError: The file belongs to another user.
         OSError: The file cannot be made.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+    if os.name == "posix" and path.stat().st_uid != os.geteuid():
+        raise _not_ours(path, "belongs to another user")
     _close_to_others(path, _PRIVATE_FILE)
+
+
+def read_private(path: Path, *, limit: int | None = None) -> bytes:
+    """Read a file that only this user can have written, never through a link.
+
+    Args:
+        path: The file.
+        limit: The maximum size, in bytes; None for any.
+
+    Raises:
+        OSError: The file is missing, too large, another user's, or open to others.
+    """
+    # O_NONBLOCK: a named pipe at this path must not block.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        is_private = stat.S_ISREG(status.st_mode)
+        if os.name == "posix":
+            is_private = is_private and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
+        if not is_private:
+            raise _not_ours(path, "is not a private file of this user")
+        data = file.read() if limit is None else file.read(limit + 1)
+    if limit is not None and len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -147,6 +194,30 @@ def _flush_folder(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _require_trusted_owners(folder: Path, *, is_own: bool) -> None:
+    if os.name != "posix":
+        return
+    folder = folder.absolute()
+    owners = {os.geteuid()} if is_own else {os.geteuid(), _ROOT}
+    for path in dict.fromkeys((folder, *folder.parents, *folder.resolve().parents)):
+        # In a user namespace, such as a client's sandbox, the folders of the outer root belong to nobody.
+        trusted = owners if path == folder else {os.geteuid(), _ROOT, _NOBODY}
+        if not {path.lstat().st_uid, path.stat().st_uid} <= trusted:
+            raise _not_ours(path, "belongs to another user")
+
+
+def _require_no_other_writers(folder: Path) -> None:
+    if os.name == "posix":
+        status = folder.stat()
+        others = stat.S_IWOTH if status.st_gid == os.getegid() else stat.S_IWGRP | stat.S_IWOTH
+        if status.st_mode & others:
+            raise _not_ours(folder, "can be written by other users")
+
+
+def _not_ours(path: Path, problem: str) -> PermissionError:
+    return PermissionError(errno.EPERM, f"{path} {problem}", str(path))
 
 
 def _close_to_others(path: Path, mode: int) -> None:

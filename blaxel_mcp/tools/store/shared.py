@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from blaxel_mcp.core.private_files import make_own_folder, write_private
+from blaxel_mcp.core.private_files import make_own_folder, read_private, write_private
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -68,7 +68,7 @@ class SharedAnswers:
         try:
             if self._now() - path.stat().st_mtime > self._limits.lifetime_seconds:
                 return None
-            head, _, data = path.read_bytes().partition(b"\n")
+            head, _, data = read_private(path).partition(b"\n")
         except OSError:
             return None
         fields = json.loads(head[:_MAX_HEAD_BYTES])

@@ -4,6 +4,7 @@ Every method blocks: call them in a thread.
 """
 
 import itertools
+import logging
 import os
 import secrets
 import shutil
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import platformdirs
 
-from blaxel_mcp.core.private_files import make_folder, make_own_folder, write_private
+from blaxel_mcp.core.private_files import make_own_folder, require_safe_folder, write_private
 
 if sys.platform != "win32":
     import fcntl
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "spool-"
 _LOCK_SUFFIX = ".lock"
@@ -43,6 +46,7 @@ class Spool:
         self._parent = parent
         self._folder = parent / f"{_PREFIX}{secrets.token_hex(8)}"
         self._lock: int | None = None
+        self._has_failed = False
         self._numbers = itertools.count(1)
 
     def write(self, data: bytes, name: str = "") -> Path:
@@ -58,6 +62,7 @@ class Spool:
     def remove_abandoned(self) -> None:
         """Remove the folders of processes that ended without closing theirs."""
         with suppress(OSError):
+            require_safe_folder(self._parent)
             for folder in self._parent.glob(f"{_PREFIX}*"):
                 if folder.is_symlink() or not folder.is_dir():
                     continue
@@ -84,11 +89,17 @@ class Spool:
         Raises:
             OSError: The folder could not be created.
         """
-        if self._lock is None:
-            make_own_folder(self._parent)
-            # Lock before the folder exists, so that no process ever sees it unlocked.
-            self._lock = _acquire_lock(_lock_path(self._folder))
-        make_folder(self._folder)
+        try:
+            if self._lock is None:
+                make_own_folder(self._parent)
+                # Lock before the folder exists, so that no process ever sees it unlocked.
+                self._lock = _acquire_lock(_lock_path(self._folder))
+            make_own_folder(self._folder)
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                logger.warning("long answers are kept in memory only: %s", error.strerror or error)
+            raise
         return self._folder
 
 

@@ -18,6 +18,7 @@ import anyio.abc
 import anyio.to_thread
 
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.private_files import read_private
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.tools.store.shared import SharedAnswers
@@ -166,9 +167,9 @@ class CallStore:
             if record.path is None:
                 return record.answer
             try:
-                return replace(record.answer, data=await anyio.to_thread.run_sync(record.path.read_bytes))
+                return replace(record.answer, data=await anyio.to_thread.run_sync(read_private, record.path))
             except OSError:
-                await self._remove(call_id, "its file was deleted")
+                await self._remove(call_id, "its file was deleted or replaced")
                 raise self._not_found(call_id) from None
 
     async def _remove_when_expired(self) -> None:
