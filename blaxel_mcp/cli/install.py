@@ -2,9 +2,8 @@
 
 import argparse
 import os
-import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from blaxel_mcp.cli.settings import load, serve_arguments
@@ -21,12 +20,16 @@ from blaxel_mcp.setup.install import (
     Client,
     ClientState,
     Launch,
+    UserDirs,
     addition,
     client_named,
     client_states,
+    edit_lock,
     is_ephemeral,
+    is_open_to_others,
     own_command,
     preview,
+    redact_backups,
     removal,
     user_dirs,
 )
@@ -68,9 +71,9 @@ def install(options: argparse.Namespace) -> int:
         # Path.expanduser raises if the home directory is unknown.
         file = Path(os.path.expanduser(options.file)).absolute()  # noqa: PTH111 - the line above
     if options.remove:
-        _remove(client, file, options)
+        _remove(client, file, options, folders)
     else:
-        _add(client, file, options, environ)
+        _add(client, file, options, environ, folders)
     return ExitCode.OK
 
 
@@ -93,33 +96,48 @@ def _print_clients(states: list[ClientState]) -> None:
     print("`blaxel-mcp install CLIENT` adds the server to one of them.")
 
 
-def _remove(client: Client, file: Path, options: argparse.Namespace) -> None:
-    change = removal(client, file, options.name)
-    if change.kind == "none":
-        print(f"{options.name} is not in {file}; nothing was changed.")
-    elif options.print:
-        print(f"{options.name} would be removed from {file}.")
-    else:
-        _carry_out(change, f"Removed {options.name} from {file}")
-        print(f"Restart {client.title} to stop the server.")
+def _remove(client: Client, file: Path, options: argparse.Namespace, folders: UserDirs) -> None:
+    with edit_lock(folders.home):
+        change = removal(client, file, options.name)
+        if options.print and change.kind != "none":
+            print(f"{options.name} would be removed from {file}.")
+            return
+        if change.kind == "none":
+            print(f"{options.name} is not in {file}; nothing was changed.")
+        else:
+            _carry_out(change, f"Removed {options.name} from {file}")
+            print(f"Restart {client.title} to stop the server.")
+        if not options.print:
+            _print_notes(_file_notes(client, change))
 
 
-def _add(client: Client, file: Path, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+def _add(
+    client: Client, file: Path, options: argparse.Namespace, environ: Mapping[str, str], folders: UserDirs
+) -> None:
     launch, config = _launch(options, environ)
     if options.print:
         print(f"This would be written to {file}:\n\n{preview(client, launch, options.name)}")
         return
-    change = addition(client, file, launch, options.name)
-    if change.kind == "none":
-        print(f"{options.name} in {file} is up to date; nothing was changed.")
-    else:
-        added = f"Added {options.name} to" if change.kind == "added" else f"Changed {options.name} in"
-        _carry_out(change, f"{added} {file}")
-        print(client.next_step)
-    for note in (
-        *_credential_notes(client, launch, config.settings.workspace or "WORKSPACE"),
-        *_entry_notes(launch, file, environ),
-    ):
+    with edit_lock(folders.home):
+        was_open = is_open_to_others(file)
+        change = addition(client, file, launch, options.name)
+        if change.kind == "none":
+            print(f"{options.name} in {file} is up to date; nothing was changed.")
+        else:
+            added = f"Added {options.name} to" if change.kind == "added" else f"Changed {options.name} in"
+            _carry_out(change, f"{added} {file}")
+            print(client.next_step)
+        _print_notes(
+            (
+                *_credential_notes(client, launch, config.settings.workspace or "WORKSPACE"),
+                *_entry_notes(launch, environ),
+                *_file_notes(client, change, was_open=was_open),
+            )
+        )
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
         print(f"note: {note}")
 
 
@@ -153,6 +171,19 @@ def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[La
     return launch, config
 
 
+def _file_notes(client: Client, change: Change, *, was_open: bool = False) -> Iterator[str]:
+    """Yield what else changed in the file and its backups, after removing secrets from the backups."""
+    if was_open and change.is_private:
+        yield f"other users of this machine could read {change.file}; now only you can."
+    names = " and ".join(change.dropped)
+    if names and change.before != change.backup:
+        yield f"{names} of the earlier entry is not in the backup either."
+    for copy, done in redact_backups(client, change.file).items():
+        yield f"an earlier backup had credentials in it: {copy} {done}."
+    if (change.before or "").startswith("\ufeff") and not change.after.startswith("\ufeff"):
+        yield "the file began with a byte order mark, which JSON does not allow; it was removed."
+
+
 def _carry_out(change: Change, done: str) -> None:
     backup = change.apply()
     print(f"{done}; backup of the previous file: {backup}" if backup else f"{done}, a new file.")
@@ -176,12 +207,10 @@ def _credential_notes(client: Client, launch: Launch, workspace: str) -> Iterato
         yield f"{names} {is_not} set: {permanent}, or export BL_API_KEY and run this again with --with-key."
 
 
-def _entry_notes(launch: Launch, file: Path, environ: Mapping[str, str]) -> Iterator[str]:
+def _entry_notes(launch: Launch, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what to know about the entry: secrets in it, variables that are not, a command that may vanish."""
     if launch.secret:
         yield f"the entry holds {' and '.join(launch.secret)} in clear text."
-        if os.name == "posix" and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            yield f"other users of this machine can read it; run `chmod 600 {file}`."
     known = {*CREDENTIAL_VARIABLES, *_PLATFORM_VARIABLES, FILE_VARIABLE, f"{PREFIX}WORKSPACE"}
     if omitted := sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
         yield f"not in the entry, although set in this shell: {', '.join(omitted)}. Use the settings file for them."

@@ -67,7 +67,7 @@ async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
     program = entry.command[0]
     if os.path.dirname(program) and not os.path.isabs(program):  # noqa: PTH120, PTH117 - `Path` drops a leading ./
         return failed(
-            f"{program!r}, which {entry.place} starts, is a path relative to the folder that {entry.client.title} runs in.",
+            f"{program!r}, which {entry.place} starts, is relative to the folder that {entry.client.title} runs in.",
             f"Run `{entry.reinstall}` to write the entry again, with an absolute path.",
         )
     if shutil.which(program, path=variables.values.get("PATH") or context.variables.get("PATH")) is None:

@@ -1,7 +1,8 @@
 """This server's entry in the files of MCP clients: where it belongs, what it looks like, and how to edit it."""
 
-from blaxel_mcp.setup.install.change import Change, addition, preview, removal
+from blaxel_mcp.setup.install.change import Change, addition, preview, redact_backups, removal
 from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
+from blaxel_mcp.setup.install.file import edit_lock, is_open_to_others
 from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
 from blaxel_mcp.setup.install.installed import ClientState, InstalledEntry, client_states
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_ephemeral, own_command
@@ -19,9 +20,12 @@ __all__ = [
     "addition",
     "client_named",
     "client_states",
+    "edit_lock",
     "is_ephemeral",
+    "is_open_to_others",
     "own_command",
     "preview",
+    "redact_backups",
     "removal",
     "toml_value",
     "user_dirs",

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.private_files import replace_file
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.document import ConfigDocument
-from blaxel_mcp.setup.install.file import read_text, replace_text
+from blaxel_mcp.setup.install.file import backups_of, is_open_to_others, read_text, replace_text
 from blaxel_mcp.setup.install.launch import Launch
 
 Kind = Literal["added", "changed", "removed", "none"]
@@ -21,13 +22,18 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 class Change:
     """A change to our entry in a client's file that is not yet written.
 
-    `before` is the file's current text, None if there is no file, and `after` is its new text.
+    `before` is the file's current text, None if there is no file, and `after` is its new text. `backup` is the text of
+    the backup, without the secrets of our entries; None if none is made. `dropped` has the variables whose secrets the
+    file no longer spells out. With `is_private`, the file is closed to other users: it spells out a secret of ours.
     """
 
     file: Path
     kind: Kind
     before: str | None = field(repr=False)
     after: str = field(repr=False)
+    backup: str | None = field(default=None, repr=False)
+    dropped: tuple[str, ...] = ()
+    is_private: bool = False
 
     def apply(self) -> Path | None:
         """Write the file, unless nothing changes, and return the backup of the previous one; None if none was made.
@@ -35,7 +41,9 @@ class Change:
         Raises:
             ConfigurationError: The file cannot be written. It is unchanged.
         """
-        return None if self.kind == "none" else replace_text(self.file, self.before, self.after)
+        if self.kind == "none":
+            return None
+        return replace_text(self.file, self.before, self.after, backup=self.backup, private=self.is_private)
 
 
 def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
@@ -47,10 +55,12 @@ def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
     """
     _check_name(client, name)
     before = read_text(file)
-    document = ConfigDocument(client, file, before)
+    document = ConfigDocument(client, file, _without_mark(before, client))
     after = document.with_entry(launch, name)
-    kind: Kind = "changed" if name in document.servers else "added"
-    return Change(file=file, kind=kind if after != before else "none", before=before, after=after)
+    is_private = bool(ConfigDocument(client, file, after).secrets())
+    is_same = after == before and not (is_private and is_open_to_others(file))
+    kind: Kind = "none" if is_same else "changed" if name in document.servers else "added"
+    return _change(client, file, kind, before, after)
 
 
 def removal(client: Client, file: Path, name: str) -> Change:
@@ -60,10 +70,67 @@ def removal(client: Client, file: Path, name: str) -> Change:
         ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
     before = read_text(file)
-    document = ConfigDocument(client, file, before)
+    document = ConfigDocument(client, file, _without_mark(before, client))
     if name not in document.servers:
         return Change(file=file, kind="none", before=before, after=before or "")
-    return Change(file=file, kind="removed", before=before, after=document.without_entry(name))
+    return _change(client, file, "removed", before, document.without_entry(name))
+
+
+def redact_backups(client: Client, file: Path) -> dict[Path, str]:
+    """Remove the secrets of this server's entries from the backups of a client's file.
+
+    Returns:
+        Each backup that spelled out a secret, and what was done: it was edited, deleted if that is not possible, or
+        neither.
+    """
+    redacted = {}
+    for copy in backups_of(file):
+        try:
+            document = ConfigDocument(client, copy, read_text(copy))
+            if not document.secrets():
+                continue
+        except ConfigurationError:
+            # Not a backup of this client's settings.
+            continue
+        try:
+            try:
+                replace_file(copy, document.without_secrets().encode(), like=copy.stat())
+                redacted[copy] = "no longer holds them"
+            except ConfigurationError:
+                copy.unlink()
+                redacted[copy] = "was deleted"
+        except OSError as error:
+            redacted[copy] = f"still holds them ({error.strerror or type(error).__name__}); delete it"
+    return redacted
+
+
+def _change(client: Client, file: Path, kind: Kind, before: str | None, after: str) -> Change:
+    """Return a change, with a backup that spells out none of our secrets."""
+    secrets, backup = {}, before
+    if before is not None:
+        document = ConfigDocument(client, file, before)
+        secrets = document.secrets()
+        try:
+            backup = document.without_secrets()
+        except ConfigurationError:
+            # A form that is not edited: the secrets are replaced as text.
+            for value in secrets.values():
+                backup = (backup or "").replace(value, "removed-by-blaxel-mcp")
+    remaining = ConfigDocument(client, file, after).secrets()
+    return Change(
+        file=file,
+        kind=kind,
+        before=before,
+        after=after,
+        backup=backup,
+        dropped=tuple(name for name, value in secrets.items() if remaining.get(name) != value),
+        is_private=bool(remaining),
+    )
+
+
+def _without_mark(text: str | None, client: Client) -> str | None:
+    """Return a text without its byte order mark, which JSON does not allow and strict readers reject."""
+    return text.removeprefix("\ufeff") if text is not None and client.syntax == "json" else text
 
 
 def preview(client: Client, launch: Launch, name: str) -> str:

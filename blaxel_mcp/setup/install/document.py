@@ -6,7 +6,7 @@ from typing import Any
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.entries import command_of, inputs_of, merge_entry
+from blaxel_mcp.setup.install.entries import command_of, inputs_of, merge_entry, secrets_in, without_secrets
 from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError, malformed
 from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.launch import Launch, runs_this_server
@@ -61,6 +61,24 @@ class ConfigDocument:
                 for index, input_id in reversed(list(enumerate(_input_ids(text)))):
                     if input_id == prompt["id"]:
                         text = text.drop_element(index, "inputs")
+        return text.text
+
+    def secrets(self) -> dict[str, str]:
+        """Return the secrets that the entries of this server spell out, by the names of their variables."""
+        entries = (entry for entry in self.servers.values() if runs_this_server(command_of(entry)))
+        return {name: value for entry in entries for name, value in secrets_in(entry).items()}
+
+    def without_secrets(self) -> str:
+        """Return the text without the secrets that the entries of this server spell out.
+
+        Raises:
+            ConfigurationError: A secret is in a form that is not edited.
+        """
+        text = self._text
+        with self._errors_reported():
+            for name, entry in self.servers.items():
+                if runs_this_server(command_of(entry)) and secrets_in(entry):
+                    text = text.put(without_secrets(entry), self._client.key, name)
         return text.text
 
     def _own_entry(self, name: str) -> Any:

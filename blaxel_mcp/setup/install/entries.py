@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, SECRET_VARIABLES, Launch
 
 # Fields of an entry for a remote server, or of an entry in another format.
 _OTHER_FORMS = ("transport", "url", "serverUrl", "httpUrl", "headers")
@@ -110,6 +110,22 @@ def environment_of(entry: Any) -> dict[str, str]:
     outer = _table(entry)
     forms = (outer, _table(outer.get("transport")), _table(outer.get("command")))
     return {key: str(value) for form in forms for key, value in _table(form.get("env")).items()}
+
+
+def secrets_in(entry: Any) -> dict[str, str]:
+    """Return the secrets that an entry spells out, by the names of their variables; references are none."""
+    variables = environment_of(entry).items()
+    return {
+        name: value for name, value in variables if name in SECRET_VARIABLES and value and not value.startswith("$")
+    }
+
+
+def without_secrets(entry: Any) -> Any:
+    """Return an entry, or a part of one, without the variables whose values are secrets."""
+    if not isinstance(entry, dict):
+        return entry
+    secret = secrets_in({"env": entry})
+    return {name: without_secrets(value) for name, value in entry.items() if name not in secret}
 
 
 def forwarded_by(entry: Any) -> tuple[str, ...]:

@@ -1,6 +1,12 @@
 """Reading and replacing a client's file: whole, or not at all."""
 
 import errno
+import os
+import re
+import stat
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +14,14 @@ from pathlib import Path
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
 from blaxel_mcp.setup.install.errors import MalformedError, malformed
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_LOCK_SECONDS, _LOCK_POLL_SECONDS = 30.0, 0.05
 
 
 def read_text(path: Path) -> str | None:
@@ -31,11 +45,12 @@ def read_text(path: Path) -> str | None:
         raise malformed(problem, path) from None
 
 
-def replace_text(path: Path, before: str | None, after: str) -> Path | None:
+def replace_text(path: Path, before: str | None, after: str, *, backup: str | None, private: bool) -> Path | None:
     """Replace a file's text, keep its owner and mode, and write a backup beside it.
 
     A link stays a link: its target is replaced, and the backup lies beside the target. A new file and the folders
-    that it needs are private to their owner. Return the backup; None if there was no file, as `before` then is.
+    that it needs are private to their owner. With `private`, the file is closed to other users before the new text is
+    in it. Return the backup, which holds the text `backup`; None if there is none.
 
     Raises:
         ConfigurationError: The file cannot be written, or no longer holds `before`. It is unchanged.
@@ -49,14 +64,80 @@ def replace_text(path: Path, before: str | None, after: str) -> Path | None:
             )
         make_folder(target.parent)
         status = target.stat() if before is not None else None
-        backup = None if before is None else back_up(target, before.encode(), like=status)
+        copy = None if backup is None else back_up(target, backup.encode(), like=status)
+        if status is not None and private:
+            status = os.stat_result((status.st_mode & ~_OTHERS, *status[1:]))
         try:
             replace_file(target, after.encode(), like=status)
         except BaseException:
-            if backup is not None:
-                backup.unlink(missing_ok=True)
+            if copy is not None:
+                copy.unlink(missing_ok=True)
             raise
-    return backup
+    return copy
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Return whether other users of the machine can read or write a file; False if there is none."""
+    try:
+        return os.name == "posix" and bool(path.stat().st_mode & _OTHERS)
+    except OSError:
+        return False
+
+
+def backups_of(path: Path) -> list[Path]:
+    """Return the backups that `replace_text` has made of a file."""
+    target = path.resolve()
+    name = re.compile(re.escape(target.name) + r"\.\d{8}-\d{6}(?:_\d+)?\.bak")
+    try:
+        return sorted(other for other in target.parent.iterdir() if name.fullmatch(other.name) and other.is_file())
+    except OSError:
+        return []
+
+
+@contextmanager
+def edit_lock(home: Path) -> Iterator[None]:
+    """Keep other runs of this command from editing any client's file while the context lasts.
+
+    Args:
+        home: The user's home directory, which carries the lock. Without one there is no lock.
+
+    Raises:
+        ConfigurationError: Another run has held the lock for half a minute.
+    """
+    try:
+        if sys.platform == "win32":
+            descriptor = os.open(Path(tempfile.gettempdir(), "blaxel-mcp-install.lock"), os.O_RDWR | os.O_CREAT)
+        else:
+            descriptor = os.open(home, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        _acquire(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int) -> None:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    "Another `blaxel-mcp install` is still running.", hint="Nothing was changed. Run this again."
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        except OSError:
+            # Some network file systems have no such locks.
+            return
+        else:
+            return
 
 
 @contextmanager

@@ -14,6 +14,12 @@ CREDENTIAL_VARIABLES = (
 )
 """The environment variables from which the server reads credentials."""
 
+SECRET_VARIABLES = (
+    *(name for name in CREDENTIAL_VARIABLES if not name.endswith("_COMMAND")),
+    "BLAXEL_MCP_HTTP__BEARER_TOKENS",
+)
+"""The environment variables whose values are secret."""
+
 _SCRIPT = "blaxel-mcp"
 # The script or the module, with an optional path before it or, as uvx accepts, a version after it.
 _OURS = re.compile(r"(?:.*[/\\])?blaxel[-_]mcp(?:\.exe|\.cmd)?(?:[@=<>~!\[].*)?", re.IGNORECASE | re.DOTALL)

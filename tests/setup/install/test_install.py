@@ -443,13 +443,112 @@ def test_a_new_file_and_its_folders_are_the_owners_alone(home: Path) -> None:
 @posix
 @pytest.mark.shows_secrets("the user asks for the key to be written")
 @pytest.mark.usefixtures("in_environment")
-def test_a_key_in_a_file_that_others_can_read_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o664, 0o666, 0o640, 0o604])
+def test_a_file_that_others_can_read_is_closed_to_them_before_a_key_is_in_it(
+    mode: int, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = existing(home, "cursor", "{}")
-    file.chmod(0o644)
+    file.chmod(mode)
+    modes = []
+    flush = os.fsync
+
+    def noting(descriptor: int) -> None:
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
 
     assert main(["install", "cursor", "--with-key"]) == 0
 
-    assert f"run `chmod 600 {file}`" in capsys.readouterr().out
+    assert stat.S_IMODE(file.stat().st_mode) == mode & 0o700
+    assert f"note: other users of this machine could read {file}; now only you can.\n" in capsys.readouterr().out
+    # The backup and the new file.
+    assert modes[:2] == [mode, mode & 0o700]
+
+    file.chmod(mode)
+    assert main(["install", "cursor", "--with-key"]) == 0
+    assert stat.S_IMODE(file.stat().st_mode) == mode & 0o700
+
+
+def holding(folder: Path, secret: str) -> list[Path]:
+    """The files below a folder that hold a secret."""
+    return [path for path in folder.rglob("*") if path.is_file() and secret in path.read_text(encoding="utf-8")]
+
+
+@each_client
+@pytest.mark.usefixtures("in_environment")
+def test_a_removed_key_is_in_no_backup_either(client: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = file_of(home, client)
+    main(["install", client, "--with-key"])
+    # As an earlier version, or the user, may have left it.
+    for name in ("20260101-000000.bak", "20260101-000000_2.bak"):
+        file.with_name(f"{file.name}.{name}").write_bytes(file.read_bytes())
+    capsys.readouterr()
+
+    assert main(["install", client, "--remove"]) == 0
+
+    assert holding(home, KEY) == []
+    assert len(backups(file)) == 3
+    out = capsys.readouterr().out
+    assert "note: BL_API_KEY of the earlier entry is not in the backup either.\n" in out
+    assert out.count("note: an earlier backup had credentials in it: ") == 2
+
+
+@pytest.mark.shows_secrets("the user asks for the key to be written")
+@pytest.mark.usefixtures("in_environment")
+def test_a_key_that_is_replaced_is_in_no_backup_and_the_rest_of_the_file_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = '{"theme": "dark", "mcpServers": {"other": {"command": "x", "env": {"BL_API_KEY": "theirs"}}}}'
+    file = existing(home, "cursor", theirs)
+    main(["install", "cursor", "--with-key"])
+    monkeypatch.setenv("BL_API_KEY", f"{KEY}2")
+    main(["install", "cursor", "--with-key"])
+    texts = [json.loads(copy.read_text(encoding="utf-8")) for copy in backups(file)]
+    texts.sort(key=lambda text: len(text["mcpServers"]))
+
+    assert texts[0] == json.loads(theirs)
+    assert texts[1]["mcpServers"].pop("blaxel")["env"] == {"BL_WORKSPACE": "acme"}
+    assert texts[1] == json.loads(theirs)
+    assert holding(home, KEY) == [file]
+
+
+@pytest.mark.usefixtures("in_environment")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[mcp_servers.blaxel]\ncommand = 'blaxel-mcp'\nenv = {{ BL_API_KEY = '{key}', A = 'b' }}\n",
+        "[mcp_servers.blaxel]\ncommand = 'blaxel-mcp'\nenv.BL_API_KEY = '{key}'\n",
+        "[mcp_servers]\nblaxel = {{ command = 'blaxel-mcp', env = {{ BL_API_KEY = '{key}' }} }}\n",
+    ],
+)
+def test_a_backup_whose_form_is_not_edited_keeps_no_key_either(text: str, home: Path) -> None:
+    file = existing(home, "codex", "[mcp_servers.blaxel]\ncommand = 'blaxel-mcp'\n")
+    old = file.with_name(f"{file.name}.20260101-000000.bak")
+    old.write_text(text.format(key="bl_old_key_of_the_user"), encoding="utf-8")
+
+    assert main(["install", "codex", "--remove"]) == 0
+
+    assert holding(home, "bl_old_key_of_the_user") == []
+
+
+def test_installs_at_the_same_time_lose_nothing(home: Path) -> None:
+    names = [f"blaxel-{number}" for number in range(6)]
+    commands = [[SCRIPT, "install", "cursor", "--demo", "--name", name] for name in names]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+
+    assert [process.wait(timeout=50) for process in processes] == [0] * len(names)
+    entries = json.loads(file_of(home, "cursor").read_text(encoding="utf-8"))["mcpServers"]
+    assert sorted(entries) == names
+
+
+def test_a_byte_order_mark_that_json_does_not_allow_is_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = existing(home, "claude-desktop", '\ufeff{"theme": "dark"}')
+
+    assert main(["install", "claude-desktop", "--demo"]) == 0
+
+    assert json.loads(file.read_bytes())["theme"] == "dark"
+    assert "byte order mark" in capsys.readouterr().out
 
 
 @posix
