@@ -1,13 +1,17 @@
 # The server over HTTP, in a small image: no root, and one folder that it writes to. docs/hosting.md says how to run it.
 
-FROM python:3.13-slim AS build
+# A tag moves, and no digest is written down here, which nobody would update. To build from an image that does not move:
+#   docker build --build-arg "PYTHON_IMAGE=python@$(docker buildx imagetools inspect python:3.13-slim --format '{{.Manifest.Digest}}')" .
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
 RUN ["python", "-m", "venv", "--without-pip", ".venv"]
 COPY pyproject.toml README.md LICENSE /source/
 COPY blaxel_mcp /source/blaxel_mcp
 RUN ["python", "-m", "pip", "--python", ".venv", "install", "--no-cache-dir", "/source"]
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="blaxel-mcp" \
       org.opencontainers.image.description="An MCP server that gives an agent one tool per Blaxel model API." \
       org.opencontainers.image.licenses="MIT"

@@ -62,6 +62,11 @@ def types(step: Step) -> None:
     step.note = last_line(step.run(".venv/bin/mypy"))
 
 
+def floors(step: Step) -> None:
+    """Check that no lower bound of a dependency allows a version with a known hole."""
+    step.note = last_line(step.run(PYTHON, ".ci/floors.py"))
+
+
 def demo(step: Step) -> None:
     """Run the demo of README.md in a clean copy with an empty home, as after a first clone."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -123,7 +128,7 @@ def report(step: Step, nested: list[Step]) -> None:
 
 
 FIRST = row(python, tests)
-SIDE_BY_SIDE = (row(lint, types, demo, soak, fuzz, real_model), row(packages, clients))
+SIDE_BY_SIDE = (row(lint, types, floors, demo, soak, fuzz, real_model), row(packages, clients))
 NAMES = [name for steps in (FIRST, *SIDE_BY_SIDE) for name, _ in steps]
 
 

@@ -24,6 +24,7 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
+from floors import declared, holes, known
 from tests.support.canaries import KEY
 from tests.support.connecting import answer_of, text_of
 from tests.support.leaks import Client
@@ -35,6 +36,31 @@ PACKAGE = SERVER["packages"][0]
 
 SCHEMA = ROOT.parent / "shared" / "server.schema.json"
 """The registry's own schema, which is not this project's to hand on."""
+
+
+# Known holes
+
+
+def test_no_lower_bound_allows_a_version_with_a_known_hole() -> None:
+    assert holes(declared(), known()) == []
+
+
+@pytest.mark.parametrize(
+    ("requirement", "has_hole"),
+    [
+        ("starlette>=0.49,<2", True),
+        ("Starlette", True),
+        ("starlette<2", True),
+        ("starlette>=1.0.0rc1", True),
+        ("starlette>=1.0.1", False),
+        ("starlette[full]~=1.1", False),
+        ("other>=0", False),
+    ],
+)
+def test_a_lower_bound_with_a_known_hole_is_found(requirement: str, has_hole: bool) -> None:
+    advisory = {"package": "starlette", "id": "CVE-2026-48710", "fixed": "1.0.1"}
+
+    assert bool(holes([requirement], [advisory])) is has_hole
 
 
 # One version, one name

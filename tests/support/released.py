@@ -59,6 +59,8 @@ def dockerfile_stages() -> list[list[Instruction]]:
     for name, _, value in (line.strip().partition(" ") for line in whole if line.strip()):
         if name == "FROM":
             stages.append([])
+        elif name == "ARG" and not stages:
+            continue
         stages[-1].append(Instruction(name, value.strip()))
     return stages
 
