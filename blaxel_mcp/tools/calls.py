@@ -217,7 +217,9 @@ def unknown_call(call_id: str) -> BlaxelError:
         f"This server process knows no call {literal(call_id)}.",
         code="not_found",
         origin="caller",
-        hint="Use the call_id from the result that handed the call back. Only the process that gave a handle knows it.",
+        hint="Use the call_id from the result that handed the call back. If another server process gave that handle, the "
+        "call may have been billed.",
+        billed="maybe",
     )
 
 
@@ -229,4 +231,5 @@ def expired_call(call_id: str) -> BlaxelError:
         origin="local",
         hint=f"The last {MAX_HANDLES} handles are kept, each for {HANDLE_SECONDS / 60:g} minutes after its call ended. "
         "Call the model again if you still need the answer; you will be billed again.",
+        billed="yes",
     )

@@ -206,6 +206,6 @@ async def test_a_handle_says_that_it_has_expired(calls: CallRegistry, clock: Clo
         f"The handle {call.context.call_id!r} has expired. The last 200 handles are kept, each for 60 minutes after "
         "its call ended. Call the model again if you still need the answer; you will be billed again."
     )
-    assert (expired.value.code, expired.value.origin) == ("not_found", "local")
+    assert (expired.value.code, expired.value.origin, expired.value.billed) == ("not_found", "local", "yes")
     assert "no call 'call_made-up'" in str(unknown.value).lower()
-    assert (unknown.value.code, unknown.value.origin) == ("not_found", "caller")
+    assert (unknown.value.code, unknown.value.origin, unknown.value.billed) == ("not_found", "caller", "maybe")

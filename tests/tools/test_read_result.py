@@ -253,7 +253,7 @@ async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: Cal
         await read_result({"call_id": "call_1", "pointer": "/a"}, CallContext(), policy)
     with pytest.raises(BlaxelError, match="Take the call_id from a result's receipt") as caught:
         await read_result({"call_id": "call_2"}, CallContext(), policy)
-    assert caught.value.code == "not_found"
+    assert (caught.value.code, caught.value.billed) == ("not_found", "maybe")
 
 
 async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_the_rest(store: CallStore) -> None:

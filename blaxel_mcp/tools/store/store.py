@@ -238,11 +238,13 @@ class CallStore:
                 code="not_found",
                 origin="local",
                 hint="Call the model again if you still need the answer; that call is billed again.",
+                billed="yes",
             )
         return BlaxelError(
             f"No call {literal(call_id)} is known here.",
             code="not_found",
             origin="caller",
-            hint="Take the call_id from a result's receipt or from the note in a truncated answer. Answers are kept by "
-            "the server that made the call.",
+            hint="Take the call_id from a result's receipt or from the note in a truncated answer. If another server "
+            "process made that call, it may have been billed, and only that process has its answer.",
+            billed="maybe",
         )
