@@ -7,9 +7,9 @@ import anyio.to_thread
 import httpx
 
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
+from blaxel_mcp.client.proxies import ProxyUnreachableError, network_transport
 from blaxel_mcp.client.trace import SendTracker
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS
 
 LIBRARY_ERRORS = (
     httpx.HTTPError,
@@ -33,17 +33,18 @@ async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_second
         connect_seconds: Timeout for connecting; the pool sets no other timeout.
 
     Raises:
-        ConfigurationError: The environment names certificates or a proxy that cannot be used.
+        ConfigurationError: The environment names certificates that cannot be used.
     """
     try:
-        # Reading the certificates takes tens of milliseconds.
-        certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+        if transport is None:
+            # Reading the certificates takes tens of milliseconds.
+            certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+            transport = network_transport(
+                certificates, httpx.Limits(max_connections=None, max_keepalive_connections=20)
+            )
         return httpx.AsyncClient(
-            verify=certificates,
             transport=transport,
-            mounts=dict.fromkeys(LOOPBACK_PATTERNS),
             timeout=httpx.Timeout(None, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             event_hooks={"request": [_mark_sent]},
             follow_redirects=False,
@@ -52,11 +53,6 @@ async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_second
         raise ConfigurationError(
             "The certificates for verifying TLS connections cannot be read.",
             hint="Check SSL_CERT_FILE and SSL_CERT_DIR in the server's environment.",
-        ) from error
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            "The proxy URL in the server's environment cannot be used.",
-            hint="Set HTTP_PROXY, HTTPS_PROXY and ALL_PROXY to http:// or https:// URLs.",
         ) from error
 
 
@@ -98,6 +94,12 @@ def may_have_been_sent(error: Exception) -> bool:
     return not isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED))
 
 
+def _proxy_error(error: httpx.ProxyError, host: str) -> BlaxelError:
+    if isinstance(error, ProxyUnreachableError):
+        return not_connected(error.address, error, variable=error.variable)
+    return proxy_failed(host, str(error))
+
+
 def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: float) -> BlaxelError:
     """Return the `BlaxelError` for one of `LIBRARY_ERRORS`.
 
@@ -115,7 +117,7 @@ def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: 
         case httpx.ConnectTimeout():
             return connecting_timed_out(host, connect_seconds)
         case httpx.ProxyError():
-            return proxy_failed(host)
+            return _proxy_error(error, host)
         case _ if isinstance(error, _NOT_CONNECTED):
             return not_connected(host, error)
         case _ if isinstance(error, _NOT_SENDABLE):

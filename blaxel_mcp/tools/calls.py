@@ -217,8 +217,8 @@ def unknown_call(call_id: str) -> BlaxelError:
         f"This server process knows no call {literal(call_id)}.",
         code="not_found",
         origin="caller",
-        hint="Use the call_id from the result that handed the call back. If another server process gave that handle, the "
-        "call may have been billed.",
+        hint="Use the call_id from the result that handed the call back. If another server process gave that handle, "
+        "the call may have been billed.",
         billed="maybe",
     )
 

@@ -4,6 +4,7 @@
 which are the operating system's and OpenSSL's.
 """
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -32,21 +33,30 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
 )
 """Causes of a failed connection, each with the reason and the hint to show; the first match applies."""
 
+_ASKS_FOR_USER = "The proxy asks for a user and a password, as in http://USER:PASSWORD@HOST:PORT. "
+
 _UNKNOWN_CAUSE = ("no connection could be made", "Check that this machine is online and whether it needs a proxy.")
 
 
-def not_connected(host: str, error: BaseException) -> BlaxelError:
+def not_connected(host: str, error: BaseException, *, variable: str = "") -> BlaxelError:
     """Return the error for a connection that could not be opened.
 
     Args:
         host: The host, with its port if the URL has one.
         error: The exception whose causes say why.
+        variable: The variable that names the host, if it is a proxy.
     """
     chain = list(_chain(error))
     known = ((reason, hint) for cause in chain for kinds, reason, hint in _CAUSES if isinstance(cause, kinds))
     reason, hint = next(known, _UNKNOWN_CAUSE)
     # Waiting makes no certificate trusted and no name valid.
     lasting = any(isinstance(cause, ssl.SSLCertVerificationError | UnicodeError) for cause in chain)
+    if variable:
+        return _unsent(
+            f"The proxy {host} could not be reached: {reason}, and nothing was sent.",
+            f"Correct or unset {variable} in the server's environment; NO_PROXY lists hosts that need no proxy.",
+            retryable=not lasting,
+        )
     return _unsent(f"{host} could not be reached: {reason}, and nothing was sent.", hint, retryable=not lasting)
 
 
@@ -69,10 +79,13 @@ def connecting_timed_out(host: str, seconds: float) -> BlaxelError:
     )
 
 
-def proxy_failed(host: str) -> BlaxelError:
-    """Return the error for a connection that a proxy refused."""
+def proxy_failed(host: str, answer: str) -> BlaxelError:
+    """Return the error for a connection that a proxy refused, with an answer such as "403 Forbidden"."""
+    status = re.match(r"\d{3}\b", answer, re.ASCII)
+    said = f" with status {status[0]}" if status else ""
     return _unsent(
-        f"The proxy refused the connection to {host}, and nothing was sent.",
+        f"The proxy refused the connection to {host}{said}, and nothing was sent.",
+        f"{_ASKS_FOR_USER if status and status[0] == '407' else ''}"
         "Check HTTPS_PROXY and HTTP_PROXY in the server's environment; NO_PROXY lists hosts that need no proxy.",
     )
 

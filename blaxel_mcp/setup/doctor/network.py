@@ -17,10 +17,11 @@ import anyio.to_thread
 from blaxel_mcp.client.auth.credentials import APIKey, KeyCommand, resolve_credentials
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.errors.network import not_connected
+from blaxel_mcp.client.proxies import Proxies, proxies_in
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
+from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor.context import CheckContext
@@ -55,7 +56,9 @@ async def proxy(context: CheckContext) -> Result:
     values = ", ".join(f"{name}={value}" for name, value in variables.items())
     proxies = {url: proxy_for(url, context.variables) for url in base_urls(context)}
     routes = (f"{_host(url)} {f'through {variable}' if variable else 'directly'}" for url, variable in proxies.items())
-    return ok(f"{values}: {', '.join(routes)}")
+    message = f"{values}: {', '.join(routes)}"
+    problems = " ".join(_proxies(context.variables).problems())
+    return warning(f"{message}. {problems}", "Correct these variables, or unset them.") if problems else ok(message)
 
 
 def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
@@ -73,16 +76,14 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
 
     Proxies in the system settings of macOS and Windows are not considered.
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
     settings = _proxy_settings(environ)
-    exempt = [name.strip().lower() for name in settings.get("NO_PROXY", ("", ""))[1].split(",") if name.strip()]
-    if is_loopback(host) or "*" in exempt:
-        return None
-    if any(host == name or host.endswith(f".{name.removeprefix('.')}") for name in exempt):
-        return None
-    names = (f"{parts.scheme.upper()}_PROXY", "ALL_PROXY")
-    return next((settings[name][0] for name in names if name in settings), None)
+    kind = _proxies(environ).kind_for(url)
+    return settings[f"{kind.upper()}_PROXY"][0] if kind else None
+
+
+def _proxies(environ: Mapping[str, str]) -> Proxies:
+    values = _proxy_settings(environ).items()
+    return proxies_in({name.lower().removesuffix("_proxy"): value for name, (_, value) in values})
 
 
 def _proxy_settings(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:

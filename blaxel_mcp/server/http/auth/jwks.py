@@ -15,8 +15,9 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from blaxel_mcp.client.proxies import network_transport
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS, is_loopback
+from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import HttpSettings
 
@@ -36,8 +37,8 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 
 JWK = Mapping[str, Any]
 
-_FETCH_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError, ImportError)
-"""Errors of the network, the issuer's answer, a host name that IDNA cannot encode, or a proxy's missing library."""
+_FETCH_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError, ConfigurationError)
+"""Errors of the network, the issuer's answer, a host name that IDNA cannot encode, or a proxy that cannot be used."""
 
 
 class KeysUnavailableError(Exception):
@@ -97,7 +98,7 @@ class IssuerKeys:
             with anyio.CancelScope(shield=True), anyio.fail_after(FETCH_SECONDS):
                 # In a thread: loading the certificates takes tens of milliseconds.
                 certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-                async with httpx.AsyncClient(verify=certificates, mounts=dict.fromkeys(LOOPBACK_PATTERNS)) as http:
+                async with httpx.AsyncClient(transport=network_transport(certificates, httpx.Limits())) as http:
                     document = await _fetch_json(http, self._jwks_url or await self._discover_jwks_url(http))
             keys = document.get("keys")
             if not isinstance(keys, list):
