@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
-import platformdirs
-
 from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, UsageTotals, values_of
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
+from blaxel_mcp.core.user_folders import user_folder
 
 MEMORY = ":memory:"
 """The path of a ledger that only this process uses, and that ends with it."""
@@ -65,7 +64,7 @@ _RESERVED = "SELECT day, workspace, model, COUNT(*), SUM(tokens), SUM(nano_usd) 
 
 def default_ledger() -> Path:
     """Return the path of the ledger if the settings name none: a file in the user's state folder."""
-    return platformdirs.user_state_path("blaxel-mcp", appauthor=False) / "ledger.sqlite3"
+    return user_folder("state") / "ledger.sqlite3"
 
 
 class Ledger:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import platformdirs
 from pydantic import Field, TypeAdapter, ValidationError
 
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.private_files import make_own_folder, read_private, replace_file
 from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.schema import Settings
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -95,7 +95,7 @@ def catalog_cache(settings: Settings) -> CatalogCache | None:
 
     A control plane on loopback has none: it is an emulator, and its port is another one next time.
     """
-    folder = platformdirs.user_cache_path("blaxel-mcp", appauthor=False)
+    folder = user_folder("cache")
     if not settings.workspace or not folder.is_absolute() or is_loopback(urlsplit(settings.api_url).hostname or ""):
         return None
     return CatalogCache(folder / "catalogs", api_url=settings.api_url, workspace=settings.workspace)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -15,12 +16,14 @@ import anyio
 from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
-from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.core.process import ExitCode, escape_unencodable, open_missing_streams
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
+from blaxel_mcp.settings.telemetry import drop_unusable_telemetry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of `argv` (default: the arguments of this process) and return the exit code of the process."""
+    open_missing_streams()
     options = build_parser().parse_args(argv)
     configure_logging(options.log_level, options.log_format)
     try:
@@ -42,6 +45,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "serve" and options.transport == "stdio":
         # Before any other import: what a library prints while it is imported must not reach the protocol stream.
         options.streams = StdioStreams()
+    # It writes what is in stdout's buffer, so it comes after the claim.
+    escape_unencodable()
+    for problem in drop_unusable_telemetry():
+        logging.getLogger(__name__).warning(problem)
     # Only the command's own modules are imported, since every MCP client waits for `serve` to start. The garbage
     # collector stays off meanwhile and never looks at what the imports made: in 30 interleaved starts, that brought
     # the first tools/list from 821 to 698 ms (medians); without the freeze, 30 ms of it were lost.
@@ -66,6 +73,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def print_error(error: BlaxelError) -> ExitCode:
     """Print the error that ends a command to stderr and return the exit code."""
-    print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr)
+    # Nobody may read stderr.
+    with suppress(OSError, ValueError):
+        print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr, flush=True)
     is_usage_error = error.code in ("configuration_error", "invalid_arguments")
     return ExitCode.USAGE if is_usage_error else ExitCode.FAILED

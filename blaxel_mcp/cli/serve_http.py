@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -45,8 +45,10 @@ async def serve_over_http(options: argparse.Namespace) -> int:
             caller_auth = caller_auth_for(config, address)
 
             def announce() -> None:
-                print(f"serving MCP at {address.url}{MCP_PATH}", file=sys.stderr, flush=True)
-                print(f"callers: {caller_auth.announcement}", file=sys.stderr, flush=True)
+                # Nobody may read stderr.
+                with suppress(OSError, ValueError):
+                    print(f"serving MCP at {address.url}{MCP_PATH}", file=sys.stderr, flush=True)
+                    print(f"callers: {caller_auth.announcement}", file=sys.stderr, flush=True)
 
             if options.workers > 1:
                 announce()

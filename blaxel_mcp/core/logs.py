@@ -6,8 +6,10 @@ form. Exceptions raised in libraries are the usual way for a secret to reach a l
 
 import json
 import logging
+import os
+import select
 import sys
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TextIO
 from weakref import WeakSet
 
 from blaxel_mcp.core.redaction import scrub
@@ -17,6 +19,13 @@ LEVELS = ("debug", "info", "warning", "error")
 
 QUIET_BELOW_WARNING = ("httpx", "httpcore", "asyncio", "mcp", "rich", "hpack", "sse_starlette")
 """Loggers of libraries whose debug output contains whole requests with their credentials, or is of no use here."""
+
+
+_PATIENCE_SECONDS = 0.2
+"""How long a line waits for a reader that has stopped, once."""
+
+_PIPE_BYTES = 512
+"""The most that POSIX lets a pipe take without blocking when it has room."""
 
 
 class Redactor(Protocol):
@@ -41,7 +50,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
         level: The minimum level, one of `LEVELS`.
         log_format: `text`, or `json` for one JSON object per line.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler(sys.stderr)
     handler.setFormatter(line_formatter(log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET_BELOW_WARNING:
@@ -51,6 +60,39 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
 def line_formatter(log_format: LogFormat) -> logging.Formatter:
     """Return the formatter for a format; its lines are redacted."""
     return _JSONLines() if log_format == "json" else _TextLines()
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to stderr, and drops what nobody reads: a client that reads no log must not stop the server."""
+
+    _is_stalled = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            descriptor = self.stream.fileno()
+            self.stream.flush()
+        except (OSError, ValueError, AttributeError):
+            # In memory, or closed.
+            super().emit(record)
+            return
+        try:
+            line = f"{self.format(record)}{self.terminator}".encode(self.stream.encoding or "utf-8", "backslashreplace")
+            while line and self._has_room(descriptor):
+                line = line[os.write(descriptor, line[:_PIPE_BYTES]) :]
+        except Exception:  # noqa: BLE001 - as every handler does
+            self.handleError(record)
+
+    def _has_room(self, descriptor: int) -> bool:
+        if sys.platform == "win32":
+            return True
+        ready = select.select([], [descriptor], [], 0 if self._is_stalled else _PATIENCE_SECONDS)[1]
+        self._is_stalled = not ready
+        return bool(ready)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of `logging`
+        # Nobody would see the report of an error that is stderr's own.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _TextLines(logging.Formatter):

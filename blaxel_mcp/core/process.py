@@ -1,5 +1,9 @@
 """How a command ends: exit codes, and the signals that end it."""
 
+import codecs
+import io
+import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +23,40 @@ class ExitCode(IntEnum):
     """The command line or the settings are wrong."""
     INTERRUPTED = 130
     """A signal ended the command before it was done; 128 + SIGINT, as shells report it."""
+
+
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that is closed.
+
+    Otherwise the next file or socket would get its number, and whatever is printed would go there.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - its only form
+    # Python has no such stream for a descriptor that was closed when it started.
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
+
+
+def escape_unencodable() -> None:
+    """Let stdout and stderr print any text, whatever their encoding is.
+
+    A character that it does not have is printed as JSON escapes it, so that JSON stays JSON.
+    """
+
+    def escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("json-escapes", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="json-escapes")
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:

@@ -26,6 +26,8 @@ from blaxel_mcp.settings.schema import HttpSettings, Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
 from blaxel_mcp.settings.validation_messages import problems_in
 
+_MEMORY = ":memory:"
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -156,6 +158,8 @@ def _load(
     login, login_layer = _login(layers, variables)
     layers = [*layers, login_layer]
     values, sources = overlay(layers)
+    if settings_file := file or watched:
+        _locate_ledger(values, settings_file.parent)
     settings = Settings.model_validate(values)
     _reject(list(_repeated_models(settings, sources)))
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
@@ -171,6 +175,16 @@ def _load(
         signature=signature,
         reader=partial(_load, overrides, config_file, environ, file_layer if file else last),
     )
+
+
+def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
+    """Take a relative `budget.ledger` from the settings file's folder: clients start servers in any folder."""
+    budget = values.get("budget")
+    if not isinstance(budget, dict):
+        return
+    ledger = budget.get("ledger")
+    if isinstance(ledger, str) and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+        budget["ledger"] = str(folder.absolute() / ledger)
 
 
 def _contradictions(layers: Sequence[Layer], environ: Mapping[str, str]) -> list[str]:

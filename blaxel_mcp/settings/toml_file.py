@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, layer_from
 
@@ -27,7 +26,7 @@ _RESTORE = "Restore it, or restart the server to run without its settings."
 
 def default_settings_path() -> Path:
     """Return the path of the settings file when none is named: `config.toml` in the user's configuration folder."""
-    return platformdirs.user_config_path("blaxel-mcp", appauthor=False) / "config.toml"
+    return user_folder("config") / "config.toml"
 
 
 def file_signature(path: Path) -> tuple[int, ...] | None:

@@ -144,9 +144,7 @@ def test_the_token_of_the_documentation_is_one_that_is_rejected() -> None:
 # What may be called, and where
 
 
-@pytest.mark.parametrize(
-    "folder", [".", "./pictures", "pictures", "..", "~other/x", "-", "C:pictures", "a\0b"]
-)
+@pytest.mark.parametrize("folder", [".", "./pictures", "pictures", "..", "~other/x", "-", "C:pictures", "a\0b"])
 def test_a_folder_that_depends_on_the_working_directory_is_an_error(folder: str) -> None:
     with pytest.raises(ConfigurationError, match=r"files.allowed_dirs\[0\] .* must be an absolute path, or begin with"):
         load_settings(overrides={"files": {"allowed_dirs": [folder]}}, environ={})

@@ -723,3 +723,28 @@ def test_a_user_whose_home_is_no_folder_has_no_files_and_still_starts(monkeypatc
     config = load_settings(environ={})
 
     assert (config.settings, config.file, config.login.entries, config.login.problem) == (Settings(), None, {}, None)
+
+
+@pytest.mark.parametrize("ledger", ["led.sqlite3", "./led.sqlite3", "below/led.sqlite3"])
+def test_a_relative_ledger_lies_in_the_settings_files_folder_wherever_the_server_starts(
+    ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "settings"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f'[budget]\nledger = "{ledger}"\n', encoding="utf-8")
+    found = set()
+    for place in (folder, tmp_path, Path("/")):
+        monkeypatch.chdir(place)
+        file = Path(os.path.relpath(folder / "config.toml"))
+        by_file = load_settings(config_file=file, environ={})
+        by_variable = load_settings(config_file=file, environ={"BLAXEL_MCP_BUDGET__LEDGER": ledger})
+        found |= {by_file.settings.budget.ledger, by_variable.settings.budget.ledger}
+
+    assert {os.path.normpath(str(path)) for path in found} == {os.path.normpath(folder / ledger)}
+
+
+@pytest.mark.parametrize("ledger", [":memory:", "~/led.sqlite3", "/var/led.sqlite3"])
+def test_another_ledger_is_what_it_says(ledger: str) -> None:
+    config = load_settings(environ={"BLAXEL_MCP_BUDGET__LEDGER": ledger})
+
+    assert config.settings.budget.ledger == ledger

@@ -5,6 +5,8 @@ The SDK's `stdio_server` has no limit, and leaves three of four invalid frames u
 """
 
 import json
+import re
+from codecs import BOM_UTF8
 from typing import BinaryIO
 
 import mcp_types as types
@@ -13,6 +15,8 @@ from pydantic import ValidationError
 from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 _DISCARD_BYTES = 64 * 1024
+# Escaped, the key is `\u0069d` or `i\u0064`.
+_MAY_HAVE_ID = re.compile(rb'"id"|\\u006[94]')
 
 
 class FrameReader:
@@ -36,7 +40,8 @@ class FrameReader:
         while line := self._source.readline(self._limit + 1):
             if len(line) > self._limit:
                 return self._discard(line)
-            if line.strip():
+            # Some programs begin what they write with a byte order mark.
+            if line.removeprefix(BOM_UTF8).strip():
                 return read_frame(line)
         return None
 
@@ -55,7 +60,10 @@ class FrameReader:
 def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     """Return a frame as a message, or the error to answer it with."""
     try:
-        return types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+        message = types.jsonrpc_message_adapter.validate_json(line.removeprefix(BOM_UTF8), by_name=False)
+        # The SDK takes a request with another kind of id for a notification, and would not answer.
+        if not isinstance(message, types.JSONRPCNotification) or not _MAY_HAVE_ID.search(line):
+            return message
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False, include_context=False)[0]["type"] == "json_invalid":
             return _refusal(
@@ -63,15 +71,28 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
                 "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode.",
                 find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
             )
-    content = json.loads(line)
+    content = json.loads(line.removeprefix(BOM_UTF8))
     if isinstance(content, list):
         return _refusal(types.INVALID_REQUEST, "Batches are not supported: send each message on a line of its own.")
     request_id = content.get("id") if isinstance(content, dict) else None
+    if isinstance(request_id, float) and request_id.is_integer():
+        # Some languages write every number like this.
+        content["id"] = request_id = int(request_id)
+    is_id = isinstance(request_id, int | str) and not isinstance(request_id, bool)
+    try:
+        message = types.jsonrpc_message_adapter.validate_python(content, by_name=False)
+    except ValidationError:
+        pass
+    else:
+        # Some libraries write `"id": null` into a notification.
+        is_notification = isinstance(message, types.JSONRPCNotification) and message.method.startswith("notifications/")
+        if is_id or "id" not in content or (is_notification and request_id is None):
+            return message
     return _refusal(
         types.INVALID_REQUEST,
         'The message is not JSON-RPC 2.0: it needs "jsonrpc": "2.0", a "method" or a "result", and an "id" that is a '
         "string or an integer.",
-        request_id if isinstance(request_id, int | str) and not isinstance(request_id, bool) else None,
+        request_id if is_id else None,
     )
 
 

@@ -7,6 +7,7 @@ exit, corrupts the protocol, and a command that fetches a key cannot read a fram
 import io
 import logging
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -44,13 +45,17 @@ class StdioStreams:
         self.written = anyio.Event()
         self._is_ending = threading.Event()
         stdin, stdout = os.dup(0), os.dup(1)
+        if sys.platform != "win32":
+            for descriptor in (stdin, stdout):
+                # A parent may leave them non-blocking, as launchers written in JavaScript do; libuv clears that too.
+                os.set_blocking(descriptor, True)
         os.dup2(2, 1)
         # What has been printed so far is in Python's buffer; this sends it to stderr.
         sys.stdout.flush()
         with Path(os.devnull).open("rb") as null:
             os.dup2(null.fileno(), 0)
         self.stdin = io.BufferedReader(_WatchedInput(stdin, self.start_shutdown_timer), _INPUT_BUFFER_BYTES)
-        self._stdout = os.fdopen(stdout, "wb")
+        self._stdout = os.fdopen(stdout, "wb", buffering=0)
         self._writing = threading.Lock()
 
     def write_frame(self, text: str) -> None:
@@ -62,8 +67,14 @@ class StdioStreams:
         with self._writing:
             try:
                 # Half of a surrogate pair has no bytes; a frame with a replacement character is better than none.
-                self._stdout.write(text.encode("utf-8", "replace") + b"\n")
-                self._stdout.flush()
+                rest = memoryview(text.encode("utf-8", "replace") + b"\n")
+                while rest:
+                    written = self._stdout.write(rest)
+                    if written is None:
+                        # Another process has made the descriptor non-blocking again.
+                        select.select([], [self._stdout], [])
+                    else:
+                        rest = rest[written:]
             except OSError:
                 self.start_shutdown_timer()
                 raise
@@ -82,9 +93,12 @@ class StdioStreams:
         An ordinary exit would wait for the SDK's reading thread, which a signal does not wake.
         """
         self._writing.acquire(timeout=_CLEANUP_SECONDS / 3)
-        logging.shutdown()
-        sys.stderr.flush()
-        os._exit(self.exit_code)
+        try:
+            logging.shutdown()
+            sys.stderr.flush()
+        finally:
+            # Even if nobody reads stderr any more.
+            os._exit(self.exit_code)
 
 
 class _WatchedInput(io.FileIO):
@@ -95,7 +109,9 @@ class _WatchedInput(io.FileIO):
         self._on_end = on_end
 
     def readinto(self, buffer: "Buffer", /) -> int | None:
-        count = super().readinto(buffer)
+        while (count := super().readinto(buffer)) is None:
+            # Another process has made the descriptor non-blocking again.
+            select.select([self], [], [])
         if count == 0:
             self._on_end()
         return count

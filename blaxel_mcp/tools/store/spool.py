@@ -12,9 +12,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
-
 from blaxel_mcp.core.private_files import make_own_folder, require_safe_folder, write_private
+from blaxel_mcp.core.user_folders import user_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -28,7 +27,7 @@ _PRIVATE_FILE = 0o600
 
 def default_spools() -> Path:
     """Return the folder that holds the spools of all processes, in the user's cache directory."""
-    return platformdirs.user_cache_path("blaxel-mcp", appauthor=False) / "calls"
+    return user_folder("cache") / "calls"
 
 
 class Spool:

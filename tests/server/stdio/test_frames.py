@@ -56,6 +56,41 @@ def test_what_is_no_message_is_answered_with_its_id_where_it_shows(
     assert refused.error.message
 
 
+@pytest.mark.parametrize("rest", ['"method":"ping"', '"method":"tools/list","params":{"a":1}'])
+@pytest.mark.parametrize("written", ["1.5", "null", "true", "[1]", "{}", "1e400", "-0.5"])
+def test_a_request_with_an_id_that_is_none_is_answered(written: str, rest: str) -> None:
+    for line in (f'{{"jsonrpc":"2.0","id":{written},{rest}}}', f'{{{rest},"\\u0069d":{written},"jsonrpc":"2.0"}}'):
+        refused = read_frame(line.encode())
+
+        assert isinstance(refused, types.JSONRPCError)
+        assert (refused.error.code, refused.id) == (NO_MESSAGE, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("1.0", 1), ("-0.0", 0), ("1e3", 1000), ("9007199254740993", 9007199254740993), (f"{10**40}", 10**40), ('""', "")],
+)
+def test_an_id_is_answered_as_the_number_that_it_is(written: str, number: types.RequestId) -> None:
+    request = read_frame(f'\ufeff{{"jsonrpc":"2.0","id":{written},"method":"ping"}}\r\n'.encode())
+    answer = read_frame(f'{{"jsonrpc":"2.0","id":{written},"result":{{}}}}'.encode())
+
+    assert isinstance(request, types.JSONRPCRequest)
+    assert isinstance(answer, types.JSONRPCResponse)
+    assert (request.id, answer.id) == (number, number)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","method":"notifications/initialized","id":null}',
+        b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"id":1.5,"progressToken":1,"progress":1}}',
+        b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1.0}}',
+    ],
+)
+def test_a_notification_stays_one(line: bytes) -> None:
+    assert isinstance(read_frame(line), types.JSONRPCNotification)
+
+
 @pytest.mark.parametrize(
     ("frame_", "number"),
     [
