@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from blaxel_mcp.settings.schema import HttpSettings, Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
 from blaxel_mcp.settings.validation_messages import problems_in
 
-_MEMORY = ":memory:"
+_LEDGER, _MEMORY = ("budget", "ledger"), ":memory:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,8 @@ def _load(
         watched = named or default_settings_path()
         signature = file_signature(watched)
         file, file_layer = read_settings_file(watched, required=named is not None, last=last)
+        if file:
+            file_layer = _with_ledger_located(file_layer, file.parent)
     except ConfigurationError as error:
         unreadable, file_layer = error, Layer(problems=(str(error),))
     layers = [
@@ -158,8 +160,6 @@ def _load(
     login, login_layer = _login(layers, variables)
     layers = [*layers, login_layer]
     values, sources = overlay(layers)
-    if settings_file := file or watched:
-        _locate_ledger(values, settings_file.parent)
     settings = Settings.model_validate(values)
     _reject(list(_repeated_models(settings, sources)))
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
@@ -177,14 +177,12 @@ def _load(
     )
 
 
-def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
+def _with_ledger_located(layer: Layer, folder: Path) -> Layer:
     """Take a relative `budget.ledger` from the settings file's folder: clients start servers in any folder."""
-    budget = values.get("budget")
-    if not isinstance(budget, dict):
-        return
-    ledger = budget.get("ledger")
-    if isinstance(ledger, str) and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
-        budget["ledger"] = str(folder.absolute() / ledger)
+    ledger = layer.values.get(_LEDGER)
+    if not isinstance(ledger, str) or ledger == _MEMORY or "://" in ledger or ledger.startswith("~"):
+        return layer
+    return replace(layer, values={**layer.values, _LEDGER: str(folder / ledger)})
 
 
 def _contradictions(layers: Sequence[Layer], environ: Mapping[str, str]) -> list[str]:
