@@ -10,7 +10,7 @@ import sys
 from typing import Literal, Protocol
 from weakref import WeakSet
 
-from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.core.redaction import scrub, visible
 
 LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error")
@@ -75,6 +75,7 @@ class _JSONLines(logging.Formatter):
 
 
 def _redacted(text: str) -> str:
+    text = visible(text)
     for redactor in tuple(_redactors):
         text = redactor.redact_text(text)
     return scrub(text)

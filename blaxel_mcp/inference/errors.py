@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest_names
 from blaxel_mcp.inference.context import CallContext
 
@@ -44,7 +45,7 @@ def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
 def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
     """Return what the record says about the failure. It may be a few minutes old."""
     if error.code == "rate_limited" and record.policies:
-        return f"These policies apply to the model and may cause the limit: {', '.join(record.policies)}."
+        return f"These policies apply to the model and may cause the limit: {', '.join(map(literal, record.policies))}."
     if error.code != "model_unavailable":
         return ""
     if not record.enabled:

@@ -23,7 +23,7 @@ async def test_a_rate_limit_names_the_policies_of_the_model(emulator: Emulator) 
 
     assert error_of(result)["code"] == "rate_limited"
     assert text_of(result).endswith(
-        "These policies apply to the model and may cause the limit: tokens-per-hour, house-rules."
+        "These policies apply to the model and may cause the limit: 'tokens-per-hour', 'house-rules'."
     )
 
 
