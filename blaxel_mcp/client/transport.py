@@ -2,6 +2,7 @@
 
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import anyio.to_thread
 import httpx
@@ -9,7 +10,7 @@ import httpx
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
 from blaxel_mcp.client.trace import SendTracker
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS
+from blaxel_mcp.core.hosts import LOOPBACK_PATTERNS, is_loopback
 
 LIBRARY_ERRORS = (
     httpx.HTTPError,
@@ -51,7 +52,7 @@ async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_second
     except OSError as error:
         raise ConfigurationError(
             "The certificates for verifying TLS connections cannot be read.",
-            hint="Check SSL_CERT_FILE and SSL_CERT_DIR in the server's environment.",
+            hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the server's environment.",
         ) from error
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise ConfigurationError(
@@ -113,11 +114,11 @@ def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: 
         host = "The host"
     match error:
         case httpx.ConnectTimeout():
-            return connecting_timed_out(host, connect_seconds)
+            return connecting_timed_out(host, connect_seconds, _proxy_of(url))
         case httpx.ProxyError():
-            return proxy_failed(host)
+            return proxy_failed(host, _proxy_of(url), str(error))
         case _ if isinstance(error, _NOT_CONNECTED):
-            return not_connected(host, error)
+            return not_connected(host, error, _proxy_of(url))
         case _ if isinstance(error, _NOT_SENDABLE):
             return InvalidArgumentsError(
                 f"The request to {host} is not valid HTTP, and nothing was sent.",
@@ -126,3 +127,15 @@ def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: 
         case httpx.DecodingError():
             return undecodable("is not in its declared encoding")
     return broken_off(host, sent=sent)
+
+
+def _proxy_of(url: str) -> str | None:
+    """Return the host of the proxy that the environment names for a URL, without its password; None for none."""
+    try:
+        parts = urlsplit(url)
+        if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return None
+        proxies = getproxies()
+        return urlsplit(proxies.get(parts.scheme) or proxies.get("all", "")).netloc.rpartition("@")[2] or None
+    except ValueError:
+        return None

@@ -153,7 +153,7 @@ CASES = [
     Case("gemini 401", 401, GEMINI_401, "provider_error", "provider"),
     Case("gemini in an array", 429, [GEMINI], "rate_limited", "provider", retryable=True),
     Case("cohere 401", 401, {"message": "invalid api token"}, "provider_error", "provider"),
-    Case("cohere 402", 402, {"message": "pay"}, "provider_error", "provider"),
+    Case("cohere 402", 402, {"message": "pay"}, "quota_exceeded", "provider"),
     Case("mistral object", 422, MISTRAL, "provider_error", "provider"),
     Case("mistral detail", 401, {"detail": "Unauthorized"}, "provider_error", "provider"),
     Case("fastapi detail", 422, FASTAPI, "provider_error", "provider"),
@@ -257,7 +257,7 @@ def test_provider_refusing_its_key_is_never_blamed_on_the_blaxel_key(status: int
     error = _classify(status, body)
     assert error.message.startswith(f"The model's provider answered {status}")
     assert error.hint == (
-        "The Blaxel credentials are fine: the provider rejected its own key, which is in the workspace's "
+        "The Blaxel credentials are fine: the provider refused its own key, which is in the workspace's "
         "integration connection in Blaxel."
     )
 
@@ -275,7 +275,7 @@ def test_control_plane_hands_on_no_provider_so_its_errors_are_blaxels() -> None:
         (400, OPENAI_401, 'The model\'s provider answered 400 invalid_api_key: "bad key".'),
         (529, ANTHROPIC, 'The model\'s provider answered 529 overloaded_error: "Overloaded".'),
         (429, GEMINI, 'The model\'s provider answered 429 RESOURCE_EXHAUSTED: "Resource exhausted".'),
-        (422, FASTAPI, 'The model\'s provider answered 422: "field required".'),
+        (422, FASTAPI, 'The model\'s provider answered 422: "body.messages: field required".'),
         (400, {"message": 'a "quoted"\n\x1b[1m end.'}, "The model's provider answered 400: \"a 'quoted' [1m end\"."),
         (400, {"message": "key canary-secret"}, 'The model\'s provider answered 400: "key [redacted]".'),
         (401, {"message": "bad sk-abc1234567"}, 'The model\'s provider answered 401: "bad [redacted]".'),
