@@ -15,7 +15,7 @@ def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
     about the failure; `billed` covers all attempts together.
     """
-    return BlaxelError(
+    described = BlaxelError(
         error.message,
         code=error.code,
         origin=error.origin,
@@ -27,6 +27,8 @@ def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
         status=error.status,
         request_id=error.request_id,
     )
+    described.partial = error.partial
+    return described
 
 
 def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
