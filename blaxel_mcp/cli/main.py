@@ -16,6 +16,7 @@ from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
 
 
@@ -66,6 +67,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def print_error(error: BlaxelError) -> ExitCode:
     """Print the error that ends a command to stderr and return the exit code."""
-    print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr)
+    text = f"blaxel-mcp: {error.code}: {error}"
+    print(for_terminal(text) if sys.stderr.isatty() else text, file=sys.stderr)
     is_usage_error = error.code in ("configuration_error", "invalid_arguments")
     return ExitCode.USAGE if is_usage_error else ExitCode.FAILED

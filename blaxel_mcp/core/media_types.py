@@ -40,6 +40,7 @@ _SIGNATURES: tuple[tuple[str, tuple[_Mark, ...]], ...] = (
 
 _EXTENSIONS = {
     "application/json": ".json",
+    "application/octet-stream": ".bin",
     "application/pdf": ".pdf",
     "application/zip": ".zip",
     "audio/aac": ".aac",
@@ -105,6 +106,16 @@ def declared_media_type(content_type: str) -> str:
 def extension_for(media_type: str) -> str:
     """Return the file name extension of a media type, such as `.jpg`, from a fixed table; otherwise `.bin`."""
     return _EXTENSIONS.get(media_type, ".bin")
+
+
+def shown_media_type(media_type: str) -> str:
+    """Return a media type as a sentence shows it: quoted if it is one that only upstream knows."""
+    return media_type if media_type in _EXTENSIONS else f'"{media_type}"'
+
+
+def is_weak_signature(data: bytes) -> bool:
+    """Return whether the signature of some content is so short that one in ten thousand random strings begins so."""
+    return data[:1] == b"\xff" and data[:3] != b"\xff\xd8\xff"
 
 
 def wav_of(samples: bytes, declared: str) -> bytes | None:

@@ -31,8 +31,9 @@ def encodings(secret: str) -> dict[bytes, bytes]:
 
 
 def whole_word(secret: str) -> re.Pattern[bytes]:
-    """Return a pattern that finds a short secret where it is no part of a longer word."""
-    return re.compile(rb"(?<![\w\x80-\xff-])" + re.escape(secret.encode(errors="replace")) + rb"(?![\w\x80-\xff-])")
+    """Return a pattern that finds a short secret where it is no part of a longer word or of base64."""
+    word = re.escape(secret.encode(errors="replace"))
+    return re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
 
 
 def without_escapes(data: bytes) -> bytes:
