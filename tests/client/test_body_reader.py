@@ -126,3 +126,27 @@ def test_large_body_is_held_once() -> None:
         tracemalloc.stop()
     assert len(body) == 16 * MIB
     assert peak < 16 * MIB * 1.5
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "none", "binary", "text", "identity, utf-8"])
+@pytest.mark.parametrize("body", [b'{"ok": true}', "\u00e9".encode(), b"\x89PNG\r\n\x1a\n\xff\xfe"])
+def test_an_encoding_that_is_none_is_no_encoding(encoding: str, body: bytes) -> None:
+    reader = BodyReader(encoding, limit=1000)
+    reader.feed(body)
+
+    assert reader.finish() == body
+
+
+def test_an_unknown_encoding_beside_a_known_one_is_passed_over() -> None:
+    reader = BodyReader("utf-8, gzip", limit=1000)
+    reader.feed(gzip.compress(b"hello"))
+
+    assert reader.finish() == b"hello"
+
+
+def test_a_body_in_an_unknown_compression_is_refused() -> None:
+    reader = BodyReader("made-up", limit=1000)
+    reader.feed(b"\xff\xfe\x00\x80")
+
+    with pytest.raises(BlaxelError, match="compression that was not asked for"):
+        reader.finish()

@@ -624,12 +624,23 @@ async def test_server_that_speaks_no_tls_is_told_from_one_that_is_down() -> None
     assert (failed.value.code, failed.value.billed) == ("network_error", "no")
 
 
+def _rejected(verify_code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = verify_code
+    return error
+
+
 @pytest.mark.parametrize(
     ("cause", "said"),
     [
         (socket.gaierror(-2, "Name or service not known"), "its name could not be resolved"),
         (ConnectionRefusedError(111, "refused"), "it refused the connection"),
         (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted on this machine"),
+        (_rejected(10), "its certificate has expired"),
+        (_rejected(9), "its certificate is not valid yet"),
+        (_rejected(18), "its certificate is self-signed"),
+        (_rejected(62), "its certificate is for another host name"),
+        (_rejected(20), "its certificate is from an issuer that this machine does not trust"),
         (ssl.SSLError(1, "wrong version"), "the TLS handshake failed"),
         (OSError(101, "Network is unreachable"), "no connection could be made"),
         (ExceptionGroup("all", [OSError(), ConnectionRefusedError()]), "it refused the connection"),
@@ -643,6 +654,46 @@ async def test_cause_of_a_failed_connection_is_named(cause: Exception, said: str
     error = await _fails(refuse)
     assert error.message == f"run.blaxel.ai could not be reached: {said}, and nothing was sent."
     assert error.hint
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        pytest.param(httpx.ConnectError("refused"), "The proxy proxy.test:3128 could not be reached", id="down"),
+        pytest.param(httpx.ConnectTimeout("slow"), "The proxy proxy.test:3128 could not be reached within", id="slow"),
+        pytest.param(
+            httpx.ProxyError("407 Proxy Authentication Required"),
+            "The proxy proxy.test:3128 answered 407 to the connection to run.blaxel.ai",
+            id="407",
+        ),
+        pytest.param(httpx.ProxyError("general"), "The proxy proxy.test:3128 refused the connection", id="refused"),
+    ],
+)
+async def test_a_proxy_that_fails_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, variable: str, failure: Exception, said: str
+) -> None:
+    monkeypatch.setenv(variable, f"http://user:{MARKER}@proxy.test:3128")
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise failure
+
+    error = await _fails(fail)
+
+    assert error.message.startswith(said)
+    assert "HTTPS_PROXY" in error.hint
+    assert MARKER not in str(error)
+    assert error.retryable is ("407" not in str(failure))
+
+
+async def test_a_host_without_a_proxy_is_named_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", "blaxel.ai")
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    assert (await _fails(fail)).message.startswith("run.blaxel.ai could not be reached")
 
 
 async def test_connection_that_ends_before_the_answer_may_have_cost_something() -> None:

@@ -47,8 +47,13 @@ class KnownSecrets:
             self._issued.popitem(last=False)
         self._sort()
 
-    def redact(self, data: bytes) -> bytes:
-        """Replace each secret, in any of its encodings, by `[redacted]`; JSON stays JSON."""
+    def redact(self, data: bytes, *, in_string: bool = False) -> bytes:
+        """Replace each secret, in any of its encodings, by `[redacted]`; JSON stays JSON.
+
+        Args:
+            data: Any bytes.
+            in_string: Whether these are the content of a JSON string, which may be anything, also a number.
+        """
         original, plain = data, without_escapes(data)
         if plain is not data and any(encoding in plain for encoding, _ in self._narrow):
             data = plain
@@ -57,7 +62,9 @@ class KnownSecrets:
             # The search costs half of what replacing nothing does.
             if encoding in data:
                 data = data.replace(encoding, replacement)
-        return data if data is original and not self._words else self._checked(original, data)
+        if data is original and not self._words:
+            return data
+        return self._replace_words(data) if in_string else self._checked(original, data)
 
     def _checked(self, original: bytes, redacted: bytes) -> bytes:
         """Return redacted data without short secrets, string by string if it is JSON that would be broken otherwise.
@@ -67,12 +74,15 @@ class KnownSecrets:
         text = _json(original)
         if text is not None and (self._words or _json(redacted) is None):
             return json_text.with_strings(text, self._redact_string).encode()
-        for word in self._words.values():
-            redacted = word.sub(REDACTED.encode(), redacted)
-        return redacted
+        return self._replace_words(redacted)
 
     def _redact_string(self, text: str) -> str:
-        return self.redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        return self.redact(text.encode("utf-8", "surrogatepass"), in_string=True).decode("utf-8", "surrogatepass")
+
+    def _replace_words(self, data: bytes) -> bytes:
+        for word in self._words.values():
+            data = word.sub(REDACTED.encode(), data)
+        return data
 
     def partial_secret_length(self, data: bytes) -> int:
         """Return the length of the longest suffix of `data` that is a proper prefix of a secret."""

@@ -77,7 +77,7 @@ def _delay(value: Any, now: float) -> float | None:
     """Return the `retryDelay` of google.rpc.RetryInfo: "12.5s", or an object with seconds and nanos."""
     if not isinstance(value, Mapping):
         return _seconds(value, now)
-    seconds, nanos = _seconds(value.get("seconds", 0), now), _seconds(value.get("nanos", 0), now)
+    seconds, nanos = _number(value.get("seconds", 0)), _number(value.get("nanos", 0))
     return None if seconds is None or nanos is None else _plausible(seconds + nanos / 1e9)
 
 
