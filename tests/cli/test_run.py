@@ -1,6 +1,8 @@
 """What `run` prints: verbatim into a pipe, and on a terminal nothing that it obeys."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -21,17 +23,17 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    shown = Terminal()
-    monkeypatch.setattr("sys.stdout", shown)
-    monkeypatch.setattr("sys.stderr", shown)
-    return shown
+@contextmanager
+def on_terminal() -> Iterator[Terminal]:
+    """Have stdout and stderr be one terminal, as pytest would not let a fixture do."""
+    with redirect_stdout(Terminal()) as shown, redirect_stderr(shown):
+        yield shown
 
 
 @pytest.mark.parametrize("answer", [TextAnswer(EVIL), JSONAnswer(f'"{EVIL[9:30]}"', "")])
-def test_an_answer_controls_no_terminal(terminal: Terminal, answer: TextAnswer | JSONAnswer) -> None:
-    _print_answer(answer, "m")
+def test_an_answer_controls_no_terminal(answer: TextAnswer | JSONAnswer) -> None:
+    with on_terminal() as terminal:
+        _print_answer(answer, "m")
 
     shown = terminal.getvalue()
     assert not any(control in shown for control in CONTROLS)
@@ -44,18 +46,20 @@ def test_a_pipe_gets_the_answer_as_it_is(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == f"{EVIL}\n"
 
 
-def test_a_sequence_that_comes_in_pieces_controls_no_terminal(terminal: Terminal) -> None:
+def test_a_sequence_that_comes_in_pieces_controls_no_terminal() -> None:
     printer = _TextPrinter()
-    for end in range(1, len(EVIL) + 1):
-        printer(EVIL[:end])
+    with on_terminal() as terminal:
+        for end in range(1, len(EVIL) + 1):
+            printer(EVIL[:end])
 
     shown = terminal.getvalue()
     assert not any(control in shown for control in CONTROLS)
     assert printer.printed == len(EVIL)
 
 
-def test_an_error_controls_no_terminal(terminal: Terminal) -> None:
-    print_error(UpstreamError(EVIL, code="provider_error", origin="provider"))
+def test_an_error_controls_no_terminal() -> None:
+    with on_terminal() as terminal:
+        print_error(UpstreamError(EVIL, code="provider_error", origin="provider"))
 
     assert not any(control in terminal.getvalue() for control in CONTROLS)
 
@@ -69,13 +73,14 @@ def test_an_error_controls_no_terminal(terminal: Terminal) -> None:
     ],
 )
 def test_a_binary_answer_is_saved_under_a_name_of_ours(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, media_type: str, name: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, media_type: str, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").write_bytes(b"kept")
     (tmp_path / name).symlink_to(tmp_path / "elsewhere")
 
-    _print_answer(BinaryAnswer(b"\x00\xff", media_type), "m")
+    with on_terminal() as terminal:
+        _print_answer(BinaryAnswer(b"\x00\xff", media_type), "m")
 
     saved = tmp_path / name.replace(".", "-2.")
     assert saved.read_bytes() == b"\x00\xff"
