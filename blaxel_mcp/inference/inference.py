@@ -152,9 +152,12 @@ class Inference:
                 response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
                 return await self._read(response, stream, prepared, context)
             except BlaxelError as error:
-                if stream.is_complete:
+                if stream.is_complete and error.origin == "network":
                     # Only the connection ended badly.
-                    return stream.answer(context.trace.status or 0)
+                    status = context.trace.status or 0
+                    answer = stream.answer(status)
+                    check_answer(answer, api.name if api else None, status, context.trace.request_id, auth.redact)
+                    return answer
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,

@@ -14,7 +14,7 @@ from tests.support.connecting import connect, error_of, leading_to, receipt_of, 
 
 pytestmark = pytest.mark.anyio
 
-ANSWERS = Path(__file__).parent / "answers"
+ANSWERS = Path(__file__).parents[1] / "contract" / "traffic"
 CHAT, GEMINI, SPEECH = "/v1/chat/completions", "/v1beta/models/gemini-z:generateContent", "/v1/audio/speech"
 JSON_TYPE = "application/json"
 
@@ -335,3 +335,13 @@ async def test_a_content_type_neither_speaks_nor_names_a_file(emulator: Emulator
     assert ".bat" not in shown
     assert ("too large for this result" in shown) is (size > 700_000)
     assert size < 700_000 or re.search(r"some-model-[\w-]+\.(?:bin|txt) ?", shown)
+
+
+async def test_an_error_of_a_choice_is_an_error_in_a_stream_too(emulator: Emulator) -> None:
+    choice = {"index": 0, "delta": {"content": "Hal"}, "finish_reason": "error", "error": NESTED}
+    events = f"data: {json.dumps({'id': 'x', 'choices': [choice]})}\n\ndata: [DONE]\n\n"
+    result = await ask(emulator, Answering(200, events.encode(), "text/event-stream"), CHAT, tools={"result": "text"})
+
+    assert error_of(result)["code"] == "provider_error"
+    assert error_of(result)["billed"] == "maybe"
+    assert "Hal" in all_text(result)
