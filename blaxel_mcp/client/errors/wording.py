@@ -12,7 +12,9 @@ from types import MappingProxyType
 from blaxel_mcp.client.errors.body import Author, ErrorBody
 from blaxel_mcp.client.errors.retry_advice import retry_advice
 from blaxel_mcp.core.exceptions import Billed, ErrorCode
+from blaxel_mcp.core.redaction import quote
 
+_MAX_CONTENT_TYPE_CHARS = 60
 _CONTENT_TYPE = re.compile(r"[\w.+-]{1,20}/[\w.+-]{1,30}(?:; ?[\w-]{1,12}=\"?[\w.:-]{1,20}\"?)?")
 _REQUEST_ID = re.compile(r"[\w.:=+/@-]+")
 
@@ -95,7 +97,9 @@ def describe(failure: Failure, *, content_type: str, request_id: str | None) -> 
         return f"{answered}, a redirect, which is not followed."
     if failure.body.message:
         return f"{answered}: {quotation(failure.body.message)}."
-    declared = content_type if _CONTENT_TYPE.fullmatch(content_type) else "no valid content type"
+    declared = quote(content_type, _MAX_CONTENT_TYPE_CHARS)
+    if not _CONTENT_TYPE.fullmatch(declared):
+        declared = quotation(declared) if declared else "no content type"
     content = "an HTML page" if failure.body.form == "page" else "no message"
     return f"{answered} with {content} ({declared}, request id {shown_request_id(request_id) or 'unknown'})."
 
