@@ -177,7 +177,9 @@ class ControlPlane:
 
     async def _look_up(self, workspace: str, model: str) -> Lookup:
         try:
-            record = read_record(await self._get(workspace, f"/models/{model}", LOOKUP_SECONDS))
+            record = read_record(
+                await self._get(workspace, f"/models/{model}", LOOKUP_SECONDS), self._client.auth.redact
+            )
         except ConfigurationError:
             raise
         except BlaxelError as error:
@@ -208,7 +210,7 @@ class ControlPlane:
             query = urlencode({"limit": self._page_size} | ({"cursor": cursor} if cursor else {}))
             response = await self._get(workspace, f"/models?{query}", self._page_seconds)
             try:
-                records, cursor = read_model_list(response)
+                records, cursor = read_model_list(response, self._client.auth.redact)
             except TypeError:
                 raise _unreadable("a list of models") from None
             for record in records:

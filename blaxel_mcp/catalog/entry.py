@@ -16,7 +16,10 @@ from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.settings.schema import ModelSettings
 
 # A description takes only single words from a record, so that no sentence of a third party gets into it.
-_WORD = re.compile(r"[A-Za-z0-9_./:@+~-]{1,100}")
+_WORD = re.compile(r"[A-Za-z0-9_./:@+~-]{1,80}")
+
+_TITLE = re.compile(r"(?=.{1,40}$)[\w.:/()-]+(?: [\w.:/()-]+){0,4}")
+"""A name of up to five words for people. A sentence would be read as this server's own, so it is no title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class CatalogEntry:
     @property
     def title(self) -> str:
         """The name that clients show to people."""
-        return self.settings.title or (self.record and self.record.display_name) or self.name
+        display_name = (self.record and self.record.display_name) or ""
+        return self.settings.title or (display_name if _TITLE.fullmatch(display_name) else self.name)
 
     @property
     def description(self) -> str:

@@ -5,7 +5,7 @@ and fields without notice. The fields are those of the Model resource in Blaxel'
 client/models/model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,10 @@ _MAX_ID = 200
 _MAX_URL = 2000
 _MAX_DISPLAY_NAME = 80
 _MAX_STATUS = 40
-_MAX_POLICIES = 20
+_MAX_POLICIES = 5
+_MAX_POLICY = 60
+
+Redact = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class ModelRecord:
         status: A status such as `DEPLOYED`; shown, but never a reason to reject a call.
         enabled: Whether the model is enabled.
         sandbox: Whether it is the trial model of a new workspace.
-        policies: The names of the policies that limit the model.
+        policies: The names of the policies that limit the model, the first few of them.
         integration_path: The sub-endpoint from the integration of the model's type, empty for the base
             endpoint. It is requested only if `runtime_types.needs_integration` is true.
     """
@@ -56,8 +59,13 @@ class ModelRecord:
     integration_path: str | None = None
 
 
-def read_record(value: Any) -> ModelRecord | None:
-    """Parse a Model resource; None if it has no name."""
+def read_record(value: Any, redact: Redact | None = None) -> ModelRecord | None:
+    """Parse a Model resource; None if it has no name.
+
+    Args:
+        value: The resource, any JSON value.
+        redact: Removes this server's own secrets from texts that are shown.
+    """
     metadata, spec = _object(value, "metadata"), _object(value, "spec")
     runtime = _object(spec, "runtime")
     name = _id(metadata.get("name"))
@@ -66,22 +74,26 @@ def read_record(value: Any) -> ModelRecord | None:
     policies = spec.get("policies")
     return ModelRecord(
         name=name,
-        display_name=_display_text(metadata.get("displayName"), _MAX_DISPLAY_NAME),
+        display_name=_display_text(metadata.get("displayName"), _MAX_DISPLAY_NAME, redact),
         runtime_type=_id(runtime.get("type")),
         provider_model=_id(runtime.get("model")),
         generation=_id(runtime.get("generation")),
         url=_id(metadata.get("url"), limit=_MAX_URL),
-        status=_display_text(value.get("status"), _MAX_STATUS),
+        status=_display_text(value.get("status"), _MAX_STATUS, redact),
         enabled=spec.get("enabled") is not False,
         sandbox=spec.get("sandbox") is True,
-        policies=tuple(name for name in map(_id, policies[:_MAX_POLICIES]) if name is not None)
+        policies=tuple(name for policy in policies[:_MAX_POLICIES] if (name := _id(policy, limit=_MAX_POLICY)))
         if isinstance(policies, list)
         else (),
     )
 
 
-def read_model_list(value: Any) -> tuple[list[ModelRecord], str | None]:
+def read_model_list(value: Any, redact: Redact | None = None) -> tuple[list[ModelRecord], str | None]:
     """Parse a response of `GET /models`: a bare array, or a page with a cursor (Blaxel docs, API versioning).
+
+    Args:
+        value: The response, any JSON value.
+        redact: Removes this server's own secrets from texts that are shown.
 
     Returns:
         The records, without invalid entries, and the cursor of the next page, None on the last.
@@ -97,7 +109,7 @@ def read_model_list(value: Any) -> tuple[list[ModelRecord], str | None]:
             value = []
     if not isinstance(value, list):
         raise TypeError("it is not a list of models")
-    records = [record for record in map(read_record, value) if record is not None]
+    records = [record for item in value if (record := read_record(item, redact))]
     cursor = _id(meta.get("nextCursor"), limit=_MAX_URL)
     return records, None if meta.get("hasMore") is False else cursor
 
@@ -114,5 +126,5 @@ def _id(value: Any, *, limit: int = _MAX_ID) -> str | None:
     return value.strip() if len(value) <= limit and value.isprintable() else None
 
 
-def _display_text(value: Any, limit: int) -> str | None:
-    return quote(value, limit) or None if isinstance(value, str) else None
+def _display_text(value: Any, limit: int, redact: Redact | None) -> str | None:
+    return quote(value, limit, redact) or None if isinstance(value, str) else None

@@ -1,6 +1,23 @@
-"""The console on which commands print tables and reports."""
+"""The console on which commands print tables and reports, and text from outside as a terminal may get it."""
+
+import sys
+from typing import TextIO
 
 from rich.console import Console
+
+from blaxel_mcp.core.redaction import for_terminal
+
+
+def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> None:
+    """Print text that may come from outside: verbatim into a pipe, without control characters on a terminal.
+
+    Args:
+        text: The text.
+        file: Where to print it; None for stdout.
+        end: What to print after it.
+    """
+    stream = file or sys.stdout
+    print(for_terminal(text) if stream.isatty() else text, end=end, file=stream, flush=True)
 
 
 class ReportConsole(Console):

@@ -17,6 +17,7 @@ from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode, escape_unencodable, open_missing_streams
+from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
 from blaxel_mcp.settings.telemetry import drop_unusable_telemetry
 
@@ -73,8 +74,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def print_error(error: BlaxelError) -> ExitCode:
     """Print the error that ends a command to stderr and return the exit code."""
+    text = f"blaxel-mcp: {error.code}: {error}"
     # Nobody may read stderr.
     with suppress(OSError, ValueError):
-        print(f"blaxel-mcp: {error.code}: {error}", file=sys.stderr, flush=True)
+        print(for_terminal(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
     is_usage_error = error.code in ("configuration_error", "invalid_arguments")
     return ExitCode.USAGE if is_usage_error else ExitCode.FAILED

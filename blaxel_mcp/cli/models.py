@@ -5,9 +5,10 @@ import json
 
 from rich.table import Table
 
-from blaxel_mcp.cli.console import ReportConsole
+from blaxel_mcp.cli.console import ReportConsole, print_text
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.inference.runtime import build_runtime
 
 _WIDTH = 1000
@@ -25,7 +26,7 @@ async def models(options: argparse.Namespace) -> int:
             listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
     del listing["next_offset"]
     if options.json:
-        print(json.dumps(listing, ensure_ascii=False, indent=2))
+        print_text(json.dumps(listing, ensure_ascii=False, indent=2))
         return ExitCode.OK
     console = ReportConsole()
     console.width = _WIDTH
@@ -34,11 +35,11 @@ async def models(options: argparse.Namespace) -> int:
     if listing["models"]:
         table = Table(*_COLUMNS, box=None, padding=(0, 2, 0, 0))
         for model in listing["models"]:
-            table.add_row(*(str(model[column] or "unknown") for column in _COLUMNS))
+            table.add_row(*(for_terminal(str(model[column] or "unknown")) for column in _COLUMNS))
         console.print()
         console.print(table)
     else:
         console.print("\nNo models are configured: add [[models]] entries to the settings file.")
     for note in listing["notes"]:
-        console.print(f"note: {note}")
+        console.print(for_terminal(f"note: {note}"))
     return ExitCode.OK

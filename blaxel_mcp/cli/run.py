@@ -1,17 +1,21 @@
 """`blaxel-mcp run MODEL`: one request, the answer on stdout."""
 
 import argparse
+import itertools
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from blaxel_mcp.cli.console import print_text
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.media_types import extension_for, shown_media_type
 from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer
 from blaxel_mcp.inference.context import CallContext
@@ -78,7 +82,7 @@ class _TextPrinter:
         self.printed = 0
 
     def __call__(self, text: str) -> None:
-        print(text[self.printed :], end="", flush=True)
+        print_text(text[self.printed :], end="")
         self.printed = len(text)
 
 
@@ -124,20 +128,27 @@ async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer:
                 raise
             finally:
                 for sentence in (*context.repairs, *context.notes):
-                    print(f"note: {sentence}", file=sys.stderr)
+                    print_text(f"note: {sentence}", file=sys.stderr)
 
 
 def _print_answer(answer: Answer, model: str) -> None:
     """Print an answer; on a terminal, save a binary one as a new file in the current folder."""
     if not isinstance(answer, BinaryAnswer):
-        print(answer.text)
-    elif not sys.stdout.isatty():
+        print_text(answer.text)
+        return
+    if not sys.stdout.isatty():
         sys.stdout.buffer.write(answer.data)
-    else:
-        suffix = answer.media_type.rpartition("/")[2]
-        file, number = Path(f"{model}.{suffix}"), 1
-        while file.exists():
-            number += 1
-            file = Path(f"{model}-{number}.{suffix}")
-        file.write_bytes(answer.data)
-        print(f"The answer ({answer.media_type}, {len(answer.data)} bytes) is saved as {file}.", file=sys.stderr)
+        return
+    path, media_type = _save(answer, model), shown_media_type(answer.media_type)
+    print_text(f"The answer ({media_type}, {len(answer.data):,} bytes) is saved as {path}.", file=sys.stderr)
+
+
+def _save(answer: BinaryAnswer, model: str) -> Path:
+    """Write an answer to a new file, whose name has nothing of the answer in it, and return its path."""
+    for number in itertools.count(1):
+        path = Path(f"{model.strip('.')}{f'-{number}' if number > 1 else ''}{extension_for(answer.media_type)}")
+        # Exclusive: an existing file or link of that name is left alone.
+        with suppress(FileExistsError), path.open("xb") as file:
+            file.write(answer.data)
+            return path.absolute()
+    raise AssertionError

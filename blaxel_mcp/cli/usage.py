@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from blaxel_mcp.cli.console import ReportConsole
+from blaxel_mcp.cli.console import ReportConsole, print_text
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.inference.spending import Spending
 
 _PIPE_WIDTH = 1000
@@ -29,7 +30,7 @@ async def usage(options: argparse.Namespace) -> int:
     async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
         report = await spending.report(options.days)
     if options.json:
-        print(json.dumps(report, ensure_ascii=False, indent=2))
+        print_text(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         _print_report(report)
     return ExitCode.OK
@@ -40,7 +41,7 @@ def _print_report(report: dict[str, Any]) -> None:
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     if report["problem"]:
-        console.print(report["problem"])
+        console.print(for_terminal(report["problem"]))
     if report["days"]:
         console.print(_table(report["days"]))
         if console.is_terminal:
@@ -53,7 +54,7 @@ def _print_report(report: dict[str, Any]) -> None:
         console.print(f"today   {amounts['used']:,g} of {amounts['cap']:,g} {name}, until {report['resets_at']}")
     if not capped:
         console.print("budget  none set; [budget] in the settings file sets one")
-    console.print(f"ledger  {report['ledger']}")
+    console.print(for_terminal(f"ledger  {report['ledger']}"))
 
 
 def _table(days: list[dict[str, Any]]) -> Table:
@@ -62,7 +63,7 @@ def _table(days: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="left" if name in ("day", "model") else "right")
     for day in days:
         for model in day["models"]:
-            table.add_row(day["day"], *_cells(model["model"] or "(no name)", model))
+            table.add_row(day["day"], *_cells(for_terminal(model["model"] or "(no name)"), model))
         if len(day["models"]) > 1:
             table.add_row(day["day"], *_cells("all", day), style="bold")
     return table

@@ -7,6 +7,7 @@ produces more than the limit leaves room for.
 
 import io
 import math
+import re
 import zlib
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
@@ -16,9 +17,12 @@ import anyio.lowlevel
 
 from blaxel_mcp.client.errors.network import too_large, undecodable
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.media_types import media_type_of
 
-_GZIP = 16 + zlib.MAX_WBITS
-_ZLIB = zlib.MAX_WBITS
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_IDENTITY = ("", "identity")
+_REFUSED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "lz4", "snappy", "xz", "bzip2"})
+"""Real compressions; any other name is taken for no encoding, as browsers do, if the body reads well without one."""
 
 _FEED_BYTES = 8 * 1024
 """Decoded between two turns of the event loop; gzip can expand it a thousandfold."""
@@ -45,7 +49,7 @@ class BodyReader:
         satisfied: Whether `on_bytes` needs no more.
 
     Raises:
-        BlaxelError: `bad_response`: the encoding is not one that was asked for.
+        BlaxelError: `bad_response`: the encoding is a compression that was not asked for.
     """
 
     def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
@@ -54,7 +58,10 @@ class BodyReader:
         self.satisfied = False
         # Unlike a bytearray, it becomes `bytes` without a copy.
         self._decoded = io.BytesIO()
-        self._decoder = _decoder(content_encoding.strip().lower())
+        encodings = [token for token in re.split(r"[,\s]+", content_encoding.lower()) if token not in _IDENTITY]
+        known = [encoding for encoding in encodings if encoding in _WINDOW_BITS or encoding in _REFUSED]
+        self._is_known = known == encodings
+        self._decoder = _decoder(known)
 
     @property
     def body(self) -> bytes:
@@ -86,7 +93,10 @@ class BodyReader:
         """
         if not self._decoder.complete:
             raise undecodable("ended in the middle of its compressed body")
-        return self.body
+        body = self._decoded.getvalue()
+        if not self._is_known and not _is_plain(body):
+            raise undecodable("is in a compression that was not asked for")
+        return body
 
 
 class _Decoder(Protocol):
@@ -124,15 +134,22 @@ class _ZlibDecoder:
         return piece, self._stream.unused_data if self.complete else self._stream.unconsumed_tail
 
 
-def _decoder(content_encoding: str) -> _Decoder:
-    match content_encoding:
-        case "" | "identity":
+def _decoder(encodings: list[str]) -> _Decoder:
+    match encodings:
+        case []:
             return _IdentityDecoder()
-        case "gzip" | "x-gzip":
-            return _ZlibDecoder(_GZIP)
-        case "deflate":
-            return _ZlibDecoder(_ZLIB)
+        case [encoding] if encoding in _WINDOW_BITS:
+            return _ZlibDecoder(_WINDOW_BITS[encoding])
     raise undecodable("is in a compression that was not asked for")
+
+
+def _is_plain(body: bytes) -> bool:
+    """Return whether a body in an unknown encoding, such as `UTF-8`, is not encoded at all: it is text or a medium."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return media_type_of(body) is not None
+    return True
 
 
 async def read_whole(

@@ -29,6 +29,7 @@ from blaxel_mcp.client.transport import (
     translate_error,
 )
 from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.core.redaction import visible
 from blaxel_mcp.settings.loading import Configuration
 
 MAX_ERROR_BYTES = 256 * 1024
@@ -147,7 +148,10 @@ class APIClient:
     ) -> APIResponse:
         response = await http.send(request, auth=auth, stream=True)
         try:
-            headers = {name: self.auth.redact(value.encode()).decode() for name, value in response.headers.items()}
+            # Without the invisible characters that would hide a secret here and are dropped where a header is shown.
+            headers = {
+                name: self.auth.redact(visible(value).encode()).decode() for name, value in response.headers.items()
+            }
             trace.record_response(response.status_code, request_id(headers))
             if not response.is_success:
                 raise await self._response_error(response, headers, auth.source)

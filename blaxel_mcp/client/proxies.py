@@ -155,8 +155,8 @@ def _exemption(entry: str) -> _Exemption | None:
     return _Exemption(name, number, scheme_or_all) if _HOST_NAME.fullmatch(name) else None
 
 
-class ProxyUnreachableError(httpx.ProxyError):
-    """No connection to a proxy could be made.
+class NamedProxyError(httpx.ProxyError):
+    """No connection to a proxy could be made, or it refused to make one; the cause is the library's error.
 
     Attributes:
         variable: The variable that names the proxy.
@@ -193,12 +193,12 @@ class _Routes(httpx.AsyncBaseTransport):
             )
         try:
             return await self._transports[kind].handle_async_request(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if _is_tls(error):
                 # The proxy has connected, and the handshake with the host failed.
                 raise
             address = httpx.URL(self._proxies.urls[kind]).netloc.decode("ascii", "replace")
-            raise ProxyUnreachableError(error, request, variable, address) from error
+            raise NamedProxyError(error, request, variable, address) from error
 
     async def aclose(self) -> None:
         for transport in self._transports.values():

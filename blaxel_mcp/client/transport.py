@@ -7,7 +7,7 @@ import anyio.to_thread
 import httpx
 
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
-from blaxel_mcp.client.proxies import ProxyUnreachableError, network_transport
+from blaxel_mcp.client.proxies import NamedProxyError, network_transport
 from blaxel_mcp.client.trace import SendTracker
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 
@@ -52,7 +52,7 @@ async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_second
     except OSError as error:
         raise ConfigurationError(
             "The certificates for verifying TLS connections cannot be read.",
-            hint="Check SSL_CERT_FILE and SSL_CERT_DIR in the server's environment.",
+            hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the server's environment.",
         ) from error
 
 
@@ -97,10 +97,15 @@ def may_have_been_sent(error: Exception) -> bool:
     return not isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED))
 
 
-def _proxy_error(error: httpx.ProxyError, host: str) -> BlaxelError:
-    if isinstance(error, ProxyUnreachableError):
-        return not_connected(error.address, error, variable=error.variable)
-    return proxy_failed(host, str(error))
+def _proxy_error(error: httpx.ProxyError, host: str, connect_seconds: float) -> BlaxelError:
+    if not isinstance(error, NamedProxyError):
+        return proxy_failed(host, None, str(error))
+    match error.__cause__:
+        case httpx.ConnectTimeout():
+            return connecting_timed_out(error.address, connect_seconds, variable=error.variable)
+        case httpx.ConnectError():
+            return not_connected(error.address, error, variable=error.variable)
+    return proxy_failed(host, error.address, str(error))
 
 
 def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: float) -> BlaxelError:
@@ -120,7 +125,7 @@ def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: 
         case httpx.ConnectTimeout():
             return connecting_timed_out(host, connect_seconds)
         case httpx.ProxyError():
-            return _proxy_error(error, host)
+            return _proxy_error(error, host, connect_seconds)
         case _ if isinstance(error, _NOT_CONNECTED):
             return not_connected(host, error)
         case _ if isinstance(error, _NOT_SENDABLE):

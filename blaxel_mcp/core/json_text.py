@@ -7,6 +7,7 @@ would change integers of any size, `-0.0`, `1.10`, duplicate names or the order 
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 JSONObject = dict[str, Any]
@@ -25,6 +26,7 @@ other call proceeds: 64 MiB of empty objects would take gigabytes and many secon
 # Plain characters match in runs: one by one, megabytes of them take seconds.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _STRINGS_AND_SPACE = re.compile(rf"({_STRING})|[ \t\r\n]+")
+_ONE_STRING = re.compile(_STRING)
 _SPACE = re.compile(r"[ \t\r\n]")
 _STRINGS_AND_BRACKETS = re.compile(rf"{_STRING}|([\[{{])|([\]}}])")
 
@@ -78,6 +80,20 @@ def compact(text: str) -> str:
     if not _SPACE.search(text):
         return text
     return _STRINGS_AND_SPACE.sub(lambda match: match[1] or "", text)
+
+
+def with_strings(text: str, change: Callable[[str], str]) -> str:
+    """Return valid JSON with each string, member names included, replaced by what `change` returns for it.
+
+    Strings that stay the same, numbers and white space keep their spelling.
+    """
+
+    def changed(token: re.Match[str]) -> str:
+        value = json.loads(token[0])
+        replacement = change(value)
+        return token[0] if replacement == value else json.dumps(replacement)
+
+    return _ONE_STRING.sub(changed, text)
 
 
 def dump(value: Any) -> str:

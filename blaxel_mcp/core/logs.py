@@ -12,7 +12,7 @@ import sys
 from typing import Literal, Protocol, TextIO
 from weakref import WeakSet
 
-from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.core.redaction import scrub, visible
 
 LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error")
@@ -117,6 +117,7 @@ class _JSONLines(logging.Formatter):
 
 
 def _redacted(text: str) -> str:
+    text = visible(text)
     for redactor in tuple(_redactors):
         text = redactor.redact_text(text)
     return scrub(text)

@@ -4,6 +4,9 @@ Libraries were measured and do worse on what models return: filetype 1.2 misses 
 text "BM hello" for a bitmap, and puremagic 1.30 takes AVIF for video/mp4 and raises an exception on text.
 """
 
+import re
+import struct
+
 _Mark = tuple[int, bytes]
 """An offset, and the bytes that are there."""
 
@@ -13,8 +16,11 @@ _SIGNATURES: tuple[tuple[str, tuple[_Mark, ...]], ...] = (
     ("image/gif", ((0, b"GIF87a"),)),
     ("image/gif", ((0, b"GIF89a"),)),
     ("image/webp", ((0, b"RIFF"), (8, b"WEBP"))),
-    ("image/avif", ((4, b"ftypavif"),)),
-    ("image/heic", ((4, b"ftypheic"),)),
+    *(("image/avif", ((4, b"ftyp" + brand),)) for brand in (b"avif", b"avis")),
+    *(("image/heic", ((4, b"ftyp" + brand),)) for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")),
+    # Four reserved bytes, and a header of less than 256 bytes: two letters alone begin many texts.
+    ("image/bmp", ((0, b"BM"), (6, bytes(4)), (15, bytes(3)))),
+    ("image/jxl", ((0, b"\x00\x00\x00\x0cJXL "),)),
     ("image/tiff", ((0, b"II*\x00"),)),
     ("image/tiff", ((0, b"MM\x00*"),)),
     ("audio/wav", ((0, b"RIFF"), (8, b"WAVE"))),
@@ -32,7 +38,55 @@ _SIGNATURES: tuple[tuple[str, tuple[_Mark, ...]], ...] = (
 )
 """Media types and their signatures; the first that matches wins."""
 
-_EXTENSIONS = {"image/jpeg": ".jpg", "audio/mpeg": ".mp3", "audio/mp4": ".m4a"}
+_EXTENSIONS = {
+    "application/json": ".json",
+    "application/octet-stream": ".bin",
+    "application/pdf": ".pdf",
+    "application/zip": ".zip",
+    "audio/aac": ".aac",
+    "audio/flac": ".flac",
+    "audio/mp4": ".m4a",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "audio/wav": ".wav",
+    "image/avif": ".avif",
+    "image/bmp": ".bmp",
+    "image/gif": ".gif",
+    "image/heic": ".heic",
+    "image/jpeg": ".jpg",
+    "image/jxl": ".jxl",
+    "image/png": ".png",
+    "image/svg+xml": ".svg",
+    "image/tiff": ".tiff",
+    "image/webp": ".webp",
+    "model/gltf-binary": ".glb",
+    "text/csv": ".csv",
+    "text/plain": ".txt",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
+}
+
+OPAQUE = "application/octet-stream"
+
+IMAGE_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+"""The pictures that models take; one of another type in a conversation makes every later request of it fail."""
+
+_MEDIA_TYPE = re.compile(r"(?:application|audio|font|image|model|text|video)/[a-z0-9][a-z0-9!#$&^_.+-]{0,47}")
+"""`type/subtype` of RFC 6838, section 4.2, of a registered type and of a length that is no sentence."""
+
+_RAW_AUDIO = re.compile(
+    r"(?:audio/)?(?:x-)?(?:l16|lpcm|linear[-_]?(?:16|pcm)|s16le|pcm(?:[-_]?(?:s?16(?:[-_]?le)?|(?P<rate>\d{4,6})))?)"
+)
+"""Names of 16-bit samples without a header: the media type, or OpenAI's `pcm16` and ElevenLabs' `pcm_24000`."""
+
+_SAMPLE_RATE = re.compile(r"rate=\"?(\d{4,6})\b")
+_CHANNELS = re.compile(r"channels=\"?([1-8])\b")
+
+PCM_RATE = 24_000
+"""Samples a second of OpenAI's `pcm16`, and of raw audio that declares no rate."""
+
+_SAMPLE_BYTES = 2
+_WAV_HEADER = "<4sI4s4sIHHIIHH4sI"
 
 
 def media_type_of(data: bytes) -> str | None:
@@ -43,6 +97,42 @@ def media_type_of(data: bytes) -> str | None:
     return None
 
 
+def declared_media_type(content_type: str) -> str:
+    """Return the media type in a Content-Type, in lower case; `OPAQUE` for anything that is not one."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else OPAQUE
+
+
 def extension_for(media_type: str) -> str:
-    """Return the usual file name extension of a media type, such as `.jpg` for `image/jpeg`."""
-    return _EXTENSIONS.get(media_type, f".{media_type.rpartition('/')[2]}")
+    """Return the file name extension of a media type, such as `.jpg`, from a fixed table; otherwise `.bin`."""
+    return _EXTENSIONS.get(media_type, ".bin")
+
+
+def shown_media_type(media_type: str) -> str:
+    """Return a media type as a sentence shows it: quoted if it is one that only upstream knows."""
+    return media_type if media_type in _EXTENSIONS else f'"{media_type}"'
+
+
+def is_weak_signature(data: bytes) -> bool:
+    """Return whether the signature of some content is so short that one in ten thousand random strings begins so."""
+    return data[:1] == b"\xff" and data[:3] != b"\xff\xd8\xff"
+
+
+def wav_of(samples: bytes, declared: str) -> bytes | None:
+    """Return raw 16-bit audio as a WAV file; None if `declared` does not name raw audio.
+
+    Args:
+        samples: The samples, little-endian. RFC 2586 has `audio/L16` the other way around, but what providers send
+            under that name is little-endian.
+        declared: A media type with its parameters, such as `audio/L16;codec=pcm;rate=24000`, or a format's name.
+    """
+    declared = declared.lower()
+    name = _RAW_AUDIO.fullmatch(declared.partition(";")[0].strip())
+    if name is None:
+        return None
+    rate = name["rate"] or ((match := _SAMPLE_RATE.search(declared)) and match[1]) or PCM_RATE
+    channels = int(match[1]) if (match := _CHANNELS.search(declared)) else 1
+    frame = channels * _SAMPLE_BYTES
+    form = (16, 1, channels, int(rate), int(rate) * frame, frame, 8 * _SAMPLE_BYTES)
+    size = len(samples)
+    return struct.pack(_WAV_HEADER, b"RIFF", 36 + size, b"WAVE", b"fmt ", *form, b"data", size) + samples

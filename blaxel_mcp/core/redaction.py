@@ -6,6 +6,7 @@ credentials are known and are removed by value (`client.auth.Authenticator.redac
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 REDACTED = "[redacted]"
 
@@ -17,6 +18,11 @@ _MAX_SCANNED = 16_000
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 """Unicode categories that are dropped: control, format, surrogate, private use and unassigned."""
+
+_TERMINAL_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Characters that a terminal obeys or that reorder its text, and half surrogate pairs, which cannot be written."""
 
 _SCHEME = re.compile(
     # "Bearer authentication is required" is a sentence and has no credential.
@@ -78,21 +84,34 @@ def literal(text: str, limit: int = SHOWN_CHARS) -> str:
     return repr(shorten(text, limit))
 
 
-def quote(text: str, limit: int) -> str:
+def visible(text: str) -> str:
+    """Return the text without its invisible characters other than white space."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char for char in text if char.isspace() or unicodedata.category(char) not in _INVISIBLE)
+
+
+def quote(text: str, limit: int, redact: Callable[[bytes], bytes] | None = None) -> str:
     """Return upstream's text as one line that can be quoted as data, in at most `limit` characters.
 
     White space is collapsed, control and bidirectional formatting characters are dropped, and everything that looks
     like a credential is redacted.
+
+    Args:
+        text: The text.
+        limit: The maximum number of characters, at least 1.
+        redact: Removes this server's own secrets. It sees the text without the invisible characters that could hide
+            one, and before a part of one could be left by the other rules or the limit.
     """
-    scanned = text[:_MAX_SCANNED]
-    plain = scanned.isascii() and scanned.isprintable()
-    visible = (
-        scanned
-        if plain
-        else "".join(char for char in scanned if char.isspace() or unicodedata.category(char) not in _INVISIBLE)
-    )
-    line = " ".join(visible.split())
+    line = " ".join(visible(text[:_MAX_SCANNED]).split())
+    if redact is not None:
+        line = redact(line.encode()).decode("utf-8", "replace")
     if len(text) > _MAX_SCANNED:
         # The last word may be the beginning of a credential, which would no longer look like one.
         line = line.rpartition(" ")[0]
     return shorten(scrub(line), limit)
+
+
+def for_terminal(text: str) -> str:
+    r"""Return the text with every character that a terminal obeys escaped as in JSON, except line feeds and tabs."""
+    return _TERMINAL_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text.replace("\r\n", "\n"))

@@ -80,7 +80,12 @@ class AnswerStream:
             raise _incomplete("The stream ended before any of the answer arrived.", status)
         reason = incomplete_reason(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
         if reason:
-            raise _incomplete(reason, status, by_provider=self._assembler.error is not None)
+            error = self._assembler.error
+            failure = _incomplete(reason, status, by_provider=error is not None)
+            generated = error.get("failed_generation") if isinstance(error, dict) else None
+            # Groq's name for what the model wrote, which is in no event before.
+            failure.partial = self._clean(generated) if isinstance(generated, str) else ""
+            raise failure
         self._progress.update(self._shown.advance(self._assembler.text, ended=True))
         text = self._clean(json_text.dump(self._assembler.value()))
         return JSONAnswer(text, json_text.parse(text))

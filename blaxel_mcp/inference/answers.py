@@ -1,18 +1,24 @@
-"""What came back from an endpoint, told apart by what it says it is and what it really is."""
+"""What an endpoint answered, recognized by the content first and by the declared type second."""
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.budget.caps import is_base64
+from blaxel_mcp.client.errors.classify import error_in_success
+from blaxel_mcp.client.errors.wording import shown_request_id
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
-from blaxel_mcp.core.media_types import media_type_of
+from blaxel_mcp.core.media_types import IMAGE_TYPES, OPAQUE, declared_media_type, media_type_of, wav_of
+
+EVENTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
+"""The beginning of server-sent events with JSON in them, whatever their declared type."""
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)|text/json")
+_JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
 _CHARSET = re.compile(r'charset="?([\w.:-]+)')
 _CODECS = ("utf-8", "utf-16", "utf-32", "ascii", "iso8859", "cp125", "koi8", "shift_jis", "euc_", "gb", "big5")
@@ -20,6 +26,18 @@ _CODECS = ("utf-8", "utf-16", "utf-32", "ascii", "iso8859", "cp125", "koi8", "sh
 beside them, which refuse to (`undefined`, `idna`) or take its square (`punycode`)."""
 
 _TEXT_TYPES = ("text/", "application/x-ndjson", "application/xml", "application/yaml")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""Characters that are in no text; a body that is all UTF-8 and has one of them is something else."""
+
+FREE_APIS = (None, "raw")
+"""APIs whose answers may be anything: text that looks like JSON is text, and `error` may be a result."""
+
+_ERROR_MEMBERS = frozenset(
+    {"code", "detail", "errors", "message", "object", "param", "request_id", "status", "status_code", "title", "type"}
+)
+"""An object with a text and no members but these has no answer in it."""
+
+_COHERE_FAILURES = ("ERROR", "ERROR_TOXIC", "TIMEOUT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +57,7 @@ class TextAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BinaryAnswer:
-    """Bytes, with the media type that their content shows or else the one that was declared."""
+    """Bytes, with the media type that their content shows, or else a declared one that the content may have."""
 
     data: bytes
     media_type: str
@@ -48,61 +66,116 @@ class BinaryAnswer:
 Answer = JSONAnswer | TextAnswer | BinaryAnswer
 
 
-def read_answer(status: int, headers: Mapping[str, str], body: bytes, request_id: str | None = None) -> Answer:
-    """Tell what a 2xx answer holds. An empty body is JSON's null; JSON of too many values stays text.
+def read_answer(
+    status: int, headers: Mapping[str, str], body: bytes, request_id: str | None = None, api: str | None = None
+) -> Answer:
+    """Return what a 2xx response holds. An empty body is JSON's null; JSON of too many values stays text.
 
     Args:
         status: The HTTP status, for the message of an error.
         headers: Response headers with lower-case names; only `content-type` is looked at.
         body: The whole body, decoded.
         request_id: For the message of an error.
+        api: The name of the API that was called; None if it is not known.
 
     Raises:
         UpstreamError: `bad_response`: an HTML page, or JSON that is not JSON.
     """
-    content_type = headers.get("content-type", "").lower()
+    content_type = headers.get("content-type", "").strip().lower()
     if not body.strip():
         return JSONAnswer("null", None)
-    if "html" in content_type or _HTML.match(body):
+    is_html = "html" in content_type
+    says_json = _JSON_TYPE.match(content_type) is not None
+    is_verbatim = api in FREE_APIS and content_type.startswith(_TEXT_TYPES) and not is_html
+    if says_json or (not is_verbatim and _JSON_START.match(body)):
+        try:
+            text = body.decode("utf-8-sig")
+            if not json_text.is_affordable(text):
+                return TextAnswer(text)
+            return JSONAnswer(json_text.compact(text), json_text.parse(text))
+        except ValueError:
+            pass
+    media_type = media_type_of(body)
+    if media_type is None and (is_html or _HTML.match(body)):
         raise _bad_response("with an HTML page instead of an answer", status, request_id)
-    if _JSON_TYPE.match(content_type):
-        return _json_answer(body, status, request_id)
-    if media_type := _media_type(body):
-        return BinaryAnswer(body, media_type)
+    if media_type is None and says_json:
+        raise _bad_response("with a body that it calls JSON and that is not", status, request_id)
+    return _other_answer(body, media_type, content_type)
+
+
+def _other_answer(body: bytes, media_type: str | None, content_type: str) -> Answer:
+    """Return an answer that is not JSON; `media_type` is what its first bytes say."""
+    declared = declared_media_type(content_type)
     if content_type.startswith(_TEXT_TYPES):
-        return TextAnswer(_decoded(body, content_type))
-    if not content_type:
-        return _undeclared(body)
-    return BinaryAnswer(body, content_type.partition(";")[0].strip())
-
-
-def _json_answer(body: bytes, status: int, request_id: str | None) -> Answer:
-    try:
-        text = body.decode("utf-8-sig")
-        if not json_text.is_affordable(text):
+        text = _decoded(body, content_type)
+        if media_type is None or not _CONTROLS.search(text):
             return TextAnswer(text)
-        value = json_text.parse(text)
-    except ValueError:
-        raise _bad_response("with a body that it calls JSON and that is not", status, request_id) from None
-    return JSONAnswer(json_text.compact(text), value)
+    if media_type is not None:
+        return BinaryAnswer(body, media_type)
+    if (wav := wav_of(body, content_type)) is not None:
+        return BinaryAnswer(wav, "audio/wav")
+    is_vague = declared == OPAQUE and not content_type.startswith(OPAQUE + ";") and content_type != OPAQUE
+    if is_vague or (declared.startswith(("image/", "audio/")) and "xml" not in declared):
+        # A message in the place of a picture, or without a type.
+        try:
+            text = body.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            pass
+        else:
+            if not _CONTROLS.search(text):
+                return TextAnswer(text)
+    return BinaryAnswer(body, OPAQUE if declared in IMAGE_TYPES else declared)
 
 
-def _undeclared(body: bytes) -> Answer:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return BinaryAnswer(body, "application/octet-stream")
-    if not json_text.is_affordable(text):
-        return TextAnswer(text)
-    try:
-        return JSONAnswer(json_text.compact(text), json_text.parse(text))
-    except ValueError:
-        return TextAnswer(text)
+def check_answer(
+    answer: Answer, api: str | None, status: int, request_id: str | None, redact: Callable[[bytes], bytes]
+) -> None:
+    """Reject an answer that is an error, which some providers and gateways send with status 200.
+
+    Args:
+        answer: The answer.
+        api: The name of the API that was called; None if it is not known.
+        status: The HTTP status.
+        request_id: The id under which Blaxel finds the call.
+        redact: Removes this server's own secrets from what is quoted.
+
+    Raises:
+        UpstreamError: The error.
+    """
+    if api in FREE_APIS or not isinstance(answer, JSONAnswer):
+        return
+    # Google's streaming endpoints wrap their error object in an array.
+    value = answer.value[0] if isinstance(answer.value, list) and len(answer.value) == 1 else answer.value
+    if not isinstance(value, dict):
+        return
+    error = value.get("error")
+    found = value if (any(error.values()) if isinstance(error, dict) else error) else None
+    choices = value.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        # OpenRouter's and Mistral's, of a model that failed halfway.
+        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+            found = found or {"error": choice.get("error") or "The choice ended with finish_reason error."}
+    if found is None and not value.keys() >= {"choices", "id"}:
+        found = _other_error(value)
+    if found is not None:
+        failure = error_in_success(found, status, request_id, redact=redact)
+        failure.partial = failure.partial or (answer.text if choices else "")
+        raise failure
 
 
-def _media_type(body: bytes) -> str | None:
-    found = media_type_of(body)
-    return found if found and found.startswith(("image/", "audio/")) else None
+def _other_error(value: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the error in an answer that has no `error`; None if it is none."""
+    base = value.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        # MiniMax.
+        return {"error": {"message": base.get("status_msg"), "code": base["status_code"]}}
+    is_failed = value.get("status") in ("failed", "error") or value.get("success") is False
+    is_failed = is_failed or "error" in (value.get("type"), value.get("object"))
+    words = any(isinstance(value.get(name), str | list) and value[name] for name in ("detail", "errors", "message"))
+    if is_failed or (words and value.keys() <= _ERROR_MEMBERS):
+        return value
+    reason = value.get("finish_reason")
+    return {"error": f"The answer ended with finish_reason {reason}."} if reason in _COHERE_FAILURES else None
 
 
 def _decoded(body: bytes, content_type: str) -> str:
@@ -120,7 +193,7 @@ def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamErr
         code="bad_response",
         origin="blaxel",
         hint="The call may have been paid for. Check the path: this is not what the model's API answers."
-        + (f" Blaxel finds the call under request id {request_id}." if request_id else ""),
+        + (f" Blaxel finds the call under request id {shown_request_id(request_id)}." if request_id else ""),
         billed="maybe",
         status=status,
         request_id=request_id,

@@ -1,10 +1,13 @@
 """Describe a failed call: the one place where an error gets the final text that an agent or a person reads."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 
+from blaxel_mcp.apis import APIS
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.suggestions import closest_names
+from blaxel_mcp.core.redaction import literal
+from blaxel_mcp.core.suggestions import closest, closest_names
 from blaxel_mcp.inference.context import CallContext
 
 
@@ -14,7 +17,7 @@ def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
     about the failure; `billed` covers all attempts together.
     """
-    return BlaxelError(
+    described = BlaxelError(
         error.message,
         code=error.code,
         origin=error.origin,
@@ -26,6 +29,8 @@ def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
         status=error.status,
         request_id=error.request_id,
     )
+    described.partial = error.partial
+    return described
 
 
 def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
@@ -35,6 +40,10 @@ def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
     if context.retries:
         yield f"The request was tried {context.retries + 1} times."
     yield error.hint
+    if error.status == HTTPStatus.NOT_FOUND and error.code in ("not_found", "provider_error") and context.prepared:
+        path = context.prepared.route.path
+        guess = closest(path, [api.path for api in APIS if api.path])
+        yield f"Did you mean the path {guess!r}?" if guess and guess != path else ""
     if context.earlier_attempt_billed and error.billed == "no":
         yield "An earlier attempt may have been billed: retry only if paying twice is acceptable."
     if context.record and error.origin == "blaxel":
@@ -44,7 +53,7 @@ def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
 def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
     """Return what the record says about the failure. It may be a few minutes old."""
     if error.code == "rate_limited" and record.policies:
-        return f"These policies apply to the model and may cause the limit: {', '.join(record.policies)}."
+        return f"These policies apply to the model and may cause the limit: {', '.join(map(literal, record.policies))}."
     if error.code != "model_unavailable":
         return ""
     if not record.enabled:

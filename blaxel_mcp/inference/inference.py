@@ -12,12 +12,22 @@ from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage,
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
+from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
-from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, read_answer, written_characters
+from blaxel_mcp.inference.answers import (
+    EVENTS,
+    FREE_APIS,
+    Answer,
+    BinaryAnswer,
+    JSONAnswer,
+    check_answer,
+    read_answer,
+    written_characters,
+)
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
@@ -36,6 +46,8 @@ _SHORT_CHARS = 1000
 
 _LABEL_CHARS = 200
 """An answer with less text and without usage may come from a model that knows no tokens."""
+
+_EVENT_STREAM = {"content-type": "text/event-stream"}
 
 _READ_INLINE_BYTES = 1024 * 1024
 """A larger answer is parsed in a thread: it may take seconds."""
@@ -177,16 +189,14 @@ class Inference:
             )
             try:
                 response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
-                if stream.is_stream:
-                    return stream.answer(response.status)
-                read = partial(read_answer, response.status, response.headers, response.body, context.trace.request_id)
-                if len(response.body) <= _READ_INLINE_BYTES:
-                    return read()
-                return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+                return await self._read(response, stream, prepared, context)
             except BlaxelError as error:
-                if stream.is_complete:
+                if stream.is_complete and error.origin == "network":
                     # Only the connection ended badly.
-                    return stream.answer(context.trace.status or 0)
+                    status = context.trace.status or 0
+                    answer = stream.answer(status)
+                    check_answer(answer, api.name if api else None, status, context.trace.request_id, auth.redact)
+                    return answer
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,
@@ -197,6 +207,28 @@ class Inference:
                 if delay is None:
                     raise
                 await self._wait_to_retry(error, delay, call)
+
+    async def _read(
+        self, response: APIResponse, stream: AnswerStream, prepared: PreparedRequest, context: CallContext
+    ) -> Answer:
+        """Return the answer in a response.
+
+        Raises:
+            UpstreamError: The answer is incomplete, unreadable or an error.
+        """
+        api = prepared.route.api.name if prepared.route.api else None
+        status, body, request_id = response.status, response.body, context.trace.request_id
+        asked = api not in FREE_APIS or (isinstance(prepared.body, dict) and prepared.body.get("stream"))
+        if not stream.is_stream and asked and EVENTS.match(body) and (consume := stream.listen(_EVENT_STREAM)):
+            consume(body)
+        if stream.is_stream:
+            answer: Answer = stream.answer(status)
+        else:
+            read = partial(read_answer, status, response.headers, body, request_id, api)
+            is_short = len(body) <= _READ_INLINE_BYTES
+            answer = read() if is_short else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+        check_answer(answer, api, status, request_id, self._client.auth.redact)
+        return answer
 
     async def _wait_to_retry(self, error: BlaxelError, delay: float, call: ReservedCall) -> None:
         context = call.context

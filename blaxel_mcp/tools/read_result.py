@@ -11,6 +11,7 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
 from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result
@@ -139,7 +140,7 @@ def _blocks(part: AnswerPart, call_id: str, limit: int) -> list[types.ContentBlo
             limit -= len(medium.data)
             blocks.append(media_block(medium, uri))
         else:
-            blocks.append(link_block(medium, uri, f"{medium.media_type} too large for a result"))
+            blocks.append(link_block(medium, uri, f"{shown_media_type(medium.media_type)} too large for a result"))
     return blocks
 
 

@@ -21,7 +21,7 @@ from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
-from blaxel_mcp.tools.results.media import decode_media
+from blaxel_mcp.tools.results.media import media_at
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
@@ -180,8 +180,8 @@ def answer_contents(
     if pointer is None or answer.kind == "text":
         return _text_contents(uri, answer.text, answer.media_type)
     part = answer.text[locate(answer.text, pointer)]
-    decoded = decode_media(json_text.parse(part)) if part.startswith('"') else None
-    return _blob_contents(uri, *decoded) if decoded else _text_contents(uri, part, _JSON)
+    medium = media_at(answer.text, pointer)
+    return _blob_contents(uri, medium.data, medium.media_type) if medium else _text_contents(uri, part, _JSON)
 
 
 def _json_contents(uri: str, value: JSONObject) -> types.TextResourceContents:

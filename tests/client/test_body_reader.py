@@ -91,7 +91,7 @@ def test_cut_or_corrupt_body_is_never_given_back_as_whole(encoding: str, wire: b
     assert (refused.value.code, refused.value.billed) == ("bad_response", "maybe")
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "gzip, gzip", "compress", "utf-8"])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "gzip, gzip", "compress", "utf-8, br"])
 def test_encoding_that_was_not_asked_for_is_refused_at_once(encoding: str) -> None:
     with pytest.raises(BlaxelError, match="compression that was not asked for") as refused:
         BodyReader(encoding, limit=MIB)
@@ -126,3 +126,27 @@ def test_large_body_is_held_once() -> None:
         tracemalloc.stop()
     assert len(body) == 16 * MIB
     assert peak < 16 * MIB * 1.5
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "none", "binary", "text", "identity, utf-8"])
+@pytest.mark.parametrize("body", [b'{"ok": true}', "\u00e9".encode(), b"\x89PNG\r\n\x1a\n\xff\xfe"])
+def test_an_encoding_that_is_none_is_no_encoding(encoding: str, body: bytes) -> None:
+    reader = BodyReader(encoding, limit=1000)
+    reader.feed(body)
+
+    assert reader.finish() == body
+
+
+def test_an_unknown_encoding_beside_a_known_one_is_passed_over() -> None:
+    reader = BodyReader("utf-8, gzip", limit=1000)
+    reader.feed(gzip.compress(b"hello"))
+
+    assert reader.finish() == b"hello"
+
+
+def test_a_body_in_an_unknown_compression_is_refused() -> None:
+    reader = BodyReader("made-up", limit=1000)
+    reader.feed(b"\xff\xfe\x00\x80")
+
+    with pytest.raises(BlaxelError, match="compression that was not asked for"):
+        reader.finish()

@@ -640,12 +640,23 @@ async def test_server_that_speaks_no_tls_is_told_from_one_that_is_down() -> None
     assert (failed.value.code, failed.value.billed) == ("network_error", "no")
 
 
+def _rejected(verify_code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = verify_code
+    return error
+
+
 @pytest.mark.parametrize(
     ("cause", "said"),
     [
         (socket.gaierror(-2, "Name or service not known"), "its name could not be resolved"),
         (ConnectionRefusedError(111, "refused"), "it refused the connection"),
         (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted on this machine"),
+        (_rejected(10), "its certificate has expired"),
+        (_rejected(9), "its certificate is not valid yet"),
+        (_rejected(18), "its certificate is self-signed"),
+        (_rejected(62), "its certificate is for another host name"),
+        (_rejected(20), "its certificate is from an issuer that this machine does not trust"),
         (ssl.SSLError(1, "wrong version"), "the TLS handshake failed"),
         (OSError(101, "Network is unreachable"), "no connection could be made"),
         (ExceptionGroup("all", [OSError(), ConnectionRefusedError()]), "it refused the connection"),

@@ -14,6 +14,7 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from tests.support.connecting import answer_of, connect, leading_to
+from tests.support.raw_upstream import raw_upstream
 
 PROXY = {"http": "p:1", "https": "p:1"}
 
@@ -168,6 +169,30 @@ async def test_a_proxy_that_is_down_is_named_and_not_the_host(
     assert (error.code, error.billed) == ("network_error", "no")
     assert variable in error.hint
     assert "secret" not in str(error)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "said", "hint", "retryable"),
+    [
+        (b"407 Proxy Authentication Required", "answered 407 to", "http://USER:PASSWORD@HOST:PORT", False),
+        (b"403 Forbidden", "answered 403 to", "HTTPS_PROXY", False),
+        (b"502 Bad Gateway", "answered 502 to", "HTTPS_PROXY", True),
+    ],
+)
+async def test_a_proxy_that_refuses_is_named_without_its_password(
+    answer: bytes, said: str, hint: str, retryable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = b"HTTP/1.1 %s\r\ncontent-length: 0\r\n\r\n" % answer
+    async with raw_upstream({"": lambda: [head]}) as proxy:
+        address = proxy.removeprefix("http://")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@{address}")
+        error = await _failure("https://run.acme.invalid")
+
+    assert error.message.startswith(f"The proxy {address} {said} the connection to run.acme.invalid")
+    assert hint in error.hint
+    assert "secret" not in str(error)
+    assert error.retryable is retryable
 
 
 @pytest.mark.anyio

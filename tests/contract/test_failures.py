@@ -12,7 +12,7 @@ from tests.support.connecting import answer_of, connect, error_of, inference_req
 
 pytestmark = pytest.mark.anyio
 
-SENT_AGAIN = {"fault-404-unavailable", "fault-429", "fault-not-dispatched"}
+SENT_AGAIN = {"fault-404-unavailable", "fault-429", "fault-429-provider", "fault-not-dispatched"}
 
 FIELDS = ("code", "origin", "status", "retryable", "retry_after_seconds", "billed")
 
@@ -34,7 +34,7 @@ async def call(emulator: Emulator, model: str, **settings: Any) -> Any:
         pytest.param("fault-404-unavailable", ("model_unavailable", "blaxel", 404, True, None, "no")),
         pytest.param("fault-413", ("request_too_large", "blaxel", 413, False, None, "no")),
         pytest.param("fault-429", ("rate_limited", "blaxel", 429, True, 7.0, "no")),
-        pytest.param("fault-429-provider", ("rate_limited", "provider", 429, True, None, "no")),
+        pytest.param("fault-429-provider", ("rate_limited", "provider", 429, True, 20.0, "no")),
         pytest.param("fault-500", ("upstream_error", "blaxel", 500, True, None, "maybe")),
         pytest.param("fault-500-provider", ("provider_error", "provider", 500, False, None, "maybe")),
         pytest.param("fault-502-empty", ("upstream_error", "blaxel", 502, False, None, "maybe")),

@@ -53,3 +53,12 @@ def test_depth_counts_brackets_outside_strings(text: str, depth: int) -> None:
 )
 def test_a_value_goes_out_as_structured_content_only_if_it_says_what_the_text_says(text: str, survives: bool) -> None:
     assert json_text.survives_as_value(text, json_text.parse(text)) is survives
+
+
+def test_only_strings_are_replaced_and_the_rest_keeps_its_spelling() -> None:
+    text = '{"a\\u0041": [1.10, -0.0, 1e400, "x\\/y"], "b":  null}'
+
+    assert json_text.with_strings(text, lambda value: value.replace("x", "\ud800")) == (
+        '{"a\\u0041": [1.10, -0.0, 1e400, "\\ud800/y"], "b":  null}'
+    )
+    assert json_text.with_strings(text, str) == text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blaxel_mcp.core.redaction import literal, quote, scrub, shorten
+from blaxel_mcp.core.redaction import for_terminal, literal, quote, scrub, shorten
 
 SCRUBBED = [
     ("Authorization: Bearer abcdef123456", "Authorization: Bearer [redacted]"),
@@ -110,3 +110,34 @@ def test_a_literal_is_printable_whatever_a_caller_wrote(text: str, shown: str) -
 
 def test_a_literal_is_bounded() -> None:
     assert literal("a" * 81) == f"'{'a' * 79}…'"
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u00ad", "\ufeff", "\u202e", "\x00", "\U000e0041", "\ue000"])
+def test_a_known_secret_is_found_after_what_hides_it_is_dropped(hidden: str) -> None:
+    def redact(data: bytes) -> bytes:
+        return data.replace(b"canary1234", b"[redacted]")
+
+    spelled = hidden.join("canary1234")
+
+    assert quote(f"key {spelled} end", 100, redact) == "key [redacted] end"
+    assert quote(f"key {spelled} end", 8, redact) == "key [re…"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param(
+            "two\n\tlines \u00e9 \U0001f469\u200d\U0001f4bb",
+            "two\n\tlines \u00e9 \U0001f469\u200d\U0001f4bb",
+            id="text",
+        ),
+        pytest.param("\x1b]0;owned\x07", "\\u001b]0;owned\\u0007", id="a title"),
+        pytest.param("\x9b2J\x7f", "\\u009b2J\\u007f", id="C1 and DEL"),
+        pytest.param("\u202egnol\u2066", "\\u202egnol\\u2066", id="bidirectional formatting"),
+        pytest.param("a\r\nb\rc", "a\nb\\u000dc", id="carriage returns"),
+        pytest.param("\ud800", "\\ud800", id="half a pair"),
+    ],
+)
+def test_a_terminal_gets_nothing_that_it_obeys(text: str, shown: str) -> None:
+    assert for_terminal(text) == shown
+    assert for_terminal(shown) == shown

@@ -1,8 +1,12 @@
 """What an answer is told to be, by what it says it is and by what it really is."""
 
+import io
+import wave
+
 import pytest
 
 from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.core.media_types import OPAQUE
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 
 PNG = b"\x89PNG\r\n\x1a\n rest of the picture"
@@ -55,3 +59,41 @@ def test_a_page_and_broken_json_are_no_answers_and_are_not_shown(content_type: s
     assert (error.code, error.status, error.request_id, error.billed) == ("bad_response", 200, "req-1", "maybe")
     assert "<" not in str(error)
     assert "req-1" in str(error)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/html", "application/octet-stream", "image/png", "x", ""])
+def test_json_is_json_under_any_type_if_the_api_answers_json(content_type: str) -> None:
+    answer = read_answer(200, {"content-type": content_type}, b' {"a": 1}', api="chat-completions")
+
+    assert answer == JSONAnswer('{"a":1}', {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "answer"),
+    [
+        pytest.param("text/html", b'{"a": 1}', JSONAnswer('{"a":1}', {"a": 1}), id="the default of web frameworks"),
+        pytest.param("image/png", b"no gpu left", TextAnswer("no gpu left"), id="words in the place of a picture"),
+        pytest.param("image/png", b"\x00\xff", BinaryAnswer(b"\x00\xff", OPAQUE), id="no picture at all"),
+        pytest.param("image/bmp", b"\x00\xff", BinaryAnswer(b"\x00\xff", "image/bmp"), id="another picture"),
+        pytest.param("image/svg+xml", b"<svg/>", BinaryAnswer(b"<svg/>", "image/svg+xml"), id="a drawing"),
+        pytest.param("text/plain", b"ID3 is a tag of MP3", TextAnswer("ID3 is a tag of MP3"), id="a text like a sound"),
+        pytest.param("text/html", PNG, BinaryAnswer(PNG, "image/png"), id="a picture that claims to be a page"),
+        pytest.param("application/json", PNG, BinaryAnswer(PNG, "image/png"), id="a picture that claims to be JSON"),
+        pytest.param("a/b; c", b"hello", TextAnswer("hello"), id="text of no valid type"),
+        pytest.param("a. b", b"\x00\xff", BinaryAnswer(b"\x00\xff", OPAQUE), id="bytes of no valid type"),
+    ],
+)
+def test_content_goes_before_the_declared_type(content_type: str, body: bytes, answer: Answer) -> None:
+    assert read_answer(200, {"content-type": content_type}, body) == answer
+
+
+@pytest.mark.parametrize(
+    "declared", ["audio/L16; rate=16000", "audio/l16;codec=pcm;rate=16000", "audio/pcm;rate=16000"]
+)
+def test_raw_audio_is_wrapped_with_its_declared_rate(declared: str) -> None:
+    answer = read_answer(200, {"content-type": declared}, bytes(range(256)))
+
+    assert isinstance(answer, BinaryAnswer)
+    assert answer.media_type == "audio/wav"
+    with wave.open(io.BytesIO(answer.data)) as file:
+        assert (file.getframerate(), file.readframes(999)) == (16_000, bytes(range(256)))

@@ -23,7 +23,7 @@ async def test_a_rate_limit_names_the_policies_of_the_model(emulator: Emulator) 
 
     assert error_of(result)["code"] == "rate_limited"
     assert text_of(result).endswith(
-        "These policies apply to the model and may cause the limit: tokens-per-hour, house-rules."
+        "These policies apply to the model and may cause the limit: 'tokens-per-hour', 'house-rules'."
     )
 
 
@@ -93,3 +93,11 @@ async def test_several_names_are_told_where_several_are_near(emulator: Emulator)
         result = await client.call_tool("run_model", {"model": "sumarise-short", "data": {}})
 
     assert "Did you mean 'summarise-short' or 'summarise-shorter'?" in text_of(result)
+
+
+async def test_a_misspelled_path_is_answered_with_the_one_that_was_meant(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator)) as client:
+        arguments = {"model": "house-chat", "path": "/v1/chat/completion", "data": {"messages": []}}
+        result = await client.call_tool("run_model", arguments)
+
+    assert "Did you mean the path '/v1/chat/completions'?" in error_of(result)["hint"]

@@ -1,6 +1,7 @@
 """Secrets in text from upstream: redacted however the text is truncated, wrapped or encoded."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -15,7 +16,7 @@ from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
-from tests.properties.examples import any_text, tried
+from tests.properties.examples import any_text, json_values, tried
 
 SECRET = "sk-proj-CANARYcanary0123456789CANARYcanary"
 FORMS = (
@@ -123,3 +124,56 @@ def test_a_known_key_in_a_stream_is_in_neither_the_error_nor_the_partial_answer(
         stream.answer(200)
 
     assert "CANARY" not in f"{raised.value} {raised.value.partial}"
+
+
+INVISIBLE = st.sampled_from(["\u200b", "\u00ad", "\ufeff", "\u2060", "\u202e", "\x00", "\x7f", "\U000e0041"])
+
+
+@tried(200)
+@given(
+    gaps=st.lists(st.integers(0, len(KEY)), min_size=1, max_size=6),
+    hidden=INVISIBLE,
+    before=st.text(max_size=20),
+    after=st.text(max_size=20),
+    limit=st.integers(1, 200),
+)
+def test_a_key_of_ours_with_invisible_characters_in_it_is_not_quoted(
+    gaps: list[int], hidden: str, before: str, after: str, limit: int
+) -> None:
+    spelled = KEY
+    for gap in sorted(gaps, reverse=True):
+        spelled = spelled[:gap] + hidden + spelled[gap:]
+    text = f"{before} {spelled} {after}"
+
+    assert "CANARY" not in quote(text, limit, AUTH.redact)
+    error = classify(
+        400, {"cf-ray": text, "content-type": text}, text.encode(errors="replace"), redact=AUTH.redact, now=0
+    )
+    assert "CANARY" not in f"{error} {error.request_id}"
+
+
+def knowing(key: str) -> Authenticator:
+    found = Authenticator(configuration(Settings(workspace="demo", api_key=SecretStr(key))), no_exchange)
+    found.for_workspace("demo")
+    return found
+
+
+NUMERIC, SHORT = knowing("12345678"), knowing("n123")
+
+
+@tried(300)
+@given(
+    value=json_values,
+    part=st.sampled_from([12345678, 123456789, -12345678, "12345678", "x12345678y", "n123", "\nn123"]),
+)
+def test_what_parsed_before_redaction_parses_after_it(value: Any, part: Any) -> None:
+    text = json.dumps({"value": value, "part": [part, {str(part): part}]})
+    for authenticator, key in ((NUMERIC, "12345678"), (SHORT, "n123")):
+        redacted = json.loads(authenticator.redact(text.encode()))
+
+        assert len(redacted["part"]) == 2
+        if isinstance(part, str):
+            words = redacted["part"][0].replace("[redacted]", "").split()
+            assert not any(key == word or (len(key) > 7 and key in word) for word in words)
+        else:
+            assert redacted["part"][0] == part

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import Assembler
-from blaxel_mcp.core.redaction import quote
+from blaxel_mcp.core.redaction import quote, visible
 
 _MAX_ERROR_CHARS = 500
 
@@ -20,7 +20,7 @@ def incomplete_reason(
         clean: Redacts our secrets in the provider's words, before they are truncated.
     """
     if assembler.error is not None:
-        message = quote(clean(_error_message(assembler.error)), _MAX_ERROR_CHARS)
+        message = quote(clean(visible(_error_message(assembler.error))), _MAX_ERROR_CHARS)
         return f'The provider ended its stream with an error: "{message}".'
     if assembler.unreadable:
         return f"{assembler.unreadable} of the stream's events could not be read, so parts of the answer are missing."

@@ -1,15 +1,22 @@
 """Redacts this server's own secrets from the bytes that upstream sends."""
 
+import logging
+import re
 from collections import OrderedDict
 
 from pydantic import SecretStr
 
-from blaxel_mcp.client.auth.secret_encodings import encodings, without_escapes
+from blaxel_mcp.client.auth.secret_encodings import MIN_CHARS, encodings, whole_word, without_escapes
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.redaction import REDACTED
+
+logger = logging.getLogger(__name__)
 
 _REMEMBERED = 16
 """Issued tokens to redact; older ones have long expired."""
 
 _Replacements = tuple[tuple[bytes, bytes], ...]
+_Words = dict[str, re.Pattern[bytes]]
 
 
 class KnownSecrets:
@@ -20,9 +27,11 @@ class KnownSecrets:
         self._issued: OrderedDict[str, dict[bytes, bytes]] = OrderedDict()
         self._all: _Replacements = ()
         self._narrow: _Replacements = ()
+        self._words: _Words = {}
 
     def add(self, secret: str) -> None:
-        """Redact a secret from now on."""
+        """Redact a secret from now on; a short one, of under 8 characters, only where it is a whole word."""
+        self._add_word(secret)
         self._permanent.update(encodings(secret))
         self._sort()
 
@@ -31,15 +40,21 @@ class KnownSecrets:
         for secret in secrets:
             if secret is not None:
                 value = secret.get_secret_value()
+                self._add_word(value)
                 self._issued[value] = encodings(value)
                 self._issued.move_to_end(value)
         while len(self._issued) > _REMEMBERED:
             self._issued.popitem(last=False)
         self._sort()
 
-    def redact(self, data: bytes) -> bytes:
-        """Replace each secret, in any of its encodings, by `[redacted]`."""
-        plain = without_escapes(data)
+    def redact(self, data: bytes, *, in_string: bool = False) -> bytes:
+        """Replace each secret, in any of its encodings, by `[redacted]`; JSON stays JSON.
+
+        Args:
+            data: Any bytes.
+            in_string: Whether these are the content of a JSON string, which may be anything, also a number.
+        """
+        original, plain = data, without_escapes(data)
         if plain is not data and any(encoding in plain for encoding, _ in self._narrow):
             data = plain
         # Text in UTF-16 and UTF-32 has zero bytes, which most data has not.
@@ -47,6 +62,26 @@ class KnownSecrets:
             # The search costs half of what replacing nothing does.
             if encoding in data:
                 data = data.replace(encoding, replacement)
+        if data is original and not self._words:
+            return data
+        return self._replace_words(data) if in_string else self._checked(original, data)
+
+    def _checked(self, original: bytes, redacted: bytes) -> bytes:
+        """Return redacted data without short secrets, string by string if it is JSON that would be broken otherwise.
+
+        A secret of digits may be a part of any number, and a short one may follow the letter of an escape.
+        """
+        text = _json(original)
+        if text is not None and (self._words or _json(redacted) is None):
+            return json_text.with_strings(text, self._redact_string).encode()
+        return self._replace_words(redacted)
+
+    def _redact_string(self, text: str) -> str:
+        return self.redact(text.encode("utf-8", "surrogatepass"), in_string=True).decode("utf-8", "surrogatepass")
+
+    def _replace_words(self, data: bytes) -> bytes:
+        for word in self._words.values():
+            data = word.sub(REDACTED.encode(), data)
         return data
 
     def partial_secret_length(self, data: bytes) -> int:
@@ -59,6 +94,11 @@ class KnownSecrets:
         """Replace each secret in a text by `[redacted]`."""
         return self.redact(text.encode(errors="replace")).decode()
 
+    def _add_word(self, secret: str) -> None:
+        if 0 < len(secret) < MIN_CHARS and secret not in self._words:
+            logger.warning("a credential has fewer than %d characters, which no key of Blaxel's has", MIN_CHARS)
+            self._words[secret] = whole_word(secret)
+
     def _sort(self) -> None:
         replacements = {**self._permanent}
         for issued in self._issued.values():
@@ -66,6 +106,16 @@ class KnownSecrets:
         # The longest first, since one may be a part of another.
         self._all = tuple(sorted(replacements.items(), key=lambda item: len(item[0]), reverse=True))
         self._narrow = tuple(item for item in self._all if b"\0" not in item[0])
+
+
+def _json(data: bytes) -> str | None:
+    """Return the text of JSON; None for other data."""
+    try:
+        text = data.decode()
+        json_text.parse(text.removeprefix("\ufeff"))
+    except ValueError:
+        return None
+    return text
 
 
 def _overlap(tail: bytes, secret: bytes) -> int:

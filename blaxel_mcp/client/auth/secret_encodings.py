@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from blaxel_mcp.core.redaction import REDACTED
 
-_MIN_CHARS = 8
-"""Shorter strings occur in ordinary text, and redacting them would garble answers."""
+MIN_CHARS = 8
+"""Shorter strings occur within ordinary words, and redacting them anywhere would garble answers."""
 
 _WIDE_CODECS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 """The text encodings whose ASCII characters are not single bytes, as they are in UTF-8."""
@@ -21,13 +21,19 @@ _KEPT_ESCAPED = (b'"', b"\\", b"\x7f")
 
 def encodings(secret: str) -> dict[bytes, bytes]:
     """Return the encodings of a secret, each with its replacement; empty for a secret that is too short."""
-    if len(secret) < _MIN_CHARS:
+    if len(secret) < MIN_CHARS:
         return {}
     in_json = json.dumps(secret)[1:-1]
     texts = (secret, in_json, in_json.replace("/", r"\/"), *_in_url(secret))
     narrow = (*(text.encode(errors="replace") for text in texts), *_in_base64(secret.encode(errors="replace")))
     wide = {secret.encode(codec, errors="replace"): REDACTED.encode(codec) for codec in _WIDE_CODECS}
     return {**wide, **dict.fromkeys(narrow, REDACTED.encode())}
+
+
+def whole_word(secret: str) -> re.Pattern[bytes]:
+    """Return a pattern that finds a short secret where it is no part of a longer word or of base64."""
+    word = re.escape(secret.encode(errors="replace"))
+    return re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
 
 
 def without_escapes(data: bytes) -> bytes:

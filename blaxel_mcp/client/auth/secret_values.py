@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 
 from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, Credentials, DeviceLogin, KeyCommand
+from blaxel_mcp.client.auth.secret_encodings import MIN_CHARS
 from blaxel_mcp.core.exceptions import ConfigurationError
 
 
@@ -37,13 +38,15 @@ def own_secrets(credentials: Credentials) -> Iterator[str]:
 
 
 def _id_and_secret(encoded: str) -> tuple[str, ...]:
-    """Return the id and the secret inside client credentials; empty if they are not two printable texts."""
+    """Return the secret inside client credentials, and the id if it is one too; empty for anything but two texts."""
     try:
         identifier, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
     except ValueError:
         return ()
-    readable = colon and identifier.isprintable() and secret.isprintable()
-    return (identifier, secret) if readable else ()
+    if not (colon and identifier.isprintable() and secret.isprintable()):
+        return ()
+    # An id of digits or of a few letters is no secret, and stands in answers as a number or a word.
+    return (secret,) if identifier.isdecimal() or len(identifier) < MIN_CHARS else (identifier, secret)
 
 
 def unusable_credential(source: str) -> ConfigurationError:

@@ -147,8 +147,5 @@ class TokenEndpoint:
         )
 
     def _quotable(self, value: object) -> str:
-        """Return upstream's text without credentials; invisible characters go first, as one could hide a secret."""
-        if not isinstance(value, str):
-            return ""
-        visible = "".join(filter(str.isprintable, " ".join(value.split())))
-        return quote(self.secrets.redact_text(visible), _DESCRIPTION_CHARS)
+        """Return upstream's text without credentials."""
+        return quote(value, _DESCRIPTION_CHARS, self.secrets.redact) if isinstance(value, str) else ""

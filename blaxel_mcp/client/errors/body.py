@@ -6,33 +6,32 @@ those of its documentation (troubleshooting/error-codes) and its Python SDK (cor
 """
 
 import json
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from blaxel_mcp.client.errors.waits import JSONMapping, requested_wait
 from blaxel_mcp.core.redaction import quote, scrub
 
 MAX_MESSAGE_CHARS = 500
 """Quoted at most of upstream's own message."""
 
 _MAX_ADVICE_CHARS = 300
-_LONGEST_WAIT_SECONDS = 31 * 86_400.0
-"""The longest period of Blaxel's token policies is a month; a longer wait is a mistake."""
+_MAX_LISTED = 3
+"""Validation errors that a message has at most."""
+
+_MAX_NESTED = 4
+"""Levels of objects and arrays in which a message is looked for."""
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _EDGE_CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 _VERSION_REFUSED = "invalid_api_version"
 """The only error of the control plane with its code in place of the text."""
 
-_WAIT_FIELDS = ("retry_after", "retryAfter", "retry_after_seconds", "estimated_time")
-"""Blaxel's SDK reads the first three; the last is Hugging Face's, for a model that is loading."""
-
 Author = Literal["blaxel", "provider"]
 Form = Literal["json", "text", "page", "empty"]
-JSONMapping = Mapping[str, Any]
+Redact = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,9 @@ class ErrorBody:
         loading: Whether the provider is loading the model, as Hugging Face reports it.
         action: What Blaxel suggests to do, safe to quote.
         do_not: What Blaxel advises against, safe to quote.
+        names: All names of the error, in lower case: its codes, types and reasons.
+        parameter: Whether the error is about a field of the request.
+        generated: What the model wrote before the provider rejected it, as it came; empty if there is nothing.
     """
 
     author: Author | None
@@ -64,15 +66,22 @@ class ErrorBody:
     loading: bool = False
     action: str = ""
     do_not: str = ""
+    names: frozenset[str] = frozenset()
+    parameter: bool = False
+    generated: str = field(default="", repr=False)
 
 
-def read_error_body(headers: Mapping[str, str], body: bytes, *, now: float) -> ErrorBody:
+def read_error_body(
+    headers: Mapping[str, str], body: bytes, *, now: float, status: int = 0, redact: Redact | None = None
+) -> ErrorBody:
     """Parse an error response; any bytes are accepted.
 
     Args:
         headers: The response's headers, with lower-case names.
-        body: The response's body, without this server's own secrets.
+        body: The response's body.
         now: Seconds since the epoch, from which a Retry-After date counts.
+        status: The HTTP status, which decides where a wait is looked for.
+        redact: Removes this server's own secrets from what is quoted.
     """
     is_platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
     code = _code(headers.get("x-blaxel-error-code"))
@@ -81,14 +90,21 @@ def read_error_body(headers: Mapping[str, str], body: bytes, *, now: float) -> E
         form="empty",
         code=code,
         dispatched=_was_dispatched(headers.get("x-blaxel-dispatch-state")),
-        retry_after_seconds=_seconds(headers.get("retry-after"), now),
     )
     text = body.decode("utf-8", "replace").strip()
     value = _json(text)
     if isinstance(value, Mapping) and value:
-        return _read_object(value, from_headers, now)
-    form, message = _plain(text, value, headers.get("content-type", ""))
-    return replace(from_headers, form=form, message=message)
+        error = value.get("error")
+        inner: JSONMapping = error if isinstance(error, Mapping) else {}
+        message = quote(_message(value, inner), MAX_MESSAGE_CHARS, redact)
+        read = _read_object(value, inner, from_headers, message, redact)
+        levels: tuple[JSONMapping, ...] = (inner, value)
+    else:
+        form, message = _plain(text, value, headers.get("content-type", ""))
+        message = quote(message, MAX_MESSAGE_CHARS, redact)
+        read, levels = replace(from_headers, form=form if message or form != "text" else "empty", message=message), ()
+    wait = requested_wait(headers, levels, read.message, status=status, now=now)
+    return replace(read, retry_after_seconds=wait)
 
 
 def _json(text: str) -> Any:
@@ -103,39 +119,44 @@ def _json(text: str) -> Any:
 def _plain(text: str, value: Any, content_type: str) -> tuple[Form, str]:
     """Return the form and the message of a body that is no JSON object."""
     if isinstance(value, str):
-        return "text", quote(value, MAX_MESSAGE_CHARS)
+        return "text", value
     if "html" in content_type.lower() or text.startswith("<"):
         return "page", ""
     if not text or text[0] in "{[" or "json" in content_type.lower():
         return "empty", ""
-    message = quote(text, MAX_MESSAGE_CHARS)
-    return ("text", message) if message else ("empty", "")
+    return "text", text
 
 
-def _read_object(outer: JSONMapping, from_headers: ErrorBody, now: float) -> ErrorBody:
-    error = outer.get("error")
-    inner: JSONMapping = error if isinstance(error, Mapping) else {}
+def _read_object(
+    outer: JSONMapping, inner: JSONMapping, from_headers: ErrorBody, message: str, redact: Redact | None
+) -> ErrorBody:
     # Blaxel's SDK reads the outer `code` first and the header last.
-    version = error if error == _VERSION_REFUSED else None
-    codes = (version, outer.get("code"), inner.get("code"), inner.get("status"), inner.get("type"), outer.get("type"))
-    message = _message(outer, inner)
+    version = outer["error"] if outer.get("error") == _VERSION_REFUSED else None
+    named = (version, outer.get("code"), inner.get("code"), inner.get("status"), inner.get("type"), outer.get("type"))
+    codes = [code for code in map(_code, named) if code and code != "error"]
     safe_to_retry = _field(outer, inner, "safe_to_retry_request") is True
     retryable = safe_to_retry or _field(outer, inner, "retryable")
     dispatched = _was_dispatched(_field(outer, inner, "dispatch_state"))
-    wait = from_headers.retry_after_seconds
-    waits = (_seconds(level.get(field), now) for level in (inner, outer) for field in _WAIT_FIELDS)
+    parameter = _field(outer, inner, "param")
+    generated = _field(outer, inner, "failed_generation")
+    if not message and isinstance(parameter, str):
+        message = quote(f"param: {parameter}", MAX_MESSAGE_CHARS, redact)
+    # OpenAI's errors have both, Mistral's the object: a provider's, with a message or without.
+    is_provider = bool(message) or {"type", "param"} <= inner.keys() or outer.get("object") == "error"
     return ErrorBody(
-        author=from_headers.author or _author(outer, inner) or ("provider" if message else None),
+        author=from_headers.author or _author(outer, inner) or ("provider" if is_provider else None),
         form="json",
-        code=next((code for code in map(_code, codes) if code and code != "error"), from_headers.code),
-        message=quote(message, MAX_MESSAGE_CHARS),
+        code=codes[0] if codes else from_headers.code,
+        message=message,
         retryable=retryable if isinstance(retryable, bool) else None,
         safe_to_retry=safe_to_retry,
         dispatched=from_headers.dispatched if dispatched is None else dispatched,
-        retry_after_seconds=next((each for each in waits if each is not None), None) if wait is None else wait,
         loading=_is_number(_field(outer, inner, "estimated_time")) or isinstance(outer.get("estimated_time"), float),
-        action=_advice(inner, "action"),
-        do_not=_advice(inner, "do_not"),
+        action=_advice(inner, "action", redact),
+        do_not=_advice(inner, "do_not", redact),
+        names=frozenset(name.lower() for name in (*codes, *_reasons(inner))),
+        parameter=isinstance(parameter, str),
+        generated=generated if isinstance(generated, str) else "",
     )
 
 
@@ -164,22 +185,55 @@ def _is_number(value: Any) -> bool:
 
 
 def _message(outer: JSONMapping, inner: JSONMapping) -> str:
-    for level, field in (
+    places = (
         (inner, "message"),
         (outer, "message"),
         (outer, "error_description"),
         (outer, "error"),
+        (outer, "errors"),
         (outer, "detail"),
         (inner, "detail"),
-    ):
-        value = level.get(field)
-        if isinstance(value, list):
-            # FastAPI's validation errors, which Mistral and many custom models answer with.
-            texts = (item.get("msg") if isinstance(item, Mapping) else item for item in value[:3])
-            value = "; ".join(text if isinstance(text, str) else "" for text in texts)
-        if isinstance(value, str) and value.strip():
-            return value
-    return ""
+    )
+    message = next((text for level, name in places if (text := _words(level.get(name)))), "")
+    metadata = inner.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return message
+    # OpenRouter's own message is "Provider returned error"; the provider's is beside it, often as JSON.
+    raw, provider = metadata.get("raw"), metadata.get("provider_name")
+    value = _json(raw) if isinstance(raw, str) else raw
+    error = value.get("error") if isinstance(value, Mapping) else None
+    words = _words(error) or _words(value) or _words(raw)
+    source = f" ({provider})" if isinstance(provider, str) and words else ""
+    return f"{message}{source}: {words}" if words else message
+
+
+def _words(value: Any, levels: int = _MAX_NESTED) -> str:
+    """Return the text of a message: a string, or validation errors, each with the field that it is about.
+
+    FastAPI lists them, and so do Mistral and many custom models; Mistral's list is inside its message.
+    """
+    if isinstance(value, str):
+        return value if value.strip() else ""
+    if not levels:
+        return ""
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_words(item, levels - 1) for item in value[:_MAX_LISTED])))
+    if not isinstance(value, Mapping):
+        return ""
+    texts = (_words(value.get(name), levels - 1) for name in ("msg", "message", "error", "detail", "errors"))
+    text = next(filter(None, texts), "")
+    location = value.get("loc", value.get("field"))
+    steps = location if isinstance(location, list) else [location]
+    named = ".".join(str(step) for step in steps if isinstance(step, str | int))
+    return f"{named}: {text}" if text and named not in ("", "body") else text
+
+
+def _reasons(error: JSONMapping) -> Iterator[str]:
+    """Yield the reasons in the details of a Google error (google.rpc.ErrorInfo)."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, Mapping) and (reason := _code(detail.get("reason"))):
+            yield reason
 
 
 def _was_dispatched(state: Any) -> bool | None:
@@ -190,27 +244,11 @@ def _field(outer: JSONMapping, inner: JSONMapping, name: str) -> Any:
     return inner.get(name, outer.get(name))
 
 
-def _advice(error: JSONMapping, field: str) -> str:
-    text = error.get(field)
-    return quote(text, _MAX_ADVICE_CHARS) if isinstance(text, str) else ""
+def _advice(error: JSONMapping, name: str, redact: Redact | None) -> str:
+    text = error.get(name)
+    return quote(text, _MAX_ADVICE_CHARS, redact) if isinstance(text, str) else ""
 
 
 def _code(value: Any) -> str | None:
     # The last condition rejects a key in the place of a code.
     return value if isinstance(value, str) and _CODE.fullmatch(value) and scrub(value) == value else None
-
-
-def _seconds(value: Any, now: float) -> float | None:
-    """Return a wait, given as a number or a date, in seconds; None for anything implausible."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        seconds = float(value)
-    except OverflowError:
-        return None
-    except ValueError:
-        try:
-            seconds = max(0.0, parsedate_to_datetime(str(value)).timestamp() - now)
-        except (ValueError, OverflowError, OSError):
-            return None
-    return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_WAIT_SECONDS else None

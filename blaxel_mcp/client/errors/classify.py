@@ -4,20 +4,26 @@ The codes are those of Blaxel's documentation (troubleshooting/error-codes). A p
 its own key is distinguished from Blaxel rejecting the user's: otherwise people replace the wrong one.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
+from blaxel_mcp.client.errors.network import proxy_answered
 from blaxel_mcp.client.errors.wording import Failure, advise, describe
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
-from blaxel_mcp.core.redaction import quote
+from blaxel_mcp.core.redaction import quote, visible
 
 REQUEST_ID_HEADERS = ("x-cf-request-id", "x-amz-cf-id", "cf-ray")
 """The headers in which Blaxel's Python SDK (core/errors) looks for a request's id, in its order."""
 
 _MAX_REQUEST_ID_CHARS = 128
+
+_STATUS_FIELDS = ("code", "status", "status_code", "statusCode")
+_FAILED = re.compile(r"[45]\d\d")
 
 _EDGE_CODES: Mapping[str, ErrorCode] = MappingProxyType(
     {
@@ -84,6 +90,69 @@ _RETRYABLE_STATUSES = frozenset({408, 429, 503, 529})
 _NEVER_RETRYABLE: frozenset[ErrorCode] = frozenset({"quota_exceeded", "authentication_failed", "permission_denied"})
 
 
+_KEY_NAMES = frozenset(
+    {
+        "invalid_api_key",
+        "api_key_invalid",
+        "api_key_expired",
+        "expired_api_key",
+        "incorrect_api_key",
+        "access_token_expired",
+        "authentication_error",
+        "invalid_authentication",
+        "invalid_authentication_error",
+        "unauthenticated",
+    }
+)
+"""Names of the error of a key that the provider refuses; some providers send it with status 400."""
+
+_CREDIT_NAMES = frozenset(
+    {
+        "insufficient_quota",
+        "insufficient_balance",
+        "insufficient_credits",
+        "insufficient_funds",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "credit_balance_too_low",
+        "exceeded_current_quota_error",
+        "payment_required",
+        "arrearage",
+    }
+)
+"""Names of the error of an account without credit, which waiting does not refill."""
+
+_KEY = r"(?:api[ -](?:key|token)|x-api-key|access token|auth(?:entication|orization)? token|bearer token)"
+_BAD = r"(?:not valid|not found|invalid|incorrect|wrong|expired|revoked|disabled|malformed|missing)"
+_BAD_KEY = re.compile(
+    # "Invalid API key name" is about a field of the request.
+    rf"\b{_BAD}\s(?:or\s\w+\s)?{_KEY}\b(?!\s(?:name|param|field|format))"
+    rf"|\b{_KEY}(?:\s(?:you|provided|specified|supplied|given|is|was|has|been|seems|appears|to|be)){{0,5}}\s{_BAD}\b"
+    rf"|\b{_BAD}\s(?:or\s\w+\s)?(?:(?:auth\w*\s)?credentials|authorization header|username or password|user token)\b"
+    r"|\bauthorization header\b.{0,40}\b(?:invalid|missing|malformed)\b",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(
+    r"\b(?:insufficient|not enough|no remaining|out of)\s(?:\w+\s){0,2}(?:balance|credits?|funds|quota)\b"
+    r"|\bbalance\b(?:\sis|\swas|\shas|\sbeen){0,3}\s(?:too low|insufficient|not enough|exhausted|negative|used up)\b"
+    r"|\brequires more credits\b|\b(?:does(?:n't| not)|do(?:n't| not)) have (?:any|enough) credits?\b"
+    r"|\b(?:used|exceeded) (?:all of |all )?your (?:\w+\s){0,2}credits?\b"
+    r"|\bbilling hard limit\b|\bspending limit\b|\bin arrears\b|\bcheck your billing\b|\baccount is in good standing\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"(?<!\w)(['\"`]).*?\1")
+"""Parts of a provider's message that quote the request, where any words can stand."""
+
+_PROXY_HEADERS = ("proxy-authenticate", "x-squid-error")
+_PROXY_PAGE = re.compile(
+    rb"\b(?:squid|zscaler|blue ?coat|forcepoint|netskope|forti(?:gate|guard|proxy)|sophos|mcafee web gateway|mitmproxy"
+    rb"|tinyproxy|privoxy|proxy (?:server|authentication|error)|web proxy)\b",
+    re.IGNORECASE,
+)
+_MAX_PROXY_NAME = 60
+_MAX_PAGE_BYTES = 8192
+
+
 def classify(
     status: int,
     headers: Mapping[str, str],
@@ -105,20 +174,53 @@ def classify(
         control_plane: Whether the control plane answered: it passes on no provider's answers.
         credentials_source: The label of the request's credentials, named when Blaxel rejects them.
     """
-    clean = {name: _redacted(value, redact) for name, value in headers.items()}
-    read = read_error_body(clean, redact(body), now=now)
-    # Once more: an escape or an invisible character may have hidden a secret in the bytes.
-    read = replace(
-        read,
-        message=_redacted(read.message, redact),
-        action=_redacted(read.action, redact),
-        do_not=_redacted(read.do_not, redact),
-    )
+    clean = {name: redact(visible(value).encode()).decode("utf-8", "replace") for name, value in headers.items()}
+    read = read_error_body(clean, redact(body), now=now, status=status, redact=redact)
+    if read.author is None and _is_of_proxy(status, clean, body):
+        name = quote(clean.get("server") or clean.get("via", ""), _MAX_PROXY_NAME, redact)
+        return proxy_answered(status, name, is_page=read.form == "page")
     # Without a signature: providers answer in JSON with a message, web servers do not.
-    author: Author = read.author or ("provider" if read.form == "json" and read.message else "blaxel")
+    author: Author = read.author or "blaxel"
     # The gateway would have followed a provider's redirect itself.
     if control_plane or status < HTTPStatus.BAD_REQUEST:
         author = "blaxel"
+    return _error(
+        status,
+        author,
+        read,
+        content_type=clean.get("content-type", ""),
+        request_id=request_id(clean),
+        credentials_source=credentials_source,
+    )
+
+
+def error_in_success(
+    value: Mapping[str, Any], status: int, request_id: str | None, *, redact: Callable[[bytes], bytes]
+) -> UpstreamError:
+    """Return the error that a provider reported in a response with a 2xx status.
+
+    Args:
+        value: The response's JSON object.
+        status: The response's status; the error's is the one that the object names, if it names one.
+        request_id: The id under which Blaxel finds the call.
+        redact: Removes this server's own secrets from what is quoted.
+    """
+    levels = [level for level in (value.get("error"), value) if isinstance(level, Mapping)]
+    named = (_FAILED.fullmatch(str(level.get(name))) for level in levels for name in _STATUS_FIELDS)
+    status = next((int(match[0]) for match in named if match), status)
+    read = read_error_body({}, json.dumps(value).encode(), now=0.0, status=status, redact=redact)
+    return _error(status, "provider", read, content_type="application/json", request_id=request_id)
+
+
+def _error(
+    status: int,
+    author: Author,
+    read: ErrorBody,
+    *,
+    content_type: str,
+    request_id: str | None,
+    credentials_source: str | None = None,
+) -> UpstreamError:
     code = _code(status, author, read)
     failure = Failure(
         status=status,
@@ -126,10 +228,11 @@ def classify(
         code=code,
         billed=_billed(status, author, read),
         retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
+        bad_key=author == "provider" and _is_bad_key(status, read),
         body=read,
     )
-    return UpstreamError(
-        describe(failure, content_type=clean.get("content-type", ""), request_id=request_id(clean)),
+    error = UpstreamError(
+        describe(failure, content_type=content_type, request_id=request_id),
         code=code,
         origin=author,
         hint=advise(failure, credentials_source=credentials_source),
@@ -138,12 +241,32 @@ def classify(
         billed=failure.billed,
         unprocessed=_is_unprocessed(failure),
         status=status,
-        request_id=request_id(clean),
+        request_id=request_id,
+    )
+    error.partial = read.generated
+    return error
+
+
+def _is_of_proxy(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether a proxy on the way to Blaxel made the response: by its status, its headers or its page."""
+    return (
+        status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        or any(name in headers for name in _PROXY_HEADERS)
+        or "error=" in headers.get("proxy-status", "")
+        or (b"<" in body[:_MAX_PAGE_BYTES] and _PROXY_PAGE.search(body[:_MAX_PAGE_BYTES]) is not None)
     )
 
 
-def _redacted(text: str, redact: Callable[[bytes], bytes]) -> str:
-    return redact(text.encode()).decode("utf-8", "replace")
+def _is_bad_key(status: int, body: ErrorBody) -> bool:
+    """Return whether the provider refuses its own key."""
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or not body.names.isdisjoint(_KEY_NAMES):
+        return True
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, body)
+
+
+def _says(pattern: re.Pattern[str], body: ErrorBody) -> bool:
+    """Return whether a message contains a pattern, other than in what it quotes of the request."""
+    return not body.parameter and pattern.search(_QUOTED.sub("", body.message)) is not None
 
 
 def is_platform_401(error: BlaxelError) -> bool:
@@ -158,25 +281,29 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
-    match status, author:
-        case 413, _:
-            return "request_too_large"
-        case 429, "provider":
-            # OpenAI's name for an account without credit, which waiting does not refill.
-            return "quota_exceeded" if body.code == "insufficient_quota" else "rate_limited"
-        case 503, "provider" if body.loading:
-            return "model_unavailable"
-        case _, "provider":
-            return "provider_error"
-        case 401, _:
-            # An unknown caller gets a 401 for a model that does not exist, whatever code it carries.
-            return "authentication_failed"
-    return _EDGE_CODES.get(body.code or "") or _BLAXEL_STATUSES.get(status, "upstream_error")
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "request_too_large"
+    if author == "blaxel":
+        # An unknown caller gets a 401 for a model that does not exist, whatever code it carries.
+        code = "authentication_failed" if status == HTTPStatus.UNAUTHORIZED else _EDGE_CODES.get(body.code or "")
+        return code or _BLAXEL_STATUSES.get(status, "upstream_error")
+    if _lacks_credit(status, body):
+        return "quota_exceeded"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and body.loading:
+        return "model_unavailable"
+    return "rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "provider_error"
+
+
+def _lacks_credit(status: int, body: ErrorBody) -> bool:
+    if status == HTTPStatus.PAYMENT_REQUIRED or not body.names.isdisjoint(_CREDIT_NAMES):
+        return True
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_NO_CREDIT, body)
 
 
 def _billed(status: int, author: Author, body: ErrorBody) -> Billed:
     before_dispatch = author == "blaxel" and body.code in _BEFORE_DISPATCH
-    rejected = status < HTTPStatus.INTERNAL_SERVER_ERROR
+    # Groq rejects what the model has written with a 400.
+    rejected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and not body.generated
     unreached = body.dispatched is False or body.safe_to_retry
     if unreached or rejected or (before_dispatch and not body.dispatched):
         return "no"

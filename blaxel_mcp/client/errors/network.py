@@ -7,17 +7,14 @@ which are the operating system's and OpenSSL's.
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
 
 from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
-from blaxel_mcp.core.exceptions import BlaxelError, ErrorCode, UpstreamError
+from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
-    (
-        (ssl.SSLCertVerificationError,),
-        "its certificate is not trusted on this machine",
-        "If a company proxy signs connections, set SSL_CERT_FILE to a file with the proxy's certificate.",
-    ),
     ((ssl.SSLError,), "the TLS handshake failed", "Check that the URL's port speaks https."),
     (
         # A name that IDNA cannot encode fails as a UnicodeError, before any name server is asked.
@@ -33,9 +30,38 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
 )
 """Causes of a failed connection, each with the reason and the hint to show; the first match applies."""
 
-_ASKS_FOR_USER = "The proxy asks for a user and a password, as in http://USER:PASSWORD@HOST:PORT. "
-
 _UNKNOWN_CAUSE = ("no connection could be made", "Check that this machine is online and whether it needs a proxy.")
+
+_COMPANY_PROXY = "If a company proxy signs connections, set SSL_CERT_FILE to a file with the proxy's certificate."
+_CLOCK = "Check the clock of this machine; if it is right, the owner of the host has to renew the certificate."
+_OTHER_HOST = ("its certificate is for another host name", "Check the host name of the URL in the settings.")
+_UNKNOWN_ISSUER = ("its certificate is from an issuer that this machine does not trust", _COMPANY_PROXY)
+_CERTIFICATE_FAULTS: Mapping[int, tuple[str, str]] = MappingProxyType(
+    {
+        2: _UNKNOWN_ISSUER,
+        9: ("its certificate is not valid yet", _CLOCK),
+        10: ("its certificate has expired", _CLOCK),
+        18: (
+            "its certificate is self-signed",
+            "If you trust the host, set SSL_CERT_FILE to a file with that certificate.",
+        ),
+        19: ("a self-signed certificate that this machine does not trust signed its certificate", _COMPANY_PROXY),
+        20: _UNKNOWN_ISSUER,
+        21: _UNKNOWN_ISSUER,
+        23: ("its certificate was revoked", "Check the host name of the URL in the settings."),
+        62: _OTHER_HOST,
+        64: _OTHER_HOST,
+    }
+)
+"""OpenSSL's reasons to reject a certificate (`X509_V_ERR_*` in x509_vfy.h)."""
+
+_UNTRUSTED = ("its certificate is not trusted on this machine", _COMPANY_PROXY)
+
+_CHECK_PROXY = (
+    "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in the server's environment; NO_PROXY lists hosts without one."
+)
+_CHECK_VARIABLE = "Correct or unset {} in the server's environment; NO_PROXY lists hosts without a proxy."
+_PROXY_LOGIN = "Put the user name and the password into the proxy's URL in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."
 
 
 def not_connected(host: str, error: BaseException, *, variable: str = "") -> BlaxelError:
@@ -47,16 +73,17 @@ def not_connected(host: str, error: BaseException, *, variable: str = "") -> Bla
         variable: The variable that names the host, if it is a proxy.
     """
     chain = list(_chain(error))
-    known = ((reason, hint) for cause in chain for kinds, reason, hint in _CAUSES if isinstance(cause, kinds))
-    reason, hint = next(known, _UNKNOWN_CAUSE)
+    refused = next((cause for cause in chain if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    if refused is not None:
+        reason, hint = _CERTIFICATE_FAULTS.get(getattr(refused, "verify_code", 0), _UNTRUSTED)
+    else:
+        known = ((reason, hint) for cause in chain for kinds, reason, hint in _CAUSES if isinstance(cause, kinds))
+        reason, hint = next(known, _UNKNOWN_CAUSE)
     # Waiting makes no certificate trusted and no name valid.
-    lasting = any(isinstance(cause, ssl.SSLCertVerificationError | UnicodeError) for cause in chain)
+    lasting = refused is not None or any(isinstance(cause, UnicodeError) for cause in chain)
     if variable:
-        return _unsent(
-            f"The proxy {host} could not be reached: {reason}, and nothing was sent.",
-            f"Correct or unset {variable} in the server's environment; NO_PROXY lists hosts that need no proxy.",
-            retryable=not lasting,
-        )
+        host = f"The proxy {host}"
+        hint = hint if refused else _CHECK_VARIABLE.format(variable)
     return _unsent(f"{host} could not be reached: {reason}, and nothing was sent.", hint, retryable=not lasting)
 
 
@@ -71,22 +98,63 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def connecting_timed_out(host: str, seconds: float) -> BlaxelError:
-    """Return the error for a connection that took longer than `limits.connect_seconds`."""
+def connecting_timed_out(host: str, seconds: float, *, variable: str = "") -> BlaxelError:
+    """Return the error for a connection that took longer than `limits.connect_seconds`.
+
+    Args:
+        host: The host, with its port if the URL has one.
+        seconds: The limit.
+        variable: The variable that names the host, if it is a proxy.
+    """
+    peer = f"The proxy {host}" if variable else host
+    offline = "Check that this machine is online and whether it needs a proxy"
+    check = _CHECK_VARIABLE.format(variable) if variable else offline
     return _unsent(
-        f"{host} could not be reached within {in_seconds(seconds)}, and nothing was sent.",
-        "Check that this machine is online and whether it needs a proxy, or raise limits.connect_seconds.",
+        f"{peer} could not be reached within {in_seconds(seconds)}, and nothing was sent.",
+        f"{check.removesuffix('.')}, or raise limits.connect_seconds.",
     )
 
 
-def proxy_failed(host: str, answer: str) -> BlaxelError:
-    """Return the error for a connection that a proxy refused, with an answer such as "403 Forbidden"."""
-    status = re.match(r"\d{3}\b", answer, re.ASCII)
-    said = f" with status {status[0]}" if status else ""
+def proxy_failed(host: str, proxy: str | None, answer: str) -> BlaxelError:
+    """Return the error for a connection that a proxy refused.
+
+    Args:
+        host: The host that the connection was for.
+        proxy: The proxy; None if it is not known.
+        answer: What the HTTP library says of it: the status and its reason phrase if the proxy answered.
+    """
+    status = int(answer[:3]) if re.match(r"\d{3}\b", answer) else 0
+    name = f"The proxy {proxy}" if proxy else "The proxy"
+    refused = f"answered {status} to" if status else "refused"
     return _unsent(
-        f"The proxy refused the connection to {host}{said}, and nothing was sent.",
-        f"{_ASKS_FOR_USER if status and status[0] == '407' else ''}"
-        "Check HTTPS_PROXY and HTTP_PROXY in the server's environment; NO_PROXY lists hosts that need no proxy.",
+        f"{name} {refused} the connection to {host}, and nothing was sent.",
+        _PROXY_LOGIN if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else _CHECK_PROXY,
+        retryable=not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+
+
+def proxy_answered(status: int, name: str, *, is_page: bool) -> UpstreamError:
+    """Return the error for a response that a proxy made instead of passing the request on.
+
+    Args:
+        status: The HTTP status.
+        name: What the proxy calls itself, safe to quote; empty if it does not.
+        is_page: Whether the response is an HTML page.
+    """
+    unsent = status < HTTPStatus.INTERNAL_SERVER_ERROR
+    billed: Billed = "no" if unsent else "maybe"
+    advice = retry_advice(retryable=not unsent, billed=billed)
+    check = _PROXY_LOGIN if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else _CHECK_PROXY
+    proxy = f' "{name.replace(chr(34), chr(39))}"' if name else ""
+    return UpstreamError(
+        f"The proxy{proxy} between this server and Blaxel answered {status}{' with an HTML page' if is_page else ''}.",
+        code="network_error",
+        origin="network",
+        hint=f"{check} {advice}".rstrip(),
+        retryable=not unsent,
+        billed=billed,
+        unprocessed=unsent,
+        status=status,
     )
 
 

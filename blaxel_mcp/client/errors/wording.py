@@ -3,6 +3,7 @@
 Upstream's own text is always quoted as data.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,22 +15,31 @@ from blaxel_mcp.core.exceptions import Billed, ErrorCode
 from blaxel_mcp.core.redaction import quote
 
 _MAX_CONTENT_TYPE_CHARS = 60
+_CONTENT_TYPE = re.compile(r"[\w.+-]{1,20}/[\w.+-]{1,30}(?:; ?[\w-]{1,12}=\"?[\w.:-]{1,20}\"?)?")
+_REQUEST_ID = re.compile(r"[\w.:=+/@-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A classified error response; `author` says who made the error, the other fields are as in `BlaxelError`."""
+    """A classified error response.
+
+    `author` says who made the error and `bad_key` whether it is a provider's that refuses its own key; the other
+    fields are as in `BlaxelError`.
+    """
 
     status: int
     author: Author
     code: ErrorCode
     billed: Billed
     retryable: bool
+    bad_key: bool
     body: ErrorBody
 
 
 _WRONG_METHOD = "This endpoint does not accept the HTTP method: use another method or path."
+_TIMED_OUT = "The request timed out on its way, before the model had it."
 _TOO_LARGE = "Send a smaller request body."
+_FIX_BODY = "Fix the request body: the provider's message says what is wrong."
 _CHECK_REQUEST = "Check the request's method, path and body."
 
 _BLAXEL_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
@@ -56,16 +66,16 @@ _PROVIDER_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
 )
 
 _PROVIDER_KEY = (
-    "The Blaxel credentials are fine: the provider rejected its own key, "
+    "The Blaxel credentials are fine: the provider refused its own key, "
     "which is in the workspace's integration connection in Blaxel."
 )
 
 _PROVIDER_STATUS_HINTS: Mapping[int, str] = MappingProxyType(
     {
-        401: _PROVIDER_KEY,
-        403: _PROVIDER_KEY,
         404: "Check the path, and `model` in the body: the provider does not know one of them.",
         405: _WRONG_METHOD,
+        408: _TIMED_OUT,
+        415: "Check the path: the provider does not accept this content type there.",
     }
 )
 
@@ -81,13 +91,24 @@ def describe(failure: Failure, *, content_type: str, request_id: str | None) -> 
     author = "Blaxel" if failure.author == "blaxel" else "The model's provider"
     code = f" {failure.body.code}" if failure.body.code else ""
     answered = f"{author} answered {failure.status}{code}"
-    if failure.status < HTTPStatus.BAD_REQUEST:
+    if failure.status < HTTPStatus.MULTIPLE_CHOICES:
+        answered = f"{author} answered {failure.status} with an error{code}"
+    elif failure.status < HTTPStatus.BAD_REQUEST:
         return f"{answered}, a redirect, which is not followed."
     if failure.body.message:
         return f"{answered}: {quotation(failure.body.message)}."
-    declared = quote(content_type, _MAX_CONTENT_TYPE_CHARS) or "no content type"
+    declared = quote(content_type, _MAX_CONTENT_TYPE_CHARS)
+    if not _CONTENT_TYPE.fullmatch(declared):
+        declared = quotation(declared) if declared else "no content type"
     content = "an HTML page" if failure.body.form == "page" else "no message"
-    return f"{answered} with {content} ({declared}, request id {request_id or 'unknown'})."
+    return f"{answered} with {content} ({declared}, request id {shown_request_id(request_id) or 'unknown'})."
+
+
+def shown_request_id(request_id: str | None) -> str:
+    """Return a request id as a sentence shows it: quoted unless it is one word; empty for None."""
+    if request_id is None or _REQUEST_ID.fullmatch(request_id):
+        return request_id or ""
+    return quotation(request_id)
 
 
 def advise(failure: Failure, *, credentials_source: str | None) -> str:
@@ -117,16 +138,21 @@ def _blaxel_hint(failure: Failure) -> str:
         return "A trial model serves few paths: try /v1/chat/completions."
     if failure.status == HTTPStatus.METHOD_NOT_ALLOWED:
         return _WRONG_METHOD
+    if failure.status == HTTPStatus.REQUEST_TIMEOUT:
+        return _TIMED_OUT
     if failure.code == "invalid_arguments":
         return "Fix the request: Blaxel's message says what is wrong." if failure.body.message else _CHECK_REQUEST
     return _BLAXEL_HINTS.get(failure.code, "")
 
 
 def _provider_hint(failure: Failure) -> str:
-    hint = _PROVIDER_HINTS.get(failure.code) or _PROVIDER_STATUS_HINTS.get(failure.status)
-    if hint or failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return hint or ""
-    return "Fix the request body: the provider's message says what is wrong."
+    # An account without credit may be refused like a key.
+    hint = _PROVIDER_HINTS.get(failure.code) or (_PROVIDER_KEY if failure.bad_key else "")
+    hint = hint or _PROVIDER_STATUS_HINTS.get(failure.status, "")
+    is_rejected = HTTPStatus.BAD_REQUEST <= failure.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if hint or failure.retryable or not is_rejected:
+        return hint
+    return _FIX_BODY if failure.body.message else _CHECK_REQUEST
 
 
 def quotation(text: str) -> str:

@@ -5,12 +5,11 @@ from urllib.parse import quote, unquote
 
 import mcp_types as types
 
+from blaxel_mcp.core.media_types import IMAGE_TYPES, media_type_of
 from blaxel_mcp.tools.results.media import Media
 
 CALLS_URI = "blaxel://calls/"
 """The prefix of each answer's URI; a JSON Pointer after the call's id picks a part."""
-
-_VECTOR_IMAGE = "image/svg+xml"
 
 
 def call_uri(call_id: str, pointer: str | None = None) -> str:
@@ -32,9 +31,9 @@ def text_block(text: str) -> types.TextContent:
 
 
 def media_block(media: Media, uri: str) -> types.ContentBlock:
-    """Return an image or audio block; anything else becomes a resource with its content."""
+    """Return an image or audio block; anything else, also a picture that models do not take, becomes a resource."""
     encoded = base64.b64encode(media.data).decode("ascii")
-    if media.media_type.startswith("image/") and media.media_type != _VECTOR_IMAGE:
+    if media.media_type in IMAGE_TYPES and media_type_of(media.data) == media.media_type:
         return types.ImageContent(type="image", data=encoded, mime_type=media.media_type)
     if media.media_type.startswith("audio/"):
         return types.AudioContent(type="audio", data=encoded, mime_type=media.media_type)

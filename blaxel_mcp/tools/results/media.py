@@ -1,30 +1,79 @@
 """Images, audio and other media that an answer carries as base64 within its JSON.
 
-Providers put them in these places: `b64_json` (OpenAI, images), an object with a media type
-and `data` (`inlineData` of Gemini, `source` of Anthropic), `audio.data` (OpenAI, chat),
-`result` of an `image_generation_call` (OpenAI, responses), and `data:` URLs anywhere.
-A string counts as media only if its first bytes are those of a known format.
+A string is a medium if its first bytes are those of a known format, wherever it stands, or if a `data:` URL or a
+member beside it declares a type. Among the places are `b64_json` (OpenAI, images), `inlineData` (Gemini), `source`
+(Anthropic), `audio.data` (OpenAI, chat), `audio_data` (Mistral, speech) and `bytesBase64Encoded` (Vertex).
 """
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from blaxel_mcp.core.json_pointer import spell
-from blaxel_mcp.core.media_types import media_type_of
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.json_pointer import locate, read_steps, spell
+from blaxel_mcp.core.media_types import (
+    IMAGE_TYPES,
+    OPAQUE,
+    declared_media_type,
+    is_weak_signature,
+    media_type_of,
+    shown_media_type,
+    wav_of,
+)
 from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
 
-_DATA_URL = re.compile(r"data:(?:image|audio)/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
-_MEDIA_TYPE_NAMES = ("mimeType", "mime_type", "media_type")
+_DATA_URL = re.compile(r"data:([\w.+/-]*(?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
+_TYPE_NAMES = (
+    "mimeType",
+    "mime_type",
+    "media_type",
+    "mediaType",
+    "content_type",
+    "contentType",
+    "type",
+    "format",
+    "audio_format",
+    "output_format",
+    "encoding",
+)
+"""Members that may declare the type of a medium beside them."""
+
+_RATE_NAMES = ("sample_rate", "sampleRate", "sample_rate_hz", "sample_rate_hertz", "sampleRateHertz")
+_DATA_NAMES = frozenset(
+    {
+        "audio",
+        "audio_base64",
+        "audio_content",
+        "audio_data",
+        "audioContent",
+        "audioData",
+        "b64_json",
+        "base64",
+        "bytes",
+        "bytesBase64Encoded",
+        "data",
+        "image",
+        "result",
+        "video",
+    }
+)
+"""Members that hold a medium of the declared type."""
+
+_DECLARED = ("image/", "audio/", "video/", "model/", "application/pdf")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
 _MAY_HOLD_MEDIA = (str, dict, list)
 """Most values of large answers are numbers, which are not worth a function call."""
 
-_BASE64_RUN = re.compile(r"[\w+/=\\-]{40}", re.ASCII)
-"""JSON without such a run of characters, escapes included, has no string of `_MIN_BYTES` in base64."""
+BASE64_RUN = re.compile(r"[\w+/=\\-]{40}", re.ASCII)
+"""JSON without such a run of characters, escapes included, has no medium: no string of `_MIN_BYTES` in base64."""
+
+_START = re.compile(r"data:|[\w+/-]{16}", re.ASCII)
 
 _MIN_BYTES = 32
 """Shorter data is no image or audio, and a few letters may spell the first bytes of a format by chance."""
@@ -39,18 +88,13 @@ class Media:
 
     Attributes:
         data: The bytes.
-        media_type: The media type, by the first bytes.
+        media_type: The media type, by the first bytes or else as declared.
         pointer: The JSON Pointer of the string it was decoded from; None if it is the complete answer.
     """
 
     data: bytes = field(repr=False)
     media_type: str
     pointer: str | None = None
-
-
-def may_contain_media(text: str) -> bool:
-    """Return whether the text of JSON can contain media; False saves a walk over its values."""
-    return _BASE64_RUN.search(text) is not None
 
 
 def extract_media(
@@ -67,22 +111,75 @@ def extract_media(
         The value with a short reference in the place of each medium, and the media in their order.
     """
     extractor = _MediaExtractor(first_block)
-    return extractor.value(value, steps), tuple(extractor.media)
+    return extractor.value(value, steps, {}), tuple(extractor.media)
 
 
-def decode_media(text: str) -> tuple[bytes, str] | None:
-    """Decode base64 or a base64 `data:` URL to bytes and their media type; None if it is not media."""
+def media_at(text: str, pointer: str) -> Media | None:
+    """Return the medium that a JSON Pointer picks in the text of a JSON answer; None if it picks anything else.
+
+    Raises:
+        InvalidArgumentsError: The pointer selects nothing.
+    """
+    part = text[locate(text, pointer)]
+    if part[0] != '"':
+        return None
+    content = json_text.parse(part)
+    above = text[locate(text, pointer.rpartition("/")[0])] if _START.match(content) and pointer else ""
+    beside = json_text.parse(above) if above.startswith("{") else {}
+    decoded = decode_media(content, beside, tuple(read_steps(pointer)))
+    return Media(*decoded, pointer) if decoded else None
+
+
+def decode_media(
+    text: str, beside: Mapping[str, Any] = _NOTHING, steps: tuple[str | int, ...] = ()
+) -> tuple[bytes, str] | None:
+    """Decode base64 or a base64 `data:` URL to bytes and their media type; None if it is not media.
+
+    Args:
+        text: The string.
+        beside: The members of the object that has the string; empty if an array has it.
+        steps: The path from the top of the answer to the string.
+    """
+    if not _START.match(text):
+        return None
     prefix = _DATA_URL.match(text)
     encoded = text[prefix.end() :] if prefix else text
+    name = str(steps[-1]) if steps else ""
+    declared = prefix[1] if prefix else _declared_type(beside, steps) if name in _DATA_NAMES else ""
     head = encoded[:_HEAD].translate(_STANDARD_ALPHABET)
     first_bytes = _decode_base64(head[: len(head) // 4 * 4])
-    if first_bytes is None or media_type_of(first_bytes) is None:
+    if first_bytes is None:
+        return None
+    is_certain = name in _DATA_NAMES or prefix or not is_weak_signature(first_bytes)
+    media_type = media_type_of(first_bytes) if is_certain else None
+    if media_type is None and not declared:
         return None
     data = _decode_base64(encoded.translate(_STANDARD_ALPHABET))
     if data is None or len(data) < _MIN_BYTES:
         return None
-    media_type = media_type_of(data)
-    return None if media_type is None else (data, media_type)
+    return _as_declared(data, declared) if media_type is None else (data, media_type)
+
+
+def _as_declared(data: bytes, declared: str) -> tuple[bytes, str] | None:
+    """Return a medium whose first bytes do not say what it is: raw audio as WAV; None for a type of no media."""
+    if (wav := wav_of(data, declared)) is not None:
+        return wav, "audio/wav"
+    media_type = declared_media_type(declared)
+    if not media_type.startswith(_DECLARED):
+        return None
+    return data, OPAQUE if media_type in IMAGE_TYPES else media_type
+
+
+def _declared_type(beside: Mapping[str, Any], steps: tuple[str | int, ...]) -> str:
+    """Return the type that an object declares for a medium in it, with the sample rate; empty for none."""
+    types = (value for name in _TYPE_NAMES if isinstance(value := beside.get(name), str))
+    declared = next((value for value in types if "/" in value or wav_of(b"", value) is not None), "")
+    rate = next((value for name in _RATE_NAMES if isinstance(value := beside.get(name), int)), None)
+    if declared:
+        return f"{declared};rate={rate}" if rate and "rate=" not in declared else declared
+    # OpenAI's audio in chat, and in responses: without a header, it is `pcm16`.
+    is_openai = steps[-2:] == ("audio", "data") or beside.get("type") == "output_audio"
+    return "pcm16" if is_openai else ""
 
 
 class _MediaExtractor:
@@ -92,57 +189,37 @@ class _MediaExtractor:
         self._first_block = first_block
         self.media: list[Media] = []
 
-    def value(self, value: Any, steps: tuple[str | int, ...]) -> Any:
+    def value(self, value: Any, steps: tuple[str | int, ...], beside: dict[str, Any]) -> Any:
         match value:
             case str():
-                return self._string(value, steps) if _DATA_URL.match(value) else value
+                return self._string(value, steps, beside)
             case dict():
-                return self._object(value, steps, _base64_members(value))
-            case list():
                 changes = {
+                    name: changed
+                    for name, member in value.items()
+                    if isinstance(member, _MAY_HOLD_MEDIA)
+                    and (changed := self.value(member, (*steps, name), value)) is not member
+                }
+                return with_members(value, changes)
+            case list():
+                items = {
                     index: changed
                     for index, item in enumerate(value)
-                    if isinstance(item, _MAY_HOLD_MEDIA) and (changed := self.value(item, (*steps, index))) is not item
+                    if isinstance(item, _MAY_HOLD_MEDIA)
+                    and (changed := self.value(item, (*steps, index), {})) is not item
                 }
-                return with_items(value, changes)
+                return with_items(value, items)
             case _:
                 return value
 
-    def _object(
-        self, members: dict[str, Any], steps: tuple[str | int, ...], base64_members: tuple[str, ...]
-    ) -> dict[str, Any]:
-        changes: dict[str, Any] = {}
-        for name, value in members.items():
-            if not isinstance(value, _MAY_HOLD_MEDIA):
-                continue
-            inner = (*steps, name)
-            if name in base64_members and isinstance(value, str):
-                changed: Any = self._string(value, inner)
-            elif name == "audio" and isinstance(value, dict):
-                changed = self._object(value, inner, ("data",))
-            else:
-                changed = self.value(value, inner)
-            if changed is not value:
-                changes[name] = changed
-        return with_members(members, changes)
-
-    def _string(self, text: str, steps: tuple[str | int, ...]) -> str:
-        decoded = decode_media(text)
+    def _string(self, text: str, steps: tuple[str | int, ...], beside: dict[str, Any]) -> str:
+        decoded = decode_media(text, beside, steps)
         if decoded is None:
             return text
         data, media_type = decoded
         block = self._first_block + len(self.media)
         self.media.append(Media(data, media_type, spell(steps)))
-        return f"[{media_type}, {len(data):,} bytes: see content block {block}]"
-
-
-def _base64_members(members: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of an object's members that may be media in base64."""
-    if any(isinstance(members.get(name), str) for name in _MEDIA_TYPE_NAMES):
-        return ("data", "b64_json")
-    if members.get("type") == "image_generation_call":
-        return ("result",)
-    return ("b64_json",)
+        return f"[{shown_media_type(media_type)}, {len(data):,} bytes: see content block {block}]"
 
 
 def _decode_base64(text: str) -> bytes | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio.to_thread
 import mcp_types as types
 
-from blaxel_mcp.core.media_types import extension_for
+from blaxel_mcp.core.media_types import extension_for, shown_media_type
 from blaxel_mcp.core.private_files import make_folder, write_private
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block
@@ -32,7 +32,7 @@ async def write_media_file(
     pointer = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-40:]
     name = f"{model}-{moment}-{context.call_id[-_ID_TAIL:]}{pointer}{extension_for(media.media_type)}"
     uri = call_uri(context.call_id, media.pointer)
-    size = f"The {media.media_type} of {len(media.data):,} bytes is too large for this result."
+    size = f"The {shown_media_type(media.media_type)} of {len(media.data):,} bytes is too large for this result."
     try:
         if output_dir is None:
             path = await store.put_file(context.call_id, name, media.data)

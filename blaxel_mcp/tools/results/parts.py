@@ -7,7 +7,7 @@ from typing import Literal
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import items, locate, read_steps
-from blaxel_mcp.tools.results.media import Media, decode_media, extract_media
+from blaxel_mcp.tools.results.media import Media, extract_media, media_at
 from blaxel_mcp.tools.results.truncation import FittedAnswer, truncate_json
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 
@@ -96,10 +96,9 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
     if part[0] == "[":
         return _read_items(part, request, limit, ref, steps)
     if part[0] == '"':
-        content = json_text.parse(part)
-        if not request.is_slice and (decoded := decode_media(content)):
-            return AnswerPart(None, "bytes", 0, len(decoded[0]), media=(Media(*decoded, request.pointer),))
-        return _read_characters(content, request, limit)
+        if not request.is_slice and (medium := media_at(text, request.pointer)):
+            return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
+        return _read_characters(json_text.parse(part), request, limit)
     if part[0] == "{" and not request.is_slice and (fit := _fit(part, limit, ref, steps)):
         fitted, media = fit
         shown = fitted.text if media or fitted.truncated else part

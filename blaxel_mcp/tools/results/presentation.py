@@ -6,13 +6,32 @@ from typing import Any
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.results.media import Media, extract_media, may_contain_media
+from blaxel_mcp.tools.results.media import BASE64_RUN, Media, extract_media
+from blaxel_mcp.tools.results.opaque import MIN_OPAQUE, MIN_OPAQUE_IN_SHORT, OPAQUE_RUN, summarize_opaque
 from blaxel_mcp.tools.results.truncation import as_object, measure, truncate_json, truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation, read_one_hint
 from blaxel_mcp.tools.results.vectors import summarize_vectors
 
 VECTORS_FROM = 4000
-"""Vectors are summarized only in answers of more characters of JSON than this."""
+"""Vectors and all opaque strings are summarized only in answers of more characters of JSON than this."""
+
+_CALL_MEMBERS = ("tool_calls", "function_call", "functionCall")
+_CALL_TYPES = frozenset(
+    {
+        "apply_patch_call",
+        "computer_call",
+        "custom_tool_call",
+        "function_call",
+        "local_shell_call",
+        "mcp_approval_request",
+        "shell_call",
+        "tool_use",
+    }
+)
+"""Types of blocks of Anthropic and OpenAI; calls that the provider itself carries out have others."""
+
+_CALL_LEVELS = 7
+"""Levels of an answer in which calls are: `candidates`, an item, `content`, `parts`, an item, `functionCall`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,19 @@ def present(answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | Non
             return _present_text(model_text, place, limit, ref, extract_media(value)[1])
 
 
+def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
+    """Return whether a model's answer asks for a call of the caller's own tools, in the shape of any API."""
+    if not levels:
+        return False
+    if isinstance(value, list):
+        return any(calls_tools(item, levels - 1) for item in value)
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") in _CALL_TYPES or any(value.get(name) for name in _CALL_MEMBERS):
+        return True
+    return any(calls_tools(member, levels - 1) for member in value.values() if isinstance(member, list | dict))
+
+
 def _present_text(
     text: str, place: Truncation | None, limit: int, ref: AnswerRef, media: tuple[Media, ...] = ()
 ) -> Presentation:
@@ -65,15 +97,23 @@ def _present_text(
 
 
 def _present_json(text: str, value: Any, limit: int, ref: AnswerRef) -> Presentation:
-    shown, media = extract_media(value) if may_contain_media(text) else (value, ())
-    remark = ""
-    if len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM:
+    # Without such a run, a walk over the values is saved.
+    shown, media = extract_media(value) if BASE64_RUN.search(text) else (value, ())
+    remarks: list[str] = []
+    is_long = len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM
+    if is_long:
         summary = summarize_vectors(shown)
         shown = summary.value
         if summary.count:
             vectors = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
-            remark = f"{vectors} summarized. {read_one_hint(summary.first, ref)}"
+            remarks.append(f"{vectors} summarized. {read_one_hint(summary.first, ref)}")
+    if len(text) > MIN_OPAQUE_IN_SHORT and OPAQUE_RUN.search(text):
+        summary = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
+        shown = summary.value
+        if summary.count:
+            strings = "One opaque string is" if summary.count == 1 else f"{summary.count:,} opaque strings are"
+            remarks.append(f"{strings} summarized. {read_one_hint(summary.first, ref)}")
     if shown is value and len(text) <= limit:
         return Presentation(text, as_object(value))
-    fitted = truncate_json(shown, limit=limit, ref=ref, remark=remark)
+    fitted = truncate_json(shown, limit=limit, ref=ref, remark=" ".join(remarks))
     return Presentation(fitted.text, None if media else fitted.structured, fitted.truncated, media)

@@ -5,6 +5,7 @@ image beside structured content. So text and structured content say the same, me
 and errors are text.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -15,6 +16,7 @@ import mcp_types as types
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.media_types import OPAQUE, shown_media_type
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import result_meta
@@ -23,7 +25,7 @@ from blaxel_mcp.settings.types import ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.media_files import write_media_file
-from blaxel_mcp.tools.results.presentation import Presentation, present
+from blaxel_mcp.tools.results.presentation import Presentation, calls_tools, present
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
 
@@ -84,7 +86,7 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     truncated = shown.truncated or bool(sentences)
     if shown.text is None:
         # Some clients show only the first block: for a file it has to be the sentence.
-        content = [*texts, *_audio_lines(shown.media, media, context), *media]
+        content = [*texts, *_lines(shown.media, media, context), *media]
         return _result(content, context, truncated=truncated)
     content = [text_block(shown.text), *media, *texts]
     return _result(content, context, structured=shown.structured, truncated=truncated)
@@ -103,7 +105,8 @@ def error_result(error: BlaxelError, context: CallContext, *, max_chars: int = 0
         context: The call.
         max_chars: The most that is shown of the partial answer, in characters.
     """
-    partial_text = context.stream.partial()[:max_chars] if context.stream and max_chars else ""
+    partial_text = error.partial or (context.stream.partial() if context.stream and max_chars else "")
+    partial_text = partial_text[:max_chars]
     details = {
         "code": error.code,
         "message": error.message,
@@ -127,6 +130,9 @@ async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy)
     model_text = None
     if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
         model_text = policy.api.text(answer.value)
+        if not model_text or model_text.isspace() or calls_tools(answer.value):
+            # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
+            model_text = None
     ref = AnswerRef(context.call_id, policy.reader)
     if isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS:
         return present(answer, limit=policy.max_chars, ref=ref, model_text=model_text)
@@ -152,15 +158,15 @@ async def _media_blocks(
     return blocks, sentences
 
 
-def _audio_lines(
+def _lines(
     media: tuple[Media, ...], blocks: list[types.ContentBlock], context: CallContext
-) -> list[types.TextContent]:
-    """Return a line of text for each audio block: many clients drop the block, and the model would see nothing."""
-    return [
-        text_block(f"{medium.media_type}, {len(medium.data):,} bytes: {call_uri(context.call_id, medium.pointer)}")
-        for medium, block in zip(media, blocks, strict=True)
-        if isinstance(block, types.AudioContent)
-    ]
+) -> Iterator[types.TextContent]:
+    """Yield a line of text for blocks that many clients drop, so that the model would see nothing."""
+    for medium, block in zip(media, blocks, strict=True):
+        is_picture = medium.media_type.startswith("image/") or medium.media_type == OPAQUE
+        if isinstance(block, types.AudioContent) or (isinstance(block, types.EmbeddedResource) and is_picture):
+            described = f"{shown_media_type(medium.media_type)}, {len(medium.data):,} bytes"
+            yield text_block(f"{described}: {call_uri(context.call_id, medium.pointer)}")
 
 
 def _result(

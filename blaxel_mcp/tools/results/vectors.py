@@ -20,13 +20,13 @@ _FLOAT_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class VectorSummary:
-    """A value whose vectors are summarized.
+class Summary:
+    """A JSON value in which some parts are summarized.
 
     Attributes:
-        value: The value with `{"vector": {"dimensions", "norm", "first"}}` in the place of each vector.
-        count: The number of vectors.
-        first: The JSON Pointer of the first vector; empty if there is none.
+        value: The value with something short in the place of each of these parts.
+        count: The number of these parts.
+        first: The JSON Pointer of the first one; empty if there is none.
     """
 
     value: Any
@@ -34,13 +34,14 @@ class VectorSummary:
     first: str
 
 
-def summarize_vectors(value: Any) -> VectorSummary:
-    """Summarize every vector in a JSON value: arrays of numbers, and embeddings in base64.
+def summarize_vectors(value: Any) -> Summary:
+    """Summarize every vector in a JSON value as `{"vector": {"dimensions", "norm", "first"}}`.
 
+    Vectors are arrays of numbers, and embeddings in base64.
     The latter are what OpenAI's `encoding_format: "base64"` returns: little-endian float32.
     """
     summarizer = _Summarizer()
-    return VectorSummary(summarizer.value(value, ()), summarizer.count, summarizer.first)
+    return Summary(summarizer.value(value, ()), summarizer.count, summarizer.first)
 
 
 class _Summarizer:

@@ -1177,7 +1177,7 @@ async def test_every_secret_of_ours_is_taken_out_of_what_comes_back(
             b'"[redacted]" [redacted]',
             id="quote-and-backslash",
         ),
-        pytest.param("canary", b"a canary", b"a canary", id="too-short"),
+        pytest.param("canary", b"a canary, canaries", b"a [redacted], canaries", id="short, as a whole word"),
         pytest.param("canary-k", b"a canary-k", b"a [redacted]", id="just-long-enough"),
         pytest.param(
             " canary-7f3a-key\n", b'{"x":"canary-7f3a-key"}', b'{"x":"[redacted]"}', id="given-with-whitespace"
@@ -1239,3 +1239,52 @@ async def test_nothing_that_is_shown_of_the_objects_holds_a_secret(
             vars(authenticator),
         ]
         assert CANARY not in "".join(f"{thing!r} {thing}" for thing in shown)
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "expected"),
+    [
+        pytest.param("1700000000", '{"created": 1700000000}', '{"created": 1700000000}', id="a number that equals it"),
+        pytest.param(
+            "17000000", '{"n": [1.7000000e9, 170000000]}', '{"n": [1.7000000e9, 170000000]}', id="parts of numbers"
+        ),
+        pytest.param(
+            "1700000000",
+            '{"n": 1700000000, "s": "x1700000000"}',
+            '{"n": 1700000000, "s": "x[redacted]"}',
+            id="in a string",
+        ),
+        pytest.param("1700000000", '{"s": "1700000000"}', '{"s": "[redacted]"}', id="a whole string"),
+        pytest.param("1700000000", "at 1700000000, no JSON", "at [redacted], no JSON", id="in text"),
+        pytest.param("n1234567", '"\\n1234567"', '"\\n1234567"', id="after an escape"),
+        pytest.param("null", '{"a": null, "b": "null"}', '{"a": null, "b": "[redacted]"}', id="a literal"),
+        pytest.param(
+            "key7",
+            '{"m": "bad\\nkey7", "monkey7": "/key7/"}',
+            '{"m": "bad\\n[redacted]", "monkey7": "/key7/"}',
+            id="short",
+        ),
+        pytest.param("abcdefgh", '{"m": "abcdefgh"}', '{"m": "[redacted]"}', id="an ordinary key"),
+    ],
+)
+async def test_redaction_leaves_json_as_json(endpoint: TokenEndpoint, key: str, body: str, expected: str) -> None:
+    authenticator = Authenticator(key_configuration(key), endpoint)
+    authenticator.for_workspace("acme")
+
+    assert authenticator.redact(body.encode()).decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        pytest.param("1700000000:canary-7f3a-secret", b"1700000000 [redacted]", id="a number"),
+        pytest.param("acme:canary-7f3a-secret", b"1700000000 [redacted]", id="a word"),
+    ],
+)
+async def test_an_id_that_is_no_secret_is_left(endpoint: TokenEndpoint, pair: str, expected: bytes) -> None:
+    settings = Settings(workspace="acme", client_credentials=SecretStr(pair))
+    authenticator = Authenticator(configuration(settings), endpoint)
+    authenticator.for_workspace("acme")
+
+    assert authenticator.redact(b"1700000000 canary-7f3a-secret") == expected
+    assert authenticator.redact(b'{"workspace": "acme"}') == b'{"workspace": "acme"}'

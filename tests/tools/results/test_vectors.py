@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.tools.results.vectors import VectorSummary, summarize_vectors
+from blaxel_mcp.tools.results.vectors import Summary, summarize_vectors
 
 ONES = [1.0] * 16
 IN_SHORT = {"vector": {"dimensions": 16, "norm": 4.0, "first": [1.0] * 5}}
@@ -19,25 +19,25 @@ FLOATS_IN_SHORT = {"vector": {"dimensions": 16, "norm": 0.4, "first": [0.1] * 5}
     [
         pytest.param(
             {"data": [{"embedding": ONES}]},
-            VectorSummary({"data": [{"embedding": IN_SHORT}]}, 1, "/data/0/embedding"),
+            Summary({"data": [{"embedding": IN_SHORT}]}, 1, "/data/0/embedding"),
             id="OpenAI",
         ),
         pytest.param(
             {"embeddings": {"float": [ONES, ONES]}},
-            VectorSummary({"embeddings": {"float": [IN_SHORT, IN_SHORT]}}, 2, "/embeddings/float/0"),
+            Summary({"embeddings": {"float": [IN_SHORT, IN_SHORT]}}, 2, "/embeddings/float/0"),
             id="Cohere",
         ),
         pytest.param(
-            [1] * 16, VectorSummary({"vector": {"dimensions": 16, "norm": 4.0, "first": [1] * 5}}, 1, ""), id="integers"
+            [1] * 16, Summary({"vector": {"dimensions": 16, "norm": 4.0, "first": [1] * 5}}, 1, ""), id="integers"
         ),
         pytest.param(
             {"object": "embedding", "index": 0, "embedding": FLOATS},
-            VectorSummary({"object": "embedding", "index": 0, "embedding": FLOATS_IN_SHORT}, 1, "/embedding"),
+            Summary({"object": "embedding", "index": 0, "embedding": FLOATS_IN_SHORT}, 1, "/embedding"),
             id="base64",
         ),
     ],
 )
-def test_a_vector_is_told_by_its_length_norm_and_first_values(value: Any, summary: VectorSummary) -> None:
+def test_a_vector_is_told_by_its_length_norm_and_first_values(value: Any, summary: Summary) -> None:
     assert summarize_vectors(value) == summary
 
 

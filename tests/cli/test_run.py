@@ -1,0 +1,88 @@
+"""What `run` prints: verbatim into a pipe, and on a terminal nothing that it obeys."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from blaxel_mcp.cli.main import print_error
+from blaxel_mcp.cli.run import _print_answer, _TextPrinter
+from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer, TextAnswer
+
+EVIL = "\x1b]0;owned\x07\x1b]52;c;eA==\x07\x9b8mhidden\u202e\x7f\n"
+CONTROLS = ("\x1b", "\x07", "\x9b", "\u202e", "\x7f")
+
+
+class Terminal(io.StringIO):
+    """What a terminal gets."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def on_terminal() -> Iterator[Terminal]:
+    """Have stdout and stderr be one terminal, as pytest would not let a fixture do."""
+    with redirect_stdout(Terminal()) as shown, redirect_stderr(shown):
+        yield shown
+
+
+@pytest.mark.parametrize("answer", [TextAnswer(EVIL), JSONAnswer(f'"{EVIL[9:30]}"', "")])
+def test_an_answer_controls_no_terminal(answer: TextAnswer | JSONAnswer) -> None:
+    with on_terminal() as terminal:
+        _print_answer(answer, "m")
+
+    shown = terminal.getvalue()
+    assert not any(control in shown for control in CONTROLS)
+    assert "hidden" in shown or "owned" in shown or "c;eA==" in shown
+
+
+def test_a_pipe_gets_the_answer_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_answer(TextAnswer(EVIL), "m")
+
+    assert capsys.readouterr().out == f"{EVIL}\n"
+
+
+def test_a_sequence_that_comes_in_pieces_controls_no_terminal() -> None:
+    printer = _TextPrinter()
+    with on_terminal() as terminal:
+        for end in range(1, len(EVIL) + 1):
+            printer(EVIL[:end])
+
+    shown = terminal.getvalue()
+    assert not any(control in shown for control in CONTROLS)
+    assert printer.printed == len(EVIL)
+
+
+def test_an_error_controls_no_terminal() -> None:
+    with on_terminal() as terminal:
+        print_error(UpstreamError(EVIL, code="provider_error", origin="provider"))
+
+    assert not any(control in terminal.getvalue() for control in CONTROLS)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "name"),
+    [
+        ("image/png", "m.png"),
+        ("application/x-sh.desktop", "m.bin"),
+        ("x/..\\..\\startup\\evil.bat", "m.bin"),
+    ],
+)
+def test_a_binary_answer_is_saved_under_a_name_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, media_type: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").write_bytes(b"kept")
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+
+    with on_terminal() as terminal:
+        _print_answer(BinaryAnswer(b"\x00\xff", media_type), "m")
+
+    saved = tmp_path / name.replace(".", "-2.")
+    assert saved.read_bytes() == b"\x00\xff"
+    assert (tmp_path / "elsewhere").read_bytes() == b"kept"
+    assert f"is saved as {saved}." in terminal.getvalue()
