@@ -55,6 +55,7 @@ class ModelPrice:
     source: str
 
 
+@cache
 def configured_price(price: Price) -> ModelPrice:
     """Return a price from the settings."""
     return ModelPrice(lambda usage: _usd(price, usage), "configured")

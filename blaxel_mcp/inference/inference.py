@@ -35,7 +35,7 @@ from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
 from blaxel_mcp.inference.spending import ReservedCall, Spending
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.schema import Settings
 
 _UNSIGNED = (
     "sent without credentials: the URL is neither at run_url or api_url nor the model's own URL in the control plane"
@@ -92,7 +92,13 @@ class Inference:
         model = invocation.settings
         context.model = check_model_name(invocation.model)
         check_access(self._settings.access, invocation.model)
-        context.workspace = workspace = self._workspace(model)
+        context.workspace = workspace = (model and model.workspace) or self._settings.workspace
+        if workspace is None:
+            raise ConfigurationError(
+                "No Blaxel workspace is set, so the model has no address.",
+                hint="Set BL_WORKSPACE in the server's environment, or `workspace` in the settings file, "
+                "or run `bl login WORKSPACE`.",
+            )
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
             prepared = context.prepared = await self._prepare(invocation, context, workspace)
@@ -128,16 +134,6 @@ class Inference:
             return None
         model = record.provider_model if named == context.model else named
         return await anyio.to_thread.run_sync(table_price, record.runtime_type, model)
-
-    def _workspace(self, model: ModelSettings | None) -> str:
-        workspace = (model and model.workspace) or self._settings.workspace
-        if workspace is None:
-            raise ConfigurationError(
-                "No Blaxel workspace is set, so the model has no address.",
-                hint="Set BL_WORKSPACE in the server's environment, or `workspace` in the settings file, "
-                "or run `bl login WORKSPACE`.",
-            )
-        return workspace
 
     async def _prepare(self, invocation: Invocation, context: CallContext, workspace: str) -> PreparedRequest:
         lookup = await self._control_plane.find(workspace, invocation.model)

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
-from blaxel_mcp.apis.base import Encoded
 from blaxel_mcp.budget.caps import Estimate, estimate
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.runtime_types import model_path
@@ -108,7 +107,8 @@ def resolve_route(invocation: Invocation, settings: Settings, record: ModelRecor
         BlaxelError: The settings do not allow the path, the path or a name cannot stand in a URL, the endpoint is not
             known, or the record has no URL that can be called.
     """
-    path, query = split_path(_path(invocation, record))
+    asked = invocation.own_path if invocation.path is None else invocation.path
+    path, query = split_path(_path_of_type(invocation, record) if asked is None else asked)
     check_access(settings.access, invocation.model, path, invocation.method)
     endpoint = resolve_base(
         settings,
@@ -132,11 +132,8 @@ def resolve_route(invocation: Invocation, settings: Settings, record: ModelRecor
     )
 
 
-def _path(invocation: Invocation, record: ModelRecord | None) -> str:
-    """Return the path asked for, else the entry's, else that of the model's type, else the base endpoint."""
-    asked = invocation.own_path if invocation.path is None else invocation.path
-    if asked is not None:
-        return asked
+def _path_of_type(invocation: Invocation, record: ModelRecord | None) -> str:
+    """Return the path of the API, else that of the model's type, else the base endpoint."""
     if invocation.api is None:
         return (record and model_path(record)) or ""
     own = invocation.api.endpoint_path(record.provider_model if record else None)
@@ -229,7 +226,13 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
     expected = estimate(body, writes=writes, metered=body is None or _is_metered(path))
     if stream and api.streams and isinstance(body, dict) and "stream" not in body and invocation.method == "POST":
         path, query, body = _streamed(route, api, body)
-    content = _encoded(body, api)
+    try:
+        content = None if body is None else api.encode(body)
+    except ValueError:
+        raise InvalidArgumentsError(
+            "The body contains a value that JSON cannot represent: NaN, an infinite number or half a surrogate pair.",
+            hint="Replace that value and call again; nothing was sent.",
+        ) from None
     content_type = {"Content-Type": content.content_type} if content else {}
     request = APIRequest(
         method=invocation.method,
@@ -263,15 +266,3 @@ def _streamed(route: Route, api: ModelAPI, body: JSONObject) -> tuple[str, str, 
     if api is CHAT_COMPLETIONS and reports_usage:
         body = {"stream_options": {"include_usage": True}, **body}
     return (*split_path(path), body)
-
-
-def _encoded(body: Any, api: ModelAPI) -> Encoded | None:
-    if body is None:
-        return None
-    try:
-        return api.encode(body)
-    except ValueError:
-        raise InvalidArgumentsError(
-            "The body contains a value that JSON cannot represent: NaN, an infinite number or half a surrogate pair.",
-            hint="Replace that value and call again; nothing was sent.",
-        ) from None
