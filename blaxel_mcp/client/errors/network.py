@@ -46,7 +46,7 @@ def not_connected(host: str, error: BaseException, *, variable: str = "") -> Bla
         error: The exception whose causes say why.
         variable: The variable that names the host, if it is a proxy.
     """
-    chain = list(_chain(error))
+    chain = list(causes_of(error))
     known = ((reason, hint) for cause in chain for kinds, reason, hint in _CAUSES if isinstance(cause, kinds))
     reason, hint = next(known, _UNKNOWN_CAUSE)
     # Waiting makes no certificate trusted and no name valid.
@@ -60,14 +60,14 @@ def not_connected(host: str, error: BaseException, *, variable: str = "") -> Bla
     return _unsent(f"{host} could not be reached: {reason}, and nothing was sent.", hint, retryable=not lasting)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and its causes; a connection tried at several addresses raises a group."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         if isinstance(cause, BaseExceptionGroup):
             for inner in cause.exceptions:
-                yield from _chain(inner)
+                yield from causes_of(inner)
         cause = cause.__cause__ or cause.__context__
 
 
