@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
-from ssl import SSLContext
+from ssl import SSLContext, SSLError
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx
 
+from blaxel_mcp.client.errors.network import causes_of
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
@@ -194,7 +195,7 @@ class _Routes(httpx.AsyncBaseTransport):
         try:
             return await self._transports[kind].handle_async_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            if _is_tls(error):
+            if any(isinstance(cause, SSLError) for cause in causes_of(error)):
                 # The proxy has connected, and the handshake with the host failed.
                 raise
             address = httpx.URL(self._proxies.urls[kind]).netloc.decode("ascii", "replace")
@@ -203,15 +204,6 @@ class _Routes(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         for transport in self._transports.values():
             await transport.aclose()
-
-
-def _is_tls(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if type(cause).__module__ == "ssl":
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def network_transport(certificates: SSLContext, limits: httpx.Limits) -> httpx.AsyncBaseTransport:

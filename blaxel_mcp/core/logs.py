@@ -77,17 +77,15 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
             return
         try:
             line = f"{self.format(record)}{self.terminator}".encode(self.stream.encoding or "utf-8", "backslashreplace")
-            while line and self._has_room(descriptor):
+            while line:
+                if sys.platform != "win32":
+                    patience = 0 if self._is_stalled else _PATIENCE_SECONDS
+                    self._is_stalled = not select.select([], [descriptor], [], patience)[1]
+                    if self._is_stalled:
+                        break
                 line = line[os.write(descriptor, line[:_PIPE_BYTES]) :]
         except Exception:  # noqa: BLE001 - as every handler does
             self.handleError(record)
-
-    def _has_room(self, descriptor: int) -> bool:
-        if sys.platform == "win32":
-            return True
-        ready = select.select([], [descriptor], [], 0 if self._is_stalled else _PATIENCE_SECONDS)[1]
-        self._is_stalled = not ready
-        return bool(ready)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of `logging`
         # Nobody would see the report of an error that is stderr's own.

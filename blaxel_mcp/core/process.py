@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 
 import anyio
@@ -55,8 +55,10 @@ def escape_unencodable() -> None:
 
     codecs.register_error("json-escapes", escaped)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="json-escapes")
+        # It may have replaced what was closed, and its descriptor may lead elsewhere by now.
+        with suppress(OSError):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="json-escapes")
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:

@@ -215,9 +215,9 @@ def test_text_goes_through_in_any_locale(variables: dict[str, str]) -> None:
 # No home
 
 
-@pytest.mark.parametrize("home", ["/nonexistent", "/dev/null", "/proc", ""])
-def test_without_a_home_that_can_be_written_it_serves(home: str) -> None:
-    is_fine(served(hello() + LIST + CALL, variables=environment(HOME=home)))
+@pytest.mark.parametrize("value", ["/nonexistent", "/dev/null", "/proc", ""])
+def test_without_a_home_that_can_be_written_it_serves(value: str) -> None:
+    is_fine(served(hello() + LIST + CALL, variables=environment(HOME=value)))
 
 
 NOBODY = 54321
@@ -225,13 +225,13 @@ NOBODY = 54321
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("home", [None, "/root", "/nonexistent"])
-def test_a_user_without_an_entry_in_the_password_file_is_served(home: str | None) -> None:
+@pytest.mark.parametrize("value", [None, "/root", "/nonexistent"])
+def test_a_user_without_an_entry_in_the_password_file_is_served(value: str | None) -> None:
     def become() -> None:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
 
-    variables = {"PATH": os.environ["PATH"], **({} if home is None else {"HOME": home})}
+    variables = {"PATH": os.environ["PATH"], **({} if value is None else {"HOME": value})}
     try:
         is_fine(served(hello() + LIST + CALL, variables=variables, preexec_fn=become, cwd="/"))
     except PermissionError:

@@ -72,7 +72,7 @@ def not_connected(host: str, error: BaseException, *, variable: str = "") -> Bla
         error: The exception whose causes say why.
         variable: The variable that names the host, if it is a proxy.
     """
-    chain = list(_chain(error))
+    chain = list(causes_of(error))
     refused = next((cause for cause in chain if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if refused is not None:
         reason, hint = _CERTIFICATE_FAULTS.get(getattr(refused, "verify_code", 0), _UNTRUSTED)
@@ -87,14 +87,14 @@ def not_connected(host: str, error: BaseException, *, variable: str = "") -> Bla
     return _unsent(f"{host} could not be reached: {reason}, and nothing was sent.", hint, retryable=not lasting)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and its causes; a connection tried at several addresses raises a group."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         if isinstance(cause, BaseExceptionGroup):
             for inner in cause.exceptions:
-                yield from _chain(inner)
+                yield from causes_of(inner)
         cause = cause.__cause__ or cause.__context__
 
 
