@@ -14,8 +14,6 @@ from blaxel_mcp.apis.content import (
     content_text,
     messages_schema,
     object_schema,
-    require_messages,
-    without,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
@@ -50,6 +48,7 @@ class Messages(ModelAPI):
     path = "/v1/messages"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
     streams = True
+    conversation = "messages"
     headers = MappingProxyType({"anthropic-version": "2023-06-01"})
     file_arguments = ("images",)
 
@@ -72,12 +71,8 @@ class Messages(ModelAPI):
             messages.append({"role": "user", "content": [*blocks, *text]})
         elif "prompt" in arguments:
             messages.append({"role": "user", "content": prompt})
-        body = without(arguments, "prompt", "images", "messages")
+        body = {name: value for name, value in arguments.items() if name not in ("prompt", "images", "messages")}
         return {"messages": messages, **body} if messages else body
-
-    def check(self, body: JSONObject) -> None:
-        """Reject a request without a message."""
-        require_messages(body, "messages")
 
     def encode(self, body: Any) -> Encoded:
         """Encode the body, with a default for `max_tokens`, which the API requires.

@@ -12,6 +12,7 @@ from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.core.json_text import is_small
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import Answer, JSONAnswer, read_answer
@@ -113,7 +114,8 @@ class Inference:
         given = await self._given(invocation, route)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
-        prepared = prepare(invocation, route, given, stream=stream)
+        compose = partial(prepare, invocation, route, given, stream=stream)
+        prepared = compose() if is_small(given) else await anyio.to_thread.run_sync(compose)
         context.repairs += prepared.repairs
         if not self._client.auth.is_trusted(prepared.request.url):
             context.notes.append(_UNSIGNED)
