@@ -42,7 +42,7 @@ _PLAIN = frozenset(
         *("type", "properties", "required", "items", "prefixItems", "additionalProperties", "enum", "const"),
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
         *("minItems", "maxItems", "minProperties", "maxProperties", "title", "description", "default", "examples"),
-        *("deprecated", "readOnly", "writeOnly", "format", "$comment"),
+        *("deprecated", "readOnly", "writeOnly", "format", "$comment", "$schema"),
     )
 )
 """Keywords whose work grows with the size of the arguments, and no faster."""
@@ -70,11 +70,16 @@ class BoundedSchema:
     """
 
     def __init__(self, schema: Mapping[str, Any], owner: str) -> None:
-        self.is_plain = all(part.keys() <= _PLAIN for part in subschemas(schema))
+        keywords = {keyword for part in subschemas(schema) for keyword in part}
+        if {"patternProperties", "unevaluatedProperties"} <= keywords:
+            raise ConfigurationError(
+                f"{owner} has both `patternProperties` and `unevaluatedProperties`.",
+                hint="Use `additionalProperties` instead of `unevaluatedProperties`.",
+            )
         _check_patterns(schema, owner)
-        self._validator = (Draft202012Validator if self.is_plain else _BoundedValidator)(
-            _without_dialect(schema), registry=Registry()
-        )
+        self.is_plain = keywords <= _PLAIN
+        drop_open = "unevaluatedProperties" not in keywords
+        self._validator = _BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
 
     def problems(self, value: Any) -> list[ValidationError]:
         """Return the first problems of a value, at most five.
@@ -111,21 +116,24 @@ def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
                 yield from subschemas(value)
 
 
-def _without_dialect(schema: Any, *, names: bool = False) -> Any:
-    """Return a copy without `$schema`: at one of these, `jsonschema` goes on with a validator of its own.
+def _simplified(schema: Any, *, drop_open: bool, names: bool = False) -> Any:
+    """Return a copy without `$schema`, at which `jsonschema` goes on with a validator of its own.
 
     Args:
         schema: The schema, or a part of it.
+        drop_open: Whether to omit `additionalProperties` that allow any value, so that not each is looked at.
         names: Whether the keys are names of properties and not keywords.
     """
     if isinstance(schema, list):
-        return [_without_dialect(item) for item in schema]
+        return [_simplified(item, drop_open=drop_open) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     return {
-        key: value if key in _DATA and not names else _without_dialect(value, names=key in _MAPS and not names)
+        key: value
+        if key in _DATA and not names
+        else _simplified(value, drop_open=drop_open, names=key in _MAPS and not names)
         for key, value in schema.items()
-        if names or key != "$schema"
+        if names or not (key == "$schema" or (drop_open and key == "additionalProperties" and value in (True, {})))
     }
 
 
@@ -144,11 +152,6 @@ def _check_patterns(schema: Mapping[str, Any], owner: str) -> None:
                     hint="Patterns are matched in linear time, so look-around and backreferences are not supported. "
                     "Rewrite the pattern.",
                 ) from None
-        if names and any("unevaluatedProperties" in other for other in subschemas(schema)):
-            raise ConfigurationError(
-                f"{owner} has both `patternProperties` and `unevaluatedProperties`.",
-                hint="Use `additionalProperties` instead of `unevaluatedProperties`.",
-            )
 
 
 @lru_cache(maxsize=256)
@@ -295,10 +298,8 @@ _KEYWORDS: JSONObject = {
         keyword: _counted(keyword)
         for keyword in ("allOf", "not", "if", "$ref", "$dynamicRef", "contains", "propertyNames", "dependentSchemas")
     },
-    **{
-        keyword: _counted(keyword, max_compared=_MAX_COMPARED)
-        for keyword in ("unevaluatedItems", "unevaluatedProperties")
-    },
+    "unevaluatedItems": _counted("unevaluatedItems", max_compared=_MAX_COMPARED),
+    "unevaluatedProperties": _counted("unevaluatedProperties", max_compared=_MAX_COMPARED),
     "anyOf": _any_of,
     "oneOf": _one_of,
     "pattern": _pattern,

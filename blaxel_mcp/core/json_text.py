@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 JSONObject = dict[str, Any]
@@ -181,11 +182,31 @@ def dump_in_pieces(value: Any) -> bytes:
     Raises:
         ValueError: The value contains NaN, infinity or half of a surrogate pair.
     """
-    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     content = io.BytesIO()
-    for piece in encoder.iterencode(value):
+    for piece in _pieces(value):
         content.write(piece.encode())
     return content.getvalue()
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        # As one piece, a text with a single emoji would take four bytes for each character twice.
+        yield '"'
+        for start in range(0, len(value), _PIECE):
+            yield dump(value[start : start + _PIECE])[1:-1]
+        yield '"'
+    elif is_small(value) or not isinstance(value, dict | list):
+        yield dump(value)
+    elif isinstance(value, dict):
+        for index, (name, item) in enumerate(value.items()):
+            yield f"{',' if index else '{'}{dump(name)}:"
+            yield from _pieces(item)
+        yield "}"
+    else:
+        for index, item in enumerate(value):
+            yield "," if index else "["
+            yield from _pieces(item)
+        yield "]"
 
 
 def depth(text: str) -> int:
