@@ -3,13 +3,13 @@
 The SDK's low-level server does not check arguments against a tool's schema.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 
-from blaxel_mcp.apis.bounded_schema import BoundedSchema, subschemas
+from blaxel_mcp.apis.bounded_schema import BoundedSchema
 from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
@@ -39,7 +39,8 @@ class ArgumentValidator:
         owner: The schema's name in error messages.
 
     Raises:
-        ConfigurationError: the schema is not valid, or has a pattern that cannot be matched in linear time.
+        ConfigurationError: the schema is not valid, or has a reference outside itself or a pattern that cannot be
+            matched in linear time.
 
     Attributes:
         is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
@@ -59,11 +60,6 @@ class ArgumentValidator:
                 f"{owner} does not describe an object.",
                 hint='Tools take named arguments: set "type": "object" and "properties" in the schema.',
             )
-        if reference := next(_outside_references(schema), None):
-            raise ConfigurationError(
-                f"{owner} has a reference outside itself: {shorten(reference)}.",
-                hint="Copy the definition into the schema; references are never fetched.",
-            )
         self._schema = BoundedSchema(schema, owner)
         self.is_plain = self._schema.is_plain
         self._shape = Shape(schema, schema)
@@ -71,7 +67,7 @@ class ArgumentValidator:
         self._containers = {name: _container_types(argument) for name, argument in self._advertised.items()}
         self._omissions = {
             name: tuple(value for value in (None, "") if self._is_omission(value, argument))
-            for name, argument in self._advertised.items()
+            for name, argument in {**schema.get("properties", {}), **self._advertised}.items()
             if name not in schema.get("required", ())
         }
 
@@ -175,10 +171,3 @@ def _as_json(value: Any) -> str:
     if value is None or not json_text.is_small(value):
         return f" {literal(value)}" if isinstance(value, str) else ""
     return f" {shorten(json_text.dump(value))}"
-
-
-def _outside_references(schema: Any) -> Iterator[str]:
-    for part in subschemas(schema):
-        reference = part.get("$ref")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            yield reference

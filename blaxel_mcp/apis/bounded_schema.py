@@ -18,6 +18,8 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -25,8 +27,9 @@ from blaxel_mcp.core.redaction import literal, shorten
 
 MAX_PROBLEMS = 5
 
-_MAX_STEPS = 200_000
-"""Steps of one validation: a few seconds in a thread. A plain schema needs none, and most others a few hundred."""
+_MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 200_000
+"""Steps of one validation, by the number of values. At most, they take some seconds in a thread. A plain schema needs
+none."""
 
 _MAX_COMPARED = 1000
 """Items or properties for keywords that compare each with each."""
@@ -63,7 +66,8 @@ class BoundedSchema:
         owner: Its name in error messages.
 
     Raises:
-        ConfigurationError: A pattern cannot be matched in linear time, or keywords cannot be combined.
+        ConfigurationError: A pattern cannot be matched in linear time, a reference leads nowhere, or keywords cannot be
+            combined.
 
     Attributes:
         is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
@@ -77,6 +81,7 @@ class BoundedSchema:
                 hint="Use `additionalProperties` instead of `unevaluatedProperties`.",
             )
         _check_patterns(schema, owner)
+        _check_references(schema, owner)
         self.is_plain = keywords <= _PLAIN
         drop_open = "unevaluatedProperties" not in keywords
         self._validator = _BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
@@ -87,7 +92,7 @@ class BoundedSchema:
         Raises:
             InvalidArgumentsError: The value takes too many steps to validate.
         """
-        _steps_left.set([_MAX_STEPS])
+        _steps_left.set([_MAX_STEPS if self.is_plain else _allowed_steps(value)])
         try:
             return list(islice(self._validator.iter_errors(value), MAX_PROBLEMS))
         except RecursionError:
@@ -98,8 +103,21 @@ class BoundedSchema:
 
     def accepts(self, part: Any, value: Any) -> bool:
         """Return whether a part of the schema accepts a value."""
-        _steps_left.set([_MAX_STEPS])
-        return bool(self._validator.evolve(schema=part).is_valid(value))
+        _steps_left.set([_MIN_STEPS])
+        try:
+            return bool(self._validator.evolve(schema=part).is_valid(value))
+        except (RecursionError, InvalidArgumentsError):
+            return True
+
+
+def _allowed_steps(value: Any) -> int:
+    steps, pending = _MIN_STEPS, [value]
+    while pending and steps < _MAX_STEPS:
+        item = pending.pop()
+        steps += _STEPS_PER_VALUE
+        if isinstance(item, dict | list):
+            pending += item.values() if isinstance(item, dict) else item
+    return min(steps, _MAX_STEPS)
 
 
 def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
@@ -154,6 +172,20 @@ def _check_patterns(schema: Mapping[str, Any], owner: str) -> None:
                 ) from None
 
 
+def _check_references(schema: Mapping[str, Any], owner: str) -> None:
+    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
+    for part in subschemas(schema):
+        reference = part.get("$ref")
+        if isinstance(reference, str):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                raise ConfigurationError(
+                    f"{owner} has a reference outside itself, or to nothing: {literal(reference)}.",
+                    hint="Copy the definition into the schema; references are never fetched.",
+                ) from None
+
+
 @lru_cache(maxsize=256)
 def _matcher(pattern: str) -> tuple[SchemaValidator, int]:
     """Return a matcher in linear time, and the size of the pattern."""
@@ -181,12 +213,12 @@ def _size(pattern: str) -> int:
 
 def _matches(pattern: str, text: str) -> bool:
     matcher, size = _matcher(pattern)
-    _spend(1 + len(text) * size // _MATCHED_PER_STEP)
     if len(text) * size > _MAX_MATCHED:
         raise InvalidArgumentsError(
             f"A text of {len(text):,} characters is too long for the pattern {literal(pattern)} in this tool's schema.",
             hint="Shorten it and call again; nothing was sent.",
         )
+    _spend(1 + len(text) * size // _MATCHED_PER_STEP)
     return matcher.isinstance_python(text)
 
 

@@ -15,6 +15,7 @@ from blaxel_mcp.apis.content import (
     image_url,
     messages_schema,
     object_schema,
+    whole_numbers,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -51,7 +52,7 @@ class ChatCompletions(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `content` of any type: content parts are an array, and tool calls come with null."""
-        return _schema(ANY_CONTENT)
+        return whole_numbers(_schema(ANY_CONTENT), "max_completion_tokens", "n", "seed", "top_k", "top_logprobs")
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` with `images` as the last one."""

@@ -13,6 +13,7 @@ from blaxel_mcp.apis.content import (
     content_text,
     messages_schema,
     object_schema,
+    whole_numbers,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -51,7 +52,7 @@ class CohereChat(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `content` of any type, and documents as texts or objects."""
-        return _schema(ANY_CONTENT, {"type": ["string", "object"]})
+        return whole_numbers(_schema(ANY_CONTENT, {"type": ["string", "object"]}), "k", "seed")
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` as the last one."""

@@ -58,6 +58,12 @@ def object_schema(properties: JSONObject, *required: str) -> JSONObject:
     return {**schema, "required": list(required)} if required else schema
 
 
+def whole_numbers(schema: Schema, *names: str) -> JSONObject:
+    """Return the schema of an object with further integers, which clients may write as floats, or null."""
+    integers = {name: {"type": ["integer", "null"]} for name in names}
+    return {**schema, "properties": {**integers, **schema.get("properties", {})}}
+
+
 def image_url(image: InputFile) -> str:
     """Return an image as a URL, as OpenAI's formats require: its own, or a `data:` URL with its content."""
     match image:

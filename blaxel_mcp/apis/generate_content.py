@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema
+from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema, whole_numbers
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -68,6 +68,14 @@ class GenerateContent(ModelAPI):
                 "tools": {**TOOLS, "description": "functionDeclarations the model may call; calls are returned."},
             }
         )
+
+    def accepted_schema(self) -> JSONObject:
+        """Return the same with the integers of `generationConfig`."""
+        schema = self.input_schema()
+        config = whole_numbers(FREE_FORM, "maxOutputTokens", "topK", "candidateCount", "seed", "logprobs")
+        config["properties"]["thinkingConfig"] = whole_numbers(FREE_FORM, "thinkingBudget")
+        schema["properties"]["generationConfig"] = config
+        return schema
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as `systemInstruction`, and `prompt` with `images` as the last content."""

@@ -14,6 +14,7 @@ from blaxel_mcp.apis.content import (
     content_text,
     messages_schema,
     object_schema,
+    whole_numbers,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
@@ -58,7 +59,9 @@ class Messages(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `content` and `system` also as arrays of content blocks."""
-        return _schema(ANY_CONTENT, {"type": ["string", "array"]})
+        schema = _schema(ANY_CONTENT, {"type": ["string", "array"]})
+        schema["properties"]["thinking"] = whole_numbers(FREE_FORM, "budget_tokens")
+        return whole_numbers(schema, "top_k")
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `prompt` and `images` as the last message; `system` is a field of the API itself."""
