@@ -1,28 +1,31 @@
-"""Validation of tool arguments, with repairs for two things that clients are known to send.
+"""Validation of tool arguments: what clients are known to write in another form is repaired, the rest is rejected.
 
-The SDK's low-level server does not check arguments against a tool's schema. Clients send null
-for every optional argument that was omitted, and an object or array encoded as a JSON string.
+The SDK's low-level server does not check arguments against a tool's schema.
 """
 
-import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
-from referencing import Registry
 
+from blaxel_mcp.apis.bounded_schema import BoundedSchema
+from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal, shorten
 from blaxel_mcp.core.suggestions import closest
 
-_MAX_PROBLEMS = 5
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_MAX_PATH_CHARS = 200
+_MAX_EXPECTED_CHARS = 500
 _CONTAINERS: dict[str, type] = {"object": dict, "array": list}
 _TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
+
+WHOLE_ARGUMENTS = "arguments"
+"""The name under which a client sends all arguments as one string or object, if no argument of the tool has it."""
+
+_WRAPPERS = (WHOLE_ARGUMENTS, "input", "params")
 
 
 class ArgumentValidator:
@@ -36,12 +39,17 @@ class ArgumentValidator:
         owner: The schema's name in error messages.
 
     Raises:
-        ConfigurationError: the schema is not valid.
+        ConfigurationError: the schema is not valid, or has a reference outside itself or a pattern that cannot be
+            matched in linear time.
+
+    Attributes:
+        is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
     """
 
     def __init__(self, schema: Mapping[str, Any], *, advertised: Mapping[str, Any] | None = None, owner: str) -> None:
         try:
-            Draft202012Validator.check_schema(schema)
+            # Without formats: patterns are checked by the engine that matches them.
+            Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
         except SchemaError as error:
             raise ConfigurationError(
                 f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
@@ -52,84 +60,74 @@ class ArgumentValidator:
                 f"{owner} does not describe an object.",
                 hint='Tools take named arguments: set "type": "object" and "properties" in the schema.',
             )
-        if reference := next(_outside_references(schema), None):
-            raise ConfigurationError(
-                f"{owner} has a reference outside itself: {shorten(reference)}.",
-                hint="Copy the definition into the schema; references are never fetched.",
-            )
+        self._schema = BoundedSchema(schema, owner)
+        self.is_plain = self._schema.is_plain
+        self._shape = Shape(schema, schema)
         self._advertised: Mapping[str, Any] = (advertised or schema).get("properties", {})
         self._containers = {name: _container_types(argument) for name, argument in self._advertised.items()}
-        self._required = frozenset(schema.get("required", ()))
-        self._validator = Draft202012Validator(schema, registry=Registry())
+        self._omissions = {
+            name: tuple(value for value in (None, "") if self._is_omission(value, argument))
+            for name, argument in {**schema.get("properties", {}), **self._advertised}.items()
+            if name not in schema.get("required", ())
+        }
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
         """Return the arguments, repaired and validated, and one sentence for each repair.
 
         Raises:
             InvalidArgumentsError: they do not match the schema; the message has the JSON path of each
-                problem and what is expected there.
+                problem, for the first five, and what is expected there.
         """
-        _check_values(arguments)
-        values: JSONObject = {}
         repairs: list[str] = []
+        if len(arguments) == 1 and not arguments.keys() & self._advertised.keys():
+            arguments = self._unwrapped(arguments, repairs)
+        if not json_text.is_small(arguments):
+            check_values((arguments,))
+        values: JSONObject = {}
         for name, value in arguments.items():
-            if value is None and self._is_omission(name):
+            if (value is None or value == "") and value in self._omissions.get(name, ()):
+                if value is not None:
+                    add_repair(repairs, name, "was empty and was left out")
                 continue
             containers = self._containers.get(name, ())
             decoded = decode_json_string(value) if containers and isinstance(value, str) else None
-            if isinstance(decoded, containers):
+            if decoded is not None and isinstance(decoded, containers):
                 kind = "object" if isinstance(decoded, dict) else "array"
-                repairs.append(f"{name} was a JSON string and was parsed as an {kind}")
-                values[name] = decoded
-            else:
-                values[name] = value
-        if repairs:
-            # The first check saw a repaired value as one string.
-            _check_values(values)
-        errors = sorted(self._validator.iter_errors(values), key=lambda error: list(map(str, error.path)))
-        if errors:
+                add_repair(repairs, name, f"was a JSON string and was parsed as an {kind}")
+                value = decoded  # noqa: PLW2901 - the same argument
+                # The first check saw it as one string.
+                check_values(({name: value},))
+            shape = self._shape.properties.get(name)
+            # A text where texts are due needs no repair.
+            if shape and not (isinstance(value, str) and "string" in shape.types):
+                value = shape.repaired(value, name, repairs)  # noqa: PLW2901 - the same argument
+            values[name] = value
+        if problems := self._schema.problems(values):
+            problems.sort(key=lambda error: list(map(str, error.path)))
             raise InvalidArgumentsError(
-                f"Invalid arguments: {'; '.join(map(_problem, errors[:_MAX_PROBLEMS]))}.",
+                f"Invalid arguments: {'; '.join(map(_problem, problems))}.",
                 hint="Fix them and call again; nothing was sent.",
             )
         return values, repairs
 
-    def _is_omission(self, name: str) -> bool:
-        """Whether null for this argument means that it was omitted: it is optional and cannot be null."""
-        if name not in self._advertised or name in self._required:
-            return False
-        return not self._validator.evolve(schema=self._advertised[name]).is_valid(None)
+    def _unwrapped(self, arguments: Mapping[str, Any], repairs: list[str]) -> Mapping[str, Any]:
+        """Return the arguments that stand in a wrapper, as a JSON string or an object; otherwise the ones given."""
+        [(wrapper, value)] = arguments.items()
+        if wrapper not in _WRAPPERS:
+            return arguments
+        inner = decode_json_string(value) if isinstance(value, str) else value
+        if isinstance(inner, dict) and list(inner) == [wrapper]:
+            inner = decode_json_string(inner[wrapper]) if isinstance(inner[wrapper], str) else inner[wrapper]
+        if not isinstance(inner, dict) or not (wrapper == WHOLE_ARGUMENTS or inner.keys() & self._advertised.keys()):
+            return arguments
+        form = "a JSON string" if isinstance(value, str) else "an object"
+        add_repair(repairs, "the arguments", f"were {form} in `{wrapper}` and were taken out of it")
+        return inner
 
-
-def decode_json_string(text: str) -> Any:
-    """Return the value in a string of JSON, also if quoted twice or in a Markdown fence; None if it is not JSON."""
-    fenced = _FENCED.fullmatch(text)
-    try:
-        value = json_text.parse(fenced[1] if fenced else text)
-        return json_text.parse(value) if isinstance(value, str) else value
-    except ValueError:
-        return None
-
-
-def _check_values(arguments: Mapping[str, Any]) -> None:
-    """Reject values that no request body can hold, before anything recurses into them."""
-    left: list[tuple[Any, int]] = [(arguments, 1)]
-    while left:
-        value, depth = left.pop()
-        if depth > json_text.MAX_DEPTH:
-            raise InvalidArgumentsError(
-                f"The arguments nest more than {json_text.MAX_DEPTH} levels deep.",
-                hint="Flatten them and call again; nothing was sent.",
-            )
-        if isinstance(value, Mapping):
-            left += ((inner, depth + 1) for inner in value.values())
-        elif isinstance(value, list):
-            left += ((inner, depth + 1) for inner in value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise InvalidArgumentsError(
-                f"The arguments contain {value}, a number that JSON cannot represent.",
-                hint="Omit it or use a finite number, and call again; nothing was sent.",
-            )
+    def _is_omission(self, value: Any, argument: Any) -> bool:
+        """Whether null or an empty string for an optional argument means that it was omitted: it cannot have it."""
+        formatted = isinstance(argument, Mapping) and "format" in argument
+        return (value == "" and formatted) or not self._schema.accepts(argument, value)
 
 
 def _container_types(schema: Any) -> tuple[type, ...]:
@@ -142,7 +140,7 @@ def _container_types(schema: Any) -> tuple[type, ...]:
 def _problem(error: ValidationError) -> str:
     """Describe an error at its deepest place: the JSON path, and what is expected there."""
     deepest = best_match([error]) or error
-    return f"{deepest.json_path}: {_expectation(deepest)}"
+    return f"{shorten(deepest.json_path, _MAX_PATH_CHARS)}: {shorten(_expectation(deepest), _MAX_EXPECTED_CHARS)}"
 
 
 def _expectation(error: ValidationError) -> str:
@@ -152,37 +150,24 @@ def _expectation(error: ValidationError) -> str:
     match error.validator:
         case "type":
             expected = value if isinstance(value, str) else " or ".join(value)
-            actual = "" if instance is None else f" {_as_json(instance)}"
-            return f"expected {expected}, got {_TYPE_NAMES.get(type(instance), 'null')}{actual}"
+            return f"expected {expected}, got {_TYPE_NAMES.get(type(instance), 'null')}{_as_json(instance)}"
         case "enum":
-            return f"expected one of {', '.join(json_text.dump(item) for item in value)}, got {_as_json(instance)}"
+            return f"expected one of {', '.join(json_text.dump(item) for item in value)}, got{_as_json(instance)}"
         case "required":
             missing = next((name for name in value if name not in instance), value[0])
             return f"{missing!r} is required"
         case "additionalProperties" if isinstance(instance, Mapping):
             known: Mapping[str, Any] = schema.get("properties", {})
-            unknown = next((name for name in instance if name not in known), "")
+            unknown = shorten(next((name for name in instance if name not in known), ""))
             suggestion = closest(unknown, known)
             return f"unknown property {literal(unknown)}" + (f", did you mean {suggestion!r}?" if suggestion else "")
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minLength" | "minItems" | "maxItems":
-            return f"expected {error.validator} {value}, got {_as_json(instance)}"
-    return shorten(error.message)
+            return f"expected {error.validator} {value}, got{_as_json(instance)}"
+    return error.message
 
 
 def _as_json(value: Any) -> str:
-    try:
-        return shorten(json_text.dump(value))
-    except ValueError:
-        return shorten(repr(value))
-
-
-def _outside_references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            yield reference
-        for value in schema.values():
-            yield from _outside_references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _outside_references(value)
+    """Return a space and the value as JSON, shortened; of a large object or array, nothing."""
+    if value is None or not json_text.is_small(value):
+        return f" {literal(value)}" if isinstance(value, str) else ""
+    return f" {shorten(json_text.dump(value))}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 Schema = Mapping[str, Any]
@@ -13,6 +14,12 @@ Schema = Mapping[str, Any]
 FREE_FORM: Schema = {"type": "object", "additionalProperties": {}}
 """Any object. `{}` and not `true`: a boolean there crashes one client's schema converter, and
 without the keyword another's strict mode accepts no field at all."""
+
+_FILLED_IN = ("model", "max_tokens")
+"""Fields that this server adds to a body."""
+
+_SHOWN_FIELDS = 10
+_SHOWN_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,9 @@ class ModelAPI(ABC):
     multipart: ClassVar[bool] = False
     """Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files too."""
 
+    conversation: ClassVar[str] = ""
+    """The field of the body that holds the conversation, which must not be empty; empty for an API without one."""
+
     streams: ClassVar[bool] = False
     """Whether an answer can be streamed."""
 
@@ -89,8 +99,18 @@ class ModelAPI(ABC):
         """Reject a body that the endpoint cannot serve.
 
         Raises:
-            InvalidArgumentsError: a field that the API requires is missing or of the wrong kind.
+            InvalidArgumentsError: a field that the API requires is missing or of the wrong kind. If it is the
+                conversation, the hint lists the fields that the body has instead.
         """
+        if self.conversation and not body.get(self.conversation):
+            # A question in a misspelled field, such as `promt`, passed through as if it were a field of the API.
+            others = [field for field in body if field not in (self.conversation, *_FILLED_IN)]
+            fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in others[:_SHOWN_FIELDS])
+            instead = f"; the request has {fields} instead" if fields else ""
+            raise InvalidArgumentsError(
+                "There is no message for the model to answer.",
+                hint=f"Set `prompt` to the question, or `{self.conversation}` to the conversation{instead}.",
+            )
 
     def encode(self, body: Any) -> Encoded:
         """Encode the body.
@@ -98,7 +118,8 @@ class ModelAPI(ABC):
         Raises:
             ValueError: it holds a value that JSON cannot represent.
         """
-        return Encoded(json_text.dump(body).encode(), "application/json")
+        content = json_text.dump(body).encode() if json_text.is_small(body) else json_text.dump_in_pieces(body)
+        return Encoded(content, "application/json")
 
     def text(self, answer: Any) -> str | None:  # noqa: ARG002 - for APIs whose answers have text
         """Return the text of an answer, which may be any JSON value; None if it has no text."""

@@ -15,8 +15,7 @@ from blaxel_mcp.apis.content import (
     image_url,
     messages_schema,
     object_schema,
-    require_messages,
-    without,
+    whole_numbers,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -44,6 +43,7 @@ class ChatCompletions(ModelAPI):
     path = "/v1/chat/completions"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
     streams = True
+    conversation = "messages"
     file_arguments = ("images",)
 
     def input_schema(self) -> JSONObject:
@@ -52,7 +52,7 @@ class ChatCompletions(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `content` of any type: content parts are an array, and tool calls come with null."""
-        return _schema(ANY_CONTENT)
+        return whole_numbers(_schema(ANY_CONTENT), "max_completion_tokens", "n", "seed", "top_k", "top_logprobs")
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` with `images` as the last one."""
@@ -66,12 +66,10 @@ class ChatCompletions(ModelAPI):
             messages.append({"role": "user", "content": [*text, *parts]})
         elif "prompt" in arguments:
             messages.append({"role": "user", "content": prompt})
-        body = without(arguments, "prompt", "system", "images", "messages")
+        body = {
+            name: value for name, value in arguments.items() if name not in ("prompt", "system", "images", "messages")
+        }
         return {"messages": messages, **body} if messages else body
-
-    def check(self, body: JSONObject) -> None:
-        """Reject a request without a message."""
-        require_messages(body, "messages")
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the first choice."""

@@ -13,8 +13,7 @@ from blaxel_mcp.apis.content import (
     content_text,
     messages_schema,
     object_schema,
-    require_messages,
-    without,
+    whole_numbers,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -45,6 +44,7 @@ class CohereChat(ModelAPI):
     path = "/v2/chat"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
     streams = True
+    conversation = "messages"
 
     def input_schema(self) -> JSONObject:
         """Return the fields that matter to an agent; other fields of the API pass through."""
@@ -52,7 +52,7 @@ class CohereChat(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `content` of any type, and documents as texts or objects."""
-        return _schema(ANY_CONTENT, {"type": ["string", "object"]})
+        return whole_numbers(_schema(ANY_CONTENT, {"type": ["string", "object"]}), "k", "seed")
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` as the last one."""
@@ -61,12 +61,8 @@ class CohereChat(ModelAPI):
             messages.insert(0, {"role": "system", "content": arguments["system"]})
         if "prompt" in arguments:
             messages.append({"role": "user", "content": arguments["prompt"]})
-        body = without(arguments, "prompt", "system", "messages")
+        body = {name: value for name, value in arguments.items() if name not in ("prompt", "system", "messages")}
         return {"messages": messages, **body} if messages else body
-
-    def check(self, body: JSONObject) -> None:
-        """Reject a request without a message."""
-        require_messages(body, "messages")
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the message, without thinking."""

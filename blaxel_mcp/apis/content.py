@@ -6,11 +6,10 @@ from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, Schema
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
-from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
-ANY_CONTENT: Schema = {}
-"""Content of any type: a text, an array of blocks, or null beside tool calls."""
+ANY_CONTENT: Schema = {"type": ["string", "array", "null"]}
+"""Content in all its forms: a text, an array of blocks, or null beside tool calls."""
 
 TEXT_CONTENT: Schema = {"type": "string"}
 """Content as advertised to agents: the only form that schema dialects without unions can express."""
@@ -28,12 +27,6 @@ TOOLS: Schema = {
     "description": "Functions the model may call; calls are returned, not executed.",
 }
 MAX_TOKENS: Schema = {"type": "integer", "minimum": 1, "description": "Maximum tokens in the answer."}
-
-_FILLED_IN = ("model", "max_tokens")
-"""Fields that this server adds to a body."""
-
-_SHOWN_FIELDS = 10
-_SHOWN_CHARS = 40
 
 
 def messages_schema(content: Schema, *, roles: str) -> JSONObject:
@@ -65,26 +58,10 @@ def object_schema(properties: JSONObject, *required: str) -> JSONObject:
     return {**schema, "required": list(required)} if required else schema
 
 
-def without(arguments: JSONObject, *names: str) -> JSONObject:
-    """Return the arguments without those of these names, in the same order."""
-    return {name: value for name, value in arguments.items() if name not in names}
-
-
-def require_messages(body: JSONObject, name: str) -> None:
-    """Reject a body whose conversation, in the field `name`, is missing or empty.
-
-    Raises:
-        InvalidArgumentsError: the conversation is missing; the hint lists the fields that the body has instead.
-    """
-    if not body.get(name):
-        # A question in a misspelled field, such as `promt`, passed through as if it were a field of the API.
-        others = [field for field in body if field not in (name, *_FILLED_IN)]
-        fields = ", ".join(f"`{field[:_SHOWN_CHARS]}`" for field in others[:_SHOWN_FIELDS])
-        instead = f"; the request has {fields} instead" if fields else ""
-        raise InvalidArgumentsError(
-            "There is no message for the model to answer.",
-            hint=f"Set `prompt` to the question, or `{name}` to the conversation{instead}.",
-        )
+def whole_numbers(schema: Schema, *names: str) -> JSONObject:
+    """Return the schema of an object with further integers, which clients may write as floats, or null."""
+    integers = {name: {"type": ["integer", "null"]} for name in names}
+    return {**schema, "properties": {**integers, **schema.get("properties", {})}}
 
 
 def image_url(image: InputFile) -> str:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema, require_messages, without
+from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema, whole_numbers
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -23,6 +23,7 @@ class GenerateContent(ModelAPI):
     path = f"/v1beta/models/{_MODEL}{_GENERATE}"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `contents`."
     streams = True
+    conversation = "contents"
     takes_model = False
     file_arguments = ("images",)
 
@@ -68,13 +69,23 @@ class GenerateContent(ModelAPI):
             }
         )
 
+    def accepted_schema(self) -> JSONObject:
+        """Return the same with the integers of `generationConfig`."""
+        schema = self.input_schema()
+        config = whole_numbers(FREE_FORM, "maxOutputTokens", "topK", "candidateCount", "seed", "logprobs")
+        config["properties"]["thinkingConfig"] = whole_numbers(FREE_FORM, "thinkingBudget")
+        schema["properties"]["generationConfig"] = config
+        return schema
+
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as `systemInstruction`, and `prompt` with `images` as the last content."""
         if "system" in arguments and any(name in arguments for name in _INSTRUCTIONS):
             raise InvalidArgumentsError(
                 "`system` and `systemInstruction` set the same field.", hint="Use only one of them."
             )
-        body = without(arguments, "prompt", "system", "images", "contents")
+        body = {
+            name: value for name, value in arguments.items() if name not in ("prompt", "system", "images", "contents")
+        }
         contents: list[Any] = list(arguments.get("contents", []))
         if "system" in arguments:
             body = {"systemInstruction": {"parts": [{"text": arguments["system"]}]}, **body}
@@ -85,10 +96,6 @@ class GenerateContent(ModelAPI):
             text = [{"text": prompt}] if prompt or not parts else []
             contents.append({"role": "user", "parts": [*parts, *text]})
         return {"contents": contents, **body} if contents else body
-
-    def check(self, body: JSONObject) -> None:
-        """Reject a request without contents."""
-        require_messages(body, "contents")
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the first candidate, without thoughts."""

@@ -14,8 +14,7 @@ from blaxel_mcp.apis.content import (
     content_text,
     messages_schema,
     object_schema,
-    require_messages,
-    without,
+    whole_numbers,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
@@ -50,6 +49,7 @@ class Messages(ModelAPI):
     path = "/v1/messages"
     summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
     streams = True
+    conversation = "messages"
     headers = MappingProxyType({"anthropic-version": "2023-06-01"})
     file_arguments = ("images",)
 
@@ -59,7 +59,9 @@ class Messages(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `content` and `system` also as arrays of content blocks."""
-        return _schema(ANY_CONTENT, {"type": ["string", "array"]})
+        schema = _schema(ANY_CONTENT, {"type": ["string", "array"]})
+        schema["properties"]["thinking"] = whole_numbers(FREE_FORM, "budget_tokens")
+        return whole_numbers(schema, "top_k")
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `prompt` and `images` as the last message; `system` is a field of the API itself."""
@@ -72,12 +74,8 @@ class Messages(ModelAPI):
             messages.append({"role": "user", "content": [*blocks, *text]})
         elif "prompt" in arguments:
             messages.append({"role": "user", "content": prompt})
-        body = without(arguments, "prompt", "images", "messages")
+        body = {name: value for name, value in arguments.items() if name not in ("prompt", "images", "messages")}
         return {"messages": messages, **body} if messages else body
-
-    def check(self, body: JSONObject) -> None:
-        """Reject a request without a message."""
-        require_messages(body, "messages")
 
     def encode(self, body: Any) -> Encoded:
         """Encode the body, with a default for `max_tokens`, which the API requires.

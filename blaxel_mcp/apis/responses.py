@@ -3,7 +3,7 @@
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
-from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, content_text, joined_texts, object_schema
+from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, content_text, joined_texts, object_schema, whole_numbers
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -44,7 +44,7 @@ class Responses(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same with `input` as a text or items, and optional: other fields can hold the question."""
-        return _schema({"type": ["string", "array"]})
+        return whole_numbers(_schema({"type": ["string", "array"]}), "max_tool_calls", "top_logprobs")
 
     def check(self, body: JSONObject) -> None:
         """Reject a request without a question."""

@@ -8,14 +8,7 @@ from functools import cache
 
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
-
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
-_RESERVED_HEADERS = re.compile(
-    r"(?:proxy-)?authorization|x-blaxel-.*|x-api-key|host|cookie|connection|content-length|transfer-encoding|"
-    r"accept-encoding",
-    re.IGNORECASE,
-)
+from blaxel_mcp.settings.types import HEADER_NAME, HEADER_VALUE, RESERVED_HEADER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +42,13 @@ def request_headers(request: APIRequest, *, api_version: str) -> dict[str, str]:
         InvalidArgumentsError: A header of the request is reserved or cannot be written.
     """
     for name, value in (*request.headers.items(), ("X-Blaxel-Workspace", request.workspace)):
-        if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+        if not (HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
             raise InvalidArgumentsError(
                 f"The header {name!a} cannot be sent: its name or value is not plain ASCII text on one line.",
                 hint="Remove the header or change its value.",
             )
     for name in request.headers:
-        if _RESERVED_HEADERS.fullmatch(name):
+        if RESERVED_HEADER.fullmatch(name):
             raise InvalidArgumentsError(
                 f"The header {name!r} is reserved for this server.", hint="Remove the header from the request."
             )

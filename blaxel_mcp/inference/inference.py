@@ -15,6 +15,7 @@ from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.core.json_text import is_small
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
@@ -147,7 +148,8 @@ class Inference:
         given = await self._given(invocation, route)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
-        prepared = prepare(invocation, route, given, self._settings, stream=stream)
+        compose = partial(prepare, invocation, route, given, self._settings, stream=stream)
+        prepared = compose() if is_small(given) else await anyio.to_thread.run_sync(compose)
         context.repairs += prepared.repairs
         if prepared.model != invocation.model:
             context.notes.append(f"the request names the model {literal(prepared.model)}, and the call counts for it")

@@ -234,12 +234,13 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
             hint="Replace that value and call again; nothing was sent.",
         ) from None
     content_type = {"Content-Type": content.content_type} if content else {}
+    own_headers = invocation.settings.headers if invocation.settings else {}
     request = APIRequest(
         method=invocation.method,
         url=endpoint_url(route.endpoint, path, "&".join(filter(None, (query, invocation.query)))),
         workspace=route.workspace,
         content=content.content if content else None,
-        headers={**api.headers, "Accept": api.accept, **content_type},
+        headers={**api.headers, "Accept": api.accept, **content_type, **own_headers},
     )
     return PreparedRequest(
         request=request,

@@ -18,6 +18,7 @@ from mcp.server.lowlevel import Server
 from blaxel_mcp import __version__
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import caller_of
+from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
@@ -93,6 +94,7 @@ def build_server(
         on_completion=of_caller(lambda tenant: tenant.resources.complete),
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
+    server.middleware.insert(0, repair_params)
     initialized = of_caller(lambda tenant: tenant.changes.initialized)
     server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server

@@ -17,6 +17,7 @@ from blaxel_mcp.settings.types import (
     HttpUrl,
     IssuerUrl,
     RefuseOrAllow,
+    RequestHeaders,
     ResultKind,
     Seconds,
     Section,
@@ -258,6 +259,9 @@ class ModelSettings(Section):
         default=None, description="Workspace of the model. Unset: the top-level workspace."
     )
     url: CredentialUrl | None = Field(default=None, description="URL of the endpoint; overrides url_source.")
+    headers: RequestHeaders = Field(
+        default_factory=dict, description="Extra request headers; not credentials, host or cookies."
+    )
     defaults: dict[str, Any] = Field(
         default_factory=dict, description="Fields of the request body that are added when the caller omits them."
     )

@@ -65,6 +65,40 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 
 Folder = Annotated[str, AfterValidator(_rooted)]
 
+RESERVED_HEADER = re.compile(
+    r"(?:proxy-)?authorization|x-blaxel-.*|(?:.*[-_])?api[-_]?key|host|(?:set-)?cookie2?|connection|content-length|"
+    r"transfer-encoding|accept-encoding",
+    re.IGNORECASE,
+)
+"""Request headers that only this server sets: credentials, the host, cookies and the framing of the message."""
+
+_RESERVED_IN_SETTINGS = re.compile(
+    r"content-type|te|trailer|upgrade|keep-alive|expect|proxy-connection|"
+    r"(?:.*[-_])?(?:access[-_]?key|subscription[-_]key|token|secret|password|credentials?)",
+    re.IGNORECASE,
+)
+"""Further ones that settings may not set: the type of the body, and names of other credentials."""
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    names = [name.lower() for name in headers]
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"has {name!a}, which is not the name of a header")
+        if RESERVED_HEADER.fullmatch(name) or _RESERVED_IN_SETTINGS.fullmatch(name):
+            raise ValueError(f"may not set {name}: credentials, host, cookies and framing are up to this server")
+        if names.count(name.lower()) > 1:
+            raise ValueError(f"sets {name} twice")
+        if not HEADER_VALUE.fullmatch(value) or value != value.strip():
+            raise ValueError(f"has a value for {name} that is not plain ASCII text on one line")
+    return headers
+
+
+RequestHeaders = Annotated[dict[str, str], AfterValidator(_check_headers)]
+
 ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 from mcp import MCPError
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
+from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
@@ -22,6 +24,9 @@ from blaxel_mcp.tools.calls import CallRegistry, Report, handle_result
 from blaxel_mcp.tools.results.results import error_result
 
 logger = logging.getLogger(__name__)
+
+_VALIDATORS = anyio.CapacityLimiter(2)
+"""Threads that validate large arguments at the same time: with more, the event loop would wait for each in turn."""
 
 Run = Callable[[JSONObject, CallContext], Awaitable[types.CallToolResult]]
 """What a tool does with valid arguments."""
@@ -105,7 +110,11 @@ class ToolRegistry:
         """Run a tool and return its result, or that of its failure or cancellation."""
         with scope:
             try:
-                valid, repairs = tool.validator.validate(arguments)
+                if tool.validator.is_plain and json_text.is_small(arguments):
+                    valid, repairs = tool.validator.validate(arguments)
+                else:
+                    validate = tool.validator.validate
+                    valid, repairs = await anyio.to_thread.run_sync(validate, arguments, limiter=_VALIDATORS)
                 context.repairs += repairs
                 return await tool.run(valid, context)
             except BlaxelError as error:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis.arguments import ArgumentValidator, decode_json_string
+from blaxel_mcp.apis.arguments import ArgumentValidator
+from blaxel_mcp.apis.repairs import decode_json_string
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.suggestions import closest
 
@@ -44,8 +45,8 @@ def validator() -> ArgumentValidator:
         pytest.param({"name": "x", "moed": "fast"}, "$: unknown property 'moed', did you mean 'mode'?", id="unknown"),
         pytest.param({"name": "x", "zzzzz": 1}, "$: unknown property 'zzzzz'", id="unknown, like nothing"),
         pytest.param(
-            {"name": 5, "count": "2"},
-            '$.count: expected integer, got string "2"; $.name: expected string, got integer 5',
+            {"name": 5, "count": "two"},
+            '$.count: expected integer, got string "two"; $.name: expected string, got integer 5',
             id="several",
         ),
     ],

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.server.http.address import MCP_PATH, Address, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
+from blaxel_mcp.server.http.body_bounds import receive_bounded
 from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, CancellationRegistry
 from blaxel_mcp.server.http.errors import RefusedError, draining, post_required
 from blaxel_mcp.server.http.oauth_metadata import metadata_routes
@@ -68,7 +68,13 @@ class HttpApp:
         )
         self.asgi.router.redirect_slashes = False
         self.asgi.add_exception_handler(HTTPException, _json_error)
-        self.asgi.add_middleware(_McpGuard, auth=auth, requests=self.requests, cancellations=self.cancellations)
+        self.asgi.add_middleware(
+            _McpGuard,
+            auth=auth,
+            requests=self.requests,
+            cancellations=self.cancellations,
+            max_body_bytes=max_body_bytes,
+        )
         # No defaults: any page that is served on this machine could call otherwise.
         if http.allowed_origins:
             # As the SDK's transport security reads them, `:*` at the end is any port.
@@ -103,12 +109,19 @@ class _McpGuard:
     """Middleware that authenticates and tracks requests for the MCP endpoint, and passes other requests through."""
 
     def __init__(
-        self, app: ASGIApp, *, auth: CallerAuth, requests: InFlightRequests, cancellations: CancellationRegistry
+        self,
+        app: ASGIApp,
+        *,
+        auth: CallerAuth,
+        requests: InFlightRequests,
+        cancellations: CancellationRegistry,
+        max_body_bytes: int,
     ) -> None:
         self._app = app
+        self._max_body_bytes = max_body_bytes
         self._auth = auth
         self._requests = requests
-        self._cancellable_app = partial(cancellations.run, app)
+        self._cancellations = cancellations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in (MCP_PATH, f"{MCP_PATH}/"):
@@ -125,7 +138,15 @@ class _McpGuard:
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
-        await self._requests.run(self._cancellable_app, {**scope, "path": MCP_PATH}, receive, send)
+        await self._requests.run(self._answer, {**scope, "path": MCP_PATH}, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            bounded = await receive_bounded(receive, self._max_body_bytes)
+        except RefusedError as error:
+            await error.response()(scope, receive, send)
+            return
+        await self._cancellations.run(self._app, scope, bounded, send)
 
 
 def _probe_response(state: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

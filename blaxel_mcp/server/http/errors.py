@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse, Response
 
+from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
+
 REALM = "blaxel-mcp"
 
 
@@ -59,6 +61,15 @@ def insufficient_scope(scopes: str, **parameters: str) -> RefusedError:
 def post_required() -> RefusedError:
     """Return the error for another method than POST on the MCP endpoint (405)."""
     return RefusedError(405, "method_not_allowed", "The MCP endpoint accepts only POST.", {"Allow": "POST"})
+
+
+def too_many_values() -> RefusedError:
+    """Return the error for a body that would take too long to parse (413)."""
+    description = (
+        f"The message has more than {MAX_ARGUMENT_VALUES} values, member names included. Send it in parts, or large "
+        "data as text."
+    )
+    return RefusedError(413, "content_too_large", description)
 
 
 def draining() -> RefusedError:

@@ -1,0 +1,217 @@
+"""Repairs of arguments that clients and models are known to write in another form than the schema's.
+
+Each repair is safe: the value does not fit the schema as it is, or means the same in either form.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.redaction import shorten
+
+_MAX_SENTENCES = 10
+_MAX_EXACT = 2**53
+"""Integers up to this size are exact as floats."""
+
+_MAX_WORD_CHARS = 400
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,300})(\.\d{1,300})?([eE][+-]?\d{1,3})?")
+_BOOLEANS = {"true": True, "false": False}
+
+
+class Shape:
+    """What a JSON Schema says about types, in the form that repairs need.
+
+    Alternatives count together, so a value is only repaired if it fits none of them.
+
+    Args:
+        schema: The schema, or a part of it.
+        root: The whole schema, which local references lead into.
+
+    Attributes:
+        types: The JSON types that a value may have; empty for any.
+    """
+
+    def __init__(self, schema: Any, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._alternatives = list(_alternatives(schema, root, set()))
+        types = [_types(alternative) for alternative in self._alternatives]
+        self.types: frozenset[str] = frozenset().union(*types) if all(types) else frozenset()
+
+    @cached_property
+    def properties(self) -> dict[str, "Shape"]:
+        """The shapes of the members of an object, by name."""
+        return {
+            name: Shape(schema, self._root)
+            for alternative in reversed(self._alternatives)
+            for name, schema in alternative.get("properties", {}).items()
+        }
+
+    @cached_property
+    def others(self) -> "Shape | None":
+        """The shape of the other members of an object; None if it is not known."""
+        return self._inner("additionalProperties")
+
+    @cached_property
+    def items(self) -> "Shape | None":
+        """The shape of the items of an array; None if it is not known."""
+        return self._inner("items")
+
+    def _inner(self, keyword: str) -> "Shape | None":
+        schemas = [alternative[keyword] for alternative in self._alternatives if alternative.get(keyword)]
+        return Shape(schemas[0], self._root) if len(schemas) == 1 and isinstance(schemas[0], Mapping) else None
+
+    def repaired(self, value: Any, place: str, repairs: list[str]) -> Any:
+        """Return the value with its repairs, or the same object if it needs none.
+
+        Args:
+            value: The value. It nests at most `MAX_DEPTH` levels.
+            place: Where it is, for the sentence.
+            repairs: A sentence for each repair is added to it.
+        """
+        types = self.types
+        if types and isinstance(value, str) and "string" not in types:
+            value = self._parsed(value, place, repairs)
+        elif isinstance(value, float) and "integer" in types and "number" not in types and _is_whole(value):
+            add_repair(repairs, place, f"was {value} and was sent as {int(value)}")
+            return int(value)
+        if isinstance(value, dict) and "array" in types and "object" not in types:
+            add_repair(repairs, place, "was an object and was sent as a list of one")
+            value = [value]
+        inner: Any
+        if isinstance(value, dict) and (self.properties or self.others):
+            result = value
+            for name, item in value.items():
+                shape = self.properties.get(name, self.others)
+                inner = shape.repaired(item, f"{place}.{name}", repairs) if shape else item
+                if inner is not item:
+                    result = dict(value) if result is value else result
+                    result[name] = inner
+            return result
+        if isinstance(value, list) and self.items:
+            items = value
+            for index, item in enumerate(value):
+                inner = self.items.repaired(item, f"{place}[{index}]", repairs)
+                if inner is not item:
+                    items = list(value) if items is value else items
+                    items[index] = inner
+            return items
+        return value
+
+    def _parsed(self, text: str, place: str, repairs: list[str]) -> Any:
+        """Return what a string spells, if that fits a schema without strings; otherwise the string."""
+        types, word = self.types, text.strip() if len(text) <= _MAX_WORD_CHARS else ""
+        if "boolean" in types and word.lower() in _BOOLEANS:
+            add_repair(repairs, place, f'was "{word}" and was sent as {word.lower()}')
+            return _BOOLEANS[word.lower()]
+        if types & {"integer", "number"} and _NUMBER.fullmatch(word):
+            number = json_text.parse(word)
+            whole = isinstance(number, int) or _is_whole(number)
+            if json_text.is_finite(number) and ("number" in types or whole):
+                number = number if "number" in types else int(number)
+                add_repair(repairs, place, f'was "{shorten(word)}" and was sent as a number')
+                return number
+        if types & {"object", "array"} and (value := decode_json_string(text)) is not None:
+            fits = "object" in types or "array" in types if isinstance(value, dict) else "array" in types
+            if isinstance(value, dict | list) and fits:
+                check_values((value,))
+                kind = "object" if isinstance(value, dict) else "array"
+                add_repair(repairs, place, f"was a JSON string and was parsed as an {kind}")
+                return value
+        return text
+
+
+def add_repair(repairs: list[str], place: str, sentence: str) -> None:
+    """Add a sentence on a repair, up to a limit.
+
+    Args:
+        repairs: The sentences so far.
+        place: What was repaired, such as `messages[0].content`.
+        sentence: How it was repaired, without the place.
+    """
+    if len(repairs) < _MAX_SENTENCES:
+        repairs.append(f"{shorten(place)} {sentence}")
+    elif len(repairs) == _MAX_SENTENCES:
+        repairs.append("more values were repaired likewise")
+
+
+def check_values(values: Iterable[Any]) -> None:
+    """Reject values that no request body can hold, before anything recurses into them.
+
+    Raises:
+        InvalidArgumentsError: They nest too deeply, or contain a number that JSON cannot represent.
+    """
+    levels = [iter(values)]
+    while levels:
+        for value in levels[-1]:
+            if isinstance(value, dict | list):
+                if len(levels) >= json_text.MAX_DEPTH:
+                    raise InvalidArgumentsError(
+                        f"The arguments nest more than {json_text.MAX_DEPTH} levels deep.",
+                        hint="Flatten them and call again; nothing was sent.",
+                    )
+                levels.append(iter(value.values() if isinstance(value, dict) else value))
+                break
+            if isinstance(value, int | float) and not json_text.is_finite(value):
+                shown = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else str(value)
+                raise InvalidArgumentsError(
+                    f"The arguments contain {shown}, a number that JSON cannot represent.",
+                    hint="Omit it or use a finite number, and call again; nothing was sent.",
+                )
+        else:
+            levels.pop()
+
+
+def decode_json_string(text: str) -> Any:
+    """Return the value in a string of JSON, also if quoted twice or in a Markdown fence; None if it is not JSON.
+
+    JSON of more values than a message from a client may have counts as none.
+    """
+    for _ in range(2):
+        text = text.strip()
+        if text.startswith("```") and text.endswith("```") and len(text) > len("``````"):
+            language, _, inner = text[3:-3].partition("\n")
+            text = inner if language.strip().lower() in ("", "json") else text
+        if not json_text.has_few_values(text.encode("utf-8", "surrogatepass")):
+            return None
+        try:
+            value = json_text.parse(text)
+        except ValueError:
+            return None
+        if not isinstance(value, str):
+            return value
+        text = value
+    return text
+
+
+def _is_whole(value: float) -> bool:
+    return value.is_integer() and abs(value) <= _MAX_EXACT
+
+
+def _types(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Return the types that a schema without alternatives names; empty if it allows any."""
+    types = schema.get("type", ())
+    return frozenset((types,) if isinstance(types, str) else types)
+
+
+def _alternatives(schema: Any, root: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:
+    """Yield the schema, or instead of it those that it refers to or combines, each once."""
+    if not isinstance(schema, Mapping) or id(schema) in seen:
+        return
+    seen.add(id(schema))
+    parts = [part for keyword in ("allOf", "anyOf", "oneOf") for part in schema.get(keyword, ())]
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        parts.append(_definition(reference, root))
+    if not parts or schema.keys() & {"type", "properties", "items"}:
+        yield schema
+    for part in parts:
+        yield from _alternatives(part, root, seen)
+
+
+def _definition(reference: str, root: Any) -> Any:
+    for step in reference.split("/")[1:]:
+        root = root.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(root, Mapping) else None
+    return root
