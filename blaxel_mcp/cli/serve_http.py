@@ -55,7 +55,7 @@ async def serve_over_http(options: argparse.Namespace) -> int:
             if options.workers > 1:
                 announce()
                 return await _run_workers(options, address, listener)
-            app = HttpApp(build_server(config), config, address, caller_auth)
+            app = HttpApp(build_server(config, over_http=True), config, address, caller_auth)
             shutdown = Shutdown()
             return await _serve_until(shutdown, shutdown.watch_signals, app, listener, announce)
 
@@ -120,7 +120,8 @@ def _work(
 
     async def serve() -> int:
         async with configured(options, **_overrides(options)) as config:
-            server, caller_auth = build_server(config, shared_answers=answers), caller_auth_for(config, address)
+            server = build_server(config, over_http=True, shared_answers=answers)
+            caller_auth = caller_auth_for(config, address)
             app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
             shutdown = Shutdown()
             follow = partial(supervisor.follow, shutdown, app.cancellations.cancel)

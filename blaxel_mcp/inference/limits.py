@@ -1,9 +1,11 @@
-"""Concurrency and rate limits for model calls."""
+"""Concurrency and rate limits, and what one caller may take of them when several share a server."""
 
+import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from copy import copy
 
 import anyio
 
@@ -15,10 +17,15 @@ _MINUTE_SECONDS = 60.0
 
 
 class CallLimits:
-    """FIFO limiter: concurrent calls, concurrent calls per model, calls per minute.
+    """Limits model calls: concurrent calls, concurrent calls per model, calls per minute.
+
+    Callers who wait get their turns one after the other, however many calls each of them has waiting. If the limits
+    are shared, one caller holds at most half of the slots and starts at most half of the calls per minute. It waits
+    with more calls only while the queue has more places left than it takes up. So no caller can fill the server.
 
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
+        shared: Whether several callers share the limits.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
     """
@@ -27,14 +34,31 @@ class CallLimits:
         self,
         limits: LimitSettings,
         *,
+        shared: bool = False,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._limits = limits
-        self._all = anyio.Semaphore(limits.max_concurrency, fast_acquire=True)
-        self._models: dict[tuple[str, str], anyio.Semaphore] = {}
-        self._rate = RateLimiter(limits.calls_per_minute, now, sleep) if limits.calls_per_minute else None
-        self._queued = 0
+        self._shared = shared
+        self._now = now
+        self._sleep = sleep
+        self._caller = ""
+        self._all = self._slots(limits.max_concurrency)
+        self._models: dict[tuple[str, str], FairSemaphore] = {}
+        self._rates = [RateLimiter(limits.calls_per_minute, now, sleep)] if limits.calls_per_minute else []
+        self._queued: Counter[str] = Counter()
+
+    def for_caller(self, caller: str) -> "CallLimits":
+        """Return the limits as they apply to one caller; all callers' calls count together.
+
+        Args:
+            caller: The caller's identity; empty for the owner, to whom no share applies.
+        """
+        limits = copy(self)
+        limits._caller = caller  # noqa: SLF001 - a copy of this object
+        if self._shared and caller and (per_minute := self._limits.calls_per_minute):
+            limits._rates = [RateLimiter(_half(per_minute), self._now, self._sleep), *self._rates]  # noqa: SLF001 - the same
+        return limits
 
     @asynccontextmanager
     async def slot(self, workspace: str, model: str, limit: int | None, progress: Progress) -> AsyncIterator[None]:
@@ -47,39 +71,113 @@ class CallLimits:
             progress: Shows the client that the call waits.
 
         Raises:
-            BlaxelError: `busy`: the queue is full.
+            BlaxelError: `busy`: the queue, or the caller's share of it, is full.
         """
         semaphores = [self._all]
         if limit is not None:
             # Acquired first, so that a call that waits for its model's slot does not hold a global one.
-            own = self._models.setdefault((workspace, model), anyio.Semaphore(limit, fast_acquire=True))
-            semaphores.insert(0, own)
-        waits = not all(semaphore.value for semaphore in semaphores) or bool(self._rate and self._rate.delay())
+            semaphores.insert(0, self._models.setdefault((workspace, model), self._slots(limit)))
+        caller = self._caller
+        waits = not all(semaphore.is_free(caller) for semaphore in semaphores) or any(
+            rate.delay() for rate in self._rates
+        )
         if waits:
-            if self._queued >= self._limits.max_queue:
-                raise _busy(model, self._limits.max_queue)
-            progress.set_status(f"waiting for a free slot, {self._queued} calls ahead")
-        self._queued += 1
-        acquired: list[anyio.Semaphore] = []
-        try:
+            self._require_place(model)
+            progress.set_status(f"waiting for a free slot, {self._queued[caller]} calls ahead")
+        self._queued[caller] += 1
+        with ExitStack() as acquired:
             try:
                 for semaphore in semaphores:
-                    await semaphore.acquire()
-                    acquired.append(semaphore)
-                if self._rate:
-                    await self._rate.acquire()
+                    await semaphore.acquire(caller)
+                    acquired.callback(semaphore.release, caller)
+                for rate in self._rates:
+                    await rate.acquire(caller)
             finally:
-                self._queued -= 1
+                self._queued[caller] -= 1
+                self._queued += Counter()  # forgets callers with no call
                 if waits:
                     progress.set_status("")
             yield
-        finally:
-            for semaphore in reversed(acquired):
-                semaphore.release()
+
+    def _slots(self, count: int) -> "FairSemaphore":
+        return FairSemaphore(count, share=_half(count) if self._shared else count)
+
+    def _require_place(self, model: str) -> None:
+        places = self._limits.max_queue - self._queued.total()
+        if places <= 0:
+            raise _busy(
+                model,
+                f"all slots are taken and the queue is full (max_queue = {self._limits.max_queue})",
+                hint="Try again when some of the running calls have finished. The limits are `max_concurrency`, "
+                "`calls_per_minute` and `max_queue` in [limits], and the model's own `max_concurrency`.",
+            )
+        if self._shared and self._caller and self._queued[self._caller] >= places:
+            raise _busy(
+                model,
+                "your share of the slots is taken, and so is your share of the queue",
+                hint="Try again when some of your running calls have finished.",
+            )
+
+
+class FairSemaphore:
+    """A semaphore whose waiters are served caller by caller, each caller's in their order.
+
+    Args:
+        value: The number of slots.
+        share: The maximum number of slots that one caller holds; the owner, whose name is empty, may hold all.
+    """
+
+    def __init__(self, value: int, *, share: int) -> None:
+        self._free = self._value = value
+        self._share = share
+        self._held: Counter[str] = Counter()
+        # In the order of their turns.
+        self._waiting: dict[str, deque[anyio.Event]] = {}
+
+    def is_free(self, caller: str) -> bool:
+        """Return whether a caller would get a slot at once."""
+        return self._free > 0 and self._held[caller] < (self._share if caller else self._value)
+
+    async def acquire(self, caller: str) -> None:
+        """Wait for a slot."""
+        if self.is_free(caller):
+            self._take(caller)
+            return
+        granted = anyio.Event()
+        self._waiting.setdefault(caller, deque()).append(granted)
+        try:
+            await granted.wait()
+        except BaseException:
+            if granted.is_set():
+                self.release(caller)
+            else:
+                self._waiting[caller].remove(granted)
+                if not self._waiting[caller]:
+                    del self._waiting[caller]
+            raise
+
+    def release(self, caller: str) -> None:
+        """Give a caller's slot to the next waiter."""
+        self._free += 1
+        self._held[caller] -= 1
+        if not self._held[caller]:
+            del self._held[caller]
+        while (following := next(filter(self.is_free, self._waiting), None)) is not None:
+            # The caller's next waiter has its turn after those of all other callers.
+            queue = self._waiting.pop(following)
+            granted = queue.popleft()
+            if queue:
+                self._waiting[following] = queue
+            self._take(following)
+            granted.set()
+
+    def _take(self, caller: str) -> None:
+        self._free -= 1
+        self._held[caller] += 1
 
 
 class RateLimiter:
-    """Starts at most so many calls in any minute, in the order in which they asked.
+    """Starts at most so many calls in any minute. Callers who wait get their turns one after the other.
 
     Args:
         per_minute: Calls per minute, at least 1.
@@ -87,37 +185,63 @@ class RateLimiter:
         sleep: Waits for the given number of seconds.
     """
 
-    def __init__(self, per_minute: int, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self.per_minute = per_minute
         self._now = now
         self._sleep = sleep
         self._starts: deque[float] = deque(maxlen=per_minute)
-        self._order = anyio.Lock(fast_acquire=True)
+        self._turn = FairSemaphore(1, share=1)
 
     def delay(self) -> float:
         """Return how long the next call would have to wait, in seconds; more than 0 also while others wait."""
-        if self._order.locked():
+        if not self._turn.is_free(""):
             return _MINUTE_SECONDS
         return self._remaining()
 
-    async def acquire(self) -> None:
+    async def acquire(self, caller: str) -> None:
         """Wait until one more call may start."""
-        async with self._order:
+        await self._turn.acquire(caller)
+        try:
             while (seconds := self._remaining()) > 0:
                 await self._sleep(seconds)
             self._starts.append(self._now())
+        finally:
+            self._turn.release(caller)
+
+    def require(self) -> None:
+        """Start one more call now.
+
+        Raises:
+            BlaxelError: `busy`: the limit is reached; `retry_after_seconds` says for how long.
+        """
+        seconds = math.ceil(self._remaining())
+        if seconds:
+            raise BlaxelError(
+                f"The call was not made: one caller may make {self.per_minute} tool calls per minute.",
+                code="busy",
+                origin="local",
+                hint=f"Try again in {seconds} second{'' if seconds == 1 else 's'}, and make fewer calls at a time.",
+                retryable=True,
+                retry_after_seconds=seconds,
+            )
+        self._starts.append(self._now())
 
     def _remaining(self) -> float:
-        if len(self._starts) < (self._starts.maxlen or 0):
+        if len(self._starts) < self.per_minute:
             return 0.0
         return max(0.0, self._starts[0] + _MINUTE_SECONDS - self._now())
 
 
-def _busy(model: str, max_queue: int) -> BlaxelError:
+def _half(count: int) -> int:
+    return max(1, count // 2)
+
+
+def _busy(model: str, reason: str, *, hint: str) -> BlaxelError:
     return BlaxelError(
-        f"The call of {model!r} was not sent: all slots are taken and the queue is full (max_queue = {max_queue}).",
-        code="busy",
-        origin="local",
-        hint="Try again when some of the running calls have finished. The limits are `max_concurrency`, "
-        "`calls_per_minute` and `max_queue` in [limits], and the model's own `max_concurrency`.",
-        retryable=True,
+        f"The call of {model!r} was not sent: {reason}.", code="busy", origin="local", hint=hint, retryable=True
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import mcp_types as types
+from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from pydantic import SecretStr
 
@@ -22,12 +24,32 @@ class Caller:
     workspace: str | None = None
     credential: SecretStr | None = None
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether this is the owner of the process, to whom nothing of it is hidden."""
+        return not self.identity
+
 
 OWNER = Caller()
-"""The user who started this process, and whose credentials it uses."""
+"""The user who started this process over stdio, and whose credentials it uses."""
+
+ANYONE = Caller("anyone")
+"""All callers over HTTP together where the server does not tell them apart. They spend the owner's credentials."""
 
 
-def caller_of(context: ServerRequestContext[Any, Any]) -> Caller:
-    """Return the caller of a request: over HTTP the authenticated one, over stdio the owner."""
+def caller_of(context: ServerRequestContext[Any, Any], *, over_http: bool = False) -> Caller:
+    """Return the caller of a request: over HTTP the authenticated one, over stdio the owner.
+
+    Args:
+        context: The request.
+        over_http: Whether every request comes over HTTP.
+
+    Raises:
+        MCPError: The request came over HTTP, and nobody has authenticated its caller.
+    """
+    if context.request is None and not over_http:
+        return OWNER
     caller = getattr(getattr(context.request, "state", None), "caller", None)
-    return caller if isinstance(caller, Caller) else OWNER
+    if not isinstance(caller, Caller):
+        raise MCPError(code=types.INVALID_REQUEST, message="The caller of this request is not authenticated.")
+    return caller

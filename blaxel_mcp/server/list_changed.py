@@ -33,8 +33,9 @@ class ToolChanges:
         self.listen = ListenHandler(self._bus)
 
     async def initialized(self, context: ServerRequestContext[Any, Any], _: types.NotificationParams | None) -> None:
-        """Remember the session of a handshake-era client; over HTTP each request is a session that is over at once."""
-        if context.request is None:
+        """Remember the connection of a handshake-era client, once however often it says that it is initialized."""
+        # The SDK makes a session for each message; the parameters of `initialize` are the connection's own.
+        if not any(session.client_params is context.session.client_params for session in self._sessions):
             self._sessions.append(context.session)
 
     async def announce(self) -> None:

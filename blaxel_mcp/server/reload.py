@@ -1,7 +1,12 @@
-"""Hot reload of the settings file: a valid edit is applied, an invalid one is reported and changes nothing."""
+"""Hot reload of the settings file: a valid edit is applied, an invalid one is reported and changes nothing.
+
+A file that is gone, empty or unreadable is an invalid edit: the rules that it set stay in force.
+"""
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -34,16 +39,22 @@ async def watch_settings(
     if config.watched is None:
         return
     # From before the file was read, so that an edit in between is not missed.
-    signature = config.signature
+    signature = config.signature and (*config.signature, True)
     while True:
         await anyio.sleep(seconds)
-        edited_signature = await anyio.to_thread.run_sync(file_signature, config.watched)
+        edited_signature = await anyio.to_thread.run_sync(_signature, config.watched)
         if edited_signature == signature:
             continue
         await anyio.sleep(seconds)
-        if await anyio.to_thread.run_sync(file_signature, config.watched) == edited_signature:
+        if await anyio.to_thread.run_sync(_signature, config.watched) == edited_signature:
             signature = edited_signature
             config = await _reload(config, apply, report)
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """Return a value that changes with the file, and with whether it can be read; None if there is no file."""
+    signature = file_signature(path)
+    return signature and (*signature, os.access(path.expanduser(), os.R_OK))
 
 
 async def _reload(config: Configuration, apply: ApplySettings, report: ReportProblem) -> Configuration:
@@ -56,6 +67,7 @@ async def _reload(config: Configuration, apply: ApplySettings, report: ReportPro
         logger.warning("the edited settings file is ignored, the previous settings still apply: %s", error)
         return config
     except Exception:
+        report("The edited settings file cannot be used, so the previous settings still apply. The log says why.")
         logger.exception("could not apply the edited settings file; the previous settings still apply")
         return config
     for warning in edited.warnings:

@@ -4,6 +4,7 @@ From the outside in: the server has `Tenants`, one `Tenant` per caller; a tenant
 the answers of its caller, and a `Runtime` that calls models with the settings in force.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import anyio
 import mcp_types as types
+from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
@@ -23,6 +25,8 @@ from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
+
+logger = logging.getLogger(__name__)
 
 INSTRUCTIONS = (
     "Calls the model APIs of a Blaxel workspace. Each model has a tool whose arguments are the request body of its "
@@ -45,6 +49,7 @@ def build_server(
     *,
     environment: Environment = _DEFAULT,
     look_seconds: float = LOOK_SECONDS,
+    over_http: bool = False,
     shared_answers: Path | None = None,
 ) -> Server[Tenants]:
     """Return the MCP server of a configuration. It serves both protocol eras, over any MCP transport.
@@ -53,18 +58,42 @@ def build_server(
         config: The settings and the login file; a settings file is watched for edits.
         environment: What replaces the network and the clock.
         look_seconds: How often the settings file is checked.
+        over_http: Whether all requests come over HTTP, where nobody is taken for the owner.
         shared_answers: A folder in which other processes of the same server find the answers; None for none.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
     """
-    tenants = Tenants(config, environment, shared_answers=shared_answers)
+    tenants = Tenants(config, environment, serves_owner=not over_http, shared_answers=shared_answers)
 
-    def of_caller(pick: Callable[[Tenant], Handler[Params, Reply]]) -> Handler[Params, Reply]:
-        """Return a request handler that passes each request on to the tenant of its caller."""
+    def of_caller(
+        pick: Callable[[Tenant], Handler[Params, Reply]], *, if_rejected: bool = False
+    ) -> Handler[Params, Reply]:
+        """Return a request handler that passes each request on to the tenant of its caller.
+
+        Args:
+            pick: Returns the tenant's own handler.
+            if_rejected: Whether that handler also serves callers whose credentials Blaxel rejects.
+        """
+
+        async def serve(tenant: Tenant, context: Context, params: Params) -> Reply:
+            if tenant.tools.rejection and not if_rejected:
+                raise MCPError(code=types.INVALID_REQUEST, message=str(tenant.tools.rejection))
+            try:
+                return await pick(tenant)(context, params)
+            except MCPError as error:
+                raise tenant.visibility.protocol_error(error) from None
 
         async def handle(context: Context, params: Params) -> Reply:
-            return await pick(await tenants.of(caller_of(context)))(context, params)
+            try:
+                async with tenants.serving(caller_of(context, over_http=over_http)) as tenant:
+                    return await serve(tenant, context, params)
+            except MCPError:
+                raise
+            except Exception:
+                # Left alone, the SDK sends the exception's text to clients of the handshake era.
+                logger.exception("a %s request failed", context.method)
+                raise MCPError(code=types.INTERNAL_ERROR, message="Internal error in this server.") from None
 
         return handle
 
@@ -86,8 +115,8 @@ def build_server(
         lifespan=lifespan,
         # No tool takes an argument from a header; otherwise every call over HTTP would list the tools first.
         get_tool_input_schema=lambda _: None,
-        on_list_tools=of_caller(lambda tenant: tenant.list_tools),
-        on_call_tool=of_caller(lambda tenant: tenant.call_tool),
+        on_list_tools=of_caller(lambda tenant: tenant.list_tools, if_rejected=True),
+        on_call_tool=of_caller(lambda tenant: tenant.call_tool, if_rejected=True),
         on_list_resources=of_caller(lambda tenant: tenant.resources.list_resources),
         on_list_resource_templates=of_caller(lambda tenant: tenant.resources.list_templates),
         on_read_resource=of_caller(lambda tenant: tenant.resources.read),
@@ -95,6 +124,8 @@ def build_server(
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
     server.middleware.insert(0, repair_params)
-    initialized = of_caller(lambda tenant: tenant.changes.initialized)
-    server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
+    if not over_http:
+        # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
+        initialized = of_caller(lambda tenant: tenant.changes.initialized)
+        server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server

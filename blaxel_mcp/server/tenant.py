@@ -12,9 +12,12 @@ import anyio.abc
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
-from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
-from blaxel_mcp.server.callers import Caller
+from blaxel_mcp.server.callers import ANYONE, Caller
+from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
@@ -25,18 +28,20 @@ from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
-from blaxel_mcp.tools.results.results import ResultPolicy
+from blaxel_mcp.tools.results.results import ResultPolicy, error_result
 from blaxel_mcp.tools.run_model import run_model_tool
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.visibility import EVERYTHING, CallerVisibility, Visibility
 
 Context = ServerRequestContext[Any, Any]
 
 
 @dataclass(slots=True, eq=False)
 class _Generation:
-    """A runtime in use, until other settings replace it."""
+    """A runtime in use, and what its caller is shown of the settings, until other settings replace it."""
 
     runtime: Runtime
+    visibility: Visibility
     retired: anyio.Event = field(default_factory=anyio.Event)
 
 
@@ -48,14 +53,19 @@ class Tenant:
         config: The settings of the server.
         limits: The concurrency and rate limits of callers who spend the owner's credentials.
         environment: What replaces the network and the clock.
+        rate: Limits the caller's tool calls; None for no limit.
+        is_trial: Whether Blaxel has not accepted the caller's credentials yet. Then the control plane is not asked, and
+            no call outlives its request.
         shared_answers: A folder in which other processes of the same server find this caller's answers; None for none.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
 
     Attributes:
+        caller: The caller.
         last_used: When its caller last sent a request, by the clock of `Tenants`.
         evicted: Set to end `serve`.
+        rate: As given; another one replaces it with the settings.
         runtime: The runtime in use now.
     """
 
@@ -66,6 +76,8 @@ class Tenant:
         limits: CallLimits,
         environment: Environment,
         *,
+        rate: RateLimiter | None = None,
+        is_trial: bool = False,
         shared_answers: Path | None = None,
     ) -> None:
         self.caller = caller
@@ -76,13 +88,20 @@ class Tenant:
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls)
         self._environment = environment
+        self.rate = rate
+        self._is_trial = is_trial
         self._group: anyio.abc.TaskGroup | None = None
-        self._use(_Generation(self._build(config, limits)))
+        self._use(self._build(config, limits))
 
     @property
     def is_proven(self) -> bool:
-        """Whether Blaxel has ever accepted the tenant's credentials."""
+        """Whether Blaxel has accepted the tenant's credentials since the settings were last applied."""
         return self.runtime.client.has_been_answered
+
+    @property
+    def visibility(self) -> Visibility:
+        """What the caller may see."""
+        return self._generation.visibility
 
     async def serve(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Serve until the tenant is evicted."""
@@ -110,7 +129,7 @@ class Tenant:
             ConfigurationError: They cannot be used, and nothing has changed.
         """
         assert self._group is not None, "a tenant is reconfigured inside `running`"
-        new = _Generation(self._build(config, limits))
+        new = self._build(config, limits)
         if snapshot := self.runtime.discovery.snapshot:
             new.runtime.discovery.adopt(snapshot)
         await self._group.start(self._run, new)
@@ -121,9 +140,18 @@ class Tenant:
         if self.tools.definitions != definitions:
             await self.changes.announce()
 
+    async def end_trial(self, config: Configuration, limits: CallLimits) -> None:
+        """Serve the caller like any other from now on: Blaxel has accepted its credentials."""
+        assert self._group is not None, "a trial ends inside `running`"
+        self._is_trial = False
+        new, old = self._build(config, limits), self._generation
+        await self._group.start(self._run, new)
+        self._use(new)
+        old.retired.set()
+
     def notify(self, problem: str | None) -> None:
-        """Show in `list_models` what is wrong with the settings file, unless the caller has no part in it."""
-        self.runtime.listing.notice = None if self.caller.credential else problem
+        """Show the owner in `list_models` what is wrong with the settings file."""
+        self.runtime.listing.notice = problem if self.caller.is_owner else None
 
     async def list_tools(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """Return every tool."""
@@ -136,26 +164,42 @@ class Tenant:
         Raises:
             MCPError: There is no such tool.
         """
+        try:
+            if self.rate:
+                self.rate.require()
+        except BlaxelError as error:
+            return error_result(error, CallContext())
         # A client that knows the tools from an earlier session may call one at once.
         await self.runtime.discovery.wait_ready()
         wants_progress = context.meta and context.meta.get("progress_token") is not None
-        return await self.tools.call(params.name, params.arguments, _reporter(context) if wants_progress else None)
+        report = self._reporter(context) if wants_progress else None
+        return self.visibility.result(await self.tools.call(params.name, params.arguments, report))
 
-    def _build(self, config: Configuration, limits: CallLimits) -> Runtime:
+    def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
+        visibility = EVERYTHING
+        if not self.caller.is_owner:
+            own_key = self.caller.credential is not None
+            visibility = CallerVisibility(config, own_key=own_key, own_budget=own_key or self.caller == ANYONE)
+        return _Generation(self._build_runtime(config, limits), visibility)
+
+    def _build_runtime(self, config: Configuration, limits: CallLimits) -> Runtime:
         if self.caller.credential is None:
+            limits = limits.for_caller(self.caller.identity)
             return build_runtime(config, limits=limits, environment=self._environment)
-        # The caller brings its own credentials: none of the owner's credentials, limits or files are used.
-        own = {
+        # The caller brings its own credentials: none of the owner's credentials, models, limits or files are used.
+        own: dict[str, Any] = {
             "workspace": self.caller.workspace,
             "api_key": self.caller.credential,
             "client_credentials": None,
             "api_key_command": None,
             "files": FileSettings(),
+            "models": (),
         }
+        if self._is_trial:
+            own["discovery"] = config.settings.discovery.model_copy(update={"enabled": False})
+            own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
         return build_runtime(
-            configuration(
-                config.settings.model_copy(update=own), sources={"api_key": "the caller's own X-Blaxel-Authorization"}
-            ),
+            configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL}),
             account=self.caller.identity,
             cached=False,
             environment=self._environment,
@@ -171,6 +215,7 @@ class Tenant:
             runtime.config.settings,
             runtime.listing.look_up,
             runtime.spending,
+            visibility=generation.visibility,
         )
         self.tools.replace(self._make_tools(), runtime.config.settings)
 
@@ -181,11 +226,12 @@ class Tenant:
 
     def _make_tools(self) -> list[Tool]:
         runtime, settings = self.runtime, self.runtime.config.settings
-        policy, catalog = ResultPolicy.of(settings, self.store), runtime.discovery.catalog
+        visibility, catalog = self.visibility, runtime.discovery.catalog
+        policy = ResultPolicy.of(settings, self.store, writes_files=visibility.writes_files)
         prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
         builtin = {
             "run_model": run_model_tool(catalog, runtime.inference, policy, settings.access, prefix=prefix),
-            "list_models": list_models_tool(runtime.listing, prefix=prefix),
+            "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
@@ -202,11 +248,10 @@ class Tenant:
                 for call in self.calls.in_flight:
                     await call.wait(None)
 
+    def _reporter(self, context: Context) -> Report:
+        """Return the sender of progress notifications for a request."""
 
-def _reporter(context: Context) -> Report:
-    """Return the sender of progress notifications for a request."""
+        async def report(progress: float, message: str) -> None:
+            await context.session.report_progress(progress, message=self.visibility.text(message))
 
-    async def report(progress: float, message: str) -> None:
-        await context.session.report_progress(progress, message=message)
-
-    return report
+        return report

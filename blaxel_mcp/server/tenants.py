@@ -2,33 +2,49 @@
 
 Over stdio there is one caller, the user. Over HTTP there may be many. The models, answers, handles and budget of each
 are in a tenant of its own, so no lookup can reach those of another.
+
+A caller with credentials of its own gets a place once Blaxel has accepted them. Until then each request of it is served
+alone, and nothing is kept or done for it afterwards.
 """
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
 import mcp_types as types
 from mcp import MCPError
+from pydantic import SecretStr
 
 from blaxel_mcp.budget.ledger import ledgers_kept
-from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.catalog.control_plane import FAILURE_SECONDS
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
+from blaxel_mcp.server.credential_check import Verdict, check_credential
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.schema import Settings
 
 MAX_TENANTS = 200
 IDLE_SECONDS = 3600.0
 """How many callers are served at once, and how long an idle tenant is kept: as long as its answers."""
 
-_USES_OWNERS_KEY = (None, "platform")
-"""The values of `http.auth` under which every caller spends the owner's credentials."""
+TOOL_CALLS_PER_MINUTE = 600
+"""How many calls of any tool one caller over HTTP may make in a minute (MCP 2025-11-25, server/tools: servers MUST rate
+limit tool invocations). `limits.calls_per_minute` counts, if it is more."""
+
+REJECTED_SECONDS = 10.0
+"""How long a rejection by Blaxel holds, so that one key cannot make the server ask again with each request."""
+
+_MAX_REMEMBERED = 1000
+"""Callers whose last minute, or last rejection, is remembered without a place."""
 
 
 class Tenants:
@@ -39,6 +55,7 @@ class Tenants:
         environment: What replaces the network and the clock of the tenants' runtimes.
         now: A monotonic clock, in seconds.
         limit: How many callers are served at once.
+        serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
         shared_answers: A folder in which other processes of the same server find the answers; None for none.
 
     Raises:
@@ -52,16 +69,23 @@ class Tenants:
         *,
         now: Callable[[], float] = time.monotonic,
         limit: int = MAX_TENANTS,
+        serves_owner: bool = True,
         shared_answers: Path | None = None,
     ) -> None:
         self._config = config
         self._environment = environment
         self._now = now
         self._limit = limit
+        self._serves_owner = serves_owner
         self._shared_answers = shared_answers
-        self._limits = CallLimits(config.settings.limits)
+        self._limits = _limits(config.settings)
         self._tenants: dict[str, Tenant] = {}
+        self._trials: set[Tenant] = set()
+        self._rates: OrderedDict[str, RateLimiter] = OrderedDict()
+        self._rejections: OrderedDict[str, tuple[float, BlaxelError]] = OrderedDict()
         self._creating = anyio.Lock()
+        self._checking: dict[str, anyio.Lock] = {}
+        self._unchecked_until = float("-inf")
         self._group: anyio.abc.TaskGroup | None = None
         self._problem: str | None = None
         # Built at once, so that wrong settings are reported before the first caller comes.
@@ -69,32 +93,46 @@ class Tenants:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve while the context lasts; the owner's tenant is there from the beginning."""
+        """Serve while the context lasts."""
         async with ledgers_kept(), anyio.create_task_group() as group:
             self._group = group
             try:
-                if self._config.settings.http.auth in _USES_OWNERS_KEY:
+                if self._serves_owner:
                     await self._admit(self._owner)
                 yield
             finally:
-                for tenant in self._tenants.values():
+                for tenant in (*self._tenants.values(), *self._trials):
                     tenant.evicted.set()
                 self._group = None
 
-    async def of(self, caller: Caller) -> Tenant:
-        """Return the tenant of a caller, created now if needed.
+    @asynccontextmanager
+    async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:
+        """Provide the tenant of a caller for one request.
 
         Raises:
             MCPError: Too many callers are served already.
         """
-        if caller.identity not in self._tenants:
-            async with self._creating:
-                if caller.identity not in self._tenants:
-                    self._make_room()
-                    await self._admit(self._new(caller))
-        tenant = self._tenants[caller.identity]
-        tenant.last_used = self._now()
-        return tenant
+        tenant = await self.of(caller)
+        try:
+            yield tenant
+        finally:
+            if tenant in self._trials and tenant.is_proven and self._group is not None:
+                self._group.start_soon(self._keep, tenant)
+            elif tenant in self._trials:
+                self._end_trial(tenant)
+
+    async def of(self, caller: Caller) -> Tenant:
+        """Return the tenant of a caller, created now if needed.
+
+        If Blaxel has not accepted the caller's credentials, the tenant has no place: it is for one request, or, if
+        Blaxel rejects them, it refuses every call.
+
+        Raises:
+            MCPError: Too many callers are served already.
+        """
+        if caller.identity not in self._tenants and caller.credential is not None:
+            return await self._newcomer(caller)
+        return await self._placed(caller)
 
     async def reconfigure(self, config: Configuration) -> None:
         """Apply other settings to every tenant.
@@ -104,7 +142,7 @@ class Tenants:
         """
         async with self._creating:
             previous = self._config, self._limits
-            self._config, self._limits = config, CallLimits(config.settings.limits)
+            self._config, self._limits = config, _limits(config.settings)
             try:
                 self._new(OWNER)
                 for tenant in list(self._tenants.values()):
@@ -112,29 +150,121 @@ class Tenants:
             except ConfigurationError:
                 self._config, self._limits = previous
                 raise
+            self._rates.clear()
+            for tenant in self._tenants.values():
+                tenant.rate = self._rate_of(tenant.caller)
             self.notify(None)
 
     def notify(self, problem: str | None) -> None:
-        """Set the notice on the settings file that `list_models` shows; None clears it."""
+        """Set the notice on the settings file that `list_models` shows the owner; None clears it."""
         self._problem = problem
         for tenant in self._tenants.values():
             tenant.notify(problem)
 
-    def _new(self, caller: Caller) -> Tenant:
+    async def _placed(self, caller: Caller) -> Tenant:
+        if caller.identity not in self._tenants:
+            async with self._creating:
+                if caller.identity not in self._tenants:
+                    self._make_room()
+                    await self._admit(self._new(caller))
+        tenant = self._tenants[caller.identity]
+        tenant.last_used = self._now()
+        return tenant
+
+    async def _newcomer(self, caller: Caller) -> Tenant:
+        """Return the tenant of a caller whose credentials Blaxel has not accepted yet, after asking it."""
+        checking = self._checking.setdefault(caller.identity, anyio.Lock())
+        try:
+            # Requests of one caller ask one after the other: the first answer usually serves the rest.
+            async with checking:
+                if caller.identity in self._tenants:
+                    return await self._placed(caller)
+                return await self._checked(caller)
+        finally:
+            if not checking.locked():
+                self._checking.pop(caller.identity, None)
+
+    async def _checked(self, caller: Caller) -> Tenant:
+        asks = self._config.settings.discovery.enabled is not False and self._now() >= self._unchecked_until
+        if caller.credential is not None and asks:
+            verdict = await self._verdict(caller, caller.credential)
+            if isinstance(verdict, BlaxelError):
+                tenant = self._new(caller, is_trial=True)
+                tenant.tools.rejection = verdict
+                return tenant
+            if verdict == "accepted":
+                return await self._placed(caller)
+            if verdict == "unknown":
+                # No caller waits for a control plane that is down, and nobody can use it to ask more than once.
+                self._unchecked_until = self._now() + FAILURE_SECONDS
+        tenant = self._new(caller, is_trial=True)
+        self._trials.add(tenant)
+        await self._start(tenant)
+        return tenant
+
+    async def _verdict(self, caller: Caller, credential: SecretStr) -> Verdict | BlaxelError:
+        until, rejection = self._rejections.get(caller.identity, (0.0, None))
+        if rejection is not None and self._now() < until:
+            return rejection
+        verdict = await check_credential(self._config.settings, caller.workspace or "", credential, self._environment)
+        if isinstance(verdict, BlaxelError):
+            self._rejections[caller.identity] = self._now() + REJECTED_SECONDS, verdict
+            _forget_oldest(self._rejections)
+        return verdict
+
+    async def _keep(self, tenant: Tenant) -> None:
+        """Give a place to a tenant whose credentials Blaxel has accepted in a call, with its answers."""
+        async with self._creating:
+            # No place left, or another request of the caller was first.
+            with suppress(MCPError):
+                if tenant.caller.identity not in self._tenants and not tenant.evicted.is_set():
+                    self._make_room()
+                    await tenant.end_trial(self._config, self._limits)
+                    self._tenants[tenant.caller.identity] = tenant
+                    self._trials.remove(tenant)
+                    return
+        self._end_trial(tenant)
+
+    def _end_trial(self, tenant: Tenant) -> None:
+        self._trials.discard(tenant)
+        tenant.evicted.set()
+
+    def _new(self, caller: Caller, *, is_trial: bool = False) -> Tenant:
         # A name that reveals nothing about the caller, and that no caller can choose.
         name = hashlib.sha256(caller.identity.encode()).hexdigest()
-        shared = self._shared_answers / name if self._shared_answers else None
-        return Tenant(caller, self._config, self._limits, self._environment, shared_answers=shared)
+        return Tenant(
+            caller,
+            self._config,
+            self._limits,
+            self._environment,
+            rate=self._rate_of(caller),
+            is_trial=is_trial,
+            shared_answers=self._shared_answers / name if self._shared_answers else None,
+        )
+
+    def _rate_of(self, caller: Caller) -> RateLimiter | None:
+        if caller.is_owner:
+            return None
+        rate = self._rates.pop(caller.identity, None)
+        if rate is None:
+            per_minute = max(TOOL_CALLS_PER_MINUTE, self._config.settings.limits.calls_per_minute or 0)
+            rate = RateLimiter(per_minute, self._now)
+        self._rates[caller.identity] = rate
+        _forget_oldest(self._rates)
+        return rate
 
     async def _admit(self, tenant: Tenant) -> None:
+        await self._start(tenant)
+        self._tenants[tenant.caller.identity] = tenant
+
+    async def _start(self, tenant: Tenant) -> None:
         assert self._group is not None, "callers are served inside `running`"
         tenant.last_used = self._now()
         tenant.notify(self._problem)
         await self._group.start(tenant.serve)
-        self._tenants[tenant.caller.identity] = tenant
 
     def _make_room(self) -> None:
-        """Evict idle tenants; if the server is still full, evict the lowest-priority idle one."""
+        """Evict idle tenants; if the server is still full, evict the one that was idle longest."""
         idle = {key: tenant for key, tenant in self._tenants.items() if not tenant.calls.in_flight}
         evicted = [key for key, tenant in idle.items() if self._now() - tenant.last_used > IDLE_SECONDS]
         if len(self._tenants) - len(evicted) >= self._limit:
@@ -143,7 +273,18 @@ class Tenants:
                 raise MCPError(
                     code=types.INTERNAL_ERROR, message="The server has too many callers; try again in a minute."
                 )
-            # Tenants whose credentials never worked go first, so made-up keys displace no caller with a valid one.
-            evicted.append(min(candidates, key=lambda key: (idle[key].is_proven, idle[key].last_used)))
+            evicted.append(min(candidates, key=lambda key: idle[key].last_used))
         for key in evicted:
             self._tenants.pop(key).evicted.set()
+
+
+def _forget_oldest(remembered: OrderedDict[str, Any]) -> None:
+    if len(remembered) > _MAX_REMEMBERED:
+        remembered.popitem(last=False)
+
+
+def _limits(settings: Settings) -> CallLimits:
+    """Return the limits of the callers who spend the owner's key; with `oauth` and several tokens they share them."""
+    http = settings.http
+    shared = http.auth == "oauth" or (http.auth == "token" and len(http.bearer_tokens) != 1)
+    return CallLimits(settings.limits, shared=shared)

@@ -8,6 +8,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
+from blaxel_mcp.tools.visibility import Visibility
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=True)
 
@@ -20,12 +21,12 @@ _SCHEMA: JSONObject = {
 }
 
 
-def list_models_tool(listing: ModelListing, *, prefix: str) -> Tool:
-    """Return the tool `list_models`."""
+def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: str) -> Tool:
+    """Return the tool `list_models`, with what its caller may see."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))
-        return value_result(page, context)
+        return value_result(visibility.page(page), context)
 
     definition = types.Tool(
         name=f"{prefix}list_models",

@@ -52,10 +52,14 @@ class ToolRegistry:
 
     Args:
         calls: Where the calls of models run.
+
+    Attributes:
+        rejection: The error that every call fails with; None if calls are accepted.
     """
 
     def __init__(self, calls: CallRegistry) -> None:
         self._calls = calls
+        self.rejection: BlaxelError | None = None
         self._tools: dict[str, Tool] = {}
         self._prefix = ""
         self._detach_seconds = 0.0
@@ -88,6 +92,8 @@ class ToolRegistry:
         Raises:
             MCPError: There is no such tool; the specification makes that a protocol error.
         """
+        if self.rejection is not None:
+            return error_result(self.rejection, CallContext())
         tool = self._tools.get(name)
         if tool is None:
             guess = closest(name, self._tools)

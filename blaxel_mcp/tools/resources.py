@@ -24,6 +24,7 @@ from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, t
 from blaxel_mcp.tools.results.media import media_at
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
+from blaxel_mcp.tools.visibility import EVERYTHING, Visibility
 
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
@@ -67,6 +68,7 @@ class Resources:
         settings: The workspace and the URLs of the models.
         look_up: Looks up the models' records.
         spending: Reports the usage.
+        visibility: What the caller may see.
     """
 
     def __init__(
@@ -76,12 +78,15 @@ class Resources:
         settings: Settings,
         look_up: LookUp,
         spending: Spending,
+        *,
+        visibility: Visibility = EVERYTHING,
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._settings = settings
         self._look_up = look_up
         self._spending = spending
+        self._visibility = visibility
 
     async def list_resources(
         self, _: RequestContext, __: types.PaginatedRequestParams | None
@@ -106,12 +111,13 @@ class Resources:
         if uri == MODELS_URI:
             contents = _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
         elif uri == USAGE_URI:
-            contents = _json_contents(uri, await self._spending.report(_USAGE_DAYS))
+            contents = _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
         elif uri.startswith(f"{MODELS_URI}/"):
             entry = self._catalog().find(unquote(uri.removeprefix(f"{MODELS_URI}/")))
             if entry is None:
                 raise _missing(uri, "There is no such model; blaxel://models lists all models.")
-            contents = _json_contents(uri, model_guide(entry, self._settings, await self._look_up(entry)))
+            lookup = self._visibility.lookup(await self._look_up(entry))
+            contents = _json_contents(uri, model_guide(entry, self._settings, lookup))
         elif call := parse_call_uri(uri):
             call_id, pointer = call
             try:

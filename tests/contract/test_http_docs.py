@@ -15,7 +15,7 @@ from blaxel_mcp.server.http.address import require_safe, resolve
 from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
 from blaxel_mcp.server.http.server import DRAIN_SECONDS
-from blaxel_mcp.server.tenants import MAX_TENANTS
+from blaxel_mcp.server.tenants import MAX_TENANTS, TOOL_CALLS_PER_MINUTE
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import HttpSettings
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
@@ -70,5 +70,6 @@ def test_the_settings_on_the_page_suffice_to_start(tmp_path: Path, text: str) ->
 def test_the_figures_on_the_page_are_those_of_the_code() -> None:
     assert f"at least {MIN_TOKEN_CHARS} characters" in PAGE
     assert f"calls in flight {DRAIN_SECONDS:g} seconds" in PAGE
+    assert f"{TOOL_CALLS_PER_MINUTE} tool calls per minute" in PAGE
     assert f"{MAX_TENANTS} callers are served at once" in PAGE
     assert all(f"`http.{key}`" in PAGE or f"{key} =" in PAGE for key in HttpSettings.model_fields)

@@ -21,8 +21,8 @@ from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.store.spool import default_spools
 from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN, KEY
-from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, receipt_of, text_of
-from tests.support.http_serving import SLOW_CALL, answer_to_42, client_of, message
+from tests.support.connecting import ERAS, Era, answer_of, inference_requests, is_slow_call, receipt_of, text_of
+from tests.support.http_serving import HOUSE_CHAT, SLOW_CALL, answer_to_42, client_of, message
 from tests.support.processes import ENDING_SECONDS, SERVE, started, variables
 from tests.support.worker_pool import __file__ as worker_pool
 
@@ -111,7 +111,9 @@ async def test_it_prints_its_url_and_who_may_call_and_answers_there(emulator: Em
         async with client_of(server.url, era) as client:
             result = await answer_to_42(client)
 
-    assert announced[1] == "anyone on this machine; your credentials are used"
+    assert announced[1] == (
+        "every user of this machine, without a token, since http.auth is not set; your credentials are used"
+    )
     assert "42" in answer_of(result)["choices"][0]["message"]["content"]
 
 
@@ -266,6 +268,29 @@ async def two_workers(emulator: Emulator) -> AsyncIterator[tuple[Process, list[i
     async with served(variables(emulator), "--port", "0", "--workers", "2", "--log-level", "info") as server:
         numbers = [int((await server.read_until(r"worker (\d+) is serving"))[1]) for _ in range(2)]
         yield server, numbers
+
+
+async def test_no_spelling_of_the_path_gets_past_the_token_of_several_workers(emulator: Emulator) -> None:
+    environment = {
+        **variables(emulator),
+        "BLAXEL_MCP_HTTP__AUTH": "token",
+        "BLAXEL_MCP_HTTP__BEARER_TOKENS": f'["{HTTP_TOKEN}"]',
+    }
+    body, headers = message("tools/call", "legacy", **HOUSE_CHAT)
+    async with (
+        served(environment, "--port", "0", "--workers", "2") as server,
+        httpx.AsyncClient(trust_env=False, headers=headers) as http,
+    ):
+        base = server.url.removesuffix("/mcp")
+        refused = [
+            (await http.post(f"{base}{path}", content=body)).status_code
+            for path in ("/mcp", "/mcp%0A", "/mcp%0D", "//mcp", "/mcp/", "/%6Dcp", "/healthz%0A", "/")
+        ]
+        allowed = await http.post(server.url, content=body, headers={"authorization": f"Bearer {HTTP_TOKEN}"})
+
+    assert refused == [401] * 8
+    assert allowed.status_code == 200
+    assert len(inference_requests(emulator.requests)) == 1
 
 
 async def test_several_workers_share_an_address_and_return_no_handles(emulator: Emulator) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -117,6 +118,107 @@ async def test_calls_over_the_minutes_number_wait_until_the_minute_is_over() -> 
 
     assert begun == [0.0, 10.0, 60.0, 70.0, 120.0]
     assert slept == [40.0, 9.0, 49.0]
+
+
+async def test_a_caller_with_many_calls_leaves_half_of_the_slots_and_of_the_queue_to_others() -> None:
+    limits = CallLimits(LimitSettings(max_concurrency=4, max_queue=8), shared=True)
+    greedy, modest = Counter(limits.for_caller("greedy")), Counter(limits.for_caller("modest"))
+    refused = []
+
+    async def one_too_many() -> None:
+        try:
+            await greedy.one()
+        except BlaxelError as error:
+            refused.append(error)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(one_too_many)
+            await anyio.wait_all_tasks_blocked()
+            assert (greedy.now, len(refused)) == (2, 14)
+            for _ in range(3):
+                group.start_soon(modest.one)
+            await anyio.wait_all_tasks_blocked()
+            assert modest.now == 2
+            greedy.go.set()
+            modest.go.set()
+
+    assert (greedy.most, greedy.done, modest.done) == (2, 6, 3)
+    assert {error.code for error in refused} == {"busy"}
+    assert all(error.retryable and "Try again" in error.hint for error in refused)
+    assert "max_queue" not in str(refused[0])
+
+
+async def test_callers_who_wait_take_turns_however_many_calls_each_has_waiting() -> None:
+    limits = CallLimits(LimitSettings(max_concurrency=1, max_queue=20), shared=True)
+    order: list[str] = []
+
+    async def one(caller: str) -> None:
+        async with limits.for_caller(caller).slot("w", "m", None, Progress()):
+            order.append(caller)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        for caller in ("a", "a", "a", "a", "b", "b", "c"):
+            group.start_soon(one, caller)
+
+    assert order == ["a", "a", "b", "c", "a", "b", "a"]
+
+
+async def test_a_models_own_slots_are_shared_in_the_same_way() -> None:
+    limits = CallLimits(LimitSettings(max_concurrency=16), shared=True)
+    greedy, modest = Counter(limits.for_caller("greedy")), Counter(limits.for_caller("modest"))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(greedy.one, "narrow", 2)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(modest.one, "narrow", 2)
+            await anyio.wait_all_tasks_blocked()
+            assert (greedy.now, modest.now) == (1, 1)
+            greedy.go.set()
+            modest.go.set()
+
+
+async def test_a_caller_starts_at_most_half_of_the_minutes_calls() -> None:
+    clock = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    limits = CallLimits(LimitSettings(calls_per_minute=4), shared=True, now=lambda: clock[0], sleep=sleep)
+    begun = []
+    for caller in ("greedy", "greedy", "modest", "greedy", "modest"):
+        async with limits.for_caller(caller).slot("w", "m", None, Progress()):
+            begun.append(clock[0])
+    # Each caller has its limits once, as its tenant does.
+    greedy = limits.for_caller("greedy")
+    clock[0] = 1000.0
+    for _ in range(3):
+        async with greedy.slot("w", "m", None, Progress()):
+            begun.append(clock[0])
+
+    assert begun == [0.0, 0.0, 0.0, 0.0, 60.0, 1000.0, 1000.0, 1060.0]
+
+
+async def test_the_owner_has_all_slots_and_a_waiter_that_gives_up_leaves_no_trace() -> None:
+    limits = CallLimits(LimitSettings(max_concurrency=3, max_queue=5), shared=True)
+    owner, other = Counter(limits.for_caller("")), Counter(limits.for_caller("other"))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(owner.one)
+            await anyio.wait_all_tasks_blocked()
+            assert owner.now == 3
+            for _ in range(10):
+                with anyio.move_on_after(0.01):
+                    await other.one()
+            owner.go.set()
+        other.go.set()
+        await other.one()
+
+    assert (owner.done, other.done) == (3, 1)
 
 
 async def test_a_server_keeps_to_its_limits_and_says_that_it_is_busy(emulator: Emulator) -> None:

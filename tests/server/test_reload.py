@@ -1,7 +1,9 @@
 """Edits of the settings file while a server runs: a valid one is applied, an invalid one is reported and ignored."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -57,7 +59,15 @@ def heard(words: str) -> Iterator[anyio.Event]:
 
 
 @asynccontextmanager
-async def serving(emulator: Emulator, file: Path, text: str | None, era: Era = "2026-07-28") -> AsyncIterator[Client]:
+async def serving(
+    emulator: Emulator,
+    file: Path,
+    text: str | None,
+    era: Era = "2026-07-28",
+    *,
+    named: bool = True,
+    look_seconds: float = LOOK_SECONDS,
+) -> AsyncIterator[Client]:
     """A client of a server whose settings are in a file, which is watched."""
     if text is not None:
         edit(file, text)
@@ -68,9 +78,9 @@ async def serving(emulator: Emulator, file: Path, text: str | None, era: Era = "
         "BL_API_KEY": KEY,
         "BLAXEL_MCP_BUDGET__LEDGER": ":memory:",
     }
-    config = load_settings(config_file=file if text is not None else None, environ=environ)
+    config = load_settings(config_file=file if named and text is not None else None, environ=environ)
     with anyio.fail_after(20):
-        async with Client(build_server(config, look_seconds=LOOK_SECONDS), mode=era) as client:
+        async with Client(build_server(config, look_seconds=look_seconds), mode=era) as client:
             yield client
 
 
@@ -127,6 +137,106 @@ async def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_until_it_
             await taken.wait()
         assert await notes(client) == []
         assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+
+
+def removed(file: Path) -> None:
+    file.unlink()
+
+
+def moved_away(file: Path) -> None:
+    file.rename(file.with_name("elsewhere.toml"))
+
+
+def emptied(file: Path) -> None:
+    edit(file, "")
+
+
+def blanked(file: Path) -> None:
+    edit(file, "\ufeff \n\t\n\n")
+
+
+def replaced_by_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def replaced_by_a_dangling_link(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("nowhere")
+
+
+def replaced_by_a_loop(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file)
+
+
+def folder_moved_away(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("elsewhere"))
+
+
+def made_unreadable(file: Path) -> None:
+    file.chmod(0)
+
+
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+LOSSES = (
+    removed,
+    moved_away,
+    emptied,
+    blanked,
+    replaced_by_a_folder,
+    replaced_by_a_dangling_link,
+    replaced_by_a_loop,
+    folder_moved_away,
+    pytest.param(made_unreadable, marks=pytest.mark.skipif(IS_ROOT, reason="root reads every file")),
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and permissions are POSIX's here")
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: getattr(lose, "__name__", None))
+@pytest.mark.parametrize("named", [True, False], ids=["--config", "the default path"])
+async def test_a_settings_file_that_is_lost_leaves_its_rules_in_force_and_the_owner_is_told_once(
+    emulator: Emulator,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    lose: Callable[[Path], None],
+    *,
+    named: bool,
+) -> None:
+    default = load_settings(environ={}).watched
+    assert default is not None
+    file = tmp_path / "folder" / "config.toml" if named else default
+    file.parent.mkdir(parents=True)
+    rules = ONE + '[access]\nmodels = ["house-*"]\n'
+    edit(file, rules)
+    async with serving(emulator, file, rules, named=named) as client:
+        with heard("the previous settings still apply") as refused:
+            lose(file)
+            await refused.wait()
+        await anyio.sleep(5 * LOOK_SECONDS)
+        denied = await client.call_tool("run_model", {"model": "edge-chat", "data": {}})
+        shown = await notes(client)
+
+    assert error_of(denied)["code"] == "permission_denied"
+    assert [note for note in shown if "cannot be used" in note] == shown != []
+    assert caplog.text.count("the previous settings still apply") == 1
+
+
+async def test_an_editor_that_has_the_file_away_for_a_moment_goes_unnoticed(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "config.toml"
+    async with serving(emulator, file, ONE, look_seconds=0.3) as client:
+        with heard("reloaded the settings file") as taken:
+            file.rename(file.with_suffix(".bak"))
+            await anyio.sleep(0.1)
+            edit(file, TWO)
+            await taken.wait()
+        assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+        assert await notes(client) == []
+
+    assert "still apply" not in caplog.text
 
 
 async def test_a_call_in_flight_ends_under_the_settings_that_it_began_with_and_its_handle_outlives_them(

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx
 import mcp_types as types
 import pytest
 from mcp import MCPError
@@ -18,10 +20,10 @@ from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.tenant import Tenant
-from blaxel_mcp.server.tenants import IDLE_SECONDS, Tenants
+from blaxel_mcp.server.tenants import IDLE_SECONDS, REJECTED_SECONDS, TOOL_CALLS_PER_MINUTE, Tenants
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.canaries import KEY
-from tests.support.connecting import inference_requests, is_slow_call, leading_to, receipt_of
+from tests.support.connecting import error_of, inference_requests, is_slow_call, leading_to, receipt_of
 
 pytestmark = pytest.mark.anyio
 
@@ -43,13 +45,14 @@ class Clock:
 async def serving(
     config: Configuration, now: Callable[[], float] | None = None, limit: int = 200
 ) -> AsyncIterator[Tenants]:
-    tenants = Tenants(config, Environment(), now=now or Clock(), limit=limit)
+    tenants = Tenants(config, Environment(), now=now or Clock(), limit=limit, serves_owner=False)
     with anyio.fail_after(20):
         async with tenants.running():
             yield tenants
 
 
 async def called(tenant: Tenant, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
+    await tenant.runtime.discovery.wait_ready()
     return await tenant.tools.call(tool, arguments)
 
 
@@ -83,13 +86,14 @@ async def test_a_callers_answers_and_handles_are_known_to_nobody_else(two_tenant
         anna, bert = [await tenants.of(caller) for caller in (ANNA, BERT)]
         answered = receipt_of(await called(anna, "house-classifier", {"inputs": "kind"}))["call_id"]
         slow = receipt_of(await called(anna, "run_model", {"model": "fault-slow-30s", "data": {}}))["call_id"]
+        request = await two_tenants.wait_for(is_slow_call)
         for call_id in (answered, slow):
             for tool in ("read_result", "cancel_call"):
                 refused = await called(bert, tool, {"call_id": call_id})
                 assert "no call" in str(refused.content).lower()
         read = await called(anna, "read_result", {"call_id": answered})
         assert not read.is_error
-        assert not (await two_tenants.wait_for(is_slow_call)).aborted
+        assert not request.aborted
 
 
 async def test_a_callers_list_of_models_is_not_kept_where_another_could_come_by_it(
@@ -188,6 +192,157 @@ async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good
         assert await tenants.of(ANNA) is good
 
 
+ENDLESS = 60
+"""Made-up keys: more than the server has places."""
+
+CHAT = {
+    "model": "house-chat",
+    "path": "/v1/chat/completions",
+    "data": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]},
+}
+
+
+async def kept(tenants: Tenants, caller: Caller) -> None:
+    """Wait until a caller whose key was good in a call has its place."""
+    with anyio.fail_after(5):
+        while caller.identity not in tenants._tenants:  # noqa: ASYNC110 - no event says so
+            await anyio.sleep(0.01)
+
+
+async def test_made_up_keys_cost_one_request_each_and_leave_nothing_behind(two_tenants: Emulator) -> None:
+    clock = Clock()
+    async with serving(for_callers(two_tenants), clock, limit=3) as tenants:
+        good = await tenants.of(ANNA)
+        await good.runtime.discovery.wait_ready()
+        before = len(two_tenants.requests)
+        for number in range(ENDLESS):
+            key = SecretStr(f"made-up-{number}")
+            async with tenants.serving(Caller(f"made-up-{number}", "demo", key)) as made_up:
+                assert (
+                    error_of(await called(made_up, "run_model", {"model": "house-chat", "data": {}}))["code"]
+                    == "authentication_failed"
+                )
+        assert len(two_tenants.requests) == before + ENDLESS
+        clock.seconds += 120
+        await anyio.sleep(0.1)
+        assert len(two_tenants.requests) == before + ENDLESS
+        assert await tenants.of(ANNA) is good
+        assert list(tenants._tenants) == ["anna"]
+        assert not tenants._trials
+        assert not tenants._checking
+
+
+async def test_one_made_up_key_has_blaxel_asked_once_in_a_while_and_may_become_good(two_tenants: Emulator) -> None:
+    clock = Clock()
+    late = Caller("late", "demo", SecretStr("late-demo-key"))
+    async with serving(for_callers(two_tenants), clock) as tenants:
+        for _ in range(5):
+            assert (await called(await tenants.of(late), "list_models", {})).is_error
+        assert len(two_tenants.requests) == 1
+        two_tenants.api_keys.add("late-demo-key")
+        clock.seconds += REJECTED_SECONDS
+        assert not (await called(await tenants.of(late), "list_models", {})).is_error
+
+
+async def test_made_up_keys_cost_one_request_each_where_the_control_plane_is_never_asked(
+    two_tenants: Emulator,
+) -> None:
+    async with serving(for_callers(two_tenants, discovery={"enabled": False}), limit=3) as tenants:
+        for number in range(5):
+            caller = Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}"))
+            async with tenants.serving(caller) as made_up:
+                assert (await called(made_up, "run_model", {"model": "house-chat", "data": {}})).is_error
+        sent = len(two_tenants.requests)
+        async with tenants.serving(ANNA) as anna:
+            assert not (await called(anna, "run_model", CHAT)).is_error
+        await kept(tenants, ANNA)
+        assert await tenants.of(ANNA) is anna
+
+    assert sent == 5
+    assert len(two_tenants.requests) == 6
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_a_key_that_may_not_list_models_may_call_them_and_its_answers_are_kept(
+    two_tenants: Emulator, status: int
+) -> None:
+    class NoControlPlane(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.startswith("/v0/"):
+                return httpx.Response(status, json={"code": status, "error": "no"})
+            return await super().handle_async_request(request)
+
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane()), now=Clock())
+    with anyio.fail_after(20):
+        async with tenants.running():
+            async with tenants.serving(ANNA) as anna:
+                answered = await called(anna, "run_model", CHAT)
+                assert not answered.is_error
+            await kept(tenants, ANNA)
+            assert await tenants.of(ANNA) is anna
+            read = await called(anna, "read_result", {"call_id": receipt_of(answered)["call_id"]})
+
+    assert not read.is_error
+
+
+async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:
+    secret = {"name": "house-chat", "description": "the owner's own words", "workspace": "owners-workspace"}
+    async with serving(for_callers(two_tenants, models=[secret, {"name": "owners-model"}])) as tenants:
+        for caller in (ANNA, Caller("made-up", "demo", SecretStr("made-up"))):
+            tenant = await tenants.of(caller)
+            await tenant.runtime.discovery.wait_ready()
+            page = await tenant.runtime.listing.page()
+            shown = str([page, tenant.tools.definitions])
+            assert not [word for word in ("owners-model", "own words", "owners-workspace") if word in shown]
+
+
+async def test_one_token_that_calls_without_end_leaves_the_others_their_turns(emulator: Emulator) -> None:
+    config = leading_to(
+        emulator, http={"auth": "token"}, limits={"max_concurrency": 2, "max_queue": 2, "detach_after_seconds": 0}
+    )
+    results: list[types.CallToolResult] = []
+
+    async def slow(tenant: Tenant) -> None:
+        results.append(await called(tenant, "run_model", {"model": "fault-slow-30s", "data": {}}))
+
+    async with serving(config) as tenants, anyio.create_task_group() as group:
+        mallory, alice = [await tenants.of(Caller(name)) for name in ("mallory", "alice")]
+        for _ in range(4):
+            group.start_soon(slow, mallory)
+        await emulator.wait_for(is_slow_call)
+        assert not (await called(alice, "house-chat", {"prompt": "Hi"})).is_error
+        group.cancel_scope.cancel()
+
+    assert {error_of(result)["code"] for result in results} == {"busy"}
+
+
+async def test_over_http_a_caller_makes_so_many_calls_of_any_tool_in_a_minute(emulator: Emulator) -> None:
+    clock = Clock()
+    context: Any = SimpleNamespace(meta=None)
+
+    async def listed(tenant: Tenant) -> types.CallToolResult:
+        return await tenant.call_tool(context, types.CallToolRequestParams(name="list_models"))
+
+    async with serving(leading_to(emulator, http={"auth": "token"}, models=[]), clock) as tenants:
+        mallory, alice, owner = [await tenants.of(caller) for caller in (Caller("mallory"), Caller("alice"), OWNER)]
+        mallory.runtime.listing.page = owner.runtime.listing.page = alice.runtime.listing.page = empty_page  # type: ignore[method-assign]
+        for _ in range(TOOL_CALLS_PER_MINUTE):
+            assert not (await listed(mallory)).is_error
+        refused = error_of(await listed(mallory))
+        assert not (await listed(alice)).is_error
+        for _ in range(TOOL_CALLS_PER_MINUTE + 1):
+            assert not (await listed(owner)).is_error
+        clock.seconds += 61
+        assert not (await listed(mallory)).is_error
+
+    assert (refused["code"], refused["retryable"], refused["retry_after_seconds"]) == ("busy", True, 60)
+    assert "Try again in 60 seconds" in refused["hint"]
+
+
+async def empty_page(**_: Any) -> dict[str, Any]:
+    return {"models": [], "notes": [], "credentials": None}
+
+
 async def test_one_caller_too_many_is_refused_while_all_are_busy(emulator: Emulator) -> None:
     config = leading_to(emulator, http={"auth": "token"})
     async with serving(config, limit=1) as tenants, anyio.create_task_group() as group:
@@ -203,11 +358,10 @@ async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) 
     async with serving(for_callers(two_tenants)) as tenants:
         anna = await tenants.of(ANNA)
         before = (await anna.runtime.listing.page())["total"]
-        models = [{"name": "house-chat", "api": "chat-completions"}]
-        await tenants.reconfigure(for_callers(two_tenants, models=models))
+        await tenants.reconfigure(for_callers(two_tenants, discovery={"include": ["house-chat"]}))
         after = [await tenant.runtime.listing.page() for tenant in (anna, await tenants.of(BERT))]
 
-    assert before == 4
+    assert before == len(two_tenants.models)
     assert [(page["total"], page["workspace"]) for page in after] == [(1, "demo"), (1, "other")]
 
 

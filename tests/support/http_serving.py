@@ -95,7 +95,7 @@ async def serving(
     listener, address = listen(wanted)
     with closing(listener):
         auth = caller_auth_for(config, address, now=now)
-        app = HttpApp(build_server(config), config, address, auth)
+        app = HttpApp(build_server(config, over_http=True), config, address, auth)
         shutdown, started = Shutdown(), anyio.Event()
         serve = partial(serve_http, app, listener, shutdown, started=started.set, drain_seconds=drain_seconds)
         async with anyio.create_task_group() as group:

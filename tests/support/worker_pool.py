@@ -43,7 +43,8 @@ def work(address: Address, listener: socket, supervisor: Supervisor) -> int:
 async def serve(address: Address, listener: socket, supervisor: Supervisor) -> int:
     """Serve until the supervisor ends this worker; return the exit code."""
     config = load_settings(environ=os.environ)
-    app = HttpApp(build_server(config), config, address, NoAuth(), cancel_elsewhere=supervisor.cancel_elsewhere)
+    server = build_server(config, over_http=True)
+    app = HttpApp(server, config, address, NoAuth(), cancel_elsewhere=supervisor.cancel_elsewhere)
     shutdown = Shutdown()
     async with anyio.create_task_group() as group:
         group.start_soon(supervisor.follow, shutdown, app.cancellations.cancel)

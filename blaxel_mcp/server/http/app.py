@@ -9,26 +9,28 @@ from typing import Any
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.server.http.address import MCP_PATH, Address, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.body_bounds import receive_bounded
 from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, CancellationRegistry
-from blaxel_mcp.server.http.errors import RefusedError, draining, post_required
-from blaxel_mcp.server.http.oauth_metadata import metadata_routes
+from blaxel_mcp.server.http.errors import RefusedError, draining, method_not_allowed, not_found
+from blaxel_mcp.server.http.oauth_metadata import metadata_pages
 from blaxel_mcp.server.http.requests import InFlightRequests
 from blaxel_mcp.settings.loading import Configuration
 
 
 class HttpApp:
     """An MCP server as an ASGI application, for one run.
+
+    Only the probes and the OAuth metadata are open: their paths are compared byte by byte, as they are on the wire.
+    Every other request is authenticated before anything else is decided about it, its path included.
 
     Args:
         server: The MCP server.
@@ -53,34 +55,28 @@ class HttpApp:
         cancel_elsewhere: Cancel | None = None,
     ) -> None:
         http, max_body_bytes = config.settings.http, config.settings.limits.max_argument_bytes
-        self._server = server
+        self._auth = auth
         self.requests = InFlightRequests()
         self.cancellations = CancellationRegistry(max_body_bytes, cancel_elsewhere)
         _end_subscriptions_at_drain(server, self.requests)
-        self.asgi = server.streamable_http_app(
-            streamable_http_path=MCP_PATH,
+        # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
+        self._sessions = StreamableHTTPSessionManager(
+            server,
             # Event streams without sessions: a client of either era that disconnects cancels its request.
             json_response=False,
-            stateless_http=True,
+            stateless=True,
+            security_settings=transport_security(http, address),
             max_request_body_size=max_body_bytes,
-            transport_security=transport_security(http, address),
-            custom_starlette_routes=[*self._probes(), *metadata_routes(http, address)],
         )
-        self.asgi.router.redirect_slashes = False
-        self.asgi.add_exception_handler(HTTPException, _json_error)
-        self.asgi.add_middleware(
-            _McpGuard,
-            auth=auth,
-            requests=self.requests,
-            cancellations=self.cancellations,
-            max_body_bytes=max_body_bytes,
-        )
+        self._max_body_bytes = max_body_bytes
+        self._metadata = metadata_pages(http, address)
+        self.asgi: ASGIApp = self._serve
         # No defaults: any page that is served on this machine could call otherwise.
         if http.allowed_origins:
             # As the SDK's transport security reads them, `:*` at the end is any port.
             patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
-            self.asgi.add_middleware(
-                CORSMiddleware,
+            self.asgi = CORSMiddleware(
+                self._serve,
                 allow_origin_regex="|".join(patterns),
                 allow_methods=["POST"],
                 allow_headers=["*"],
@@ -90,55 +86,23 @@ class HttpApp:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Answer requests while the context lasts; requests that are in flight at its end are cancelled."""
-        async with self._server.session_manager.run():
+        async with self._sessions.run():
             yield
 
-    def _probes(self) -> list[Route]:
-        async def healthz(_: Request) -> Response:
-            return _probe_response("ok")
-
-        async def readyz(_: Request) -> Response:
-            if self.requests.is_draining:
-                return _probe_response("draining", HTTPStatus.SERVICE_UNAVAILABLE)
-            return _probe_response("ready")
-
-        return [Route("/healthz", healthz), Route("/readyz", readyz)]
-
-
-class _McpGuard:
-    """Middleware that authenticates and tracks requests for the MCP endpoint, and passes other requests through."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        auth: CallerAuth,
-        requests: InFlightRequests,
-        cancellations: CancellationRegistry,
-        max_body_bytes: int,
-    ) -> None:
-        self._app = app
-        self._max_body_bytes = max_body_bytes
-        self._auth = auth
-        self._requests = requests
-        self._cancellations = cancellations
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in (MCP_PATH, f"{MCP_PATH}/"):
-            await self._app(scope, receive, send)
-            return
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"this application serves HTTP only, not {scope['type']}")
         request = Request(scope)
         try:
-            if self._requests.is_draining:
-                raise draining()
-            request.state.caller = await self._auth.authenticate(request.headers)
-            if request.method != "POST":
-                # Without sessions, there is none to DELETE, and a GET stream would stay empty.
-                raise post_required()
+            response = self._open_page(request)
+            if response is None:
+                await self._admit(request)
         except RefusedError as error:
-            await error.response()(scope, receive, send)
-            return
-        await self._requests.run(self._answer, {**scope, "path": MCP_PATH}, receive, send)
+            response = error.response()
+        if response is None:
+            await self.requests.run(self._answer, {**scope, "path": MCP_PATH}, receive, send)
+        else:
+            await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -146,18 +110,39 @@ class _McpGuard:
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
-        await self._cancellations.run(self._app, scope, bounded, send)
+        await self.cancellations.run(self._sessions.handle_request, scope, bounded, send)
+
+    async def _admit(self, request: Request) -> None:
+        """Authenticate the caller of an MCP request; raises RefusedError for any other request, too."""
+        if self.requests.is_draining:
+            raise draining()
+        request.state.caller = await self._auth.authenticate(request.headers)
+        if request.scope["path"] not in (MCP_PATH, f"{MCP_PATH}/"):
+            raise not_found(MCP_PATH)
+        if request.method != "POST":
+            # Without sessions, there is none to DELETE, and a GET stream would stay empty.
+            raise method_not_allowed("The MCP endpoint", "POST")
+
+    def _open_page(self, request: Request) -> Response | None:
+        """Return the page that everybody may read at the request's path; None if there is none."""
+        page: Response | None = None
+        match request.scope.get("raw_path"):
+            case b"/healthz":
+                page = _probe_response("ok")
+            case b"/readyz" if self.requests.is_draining:
+                page = _probe_response("draining", HTTPStatus.SERVICE_UNAVAILABLE)
+            case b"/readyz":
+                page = _probe_response("ready")
+            case path if path in self._metadata:
+                # Browser clients read it before they have a token.
+                page = JSONResponse(self._metadata[path], headers={"Access-Control-Allow-Origin": "*"})
+        if page is not None and request.method not in ("GET", "HEAD"):
+            raise method_not_allowed("This path", "GET, HEAD")
+        return page
 
 
 def _probe_response(state: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return JSONResponse({"status": state}, status, headers={"Cache-Control": "no-store"})
-
-
-async def _json_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    description = f"{status.phrase}. The MCP endpoint is {MCP_PATH}."
-    return RefusedError(status, status.name.lower(), description, error.headers).response()
 
 
 def _end_subscriptions_at_drain(server: Server[Any], requests: InFlightRequests) -> None:

@@ -58,9 +58,14 @@ def insufficient_scope(scopes: str, **parameters: str) -> RefusedError:
     )
 
 
-def post_required() -> RefusedError:
-    """Return the error for another method than POST on the MCP endpoint (405)."""
-    return RefusedError(405, "method_not_allowed", "The MCP endpoint accepts only POST.", {"Allow": "POST"})
+def not_found(endpoint: str) -> RefusedError:
+    """Return the error for a path at which there is nothing (404)."""
+    return RefusedError(404, "not_found", f"Not Found. The MCP endpoint is {endpoint}.")
+
+
+def method_not_allowed(subject: str, allowed: str) -> RefusedError:
+    """Return the error for another method than the allowed ones, such as `GET, HEAD` (405)."""
+    return RefusedError(405, "method_not_allowed", f"{subject} accepts only {allowed}.", {"Allow": allowed})
 
 
 def too_many_values() -> RefusedError:

@@ -88,6 +88,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app.asgi,
+                interface="asgi3",
                 http="h11",
                 ws="none",
                 lifespan="off",

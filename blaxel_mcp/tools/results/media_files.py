@@ -20,9 +20,15 @@ _ID_TAIL = 6
 
 
 async def write_media_file(
-    media: Media, context: CallContext, store: CallStore, output_dir: str | None
+    media: Media, context: CallContext, store: CallStore | None, output_dir: str | None
 ) -> tuple[types.ResourceLink, str]:
     """Write a medium to a file. If that fails, the sentence says so; no error is raised.
+
+    Args:
+        media: The medium.
+        context: The call.
+        store: Keeps files for a while; None to write none, since the caller could not read it.
+        output_dir: The folder that keeps them for good; None for none.
 
     Returns:
         A link to the resource that has the medium too, and a sentence that says where the file is.
@@ -33,6 +39,8 @@ async def write_media_file(
     name = f"{model}-{moment}-{context.call_id[-_ID_TAIL:]}{pointer}{extension_for(media.media_type)}"
     uri = call_uri(context.call_id, media.pointer)
     size = f"The {shown_media_type(media.media_type)} of {len(media.data):,} bytes is too large for this result."
+    if store is None:
+        return link_block(media, uri, name), f"{size} For a limited time it is the resource {uri}."
     try:
         if output_dir is None:
             path = await store.put_file(context.call_id, name, media.data)

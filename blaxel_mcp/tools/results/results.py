@@ -47,6 +47,7 @@ class ResultPolicy:
         kind: `json` returns the answer as it came, `text` only the model's text.
         api: Finds that text in the answer.
         reader: The name of the tool that reads the rest of an answer.
+        writes_files: Whether media that are too large become files; otherwise they are only resources.
     """
 
     store: CallStore
@@ -56,9 +57,10 @@ class ResultPolicy:
     kind: ResultKind = "json"
     api: ModelAPI | None = None
     reader: str = "read_result"
+    writes_files: bool = True
 
     @classmethod
-    def of(cls, settings: Settings, store: CallStore) -> Self:
+    def of(cls, settings: Settings, store: CallStore, *, writes_files: bool = True) -> Self:
         """Return the policy for a model that has no settings of its own."""
         return cls(
             store=store,
@@ -67,6 +69,7 @@ class ResultPolicy:
             output_dir=settings.files.output_dir,
             kind=settings.tools.result,
             reader=f"{settings.tools.prefix}read_result",
+            writes_files=writes_files,
         )
 
     def for_model(self, api: ModelAPI | None, model: ModelSettings | None) -> Self:
@@ -152,7 +155,9 @@ async def _media_blocks(
             remaining -= len(medium.data)
             blocks.append(media_block(medium, call_uri(context.call_id, medium.pointer)))
             continue
-        link, sentence = await write_media_file(medium, context, policy.store, policy.output_dir)
+        link, sentence = await write_media_file(
+            medium, context, policy.store if policy.writes_files else None, policy.output_dir
+        )
         blocks.append(link)
         sentences.append(sentence)
     return blocks, sentences

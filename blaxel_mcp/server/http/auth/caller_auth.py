@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from blaxel_mcp.client.auth.tokens import is_bearer_value
-from blaxel_mcp.server.callers import OWNER, Caller
+from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.http.address import Address
 from blaxel_mcp.server.http.auth.bearer_tokens import BearerTokens, passthrough_identity
 from blaxel_mcp.server.http.auth.jwks import IssuerKeys, KeysUnavailableError
@@ -69,23 +69,23 @@ def caller_auth_for(
 
 
 class NoAuth:
-    """No `http.auth`: everybody who can connect is the owner of the process. Only for loopback addresses."""
+    """No `http.auth`: everybody who can connect may call. Only for loopback addresses."""
 
-    announcement = "anyone on this machine; your credentials are used"
+    announcement = "every user of this machine, without a token, since http.auth is not set; your credentials are used"
 
     async def authenticate(self, _headers: Headers) -> Caller:
-        """Return the owner."""
-        return OWNER
+        """Return the one caller that all requests are attributed to."""
+        return ANYONE
 
 
 class PlatformAuth:
-    """`http.auth = "platform"`: the platform in front has authenticated callers already; all of them are the owner."""
+    """`http.auth = "platform"`: the platform in front has authenticated callers, and does not say which it is."""
 
     announcement = "anyone authenticated by the platform in front of this server; your credentials are used"
 
     async def authenticate(self, _headers: Headers) -> Caller:
-        """Return the owner."""
-        return OWNER
+        """Return the one caller that all requests are attributed to."""
+        return ANYONE
 
 
 class TokenAuth:

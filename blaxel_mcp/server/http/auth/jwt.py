@@ -16,6 +16,15 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY_SECONDS = 30
 """Tolerated difference between the issuer's clock and ours."""
 
+_ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+"""The values of `typ` that make a token an access token (RFC 9068, section 2.1), in lower case."""
+
+_PLAIN_TYPES = frozenset({None, "jwt", "application/jwt"})
+"""The values of `typ` that any JWT may have. Most issuers give them to access tokens, and to ID tokens too."""
+
+_ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash", "s_hash")
+"""Claims that only ID tokens have (OpenID Connect Core, sections 2 and 3.3.2.11)."""
+
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
@@ -74,7 +83,7 @@ class JwtVerifier:
             TokenRefusedError: the token is not valid.
             KeysUnavailableError: the issuer's keys are not available.
         """
-        algorithm, kid = _unverified_header(token)
+        algorithm, kid, kind = _unverified_header(token)
         key = _signing_key(await self._keys.find(kid), algorithm)
         try:
             claims = jwt.decode(
@@ -92,13 +101,15 @@ class JwtVerifier:
         except jwt.PyJWTError as error:
             reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "The token is malformed.")
             raise TokenRefusedError(reason) from None
+        if kind not in _ACCESS_TOKEN_TYPES:
+            _require_no_id_token(claims)
         if not claims["sub"]:
             raise TokenRefusedError("The token has an empty `sub` claim.")
         return Bearer(f"{self._issuer}|{claims['sub']}", _scopes(claims))
 
 
-def _unverified_header(token: str) -> tuple[str, str | None]:
-    """Return the algorithm and the key id that a token claims to be signed with."""
+def _unverified_header(token: str) -> tuple[str, str | None, str | None]:
+    """Return the algorithm and the key id that a token claims to be signed with, and its type in lower case."""
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, RecursionError):
@@ -106,7 +117,24 @@ def _unverified_header(token: str) -> tuple[str, str | None]:
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS:
         raise TokenRefusedError("The token is not signed with an asymmetric algorithm that this server accepts.")
-    return algorithm, kid if isinstance(kid, str) else None
+    kind = header.get("typ")
+    kind = kind.lower() if isinstance(kind, str) else kind
+    if kind not in _PLAIN_TYPES and kind not in _ACCESS_TOKEN_TYPES:
+        raise TokenRefusedError("The token is not an access token.")
+    return algorithm, kid if isinstance(kid, str) else None, kind
+
+
+def _require_no_id_token(claims: Mapping[str, Any]) -> None:
+    """Refuse a token of a plain type that is known to be something else than an access token.
+
+    Such a token says who has logged in to the issuer, which is no permission to call this server. Keycloak names the
+    kind in the claim `typ`, and its access tokens may have a nonce; Amazon Cognito names it in `token_use`.
+    """
+    kind = claims.get("typ", claims.get("token_use", "access"))
+    is_named = isinstance(kind, str) and kind.lower() in ("bearer", "access")
+    has_id_claims = any(name in claims for name in _ID_TOKEN_CLAIMS)
+    if not is_named or (has_id_claims and claims.get("typ") != "Bearer"):
+        raise TokenRefusedError("The token is not an access token.")
 
 
 def _signing_key(candidates: Sequence[JWK], algorithm: str) -> jwt.PyJWK:

@@ -1,10 +1,12 @@
 """`http.auth = "oauth"`: tokens of a real issuer, good ones and every kind of bad one."""
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import anyio
 import httpx
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -67,6 +69,33 @@ async def test_a_token_of_the_issuer_lets_its_bearer_in_and_is_not_sent_to_blaxe
     assert not any(token in value for request in emulator.requests for _, value in request.headers)
 
 
+def typed(kind: str, issuer: Issuer) -> str:
+    return issuer.token(header={"typ": kind})
+
+
+def with_claim(claim: str, value: Any, issuer: Issuer) -> str:
+    """A token that is good but for a claim, which may be null."""
+    claims = {**issuer.claims(), claim: value}
+    return jwt.encode(claims, issuer.keys["one"], "ES256", headers={"kid": "one"})
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        *(({"typ": kind}, {}) for kind in ("at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt")),
+        *(({"typ": kind}, {}) for kind in ("JWT", "jwt", "application/jwt")),
+        ({"typ": "at+jwt"}, {"nonce": "x"}),
+        ({}, {"typ": "Bearer", "nonce": "x"}),
+        ({}, {"token_use": "access"}),
+    ],
+)
+async def test_access_tokens_are_taken_under_every_type_that_issuers_give_them(
+    emulator: Emulator, issuer: Issuer, header: dict[str, str], claims: dict[str, str]
+) -> None:
+    async with serving(trusting(emulator, issuer)) as served:
+        assert (await listed(served, issuer.token(header=header, **claims))).status_code == 200
+
+
 REFUSED: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "expired": (lambda issuer: issuer.token(exp=1_700_000_000), "The token has expired."),
     "not valid yet": (lambda issuer: issuer.token(nbf=4_000_000_000), "The token is not valid yet."),
@@ -109,6 +138,25 @@ REFUSED: dict[str, tuple[Callable[[Issuer], str], str]] = {
         lambda issuer: issuer.forged({"alg": "ES256", "kid": "one", "crit": ["x"], "x": 1}, b"x"),
         "The token is not a JWT.",
     ),
+    **{
+        f"the type {kind!r}": (partial(typed, kind), "The token is not an access token.")
+        for kind in ("id+jwt", "logout+jwt", "secevent+jwt", "dpop+jwt", "jwt+at", "at", "JWT ", "ID")
+    },
+    **{
+        f"an ID token by its {claim}": (partial(with_claim, claim, value), "The token is not an access token.")
+        for claim, value in (
+            ("nonce", "n-0S6"),
+            ("nonce", None),
+            ("at_hash", "77QmUPtjPfzWtF2AnpK9RQ"),
+            ("c_hash", "x"),
+            ("s_hash", "x"),
+            ("token_use", "id"),
+            ("typ", "ID"),
+            ("typ", "Refresh"),
+            ("typ", "Logout"),
+            ("typ", 7),
+        )
+    },
     "no JWT": (lambda _: "nothing-of-the-kind", "The token is not a JWT."),
     "a header that nests without end": (
         lambda _: "W1tb" * 9000 + ".e30.AAAA",

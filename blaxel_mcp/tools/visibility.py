@@ -1,0 +1,168 @@
+"""What one caller is shown of a server: its owner everything, other callers nothing of the owner or of each other."""
+
+import logging
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+from mcp import MCPError
+
+from blaxel_mcp.budget.ledger import MEMORY, default_ledger
+from blaxel_mcp.catalog.control_plane import Lookup
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.tools.results.content_blocks import text_block
+from blaxel_mcp.tools.results.results import ERROR_KEY
+from blaxel_mcp.tools.store.spool import default_spools
+
+logger = logging.getLogger(__name__)
+
+_PATH = "[path]"
+_MIN_PATH_CHARS = 4
+"""Shorter paths, such as `/`, are in every text."""
+
+_OF_THE_SERVER = {
+    "configuration_error": (
+        "This server is not set up for the call.",
+        "Ask the person who runs it; its log has the details.",
+    ),
+    "budget_exceeded": (
+        "The call was not sent: it does not fit the budget of this server.",
+        "Try a smaller call, try again after midnight UTC, or ask the person who runs the server.",
+    ),
+}
+"""The message and the hint, by code, in place of those that describe the owner's settings."""
+
+_SOURCE = "the settings of this server"
+_INCOMPLETE = "Some of this could not be looked up; the server's log says why."
+_USAGE = "The usage of a key that several callers share is shown to its owner only, by `blaxel-mcp usage`."
+
+
+class Visibility:
+    """What the owner is shown: everything, as it is. The filters of other callers are subclasses' own."""
+
+    writes_files = True
+    """Whether media that are too large for a result become files, whose paths are shown."""
+
+    def text(self, text: str) -> str:
+        """Return a message of ours."""
+        return text
+
+    def result(self, result: types.CallToolResult) -> types.CallToolResult:
+        """Return the result of a tool."""
+        return result
+
+    def protocol_error(self, error: MCPError) -> MCPError:
+        """Return an error of the protocol."""
+        return error
+
+    def page(self, page: JSONObject) -> JSONObject:
+        """Return a page of `list_models`."""
+        return page
+
+    def lookup(self, lookup: Lookup) -> Lookup:
+        """Return what was found out about a model."""
+        return lookup
+
+    def usage(self, report: JSONObject) -> JSONObject:
+        """Return the usage report."""
+        return report
+
+
+EVERYTHING = Visibility()
+"""What the owner is shown."""
+
+
+class CallerVisibility(Visibility):
+    """What a caller over HTTP is shown.
+
+    Args:
+        config: The owner's settings, whose paths are hidden.
+        own_key: Whether the caller brings its own credentials; otherwise problems with the owner's are hidden.
+        own_budget: Whether no other caller is counted with this one; otherwise the usage and the budget are hidden.
+    """
+
+    writes_files = False
+
+    def __init__(self, config: Configuration, *, own_key: bool, own_budget: bool) -> None:
+        self._own_key = own_key
+        self._own_budget = own_budget
+        self._paths = _pattern(_owner_paths(config))
+        self._logged = ""
+
+    def text(self, text: str) -> str:
+        """Return a message of ours without the owner's paths."""
+        return self._paths.sub(_PATH, text)
+
+    def result(self, result: types.CallToolResult) -> types.CallToolResult:
+        """Return the result of a tool, with another message where the owner's settings caused the failure."""
+        meta: dict[str, Any] = dict(result.meta or {})
+        content = result.content
+        if receipt := meta.get(RECEIPT_KEY):
+            budget = receipt["budget"] if self._own_budget else None
+            meta[RECEIPT_KEY] = {**receipt, "notes": [*map(self.text, receipt["notes"])], "budget": budget}
+        if error := meta.get(ERROR_KEY):
+            message, hint = self.text(error["message"]), self.text(error["hint"])
+            is_hidden = error["code"] == "configuration_error" or not self._own_budget
+            if error["origin"] == "local" and is_hidden and error["code"] in _OF_THE_SERVER:
+                self._log(f"{error['message']} {error['hint']}")
+                message, hint = _OF_THE_SERVER[error["code"]]
+            meta[ERROR_KEY] = {**error, "message": message, "hint": hint}
+            content = [text_block(f"{message} {hint}".rstrip()), *content[1:]]
+        return result.model_copy(update={"meta": meta, "content": content})
+
+    def _log(self, problem: str) -> None:
+        # Once until it changes: a caller must not be able to fill the log.
+        if problem != self._logged:
+            self._logged = problem
+            logger.warning("a call over HTTP failed: %s", problem)
+
+    def protocol_error(self, error: MCPError) -> MCPError:
+        """Return an error of the protocol without the owner's paths."""
+        return MCPError(code=error.error.code, message=self.text(error.error.message), data=error.error.data)
+
+    def page(self, page: JSONObject) -> JSONObject:
+        """Return a page of `list_models` without the owner's sources and problems."""
+        if self._own_key:
+            return {**page, "notes": [*map(self.text, page["notes"])]}
+        source = page["credentials"] and _SOURCE
+        return {**page, "credentials": source, "notes": [_INCOMPLETE] if page["notes"] else []}
+
+    def lookup(self, lookup: Lookup) -> Lookup:
+        """Return what was found out about a model, without the owner's problems."""
+        if not lookup.problem:
+            return lookup
+        return replace(lookup, problem=self.text(lookup.problem) if self._own_key else _INCOMPLETE)
+
+    def usage(self, report: JSONObject) -> JSONObject:
+        """Return the usage report without the ledger's path; of a shared budget, only when the day ends."""
+        if self._own_budget:
+            problem = report["problem"] and self.text(report["problem"])
+            return {**report, "ledger": None, "problem": problem}
+        return {**report, "budget": None, "days": [], "ledger": None, "problem": _USAGE}
+
+
+def _owner_paths(config: Configuration) -> Iterable[str]:
+    """Return the paths that only the owner knows: those of the settings, and the folders of this server."""
+    settings = config.settings
+    with suppress(RuntimeError):
+        yield str(Path.home())
+    ledger = settings.budget.ledger
+    for path in (config.watched, config.file, config.login.path, default_spools(), default_ledger()):
+        yield str(path or "")
+    for name in (None if ledger == MEMORY else ledger, settings.files.output_dir, *settings.files.allowed_dirs):
+        yield name or ""
+    for word in settings.api_key_command or ():
+        yield word if re.search(r"[/\\]", word) else ""
+
+
+def _pattern(paths: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of these paths and of everything below them, also as they are in a quoted literal."""
+    forms = {form for path in paths if len(path) >= _MIN_PATH_CHARS for form in (path, repr(path)[1:-1])}
+    longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+    return re.compile(rf"(?:{'|'.join(longest_first) or '(?!)'})[^\s\"'`,;:)\]]*")

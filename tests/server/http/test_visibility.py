@@ -1,0 +1,250 @@
+"""What callers over HTTP are shown: nothing of the owner's paths, settings and mistakes, nor of each other."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import pytest
+from mcp import Client, MCPError
+from pydantic import BaseModel, SecretStr
+
+from blaxel_mcp.budget.ledger import default_ledger
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.callers import ANYONE, Caller
+from blaxel_mcp.server.tenant import Tenant
+from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.login_file import LoginFile
+from blaxel_mcp.tools.store.spool import default_spools
+from blaxel_mcp.tools.visibility import CallerVisibility
+from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
+from tests.support.connecting import ERAS, Era, answer_of, connect, error_of, leading_to, receipt_of, text_of
+from tests.support.http_serving import answer_to_42, serving
+
+pytestmark = pytest.mark.anyio
+
+OTHER_TOKEN = f"{HTTP_TOKEN}-of-somebody-else"
+OWN_KEY = {"x-blaxel-authorization": f"Bearer {CALLER_KEY}", "x-blaxel-workspace": "demo"}
+TOKENS = [SecretStr(HTTP_TOKEN), SecretStr(OTHER_TOKEN)]
+
+MODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "no auth": ({}, {}),
+    "platform": ({"auth": "platform"}, {}),
+    "token": ({"auth": "token", "bearer_tokens": TOKENS}, {"authorization": f"Bearer {HTTP_TOKEN}"}),
+    "caller": ({"auth": "caller"}, OWN_KEY),
+}
+in_each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def hidden_words(tmp_path: Path) -> list[str]:
+    return [str(tmp_path), str(default_ledger()), str(default_spools()), "op-read-secret", ".blaxel"]
+
+
+def of_owner(emulator: Emulator, tmp_path: Path, mode: str, **settings: Any) -> Configuration:
+    """Settings full of places that only the owner is to know."""
+    config = leading_to(
+        emulator,
+        http=MODES[mode][0],
+        budget={"ledger": str(tmp_path / "ledgers" / "ledger.sqlite3"), "calls_per_day": 100},
+        files={"output_dir": str(tmp_path / "pictures"), "allowed_dirs": [str(tmp_path / "files")]},
+        **settings,
+    )
+    login = LoginFile(tmp_path / ".blaxel" / "config.yaml", problem="it is not YAML")
+    return replace(config, login=login, file=tmp_path / "config.toml", watched=tmp_path / "config.toml")
+
+
+async def everything(client: Client, *calls: tuple[str, dict[str, Any]]) -> str:
+    """All that a caller can read of a server, as text."""
+    uris = ("blaxel://models", "blaxel://models/house-chat", "blaxel://usage", "blaxel://nothing")
+    asked: list[Callable[[], Awaitable[BaseModel]]] = [
+        client.list_tools,
+        client.list_resources,
+        client.list_resource_templates,
+        *(partial(client.read_resource, uri) for uri in uris),
+        *(partial(client.call_tool, name, arguments) for name, arguments in (("list_models", {}), *calls)),
+    ]
+    shown: list[BaseModel] = []
+    for ask in asked:
+        try:
+            shown.append(await ask())
+        except MCPError as error:
+            shown.append(error.error)
+    return "\n".join(json.dumps(item.model_dump(mode="json")) for item in shown)
+
+
+FAILING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("run_model", {"model": "house-chat", "path": "/v1/chat/completions", "data": {}}),
+    ("run_model", {"model": "fault-500-provider", "data": {}}),
+    ("read_result", {"call_id": "call_none"}),
+    ("run_model", {"model": "../x", "data": {}}),
+    ("run_model", {"model": "fault-png", "data": {}}),
+    ("house-chat", {"prompt": "What is 6 * 7?", "images": ["/etc/passwd"]}),
+)
+
+
+@in_each_mode
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="as it should be"),
+        pytest.param({"api_key": None}, id="without credentials"),
+        pytest.param({"api_key": None, "api_key_command": ["/opt/op-read-secret", "x"]}, id="a command that fails"),
+        pytest.param({"api_key": None, "api_key_command": ["/opt/op-read-secret"], "models": None}, id="and no models"),
+        pytest.param({"limits": {"max_media_bytes": 0}}, id="media become files"),
+    ],
+)
+async def test_no_caller_over_http_is_shown_a_place_of_the_owners(
+    emulator: Emulator, tmp_path: Path, mode: str, era: Era, settings: dict[str, Any]
+) -> None:
+    config = of_owner(emulator, tmp_path, mode, **settings)
+    async with serving(config) as served, served.client(era, MODES[mode][1]) as client:
+        shown = await everything(client, *FAILING)
+
+    assert [word for word in hidden_words(tmp_path) if word in shown] == []
+
+
+@in_each_mode
+@pytest.mark.parametrize("broken", ["a folder", "garbage"])
+async def test_a_ledger_that_cannot_be_used_is_the_owners_to_know(
+    emulator: Emulator, tmp_path: Path, mode: str, broken: str
+) -> None:
+    ledger = tmp_path / "ledgers" / "ledger.sqlite3"
+    ledger.parent.mkdir()
+    if broken == "a folder":
+        ledger.mkdir()
+    else:
+        ledger.write_bytes(b"no ledger" * 1000)
+    async with serving(of_owner(emulator, tmp_path, mode)) as served, served.client(headers=MODES[mode][1]) as client:
+        refused = await client.call_tool("house-chat", {"prompt": "Hi"})
+        shown = await everything(client)
+
+    assert error_of(refused)["code"] == "budget_exceeded"
+    assert [word for word in hidden_words(tmp_path) if word in shown + refused.model_dump_json()] == []
+
+
+async def test_the_owner_over_stdio_is_shown_all_of_it(emulator: Emulator, tmp_path: Path) -> None:
+    config = of_owner(emulator, tmp_path, "token", api_key=None, api_key_command=["/opt/op-read-secret"])
+    async with connect(config) as client:
+        shown = await everything(client, *FAILING)
+
+    assert str(tmp_path / "ledgers" / "ledger.sqlite3") in shown
+    assert "op-read-secret" in shown
+
+
+@in_each_mode
+async def test_a_failure_of_the_owners_settings_is_in_the_log_and_not_in_the_answer(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    if mode == "caller":
+        pytest.skip("the caller brings its own key")
+    config = of_owner(emulator, tmp_path, mode, api_key=None, api_key_command=["/opt/op-read-secret"])
+    with caplog.at_level(logging.WARNING):
+        async with serving(config) as served, served.client(headers=MODES[mode][1]) as client:
+            results = [await client.call_tool("house-chat", {"prompt": "Hi"}) for _ in range(3)]
+
+    error = error_of(results[0])
+    assert (error["code"], error["message"]) == ("configuration_error", "This server is not set up for the call.")
+    assert text_of(results[0]) == f"{error['message']} {error['hint']}"
+    assert caplog.text.count("/opt/op-read-secret") == 1
+
+
+async def usage_of(client: Client) -> dict[str, Any]:
+    (content,) = (await client.read_resource("blaxel://usage")).contents
+    usage: dict[str, Any] = json.loads(getattr(content, "text", ""))
+    return usage
+
+
+async def test_callers_who_share_a_key_do_not_learn_what_the_others_call(emulator: Emulator, tmp_path: Path) -> None:
+    config = of_owner(emulator, tmp_path, "token")
+    async with (
+        serving(config) as served,
+        served.client(headers={"authorization": f"Bearer {HTTP_TOKEN}"}) as alice,
+        served.client(headers={"authorization": f"Bearer {OTHER_TOKEN}"}) as mallory,
+    ):
+        before = (await usage_of(mallory), receipt_of(await mallory.call_tool("house-chat", {"prompt": "Hi"})))
+        for _ in range(3):
+            await alice.call_tool("house-classifier", {"inputs": "kind"})
+        after = (await usage_of(mallory), receipt_of(await mallory.call_tool("house-chat", {"prompt": "Hi"})))
+
+    assert before[0] == after[0]
+    assert (before[0]["days"], before[0]["ledger"], before[0]["budget"]) == ([], None, None)
+    assert (before[1]["budget"], after[1]["budget"]) == (None, None)
+
+
+async def test_a_budget_that_others_have_used_up_is_refused_without_their_figures(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    budget = {"calls_per_day": 7, "ledger": str(tmp_path / "ledger.sqlite3")}
+    http = {"auth": "token", "bearer_tokens": TOKENS}
+    async with (
+        serving(leading_to(emulator, http=http, budget=budget)) as served,
+        served.client(headers={"authorization": f"Bearer {HTTP_TOKEN}"}) as alice,
+        served.client(headers={"authorization": f"Bearer {OTHER_TOKEN}"}) as mallory,
+    ):
+        for _ in range(7):
+            answer_of(await answer_to_42(alice))
+        error = error_of(await answer_to_42(mallory))
+
+    assert (error["code"], error["retryable"]) == ("budget_exceeded", True)
+    assert error["retry_after_seconds"] > 0
+    assert "7" not in error["message"] + error["hint"]
+
+
+async def test_media_that_are_too_large_are_a_resource_that_the_caller_can_read(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    config = of_owner(emulator, tmp_path, "no auth", limits={"max_media_bytes": 0})
+    async with serving(config) as served, served.client() as client:
+        result = await client.call_tool("run_model", {"model": "fault-png", "data": {}})
+        (link,) = [block for block in result.content if isinstance(block, types.ResourceLink)]
+        (content,) = (await client.read_resource(link.uri)).contents
+
+    assert isinstance(content, types.BlobResourceContents)
+    assert "too large" in text_of(result)
+    assert not (tmp_path / "pictures").exists()
+
+
+@asynccontextmanager
+async def broken_server(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, era: Era) -> AsyncIterator[Client]:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret of /home/owner/config.toml")
+
+    async with serving(leading_to(emulator)) as served, served.client(era) as client:
+        monkeypatch.setattr(Tenant, "list_tools", fail)
+        yield client
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_error_inside_the_server_says_no_more_than_that(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with broken_server(emulator, monkeypatch, era) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.list_tools()
+
+    assert caught.value.error.message == "Internal error in this server."
+    assert "config.toml" in caplog.text
+
+
+@pytest.mark.parametrize("caller", [ANYONE, Caller("token-1")], ids=["anyone", "a token"])
+async def test_paths_are_hidden_in_any_spelling(emulator: Emulator, home: Path, tmp_path: Path, caller: Caller) -> None:
+    visibility = CallerVisibility(of_owner(emulator, tmp_path, "token"), own_key=False, own_budget=caller == ANYONE)
+    ledger = tmp_path / "ledgers" / "ledger.sqlite3"
+    for text in (
+        f"{ledger}",
+        f"'{ledger}'",
+        f"({ledger}), then",
+        f"{ledger}-wal: locked",
+        f"{home}/x/y.toml.",
+        f"{home}",
+    ):
+        shown = visibility.text(f"The file {text} is broken.")
+        assert str(tmp_path) not in shown
+        assert "[path]" in shown
+    assert visibility.text("Use /v1/chat/completions, not /.") == "Use /v1/chat/completions, not /."
