@@ -1,10 +1,8 @@
 """`blaxel-mcp run MODEL`: one request, the answer on stdout."""
 
 import argparse
-import itertools
 import signal
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,16 +137,16 @@ def _print_answer(answer: Answer, model: str) -> None:
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(answer.data)
         return
-    path, media_type = _save(answer, model), shown_media_type(answer.media_type)
-    print_text(f"The answer ({media_type}, {len(answer.data):,} bytes) is saved as {path}.", file=sys.stderr)
-
-
-def _save(answer: BinaryAnswer, model: str) -> Path:
-    """Write an answer to a new file, whose name has nothing of the answer in it, and return its path."""
-    for number in itertools.count(1):
-        path = Path(f"{model.strip('.')}{f'-{number}' if number > 1 else ''}{extension_for(answer.media_type)}")
-        # Exclusive: an existing file or link of that name is left alone.
-        with suppress(FileExistsError), path.open("xb") as file:
-            file.write(answer.data)
-            return path.absolute()
-    raise AssertionError
+    # A name with nothing of the answer in it, and a new file: an existing one or a link of that name is left alone.
+    stem, extension = model.strip("."), extension_for(answer.media_type)
+    path, number = Path(f"{stem}{extension}"), 1
+    while True:
+        try:
+            with path.open("xb") as file:
+                file.write(answer.data)
+            break
+        except FileExistsError:
+            number += 1
+            path = Path(f"{stem}-{number}{extension}")
+    description = f"{shown_media_type(answer.media_type)}, {len(answer.data):,} bytes"
+    print_text(f"The answer ({description}) is saved as {path.absolute()}.", file=sys.stderr)

@@ -94,8 +94,12 @@ class BodyReader:
         if not self._decoder.complete:
             raise undecodable("ended in the middle of its compressed body")
         body = self._decoded.getvalue()
-        if not self._is_known and not _is_plain(body):
-            raise undecodable("is in a compression that was not asked for")
+        if not self._is_known and media_type_of(body) is None:
+            # In an unknown encoding, such as `UTF-8`, only what reads well without one is not encoded at all.
+            try:
+                body.decode()
+            except UnicodeDecodeError:
+                raise undecodable("is in a compression that was not asked for") from None
         return body
 
 
@@ -141,15 +145,6 @@ def _decoder(encodings: list[str]) -> _Decoder:
         case [encoding] if encoding in _WINDOW_BITS:
             return _ZlibDecoder(_WINDOW_BITS[encoding])
     raise undecodable("is in a compression that was not asked for")
-
-
-def _is_plain(body: bytes) -> bool:
-    """Return whether a body in an unknown encoding, such as `UTF-8`, is not encoded at all: it is text or a medium."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return media_type_of(body) is not None
-    return True
 
 
 async def read_whole(

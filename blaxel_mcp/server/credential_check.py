@@ -1,49 +1,77 @@
 """Ask Blaxel, in one request, whether it accepts the credentials that a new caller brings."""
 
+from collections import OrderedDict
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Literal
 
-from pydantic import SecretStr
-
+from blaxel_mcp.catalog.control_plane import FAILURE_SECONDS
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.errors.classify import is_platform_401
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.server.callers import Caller
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
 
 CHECK_SECONDS = 5.0
 """How long a caller's first request waits for the answer; after that, its credentials count as unchecked."""
 
+REJECTED_SECONDS = 10.0
+"""How long a rejection holds, so that one key cannot make the server ask again with each request."""
+
 OWN_CREDENTIAL = "the caller's own X-Blaxel-Authorization"
 """The label of a caller's credentials in messages."""
 
-Verdict = Literal["accepted", "forbidden", "unknown"]
-"""Whether Blaxel accepted the credentials, accepted them for another purpose, or gave no usable answer."""
+_MAX_REJECTIONS = 1000
+
+Verdict = Literal["accepted", "unknown"]
+"""Whether Blaxel accepted the credentials, or did not say: they may be good for calls without being good for this."""
 
 
-async def check_credential(
-    settings: Settings, workspace: str, credential: SecretStr, environment: Environment
-) -> Verdict | BlaxelError:
-    """Return whether Blaxel accepts a credential, or its rejection.
+class CredentialCheck:
+    """Checks the credentials of callers who have no place yet.
 
     Args:
-        settings: The owner's settings; only the address of the control plane and the limits of a request are used.
-        workspace: The caller's workspace.
-        credential: The caller's key or access token.
         environment: What replaces the network.
+        now: A monotonic clock, in seconds.
     """
-    own = settings.model_copy(
-        update={"workspace": workspace, "api_key": credential, "client_credentials": None, "api_key_command": None}
-    )
-    request = APIRequest(method="GET", url=f"{settings.api_url}/models?limit=1", workspace=workspace)
-    config = configuration(own, sources={"api_key": OWN_CREDENTIAL})
-    async with APIClient(config, transport=environment.transport) as client:
-        try:
-            await client.send(request, timeout_seconds=CHECK_SECONDS)
-        except BlaxelError as error:
-            if is_platform_401(error):
-                return error
-            return "forbidden" if error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) else "unknown"
-    return "accepted"
+
+    def __init__(self, environment: Environment, now: Callable[[], float]) -> None:
+        self._environment = environment
+        self._now = now
+        self._rejections: OrderedDict[str, tuple[float, BlaxelError]] = OrderedDict()
+        self._paused_until = float("-inf")
+
+    async def ask(self, settings: Settings, caller: Caller) -> Verdict | BlaxelError:
+        """Return whether Blaxel accepts a caller's credentials, or its rejection.
+
+        Nothing is asked if `discovery.enabled` is false, or while the control plane is down.
+
+        Args:
+            settings: The owner's settings; only the control plane's address and the limits of a request are used.
+            caller: The caller, with its workspace and its credential.
+        """
+        until, rejection = self._rejections.get(caller.identity, (0.0, None))
+        if rejection is not None and self._now() < until:
+            return rejection
+        if settings.discovery.enabled is False or self._now() < self._paused_until:
+            return "unknown"
+        own = {"api_key": caller.credential, "client_credentials": None, "api_key_command": None}
+        config = configuration(settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
+        url = f"{settings.api_url}/models?limit=1"
+        async with APIClient(config, transport=self._environment.transport) as client:
+            try:
+                request = APIRequest(method="GET", url=url, workspace=caller.workspace or "")
+                await client.send(request, timeout_seconds=CHECK_SECONDS)
+            except BlaxelError as error:
+                if is_platform_401(error):
+                    self._rejections[caller.identity] = self._now() + REJECTED_SECONDS, error
+                    if len(self._rejections) > _MAX_REJECTIONS:
+                        self._rejections.popitem(last=False)
+                    return error
+                if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+                    self._paused_until = self._now() + FAILURE_SECONDS
+                return "unknown"
+        return "accepted"

@@ -13,21 +13,18 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.abc
 import mcp_types as types
 from mcp import MCPError
-from pydantic import SecretStr
 
 from blaxel_mcp.budget.ledger import ledgers_kept
-from blaxel_mcp.catalog.control_plane import FAILURE_SECONDS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
-from blaxel_mcp.server.credential_check import Verdict, check_credential
+from blaxel_mcp.server.credential_check import CredentialCheck, Verdict
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
@@ -40,11 +37,8 @@ TOOL_CALLS_PER_MINUTE = 600
 """How many calls of any tool one caller over HTTP may make in a minute (MCP 2025-11-25, server/tools: servers MUST rate
 limit tool invocations). `limits.calls_per_minute` counts, if it is more."""
 
-REJECTED_SECONDS = 10.0
-"""How long a rejection by Blaxel holds, so that one key cannot make the server ask again with each request."""
-
-_MAX_REMEMBERED = 1000
-"""Callers whose last minute, or last rejection, is remembered without a place."""
+_MAX_RATES = 1000
+"""Callers whose last minute is remembered, those without a place included."""
 
 
 class Tenants:
@@ -82,10 +76,9 @@ class Tenants:
         self._tenants: dict[str, Tenant] = {}
         self._trials: set[Tenant] = set()
         self._rates: OrderedDict[str, RateLimiter] = OrderedDict()
-        self._rejections: OrderedDict[str, tuple[float, BlaxelError]] = OrderedDict()
+        self._check = CredentialCheck(environment, now)
         self._creating = anyio.Lock()
         self._checking: dict[str, anyio.Lock] = {}
-        self._unchecked_until = float("-inf")
         self._group: anyio.abc.TaskGroup | None = None
         self._problem: str | None = None
         # Built at once, so that wrong settings are reported before the first caller comes.
@@ -177,40 +170,21 @@ class Tenants:
         try:
             # Requests of one caller ask one after the other: the first answer usually serves the rest.
             async with checking:
-                if caller.identity in self._tenants:
+                verdict: Verdict | BlaxelError = "accepted"
+                if caller.identity not in self._tenants:
+                    verdict = await self._check.ask(self._config.settings, caller)
+                if verdict == "accepted":
                     return await self._placed(caller)
-                return await self._checked(caller)
         finally:
             if not checking.locked():
                 self._checking.pop(caller.identity, None)
-
-    async def _checked(self, caller: Caller) -> Tenant:
-        asks = self._config.settings.discovery.enabled is not False and self._now() >= self._unchecked_until
-        if caller.credential is not None and asks:
-            verdict = await self._verdict(caller, caller.credential)
-            if isinstance(verdict, BlaxelError):
-                tenant = self._new(caller, is_trial=True)
-                tenant.tools.rejection = verdict
-                return tenant
-            if verdict == "accepted":
-                return await self._placed(caller)
-            if verdict == "unknown":
-                # No caller waits for a control plane that is down, and nobody can use it to ask more than once.
-                self._unchecked_until = self._now() + FAILURE_SECONDS
         tenant = self._new(caller, is_trial=True)
+        if isinstance(verdict, BlaxelError):
+            tenant.tools.rejection = verdict
+            return tenant
         self._trials.add(tenant)
         await self._start(tenant)
         return tenant
-
-    async def _verdict(self, caller: Caller, credential: SecretStr) -> Verdict | BlaxelError:
-        until, rejection = self._rejections.get(caller.identity, (0.0, None))
-        if rejection is not None and self._now() < until:
-            return rejection
-        verdict = await check_credential(self._config.settings, caller.workspace or "", credential, self._environment)
-        if isinstance(verdict, BlaxelError):
-            self._rejections[caller.identity] = self._now() + REJECTED_SECONDS, verdict
-            _forget_oldest(self._rejections)
-        return verdict
 
     async def _keep(self, tenant: Tenant) -> None:
         """Give a place to a tenant whose credentials Blaxel has accepted in a call, with its answers."""
@@ -250,7 +224,8 @@ class Tenants:
             per_minute = max(TOOL_CALLS_PER_MINUTE, self._config.settings.limits.calls_per_minute or 0)
             rate = RateLimiter(per_minute, self._now)
         self._rates[caller.identity] = rate
-        _forget_oldest(self._rates)
+        if len(self._rates) > _MAX_RATES:
+            self._rates.popitem(last=False)
         return rate
 
     async def _admit(self, tenant: Tenant) -> None:
@@ -276,11 +251,6 @@ class Tenants:
             evicted.append(min(candidates, key=lambda key: idle[key].last_used))
         for key in evicted:
             self._tenants.pop(key).evicted.set()
-
-
-def _forget_oldest(remembered: OrderedDict[str, Any]) -> None:
-    if len(remembered) > _MAX_REMEMBERED:
-        remembered.popitem(last=False)
 
 
 def _limits(settings: Settings) -> CallLimits:

@@ -92,7 +92,10 @@ class CallerVisibility(Visibility):
     def __init__(self, config: Configuration, *, own_key: bool, own_budget: bool) -> None:
         self._own_key = own_key
         self._own_budget = own_budget
-        self._paths = _pattern(_owner_paths(config))
+        paths = [path for path in _owner_paths(config) if len(path) >= _MIN_PATH_CHARS]
+        # Also as they are in a quoted literal.
+        forms = sorted({form for path in paths for form in (path, repr(path)[1:-1])}, key=len, reverse=True)
+        self._paths = re.compile(rf"(?:{'|'.join(map(re.escape, forms))})[^\s\"'`,;:)\]]*")
         self._logged = ""
 
     def text(self, text: str) -> str:
@@ -110,17 +113,14 @@ class CallerVisibility(Visibility):
             message, hint = self.text(error["message"]), self.text(error["hint"])
             is_hidden = error["code"] == "configuration_error" or not self._own_budget
             if error["origin"] == "local" and is_hidden and error["code"] in _OF_THE_SERVER:
-                self._log(f"{error['message']} {error['hint']}")
+                if message != self._logged:
+                    # Once until it changes: a caller must not be able to fill the log.
+                    self._logged = message
+                    logger.warning("a call over HTTP failed: %s %s", error["message"], error["hint"])
                 message, hint = _OF_THE_SERVER[error["code"]]
             meta[ERROR_KEY] = {**error, "message": message, "hint": hint}
             content = [text_block(f"{message} {hint}".rstrip()), *content[1:]]
         return result.model_copy(update={"meta": meta, "content": content})
-
-    def _log(self, problem: str) -> None:
-        # Once until it changes: a caller must not be able to fill the log.
-        if problem != self._logged:
-            self._logged = problem
-            logger.warning("a call over HTTP failed: %s", problem)
 
     def protocol_error(self, error: MCPError) -> MCPError:
         """Return an error of the protocol without the owner's paths."""
@@ -159,10 +159,3 @@ def _owner_paths(config: Configuration) -> Iterable[str]:
         yield name or ""
     for word in settings.api_key_command or ():
         yield word if re.search(r"[/\\]", word) else ""
-
-
-def _pattern(paths: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern of these paths and of everything below them, also as they are in a quoted literal."""
-    forms = {form for path in paths if len(path) >= _MIN_PATH_CHARS for form in (path, repr(path)[1:-1])}
-    longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
-    return re.compile(rf"(?:{'|'.join(longest_first) or '(?!)'})[^\s\"'`,;:)\]]*")

@@ -279,7 +279,7 @@ async def test_no_spelling_of_the_path_gets_past_the_token_of_several_workers(em
     body, headers = message("tools/call", "legacy", **HOUSE_CHAT)
     async with (
         served(environment, "--port", "0", "--workers", "2") as server,
-        httpx.AsyncClient(trust_env=False, headers=headers) as http,
+        httpx.AsyncClient(trust_env=False, headers=headers, timeout=30) as http,
     ):
         base = server.url.removesuffix("/mcp")
         refused = [

@@ -71,6 +71,34 @@ async def test_a_client_of_the_handshake_era_is_notified_of_an_edit_of_the_setti
     await is_notified_of(change, serving(emulator, "--config", str(file)), "house-embed")
 
 
+async def test_a_client_that_says_again_and_again_that_it_is_initialized_is_notified_once(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[[models]]\nname = "house-chat"\n', encoding="utf-8")
+    changed, received = anyio.Event(), []
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            received.append(message)
+            changed.set()
+
+    with anyio.fail_after(40):
+        server = serving(emulator, "--config", str(file))
+        async with Client(server, mode="legacy", message_handler=on_message) as client:
+            for _ in range(500):
+                await client.session.send_notification(types.InitializedNotification())
+            beside = file.with_suffix(".new")
+            beside.write_text('[[models]]\nname = "house-embed"\n', encoding="utf-8")
+            beside.replace(file)
+            await changed.wait()
+            # What is sent before the answers to two more requests has been received.
+            for _ in range(2):
+                assert "house-embed" in await names(client)
+
+    assert len(received) == 1
+
+
 async def test_a_client_of_2026_is_notified_of_a_new_model_on_the_stream_it_listens_on(emulator: Emulator) -> None:
     with anyio.fail_after(40):
         async with Client(serving(emulator), mode="2026-07-28") as client:

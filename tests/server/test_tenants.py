@@ -19,8 +19,9 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
+from blaxel_mcp.server.credential_check import REJECTED_SECONDS
 from blaxel_mcp.server.tenant import Tenant
-from blaxel_mcp.server.tenants import IDLE_SECONDS, REJECTED_SECONDS, TOOL_CALLS_PER_MINUTE, Tenants
+from blaxel_mcp.server.tenants import IDLE_SECONDS, TOOL_CALLS_PER_MINUTE, Tenants
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.canaries import KEY
 from tests.support.connecting import error_of, inference_requests, is_slow_call, leading_to, receipt_of

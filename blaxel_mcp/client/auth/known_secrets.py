@@ -73,11 +73,13 @@ class KnownSecrets:
         """
         text = _json(original)
         if text is not None and (self._words or _json(redacted) is None):
-            return json_text.with_strings(text, self._redact_string).encode()
+            return json_text.with_strings(
+                text,
+                lambda string: self.redact(string.encode("utf-8", "surrogatepass"), in_string=True).decode(
+                    "utf-8", "surrogatepass"
+                ),
+            ).encode()
         return self._replace_words(redacted)
-
-    def _redact_string(self, text: str) -> str:
-        return self.redact(text.encode("utf-8", "surrogatepass"), in_string=True).decode("utf-8", "surrogatepass")
 
     def _replace_words(self, data: bytes) -> bytes:
         for word in self._words.values():

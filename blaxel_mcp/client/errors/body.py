@@ -7,7 +7,7 @@ those of its documentation (troubleshooting/error-codes) and its Python SDK (cor
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -137,6 +137,10 @@ def _read_object(
     safe_to_retry = _field(outer, inner, "safe_to_retry_request") is True
     retryable = safe_to_retry or _field(outer, inner, "retryable")
     dispatched = _was_dispatched(_field(outer, inner, "dispatch_state"))
+    # Of google.rpc.ErrorInfo.
+    details = inner.get("details")
+    items = details if isinstance(details, list) else []
+    reasons = (detail.get("reason") for detail in items if isinstance(detail, Mapping))
     parameter = _field(outer, inner, "param")
     generated = _field(outer, inner, "failed_generation")
     if not message and isinstance(parameter, str):
@@ -154,7 +158,7 @@ def _read_object(
         loading=_is_number(_field(outer, inner, "estimated_time")) or isinstance(outer.get("estimated_time"), float),
         action=_advice(inner, "action", redact),
         do_not=_advice(inner, "do_not", redact),
-        names=frozenset(name.lower() for name in (*codes, *_reasons(inner))),
+        names=frozenset(name.lower() for name in (*codes, *filter(None, map(_code, reasons)))),
         parameter=isinstance(parameter, str),
         generated=generated if isinstance(generated, str) else "",
     )
@@ -226,14 +230,6 @@ def _words(value: Any, levels: int = _MAX_NESTED) -> str:
     steps = location if isinstance(location, list) else [location]
     named = ".".join(str(step) for step in steps if isinstance(step, str | int))
     return f"{named}: {text}" if text and named not in ("", "body") else text
-
-
-def _reasons(error: JSONMapping) -> Iterator[str]:
-    """Yield the reasons in the details of a Google error (google.rpc.ErrorInfo)."""
-    details = error.get("details")
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, Mapping) and (reason := _code(detail.get("reason"))):
-            yield reason
 
 
 def _was_dispatched(state: Any) -> bool | None:

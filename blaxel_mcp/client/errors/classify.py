@@ -133,12 +133,14 @@ _BAD_KEY = re.compile(
     re.IGNORECASE,
 )
 _NO_CREDIT = re.compile(
-    r"\b(?:insufficient|not enough|no remaining|out of)\s(?:\w+\s){0,2}(?:balance|credits?|funds|quota)\b"
-    r"|\bbalance\b(?:\sis|\swas|\shas|\sbeen){0,3}\s(?:too low|insufficient|not enough|exhausted|negative|used up)\b"
-    r"|\brequires more credits\b|\b(?:does(?:n't| not)|do(?:n't| not)) have (?:any|enough) credits?\b"
-    r"|\b(?:used|exceeded) (?:all of |all )?your (?:\w+\s){0,2}credits?\b"
-    r"|\bbilling hard limit\b|\bspending limit\b|\bin arrears\b|\bcheck your billing\b|\baccount is in good standing\b",
-    re.IGNORECASE,
+    r"""
+      \b(?:insufficient|not\senough|no\sremaining|out\sof)\s(?:\w+\s){0,2}(?:balance|credits?|funds|quota)\b
+    | \bbalance\b(?:\s(?:is|was|has|been)){0,3}\s(?:too\slow|insufficient|not\senough|exhausted|negative)\b
+    | \b(?:requires\smore|(?:does|do)(?:n't|\snot)\shave\s(?:any|enough))\scredits?\b
+    | \b(?:used|exceeded)\s(?:all\sof\s|all\s)?your\s(?:\w+\s){0,2}credits?\b
+    | \b(?:billing\shard\slimit|spending\slimit|in\sarrears|check\syour\sbilling|account\sis\sin\sgood\sstanding)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _QUOTED = re.compile(r"(?<!\w)(['\"`]).*?\1")
 """Parts of a provider's message that quote the request, where any words can stand."""
@@ -222,13 +224,15 @@ def _error(
     credentials_source: str | None = None,
 ) -> UpstreamError:
     code = _code(status, author, read)
+    rejected = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or not read.names.isdisjoint(_KEY_NAMES)
+    bad_key = rejected or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, read))
     failure = Failure(
         status=status,
         author=author,
         code=code,
         billed=_billed(status, author, read),
         retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
-        bad_key=author == "provider" and _is_bad_key(status, read),
+        bad_key=author == "provider" and bad_key,
         body=read,
     )
     error = UpstreamError(
@@ -257,13 +261,6 @@ def _is_of_proxy(status: int, headers: Mapping[str, str], body: bytes) -> bool:
     )
 
 
-def _is_bad_key(status: int, body: ErrorBody) -> bool:
-    """Return whether the provider refuses its own key."""
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or not body.names.isdisjoint(_KEY_NAMES):
-        return True
-    return status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, body)
-
-
 def _says(pattern: re.Pattern[str], body: ErrorBody) -> bool:
     """Return whether a message contains a pattern, other than in what it quotes of the request."""
     return not body.parameter and pattern.search(_QUOTED.sub("", body.message)) is not None
@@ -287,17 +284,12 @@ def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
         # An unknown caller gets a 401 for a model that does not exist, whatever code it carries.
         code = "authentication_failed" if status == HTTPStatus.UNAUTHORIZED else _EDGE_CODES.get(body.code or "")
         return code or _BLAXEL_STATUSES.get(status, "upstream_error")
-    if _lacks_credit(status, body):
+    unpaid = status == HTTPStatus.PAYMENT_REQUIRED or not body.names.isdisjoint(_CREDIT_NAMES)
+    if unpaid or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_NO_CREDIT, body)):
         return "quota_exceeded"
     if status == HTTPStatus.SERVICE_UNAVAILABLE and body.loading:
         return "model_unavailable"
     return "rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "provider_error"
-
-
-def _lacks_credit(status: int, body: ErrorBody) -> bool:
-    if status == HTTPStatus.PAYMENT_REQUIRED or not body.names.isdisjoint(_CREDIT_NAMES):
-        return True
-    return status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_NO_CREDIT, body)
 
 
 def _billed(status: int, author: Author, body: ErrorBody) -> Billed:

@@ -70,36 +70,30 @@ def _structured(headers: Mapping[str, str], levels: tuple[JSONMapping, ...], now
         details = level.get("details")
         for detail in details if isinstance(details, list) else ():
             if isinstance(detail, Mapping):
-                yield _delay(detail.get("retryDelay"), now)
-
-
-def _delay(value: Any, now: float) -> float | None:
-    """Return the `retryDelay` of google.rpc.RetryInfo: "12.5s", or an object with seconds and nanos."""
-    if not isinstance(value, Mapping):
-        return _seconds(value, now)
-    seconds, nanos = _number(value.get("seconds", 0)), _number(value.get("nanos", 0))
-    return None if seconds is None or nanos is None else _plausible(seconds + nanos / 1e9)
+                # That of google.rpc.RetryInfo is "12.5s", or an object.
+                delay = detail.get("retryDelay")
+                parts = (
+                    [_number(delay.get(name, 0)) or 0 for name in ("seconds", "nanos")]
+                    if isinstance(delay, Mapping)
+                    else []
+                )
+                yield _plausible(parts[0] + parts[1] / 1e9) if parts else _seconds(delay, now)
 
 
 def _reset(headers: Mapping[str, str], levels: tuple[JSONMapping, ...], now: float) -> float | None:
     """Return when a rate limit ends: the one that is used up if the headers say which, otherwise the first one."""
     used_up: list[float] = []
     others: list[float] = []
-    for source in (headers, *(_relayed_headers(level) for level in levels)):
-        named = {name.lower(): value for name, value in source.items()}
+    # OpenRouter puts the provider's headers into its body.
+    relayed = [metadata.get("headers") for level in levels if isinstance(metadata := level.get("metadata"), Mapping)]
+    for source in (headers, *relayed):
+        named = {name.lower(): value for name, value in source.items()} if isinstance(source, Mapping) else {}
         for name in filter(_RESET.fullmatch, named):
             wait = _plausible(_until(named[name], now))
             remaining = named.get(name.replace("reset", "remaining"))
             if wait is not None:
                 (used_up if str(remaining).strip() == "0" else others).append(wait)
     return max(used_up, default=min(others, default=None))
-
-
-def _relayed_headers(level: JSONMapping) -> JSONMapping:
-    """Return the headers that OpenRouter puts into its body."""
-    metadata = level.get("metadata")
-    headers = metadata.get("headers") if isinstance(metadata, Mapping) else None
-    return headers if isinstance(headers, Mapping) else {}
 
 
 def _until(value: Any, now: float) -> float | None:

@@ -44,7 +44,11 @@ class _Noter:
     def value(self, value: Any, steps: tuple[str | int, ...]) -> Any:
         match value:
             case str() if len(value) >= self._minimum and _is_opaque(value):
-                return self._note(value, steps)
+                pointer = spell(steps)
+                self.first = self.first if self.count else pointer
+                self.count += 1
+                place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
+                return f"[{len(value):,} characters of opaque data{place}]"
             case dict():
                 members = {
                     name: changed
@@ -62,14 +66,6 @@ class _Noter:
                 return with_items(value, items)
             case _:
                 return value
-
-    def _note(self, text: str, steps: tuple[str | int, ...]) -> str:
-        pointer = spell(steps)
-        if not self.count:
-            self.first = pointer
-        self.count += 1
-        place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
-        return f"[{len(text):,} characters of opaque data{place}]"
 
 
 def _is_opaque(text: str) -> bool:
