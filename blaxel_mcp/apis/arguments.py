@@ -87,7 +87,7 @@ class ArgumentValidator:
         for name, value in arguments.items():
             if (value is None or value == "") and value in self._omissions.get(name, ()):
                 if value is not None:
-                    add_repair(repairs, name, "was empty and was left out")
+                    add_repair(repairs, name, "was empty and was omitted")
                 continue
             containers = self._containers.get(name, ())
             decoded = decode_json_string(value) if containers and isinstance(value, str) else None

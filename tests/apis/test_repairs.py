@@ -188,10 +188,10 @@ OWN = ArgumentValidator(
 @pytest.mark.parametrize(
     ("arguments", "meant", "repairs"),
     [
-        ({"mode": ""}, {}, ["mode was empty and was left out"]),
-        ({"day": ""}, {}, ["day was empty and was left out"]),
-        ({"name": ""}, {}, ["name was empty and was left out"]),
-        ({"code": ""}, {}, ["code was empty and was left out"]),
+        ({"mode": ""}, {}, ["mode was empty and was omitted"]),
+        ({"day": ""}, {}, ["day was empty and was omitted"]),
+        ({"name": ""}, {}, ["name was empty and was omitted"]),
+        ({"code": ""}, {}, ["code was empty and was omitted"]),
         ({"any": "", "note": ""}, {"any": "", "note": ""}, []),
         ({"on": "true"}, {"on": True}, ['on was "true" and was sent as true']),
         ({"on": "False"}, {"on": False}, ['on was "False" and was sent as false']),

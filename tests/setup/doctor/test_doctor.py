@@ -110,11 +110,11 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(
     ],
 )
 async def test_a_variable_that_says_nothing_is_a_failure(
-    variables: pytest.MonkeyPatch, look: Look, name: str, value: str, told: str
+    variables: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], name: str, value: str, told: str
 ) -> None:
     variables.setenv(name, value)
 
-    examined = await look()
+    examined = await examine(capfdbinary)
 
     assert examined.fix_of_the_only_failure("settings")
     assert told in examined.check("settings")["found"]
