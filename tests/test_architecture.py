@@ -222,7 +222,7 @@ def functions_of(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize(
     ("left_out", "limit"),
-    [pytest.param({"emulator"}, 0.22, id="without the emulator"), pytest.param(set(), 0.25, id="with the emulator")],
+    [pytest.param({"emulator"}, 0.21, id="without the emulator"), pytest.param(set(), 0.25, id="with the emulator")],
 )
 def test_few_private_functions_are_used_only_once(left_out: set[str], limit: float) -> None:
     """A reader has to look up each of them: inline one whose name says no more than its lines."""
@@ -232,10 +232,10 @@ def test_few_private_functions_are_used_only_once(left_out: set[str], limit: flo
     assert once / sum(len(functions_of(tree)) for tree in counted) < limit
 
 
-def test_the_package_without_the_emulator_stays_under_28_000_lines() -> None:
+def test_the_package_without_the_emulator_stays_under_27_000_lines() -> None:
     files = [file for file in trees() if file.relative_to(PACKAGE).parts[0] != "emulator"]
 
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 28_000
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 27_000
 
 
 def test_only_the_slow_tests_start_the_server_as_a_process() -> None:
