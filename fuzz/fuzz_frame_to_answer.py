@@ -23,7 +23,7 @@ ENGINE = importlib.import_module("atheris") if importlib.util.find_spec("atheris
 
 # atheris instruments a module while it is imported.
 with ENGINE.instrument_imports(include=["blaxel_mcp"]) if ENGINE else nullcontext():
-    from harness import KEY_MARK, FindingError, Harness
+    from harness import KEY_MARK, MANY_MARKS, FindingError, Harness
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 60
@@ -48,7 +48,7 @@ def mutated(chance: random.Random, seeds: list[bytes]) -> bytes:
                 data[at:at] = other[chance.randrange(len(other) + 1) :][:length]
             case _:
                 data[at:at] = chance.choice(
-                    (b'"', b"{", b"}", b"[", b"\\", b"\x1e", b"\n\n", b"1e999", b"NaN", b"\xff", KEY_MARK)
+                    (b'"', b"{", b"}", b"[", b"\\", b"\x1e", b"\n\n", b"1e999", b"NaN", b"\xff", KEY_MARK, *MANY_MARKS)
                 )
     return bytes(data[:MAX_INPUT_BYTES])
 

@@ -35,7 +35,30 @@ APIS = (
     *("chat-completions", "responses", "messages", "generate-content", "cohere-chat", "embeddings", "images", "speech"),
     *("rerank", "raw"),
 )
-TOOLS = (*(f"m-{api}" for api in APIS), "run_model", "list_models", "read_result", "cancel_call")
+MANY_MARKS = {b"@ONES@": b"1," * 20_000, b"@OBJECTS@": b"{}," * 20_000, b"@LETTERS@": b"a" * 20_000}
+"""Stand in arguments for many values, of which an input has no room."""
+
+TOOLS = (*(f"m-{api}" for api in APIS), "m-own", "run_model", "list_models", "read_result", "cancel_call")
+OWN_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "pattern": "^(a+)+$"},
+        "names": {"patternProperties": {"^(x+x+)+y": {"type": "integer"}}, "additionalProperties": False},
+        "items": {"type": "array", "uniqueItems": True, "items": {"$ref": "#/$defs/node"}},
+        "node": {"$ref": "#/$defs/node"},
+    },
+    "$defs": {
+        "node": {
+            "anyOf": [
+                {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}, "required": ["left"]},
+                {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}, "required": ["right"]},
+                {"type": "integer"},
+            ]
+        }
+    },
+}
+"""A schema of the owner's with all that can take long."""
+
 ENDLESS = frozenset({"subscriptions/listen"})
 """Methods that are answered by a stream as long as the session."""
 
@@ -220,6 +243,9 @@ def _line(head: bytes, given: bytes) -> bytes:
     tool = head.partition(b" ")[0].decode("ascii", "replace")
     if tool == "frame":
         return given
+    for mark, values in MANY_MARKS.items():
+        # Once: an input of marks alone would be as large as the limit of a frame.
+        given = given.replace(mark, values, 1)
     name = tool if tool in TOOLS else TOOLS[sum(tool.encode()) % len(TOOLS)]
     begin = {"jsonrpc": "2.0", "id": 7, "method": "tools/call"}
     params = b'{"name": "%s", "arguments": %s}' % (name.encode(), given or b"{}")
@@ -227,8 +253,9 @@ def _line(head: bytes, given: bytes) -> bytes:
 
 
 def _configuration() -> Any:
-    models = [{"name": f"m-{api}", "api": api} for api in APIS if api != "generate-content"]
+    models: list[dict[str, Any]] = [{"name": f"m-{api}", "api": api} for api in APIS if api != "generate-content"]
     models.append({"name": "m-generate-content", "api": "generate-content", "path": "/v1beta/models/x:generateContent"})
+    models.append({"name": "m-own", "api": "raw", "input_schema": OWN_SCHEMA})
     values = {
         "workspace": "fuzz",
         "api_key": KEY,

@@ -27,7 +27,7 @@ from blaxel_mcp.core.redaction import literal, shorten
 
 MAX_PROBLEMS = 5
 
-_MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 200_000
+_MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 100_000
 """Steps of one validation, by the number of values. At most, they take some seconds in a thread. A plain schema needs
 none."""
 

@@ -24,7 +24,7 @@ MAX_VALUES = 4_000_000
 """Maximum number of values in an answer that is parsed. Each costs up to 100 bytes and some microseconds in which no
 other call proceeds: 64 MiB of empty objects would take gigabytes and many seconds. Even large vectors have fewer."""
 
-MAX_ARGUMENT_VALUES = 200_000
+MAX_ARGUMENT_VALUES = 220_000
 """Maximum number of values in a message from a client, member names included. The SDK parses a message while no other
 call proceeds: at this limit, for less than a tenth of a second and into some 15 MB."""
 

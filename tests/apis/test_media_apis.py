@@ -20,6 +20,7 @@ from tests.support.connecting import answer_of, connect, error_of, inference_req
 pytestmark = pytest.mark.anyio
 
 WAV = as_wav(speak("one two three"))
+DATA_URL = f"data:audio/wav;base64,{base64.b64encode(WAV).decode()}"
 MODELS = [
     {"name": "house-painter", "api": "images"},
     {"name": "house-voice", "api": "speech"},
@@ -192,3 +193,49 @@ def test_a_recording_elsewhere_is_not_fetched() -> None:
     assert api is not None
     with pytest.raises(InvalidArgumentsError, match="does not fetch https URLs"):
         api.check({"file": FileURL("https://example.com/a.wav")})
+
+
+async def call_raw(emulator: Emulator, arguments: dict[str, Any], entry: dict[str, Any], **settings: Any) -> Any:
+    models = [{"name": "house-classifier", "api": "raw", **entry}]
+    async with connect(leading_to(emulator, models=models, **settings)) as client:
+        return await client.call_tool("house-classifier", arguments)
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+async def test_a_file_is_the_whole_body_of_a_raw_call(emulator: Emulator, folder: Path, by_path: bool) -> None:
+    (folder / "x.wav").write_bytes(WAV)
+    file = str(folder / "x.wav") if by_path else DATA_URL
+    await call_raw(emulator, {"file": file}, {}, files={"allowed_dirs": [str(folder)]})
+
+    (request,) = inference_requests(emulator.requests)
+    assert request.body == WAV
+    assert dict(request.headers)["content-type"] == "audio/wav"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "entry", "told"),
+    [
+        ({"file": "https://example.com/x.wav"}, {}, "`file` has to be a path or a data: URL"),
+        ({"file": "/etc/passwd"}, {}, "files.allowed_dirs"),
+        ({"file": DATA_URL, "inputs": "x"}, {}, "`file` is the whole body, so `inputs` cannot be sent with it."),
+        ({"file": DATA_URL}, {"locked": {"parameters": {}}}, "so `parameters` cannot be sent with it."),
+        ({"file": DATA_URL}, {"defaults": {"parameters": {}}}, "so `parameters` cannot be sent with it."),
+        ({"file": 5}, {}, "$.file: expected string"),
+    ],
+)
+async def test_a_file_that_cannot_be_the_whole_body_is_refused(
+    emulator: Emulator, arguments: dict[str, Any], entry: dict[str, Any], told: str
+) -> None:
+    result = await call_raw(emulator, arguments, entry)
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert told in text_of(result)
+    assert inference_requests(emulator.requests) == []
+
+
+async def test_headers_of_the_settings_go_out_with_each_call(emulator: Emulator) -> None:
+    headers = {"X-Wait-For-Model": "true", "anthropic-beta": "a,b", "Accept": "application/json"}
+    await call_raw(emulator, {"inputs": "x"}, {"headers": headers})
+
+    (request,) = inference_requests(emulator.requests)
+    assert {name.lower(): value for name, value in headers.items()}.items() <= dict(request.headers).items()

@@ -65,6 +65,11 @@ class Server:
         assert reply["id"] == number
         return reply
 
+    async def terminate(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        self._process.terminate()
+        return await self._process.wait()
+
     def megabytes(self, name: str) -> float:
         """Return a figure of the process's memory in MiB: `VmRSS` is the current one, `VmHWM` the peak."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
@@ -237,6 +242,12 @@ ARGUMENTS = (
     ('{"a": NaN}', "invalid_arguments"),
     (f'"{"x" * 17 * MIB}"', "too large"),
     ('{"max_tokens": 1' + "0" * 40 + "}", "answered"),
+    ('{"max_tokens": ' + "1" * 100_000 + "}", "invalid_arguments"),
+    ('{"max_tokens": ' + "1" * 1_000 + "}", "invalid_arguments"),
+    (json.dumps('{"max_tokens": ' + "1" * 100_000 + "}"), "invalid_arguments"),
+    ('{"a": 1, "a": 2}', "answered"),
+    (json.dumps("```json\n" + " \n" * MIB), "invalid_arguments"),
+    (json.dumps(json.dumps("[" + '\\"' * MIB)), "invalid_arguments"),
 )
 """The JSON of `data` in the frame, and the outcome."""
 
@@ -254,6 +265,124 @@ async def test_huge_arguments_are_answered_and_harm_no_later_call(emulator: Emul
             assert outcome(reply) == expected, data[:60]
             assert not again.get("isError")
         assert server.megabytes("VmHWM") - idle < MEGABYTES_FOR_ARGUMENTS
+
+
+def repeated(item: str, size: int = 16 * MIB - 1000) -> str:
+    """A JSON array of about so many bytes."""
+    return "[" + ",".join([item] * (size // (len(item) + 1))) + "]"
+
+
+def wide(size: int = 16 * MIB - 1000) -> str:
+    """A JSON object of about so many bytes."""
+    return "{" + ",".join(f'"{index:07}":1' for index in range(size // 12)) + "}"
+
+
+HI = '{"role":"user","content":"hi"}'
+
+LARGE_ARGUMENTS: dict[str, tuple[str, str, str]] = {
+    # At the limit of max_argument_bytes.
+    "[1]*n": ("house-chat", f'{{"messages": {repeated("1")}}}', "too large"),
+    "[{}]*n": ("house-chat", f'{{"messages": {repeated("{}")}}}', "too large"),
+    "[[]]*n": ("run_model", f'{{"model": "m", "data": {repeated("[]")}}}', "too large"),
+    "[message]*n": ("house-chat", f'{{"messages": {repeated(HI)}}}', "too large"),
+    "tools: [1]*n": ("house-chat", f'{{"prompt": "x", "tools": {repeated("1")}}}', "too large"),
+    "wide": ("run_model", f'{{"model": "m", "data": {wide()}}}', "too large"),
+    "wide at the top": ("house-chat", wide(), "too large"),
+    "JSON of [{}]*n": ("run_model", f'{{"model": "m", "data": {json.dumps(repeated("{}"))}}}', "invalid_arguments"),
+    "JSON of JSON of [1]*n": (
+        "run_model",
+        json.dumps({"model": "m", "data": json.dumps(repeated("1", 12 * MIB))}),
+        "invalid_arguments",
+    ),
+    "JSON of wide": ("house-chat", f'{{"messages": {json.dumps(wide(12 * MIB))}}}', "invalid_arguments"),
+    "a text": ("house-chat", f'{{"prompt": "{"word " * (3 * MIB)}"}}', "answered"),
+    "a text with an emoji": ("house-chat", f'{{"prompt": "{"word " * (3 * MIB)}\U0001f600"}}', "answered"),
+    "a text of escapes": ("house-chat", json.dumps({"prompt": "\n" * (7 * MIB)}), "answered"),
+    "a text of commas": ("house-chat", f'{{"prompt": "{"1,[" * (5 * MIB)}"}}', "answered"),
+    "a text for a number": (
+        "house-chat",
+        f'{{"prompt": "x", "max_tokens": "{"x" * (15 * MIB)}"}}',
+        "invalid_arguments",
+    ),
+    "a long name": ("run_model", f'{{"model": "m", "{"k" * (15 * MIB)}": 1}}', "invalid_arguments"),
+    "a long name in data": ("run_model", f'{{"model": "sound", "data": {{"{"k" * (15 * MIB)}": 1}}}}', "answered"),
+    "a long model": ("run_model", f'{{"model": "{"m" * (15 * MIB)}"}}', "invalid_arguments"),
+    # As many values as are allowed: only here is more kept than ten times the size.
+    "[1]*max": ("house-chat", f'{{"messages": {repeated("1", 390_000)}}}', "invalid_arguments"),
+    "[{}]*max": ("house-chat", f'{{"messages": {repeated("{}", 290_000)}}}', "invalid_arguments"),
+    "[[]]*max": ("house-chat", f'{{"messages": {repeated("[]", 290_000)}}}', "invalid_arguments"),
+    "tools: [1]*max": ("house-chat", f'{{"prompt": "x", "tools": {repeated("1", 390_000)}}}', "invalid_arguments"),
+    "wide max": ("house-chat", f'{{"prompt": "x", "tools": [{wide(MIB)}]}}', "answered"),
+}
+"""A tool, its arguments as they stand in the frame, and what comes of them."""
+
+MAX_MEGABYTES_FOR_MAX_VALUES = 35
+
+
+@pytest.mark.parametrize("kind", LARGE_ARGUMENTS)
+async def test_large_arguments_cost_less_than_ten_times_their_size(emulator: Emulator, kind: str) -> None:
+    tool, arguments, told = LARGE_ARGUMENTS[kind]
+    request = frame("tools/call", 2, name=tool, arguments="ARGUMENTS").replace(b'"ARGUMENTS"', arguments.encode())
+    ping = frame("ping", 3)
+    megabytes = len(request) / MIB
+    async with raw_upstream({"house-chat": lambda: [WELL], "sound": lambda: [WELL]}) as url:
+        only_here = {"BL_RUN_URL": url, "BLAXEL_MCP_DISCOVERY__ENABLED": "false"}
+        async with served({**variables(emulator), **only_here}) as server:
+            await server.call("house-chat", {"prompt": "Hi"})
+            idle = server.megabytes("VmHWM")
+            with anyio.fail_after(60):
+                reply = await server.ask(request, 2)
+                await server.ask(ping, 3)
+                again = await server.call("house-chat", {"prompt": "Hi"})
+            grown = server.megabytes("VmHWM") - idle
+
+    assert outcome(reply) == told
+    assert not again.get("isError")
+    assert len(json.dumps(reply)) < 10_000
+    assert grown < max(10 * megabytes, MAX_MEGABYTES_FOR_MAX_VALUES)
+
+
+NESTED_REPEATS = {
+    "name": "house-chat",
+    "api": "chat-completions",
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "pattern": "^(a+)+$"},
+            "names": {"patternProperties": {"(x+x+)+y": {}}},
+        },
+    },
+}
+
+
+async def test_a_pattern_of_the_owner_holds_up_nobody_and_sigterm_ends_the_server(emulator: Emulator) -> None:
+    environment = {**variables(emulator), "BLAXEL_MCP_MODELS": json.dumps([NESTED_REPEATS])}
+    text = "a" * 1_000_000 + "!"
+    async with served(environment) as server:
+        with anyio.fail_after(20):
+            refused = await server.call("house-chat", {"code": text})
+            names = await server.call("house-chat", {"names": {"x" * 1_000_000: 1}})
+        with anyio.fail_after(10):
+            assert await server.terminate() == 0
+
+    assert refused["_meta"][ERROR_KEY]["code"] == "invalid_arguments"
+    assert "does not match '^(a+)+$'" in refused["content"][0]["text"]
+    assert names["_meta"][ERROR_KEY]["code"] == "invalid_arguments"
+
+
+async def test_a_pattern_that_cannot_be_matched_in_linear_time_ends_the_start(emulator: Emulator) -> None:
+    schema = {"type": "object", "properties": {"code": {"type": "string", "pattern": r"^(?=.*\d)(a)\1$"}}}
+    models = [{"name": "house-chat", "api": "chat-completions", "input_schema": schema}]
+    process = await anyio.run_process(
+        SERVE,
+        env={**variables(emulator), "BLAXEL_MCP_MODELS": json.dumps(models)},
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert process.returncode == 2
+    assert b"The input_schema of the model 'house-chat' has the pattern '^(?=.*" in process.stderr
+    assert b"look-around" in process.stderr
 
 
 def outcome(reply: Any) -> str:

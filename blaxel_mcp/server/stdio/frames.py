@@ -4,6 +4,8 @@ The SDK's `stdio_server` has no limit, and leaves three of four invalid frames u
 `jsonrpc`), so a client would wait for ever. Here each frame that needs an answer gets one (JSON-RPC 2.0, section 5.1).
 """
 
+import json
+import math
 from codecs import BOM_UTF8
 from typing import Any, BinaryIO
 
@@ -15,6 +17,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 _DISCARD_BYTES = 64 * 1024
+_MAX_DIGITS = 1000
 
 
 class FrameReader:
@@ -64,18 +67,22 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
             "parts, or large data as text.",
             find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
         )
+    line = line.removeprefix(BOM_UTF8)
     try:
         # In one step, `validate_json` would parse it for each kind of message: twice the time and memory.
-        content = from_json(line.removeprefix(BOM_UTF8))
+        content = from_json(line)
     except ValueError as error:
-        too_long = "number out of range" in str(error)
-        return _refusal(
-            types.PARSE_ERROR,
-            "The message has a number of too many digits."
-            if too_long
-            else "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode.",
-            find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
-        )
+        try:
+            # An integer of thousands of digits is read as infinity, which the validation of arguments names.
+            content = json.loads(line, parse_int=_bounded_integer) if "number out of range" in str(error) else None
+        except (ValueError, RecursionError):
+            content = None
+        if content is None:
+            return _refusal(
+                types.PARSE_ERROR,
+                "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode.",
+                find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
+            )
     has_id = isinstance(content, dict) and "id" in content
     request_id = content["id"] if has_id else None
     if isinstance(request_id, float) and request_id.is_integer():
@@ -95,6 +102,10 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _bounded_integer(digits: str) -> float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
 
 
 def _invalid(content: Any) -> types.JSONRPCError:

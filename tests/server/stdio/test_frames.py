@@ -1,11 +1,16 @@
 """Frames that are none, or more than a server can take: each that waits for an answer gets one."""
 
 import io
+import json
+import math
+import tracemalloc
 from typing import Any
 
 import mcp_types as types
 import pytest
+from pydantic_core import from_json
 
+from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.stdio.frames import FrameReader, read_frame
 from tests.support.connecting import connect, error_of, inference_requests, leading_to
@@ -123,3 +128,56 @@ async def test_arguments_that_nest_too_deeply_are_invalid_arguments_to_every_too
     assert error_of(result)["code"] == "invalid_arguments"
     assert "more than 100 levels deep" in error_of(result)["message"]
     assert inference_requests(emulator.requests) == []
+
+
+@pytest.mark.parametrize("item", [b"1", b"{}", b"[]", b'"x"', b'{"a":1}'])
+def test_a_frame_of_too_many_values_is_answered_with_its_id_and_is_not_parsed(item: bytes) -> None:
+    many = b",".join([item] * MAX_ARGUMENT_VALUES)
+    frame_ = b'{"jsonrpc":"2.0","id":4,"method":"x","params":{"a":[' + many + b"]}}"
+    tracemalloc.start()
+    try:
+        refused = read_frame(frame_)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert isinstance(refused, types.JSONRPCError)
+    assert (refused.error.code, refused.id) == (types.INVALID_REQUEST, 4)
+    assert f"more than {MAX_ARGUMENT_VALUES} values" in refused.error.message
+    assert peak < 2_000_000
+
+
+def test_punctuation_in_a_text_counts_for_nothing() -> None:
+    text = json.dumps({"jsonrpc": "2.0", "id": 4, "method": "x", "params": {"a": ',:[{"\\' * MAX_ARGUMENT_VALUES}})
+
+    assert isinstance(read_frame(text.encode()), types.JSONRPCRequest)
+
+
+@pytest.mark.parametrize("item", [b"[]", b"{}", b'{"role":"user","content":"hi"}', b"1"])
+def test_a_frame_is_parsed_once(item: bytes) -> None:
+    frame_ = b'{"jsonrpc":"2.0","id":4,"method":"x","params":{"a":[' + b",".join([item] * 20_000) + b"]}}"
+    tracemalloc.start()
+    try:
+        from_json(frame_)
+        parsed_once = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        read_frame(frame_)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1.2 * parsed_once + 50_000
+
+
+def test_a_number_of_too_many_digits_is_left_to_the_validation_of_arguments() -> None:
+    read = read_frame(b'{"jsonrpc":"2.0","id":4,"method":"x","params":{"a":' + b"1" * 100_000 + b',"b":5}}')
+
+    assert isinstance(read, types.JSONRPCRequest)
+    assert read.params == {"a": math.inf, "b": 5}
+
+
+def test_the_last_of_two_members_of_one_name_counts() -> None:
+    read = read_frame(b'{"jsonrpc":"2.0","id":4,"method":"x","params":{"a":1,"a":2}}')
+
+    assert isinstance(read, types.JSONRPCRequest)
+    assert read.params == {"a": 2}

@@ -1,0 +1,64 @@
+"""Bodies of too many values over HTTP: refused before they are parsed, in either era."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.http.body_bounds import receive_bounded
+from blaxel_mcp.server.http.errors import RefusedError
+from tests.support.connecting import ERAS, Era, leading_to
+from tests.support.http_serving import message, serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("item", [1, {}, []])
+async def test_too_many_values_are_refused_and_the_next_request_is_answered(
+    emulator: Emulator, era: Era, item: Any
+) -> None:
+    arguments = {"model": "house-chat", "data": {"messages": [item] * MAX_ARGUMENT_VALUES}}
+    async with serving(leading_to(emulator)) as served:
+        with anyio.fail_after(20):
+            response = await served.post(*message("tools/call", era, name="run_model", arguments=arguments))
+            well = await served.post(*message("tools/call", era, name="list_models", arguments={}))
+
+    assert response.status_code == 413
+    assert f"more than {MAX_ARGUMENT_VALUES} values" in response.json()["error_description"]
+    assert well.status_code == 200
+
+
+async def test_a_body_within_its_bounds_is_received_as_it_was_sent() -> None:
+    pieces = [json.dumps("a,b" * 1000).encode(), b"", b"x" * 10]
+    sent = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    sent += [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
+    left = list(sent)
+
+    async def receive() -> Any:
+        return left.pop(0)
+
+    replay = await receive_bounded(receive, 1_000_000)
+
+    assert [await replay() for _ in sent] == sent
+
+
+async def test_a_body_over_its_size_is_left_to_the_application() -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b'"' + b"x" * 999, "more_body": True}
+
+    replay = await receive_bounded(receive, 5000)
+
+    for _ in range(10):
+        assert (await replay())["body"]
+
+
+async def test_values_are_counted_over_all_pieces() -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"[" * 999, "more_body": True}
+
+    with pytest.raises(RefusedError):
+        await receive_bounded(receive, 16 * 1024 * 1024)
