@@ -233,7 +233,7 @@ DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
 
 
 ARGUMENTS = (
-    (DEEP, "too large"),
+    (DEEP, "parse error"),
     ('{"a":' * 150 + "1" + "}" * 150, "invalid_arguments"),
     (json.dumps(DEEP), "invalid_arguments"),
     (json.dumps('{"a":' * 150 + "1" + "}" * 150), "invalid_arguments"),
