@@ -145,8 +145,8 @@ async def _failure(url: str) -> BlaxelError:
     from tests.client.test_client import _configuration  # noqa: PLC0415
 
     async with APIClient(_configuration(run_url=url)) as client:
-        with anyio.fail_after(10), pytest.raises(BlaxelError) as failed:
-            await client.send(APIRequest(method="POST", url=f"{url}/x", workspace="acme"), timeout_seconds=5)
+        with anyio.fail_after(30), pytest.raises(BlaxelError) as failed:
+            await client.send(APIRequest(method="POST", url=f"{url}/x", workspace="acme"), timeout_seconds=20)
     return failed.value
 
 

@@ -51,7 +51,7 @@ def served(
         process.stdin.close()
         rest = process.stdout.read()
         errors = process.stderr.read() if process.stderr else b""
-        code = process.wait(timeout=10)
+        code = process.wait(timeout=60)
     return subprocess.CompletedProcess(command, code, written + rest, errors)
 
 
@@ -100,7 +100,7 @@ def test_descriptors_that_are_made_nonblocking_while_it_serves_lose_nothing() ->
         ours.shutdown(socket.SHUT_WR)
 
         assert {line["id"] for line in lines} == set(range(10, 60))
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
@@ -140,7 +140,7 @@ def test_no_command_fails_for_a_closed_stream(closed: tuple[int, ...], words: li
         capture_output=True,
         env=environment(),
         preexec_fn=prepare,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -207,7 +207,7 @@ def test_text_goes_through_in_any_locale(variables: dict[str, str]) -> None:
 
     data = json.dumps({"messages": [{"role": "user", "content": "Say 😀"}]})
     run = [SCRIPT, "run", "--demo", "house-chat", "--data", data]
-    printed = subprocess.run(run, env=environment(**variables), capture_output=True, timeout=20, check=False)
+    printed = subprocess.run(run, env=environment(**variables), capture_output=True, timeout=60, check=False)
     assert (printed.returncode, b"Traceback" in printed.stderr) == (0, False), printed.stderr
     assert "😀" in json.loads(printed.stdout)["choices"][0]["message"]["content"]
 

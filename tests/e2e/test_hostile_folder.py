@@ -14,7 +14,7 @@ import pytest
 
 from blaxel_mcp.client.auth.key_command import run_key_command
 from blaxel_mcp.core.exceptions import ConfigurationError
-from tests.support.processes import started
+from tests.support.processes import ENDING_SECONDS, started
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="the programs here are scripts")]
 
@@ -105,18 +105,18 @@ async def test_the_script_runs_nothing_of_the_working_directory(words: tuple[str
     assert was_run(hostile) == ""
 
 
-async def test_workers_run_nothing_of_the_working_directory(hostile: Path, tmp_path: Path) -> None:
+async def test_workers_run_nothing_of_the_working_directory(hostile: Path) -> None:
     words = [SCRIPT, "serve", "--transport", "http", "--port", "0", "--workers", "2", "--log-level", "info"]
     variables = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "BL_WORKSPACE": "acme"}
-    log = tmp_path / "log"
-    with log.open("wb") as file:
-        async with started(words, variables, stderr=file.fileno()) as process:
-            with anyio.fail_after(30):
-                while log.read_text().count("is serving") < 2:  # noqa: ASYNC110 - it is another process that writes
-                    await anyio.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(10):
-                assert await process.wait() == 0
+    async with started(words, variables, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        log = b""
+        with anyio.fail_after(60):
+            while log.count(b"is serving") < 2:
+                log += await process.stderr.receive()
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(ENDING_SECONDS):
+            assert await process.wait() == 0
 
     assert was_run(hostile) == ""
 

@@ -1,6 +1,7 @@
-"""The entry that `install` writes into a client's file starts the server."""
+"""`install` as a process: its entry starts the server, and several at once lose nothing."""
 
 import json
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -30,3 +31,15 @@ async def test_the_entry_as_it_was_written_starts_the_server(client: str, home: 
         log.seek(0)
         look_at("stderr of the server", log.read())
     assert "house-chat" in tools
+
+
+def test_installs_at_the_same_time_lose_nothing(home: Path) -> None:
+    script = str(Path(sys.executable).with_name("blaxel-mcp"))
+    names = [f"blaxel-{number}" for number in range(6)]
+    commands = [[script, "install", "cursor", "--demo", "--name", name] for name in names]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+
+    assert [process.wait(timeout=60) for process in processes] == [0] * len(names)
+    file = client_named("cursor").file(UserDirs(home=home, platform=sys.platform))
+    entries = json.loads(file.read_text(encoding="utf-8"))["mcpServers"]
+    assert sorted(entries) == names

@@ -3,6 +3,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -1104,10 +1105,14 @@ async def test_key_command_that_does_not_end_is_stopped() -> None:
         await run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.05)
 
 
-async def test_key_command_may_leave_a_process_behind_that_holds_its_output() -> None:
-    daemon = f"import subprocess; subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(4)'])"
-    with anyio.fail_after(3):
-        token = await run_key_command(python(f"{daemon}; print('canary-7f3a')"), source="x")
+async def test_key_command_may_leave_a_process_behind_that_holds_its_output(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    start = f"import subprocess; p = subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(300)'])"
+    with anyio.fail_after(30):
+        token = await run_key_command(
+            python(f"{start}; open({str(file)!r}, 'w').write(str(p.pid)); print('canary-7f3a')"), source="x"
+        )
+    os.kill(int(file.read_text()), signal.SIGTERM)
     assert token.value.get_secret_value() == "canary-7f3a"
 
 

@@ -528,16 +528,6 @@ def test_a_backup_whose_form_is_not_edited_keeps_no_key_either(text: str, home: 
     assert holding(home, "bl_old_key_of_the_user") == []
 
 
-def test_installs_at_the_same_time_lose_nothing(home: Path) -> None:
-    names = [f"blaxel-{number}" for number in range(6)]
-    commands = [[SCRIPT, "install", "cursor", "--demo", "--name", name] for name in names]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
-
-    assert [process.wait(timeout=50) for process in processes] == [0] * len(names)
-    entries = json.loads(file_of(home, "cursor").read_text(encoding="utf-8"))["mcpServers"]
-    assert sorted(entries) == names
-
-
 def test_a_byte_order_mark_that_json_does_not_allow_is_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = existing(home, "claude-desktop", '\ufeff{"theme": "dark"}')
 
