@@ -148,7 +148,7 @@ def test_a_byte_order_mark_is_read_over(home: Path) -> None:
         pytest.param(f"a: !!timestamp {CANARY}", "it is not valid YAML", id="word tagged as a time"),
         pytest.param(f"a: !!bool {CANARY}", "it is not valid YAML", id="word tagged as a truth value"),
         pytest.param("a: 2026-13-45", "it is not valid YAML", id="impossible date"),
-        pytest.param("[" * 10_000, "it is not valid YAML", id="nested without end"),
+        pytest.param("[" * 1_000, "it is not valid YAML", id="nested without end"),
         pytest.param("a: \x00", "it is not valid YAML", id="control character"),
         pytest.param(f"{CANARY}: caf\xe9".encode("latin-1"), "it is not UTF-8 text", id="latin-1"),
         pytest.param(

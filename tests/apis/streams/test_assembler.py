@@ -226,7 +226,8 @@ def test_a_field_of_another_type_is_no_crash(name: str) -> None:
     events, api = read(stream).events, expected_of(stream)["api"]
     datas = [json.loads(event.data) if event.data.startswith("{") else event.data for event in events]
     for at, data in enumerate(datas):
-        for changed in (changed for replacement in REPLACEMENTS for changed in _mangled(data, replacement)):
+        # Every other one: a field comes in many events, and so meets all of them.
+        for changed in (changed for value in REPLACEMENTS[at % 2 :: 2] for changed in _mangled(data, value)):
             odd = Event(events[at].name, json.dumps(changed))
             assembler = assembled([*events[:at], odd, *events[at + 1 :]], api)
 

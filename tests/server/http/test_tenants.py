@@ -43,7 +43,7 @@ async def test_what_two_callers_do_at_the_same_time_stays_apart(tenants: Emulato
     handles: dict[str, str] = {}
 
     async def work(client: Client, workspace: str, base: int) -> None:
-        for number in range(base, base + 8):
+        for number in range(base, base + 4):
             result = await finished(
                 client, await client.call_tool("house-chat", {"prompt": f"What is {number} * 1000?"})
             )
