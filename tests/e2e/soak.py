@@ -209,7 +209,7 @@ async def soak(calls: int, seed: int, folder: Path) -> Findings:
 def main() -> int:
     """Run the soak test, print its results, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=CALLS, help=f"how many; {CALLS} if left out")
+    parser.add_argument("--calls", type=int, default=CALLS, help=f"number of calls (default: {CALLS})")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
     options = parser.parse_args()
     begun = time.perf_counter()
