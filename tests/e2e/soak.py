@@ -210,7 +210,7 @@ def main() -> int:
     """Run the soak test, print its results, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=CALLS, help=f"number of calls (default: {CALLS})")
-    parser.add_argument("--seed", type=int, default=1, help="which ones")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the choice of calls (default: 1)")
     options = parser.parse_args()
     begun = time.perf_counter()
     if sys.platform == "linux":
