@@ -39,12 +39,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(searched_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home directory, which is also the folder of trusted certificates.
 
     Parsing the certificates of the internet's authorities takes 20 ms for each connection pool; no test needs them.
     """
-    directory = tmp_path / "home"
+    directory = searched_folder / "home"
     directory.mkdir()
     for name in ("HOME", "USERPROFILE", "SSL_CERT_DIR"):
         monkeypatch.setenv(name, str(directory))

@@ -10,8 +10,6 @@ from mcp import Client
 
 from blaxel_mcp.emulator import Emulator
 from tests.support.connecting import (
-    ERAS,
-    Era,
     answer_of,
     connect,
     error_of,
@@ -115,11 +113,10 @@ async def test_the_part_that_came_of_a_long_answer_is_held_to_the_limit_of_a_res
     assert receipt_of(result)["truncated"] is True
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_client_hears_within_seconds_that_a_silent_call_is_waiting(emulator: Emulator, era: Era) -> None:
+async def test_a_client_hears_within_seconds_that_a_silent_call_is_waiting(emulator: Emulator) -> None:
     heard: list[str] = []
 
-    async with connect(leading_to(emulator), era) as client:
+    async with connect(leading_to(emulator)) as client:
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
 

@@ -161,9 +161,6 @@ def pytest_runtest_makereport(
         for title, text in report.sections:
             if title.startswith("Captured std"):
                 watch.look_at(title.lower(), text.encode(errors="replace"))
-        folder = getattr(item, "funcargs", {}).get("tmp_path")
-        if folder:
-            watch.look_below(folder)
         if watch.found:
             report.outcome = "failed"
             report.longrepr = "\n".join(
@@ -192,6 +189,13 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Search a record."""
         look_at(f"the log of {record.name}", self.format(record))
+
+
+@pytest.fixture
+def searched_folder(tmp_path: Path) -> Generator[Path]:
+    """The test's folder, searched after every other fixture has ended, before pytest removes it."""
+    yield tmp_path
+    _watches[-1].look_below(tmp_path)
 
 
 @pytest.fixture(autouse=True)

@@ -87,16 +87,19 @@ FAILING: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+COMMAND = {"api_key": None, "api_key_command": ["/opt/op-read-secret"]}
+
+
 @in_each_mode
-@pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "era"),
     [
-        pytest.param({}, id="as it should be"),
-        pytest.param({"api_key": None}, id="without credentials"),
-        pytest.param({"api_key": None, "api_key_command": ["/opt/op-read-secret", "x"]}, id="a command that fails"),
-        pytest.param({"api_key": None, "api_key_command": ["/opt/op-read-secret"], "models": None}, id="and no models"),
-        pytest.param({"limits": {"max_media_bytes": 0}}, id="media become files"),
+        pytest.param({}, ERAS[0], id="as it should be"),
+        pytest.param({"api_key": None}, ERAS[1], id="without credentials"),
+        pytest.param(COMMAND, ERAS[0], id="a command that fails"),
+        pytest.param({**COMMAND, "models": None}, ERAS[1], id="and no models"),
+        pytest.param({"limits": {"max_media_bytes": 0}}, ERAS[0], id="media become files"),
+        pytest.param({"limits": {"max_media_bytes": 0}}, ERAS[1], id="media become files, the other era"),
     ],
 )
 async def test_no_caller_over_http_is_shown_a_place_of_the_owners(
