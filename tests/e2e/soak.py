@@ -100,7 +100,7 @@ async def one_call(client: Session, kind: Kind, emulator: Emulator, findings: Fi
     receipt, error = result["_meta"][RECEIPT_KEY], result["_meta"].get(ERROR_KEY)
     findings.expect(f"the code of {kind.arguments}", error and error["code"], kind.code)
     findings.expect(f"the attempts of {kind.arguments}", receipt["attempts"], kind.requests if kind.model else 0)
-    if kind.model and receipt["usage"]:
+    if kind.model and receipt["usage"] and "estimated" not in receipt["usage"]:
         findings.tokens[kind.model] += receipt["usage"]["total_tokens"]
 
 
