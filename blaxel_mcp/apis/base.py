@@ -46,6 +46,9 @@ class ModelAPI(ABC):
     summary: ClassVar[str]
     """What a call does: the default of a tool's description."""
 
+    listed_fields: ClassVar[Mapping[str, str]]
+    """The arguments that agents usually fill in, each with its description in `tools/list`, empty for none."""
+
     accept: ClassVar[str] = "application/json"
     """The Accept header: media types that an answer may have."""
 
@@ -82,6 +85,15 @@ class ModelAPI(ABC):
     @abstractmethod
     def input_schema(self) -> JSONObject:
         """Return the JSON Schema of a tool's arguments, in the subset that every client supports."""
+
+    def listed_schema(self) -> JSONObject:
+        """Return the part of it that agents usually fill in, small enough to be listed for each of many models."""
+        schema = self.input_schema()
+        properties = {
+            name: {**_outline(schema["properties"][name]), **({"description": hint} if hint else {})}
+            for name, hint in self.listed_fields.items()
+        }
+        return {**schema, "properties": properties}
 
     def accepted_schema(self) -> JSONObject:
         """Return the schema that arguments are validated against: the advertised one, or a wider one."""
@@ -124,3 +136,11 @@ class ModelAPI(ABC):
     def text(self, answer: Any) -> str | None:  # noqa: ARG002 - for APIs whose answers have text
         """Return the text of an answer, which may be any JSON value; None if it has no text."""
         return None
+
+
+def _outline(schema: Schema) -> JSONObject:
+    """Return the type of a field and of the items in it, without descriptions and limits."""
+    outline = {name: schema[name] for name in ("type", "enum") if name in schema}
+    if schema["type"] == "object":
+        return {**FREE_FORM}
+    return {**outline, "items": _outline(schema["items"])} if "items" in schema else outline

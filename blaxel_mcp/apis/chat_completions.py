@@ -1,5 +1,6 @@
 """The chat completions API: OpenAI's `POST /v1/chat/completions`, which most other providers support."""
 
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
@@ -41,7 +42,10 @@ class ChatCompletions(ModelAPI):
 
     name = "chat-completions"
     path = "/v1/chat/completions"
-    summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
+    summary = "Answers `prompt`, or a conversation in `messages`."
+    listed_fields = MappingProxyType(
+        {"prompt": "", "system": "", "images": "Paths or URLs.", "messages": "", "max_tokens": ""}
+    )
     streams = True
     conversation = "messages"
     file_arguments = ("images",)

@@ -1,5 +1,6 @@
 """The Cohere chat API, version 2: `POST /v2/chat`."""
 
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
@@ -42,7 +43,10 @@ class CohereChat(ModelAPI):
 
     name = "cohere-chat"
     path = "/v2/chat"
-    summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
+    summary = "Answers `prompt`, or a conversation in `messages`."
+    listed_fields = MappingProxyType(
+        {"prompt": "", "system": "", "messages": "", "documents": "Texts to cite.", "max_tokens": ""}
+    )
     streams = True
     conversation = "messages"
 

@@ -1,5 +1,7 @@
 """The embeddings API: OpenAI's `POST /v1/embeddings`."""
 
+from types import MappingProxyType
+
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
@@ -20,7 +22,8 @@ class Embeddings(ModelAPI):
 
     name = "embeddings"
     path = "/v1/embeddings"
-    summary = "Embed texts: give `input`, one text or an array of texts, and get a vector for each."
+    summary = "Embeds texts: a vector for each."
+    listed_fields = MappingProxyType({"input": "", "dimensions": ""})
 
     def input_schema(self) -> JSONObject:
         """Return the schema with `input` as an array of texts, which needs no union."""

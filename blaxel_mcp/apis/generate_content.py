@@ -1,6 +1,7 @@
 """The generate content API: Gemini's `POST /v1beta/models/{model}:generateContent`."""
 
 import re
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
@@ -21,7 +22,10 @@ class GenerateContent(ModelAPI):
 
     name = "generate-content"
     path = f"/v1beta/models/{_MODEL}{_GENERATE}"
-    summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `contents`."
+    summary = "Answers `prompt`, or a conversation in `contents`."
+    listed_fields = MappingProxyType(
+        {"prompt": "", "system": "", "images": "Paths or URLs.", "contents": "", "generationConfig": ""}
+    )
     streams = True
     conversation = "contents"
     takes_model = False

@@ -1,5 +1,7 @@
 """The images API: OpenAI's `POST /v1/images/generations`."""
 
+from types import MappingProxyType
+
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
@@ -10,7 +12,10 @@ class Images(ModelAPI):
 
     name = "images"
     path = "/v1/images/generations"
-    summary = "Generate images: give `prompt`, a description."
+    summary = "Generates images from a description, `prompt`."
+    listed_fields = MappingProxyType(
+        {"prompt": "", "size": "Such as 1024x1024.", "quality": "low, medium or high.", "n": ""}
+    )
     accept = "application/json, image/*;q=0.8"
 
     def input_schema(self) -> JSONObject:

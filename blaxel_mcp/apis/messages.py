@@ -47,7 +47,10 @@ class Messages(ModelAPI):
 
     name = "messages"
     path = "/v1/messages"
-    summary = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
+    summary = "Answers `prompt`, or a conversation in `messages`."
+    listed_fields = MappingProxyType(
+        {"prompt": "", "system": "", "images": "Paths or URLs.", "messages": "", "max_tokens": ""}
+    )
     streams = True
     conversation = "messages"
     headers = MappingProxyType({"anthropic-version": "2023-06-01"})

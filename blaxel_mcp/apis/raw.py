@@ -4,6 +4,7 @@ Blaxel's documentation calls it with `{"inputs": "..."}`, which is also the form
 Face models. Their models for speech and images also take a file as the whole body.
 """
 
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, Encoded, ModelAPI
@@ -28,7 +29,10 @@ class Raw(ModelAPI):
 
     name = "raw"
     path = ""
-    summary = "Call this model's base endpoint: give `inputs`; other fields pass through."
+    summary = "Calls the model with `inputs`; other fields pass through."
+    listed_fields = MappingProxyType(
+        {"inputs": "", "parameters": "", "file": "A path or data: URL: the whole body instead."}
+    )
     accept = "application/json, */*;q=0.5"
     takes_model = False
     file_arguments = ("file",)

@@ -1,5 +1,7 @@
 """The rerank API: Cohere's `POST /v2/rerank`."""
 
+from types import MappingProxyType
+
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
@@ -10,7 +12,8 @@ class Rerank(ModelAPI):
 
     name = "rerank"
     path = "/v2/rerank"
-    summary = "Rank `documents` by relevance to `query`: returns the index and score of each."
+    summary = "Ranks `documents` by relevance to `query`: the index and score of each."
+    listed_fields = MappingProxyType({"query": "", "documents": "", "top_n": ""})
 
     def input_schema(self) -> JSONObject:
         """Return the fields that matter to an agent; other fields of the API pass through."""

@@ -1,5 +1,6 @@
 """The responses API: OpenAI's `POST /v1/responses`."""
 
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
@@ -35,7 +36,10 @@ class Responses(ModelAPI):
 
     name = "responses"
     path = "/v1/responses"
-    summary = "Ask this model: give the question as `input` (and `instructions`)."
+    summary = "Answers `input`, a question or a task."
+    listed_fields = MappingProxyType(
+        {"input": "", "instructions": "", "max_output_tokens": "", "previous_response_id": ""}
+    )
     streams = True
 
     def input_schema(self) -> JSONObject:

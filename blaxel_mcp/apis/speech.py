@@ -1,5 +1,7 @@
 """The speech API: OpenAI's `POST /v1/audio/speech`."""
 
+from types import MappingProxyType
+
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
@@ -10,7 +12,10 @@ class Speech(ModelAPI):
 
     name = "speech"
     path = "/v1/audio/speech"
-    summary = "Turn text into speech: give `input` and a `voice`."
+    summary = "Speaks `input` in a `voice`."
+    listed_fields = MappingProxyType(
+        {"input": "", "voice": "Such as alloy.", "instructions": "How to speak.", "response_format": "mp3, wav..."}
+    )
     accept = "audio/*, application/json;q=0.5"
 
     def input_schema(self) -> JSONObject:

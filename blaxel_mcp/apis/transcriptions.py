@@ -1,6 +1,7 @@
 """The transcriptions API: OpenAI's `POST /v1/audio/transcriptions`, a form with a file (RFC 7578)."""
 
 import secrets
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.base import Encoded, ModelAPI
@@ -16,7 +17,10 @@ class Transcriptions(ModelAPI):
 
     name = "transcriptions"
     path = "/v1/audio/transcriptions"
-    summary = "Transcribe a recording: give `file`, its path or a data: URL."
+    summary = "Transcribes a recording, `file`."
+    listed_fields = MappingProxyType(
+        {"file": "A path or data: URL.", "language": "Such as en.", "prompt": "Words it may contain."}
+    )
     accept = "application/json, text/plain;q=0.8"
     file_arguments = ("file",)
     multipart = True

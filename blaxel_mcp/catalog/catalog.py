@@ -42,7 +42,7 @@ class Catalog:
             max_tools: How many entries have a listed tool; `run_model` calls the others.
         """
         listed = self.entries[:max_tools]
-        shown = [(entry.tool, entry.title, entry.description, entry.input_schema) for entry in listed]
+        shown = [(entry.tool, entry.title, entry.description, entry.schema.listed) for entry in listed]
         called = [(entry.name, entry.api.name, entry.path) for entry in self.entries]
         return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
 

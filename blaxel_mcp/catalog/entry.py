@@ -1,17 +1,15 @@
 """One model with a tool of its own: the API it speaks, the path it is called at, and how its tool is shown."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
 from blaxel_mcp.catalog.runtime_types import api_name, model_path
-from blaxel_mcp.catalog.tool_schema import tool_schema
+from blaxel_mcp.catalog.tool_schema import ToolSchema, tool_schema
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.settings.schema import ModelSettings
 
@@ -32,8 +30,7 @@ class CatalogEntry:
         api: The API that its endpoint speaks.
         path: The sub-endpoint that its tool calls, empty for the base endpoint. None if the path contains
             the provider's id of the model, which is not known yet.
-        input_schema: The schema that clients are shown.
-        validator: Validates the tool's arguments.
+        schema: The schema of its tool's arguments.
         record: The record from the list of models; None if the model was not listed.
     """
 
@@ -41,8 +38,7 @@ class CatalogEntry:
     settings: ModelSettings
     api: ModelAPI
     path: str | None
-    input_schema: JSONObject
-    validator: ArgumentValidator = field(repr=False)
+    schema: ToolSchema
     record: ModelRecord | None = None
 
     @property
@@ -96,7 +92,7 @@ def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> C
         ConfigurationError: The settings are wrong. A record never causes an error.
     """
     api = _api(model, record)
-    input_schema, validator = tool_schema(api, model)
+    schema = tool_schema(api, model)
     try:
         path = _path(model, api, record)
         check_model_name(model.name)
@@ -109,8 +105,7 @@ def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> C
         settings=model,
         api=api,
         path=path,
-        input_schema=input_schema,
-        validator=validator,
+        schema=schema,
         record=record,
     )
 

@@ -13,6 +13,8 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.schema import Settings
 
 MODELS_PER_PAGE = 50
+MODELS_WITH_SCHEMA = 3
+"""A page of at most this many models has the complete schema of each."""
 
 _LOOKUPS_SECONDS = 8.0
 """How long a page waits for the control plane; models without an answer by then are shown without their state."""
@@ -61,8 +63,11 @@ class ModelListing:
         problems = sorted({lookup.problem for lookup in lookups if lookup.problem})
         end = offset + len(entries)
         workspace = self._settings.workspace
+        rows = [self._row(entry, lookup) for entry, lookup in zip(entries, lookups, strict=True)]
+        if len(rows) <= MODELS_WITH_SCHEMA:
+            rows = [{**row, "input_schema": entry.schema.full} for row, entry in zip(rows, entries, strict=True)]
         return {
-            "models": [self._row(entry, lookup) for entry, lookup in zip(entries, lookups, strict=True)],
+            "models": rows,
             "total": len(matches),
             "next_offset": end if end < len(matches) else None,
             "workspace": workspace,
@@ -99,7 +104,7 @@ class ModelListing:
         return {
             "name": entry.name,
             "workspace": entry.settings.workspace or self._settings.workspace,
-            "tool": entry.tool,
+            "tool": self._settings.tools.tool_of(entry.tool, entry.api.name),
             "api": entry.api.name,
             "path": "/" if entry.path == "" else entry.path,
             "title": entry.title,

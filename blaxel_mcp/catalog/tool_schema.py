@@ -1,6 +1,7 @@
 """The input schema of a model's tool: its API's, shaped by the model's settings."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -10,8 +11,23 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import ModelSettings
 
 
-def tool_schema(api: ModelAPI, model: ModelSettings) -> tuple[JSONObject, ArgumentValidator]:
-    """Return the schema that clients are shown, and the validator of the tool's arguments.
+@dataclass(frozen=True, slots=True)
+class ToolSchema:
+    """The schema of a model's tool.
+
+    Attributes:
+        listed: What `tools/list` shows: the fields that agents usually fill in.
+        full: All fields that are described.
+        validator: Validates the tool's arguments.
+    """
+
+    listed: JSONObject
+    full: JSONObject
+    validator: ArgumentValidator = field(repr=False)
+
+
+def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
+    """Return the schema of a model's tool.
 
     Raises:
         ConfigurationError: The model's `input_schema` is not a valid schema.
@@ -23,15 +39,17 @@ def tool_schema(api: ModelAPI, model: ModelSettings) -> tuple[JSONObject, Argume
     accepted = api.accepted_schema() if model.input_schema is None else model.input_schema
     owner = f"The input_schema of the model {model.name!r}"
     validator = ArgumentValidator(_without_settled(accepted, model), advertised=advertised, owner=owner)
-    return _without_settled(advertised, model), validator
+    listed = api.listed_schema() if model.input_schema is None else advertised
+    return ToolSchema(_without_settled(listed, model), _without_settled(advertised, model), validator)
 
 
 @cache
-def _unchanged_schema(api: ModelAPI) -> tuple[JSONObject, ArgumentValidator]:
-    """Return the schema and the validator that models of an API share: checking a schema is slow."""
+def _unchanged_schema(api: ModelAPI) -> ToolSchema:
+    """Return the schema that models of an API share: checking one is slow."""
     advertised = api.input_schema()
     owner = f"The schema of {api.name}"
-    return advertised, ArgumentValidator(api.accepted_schema(), advertised=advertised, owner=owner)
+    validator = ArgumentValidator(api.accepted_schema(), advertised=advertised, owner=owner)
+    return ToolSchema(api.listed_schema(), advertised, validator)
 
 
 def _without_settled(schema: Mapping[str, Any], model: ModelSettings) -> JSONObject:

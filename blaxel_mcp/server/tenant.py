@@ -230,12 +230,12 @@ class Tenant:
         policy = ResultPolicy.of(settings, self.store, writes_files=visibility.writes_files)
         prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
         builtin = {
-            "run_model": run_model_tool(catalog, runtime.inference, policy, settings.access, prefix=prefix),
+            "run_model": run_model_tool(catalog, runtime.inference, policy, settings),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
-        tools = model_tools(catalog, runtime.inference, policy, limit=settings.tools.max_tools)
+        tools = model_tools(catalog, runtime.inference, policy, settings.tools)
         return [*tools, *(tool for name, tool in builtin.items() if name in settings.tools.builtin)]
 
     async def _run(self, generation: _Generation, *, task_status: anyio.abc.TaskStatus[None]) -> None:

@@ -22,6 +22,7 @@ from blaxel_mcp.settings.types import (
     Seconds,
     Section,
     StreamKind,
+    ToolLayout,
     ToolName,
 )
 
@@ -77,6 +78,11 @@ class ToolSettings(Section):
         ge=0,
         description="Maximum number of models that get a tool; the others can be called with run_model.",
     )
+    layout: ToolLayout = Field(
+        default="per-model",
+        description="Which tools the models get. per-model: one for each. per-api: one for each API, with the model as "
+        "an argument. generic: none, only run_model.",
+    )
     stream: StreamKind = Field(
         default="auto",
         description="When to request an answer as a stream. auto: when the client asks for progress and the API can "
@@ -85,6 +91,11 @@ class ToolSettings(Section):
     result: ResultKind = Field(
         default="json", description="What a tool returns. json: the whole answer. text: only the model's text."
     )
+
+    def tool_of(self, own: str, api: str) -> str:
+        """Return the name of the tool that calls a model: its own, its API's, or run_model."""
+        names = {"per-model": own, "per-api": f"{self.prefix}{api}", "generic": f"{self.prefix}run_model"}
+        return names[self.layout]
 
 
 class LimitSettings(ClosedSection):

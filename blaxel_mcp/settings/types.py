@@ -103,6 +103,7 @@ ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 
 StreamKind = Literal["auto", "always", "never"]
+ToolLayout = Literal["per-model", "per-api", "generic"]
 """When an answer is requested as a stream of events."""
 
 RefuseOrAllow = Literal["refuse", "allow"]

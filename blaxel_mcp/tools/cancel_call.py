@@ -11,7 +11,7 @@ from blaxel_mcp.tools.results.results import value_result
 
 _SCHEMA: JSONObject = {
     "type": "object",
-    "properties": {"call_id": {"type": "string", "description": "The handle of the call."}},
+    "properties": {"call_id": {"type": "string", "description": "The handle."}},
     "required": ["call_id"],
 }
 
@@ -32,9 +32,9 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
     definition = types.Tool(
         name=f"{prefix}cancel_call",
         title="Stop a Blaxel call",
-        description="Stops a call that was handed back as a handle: the request is aborted and its answer is lost.",
+        description="Stops a call that returned a handle: its request is aborted.",
         input_schema=_SCHEMA,
-        annotations=types.ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True),
+        annotations=types.ToolAnnotations(idempotent_hint=True),
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of cancel_call"), run)

@@ -3,19 +3,19 @@
 import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.catalog.listing import MODELS_PER_PAGE, ModelListing
+from blaxel_mcp.catalog.listing import MODELS_PER_PAGE, MODELS_WITH_SCHEMA, ModelListing
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
 from blaxel_mcp.tools.visibility import Visibility
 
-_ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=True)
+_ONLY_READS = types.ToolAnnotations(read_only_hint=True)
 
 _SCHEMA: JSONObject = {
     "type": "object",
     "properties": {
-        "query": {"type": "string", "description": "Text that the name or description contains."},
+        "query": {"type": "string", "description": "Text in the name or description."},
         "offset": {"type": "integer", "minimum": 0, "description": "`next_offset` of the previous page."},
     },
 }
@@ -31,8 +31,8 @@ def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: s
     definition = types.Tool(
         name=f"{prefix}list_models",
         title="List Blaxel models",
-        description="Lists the models that can be called: name, API, path, status, tool and timeout, "
-        f"{MODELS_PER_PAGE} per page.",
+        description=f"Lists the models: name, API, path, status, tool. {MODELS_PER_PAGE} per page; with their schemas "
+        f"if {MODELS_WITH_SCHEMA} or fewer match.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )

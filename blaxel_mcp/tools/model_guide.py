@@ -67,7 +67,7 @@ def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RE
         "provider_model": record.provider_model if record else None,
         "status": record.status if record else None,
         "timeout_seconds": entry.settings.timeout_seconds or settings.limits.timeout_seconds,
-        "input_schema": entry.input_schema,
+        "input_schema": entry.schema.full,
         "example_arguments": arguments,
         **(_commands(entry, settings, lookup, arguments) if path is not None else {}),
         "notes": [lookup.problem] if lookup.problem else [],
@@ -76,8 +76,8 @@ def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RE
 
 def example_arguments(entry: CatalogEntry) -> JSONObject:
     """Return arguments that the model's tool takes: the required ones, and what the model is to work on."""
-    properties = entry.input_schema.get("properties", {})
-    required = entry.input_schema.get("required", [])
+    properties = entry.schema.full.get("properties", {})
+    required = entry.schema.full.get("required", [])
     names = [name for name in properties if name in required or name in _QUESTIONS]
     return {name: _sample(properties[name]) for name in names}
 

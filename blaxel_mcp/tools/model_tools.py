@@ -1,27 +1,36 @@
-"""One tool per model: its arguments are the request body of the model's API."""
+"""The tools of the models: one per model, or one per API with the model as an argument."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import mcp_types as types
 
+from blaxel_mcp.apis import APIS
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.settings.schema import ToolSettings
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 
-CALLS_A_MODEL = types.ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
-)
-"""A call costs money and asks an outside service; it destroys nothing."""
+CALLS_A_MODEL = types.ToolAnnotations(destructive_hint=False)
+"""A call costs money and asks an outside service, as the specification assumes by default; it destroys nothing."""
 
 
-def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, *, limit: int) -> list[Tool]:
-    """Return a tool for each of the first `limit` models; the others stay reachable through `run_model`."""
-    return [_model_tool(entry, inference, policy, catalog.names) for entry in catalog.entries[:limit]]
+def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, settings: ToolSettings) -> list[Tool]:
+    """Return the tools of the models in the layout of the settings; `run_model` calls each model without a tool."""
+    match settings.layout:
+        case "per-model":
+            entries = catalog.entries[: settings.max_tools]
+            return [_model_tool(entry, inference, policy, catalog.names) for entry in entries]
+        case "per-api":
+            return _api_tools(catalog, inference, policy, settings.prefix)
+        case "generic":
+            return []
 
 
 def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy, names: Sequence[str]) -> Tool:
@@ -34,9 +43,68 @@ def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy,
 
     definition = types.Tool(
         name=entry.tool,
-        title=entry.title,
+        # Without a title, clients show the name.
+        title=entry.title if entry.title != entry.tool else None,
         description=entry.description,
-        input_schema=entry.input_schema,
+        input_schema=entry.schema.listed,
         annotations=CALLS_A_MODEL,
     )
-    return Tool(definition, entry.validator, run, calls_a_model=True)
+    return Tool(definition, entry.schema.validator, run, calls_a_model=True)
+
+
+def _api_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, prefix: str) -> list[Tool]:
+    """Return a tool for each API that a model speaks. Its arguments are those of the models' own tools, and `model`."""
+    by_tool = {entry.tool: _model_tool(entry, inference, policy, catalog.names) for entry in catalog.entries}
+    tools = []
+    for api in APIS:
+        entries = [entry for entry in catalog.entries if entry.api is api]
+        if entries:
+            own = {entry.name: by_tool[entry.tool] for entry in entries}
+            tools.append(_api_tool(f"{prefix}{api.name}", api.summary, api.listed_schema(), own))
+    return tools
+
+
+def _api_tool(name: str, summary: str, schema: JSONObject, tools: Mapping[str, Tool]) -> Tool:
+    """Return the tool of an API, given the tools of its models by the models' names."""
+
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
+        model = arguments.pop("model")
+        return await tools[model].run(arguments, context)
+
+    model = {"type": "string", "enum": list(tools)}
+    definition = types.Tool(
+        name=name,
+        description=summary,
+        input_schema={
+            **schema,
+            "properties": {"model": model, **schema["properties"]},
+            "required": ["model", *schema.get("required", ())],
+        },
+        annotations=CALLS_A_MODEL,
+    )
+    return Tool(definition, _ModelChoice(definition.input_schema, tools), run, calls_a_model=True)
+
+
+class _ModelChoice:
+    """Validates the arguments of an API's tool: the model, and the rest as that model's own tool does.
+
+    Attributes:
+        is_plain: As of `ArgumentValidator`.
+    """
+
+    def __init__(self, listed: JSONObject, tools: Mapping[str, Tool]) -> None:
+        chosen = {"type": "object", "properties": {"model": listed["properties"]["model"]}, "required": ["model"]}
+        self._model = ArgumentValidator(chosen, advertised=listed, owner="The schema of an API's tool")
+        self._tools = tools
+        self.is_plain = all(tool.validator.is_plain for tool in tools.values())
+
+    def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
+        """Return the arguments, repaired and validated, and one sentence for each repair.
+
+        Raises:
+            InvalidArgumentsError: They do not match the schema.
+        """
+        chosen, repairs = self._model.validate(arguments)
+        model = chosen.pop("model")
+        own, more = self._tools[model].validator.validate(chosen)
+        return {"model": model, **own}, repairs + more

@@ -28,27 +28,27 @@ PART_KEY = "blaxel-mcp/part"
 _INLINE_BYTES = 100_000
 """Parts of answers up to this size are read without a thread."""
 
-_ONLY_READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+_ONLY_READS = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
 _SCHEMA: JSONObject = {
     "type": "object",
     "properties": {
-        "call_id": {"type": "string", "description": "The call's id, from a receipt or truncation note."},
+        "call_id": {"type": "string", "description": "A call's id."},
         "pointer": {
             "type": "string",
-            "description": "JSON Pointer to a part, such as /choices/0/message/content. Default: the answer's text.",
+            "description": "JSON Pointer, such as /choices/0/message/content. Default: the text.",
         },
         "offset": {
             "type": "integer",
             "minimum": 0,
-            "description": "Where to begin: an item of an array, a character of anything else.",
+            "description": "The first item of an array, or character.",
         },
-        "length": {"type": "integer", "minimum": 1, "description": "How many of these. Default: as many as fit."},
+        "length": {"type": "integer", "minimum": 1, "description": "How many of these."},
         "wait_seconds": {
             "type": "number",
             "minimum": 0,
             "maximum": 3600,
-            "description": "How long to wait for a call that is still running.",
+            "description": "How long to wait for a running call.",
         },
     },
     "required": ["call_id"],
@@ -84,8 +84,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     definition = types.Tool(
         name=f"{prefix}read_result",
         title="Read more of an answer",
-        description="Reads the rest of a truncated answer, any part of a recent answer, or the answer of a slow call "
-        "that returned a handle.",
+        description="Reads more of a recent or truncated answer, or the answer of a call that returned a handle.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )

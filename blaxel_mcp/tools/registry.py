@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
 import mcp_types as types
 from mcp import MCPError
 
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
@@ -32,12 +31,23 @@ Run = Callable[[JSONObject, CallContext], Awaitable[types.CallToolResult]]
 """What a tool does with valid arguments."""
 
 
+class Validator(Protocol):
+    """Validates the arguments of a tool, such as `ArgumentValidator`."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether small arguments are validated in a few milliseconds. Otherwise use a thread."""
+
+    def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
+        """Return the arguments, repaired and validated, and one sentence for each repair."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A tool: its definition as the client sees it, and what it does."""
 
     definition: types.Tool
-    validator: ArgumentValidator
+    validator: Validator
     run: Run
     calls_a_model: bool = False
 

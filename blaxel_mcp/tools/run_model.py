@@ -16,8 +16,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.settings.schema import AccessSettings, HttpMethod
-from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
+from blaxel_mcp.settings.schema import HttpMethod, Settings, ToolSettings
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 
@@ -29,10 +28,8 @@ _MAX_NAMES_CHARS = 1000
 """Characters of model names in the description: some clients truncate it at two thousand."""
 
 
-def run_model_tool(
-    catalog: Catalog, inference: Inference, policy: ResultPolicy, access: AccessSettings, *, prefix: str
-) -> Tool:
-    """Return the tool. Its description names as many of the configured models as fit."""
+def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy, settings: Settings) -> Tool:
+    """Return the tool. Its description names as many of the models without a tool of their own as fit."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         context.model_names = catalog.names
@@ -42,13 +39,11 @@ def run_model_tool(
         return await answer_result(answer, context, policy.for_model(api, invocation.settings))
 
     definition = types.Tool(
-        name=f"{prefix}run_model",
+        name=f"{settings.tools.prefix}run_model",
         title="Run any Blaxel model",
-        description=_description(catalog),
-        input_schema=_schema(FREE_FORM, access.methods),
-        annotations=CALLS_A_MODEL.model_copy(
-            update={"destructive_hint": not _HARMLESS_METHODS.issuperset(access.methods)}
-        ),
+        description=_description(catalog, settings.tools),
+        input_schema=_schema(FREE_FORM, settings.access.methods),
+        annotations=types.ToolAnnotations(destructive_hint=not _HARMLESS_METHODS.issuperset(settings.access.methods)),
     )
     # A method that is not allowed is refused later, by a message that names the setting.
     accepted = {**_schema({"type": ["object", "array"]}, _METHODS), "additionalProperties": False}
@@ -104,29 +99,26 @@ def _encoded_query(parameters: JSONObject) -> str:
     return query
 
 
-def _description(catalog: Catalog) -> str:
-    text = (
-        "Calls any Blaxel model API in the workspace, at any sub-endpoint, with any JSON body. "
-        "Prefer a model's own tool if it has one. "
-    )
+def _description(catalog: Catalog, tools: ToolSettings) -> str:
+    text = "Calls any model at any sub-endpoint. Prefer a model's own tool. "
     names = ""
-    for entry in catalog.entries:
+    own = {"per-model": tools.max_tools, "per-api": None, "generic": 0}[tools.layout]
+    for entry in catalog.entries[len(catalog.entries) if own is None else own :]:
         if len(names) + len(entry.name) > _MAX_NAMES_CHARS:
-            return f"{text}Models: {names}... (list_models has the rest)."
+            return f"{text}Models: {names}... (list_models names the rest)."
         names += f"{', ' if names else ''}{entry.name}"
     return f"{text}Models: {names}." if names else text.rstrip()
 
 
 def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
     properties: JSONObject = {
-        "model": {"type": "string", "description": "The model API's name in the workspace."},
+        "model": {"type": "string", "description": "A model's name."},
         "path": {
             "type": "string",
-            "description": "The sub-endpoint, such as /v1/chat/completions. Default: the model's own. "
-            '"/" is the base endpoint.',
+            "description": 'Such as /v1/chat/completions; "/" is the base endpoint. Default: the model\'s own.',
         },
-        "data": {**data, "description": "The request body, as the endpoint expects it."},
-        "method": {"type": "string", "enum": list(methods), "description": "The HTTP method. Default: POST."},
-        "query": {**FREE_FORM, "description": "Query parameters, by name."},
+        "data": {**data, "description": "The request body."},
+        "method": {"type": "string", "enum": list(methods), "description": "Default: POST."},
+        "query": {**FREE_FORM, "description": "Query parameters."},
     }
     return {"type": "object", "properties": properties, "required": ["model"]}

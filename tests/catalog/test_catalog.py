@@ -32,7 +32,7 @@ def test_every_model_of_the_demo_workspace_has_a_tool_by_its_own_name() -> None:
     catalog = built(*(record for record in records if record))
 
     assert tools(catalog) == sorted(demo_models())
-    assert len(json.dumps([entry.input_schema for entry in catalog.entries])) < 24_000
+    assert len(json.dumps([entry.schema.listed for entry in catalog.entries])) < 6_000
 
 
 def test_the_configured_models_come_first_in_their_order_and_the_others_by_name() -> None:
@@ -80,7 +80,7 @@ def test_an_entrys_own_keys_go_before_the_record_and_what_it_leaves_open_comes_f
         ("chat-completions", CHAT),
     ]
     assert (entries[0].title, entries[0].description) == ("Mine", "Mine too.")
-    assert "temperature" not in entries[2].input_schema["properties"]
+    assert "temperature" not in entries[2].schema.full["properties"]
     assert all(entry.path_is_known for entry in entries)
 
 
@@ -141,7 +141,7 @@ def test_an_mk3_model_speaks_chat_completions() -> None:
 def test_an_agent_reads_whose_model_it_is_how_to_call_it_and_what_may_be_wrong() -> None:
     fine = record("house", provider_model="gpt-4.1", display_name="The house")
     broken = record("trial", status="FAILED", enabled=False, sandbox=True)
-    ask = "Ask this model: give `prompt` (and `system`), or a whole conversation in `messages`."
+    ask = "Answers `prompt`, or a conversation in `messages`."
     troubles = "The trial model of a new workspace. It is disabled in Blaxel. Its status is FAILED."
 
     assert [(entry.title, entry.description) for entry in built(fine, broken).entries] == [

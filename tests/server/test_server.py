@@ -70,10 +70,10 @@ async def test_every_tool_is_described_annotated_and_named_for_every_client(emul
     for tool in tools:
         assert tool.description
         assert len(tool.description) < 2000
-        assert tool.title
+        assert tool.title != tool.name
         assert len(tool.name) <= 40
         assert tool.annotations is not None
-        assert tool.annotations.read_only_hint is (tool.name in ("list_models", "read_result"))
+        assert bool(tool.annotations.read_only_hint) is (tool.name in ("list_models", "read_result"))
         assert tool.input_schema["type"] == "object"
         assert tool.input_schema["properties"]
         assert not isinstance(tool.input_schema.get("additionalProperties"), bool)

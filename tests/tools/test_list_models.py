@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.apis import CHAT_COMPLETIONS
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.connecting import answer_of, connect, error_of, leading_to
@@ -28,12 +29,12 @@ async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(e
                 "api": "chat-completions",
                 "path": "/v1/chat/completions",
                 "title": "house-chat",
-                "description": "Blaxel model house-chat. Ask this model: give `prompt` (and `system`), or a whole "
-                "conversation in `messages`.",
+                "description": "Blaxel model house-chat. Answers `prompt`, or a conversation in `messages`.",
                 "type": "openai",
                 "provider_model": "gpt-4o-mini",
                 "status": "DEPLOYED",
                 "timeout_seconds": 30.0,
+                "input_schema": CHAT_COMPLETIONS.input_schema(),
             }
         ],
         "total": 1,

@@ -164,7 +164,7 @@ async def test_the_example_of_every_api_fits_its_own_schema(tmp_path: Path, api:
     async with _connect(tmp_path, settings) as client:
         guide = await _guide(client, "m")
 
-    ready, repairs = entry.validator.validate(guide["example_arguments"])
+    ready, repairs = entry.schema.validator.validate(guide["example_arguments"])
     assert (ready, repairs) == (guide["example_arguments"], [])
     if guide.get("example_body"):
         entry.api.check(guide["example_body"])

@@ -148,7 +148,7 @@ async def _call(context: CheckContext, entry: CatalogEntry) -> Result:
         return skipped("not called, since its API needs a file")
     call = CallContext()
     try:
-        arguments, _ = entry.validator.validate(example_arguments(entry))
+        arguments, _ = entry.schema.validator.validate(example_arguments(entry))
         invocation = Invocation.of_entry(entry, arguments, timeout_seconds=CALL_SECONDS)
         await context.runtime.inference.run(invocation, call)
     except BlaxelError as error:
