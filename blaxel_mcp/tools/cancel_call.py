@@ -31,7 +31,6 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
 
     definition = types.Tool(
         name=f"{prefix}cancel_call",
-        title="Stop a Blaxel call",
         description="Stops a call that returned a handle: its request is aborted.",
         input_schema=_SCHEMA,
         annotations=types.ToolAnnotations(idempotent_hint=True),

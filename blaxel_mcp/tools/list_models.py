@@ -30,7 +30,6 @@ def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: s
 
     definition = types.Tool(
         name=f"{prefix}list_models",
-        title="List Blaxel models",
         description=f"Lists the models: name, API, path, status, tool. {MODELS_PER_PAGE} per page; with their schemas "
         f"if {MODELS_WITH_SCHEMA} or fewer match.",
         input_schema=_SCHEMA,

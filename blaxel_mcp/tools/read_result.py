@@ -83,7 +83,6 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
 
     definition = types.Tool(
         name=f"{prefix}read_result",
-        title="Read more of an answer",
         description="Reads more of a recent or truncated answer, or the answer of a call that returned a handle.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,

@@ -40,7 +40,6 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
 
     definition = types.Tool(
         name=f"{settings.tools.prefix}run_model",
-        title="Run any Blaxel model",
         description=_description(catalog, settings.tools),
         input_schema=_schema(FREE_FORM, settings.access.methods),
         annotations=types.ToolAnnotations(destructive_hint=not _HARMLESS_METHODS.issuperset(settings.access.methods)),
@@ -112,13 +111,13 @@ def _description(catalog: Catalog, tools: ToolSettings) -> str:
 
 def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
     properties: JSONObject = {
-        "model": {"type": "string", "description": "A model's name."},
+        "model": {"type": "string", "description": "Its name."},
         "path": {
             "type": "string",
             "description": 'Such as /v1/chat/completions; "/" is the base endpoint. Default: the model\'s own.',
         },
         "data": {**data, "description": "The request body."},
-        "method": {"type": "string", "enum": list(methods), "description": "Default: POST."},
+        "method": {"type": "string", "enum": list(methods)},
         "query": {**FREE_FORM, "description": "Query parameters."},
     }
     return {"type": "object", "properties": properties, "required": ["model"]}

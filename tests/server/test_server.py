@@ -70,7 +70,6 @@ async def test_every_tool_is_described_annotated_and_named_for_every_client(emul
     for tool in tools:
         assert tool.description
         assert len(tool.description) < 2000
-        assert tool.title != tool.name
         assert len(tool.name) <= 40
         assert tool.annotations is not None
         assert bool(tool.annotations.read_only_hint) is (tool.name in ("list_models", "read_result"))
