@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -232,10 +233,24 @@ def test_few_private_functions_are_used_only_once(left_out: set[str], limit: flo
     assert once / sum(len(functions_of(tree)) for tree in counted) < limit
 
 
-def test_the_package_without_the_emulator_stays_under_27_000_lines() -> None:
-    files = [file for file in trees() if file.relative_to(PACKAGE).parts[0] != "emulator"]
+def lines_of_code(file: Path, tree: ast.Module) -> int:
+    """The lines of a module that are neither blank nor a comment nor part of a docstring or of another bare string."""
+    text = {
+        number
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+    return sum(
+        bool(line.strip()) and not line.lstrip().startswith("#") and number not in text for number, line in lines
+    )
 
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 27_000
+
+def test_the_package_without_the_emulator_stays_under_24_000_lines_of_code() -> None:
+    counted = {file: tree for file, tree in trees().items() if file.relative_to(PACKAGE).parts[0] != "emulator"}
+
+    assert sum(lines_of_code(file, tree) for file, tree in counted.items()) < 24_000
 
 
 def test_only_the_slow_tests_start_the_server_as_a_process() -> None:

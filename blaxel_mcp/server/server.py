@@ -25,6 +25,7 @@ from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.tools.prompts import get_prompt, list_prompts
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ def build_server(
         on_list_resources=of_caller(lambda tenant: tenant.resources.list_resources),
         on_list_resource_templates=of_caller(lambda tenant: tenant.resources.list_templates),
         on_read_resource=of_caller(lambda tenant: tenant.resources.read),
+        on_list_prompts=of_caller(lambda _: _list_prompts),
+        on_get_prompt=of_caller(lambda _: _get_prompt),
         on_completion=of_caller(lambda tenant: tenant.resources.complete),
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
@@ -126,3 +129,11 @@ def build_server(
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
         server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server
+
+
+async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+    return list_prompts()
+
+
+async def _get_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    return get_prompt(params)

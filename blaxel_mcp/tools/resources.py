@@ -20,6 +20,7 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import model_guide, models_guide
+from blaxel_mcp.tools.prompts import model_values
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import media_at
 from blaxel_mcp.tools.store.store import CallStore
@@ -129,7 +130,7 @@ class Resources:
         return types.ReadResourceResult(contents=[contents])
 
     async def complete(self, _: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
-        """Complete the name in the URI of a model."""
+        """Complete the name in the URI of a model, or the models in an argument of a prompt."""
         return types.CompleteResult(completion=completion(self._catalog(), params))
 
 
@@ -161,11 +162,10 @@ def resources(catalog: Catalog) -> list[types.Resource]:
 def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.Completion:
     """Return the names of models that begin with the typed text; none for other arguments and resources."""
     reference = params.ref
-    if (
-        not isinstance(reference, types.ResourceTemplateReference)
-        or reference.uri != MODEL_TEMPLATE
-        or params.argument.name != "name"
-    ):
+    if isinstance(reference, types.PromptReference):
+        models = [(entry.name, entry.api.name) for entry in catalog.entries]
+        return model_values(reference.name, params.argument.name, params.argument.value, models)
+    if reference.uri != MODEL_TEMPLATE or params.argument.name != "name":
         return types.Completion(values=[], total=0, has_more=False)
     typed = params.argument.value.casefold()
     names = sorted({entry.name for entry in catalog.entries if entry.name.casefold().startswith(typed)})

@@ -58,6 +58,7 @@ async def test_the_server_says_who_it_is_and_claims_only_what_it_does(emulator: 
         assert client.server_capabilities == types.ServerCapabilities(
             tools=types.ToolsCapability(list_changed=False),
             resources=types.ResourcesCapability(subscribe=False, list_changed=False),
+            prompts=types.PromptsCapability(list_changed=False),
             completions=types.CompletionsCapability(),
         )
         assert client.instructions

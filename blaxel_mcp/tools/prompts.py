@@ -1,0 +1,128 @@
+"""The MCP prompts: starting points that a person picks, for a second opinion, a comparison and a picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import mcp_types as types
+from mcp import MCPError
+
+from blaxel_mcp.core.redaction import literal
+from blaxel_mcp.core.suggestions import closest
+
+_MAX_COMPLETIONS = 100
+"""The maximum number of values in a completion (MCP specification, completion)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """One prompt.
+
+    Attributes:
+        description: What a person reads before picking it.
+        subject: The required argument, and its description.
+        model: The optional argument that names one or more models.
+        apis: The APIs of the models that are offered for `model`.
+        text: What the agent is asked to do, with `{subject}` and `{models}`.
+        any_model: What stands for `{models}` if the person names none.
+    """
+
+    description: str
+    subject: tuple[str, str]
+    model: str
+    apis: frozenset[str]
+    text: str
+    any_model: str
+
+
+_CHAT = frozenset({"chat-completions", "responses", "messages", "generate-content", "cohere-chat"})
+
+_PROMPTS: Mapping[str, _Prompt] = {
+    "second_opinion": _Prompt(
+        "Ask another model the same question, and weigh its answer against your own.",
+        ("question", "The question, or the statement to check."),
+        "model",
+        _CHAT,
+        "Answer this yourself first:\n\n{subject}\n\nThen put the same question to {models} through its Blaxel tool, "
+        "without your own answer in it. Say where the two answers differ, which is better supported, and why.",
+        "a Blaxel model that suits the question",
+    ),
+    "compare": _Prompt(
+        "Put one question to several models, and compare their answers.",
+        ("question", "The question."),
+        "models",
+        _CHAT,
+        "Put this question, unchanged, to {models} through their Blaxel tools:\n\n{subject}\n\nShow the answers in a "
+        "table with the time, the tokens and the cost of each from its receipt, then say how they differ.",
+        "two or three different Blaxel models",
+    ),
+    "illustrate": _Prompt(
+        "Make a picture of something.",
+        ("subject", "What the picture shows."),
+        "model",
+        frozenset({"images"}),
+        "Write a detailed description of a picture of this:\n\n{subject}\n\nThen have {models} make it through its "
+        "Blaxel tool, and show me the picture.",
+        "a Blaxel model for images",
+    ),
+}
+
+
+def list_prompts() -> types.ListPromptsResult:
+    """Return the prompts."""
+    prompts = [
+        types.Prompt(
+            name=name,
+            description=prompt.description,
+            arguments=[
+                types.PromptArgument(name=prompt.subject[0], description=prompt.subject[1], required=True),
+                types.PromptArgument(name=prompt.model, description="By name. Default: the agent chooses."),
+            ],
+        )
+        for name, prompt in _PROMPTS.items()
+    ]
+    return types.ListPromptsResult(prompts=prompts)
+
+
+def get_prompt(params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    """Return a prompt with its arguments filled in.
+
+    Raises:
+        MCPError: There is no such prompt, or a required argument is missing (MCP specification, prompts).
+    """
+    prompt = _PROMPTS.get(params.name)
+    if prompt is None:
+        guess = closest(params.name, _PROMPTS)
+        raise _invalid(f"Unknown prompt: {literal(params.name)}." + (f" Did you mean {guess!r}?" if guess else ""))
+    arguments = params.arguments or {}
+    subject = arguments.get(prompt.subject[0], "").strip()
+    if not subject:
+        raise _invalid(f"The prompt {params.name!r} needs the argument {prompt.subject[0]!r}.")
+    # The person's text goes in last, so that braces in it stay as they are.
+    text = prompt.text.replace("{models}", arguments.get(prompt.model, "").strip() or prompt.any_model)
+    message = types.TextContent(type="text", text=text.replace("{subject}", subject))
+    return types.GetPromptResult(
+        description=prompt.description, messages=[types.PromptMessage(role="user", content=message)]
+    )
+
+
+def model_values(prompt: str, argument: str, typed: str, models: Sequence[tuple[str, str]]) -> types.Completion:
+    """Return the models that complete an argument of a prompt: in a list of models, its last one.
+
+    Args:
+        prompt: The prompt's name.
+        argument: The argument's name.
+        typed: What the person has typed so far.
+        models: The name and the API of each model.
+    """
+    found = _PROMPTS.get(prompt)
+    if found is None or argument != found.model:
+        return types.Completion(values=[], total=0, has_more=False)
+    head, comma, last = typed.rpartition(",") if found.model == "models" else ("", "", typed)
+    begun = last.strip().casefold()
+    names = sorted({name for name, api in models if api in found.apis and name.casefold().startswith(begun)})
+    values = [f"{head}{comma}{' ' if comma else ''}{name}" for name in names[:_MAX_COMPLETIONS]]
+    return types.Completion(values=values, total=len(names), has_more=len(values) < len(names))
+
+
+def _invalid(message: str) -> MCPError:
+    return MCPError(code=types.INVALID_PARAMS, message=message)
