@@ -1,8 +1,11 @@
 """Settings from environment variables: this server's, Blaxel's, and those of a hosting platform."""
 
+import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
+from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from blaxel_mcp.core.suggestions import closest
@@ -20,8 +23,11 @@ BLAXEL_ENVIRONMENT = "BL_ENV"
 _LEVEL = "__"
 
 _NOT_JSON = 'must be JSON, such as ["first", "second"]'
+_REPEATED = "is JSON in which an object has a key twice; write each key once"
 
-_OUR_NAME = re.compile(r"BLAXEL[-_.]?MCP", re.IGNORECASE)
+_OUR_NAME = re.compile(r"\s*BLAXEL[-_.]?MCP", re.IGNORECASE)
+_SIMILAR_NAME = re.compile(r"\s*(?:BLAXEL|BL[-_.]MCP|MCP[-_.]BLAXEL)[-_.]+(\w+__\w+)\s*", re.IGNORECASE)
+"""Names that others than this server may use: they are meant for it only if a setting follows."""
 _SERVICE_VARIABLE = re.compile(
     r"BLAXEL_MCP(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -52,6 +58,21 @@ class _VariableSource(EnvSettingsSource):
     def __init__(self, variable: str, value: str) -> None:
         super().__init__(Settings, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=_LEVEL)
         self.env_vars = {variable.lower(): value}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - pydantic's
+        """Return the value of JSON; raises ValueError for an object with a key twice, of which one would not count."""
+        return json.loads(value, object_pairs_hook=_object_of)
+
+
+class _RepeatedKeyError(ValueError):
+    """An object of JSON has a key twice."""
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # As the base class compares the keys of a section: in any case.
+    if len({key.lower() for key, _ in pairs}) < len(pairs):
+        raise _RepeatedKeyError
+    return dict(pairs)
 
 
 def our_variables(environ: Mapping[str, str]) -> Layer:
@@ -111,8 +132,11 @@ def _is_ours(name: str, value: str) -> bool:
 
     Kubernetes and Docker set variables such as BLAXEL_MCP_SERVICE_HOST for a service with the name `blaxel-mcp`.
     """
-    is_service = _SERVICE_VARIABLE.fullmatch(name) or (name.endswith("_PORT") and "://" in value)
-    return _OUR_NAME.match(name) is not None and not is_service
+    if _OUR_NAME.match(name):
+        is_service = _SERVICE_VARIABLE.fullmatch(name) or (name.endswith("_PORT") and "://" in value)
+        return not is_service
+    similar = _SIMILAR_NAME.fullmatch(name)
+    return similar is not None and tuple(similar[1].lower().split(_LEVEL)) in setting_locations()
 
 
 def _our_variable(variable: str, value: str) -> Layer:
@@ -123,9 +147,10 @@ def _our_variable(variable: str, value: str) -> Layer:
         return Layer(unexpanded=(variable,) if is_placeholder(value) else ())
     try:
         tree = _VariableSource(variable, value)()
-    except SettingsError:
+    except SettingsError as error:
         # Its message and its cause are dropped: the cause contains the value.
-        return Layer(problems=(f"{variable} {fault_of(value) or _NOT_JSON}",))
+        is_repeated = isinstance(error.__cause__, _RepeatedKeyError)
+        return Layer(problems=(f"{variable} {fault_of(value) or (_REPEATED if is_repeated else _NOT_JSON)}",))
     layer = layer_from(tree, variable)
     if fails_closed(location) and not layer.values and not layer.problems:
         return Layer(problems=(f"{variable} does not set anything; set a value, or remove it",))
@@ -136,7 +161,8 @@ def _advice(variable: str) -> str:
     """Return what to do about a variable that is not a setting: the name that was meant, if one is similar."""
     keys = [_LEVEL.join(map(str, location)).upper() for location in setting_locations()]
     known = [FILE_VARIABLE.removeprefix(PREFIX), *sorted(keys)]
-    key = _OUR_NAME.sub("", variable, count=1).strip("_").upper()
+    similar = None if _OUR_NAME.match(variable) else _SIMILAR_NAME.fullmatch(variable)
+    key = (similar[1] if similar else _OUR_NAME.sub("", variable, count=1).strip("_ ")).upper()
     same = (name for name in known if _letters(name) == _letters(key))
     meant = next(same, None) or closest(key, known)
     return f"did you mean {PREFIX}{meant}?" if meant else "remove it"

@@ -1,10 +1,12 @@
-"""Settings that would not shut what they are meant to shut: keys that contradict each other, and guessable tokens."""
+"""Settings that would not shut what they are meant to shut: keys that contradict each other, tokens and locks."""
 
 import re
 import string
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from blaxel_mcp.settings.layers import Layer, exact_place, place
+from blaxel_mcp.settings.placeholders import is_unexpanded_text
 from blaxel_mcp.settings.schema import HttpAuth, HttpSettings
 
 COMPANIONS: Mapping[str, HttpAuth] = {
@@ -24,6 +26,10 @@ _WORDS = re.compile(
     "|placeholder|example|insert(here|your)|putyour|password|supersecret|topsecret|letmein|openssl"
 )
 """Words of documentation and of people who mean to choose a token later; letters and digits in lower case."""
+
+_REFERENCE = re.compile(
+    r"[a-z][a-z0-9+.-]*://|(?:vault|env|file|ref|secrets?|arn|aws|ssm|gcp|azure|keyring|sops)[:+]", re.IGNORECASE
+)
 
 _SEQUENCES = (
     string.ascii_lowercase + string.digits,
@@ -67,6 +73,28 @@ def weak_tokens(layer: Layer) -> Iterator[str]:
             yield f"{where} repeats another token; give each client a token of its own"
 
 
+def unexpanded_locks(layer: Layer) -> Iterator[str]:
+    """Yield a sentence for each text in a source's `models[].locked` that is a placeholder and nothing else.
+
+    It would go out as it is: a system message would read `${SYSTEM}`. An empty text may be meant.
+    """
+    models = layer.values.get(("models",))
+    for index, model in enumerate(models if isinstance(models, list | tuple) else ()):
+        locked = model.get("locked") if isinstance(model, Mapping) else None
+        for name, value in locked.items() if isinstance(locked, Mapping) else ():
+            if any(map(is_unexpanded_text, _texts(value))):
+                where = exact_place(layer.sources["models",], ("models", index, "locked", name))
+                yield f"{where} is a placeholder that was not expanded; write the value itself"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
+
+
 def _is_guessable(token: str) -> bool:
     plain = re.sub(r"[^a-z0-9]", "", token.lower())
     return (
@@ -74,6 +102,8 @@ def _is_guessable(token: str) -> bool:
         or _WORDS.search(plain) is not None
         # One part over and over, such as `secret-secret-secret`.
         or re.fullmatch(r"(.+?)\1+", plain) is not None
+        # Where a secret is kept, in place of the secret, such as `op://Private/mcp/token`.
+        or _REFERENCE.match(token) is not None
         # A name such as `MCP_BEARER_TOKEN`, in place of the value of that variable.
         or re.fullmatch(r"[A-Z0-9]+(_[A-Z0-9]+)+", token) is not None
         or any(plain in line * 9 or plain in line[::-1] * 9 for line in _SEQUENCES)

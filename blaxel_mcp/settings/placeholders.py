@@ -9,6 +9,9 @@ import re
 
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*")
 
+_ONLY_A_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Za-z_]\w*|\$?\{\{[^{}]*\}\}|#\{[^{}]*\}|%\w+%")
+"""A text of which nothing is left without the placeholder, in the syntaxes that no body of a model has for itself."""
+
 _UNEXPANDED = re.compile(
     r"""
     \$\{ | \$\( | \$[A-Za-z_] | \{\{ | \#\{ | <[^<>]*>            # ${X}  $(X)  $X  {{X}}  #{X}  <x>
@@ -22,6 +25,11 @@ _UNEXPANDED = re.compile(
 def is_placeholder(value: str) -> bool:
     """Return whether a value is a placeholder and nothing else: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`."""
     return _PLACEHOLDER.fullmatch(value.strip()) is not None
+
+
+def is_unexpanded_text(value: str) -> bool:
+    """Return whether a text is a placeholder in any common syntax and nothing else; `<x>` may be a word of a model."""
+    return _ONLY_A_PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
 def is_unset(value: str) -> bool:

@@ -171,9 +171,10 @@ class FileSettings(ClosedSection):
     allowed_dirs: tuple[Folder, ...] = Field(
         default=(), description="Folders whose files an agent may send to a model; each absolute or below ~/."
     )
-    output_dir: str | None = Field(
+    output_dir: Folder | None = Field(
         default=None,
-        description="Folder for media that are too large for a result. Unset: a private folder in the user's cache.",
+        description="Folder for media that are too large for a result; absolute or below ~/. Unset: a private folder "
+        "in the user's cache.",
     )
     max_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="Maximum size of a file that is sent, in bytes.")
 

@@ -5,6 +5,7 @@
 
 import ast
 import json
+import os
 import re
 import struct
 import subprocess
@@ -18,10 +19,10 @@ import jsonschema
 import mcp_types as types
 import pytest
 from mcp import StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from floors import declared, holes, known
@@ -141,20 +142,34 @@ def test_the_readme_has_the_registrys_ownership_marker() -> None:
     assert re.findall(r"<!-- mcp-name: (\S+) -->", README) == [SERVER["name"]]
 
 
-def test_the_variables_of_the_registrys_entry_are_settings_and_secrets_are_marked(tmp_path: Path) -> None:
-    file = tmp_path / "config.toml"
-    file.write_text("")
-    given = {variable["name"]: "given" for variable in PACKAGE["environmentVariables"]} | {FILE_VARIABLE: str(file)}
+def test_the_variables_of_the_registrys_entry_are_settings_and_secrets_are_marked() -> None:
+    given = {variable["name"]: "given" for variable in PACKAGE["environmentVariables"]}
     config = load_settings(environ=given)
 
-    # Each variable is the source of a setting; the file is there.
-    assert (set(config.sources.values()) | {FILE_VARIABLE}, config.file) == (set(given), file)
+    # Each variable is the source of a setting.
+    assert set(config.sources.values()) == set(given)
     keys = {source: key for key, source in config.sources.items()}
     for variable in PACKAGE["environmentVariables"]:
-        secret = "SecretStr" in str(Settings.model_fields.get(keys.get(variable["name"], "")))
+        secret = "SecretStr" in str(Settings.model_fields[keys[variable["name"]]])
         assert variable.get("isSecret", False) is secret, variable["name"]
         # A server without any of them lists its tools all the same.
         assert variable["isRequired"] is False
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "left_empty", ["", " ", "${{{name}}}", "${{input:{name}}}"], ids=["blank", "space", "name", "input"]
+)
+async def test_a_client_of_the_registry_may_pass_what_was_left_empty(left_empty: str) -> None:
+    names = [variable["name"] for variable in PACKAGE["environmentVariables"]]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    environment |= {name: left_empty.format(name=name) for name in names}
+    server = StdioServerParameters(command=sys.executable, args=["-P", "-m", "blaxel_mcp"], env=environment)
+
+    async with Client(stdio_client(server), mode="legacy") as client:
+        tools = await client.list_tools()
+
+    assert {tool.name for tool in tools.tools} == set(BUILTIN_TOOLS)
 
 
 # The bundle

@@ -119,6 +119,7 @@ def test_on_blaxel_tokens_need_their_auth_and_then_any_host_is_good() -> None:
 GUESSABLE = [
     *("replace-this-by-what-openssl-prints", "Replace_Me_With_A_Token", "changeme-changeme-1", "your-token-goes-here"),
     *("a" * 32, "1234567890123456", "0123456789abcdef", "abcdefghijklmnop", "password12345678", "ab" * 12),
+    *("op://Private/mcp/password", "vault:kv/data/mcp#bearer", "arn:aws:secretsmanager:eu-1:1:mcp", "env:MCP_BEARER_1"),
     *("s3cr3t-x-s3cr3t-x", "MCP_BEARER_TOKEN_1", "fedcba9876543210", "qwertyuiopasdfghjkl", "my-secret-number-1"),
 ]
 
@@ -148,6 +149,8 @@ def test_the_token_of_the_documentation_is_one_that_is_rejected() -> None:
 def test_a_folder_that_depends_on_the_working_directory_is_an_error(folder: str) -> None:
     with pytest.raises(ConfigurationError, match=r"files.allowed_dirs\[0\] .* must be an absolute path, or begin with"):
         load_settings(overrides={"files": {"allowed_dirs": [folder]}}, environ={})
+    with pytest.raises(ConfigurationError, match=r"files.output_dir .* must be an absolute path, or begin with"):
+        load_settings(overrides={"files": {"output_dir": folder}}, environ={})
 
 
 @pytest.mark.parametrize("url", ["http://run.blaxel.ai", "http://localhost.example.com", "http://10.0.0.1:8000/v0"])
@@ -166,6 +169,61 @@ def test_credentials_leave_this_machine_over_https_only(name: str, url: str) -> 
 def test_on_this_machine_http_will_do(url: str) -> None:
     config = load_settings(overrides={"run_url": url, "models": [{"name": "m", "url": url}]}, environ={})
     assert config.settings.run_url == url
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["${SYSTEM}", "$SYSTEM", "$(SYSTEM)", "{{ system }}", "${{ env.SYSTEM }}", "%SYSTEM%", ["${A}"], {"x": "${A}"}],
+    ids=str,
+)
+@pytest.mark.parametrize("source", ["file", "variable"])
+def test_a_lock_that_was_not_expanded_is_an_error(value: Any, source: str) -> None:
+    models = [{"name": "a"}, {"name": "b", "locked": {"temperature": 0, "system": value}}]
+    if source == "variable":
+        where = "BLAXEL_MCP_MODELS (models[1].locked.system)"
+        found = problems(environ={"BLAXEL_MCP_MODELS": json.dumps(models)})
+    else:
+        where = f"models[1].locked.system in {Path.home() / 'settings.toml'}"
+        text = json.dumps(value).replace(":", "=")
+        found = problems(
+            f'[[models]]\nname = "a"\n[[models]]\nname = "b"\nlocked = {{ temperature = 0, system = {text} }}\n'
+        )
+    assert found == [f"{where} is a placeholder that was not expanded; write the value itself"]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "Write ${NAME} where a name is due.", "<eos>", "{}", "100 %", ["<a>", "$"]], ids=str
+)
+def test_a_lock_of_any_other_text_is_meant(value: Any) -> None:
+    models = json.dumps([{"name": "m", "locked": {"stop": value}}])
+    assert load_settings(environ={"BLAXEL_MCP_MODELS": models}).settings.models[0].locked == {"stop": value}
+
+
+@pytest.mark.parametrize("name", ["BLAXEL_ACCESS__MODELS", "BL_MCP_ACCESS__MODELS", "MCP_BLAXEL_ACCESS__MODELS"])
+@pytest.mark.parametrize("spelled", [str, str.lower, " {}".format], ids=["as it is", "small", "after a space"])
+def test_a_setting_under_another_prefix_is_an_error(name: str, spelled: Callable[[str], str]) -> None:
+    variable = spelled(name)
+    advice = "is not a setting; did you mean BLAXEL_MCP_ACCESS__MODELS?"
+    assert problems(environ={variable: '["cheap"]'}) == [f"{variable} {advice}"]
+
+
+def test_a_setting_after_a_space_is_an_error() -> None:
+    (problem,) = problems(environ={" BLAXEL_MCP_ACCESS__MODELS": '["cheap"]'})
+    assert problem.endswith("is not a setting; did you mean BLAXEL_MCP_ACCESS__MODELS?")
+
+
+@pytest.mark.parametrize("name", ["BLAXEL_HOME", "BLAXEL_API__VERSION", "BL_MCP_SERVER", "BL_FUNCTION__NAME"])
+def test_a_variable_that_may_be_anothers_is_left_alone(name: str) -> None:
+    assert load_settings(environ={name: "x"}).settings == Settings()
+
+
+@pytest.mark.parametrize(
+    "content", ['{"models": ["cheap"], "models": ["*"]}', '{"models": ["cheap"], "Models": ["*"]}']
+)
+def test_a_variable_that_says_two_things_is_an_error(content: str) -> None:
+    assert problems(environ={"BLAXEL_MCP_ACCESS": content}) == [
+        "BLAXEL_MCP_ACCESS is JSON in which an object has a key twice; write each key once"
+    ]
 
 
 def test_null_is_a_value_for_a_model_and_no_value_for_a_setting() -> None:

@@ -306,7 +306,7 @@ def test_text_that_is_more_than_a_placeholder_is_a_value(value: str) -> None:
     assert config.warnings == ()
 
 
-@pytest.mark.parametrize("table", ["defaults", "locked", "input_schema"])
+@pytest.mark.parametrize("table", ["defaults", "input_schema"])
 def test_what_is_meant_for_a_model_is_never_taken_for_absent(home: Path, table: str) -> None:
     config = load(
         home, f'[[models]]\nname = "m"\n{table} = {{ stop = "", user = "${{USER}}", deep = {{ x = "$X" }} }}\n'

@@ -117,6 +117,8 @@ _ALSO_REJECTED = {
     "http.host": "beside `BL_CLOUD`, unless `http.auth` is `token`, `oauth` or `caller`",
     "http.bearer_tokens": "a token that could be guessed, that is here twice, or that a page shows",
     "files.allowed_dirs": "a relative folder",
+    "files.output_dir": "a relative folder",
+    "models[].locked": "a text that is only a placeholder that was not expanded",
     "models[].budget": "as in `[budget]`",
 }
 
