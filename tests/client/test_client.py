@@ -1,20 +1,28 @@
 """What leaves the client, what it makes of what comes back, and what it never does."""
 
 import asyncio
+import datetime as dt
 import gzip
 import inspect
+import ipaddress
 import json
 import platform
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpcore
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from blaxel_mcp import __version__
 from blaxel_mcp.client.client import APIClient
@@ -638,6 +646,41 @@ async def test_server_that_speaks_no_tls_is_told_from_one_that_is_down() -> None
         with anyio.fail_after(30), pytest.raises(BlaxelError, match="the TLS handshake failed") as failed:
             await client.send(_request(url.replace("http:", "https:")), timeout_seconds=20)
     assert (failed.value.code, failed.value.billed) == ("network_error", "no")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_a_certificate_that_nobody_vouches_for_gets_no_key(host: str, tmp_path: Path) -> None:
+    received = bytearray()
+
+    async def read_all(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        received.extend(await reader.read())
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_self_signed(tmp_path / "certificate.pem", host))
+    server = await asyncio.start_server(read_all, "127.0.0.1", 0, ssl=context)
+    url = f"https://{host}:{server.sockets[0].getsockname()[1]}"
+    async with server, APIClient(_configuration(run_url=url)) as client:
+        with anyio.fail_after(30), pytest.raises(BlaxelError, match="certificate") as failed:
+            await client.send(_request(f"{url}/demo/models/m"), timeout_seconds=20)
+    assert (failed.value.code, failed.value.billed, bytes(received)) == ("network_error", "no", b"")
+
+
+def _self_signed(file: Path, host: str) -> Path:
+    """Write a key and a certificate for a host, which is valid today and signed by nobody else."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    today = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - dt.timedelta(days=1))
+        .not_valid_after(today + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(plain + certificate.public_bytes(Encoding.PEM))
+    return file
 
 
 def _rejected(verify_code: int) -> ssl.SSLCertVerificationError:

@@ -40,7 +40,6 @@ NOT_YET_REWRITTEN = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
-    "SECURITY.md",
     "docs/clients.md",
     "docs/configure.md",
     "docs/cost-control.md",

@@ -1,19 +1,12 @@
 """Every claim of README.md has a test that proves it.
 
-`CLAIMS` maps each sentence of the README to tests, as `module::function`. Headings, code, pictures, sentences that end
-in a colon, and pointers (which begin with a link or with "More:") are no claims.
+`CLAIMS` maps each sentence of the README to tests, as `module::function`.
 """
-
-import ast
-import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 
+from tests.support.claims import claims_in, has_test
 from tests.support.docs_pages import README, read
-
-TESTS = Path(__file__).parents[1]
 
 CLAIMS: dict[str, tuple[str, ...]] = {
     # What it is
@@ -194,45 +187,14 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "MIT licence.": ("contract/test_docs::test_the_readme_names_the_license",),
 }
 
-_NOT_PROSE = re.compile(r"^```.*?^```$|<!--.*?-->", re.DOTALL | re.MULTILINE)
-_SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z`\[])")
-_POINTERS = ("More:", "[")
-_NO_CLAIMS = ("#", "![")
-
-
-def sentences() -> list[str]:
-    """Return the claims of the README: its sentences and the rows of its tables."""
-    text = _NOT_PROSE.sub("", read(README))
-    found = [claim for paragraph in re.split(r"\n\s*\n", text) for claim in _claims(paragraph.strip())]
-    return [claim for claim in found if claim and not claim.startswith(_POINTERS) and not claim.endswith(":")]
-
-
-def _claims(paragraph: str) -> list[str]:
-    if paragraph.startswith(_NO_CLAIMS):
-        return []
-    if paragraph.startswith("|"):
-        return paragraph.splitlines()[2:]
-    items = re.split(r"^- ", paragraph, flags=re.MULTILINE)
-    return [sentence for item in items for sentence in _SENTENCE.split(" ".join(item.split()))]
-
-
-@cache
-def functions(module: str) -> set[str]:
-    """Return the names of a module's tests without importing it."""
-    file = TESTS / f"{module}.py"
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-
 
 def test_every_sentence_of_the_readme_has_its_tests() -> None:
-    assert sentences() == list(CLAIMS)
+    assert claims_in(read(README)) == list(CLAIMS)
 
 
 @pytest.mark.parametrize("test", sorted({test for tests in CLAIMS.values() for test in tests}))
 def test_the_tests_of_a_claim_exist(test: str) -> None:
-    module, function = test.split("::")
-
-    assert function in functions(module)
+    assert has_test(test)
 
 
 def test_no_claim_is_left_without_a_test() -> None:
