@@ -379,7 +379,7 @@ def test_the_figures_of_the_page_are_those_of_the_code() -> None:
 
 
 def test_the_fuzz_target_finds_nothing_in_its_corpus() -> None:
-    command = [sys.executable, ROOT / "fuzz" / "fuzz_frame_to_answer.py", "--plain", "--seconds", "0"]
+    command = [sys.executable, str(ROOT / "fuzz" / "fuzz_frame_to_answer.py"), "--plain", "--seconds", "0"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     assert (finished.returncode, "no finding" in finished.stdout) == (0, True), finished.stderr
