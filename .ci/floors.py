@@ -51,5 +51,5 @@ if __name__ == "__main__":
     for sentence in found:
         sys.stdout.write(f"{sentence}\n")
     if not found:
-        sys.stdout.write(f"no lower bound allows any of {len(known())} known holes\n")
+        sys.stdout.write(f"no lower bound allows any of the {len(known())} holes in .ci/advisories.toml\n")
     sys.exit(bool(found))

@@ -49,6 +49,10 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of run_model"), run, calls_a_model=True)
 
 
+_MAX_QUERY_CHARS = 8000
+"""The longest query, before encoding: servers accept URLs of 8 kB or less."""
+
+
 def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None) -> Invocation:
     """Return the invocation that a call of `run_model` describes; a configured model goes by its name or its tool's.
 
@@ -83,6 +87,11 @@ def _encoded_query(parameters: JSONObject) -> str:
     pairs = [
         (name, item) for name, value in parameters.items() for item in (value if isinstance(value, list) else [value])
     ]
+    # Before it is encoded and read again and again: a query of megabytes would hold up everybody.
+    if sum(1 + len(name) + (len(item) if isinstance(item, str) else 1) for name, item in pairs) > _MAX_QUERY_CHARS:
+        raise InvalidArgumentsError(
+            f"The query has more than {_MAX_QUERY_CHARS:,} characters.", hint="Put large values in `data`."
+        )
     if not all(isinstance(item, str | int | float) for _, item in pairs):
         raise InvalidArgumentsError(
             "A query parameter must be a string, a number, true or false, or a list of these.",

@@ -58,6 +58,27 @@ async def test_query_parameters_are_added_to_those_in_the_path(emulator: Emulato
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        {f"k{index}": "v" for index in range(50_000)},
+        {"k": ["v"] * 50_000},
+        {"k": [1] * 50_000},
+        {"k": "v" * 100_000},
+        {"k" * 100_000: 1},
+    ],
+    ids=["names", "texts", "numbers", "text", "name"],
+)
+async def test_a_query_that_no_url_holds_is_refused_before_it_is_read(
+    emulator: Emulator, query: dict[str, Any]
+) -> None:
+    result = await run(emulator, {"model": "house-classifier", "method": "GET", "query": query})
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert text_of(result) == "The query has more than 8,000 characters. Put large values in `data`."
+    assert inference_requests(emulator.requests) == []
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/../other",
