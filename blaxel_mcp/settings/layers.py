@@ -145,7 +145,10 @@ def fails_closed(location: Location) -> bool:
     model = _model_at(location[:-1])
     if model is None or location in _CREDENTIALS:
         return False
-    return issubclass(model, ClosedSection) or not _is_text(model.model_fields[str(location[-1])].annotation)
+    parts = list(parts_of(model.model_fields[str(location[-1])].annotation))
+    is_list_or_table = any(get_origin(part) in (tuple, dict) for part in parts)
+    is_text = any(part in (str, SecretStr) or isinstance(part, str) for part in parts)
+    return issubclass(model, ClosedSection) or is_list_or_table or not is_text
 
 
 class _Reader:
@@ -212,13 +215,6 @@ def _model_at(table: Location) -> type[BaseModel] | None:
                 return None
             model = tables[0]
     return model
-
-
-def _is_text(annotation: Any) -> bool:
-    """Return whether a type is text, a secret or one of several words, and no list or table."""
-    parts = list(parts_of(annotation))
-    is_list_or_table = any(get_origin(part) in (tuple, dict) for part in parts)
-    return not is_list_or_table and any(part in (str, SecretStr) or isinstance(part, str) for part in parts)
 
 
 def _is_section(key: str) -> bool:

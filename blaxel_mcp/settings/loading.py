@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -151,11 +152,16 @@ def _load(
         file_layer,
         hosting_variables(variables),
     ]
-    problems = [*(problem for layer in layers for problem in problems_in(layer)), *_contradictions(layers, variables)]
+    problems = [problem for layer in layers for problem in problems_in(layer)]
+    values, sources = overlay(layers)
+    # Mistakes in [http] itself are reported already, and what its keys mean together depends on them.
+    with suppress(ValidationError):
+        problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
     if unreadable and len(problems) == 1:
         raise unreadable
     _reject(problems)
     login, login_layer = _login(layers, variables)
+    _reject(problems_in(login_layer))
     layers = [*layers, login_layer]
     values, sources = overlay(layers)
     _locate_ledger(values, (file or watched or default_settings_path()).parent)
@@ -176,16 +182,6 @@ def _load(
     )
 
 
-def _contradictions(layers: Sequence[Layer], environ: Mapping[str, str]) -> list[str]:
-    values, sources = overlay(layers)
-    try:
-        http = HttpSettings.model_validate(values.get("http", {}))
-    except ValidationError:
-        # Its mistakes are reported already, and what the others mean depends on them.
-        return []
-    return list(contradictions(http, sources, environ))
-
-
 def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
     """Take a relative `budget.ledger` from the settings file's folder: clients start servers in any folder."""
     budget = values.get("budget")
@@ -194,18 +190,6 @@ def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
     ledger = budget.get("ledger")
     if isinstance(ledger, str) and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
         budget["ledger"] = str(folder.absolute() / ledger)
-
-
-def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFile, Layer]:
-    """Return the login file and what it sets."""
-    try:
-        login = read_login_file(default_login_path(Path.home()))
-    except RuntimeError:
-        # Some containers run under a user id that has neither HOME nor an entry in the password file.
-        login = _missing_login("this user has no home directory")
-    layer = _login_layer(login, layers, environ)
-    _reject(problems_in(layer))
-    return login, layer
 
 
 def _reject(problems: Sequence[str]) -> None:
@@ -218,11 +202,16 @@ def _missing_login(problem: str | None = None) -> LoginFile:
     return LoginFile(default_login_path(Path("~")), problem=problem)
 
 
-def _login_layer(login: LoginFile, layers: Sequence[Layer], environ: Mapping[str, str]) -> Layer:
-    """Return the login file's current workspace, unless an earlier layer sets one, and its environment's base URLs.
+def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFile, Layer]:
+    """Return the login file, and its current workspace, unless a layer sets one, with its environment's base URLs.
 
     Blaxel's Python SDK, core/authentication, uses the environment of the workspace in the same way.
     """
+    try:
+        login = read_login_file(default_login_path(Path.home()))
+    except RuntimeError:
+        # Some containers run under a user id that has neither HOME nor an entry in the password file.
+        login = _missing_login("this user has no home directory")
     source = f"bl login file ({login.path})"
     broken = Layer(warnings=(f"The {source} cannot be used as it is: {login.problem}.",) if login.problem else ())
     selected = next((layer.values["workspace",] for layer in layers if ("workspace",) in layer.values), None)
@@ -230,7 +219,7 @@ def _login_layer(login: LoginFile, layers: Sequence[Layer], environ: Mapping[str
     entry = login.entries.get(selected or login.current_workspace or "")
     unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry is not None and unset else None, source)
-    return joined((broken, layer_from(current, source), urls))
+    return login, joined((broken, layer_from(current, source), urls))
 
 
 def _repeated_models(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:

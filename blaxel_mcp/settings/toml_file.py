@@ -71,7 +71,8 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             if isinstance(error, PermissionError):
                 return None, Layer(warnings=(f"The settings file {path} may not be read, and is not used.",))
             # The home directory of a service's user may be /dev/null. A link that leads nowhere is a mistake.
-            if isinstance(error, FileNotFoundError | NotADirectoryError) and not _has_broken_link(path):
+            is_broken_link = any(place.is_symlink() and not place.exists() for place in (path, *path.parents))
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and not is_broken_link:
                 return None, Layer()
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
@@ -92,10 +93,6 @@ def _check_is_file(path: Path) -> None:
     # To open a pipe that has taken the file's place would wait for somebody to write to it.
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a file")
-
-
-def _has_broken_link(path: Path) -> bool:
-    return any(place.is_symlink() and not place.exists() for place in (path, *path.parents))
 
 
 def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
