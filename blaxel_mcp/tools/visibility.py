@@ -40,7 +40,10 @@ _OF_THE_SERVER = {
 
 _SOURCE = "the settings of this server"
 _INCOMPLETE = "Some of this could not be looked up; the server's log says why."
-_USAGE = "The usage of a key that several callers share is shown to its owner only, by `blaxel-mcp usage`."
+_USAGE = (
+    "Several callers share this key, so only its owner sees the usage, with `blaxel-mcp usage`. The receipt of each of "
+    "your calls has its tokens and its cost."
+)
 
 
 class Visibility:

@@ -180,6 +180,19 @@ async def test_callers_who_share_a_key_do_not_learn_what_the_others_call(emulato
     assert (before[1]["budget"], after[1]["budget"]) == (None, None)
 
 
+async def test_a_caller_who_shares_a_key_sees_what_its_own_calls_take(emulator: Emulator, tmp_path: Path) -> None:
+    models = [{"name": "house-chat", "api": "chat-completions", "price": {"input": 1, "output": 2}}]
+    http = {"auth": "token", "bearer_tokens": TOKENS}
+    config = leading_to(emulator, http=http, models=models, budget={"ledger": str(tmp_path / "ledger.sqlite3")})
+    async with serving(config) as served, served.client(headers={"authorization": f"Bearer {OTHER_TOKEN}"}) as caller:
+        receipt = receipt_of(await answer_to_42(caller))
+        usage = await usage_of(caller)
+
+    assert receipt["usage"]["total_tokens"] > 0
+    assert receipt["cost_usd"] > 0
+    assert usage["problem"].endswith("The receipt of each of your calls has its tokens and its cost.")
+
+
 async def test_a_budget_that_others_have_used_up_is_refused_without_their_figures(
     emulator: Emulator, tmp_path: Path
 ) -> None:
