@@ -25,10 +25,14 @@ class Catalog:
     entries: tuple[CatalogEntry, ...] = ()
 
     def find(self, name: str) -> CatalogEntry | None:
-        """Return a model's entry, by the name of the model or of its tool; the model's takes precedence."""
+        """Return a model's entry by the model's name, else its tool's name, else the model's name in another case.
+
+        A name in another case may lead to the same model, and must not lead around the entry's locked fields and caps.
+        """
         by_model = (entry for entry in self.entries if entry.name == name)
         by_tool = (entry for entry in self.entries if entry.tool == name)
-        return next(by_model, None) or next(by_tool, None)
+        by_case = (entry for entry in self.entries if entry.name.casefold() == name.casefold())
+        return next(by_model, None) or next(by_tool, None) or next(by_case, None)
 
     @property
     def names(self) -> list[str]:

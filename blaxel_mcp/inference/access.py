@@ -15,7 +15,9 @@ from blaxel_mcp.settings.schema import AccessSettings, Settings
 _MODEL_FIELDS = frozenset({"fallbackmodels", "fallbacks", "model", "modelid", "modelname", "models"})
 """Folded names of fields that choose the model at any depth, at the providers and the gateways before them."""
 
-_TOP_MODEL_FIELDS = _MODEL_FIELDS | {"agentid", "assistantid", "deployment", "deploymentid", "engine", "engineid"}
+_TOP_MODEL_FIELDS = _MODEL_FIELDS | {
+    *("agentid", "assistantid", "deployment", "deploymentid", "engine", "engineid", "modelpath", "modeluri", "preset")
+}
 _MODEL_DATA = (DATA - {"tools"}) | {"metadata", "defs", "definitions"}
 _NAME_IN_PATH = re.compile(r"/(?:models?|tunedmodels|engines|deployments|endpoints)/(?=([^?]+))", re.IGNORECASE)
 _END_OF_NAME = re.compile(r"[:/]")

@@ -52,6 +52,8 @@ OTHERS = [
     pytest.param({"data": {**MESSAGES, "models": ["gpt-4o-mini", "o1-pro"]}}, id="fallbacks"),
     pytest.param({"data": {**MESSAGES, "model": ["o1-pro"]}}, id="an array"),
     pytest.param({"data": {**MESSAGES, "extra_body": {"model": "o1-pro"}}}, id="an extra body"),
+    pytest.param({"data": {**MESSAGES, "modelUri": "gpt://folder/o1-pro"}}, id="a URI"),
+    pytest.param({"data": {**MESSAGES, "preset": "o1-pro"}}, id="a preset"),
     pytest.param({"data": {"requests": [{"params": {"model": "o1-pro"}}]}}, id="a batch"),
     pytest.param({"data": [{"model": "o1-pro"}]}, id="an array as the body"),
     pytest.param({"data": {**MESSAGES, "tools": [{"type": "image_generation", "model": "o1-pro"}]}}, id="a tool"),
@@ -132,6 +134,18 @@ async def test_without_restrictions_the_caller_chooses_and_the_price_is_not_the_
     refused, sent = await call(emulator, arguments, prices="configured", budget={"usd_per_day": 1})
     assert "the price of the model is not known" in text_of(refused)
     assert sent == []
+
+
+@pytest.mark.parametrize("name", ["House-Chat", "HOUSE-CHAT", "Ask"])
+async def test_a_configured_model_is_meant_in_any_case_of_its_name(emulator: Emulator, name: str) -> None:
+    models = [{**CHAT, "tool": "Ask", "locked": {"temperature": 0}, "budget": {"calls_per_day": 1}}]
+    arguments = {"model": name, "data": {**MESSAGES, "temperature": 2}}
+
+    result, (sent,) = await call(emulator, arguments, models=models)
+
+    assert sent.url.path == "/demo/models/house-chat/v1/chat/completions"
+    assert json.loads(sent.content)["temperature"] == 0
+    assert receipt_of(result)["budget"]["model"]["calls"]["cap"] == 1
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
