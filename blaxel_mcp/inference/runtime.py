@@ -3,20 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from blaxel_mcp.budget.prices import ModelPrice, model_price
 from blaxel_mcp.catalog.cache import catalog_cache
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.discovery import Discovery
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.listing import ModelListing
+from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.schema import Settings
 
 if TYPE_CHECKING:
     # Only for annotations: `client` is the package that imports the HTTP library.
@@ -121,6 +126,15 @@ def build_runtime(
             limits=limits or CallLimits(settings.limits),
             clock=environment.clock,
         ),
-        listing=ModelListing(discovery, control_plane, client.auth, settings),
+        listing=ModelListing(discovery, control_plane, client.auth, settings, partial(_price_of, settings)),
         spending=spending,
+    )
+
+
+def _price_of(settings: Settings, entry: CatalogEntry, record: ModelRecord | None) -> ModelPrice | None:
+    return model_price(
+        entry.settings.price,
+        record and record.runtime_type,
+        record and record.provider_model,
+        table=settings.prices == "table",
     )
