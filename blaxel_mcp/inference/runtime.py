@@ -132,9 +132,5 @@ def build_runtime(
 
 
 def _price_of(settings: Settings, entry: CatalogEntry, record: ModelRecord | None) -> ModelPrice | None:
-    return model_price(
-        entry.settings.price,
-        record and record.runtime_type,
-        record and record.provider_model,
-        table=settings.prices == "table",
-    )
+    runtime_type, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
+    return model_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")
