@@ -112,10 +112,10 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
     return ModelPrice(usd, f"genai-prices {version('genai-prices')}", rates) if rates else None
 
 
-def model_price(
+def listed_price(
     configured: Price | None, runtime_type: str | None, provider_model: str | None, *, table: bool
-) -> ModelPrice | None:
-    """Return the price of a model: the configured one, or else the table's; None if neither knows it.
+) -> dict[str, Any]:
+    """Return the `price` of a model and its `price_source` as a listing shows them; null if nobody knows it.
 
     Args:
         configured: The price in the settings.
@@ -123,9 +123,9 @@ def model_price(
         provider_model: The provider's own id of the model.
         table: Whether the settings allow the price table.
     """
-    if configured:
-        return configured_price(configured)
-    return table_price(runtime_type, provider_model) if table else None
+    unconfigured = table_price(runtime_type, provider_model) if table and not configured else None
+    price = configured_price(configured) if configured else unconfigured
+    return {"price": price and price.rates, "price_source": price and price.source}
 
 
 def _usd(price: Price, usage: Usage) -> float | None:

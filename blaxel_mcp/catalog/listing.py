@@ -1,7 +1,7 @@
 """The models as `list_models` and `blaxel-mcp models` show them: how each is called, and its state."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -12,6 +12,7 @@ from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.auth import Authenticator
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import Settings
 
 MODELS_PER_PAGE = 50
@@ -24,20 +25,8 @@ _LOOKUPS_SECONDS = 8.0
 _CONCURRENT_LOOKUPS = 8
 
 
-class ListedPrice(Protocol):
-    """The price of a model as it is listed; `budget.prices` has it."""
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """The price by the keys of `price` in the settings."""
-
-    @property
-    def source(self) -> str:
-        """Where the price is from."""
-
-
-PriceOf = Callable[[CatalogEntry, ModelRecord | None], ListedPrice | None]
-"""Returns the price of a model by its entry and its record; it may block for a moment."""
+PriceOf = Callable[[CatalogEntry, ModelRecord | None], JSONObject]
+"""Returns `price` and `price_source` of a row; it may block for a moment."""
 
 
 class ModelListing:
@@ -126,7 +115,6 @@ class ModelListing:
 
     def _row(self, entry: CatalogEntry, lookup: Lookup) -> dict[str, Any]:
         record = lookup.record
-        price = self._price_of(entry, record)
         return {
             "name": entry.name,
             "workspace": entry.settings.workspace or self._settings.workspace,
@@ -139,6 +127,5 @@ class ModelListing:
             "provider_model": record.provider_model if record else None,
             "status": record.status if record else None,
             "timeout_seconds": entry.settings.timeout_seconds or self._settings.limits.timeout_seconds,
-            "price": dict(price.rates) if price else None,
-            "price_source": price.source if price else None,
+            **self._price_of(entry, record),
         }

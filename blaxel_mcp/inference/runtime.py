@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from blaxel_mcp.budget.prices import ModelPrice, model_price
+from blaxel_mcp.budget.prices import listed_price
 from blaxel_mcp.catalog.cache import catalog_cache
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.discovery import Discovery
@@ -16,6 +16,7 @@ from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.listing import ModelListing
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.retry import RetryClock
@@ -131,6 +132,6 @@ def build_runtime(
     )
 
 
-def _price_of(settings: Settings, entry: CatalogEntry, record: ModelRecord | None) -> ModelPrice | None:
+def _price_of(settings: Settings, entry: CatalogEntry, record: ModelRecord | None) -> JSONObject:
     runtime_type, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
-    return model_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")
+    return listed_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")

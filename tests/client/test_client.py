@@ -382,7 +382,7 @@ async def test_error_whose_body_breaks_off_is_told_by_its_status() -> None:
 
 FAULTS = [
     ("fault-401", "authentication_failed", "blaxel"),
-    ("fault-401-provider", "provider_error", "provider"),
+    ("fault-401-provider", "authentication_failed", "provider"),
     ("fault-402", "quota_exceeded", "blaxel"),
     ("fault-403", "permission_denied", "blaxel"),
     ("fault-403-text", "permission_denied", "blaxel"),
