@@ -11,12 +11,13 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blaxel_mcp.server.http.address import MCP_PATH, Address, transport_security
+from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.body_bounds import read_body
 from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, CancellationRegistry
@@ -74,9 +75,11 @@ class HttpApp:
             # Event streams without sessions: a client of either era that disconnects cancels its request.
             json_response=False,
             stateless=True,
-            security_settings=transport_security(http, address),
+            # `check_names` has done it.
+            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=max_body_bytes,
         )
+        self._names = transport_security(http, address)
         self._max_body_bytes = max_body_bytes
         self._metadata = metadata_pages(http, address)
         self.asgi: ASGIApp = self._serve
@@ -151,6 +154,7 @@ class HttpApp:
         if request.method != "POST":
             # Without sessions, there is none to DELETE, and a GET stream would stay empty.
             raise method_not_allowed("The MCP endpoint", "POST")
+        check_names(self._names, request.headers)
         check_content_type(request.headers)
         request.state.with_events = answers_with_events(request.headers)
 

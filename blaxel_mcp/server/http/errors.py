@@ -80,6 +80,19 @@ def method_not_allowed(subject: str, allowed: str) -> RefusedError:
     return RefusedError(405, "method_not_allowed", f"{subject} accepts only {allowed}.", {"Allow": allowed})
 
 
+def misdirected() -> RefusedError:
+    """Return the error for a request under a name that is not this server's (421)."""
+    description = "Invalid Host header: http.allowed_hosts lists the accepted names, each with its port or `:*`."
+    return RefusedError(421, "invalid_host", description)
+
+
+def foreign_origin() -> RefusedError:
+    """Return the error for a request of a page that may not call (403)."""
+    return RefusedError(
+        403, "invalid_origin", "Invalid Origin header: http.allowed_origins lists the pages that may call."
+    )
+
+
 def not_acceptable() -> RefusedError:
     """Return the error for an Accept header without a media type of ours (406)."""
     description = "Accept must allow text/event-stream or application/json, the media types of the answers."
