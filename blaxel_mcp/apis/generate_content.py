@@ -74,8 +74,14 @@ class GenerateContent(ModelAPI):
         )
 
     def accepted_schema(self) -> JSONObject:
-        """Return the same with the integers of `generationConfig`."""
+        """Return the same with the integers of `generationConfig`, and one object for each list of one.
+
+        Google takes such objects, as any list of protobuf in JSON, so they are sent as they are.
+        """
         schema = self.input_schema()
+        contents, tools = schema["properties"]["contents"], schema["properties"]["tools"]
+        for listed in (contents, tools, contents["items"]["properties"]["parts"]):
+            listed["type"] = ["array", "object"]
         config = whole_numbers(FREE_FORM, "maxOutputTokens", "topK", "candidateCount", "seed", "logprobs")
         config["properties"]["thinkingConfig"] = whole_numbers(FREE_FORM, "thinkingBudget")
         schema["properties"]["generationConfig"] = config
@@ -90,7 +96,7 @@ class GenerateContent(ModelAPI):
         body = {
             name: value for name, value in arguments.items() if name not in ("prompt", "system", "images", "contents")
         }
-        contents: list[Any] = list(arguments.get("contents", []))
+        contents: Any = arguments.get("contents", [])
         if "system" in arguments:
             body = {"systemInstruction": {"parts": [{"text": arguments["system"]}]}, **body}
         prompt, images = arguments.get("prompt"), arguments.get("images")
@@ -98,7 +104,8 @@ class GenerateContent(ModelAPI):
             # Google's documentation advises images before text.
             parts = [_image_part(image) for image in images or ()]
             text = [{"text": prompt}] if prompt or not parts else []
-            contents.append({"role": "user", "parts": [*parts, *text]})
+            earlier = [contents] if isinstance(contents, dict) else contents
+            contents = [*earlier, {"role": "user", "parts": [*parts, *text]}]
         return {"contents": contents, **body} if contents else body
 
     def text(self, answer: Any) -> str | None:

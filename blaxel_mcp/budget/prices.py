@@ -41,6 +41,17 @@ _PROVIDERS: Mapping[str, str] = MappingProxyType(
 )
 """The table's provider for each runtime type of Blaxel."""
 
+_LISTED: Mapping[str, tuple[Usage, int]] = MappingProxyType(
+    {
+        "input": (Usage(input_tokens=1), 1_000_000),
+        "output": (Usage(output_tokens=1), 1_000_000),
+        "cached_input": (Usage(input_tokens=1, cached_input_tokens=1), 1_000_000),
+        "per_minute": (Usage(audio_seconds=60), 1),
+        "per_1k_searches": (Usage(searches=1), 1000),
+    }
+)
+"""What a rate of the table is measured with: a usage, and how many of it the rate is for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
@@ -49,16 +60,19 @@ class ModelPrice:
     Attributes:
         usd: Returns the cost of a usage in USD; None if the usage does not tell what it depends on.
         source: Where the price is from, for the receipt.
+        rates: The price as a listing shows it, by the keys of `price` in the settings. From the table, this is the
+            price of the first tokens of a plain call; the table has more.
     """
 
     usd: Callable[[Usage], float | None]
     source: str
+    rates: Mapping[str, float]
 
 
 @cache
 def configured_price(price: Price) -> ModelPrice:
     """Return a price from the settings."""
-    return ModelPrice(lambda usage: _usd(price, usage), "configured")
+    return ModelPrice(lambda usage: _usd(price, usage), "configured", price.model_dump(exclude_none=True))
 
 
 @cache
@@ -93,8 +107,25 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
             return float(price.total_price) or None
         return None
 
-    known = usd(Usage(input_tokens=1, output_tokens=1)) or usd(Usage(audio_seconds=60)) or usd(Usage(searches=1))
-    return ModelPrice(usd, f"genai-prices {version('genai-prices')}") if known else None
+    costs = {name: (usd(taken), times) for name, (taken, times) in _LISTED.items()}
+    rates = {name: round(cost * times, 6) for name, (cost, times) in costs.items() if cost is not None}
+    return ModelPrice(usd, f"genai-prices {version('genai-prices')}", rates) if rates else None
+
+
+def listed_price(
+    configured: Price | None, runtime_type: str | None, provider_model: str | None, *, table: bool
+) -> dict[str, Any]:
+    """Return the `price` of a model and its `price_source` as a listing shows them; null if nobody knows it.
+
+    Args:
+        configured: The price in the settings.
+        runtime_type: The type of the provider in the model's record.
+        provider_model: The provider's own id of the model.
+        table: Whether the settings allow the price table.
+    """
+    unconfigured = table_price(runtime_type, provider_model) if table and not configured else None
+    price = configured_price(configured) if configured else unconfigured
+    return {"price": price and price.rates, "price_source": price and price.source}
 
 
 def _usd(price: Price, usage: Usage) -> float | None:

@@ -6,6 +6,7 @@ configured model does not tell.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +60,8 @@ MAX_TOKENS = 1_000_000_000
 """Largest plausible number of tokens of one call. A larger one is ignored: sums of a few would overflow the ledger."""
 
 
+_GEMINI_2 = re.compile(r"\bgemini-[12](?!\d)")
+
 CHARS_PER_TOKEN = 4
 MAX_CHARS_PER_TOKEN = 12
 """More characters for each reported token than any text has, save for rulers and white space."""
@@ -107,13 +110,14 @@ class Usage:
     estimated: bool = False
 
 
-def read_usage(answer: Any) -> Usage | None:
+def read_usage(answer: Any, model: str = "") -> Usage | None:
     """Return what an answer reports of its usage; None if it reports nothing.
 
     Understands the fields of OpenAI, Anthropic, Gemini, Cohere, Bedrock, Ollama and those that imitate them.
 
     Args:
         answer: The response body as JSON values.
+        model: The provider's model, or text that names it, for answers that do not.
     """
     if not isinstance(answer, Mapping):
         return None
@@ -125,7 +129,7 @@ def read_usage(answer: Any) -> Usage | None:
         seconds = _number(answer, ("duration",))
     searches = max((_count([place], _SEARCHES) or 0 for place in places), default=0)
     if not searches and ("output" in answer or "candidates" in answer):
-        searches = _searches_in(answer)
+        searches = _searches_in(answer, model)
     if not counts and not images and seconds is None and not searches:
         return None
     usage = _token_usage(counts)
@@ -253,8 +257,11 @@ def _pictures_in(data: Sequence[Any]) -> int:
     return sum(isinstance(each, Mapping) and bool({"b64_json", "url"} & each.keys()) for each in data)
 
 
-def _searches_in(answer: Mapping[str, Any]) -> int:
-    """Count the web searches that OpenAI's Responses and Gemini list rather than count."""
+def _searches_in(answer: Mapping[str, Any], model: str) -> int:
+    """Count the web searches that OpenAI's Responses and Gemini list rather than count.
+
+    Gemini bills each query since version 3, and before that each prompt that was searched for.
+    """
     output, candidates = answer.get("output"), answer.get("candidates")
     calls = [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
     listed = sum(each.get("type") == "web_search_call" for each in calls)
@@ -262,4 +269,6 @@ def _searches_in(answer: Mapping[str, Any]) -> int:
         grounding = candidate.get("groundingMetadata") if isinstance(candidate, Mapping) else None
         queries = grounding.get("webSearchQueries") if isinstance(grounding, Mapping) else None
         listed += len(queries) if isinstance(queries, list) else 0
-    return int(listed)
+    named = answer.get("modelVersion")
+    by_prompt = candidates is not None and _GEMINI_2.search(named if isinstance(named, str) and named else model)
+    return min(int(listed), 1) if by_prompt else int(listed)

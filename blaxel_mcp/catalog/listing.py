@@ -1,15 +1,18 @@
 """The models as `list_models` and `blaxel-mcp models` show them: how each is called, and its state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from blaxel_mcp.catalog.control_plane import ControlPlane, Lookup
 from blaxel_mcp.catalog.discovery import Discovery
 from blaxel_mcp.catalog.entry import CatalogEntry
+from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.auth import Authenticator
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import Settings
 
 MODELS_PER_PAGE = 50
@@ -22,6 +25,10 @@ _LOOKUPS_SECONDS = 8.0
 _CONCURRENT_LOOKUPS = 8
 
 
+PriceOf = Callable[[CatalogEntry, ModelRecord | None], JSONObject]
+"""Returns `price` and `price_source` of a row; it may block for a moment."""
+
+
 class ModelListing:
     """Lists the models of one server.
 
@@ -30,18 +37,25 @@ class ModelListing:
         control_plane: Looks up the state of the models.
         auth: Names the source of the credentials.
         settings: The workspace and the limits.
+        price_of: Returns the price of a model.
 
     Attributes:
         notice: One or two more sentences for the notes of each page; None for none.
     """
 
     def __init__(
-        self, discovery: Discovery, control_plane: ControlPlane, auth: Authenticator, settings: Settings
+        self,
+        discovery: Discovery,
+        control_plane: ControlPlane,
+        auth: Authenticator,
+        settings: Settings,
+        price_of: PriceOf,
     ) -> None:
         self._discovery = discovery
         self._control_plane = control_plane
         self._auth = auth
         self._settings = settings
+        self._price_of = price_of
         self.notice: str | None = None
 
     async def page(self, *, query: str = "", offset: int = 0, limit: int = MODELS_PER_PAGE) -> dict[str, Any]:
@@ -63,7 +77,7 @@ class ModelListing:
         problems = sorted({lookup.problem for lookup in lookups if lookup.problem})
         end = offset + len(entries)
         workspace = self._settings.workspace
-        rows = [self._row(entry, lookup) for entry, lookup in zip(entries, lookups, strict=True)]
+        rows = await anyio.to_thread.run_sync(lambda: list(map(self._row, entries, lookups)))
         if len(rows) <= MODELS_WITH_SCHEMA:
             rows = [{**row, "input_schema": entry.schema.full} for row, entry in zip(rows, entries, strict=True)]
         return {
@@ -113,4 +127,5 @@ class ModelListing:
             "provider_model": record.provider_model if record else None,
             "status": record.status if record else None,
             "timeout_seconds": entry.settings.timeout_seconds or self._settings.limits.timeout_seconds,
+            **self._price_of(entry, record),
         }

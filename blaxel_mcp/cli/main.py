@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from blaxel_mcp.cli.parser import build_parser
+from blaxel_mcp.cli.parser import parse_command_line
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode, escape_unencodable, open_missing_streams
@@ -25,7 +25,7 @@ from blaxel_mcp.settings.telemetry import drop_unusable_telemetry
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of `argv` (default: the arguments of this process) and return the exit code of the process."""
     open_missing_streams()
-    options = build_parser().parse_args(argv)
+    options = parse_command_line(argv)
     configure_logging(options.log_level, options.log_format)
     try:
         return _run(options)

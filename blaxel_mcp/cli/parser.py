@@ -1,7 +1,8 @@
 """The command line: every command with its options, its help and its examples."""
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -9,6 +10,9 @@ from blaxel_mcp import __version__
 from blaxel_mcp.core.logs import LEVELS, LogFormat
 
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+
+_HTTP_OPTIONS = ("--host", "--port", "--workers")
+"""The options of `serve` that stdio has no use for."""
 
 _COMMON_DEFAULTS = {"config": None, "workspace": None, "log_level": "warning", "log_format": "text", "demo": False}
 
@@ -40,6 +44,26 @@ def build_parser() -> argparse.ArgumentParser:
             subparser.add_argument(name, **keywords)
     parser.set_defaults(command="serve", transport="stdio", **_COMMON_DEFAULTS)
     return parser
+
+
+def parse_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of a command line; wrong ones end the process with exit code 2.
+
+    Args:
+        argv: The words after the program's name; None for those of this process. Options of `serve` need no `serve`.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_serve = any(word.partition("=")[0] in ("--transport", *_HTTP_OPTIONS) for word in words)
+    if is_serve and {command.name for command in COMMANDS}.isdisjoint(words):
+        words.insert(0, "serve")
+    parser = build_parser()
+    options = parser.parse_args(words)
+    if options.command == "serve":
+        set_options = [name for name in _HTTP_OPTIONS if getattr(options, name.removeprefix("--"), None) is not None]
+        if set_options and options.transport != "http":
+            parser.error(f"{set_options[0]} is an option of the HTTP transport: add `--transport http`")
+        options.workers = getattr(options, "workers", None) or 1
+    return options
 
 
 def _common_options() -> argparse.ArgumentParser:
@@ -136,9 +160,7 @@ COMMANDS = (
             _option(
                 "--port", "N", "HTTP: port to listen on; 0 takes any free one (default: http.port, 8000)", type=_port
             ),
-            _option(
-                "--workers", "N", "HTTP: number of worker processes (default: 1)", type=_whole_number(1, 64), default=1
-            ),
+            _option("--workers", "N", "HTTP: number of worker processes (default: 1)", type=_whole_number(1, 64)),
         ),
     ),
     Command(

@@ -1,5 +1,6 @@
 """What is known of a call while it runs, and the call's deadline."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,15 @@ import anyio
 
 from blaxel_mcp.client.errors.network import timed_out
 from blaxel_mcp.core.exceptions import BlaxelError
+
+_BEFORE_SECONDS = 0.001
+"""How long before a deadline it is decided whether it is late."""
+
+_SUSPENDED_SECONDS = 0.5
+"""A deadline that is later than this was missed while the process was suspended."""
+
+_GRACE_SECONDS = 5.0
+"""The time that a call then has to read an answer that is there."""
 
 
 @dataclass(slots=True)
@@ -65,14 +75,30 @@ class SendTracker:
             self.trace.sent = True
 
 
+def _extend_if_late(scope: anyio.CancelScope, due: float) -> None:
+    now = anyio.current_time()
+    if now - due > _SUSPENDED_SECONDS:
+        scope.deadline = now + _GRACE_SECONDS
+
+
 @contextmanager
 def deadline(seconds: float | None, trace: CallTrace) -> Iterator[None]:
     """Cancel the enclosed work after `seconds`; None sets no limit.
+
+    A process that was suspended meanwhile (a laptop's lid, `docker pause`) first reads what has arrived.
 
     Raises:
         BlaxelError: `timeout`; its `billed` depends on `trace.sent`.
     """
     with anyio.move_on_after(seconds) as scope:
-        yield
+        timer = None
+        if seconds is not None:
+            due = scope.deadline - _BEFORE_SECONDS
+            timer = asyncio.get_running_loop().call_at(due, _extend_if_late, scope, due)
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
     if seconds is not None and scope.cancelled_caught:
         raise trace.annotate(timed_out(seconds, sent=trace.sent))

@@ -1,9 +1,11 @@
 """An answer that arrives as a stream of events: shown while it comes, assembled at its end."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
 from blaxel_mcp.budget.usage import Usage, plausible_usage, read_usage
+from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.inference.answers import JSONAnswer
@@ -81,7 +83,7 @@ class AnswerStream:
         reason = incomplete_reason(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
         if reason:
             error = self._assembler.error
-            failure = _incomplete(reason, status, by_provider=error is not None)
+            failure = _incomplete(reason, status) if error is None else self._reported(error, reason, status)
             generated = error.get("failed_generation") if isinstance(error, dict) else None
             # Groq's name for what the model wrote, which is in no event before.
             failure.partial = self._clean(generated) if isinstance(generated, str) else ""
@@ -89,6 +91,24 @@ class AnswerStream:
         self._progress.update(self._shown.advance(self._assembler.text, ended=True))
         text = self._clean(json_text.dump(self._assembler.value()))
         return JSONAnswer(text, json_text.parse(text))
+
+    def _reported(self, error: Any, reason: str, status: int) -> UpstreamError:
+        """Return the error that an event reported: a limit, an empty account or a bad key as if it had come first."""
+        failure = _incomplete(reason, status, by_provider=True)
+        read = error_in_success({"error": error}, status, None, redact=self._redact)
+        if read.code == "provider_error":
+            return failure
+        has_begun = bool(self._assembler and self._assembler.characters)
+        failure.code, failure.retryable, failure.retry_after_seconds = (
+            read.code,
+            read.retryable,
+            read.retry_after_seconds,
+        )
+        if not has_begun:
+            failure.hint, failure.billed, failure.unprocessed = read.hint, read.billed, read.unprocessed
+        elif not read.retryable:
+            failure.hint = f"{failure.hint} {read.hint}"
+        return failure
 
     @property
     def characters(self) -> int:

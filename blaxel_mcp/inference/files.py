@@ -10,7 +10,9 @@ import binascii
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -89,6 +91,9 @@ class FileReader:
         folder = next((folder for folder in folders if _is_below(real, folder)), None)
         if folder is None:
             raise _not_allowed(path)
+        real = os.path.realpath(_as_spelled(folder, real))
+        if not _is_below(real, folder):
+            raise _not_allowed(path)
         try:
             data = _content(folder, real, self._max_bytes)
         except (OSError, ValueError):
@@ -131,6 +136,25 @@ def _absolute_path(value: str) -> str:
             value, "is not an absolute path", "Use one; the server's working directory is not the caller's."
         )
     return str(path)
+
+
+def _as_spelled(folder: str, path: str) -> str:
+    """Return a path with each part as it is spelled below the folder, where only the characters differ.
+
+    macOS puts a narrow no-break space into the names of screenshots, for which models write a space, and some systems
+    decompose accented letters.
+    """
+    for part in Path(path).relative_to(folder).parts:
+        exact = Path(folder, part)
+        if not exact.exists():
+            wanted = unicodedata.normalize("NFKC", part)
+            with suppress(OSError):
+                same = [
+                    found for found in Path(folder).iterdir() if unicodedata.normalize("NFKC", found.name) == wanted
+                ]
+                exact = same[0] if len(same) == 1 else exact
+        folder = str(exact)
+    return folder
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -247,7 +247,9 @@ class Inference:
 
 def _usage_of(answer: Answer, context: CallContext, prepared: PreparedRequest) -> Usage | None:
     """Return the reported usage; an estimate if it is missing, or far below what the model wrote."""
-    usage = read_usage(answer.value) if isinstance(answer, JSONAnswer) else None
+    # Either may name the provider's model.
+    model = f"{context.record.provider_model if context.record else None} {prepared.route.path}"
+    usage = read_usage(answer.value, model) if isinstance(answer, JSONAnswer) else None
     output = (usage and usage.output_tokens) or 0
     length = 0 if isinstance(answer, BinaryAnswer) else len(answer.text)
     if not prepared.writes or (output and length <= _SHORT_CHARS + output * MAX_CHARS_PER_TOKEN):

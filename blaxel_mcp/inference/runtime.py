@@ -3,20 +3,26 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from blaxel_mcp.budget.prices import listed_price
 from blaxel_mcp.catalog.cache import catalog_cache
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.discovery import Discovery
+from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.listing import ModelListing
+from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.schema import Settings
 
 if TYPE_CHECKING:
     # Only for annotations: `client` is the package that imports the HTTP library.
@@ -121,6 +127,11 @@ def build_runtime(
             limits=limits or CallLimits(settings.limits),
             clock=environment.clock,
         ),
-        listing=ModelListing(discovery, control_plane, client.auth, settings),
+        listing=ModelListing(discovery, control_plane, client.auth, settings, partial(_price_of, settings)),
         spending=spending,
     )
+
+
+def _price_of(settings: Settings, entry: CatalogEntry, record: ModelRecord | None) -> JSONObject:
+    runtime_type, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
+    return listed_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")

@@ -1,4 +1,4 @@
-"""Find the id of a JSON-RPC message by its first and last bytes, without parsing it.
+"""Find the id of a JSON-RPC message by its first and last bytes, without parsing it, and repair one that is a float.
 
 The stdio transport answers a frame that it cannot parse by this id. The HTTP transport registers large requests by
 it: they are parsed once, by the SDK.
@@ -6,10 +6,18 @@ it: they are parsed once, by the SDK.
 
 import json
 import re
-from typing import TYPE_CHECKING
+from codecs import BOM_UTF8
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from pydantic_core import from_json
+
+from blaxel_mcp.core.json_pointer import locate
 
 if TYPE_CHECKING:
     from mcp_types import RequestId
+
+BOM = BOM_UTF8
+"""The byte order mark, with which some programs begin what they write."""
 
 EDGE_BYTES = 4096
 """Length of each end of a message that is searched for the id."""
@@ -20,6 +28,8 @@ _ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,1200}"|-?\d{1,18})(?=[\s,}])'
 _FIRST_MEMBERS = rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*?'
 _ID_NEAR_START = re.compile(_FIRST_MEMBERS + _ID)
 _ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
+
+_ODD_ID = re.compile(rb'"id"\s*:\s*(?:-?\d+[.eE]|null|true|false|\[|\{)')
 
 
 def find_id(start: bytes, end: bytes) -> "RequestId | None":
@@ -42,3 +52,37 @@ def find_id(start: bytes, end: bytes) -> "RequestId | None":
     except ValueError:
         return None
     return request_id
+
+
+def is_id(value: Any) -> TypeGuard["RequestId"]:
+    """Return whether a value can be the id of a request: a string or an integer."""
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def may_have_odd_id(body: bytes) -> bool:
+    """Return whether a member `id` somewhere in a message is neither a string nor an integer."""
+    return _ODD_ID.search(body) is not None
+
+
+def with_integer_id(body: bytes) -> bytes:
+    """Return a message with an id such as `7.0` as an integer; the message itself if nothing is to be changed.
+
+    Some languages write every number as a float, and some libraries write `"id": null` into a notification.
+
+    Raises:
+        ValueError: The message is a request whose id is neither a string nor a whole number.
+    """
+    try:
+        content = from_json(body)
+    except ValueError:
+        return body
+    if not isinstance(content, dict) or "id" not in content or is_id(content["id"]):
+        return body
+    value, method = content["id"], content.get("method")
+    if isinstance(value, float) and value.is_integer():
+        text = body.decode()
+        place = locate(text, "/id")
+        return f"{text[: place.start]}{int(value)}{text[place.stop :]}".encode()
+    if not isinstance(method, str) or (value is None and method.startswith("notifications/")):
+        return body
+    raise ValueError("not the id of a request")

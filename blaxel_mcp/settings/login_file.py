@@ -10,6 +10,7 @@ import yaml
 from pydantic import SecretStr
 
 from blaxel_mcp.settings.placeholders import is_unset
+from blaxel_mcp.settings.types import bare_credential
 
 MAX_LOGIN_FILE_BYTES = 1024 * 1024
 """Maximum size of a login file, which has a few tokens per workspace."""
@@ -129,7 +130,7 @@ def _entry(item: Any, where: str, problems: list[str]) -> LoginEntry | None:
 
     def secret(*spellings: str) -> SecretStr | None:
         values = (_text(credentials, key, inside, problems) for key in spellings)
-        return next((SecretStr(value) for value in values if value is not None), None)
+        return next((SecretStr(bare_credential(value)) for value in values if value is not None), None)
 
     return LoginEntry(
         name=name,

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from blaxel_mcp.settings.types import (
     ClosedSection,
+    Credential,
     CredentialUrl,
     Folder,
     HeaderValue,
@@ -319,8 +320,8 @@ class Settings(BaseSettings):
     workspace: HeaderValue | None = Field(
         default=None, description="Name of the workspace. Unset: the current one of `bl login`."
     )
-    api_key: SecretStr | None = Field(default=None, description="Blaxel API key.")
-    client_credentials: SecretStr | None = Field(
+    api_key: Credential | None = Field(default=None, description="Blaxel API key.")
+    client_credentials: Credential | None = Field(
         default=None, description="Client credentials of a service account, as Blaxel shows them (base64 of id:secret)."
     )
     api_key_command: tuple[str, ...] | None = Field(

@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from blaxel_mcp.core.hosts import is_loopback
 
 TOOL_NAME_LIMIT = 40
 """Maximum characters of a tool name: clients add a prefix and reject names longer than 60 to 64 characters."""
+
+_QUOTES = re.compile(r"""^(["'])(.*)\1\Z""", re.DOTALL)
+_SCHEME = re.compile(r"^(?:bearer|basic)\s+", re.IGNORECASE)
 
 
 def _matching(pattern: str, requirement: str) -> AfterValidator:
@@ -25,6 +37,23 @@ def _matching(pattern: str, requirement: str) -> AfterValidator:
         return value
 
     return AfterValidator(validate)
+
+
+def _with_a_port(url: str) -> str:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("must have a port of at most 65535") from None
+    return url
+
+
+def bare_credential(text: Any) -> Any:
+    """Return a credential without what env files and instructions put around it: quotes, and `Bearer` or `Basic`."""
+    bare = None
+    while isinstance(text, str) and bare != text:
+        bare = text
+        text = _SCHEME.sub("", _QUOTES.sub(r"\2", text.strip()))
+    return text
 
 
 def _encrypted(url: str) -> str:
@@ -55,6 +84,7 @@ IssuerUrl = Annotated[
         r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]{1,5})?(/[^\s?#]*)?",
         "an http(s) URL with no user name, query or fragment",
     ),
+    AfterValidator(_with_a_port),
 ]
 """A URL that is compared as text (RFC 8414, section 3.3): a trailing slash is significant."""
 
@@ -62,6 +92,8 @@ HttpUrl = Annotated[IssuerUrl, AfterValidator(lambda url: url.rstrip("/"))]
 
 CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 """A URL that credentials are sent to: https, or http on loopback."""
+
+Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
 
 Folder = Annotated[str, AfterValidator(_rooted)]
 

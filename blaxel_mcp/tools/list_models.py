@@ -30,8 +30,8 @@ def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: s
 
     definition = types.Tool(
         name=f"{prefix}list_models",
-        description=f"Lists the models: name, API, path, status, tool. {MODELS_PER_PAGE} per page; with their schemas "
-        f"if {MODELS_WITH_SCHEMA} or fewer match.",
+        description=f"Lists the models: name, API, path, status, tool, price. {MODELS_PER_PAGE} per page; with their "
+        f"schemas if {MODELS_WITH_SCHEMA} or fewer match.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )

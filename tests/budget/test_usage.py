@@ -181,3 +181,31 @@ HOUR = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 80}
 )
 def test_usage_is_read_in_every_known_format(answer: Any, expected: Usage | None) -> None:
     assert read_usage(answer) == expected
+
+
+GROUNDED = {"candidates": [{"groundingMetadata": {"webSearchQueries": ["a", "b", "c"]}}, {"index": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("version", "model", "searches"),
+    [
+        pytest.param("gemini-2.5-flash", "", 1, id="version 2.5 by the prompt"),
+        pytest.param("models/gemini-2.0-flash-001", "", 1, id="version 2.0"),
+        pytest.param(None, "None /v1beta/models/gemini-2.5-pro:generateContent", 1, id="named by the path"),
+        pytest.param("gemini-3-pro-preview", "gemini-2.5-pro", 3, id="version 3 by the query"),
+        pytest.param("gemini-3.1-flash", "", 3, id="later than 3"),
+        pytest.param(None, "gemini-flash-latest", 3, id="not known: by the dearer"),
+        pytest.param(7, "", 3, id="an odd version"),
+    ],
+)
+def test_searches_of_gemini_are_counted_as_its_version_bills_them(version: Any, model: str, searches: int) -> None:
+    read = read_usage({**GROUNDED, "modelVersion": version}, model)
+
+    assert read is not None
+    assert read.searches == searches
+
+
+def test_a_prompt_of_gemini_2_that_needed_no_search_counts_none() -> None:
+    answer = {"candidates": [{"groundingMetadata": {}}], "modelVersion": "gemini-2.5-flash", "usageMetadata": {}}
+
+    assert read_usage(answer) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blaxel_mcp.cli.parser import COMMANDS, Command, build_parser
+from blaxel_mcp.cli.parser import COMMANDS, Command, build_parser, parse_command_line
 from tests.support.docs_pages import commands
 
 EXAMPLES = [(command.name, example) for command in COMMANDS for example in command.examples]
@@ -62,3 +62,38 @@ def test_a_common_option_may_precede_or_follow_the_command() -> None:
     for words in (["--config", "a.toml", "models"], ["models", "--config", "a.toml"]):
         assert build_parser().parse_args(words).config == "a.toml"
     assert build_parser().parse_args(["--demo", "models", "--log-level", "info"]).demo is True
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--transport", "http", "--port", "0"],
+        ["--transport=http", "--port=0"],
+        ["--log-level", "info", "--transport", "http", "--port", "0"],
+        ["serve", "--transport", "http", "--port", "0"],
+    ],
+)
+def test_the_options_of_serve_need_no_serve(words: list[str]) -> None:
+    options = parse_command_line(words)
+
+    assert (options.command, options.transport, options.port, options.workers) == ("serve", "http", 0, 1)
+
+
+@pytest.mark.parametrize("words", [["serve"], ["serve", "--transport", "stdio"], []])
+@pytest.mark.parametrize("option", [["--port", "9000"], ["--host=127.0.0.1"], ["--workers", "1"]])
+def test_an_option_of_http_without_http_is_an_error(
+    words: list[str], option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_command_line([*words, *option])
+
+    assert ended.value.code == 2
+    name = option[0].partition("=")[0]
+    assert f"{name} is an option of the HTTP transport: add `--transport http`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--demo"], ["serve"], ["emulator", "--port", "0"]])
+def test_a_command_line_without_options_of_http_is_taken_as_it_is(words: list[str]) -> None:
+    options = parse_command_line(words)
+
+    assert options.command == ("emulator" if "emulator" in words else "serve")

@@ -9,6 +9,8 @@ import json
 import platform
 import socket
 import ssl
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -382,7 +384,7 @@ async def test_error_whose_body_breaks_off_is_told_by_its_status() -> None:
 
 FAULTS = [
     ("fault-401", "authentication_failed", "blaxel"),
-    ("fault-401-provider", "provider_error", "provider"),
+    ("fault-401-provider", "authentication_failed", "provider"),
     ("fault-402", "quota_exceeded", "blaxel"),
     ("fault-403", "permission_denied", "blaxel"),
     ("fault-403-text", "permission_denied", "blaxel"),
@@ -826,3 +828,32 @@ async def test_closing_the_client_closes_its_connections() -> None:
                 await client.send(_request(url))
                 assert not gone.is_set()
             await gone.wait()
+
+
+async def test_an_answer_that_came_while_the_process_was_suspended_is_read(emulator: Emulator) -> None:
+    """A blocked event loop is to the deadline what a stopped process is: late, with the answer in the socket."""
+    is_blocked, loop = threading.Event(), asyncio.get_running_loop()
+
+    def block() -> None:
+        is_blocked.set()
+        time.sleep(1.5)  # longer than the deadline
+
+    def answer_meanwhile(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while BODY not in connection.recv(65_536):
+                pass
+            loop.call_soon_threadsafe(block)
+            is_blocked.wait(30)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_meanwhile, args=(listener,))
+        thread.start()
+        async with APIClient(_emulated(emulator)) as client:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            with deadline(1.0, CallTrace()):
+                response = await client.send(_request(url), timeout_seconds=20)
+        thread.join()
+
+    assert response.body == b"{}"

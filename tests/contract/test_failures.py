@@ -26,7 +26,7 @@ async def call(emulator: Emulator, model: str, **settings: Any) -> Any:
     ("model", "expected"),
     [
         pytest.param("fault-401", ("authentication_failed", "blaxel", 401, False, None, "no")),
-        pytest.param("fault-401-provider", ("provider_error", "provider", 401, False, None, "no")),
+        pytest.param("fault-401-provider", ("authentication_failed", "provider", 401, False, None, "no")),
         pytest.param("fault-402", ("quota_exceeded", "blaxel", 402, False, None, "no")),
         pytest.param("fault-403", ("permission_denied", "blaxel", 403, False, None, "no")),
         pytest.param("fault-403-text", ("permission_denied", "blaxel", 403, False, None, "no")),

@@ -5,6 +5,7 @@ agent or a program must see of it.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from tests.support.connecting import connect, leading_to, receipt_of
+from tests.support.connecting import connect, error_of, leading_to, receipt_of
 
 pytestmark = pytest.mark.anyio
 
 FOLDER = Path(__file__).parent / "traffic"
 CASES: list[dict[str, Any]] = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))
 PRICE = {"input": 1.0, "output": 10.0}
-MEDIA = ("image", "audio", "resource_link")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{80,}")
 
 
 class InPieces(httpx.AsyncByteStream):
@@ -53,11 +54,13 @@ def answering(case: dict[str, Any], sent: list[bytes]) -> httpx.MockTransport:
     return httpx.MockTransport(answer)
 
 
-async def call(case: dict[str, Any], tool: str, arguments: dict[str, Any], **model: Any) -> types.CallToolResult:
-    """Call a tool of a server whose only model is answered by the case."""
+async def call(
+    case: dict[str, Any], tool: str, arguments: dict[str, Any], sent: list[bytes] | None = None, **model: Any
+) -> types.CallToolResult:
+    """Call a tool of a server whose only model is answered by the case; `sent` gets the bodies of the requests."""
     entry = {"name": "m", "price": PRICE, **model}
     config = leading_to(Emulator(), models=[entry], discovery={"enabled": False})
-    async with connect(config, transport=answering(case, [])) as client:
+    async with connect(config, transport=answering(case, [] if sent is None else sent)) as client:
         return await client.call_tool(tool, arguments)
 
 
@@ -96,3 +99,50 @@ async def test_what_a_provider_reports_is_counted_and_priced(case: dict[str, Any
     assert told == expected.get("usage", {})
     if "cost_usd" in expected:
         assert receipt["cost_usd"] == pytest.approx(expected["cost_usd"])
+
+
+@of_kind("media")
+async def test_media_become_blocks_and_no_base64_stays_in_the_text(case: dict[str, Any]) -> None:
+    result = await run_model(case)
+
+    expected, text = expected_of(case), texts_of(result)
+    kinds = [mime_type for block in result.content if (mime_type := getattr(block, "mime_type", None))]
+    if expected.get("any"):
+        assert len(kinds) == 1
+        assert kinds[0] in expected["media"]
+    else:
+        assert kinds == expected["media"]
+    longest = max(map(len, _BASE64.findall(text)), default=0)
+    assert longest <= expected.get("no_base64_over", len(text))
+    counted = {name: receipt_of(result)["usage"][name] for name in expected.get("usage", {})}
+    assert counted == expected.get("usage", {})
+
+
+@of_kind("error")
+async def test_an_error_is_the_providers_with_its_words_its_wait_and_advice_that_fits(case: dict[str, Any]) -> None:
+    result = await run_model(case)
+
+    assert result.is_error
+    error, expected = error_of(result), expected_of(case)
+    fields = {name: value for name, value in expected.items() if name in error}
+    assert {name: error[name] for name in fields} == fields
+    assert expected.get("message_has", "") in error["message"]
+    assert expected.get("hint_has", "") in error["hint"]
+    assert expected.get("text_has", "") in texts_of(result)
+
+
+@of_kind("text_result")
+async def test_a_text_result_without_text_shows_the_tool_calls(case: dict[str, Any]) -> None:
+    result = await call(case, "m", {"prompt": "x"}, api="chat-completions", result="text")
+
+    assert expected_of(case)["text_has"] in texts_of(result)
+
+
+@of_kind("request")
+async def test_a_request_that_the_provider_takes_is_sent_as_it_is(case: dict[str, Any]) -> None:
+    request = json.loads((FOLDER / case["file"]).read_bytes())
+    sent: list[bytes] = []
+    result = await call(case, "m", request, sent, api=case["api"], path="/v1beta/models/g:generateContent")
+
+    assert not result.is_error, texts_of(result)
+    assert json.loads(sent[-1]) == request

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator.apis.completions import tokens_of
 
 pytestmark = pytest.mark.anyio
 
@@ -971,3 +972,8 @@ async def test_stream_that_is_cut_ends_in_an_event_of_its_own(client: httpx.Asyn
 async def test_refusal_of_a_stream_is_no_stream(client: httpx.AsyncClient) -> None:
     response = await client.post(MESSAGES, json={"stream": True})
     assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
+
+
+def test_white_space_at_the_end_of_a_text_is_looked_at_once() -> None:
+    """Each of its characters would be tried up to the end otherwise: minutes for these."""
+    assert tokens_of("one two" + " " * 1_000_000) == ["one", " two"]

@@ -3,6 +3,7 @@
 import base64
 import os
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,40 @@ async def test_a_path_on_another_machine_is_refused_before_the_file_system_is_as
         monkeypatch.setattr(os.path, name, ask)
     with pytest.raises(InvalidArgumentsError, match="is on another machine"):
         await load(path, allowed)
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        pytest.param("Screenshot at 9.41\u202fAM.png", "Screenshot at 9.41 AM.png", id="a narrow no-break space"),
+        pytest.param("Screenshot at 9.41 AM.png", "Screenshot at 9.41\u00a0AM.png", id="a no-break space"),
+        pytest.param("Cafe\u0301.png", "Caf\u00e9.png", id="decomposed"),
+        pytest.param("Caf\u00e9.png", "Cafe\u0301.png", id="composed"),
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "Ru\u0308ben"])
+async def test_a_name_that_differs_only_in_its_characters_is_found(
+    allowed: Path, stored: str, given: str, inside: str
+) -> None:
+    (allowed / inside).mkdir(exist_ok=True)
+    (allowed / inside / stored).write_bytes(PNG)
+    path = allowed / unicodedata.normalize("NFC", inside) / given
+
+    assert await load([str(path)], allowed) == [FileData(given, "image/png", PNG)]
+
+
+async def test_a_name_that_two_files_may_have_is_not_guessed(allowed: Path) -> None:
+    for stored in ("a\u202fb.png", "a\u00a0b.png"):
+        (allowed / stored).write_bytes(PNG)
+
+    with pytest.raises(InvalidArgumentsError, match="is not a readable file"):
+        await load([str(allowed / "a b.png")], allowed)
+
+
+async def test_a_link_out_of_the_folder_is_not_followed_under_another_spelling(allowed: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(PNG)
+    (allowed / "a\u202fb.png").symlink_to(secret)
+
+    with pytest.raises(InvalidArgumentsError, match="is not a readable file"):
+        await load([str(allowed / "a b.png")], allowed)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import mcp_types as types
 import pytest
@@ -104,3 +105,28 @@ async def test_a_gemini_stream_that_breaks_after_its_finish_reason_is_an_answer(
     result = await called("v1beta/models/m:streamGenerateContent?alt=sse", events({"candidates": [candidate]}), _reset)
 
     assert answer_of(result)["candidates"] == [{**candidate, "content": {"parts": [{"text": "Hi"}]}}]
+
+
+LIMIT = {"error": {"message": "Rate limit reached, try again in 300s", "code": 429}}
+NO_CREDIT = {"error": {"message": "Insufficient credits", "code": 402}}
+BAD_KEY = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param([LIMIT], ("rate_limited", True, 300.0, "no"), id="a limit first"),
+        pytest.param([CHUNK, LIMIT], ("rate_limited", True, 300.0, "maybe"), id="a limit midway"),
+        pytest.param([NO_CREDIT], ("quota_exceeded", False, None, "no"), id="no credit"),
+        pytest.param([CHUNK, NO_CREDIT], ("quota_exceeded", False, None, "maybe"), id="no credit midway"),
+        pytest.param([BAD_KEY], ("authentication_failed", False, None, "maybe"), id="a bad key"),
+        pytest.param([{"x_groq": {"error": "over capacity"}}], ("provider_error", False, None, "maybe"), id="Groq's"),
+    ],
+)
+async def test_an_error_that_an_event_reports_is_classified_like_one_that_comes_alone(
+    sent: list[dict[str, Any]], expected: tuple[Any, ...]
+) -> None:
+    error = error_of(await called("v1/chat/completions", events(*sent), anyio.lowlevel.checkpoint))
+
+    assert (error["code"], error["retryable"], error["retry_after_seconds"], error["billed"]) == expected
+    assert ("partial answer" in error["hint"]) == (expected[3] == "maybe" and error["code"] != "authentication_failed")

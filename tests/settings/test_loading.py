@@ -748,3 +748,12 @@ def test_another_ledger_is_what_it_says(ledger: str) -> None:
     config = load_settings(environ={"BLAXEL_MCP_BUDGET__LEDGER": ledger})
 
     assert config.settings.budget.ledger == ledger
+
+
+@pytest.mark.parametrize("key", ["run_url", "api_url"])
+@pytest.mark.parametrize("port", ["65536", "99999"])
+def test_a_port_that_there_cannot_be_is_an_error_of_the_settings(key: str, port: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"BL_{key.upper()} must have a port of at most 65535"):
+        load_settings(environ={f"BL_{key.upper()}": f"http://127.0.0.1:{port}/v0"})
+    with pytest.raises(ConfigurationError, match="must have a port of at most 65535"):
+        load_settings(environ={"BLAXEL_MCP_MODELS": f'[{{"name": "m", "url": "https://x.test:{port}/v1"}}]'})

@@ -8,7 +8,7 @@ from blaxel_mcp.core.process import ExitCode
 MEANINGS: Mapping[ErrorCode, str] = {
     "invalid_arguments": "the request is invalid: this server did not send it, or upstream rejected its content",
     "unknown_model": "the workspace has no model with that name",
-    "authentication_failed": "Blaxel rejected the credentials",
+    "authentication_failed": "Blaxel rejected the credentials, or the provider its own key (see `origin`)",
     "permission_denied": "`[access]`, a role or a policy forbids the call",
     "not_found": "the path does not exist, or the answer of that call is no longer kept",
     "model_unavailable": "the model is not deployed, or is still loading",

@@ -1,5 +1,6 @@
 """list_models: what an agent reads before it chooses."""
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -18,7 +19,10 @@ async def listed(emulator: Emulator, arguments: dict[str, Any] | None = None, **
 
 
 async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(emulator: Emulator) -> None:
-    models = [{"name": "house-chat", "api": "chat-completions", "tool": "ask", "timeout_seconds": 30}]
+    models: list[dict[str, Any]] = [
+        {"name": "house-chat", "api": "chat-completions", "tool": "ask", "timeout_seconds": 30}
+    ]
+    models[0]["price"] = {"input": 0.1, "output": 0.2}
 
     assert await listed(emulator, models=models) == {
         "models": [
@@ -34,6 +38,8 @@ async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(e
                 "provider_model": "gpt-4o-mini",
                 "status": "DEPLOYED",
                 "timeout_seconds": 30.0,
+                "price": {"input": 0.1, "output": 0.2},
+                "price_source": "configured",
                 "input_schema": CHAT_COMPLETIONS.input_schema(),
             }
         ],
@@ -43,6 +49,22 @@ async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(e
         "credentials": "api_key",
         "notes": [],
     }
+
+
+async def test_a_listing_names_the_table_of_a_price_and_its_version(emulator: Emulator) -> None:
+    (model,) = (await listed(emulator, models=[{"name": "house-chat"}]))["models"]
+
+    assert model["price"] == {"input": 0.15, "output": 0.6, "cached_input": 0.075, "per_1k_searches": 10.0}
+    assert model["price_source"] == f"genai-prices {version('genai-prices')}"
+
+
+@pytest.mark.parametrize("prices", ["configured", "table"])
+async def test_a_price_that_nobody_knows_is_listed_as_null(emulator: Emulator, prices: str) -> None:
+    emulator.models["house-chat"] = EmulatedModel(name="house-chat", type="openai", model="no-such-model")
+
+    (model,) = (await listed(emulator, models=[{"name": "house-chat"}], prices=prices))["models"]
+
+    assert (model["price"], model["price_source"]) == (None, None)
 
 
 async def test_a_status_that_nobody_has_heard_of_is_shown_as_it_is(emulator: Emulator) -> None:

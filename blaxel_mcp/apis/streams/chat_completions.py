@@ -70,7 +70,8 @@ class ChatCompletionsAssembler(Assembler):
         return True
 
     def _apply_groq(self, extension: JSONObject) -> None:
-        """Add Groq's own fields; usage is among them unless the request asked for it in the stream."""
+        """Add Groq's own fields: an error, and usage unless the request asked for it in the stream."""
+        self.record_error(extension.get("error"))
         if usage := object_in(extension, "usage"):
             self._top["usage"] = merge_usage(self._top.get("usage"), usage)
         others = {name: value for name, value in extension.items() if name != "usage"}

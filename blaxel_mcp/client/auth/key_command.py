@@ -14,6 +14,7 @@ from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
 from blaxel_mcp.client.errors.retry_advice import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.types import bare_credential
 
 KEY_COMMAND_SECONDS = 30.0
 """Long enough to touch a fingerprint reader, short enough to notice a prompt that nobody sees."""
@@ -55,7 +56,7 @@ async def run_key_command(command: Sequence[str], *, source: str, limit_seconds:
     if exit_code != 0:
         raise _command_error(command, f"ended with exit code {exit_code}", source)
     # Latin-1 decodes any byte; the check below rejects anything but ASCII.
-    key = output.decode("latin-1").strip()
+    key = bare_credential(output.decode("latin-1"))
     if not is_bearer_value(key):
         raise _command_error(command, "did not print a key, which is one word of visible ASCII", source)
     return Token(SecretStr(key))

@@ -160,7 +160,7 @@ def _read_object(
         do_not=_advice(inner, "do_not", redact),
         names=frozenset(name.lower() for name in (*codes, *filter(None, map(_code, reasons)))),
         parameter=isinstance(parameter, str),
-        generated=generated if isinstance(generated, str) else "",
+        generated=generated if isinstance(generated, str) else json.dumps(generated) if generated else "",
     )
 
 

@@ -223,16 +223,17 @@ def _error(
     request_id: str | None,
     credentials_source: str | None = None,
 ) -> UpstreamError:
-    code = _code(status, author, read)
-    rejected = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or not read.names.isdisjoint(_KEY_NAMES)
-    bad_key = rejected or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, read))
+    named = status == HTTPStatus.UNAUTHORIZED or not read.names.isdisjoint(_KEY_NAMES)
+    bad_key = named or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, read))
+    code = _code(status, author, read, bad_key=bad_key)
     failure = Failure(
         status=status,
         author=author,
         code=code,
         billed=_billed(status, author, read),
         retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
-        bad_key=author == "provider" and bad_key,
+        # A key that may not use the model is no bad one, and it is in the same place.
+        bad_key=author == "provider" and (bad_key or status == HTTPStatus.FORBIDDEN),
         body=read,
     )
     error = UpstreamError(
@@ -277,7 +278,7 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     return quote(value, _MAX_REQUEST_ID_CHARS) or None
 
 
-def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
+def _code(status: int, author: Author, body: ErrorBody, *, bad_key: bool) -> ErrorCode:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "request_too_large"
     if author == "blaxel":
@@ -287,7 +288,9 @@ def _code(status: int, author: Author, body: ErrorBody) -> ErrorCode:
     unpaid = status == HTTPStatus.PAYMENT_REQUIRED or not body.names.isdisjoint(_CREDIT_NAMES)
     if unpaid or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_NO_CREDIT, body)):
         return "quota_exceeded"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE and body.loading:
+    if bad_key:
+        return "authentication_failed"
+    if _is_loading(status, author, body):
         return "model_unavailable"
     return "rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "provider_error"
 
@@ -296,7 +299,7 @@ def _billed(status: int, author: Author, body: ErrorBody) -> Billed:
     before_dispatch = author == "blaxel" and body.code in _BEFORE_DISPATCH
     # Groq rejects what the model has written with a 400.
     rejected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and not body.generated
-    unreached = body.dispatched is False or body.safe_to_retry
+    unreached = body.dispatched is False or body.safe_to_retry or _is_loading(status, author, body)
     if unreached or rejected or (before_dispatch and not body.dispatched):
         return "no"
     return "maybe"
@@ -309,6 +312,11 @@ def _is_retryable(status: int, author: Author, body: ErrorBody) -> bool:
         return True
     unsent = body.dispatched is False and status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return status in _RETRYABLE_STATUSES or unsent or body.retry_after_seconds is not None
+
+
+def _is_loading(status: int, author: Author, body: ErrorBody) -> bool:
+    """Return whether the provider is still loading the model, which then cannot have run."""
+    return status == HTTPStatus.SERVICE_UNAVAILABLE and author == "provider" and body.loading
 
 
 def _is_unprocessed(failure: Failure) -> bool:

@@ -82,7 +82,8 @@ def thought_about(request: ChatRequest) -> str:
 
 def tokens_of(text: str) -> list[str]:
     """Split a text into the emulator's tokens: words, each with the space before it."""
-    return re.findall(r"\s*\S+", text)
+    # White space at the end would be tried from each of its characters.
+    return re.findall(r"\s*\S+", text.rstrip())
 
 
 def prompt_tokens(request: ChatRequest) -> int:

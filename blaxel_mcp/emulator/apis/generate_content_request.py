@@ -141,6 +141,9 @@ _SNAKE = re.compile(r"_([a-z])")
 _OPAQUE_FIELDS = frozenset({"args", "response", "properties", "parametersJsonSchema", "responseJsonSchema", "data"})
 """Fields whose content is named by the caller and keeps its spelling."""
 
+_LISTS = frozenset({"contents", "parts", "tools", "functionDeclarations", "safetySettings"})
+"""Lists in whose place Google also takes one object: the JSON of protobuf."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentRequest:
@@ -161,7 +164,7 @@ def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentReque
     Raises:
         RefusedError: Gemini would refuse the body.
     """
-    body = without_nulls(_in_camel_case(body))
+    body = without_nulls(_canonical(body))
     if flaw := first_flaw(_BODY, body):
         raise gemini_refusal(flaw)
     config = body.get("generationConfig", {})
@@ -179,14 +182,15 @@ def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentReque
     return ContentRequest(chat=chat, thoughts=config.get("thinkingConfig", {}).get("includeThoughts", False))
 
 
-def _in_camel_case(value: Any) -> Any:
-    """Return a value with its field names as in the reference: Google's JSON also accepts `snake_case`."""
+def _canonical(value: Any) -> Any:
+    """Return a value in the reference's form: Google also accepts `snake_case`, and an object for a list of one."""
     if isinstance(value, list):
-        return [_in_camel_case(item) for item in value]
+        return [_canonical(item) for item in value]
     if not isinstance(value, dict):
         return value
     named = {_SNAKE.sub(lambda match: match[1].upper(), name): item for name, item in value.items()}
-    return {name: item if name in _OPAQUE_FIELDS else _in_camel_case(item) for name, item in named.items()}
+    listed = {name: [item] if name in _LISTS and isinstance(item, dict) else item for name, item in named.items()}
+    return {name: item if name in _OPAQUE_FIELDS else _canonical(item) for name, item in listed.items()}
 
 
 def _message(role: str, parts: list[dict[str, Any]]) -> ChatMessage:

@@ -4,12 +4,15 @@ import ipaddress
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import literal
+from blaxel_mcp.server.http.errors import foreign_origin, misdirected
 from blaxel_mcp.settings.schema import HttpSettings
 
 MCP_PATH = "/mcp"
@@ -119,6 +122,31 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
     return TransportSecuritySettings(
         allowed_hosts=list(http.allowed_hosts) or local_hosts,
         allowed_origins=list(http.allowed_origins) or [f"http://{host}" for host in local_hosts],
+    )
+
+
+def check_names(security: TransportSecuritySettings, headers: Headers) -> None:
+    """Check the Host and Origin headers of a request, in place of the SDK, whose refusals name no setting.
+
+    Raises:
+        RefusedError: 421 or 403, a name is not accepted.
+    """
+    if not security.enable_dns_rebinding_protection:
+        return
+    if not _is_listed(headers.get("host", ""), security.allowed_hosts):
+        raise misdirected()
+    origin = headers.get("origin")
+    if origin and not _is_listed(origin, security.allowed_origins):
+        raise foreign_origin()
+
+
+def _is_listed(name: str, listed: Sequence[str]) -> bool:
+    """Return whether a name is one of a list, in any case; `:*` at the end of one is any port."""
+    name = name.lower()
+    base, _, port = name.rpartition(":")
+    return any(
+        name == entry or (entry.endswith(":*") and base == entry.removesuffix(":*") and port.isdecimal())
+        for entry in map(str.lower, listed)
     )
 
 

@@ -11,19 +11,29 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blaxel_mcp.server.http.address import MCP_PATH, Address, transport_security
+from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
-from blaxel_mcp.server.http.body_bounds import receive_bounded
+from blaxel_mcp.server.http.body_bounds import read_body
 from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, CancellationRegistry
 from blaxel_mcp.server.http.errors import RefusedError, draining, method_not_allowed, not_found
+from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
 from blaxel_mcp.server.http.oauth_metadata import metadata_pages
 from blaxel_mcp.server.http.requests import InFlightRequests
 from blaxel_mcp.settings.loading import Configuration
+
+_METADATA_PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "*, Authorization",
+    "Access-Control-Allow-Private-Network": "true",
+    "Access-Control-Max-Age": "600",
+}
 
 
 class HttpApp:
@@ -65,9 +75,11 @@ class HttpApp:
             # Event streams without sessions: a client of either era that disconnects cancels its request.
             json_response=False,
             stateless=True,
-            security_settings=transport_security(http, address),
+            # `check_names` has done it.
+            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=max_body_bytes,
         )
+        self._names = transport_security(http, address)
         self._max_body_bytes = max_body_bytes
         self._metadata = metadata_pages(http, address)
         self.asgi: ASGIApp = self._serve
@@ -75,13 +87,17 @@ class HttpApp:
         if http.allowed_origins:
             # As the SDK's transport security reads them, `:*` at the end is any port.
             patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
-            self.asgi = CORSMiddleware(
+            with_cors = CORSMiddleware(
                 self._serve,
                 allow_origin_regex="|".join(patterns),
-                allow_methods=["POST"],
+                # GET and DELETE too: a page gets their 405 where a refused preflight would be an exception.
+                allow_methods=["POST", "GET", "DELETE"],
                 allow_headers=["*"],
+                allow_private_network=True,
                 expose_headers=["WWW-Authenticate", "Retry-After", SESSION_HEADER],
             )
+            # The metadata has rules of its own: any page may read it.
+            self.asgi = self._metadata_before(with_cors)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -100,20 +116,36 @@ class HttpApp:
         except RefusedError as error:
             response = error.response()
         if response is None:
-            await self.requests.run(self._answer, {**scope, "path": MCP_PATH}, receive, send)
+            if not request.state.with_events:
+                send = JSONSender(send).send
+            await self.requests.run(self._answer, for_the_sdk({**scope, "path": MCP_PATH}), receive, send)
         else:
             await response(scope, receive, send)
 
+    def _metadata_before(self, app: ASGIApp) -> ASGIApp:
+        """Return an application that serves the OAuth metadata itself, and passes every other request on."""
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            is_metadata = scope["type"] == "http" and scope.get("raw_path") in self._metadata
+            await (self._serve if is_metadata else app)(scope, receive, send)
+
+        return serve
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            bounded = await receive_bounded(receive, self._max_body_bytes)
+            body = await read_body(receive, self._max_body_bytes)
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
-        await self.cancellations.run(self._sessions.handle_request, scope, bounded, send)
+        Request(scope).state.body = body
+        await self.cancellations.run(self._sessions.handle_request, scope, body.receive, send)
 
     async def _admit(self, request: Request) -> None:
-        """Authenticate the caller of an MCP request; raises RefusedError for any other request, too."""
+        """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.
+
+        Raises:
+            RefusedError: The caller may not, or the request is none of MCP.
+        """
         if self.requests.is_draining:
             raise draining()
         request.state.caller = await self._auth.authenticate(request.headers)
@@ -122,6 +154,9 @@ class HttpApp:
         if request.method != "POST":
             # Without sessions, there is none to DELETE, and a GET stream would stay empty.
             raise method_not_allowed("The MCP endpoint", "POST")
+        check_names(self._names, request.headers)
+        check_content_type(request.headers)
+        request.state.with_events = answers_with_events(request.headers)
 
     def _open_page(self, request: Request) -> Response | None:
         """Return the page that everybody may read at the request's path; None if there is none."""
@@ -134,7 +169,9 @@ class HttpApp:
             case b"/readyz":
                 page = _probe_response("ready")
             case path if path in self._metadata:
-                # Browser clients read it before they have a token.
+                # Browser clients read it before they have a token, and ask first, since they send a header of MCP.
+                if request.method == "OPTIONS":
+                    return Response(status_code=HTTPStatus.NO_CONTENT, headers=_METADATA_PREFLIGHT)
                 page = JSONResponse(self._metadata[path], headers={"Access-Control-Allow-Origin": "*"})
         if page is not None and request.method not in ("GET", "HEAD"):
             raise method_not_allowed("This path", "GET, HEAD")

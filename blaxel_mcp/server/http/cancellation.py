@@ -27,7 +27,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blaxel_mcp.server.http.requests import InterruptibleResponse
+from blaxel_mcp.server.http.negotiation import data_of
+from blaxel_mcp.server.http.requests import InterruptibleResponse, error_event
 from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 SESSION_HEADER = "Mcp-Session-Id"
@@ -191,6 +192,10 @@ class _ReplayedBody:
         match content:
             case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as request_id}}:
                 return _Inspected("cancel", request_id)
+            case {"method": "notifications/cancelled", "params": {"requestId": float() as number}} if (
+                number.is_integer()
+            ):
+                return _Inspected("cancel", int(number))
             case {"method": "initialize", "id": _}:
                 return _Inspected("initialize")
             case {"method": _, "id": int() | str() as request_id}:
@@ -232,11 +237,6 @@ async def _finish_cancelled(
     response: InterruptibleResponse, request_id: types.RequestId | None, scope: Scope, receive: Receive
 ) -> None:
     """Finish the response to a cancelled request: with an error, unless it contains the answer already."""
-    error = types.ErrorData(code=_REQUEST_CANCELLED, message="Request cancelled")
-    message = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error).model_dump_json(exclude_unset=True)
-    event = f"event: message\r\ndata: {message}\r\n\r\n".encode()
-    last_data = response.last_event.partition(b"data:")[2]
-    # Notifications, which precede the answer, have a method.
-    is_answered = bool(last_data) and "method" not in json.loads(last_data)
-    last_chunk = event if response.is_stream and not is_answered else b""
-    await response.finish(Response(message, media_type="application/json"), scope, receive, last_chunk=last_chunk)
+    event = error_event(_REQUEST_CANCELLED, "Request cancelled", request_id)
+    replacement = Response(data_of(event), media_type="application/json")
+    await response.finish(replacement, scope, receive, last_event=event)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+import mcp_types as types
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
+from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES, JSONObject
 
 REALM = "blaxel-mcp"
 
@@ -17,16 +18,27 @@ class RefusedError(Exception):
         error: The error code for programs; RFC 6750 defines those of authentication.
         description: Sentences for people. They never repeat what the caller sent.
         headers: Further headers of the response.
+        code: The JSON-RPC error code, for a request that reached the protocol; the body is then its error response.
     """
 
-    def __init__(self, status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        description: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        code: int | None = None,
+    ) -> None:
         super().__init__(description)
         self._status = status
-        self._body = {"error": error, "error_description": description}
+        self._body: JSONObject = {"error": error, "error_description": description}
+        if code is not None:
+            self._body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": description}}
         self._headers = {"Cache-Control": "no-store", **(headers or {})}
 
     def response(self) -> Response:
-        """Return the error as a JSON response: `{"error": ..., "error_description": ...}`."""
+        """Return the error as a JSON response, such as `{"error": ..., "error_description": ...}`."""
         return JSONResponse(self._body, self._status, headers=self._headers)
 
 
@@ -66,6 +78,37 @@ def not_found(endpoint: str) -> RefusedError:
 def method_not_allowed(subject: str, allowed: str) -> RefusedError:
     """Return the error for another method than the allowed ones, such as `GET, HEAD` (405)."""
     return RefusedError(405, "method_not_allowed", f"{subject} accepts only {allowed}.", {"Allow": allowed})
+
+
+def misdirected() -> RefusedError:
+    """Return the error for a request under a name that is not this server's (421)."""
+    description = "Invalid Host header: http.allowed_hosts lists the accepted names, each with its port or `:*`."
+    return RefusedError(421, "invalid_host", description)
+
+
+def foreign_origin() -> RefusedError:
+    """Return the error for a request of a page that may not call (403)."""
+    return RefusedError(
+        403, "invalid_origin", "Invalid Origin header: http.allowed_origins lists the pages that may call."
+    )
+
+
+def not_acceptable() -> RefusedError:
+    """Return the error for an Accept header without a media type of ours (406)."""
+    description = "Accept must allow text/event-stream or application/json, the media types of the answers."
+    return RefusedError(406, "not_acceptable", description)
+
+
+def unsupported_media_type() -> RefusedError:
+    """Return the error for a body of another media type than JSON (415)."""
+    description = "Content-Type must be application/json: the body is one JSON-RPC message."
+    return RefusedError(415, "unsupported_media_type", description)
+
+
+def invalid_id() -> RefusedError:
+    """Return the error for a request that no answer could name (400)."""
+    description = "The `id` of a request must be a string or an integer."
+    return RefusedError(400, "invalid_request", description, code=types.INVALID_REQUEST)
 
 
 def too_many_values() -> RefusedError:

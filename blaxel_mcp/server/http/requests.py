@@ -1,14 +1,17 @@
 """In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import mcp_types as types
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.server.http.errors import interrupted
+from blaxel_mcp.server.http.negotiation import data_of
 
 
 class InFlightRequests:
@@ -32,7 +35,8 @@ class InFlightRequests:
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for one request.
 
-        If `cancel_all` cancels it, the client gets a 503 response, or the end of the stream that has begun.
+        If `cancel_all` cancels it, the client gets a 503 response, or an error as the last event of the stream that has
+        begun. The application leaves the body that it has read in `state.body`.
         """
         response = InterruptibleResponse(send)
         with anyio.CancelScope() as request_scope:
@@ -43,7 +47,9 @@ class InFlightRequests:
                 self._scopes.discard(request_scope)
                 self._one_finished.set()
         if request_scope.cancelled_caught:
-            await response.finish(interrupted().response(), scope, receive)
+            refusal, body = interrupted(), scope.get("state", {}).get("body")
+            event = error_event(types.INTERNAL_ERROR, str(refusal), body.request_id() if body else None)
+            await response.finish(refusal.response(), scope, receive, last_event=event)
 
     @asynccontextmanager
     async def until_drained(self) -> AsyncIterator[None]:
@@ -103,16 +109,26 @@ class InterruptibleResponse:
         if self.is_stream and (event := message.get("body", b"")) and not event.startswith(b":"):
             self.last_event = event
 
-    async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_chunk: bytes = b"") -> None:
+    async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_event: bytes) -> None:
         """Finish the response, unless it is complete.
 
         Args:
             replacement: The whole response, if nothing has been sent yet.
             scope: The ASGI scope of the request.
             receive: The ASGI callable of the request.
-            last_chunk: The end of the body, if a part has been sent already.
+            last_event: The error that ends an event stream without the answer.
         """
         if not self._is_begun:
             await replacement(scope, receive, self._send)
         elif not self._is_complete:
-            await self._send({"type": "http.response.body", "body": last_chunk, "more_body": False})
+            # Notifications, which precede the answer, have a method.
+            last_data = data_of(self.last_event)
+            is_answered = bool(last_data) and "method" not in json.loads(last_data)
+            chunk = last_event if self.is_stream and not is_answered else b""
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+
+def error_event(code: int, message: str, request_id: types.RequestId | None) -> bytes:
+    """Return an event with a JSON-RPC error."""
+    error = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message))
+    return f"event: message\r\ndata: {error.model_dump_json(exclude_unset=True)}\r\n\r\n".encode()

@@ -155,3 +155,20 @@ async def test_a_command_that_fails_is_told_by_its_name_and_not_by_its_output(em
     assert error_of(result)["code"] == "configuration_error"
     assert MARKER not in result.model_dump_json()
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize("written", ['"{}"', "'{}'", " {}\n", "Bearer {}", "bearer  {}", '"Bearer {}"', 'Bearer "{}"'])
+async def test_what_is_put_around_a_key_is_left_out(emulator: Emulator, home: Path, written: str) -> None:
+    written = written.format(KEY)
+    config = leading_to(emulator, api_key=written)
+    from_login = with_login(emulator, home, f"apiKey: {json.dumps(written)}")
+    from_command = leading_to(emulator, api_key=None, api_key_command=[sys.executable, "-c", f"print({written!r})"])
+    for configuration in (config, from_login, from_command):
+        async with connect(configuration) as client:
+            assert answer_of(await call(client))
+
+
+@pytest.mark.parametrize("written", ['"{}"', "Basic {}"])
+async def test_what_is_put_around_client_credentials_is_left_out(emulator: Emulator, written: str) -> None:
+    async with connect(with_service_account(emulator, written.format(CLIENT_CREDENTIALS))) as client:
+        assert answer_of(await call(client))

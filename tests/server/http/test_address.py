@@ -148,3 +148,27 @@ async def test_the_browser_of_a_page_that_nobody_named_may_read_nothing(emulator
         answer = await answered(served, "2026-07-28", {"origin": "http://localhost:6274"})
 
     assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "setting"),
+    [
+        ({"host": "LocalHost:80"}, 200, ""),
+        ({"host": "localhost", "origin": "HTTP://LOCALHOST:5173"}, 200, ""),
+        ({"host": "localhost:x"}, 421, "http.allowed_hosts"),
+        ({"host": "localhost:80.evil.example"}, 421, "http.allowed_hosts"),
+        ({"host": "localhost.evil.example:80"}, 421, "http.allowed_hosts"),
+        ({"host": "localhost", "origin": "http://localhost.evil.example:80"}, 403, "http.allowed_origins"),
+        ({"host": "localhost", "origin": "http://localhost:80:80"}, 403, "http.allowed_origins"),
+    ],
+)
+@in_each_era
+@pytest.mark.anyio
+async def test_a_refused_name_is_told_with_the_setting_that_accepts_it(
+    emulator: Emulator, era: Era, headers: dict[str, str], status: int, setting: str
+) -> None:
+    async with serving(leading_to(emulator)) as served:
+        answer = await answered(served, era, headers)
+
+    assert answer.status_code == status
+    assert setting in (answer.json()["error_description"] if setting else "")

@@ -8,7 +8,7 @@ import pytest
 
 from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.body_bounds import receive_bounded
+from blaxel_mcp.server.http.body_bounds import read_body
 from blaxel_mcp.server.http.errors import RefusedError
 from tests.support.connecting import ERAS, Era, leading_to
 from tests.support.http_serving import message, serving
@@ -41,7 +41,7 @@ async def test_a_body_within_its_bounds_is_received_as_it_was_sent() -> None:
     async def receive() -> Any:
         return left.pop(0)
 
-    replay = await receive_bounded(receive, 1_000_000)
+    replay = (await read_body(receive, 1_000_000)).receive
 
     assert [await replay() for _ in sent] == sent
 
@@ -50,7 +50,7 @@ async def test_a_body_over_its_size_is_left_to_the_application() -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b'"' + b"x" * 999, "more_body": True}
 
-    replay = await receive_bounded(receive, 5000)
+    replay = (await read_body(receive, 5000)).receive
 
     for _ in range(10):
         assert (await replay())["body"]
@@ -61,4 +61,4 @@ async def test_values_are_counted_over_all_pieces() -> None:
         return {"type": "http.request", "body": b"[" * 999, "more_body": True}
 
     with pytest.raises(RefusedError):
-        await receive_bounded(receive, 16 * 1024 * 1024)
+        await read_body(receive, 16 * 1024 * 1024)

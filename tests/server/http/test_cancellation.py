@@ -218,6 +218,16 @@ async def test_any_id_that_a_request_can_have_is_known_again(emulator: Emulator,
     assert is_cancelled(calls.answers[0], request_id)
 
 
+@pytest.mark.parametrize("written", [1, 1.0])
+async def test_an_id_that_is_written_as_a_float_names_the_same_call(emulator: Emulator, written: float) -> None:
+    async with serving(leading_to(emulator)) as served:
+        peer = await Peer.greeted(served)
+        async with under_way(emulator, Call(peer, 1.0)) as calls:
+            assert await peer.cancel(written) == 202
+
+    assert is_cancelled(calls.answers[0], 1)
+
+
 async def test_no_cancel_reaches_a_call_that_it_does_not_name_or_that_is_another_callers(emulator: Emulator) -> None:
     """Each cancel comes while a call is under way that it misses by one thing, and that call has its result then."""
     statuses: dict[str, int] = {}
@@ -228,7 +238,7 @@ async def test_no_cancel_reaches_a_call_that_it_does_not_name_or_that_is_another
             cancels = {
                 "a string for a number": own[0].cancel("1"),
                 "another number": own[1].cancel(2),
-                "no number": own[2].cancel(1.0),
+                "no number": own[2].cancel(1.5),
                 "another caller's token": own[3].cancel(1, others_token),
                 "another session": own[4].cancel(1, {"mcp-session-id": STRANGE_NAME}),
                 "no session": own[5].cancel(1, {"mcp-session-id": ""}),
@@ -376,7 +386,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
         pytest.param(b"[" * 100_000, 400, id="nested without end"),
         pytest.param(b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', 400, id="a batch"),
         pytest.param(b'"\xff\xfe"', 400, id="not UTF-8"),
-        pytest.param(b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', 202, id="half an id"),
+        pytest.param(b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', 400, id="half an id"),
         pytest.param(b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', 400, id="half a character for an id"),
         pytest.param(b'{"jsonrpc":"2.0","id":' + b"9" * 5000 + b',"method":"ping"}', 400, id="an endless id"),
         pytest.param(b'{"jsonrpc":"2.0","method":"notifications/cancelled"}', 202, id="a cancel of nothing"),

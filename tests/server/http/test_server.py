@@ -1,5 +1,6 @@
 """MCP over HTTP: who calls gets an answer, who goes away costs nothing, and an end that loses little."""
 
+import json
 from typing import Any
 
 import anyio
@@ -269,9 +270,36 @@ async def test_what_is_still_in_flight_in_the_end_is_stopped_upstream_and_its_cl
 
             await request.wait_aborted()
 
-    told = [(answer.status_code, answer.text) for answer in answers]
-    assert [status for status, _ in told] == ([503] if era != "legacy" else [200])
-    assert "result" not in told[0][1]
+    (answer,) = answers
+    if era != "legacy":
+        assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+        return
+    event = json.loads(answer.text.partition("data:")[2])
+    assert (answer.status_code, event["id"]) == (200, 1)
+    assert "may have been billed" in event["error"]["message"]
+
+
+@in_each_era
+async def test_a_stream_that_has_begun_ends_with_an_error_at_the_end_of_a_drain(emulator: Emulator, era: Era) -> None:
+    body, headers = message("tools/call", era, **SLOW_CALL)
+    request = json.loads(body)
+    # Members after the parameters, and progress, so that the stream has begun in either era.
+    request["params"]["_meta"] = {**request["params"].get("_meta", {}), "progressToken": "t"}
+    request = {"params": request["params"], "jsonrpc": "2.0", "id": "an id", "method": "tools/call"}
+    messages: list[dict[str, Any]] = []
+    with anyio.fail_after(30):
+        async with (
+            serving(leading_to(emulator), drain_seconds=0.1) as served,
+            served.http(headers) as http,
+            http.stream("POST", MCP_PATH, json=request) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    messages.append(json.loads(line.removeprefix("data:")))
+                    served.shutdown.begun.set()
+
+    assert "method" in messages[0]
+    assert (messages[-1]["id"], messages[-1]["error"]["code"]) == ("an id", -32603)
 
 
 async def test_a_stream_of_changes_does_not_hold_the_end_and_is_ended_as_the_protocol_has_it(
@@ -300,3 +328,45 @@ async def test_two_servers_do_not_share_an_address(emulator: Emulator) -> None:
 
         with pytest.raises(ConfigurationError, match=r"cannot listen on 127\.0\.0\.1 port"):
             listen(resolve(HttpSettings(port=port)))
+
+
+@in_each_era
+@pytest.mark.parametrize("written", ["7.0", "7e0", "7.0e0"])
+@pytest.mark.parametrize("size", [1, 200_000])
+async def test_an_id_that_is_written_as_a_float_is_answered(
+    emulator: Emulator, era: Era, written: str, size: int
+) -> None:
+    arguments = {"model": "house-classifier", "path": "", "data": {"inputs": "x" * size, "id": None}}
+    body, headers = message("tools/call", era, name="run_model", arguments=arguments)
+    async with serving(leading_to(emulator)) as served:
+        answer = await served.post(body.replace(b'"id": 1,', f'"id": {written},'.encode(), 1), headers)
+
+    assert message_in(answer)["id"] == 7
+    assert "result" in message_in(answer)
+
+
+@in_each_era
+@pytest.mark.parametrize("written", ["1.5", "null", "true", "[1]", "{}"])
+async def test_a_request_whose_id_is_no_id_is_refused(emulator: Emulator, era: Era, written: str) -> None:
+    body, headers = message("tools/list", era)
+    async with serving(leading_to(emulator)) as served:
+        answer = await served.post(body.replace(b'"id": 1,', f'"id": {written},'.encode(), 1), headers)
+
+    assert answer.status_code == 400
+    assert (answer.json()["id"], answer.json()["error"]["code"]) == (None, -32600)
+
+
+@in_each_era
+async def test_a_byte_order_mark_before_a_message_does_no_harm(emulator: Emulator, era: Era) -> None:
+    body, headers = message("tools/list", era)
+    async with serving(leading_to(emulator)) as served:
+        answer = await served.post(b"\xef\xbb\xbf" + body, headers)
+
+    assert "result" in message_in(answer)
+
+
+def message_in(answer: httpx.Response) -> dict[str, Any]:
+    """Return the only message of a response, in an event or as JSON."""
+    text = answer.text.partition("data:")[2] if "event-stream" in answer.headers["content-type"] else answer.text
+    content: dict[str, Any] = json.loads(text)
+    return content
