@@ -45,6 +45,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "httpx": ("client", "server.http.auth"),
+    "httpcore": ("client",),
     "mcp": ("tools", "server", "setup.doctor", "cli"),
     "mcp_types": ("tools", "server", "setup.doctor", "cli"),
     "starlette": ("server.http", "emulator"),

@@ -4,23 +4,19 @@ The SDK's low-level server does not check arguments against a tool's schema.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
-
-from blaxel_mcp.apis.bounded_schema import BoundedSchema
+from blaxel_mcp.apis.plain_schema import plain_check
 from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.core.redaction import literal, shorten
-from blaxel_mcp.core.suggestions import closest
 
-_MAX_PATH_CHARS = 200
-_MAX_EXPECTED_CHARS = 500
+if TYPE_CHECKING:
+    from blaxel_mcp.apis.bounded_schema import BoundedSchema
+
 _CONTAINERS: dict[str, type] = {"object": dict, "array": list}
-_TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
 
 WHOLE_ARGUMENTS = "arguments"
 """The name under which a client sends all arguments as one string or object, if no argument of the tool has it."""
@@ -47,21 +43,15 @@ class ArgumentValidator:
     """
 
     def __init__(self, schema: Mapping[str, Any], *, advertised: Mapping[str, Any] | None = None, owner: str) -> None:
-        try:
-            # Without formats: patterns are checked by the engine that matches them.
-            Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
-        except SchemaError as error:
-            raise ConfigurationError(
-                f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
-                hint="Fix it in the settings file.",
-            ) from None
+        self._bounded: BoundedSchema | None = None
+        self._source, self._owner = schema, owner
+        self._is_valid = plain_check(schema)
+        self.is_plain = self._is_valid is not None or self._schema.is_plain
         if schema.get("type") != "object":
             raise ConfigurationError(
                 f"{owner} does not describe an object.",
                 hint='Tools take named arguments: set "type": "object" and "properties" in the schema.',
             )
-        self._schema = BoundedSchema(schema, owner)
-        self.is_plain = self._schema.is_plain
         self._shape = Shape(schema, schema)
         self._advertised: Mapping[str, Any] = (advertised or schema).get("properties", {})
         self._containers = {name: _container_types(argument) for name, argument in self._advertised.items()}
@@ -102,13 +92,20 @@ class ArgumentValidator:
             if shape and not (isinstance(value, str) and "string" in shape.types):
                 value = shape.repaired(value, name, repairs)  # noqa: PLW2901 - the same argument
             values[name] = value
-        if problems := self._schema.problems(values):
-            problems.sort(key=lambda error: list(map(str, error.path)))
+        if not (self._is_valid and self._is_valid(values)) and (problems := self._schema.problems(values)):
             raise InvalidArgumentsError(
-                f"Invalid arguments: {'; '.join(map(_problem, problems))}.",
-                hint="Fix them and call again; nothing was sent.",
+                f"Invalid arguments: {'; '.join(problems)}.", hint="Fix them and call again; nothing was sent."
             )
         return values, repairs
+
+    @property
+    def _schema(self) -> "BoundedSchema":
+        """The schema with all keywords and the words for what is wrong."""
+        if self._bounded is None:
+            from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see `plain_schema`
+
+            self._bounded = BoundedSchema(self._source, self._owner)
+        return self._bounded
 
     def _unwrapped(self, arguments: Mapping[str, Any], repairs: list[str]) -> Mapping[str, Any]:
         """Return the arguments that stand in a wrapper, as a JSON string or an object; otherwise the ones given."""
@@ -127,7 +124,8 @@ class ArgumentValidator:
     def _is_omission(self, value: Any, argument: Any) -> bool:
         """Whether null or an empty string for an optional argument means that it was omitted: it cannot have it."""
         formatted = isinstance(argument, Mapping) and "format" in argument
-        return (value == "" and formatted) or not self._schema.accepts(argument, value)
+        accepts = plain_check(argument) or partial(self._schema.accepts, argument)
+        return (value == "" and formatted) or not accepts(value)
 
 
 def _container_types(schema: Any) -> tuple[type, ...]:
@@ -135,39 +133,3 @@ def _container_types(schema: Any) -> tuple[type, ...]:
     kinds = schema.get("type", ()) if isinstance(schema, Mapping) else ()
     kinds = (kinds,) if isinstance(kinds, str) else kinds
     return () if "string" in kinds else tuple(_CONTAINERS[kind] for kind in kinds if kind in _CONTAINERS)
-
-
-def _problem(error: ValidationError) -> str:
-    """Describe an error at its deepest place: the JSON path, and what is expected there."""
-    deepest = best_match([error]) or error
-    return f"{shorten(deepest.json_path, _MAX_PATH_CHARS)}: {shorten(_expectation(deepest), _MAX_EXPECTED_CHARS)}"
-
-
-def _expectation(error: ValidationError) -> str:
-    value: Any = error.validator_value
-    schema: Any = error.schema
-    instance: Any = error.instance
-    match error.validator:
-        case "type":
-            expected = value if isinstance(value, str) else " or ".join(value)
-            return f"expected {expected}, got {_TYPE_NAMES.get(type(instance), 'null')}{_as_json(instance)}"
-        case "enum":
-            return f"expected one of {', '.join(json_text.dump(item) for item in value)}, got{_as_json(instance)}"
-        case "required":
-            missing = next((name for name in value if name not in instance), value[0])
-            return f"{missing!r} is required"
-        case "additionalProperties" if isinstance(instance, Mapping):
-            known: Mapping[str, Any] = schema.get("properties", {})
-            unknown = shorten(next((name for name in instance if name not in known), ""))
-            suggestion = closest(unknown, known)
-            return f"unknown property {literal(unknown)}" + (f", did you mean {suggestion!r}?" if suggestion else "")
-        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minLength" | "minItems" | "maxItems":
-            return f"expected {error.validator} {value}, got{_as_json(instance)}"
-    return error.message
-
-
-def _as_json(value: Any) -> str:
-    """Return a space and the value as JSON, shortened; of a large object or array, nothing."""
-    if value is None or not json_text.is_small(value):
-        return f" {literal(value)}" if isinstance(value, str) else ""
-    return f" {shorten(json_text.dump(value))}"

@@ -13,7 +13,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError as InvalidSchemaError
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -21,6 +22,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from blaxel_mcp.apis.schema_problems import described
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal, shorten
@@ -66,14 +68,22 @@ class BoundedSchema:
         owner: Its name in error messages.
 
     Raises:
-        ConfigurationError: A pattern cannot be matched in linear time, a reference leads nowhere, or keywords cannot be
-            combined.
+        ConfigurationError: The schema is not valid, a pattern cannot be matched in linear time, a reference leads
+            nowhere, or keywords cannot be combined.
 
     Attributes:
         is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
     """
 
     def __init__(self, schema: Mapping[str, Any], owner: str) -> None:
+        try:
+            # Without formats: patterns are checked by the engine that matches them.
+            Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
+        except InvalidSchemaError as error:
+            raise ConfigurationError(
+                f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
+                hint="Fix it in the settings file.",
+            ) from None
         keywords = {keyword for part in subschemas(schema) for keyword in part}
         if {"patternProperties", "unevaluatedProperties"} <= keywords:
             raise ConfigurationError(
@@ -86,20 +96,22 @@ class BoundedSchema:
         drop_open = "unevaluatedProperties" not in keywords
         self._validator = _BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
 
-    def problems(self, value: Any) -> list[ValidationError]:
-        """Return the first problems of a value, at most five.
+    def problems(self, value: Any) -> list[str]:
+        """Describe the first problems of a value, at most five, in the order of their paths.
 
         Raises:
             InvalidArgumentsError: The value takes too many steps to validate.
         """
         _steps_left.set([_MAX_STEPS if self.is_plain else _allowed_steps(value)])
         try:
-            return list(islice(self._validator.iter_errors(value), MAX_PROBLEMS))
+            errors = list(islice(self._validator.iter_errors(value), MAX_PROBLEMS))
         except RecursionError:
             raise InvalidArgumentsError(
                 "The arguments nest too deeply for this tool's schema.",
                 hint="Flatten them and call again; nothing was sent.",
             ) from None
+        errors.sort(key=lambda error: list(map(str, error.path)))
+        return list(map(described, errors))
 
     def accepts(self, part: Any, value: Any) -> bool:
         """Return whether a part of the schema accepts a value."""

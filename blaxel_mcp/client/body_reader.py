@@ -46,6 +46,7 @@ class BodyReader:
         on_bytes: Called with the decoded bytes as they arrive.
 
     Attributes:
+        is_plain: Whether the body is not encoded, so that no chunk becomes longer.
         satisfied: Whether `on_bytes` needs no more.
 
     Raises:
@@ -62,6 +63,7 @@ class BodyReader:
         known = [encoding for encoding in encodings if encoding in _WINDOW_BITS or encoding in _REFUSED]
         self._is_known = known == encodings
         self._decoder = _decoder(known)
+        self.is_plain = not known
 
     @property
     def body(self) -> bytes:
@@ -78,11 +80,13 @@ class BodyReader:
         while chunk:
             room = self._limit - self._decoded.tell()
             # One byte more than there is room for shows that there is more.
-            piece, chunk = self._decoder.decode(chunk, min(room + 1, _PIECE_BYTES))
-            self._decoded.write(piece[:room])
-            if self._on_bytes and piece and self._on_bytes(piece[:room]):
+            most = room + 1 if self.is_plain else min(room + 1, _PIECE_BYTES)
+            piece, chunk = self._decoder.decode(chunk, most)
+            kept = piece if len(piece) <= room else piece[:room]
+            self._decoded.write(kept)
+            if self._on_bytes and piece and self._on_bytes(kept):
                 self.satisfied = True
-            if len(piece) > room:
+            if kept is not piece:
                 raise too_large(self._limit)
 
     def finish(self) -> bytes:
@@ -114,7 +118,7 @@ class _IdentityDecoder:
     complete = True
 
     def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
-        return chunk[:limit], chunk[limit:]
+        return (chunk, b"") if len(chunk) <= limit else (chunk[:limit], chunk[limit:])
 
 
 class _ZlibDecoder:
@@ -194,9 +198,12 @@ async def read_some(
 async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> None:
     arriving = aiter(chunks)
     async for chunk in arriving:
-        for start in range(0, len(chunk), _FEED_BYTES):
-            reader.feed(chunk[start : start + _FEED_BYTES])
-            await anyio.lowlevel.checkpoint()
+        if reader.is_plain:
+            reader.feed(chunk)
+        else:
+            for start in range(0, len(chunk), _FEED_BYTES):
+                reader.feed(chunk[start : start + _FEED_BYTES])
+                await anyio.lowlevel.checkpoint()
         if reader.satisfied:
             with anyio.move_on_after(END_SECONDS):
                 async for _ in arriving:

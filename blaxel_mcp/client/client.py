@@ -17,14 +17,14 @@ import httpx
 from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.body_reader import OnBytes, read_some, read_whole
 from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
-from blaxel_mcp.client.request import APIRequest, APIResponse, base_headers, request_headers
+from blaxel_mcp.client.request import APIRequest, APIResponse, base_headers, parsed_url, request_headers
 from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
 from blaxel_mcp.client.transport import (
     LIBRARY_ERRORS,
     close_response,
     content_encoding,
     may_have_been_sent,
-    new_pool,
+    new_transport,
     raw_body,
     translate_error,
 )
@@ -48,7 +48,7 @@ Listen = Callable[[Mapping[str, str]], OnBytes | None]
 
 
 class APIClient:
-    """HTTP client for one configuration, with one connection pool that the first request opens.
+    """HTTP client for one configuration, with one set of connections that the first request opens.
 
     Args:
         config: The settings and the credentials.
@@ -74,8 +74,8 @@ class APIClient:
         self._transport = transport
         self._now = now
         self._error_seconds = error_seconds
+        self._timeout = httpx.Timeout(None, connect=self._settings.limits.connect_seconds).as_dict()
         self._opening = anyio.Lock()
-        self._http: httpx.AsyncClient | None = None
         self.has_been_answered = False
 
     async def __aenter__(self) -> Self:
@@ -89,9 +89,8 @@ class APIClient:
     async def aclose(self) -> None:
         """Close every connection; a later request would open new ones."""
         await self.auth.aclose()
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
     async def send(
         self,
@@ -117,49 +116,52 @@ class APIClient:
         trace = trace if trace is not None else CallTrace()
         auth = self.auth.for_workspace(request.workspace)
         with deadline(timeout_seconds, trace), self._translated_errors(request.url, trace):
-            http = self._http or await self._open()
-            signed = self._build(http, request, trace)
+            signed = await self._signed(request, auth, trace)
             try:
-                return await self._exchange(http, signed, auth, trace, listen)
+                return await self._exchange(signed, auth, trace, listen)
             except UpstreamError as error:
                 if not is_platform_401(error):
                     raise
                 trace.sent = False
                 if not await auth.renew(signed):
                     raise
-            return await self._exchange(http, self._build(http, request, trace), auth, trace, listen)
+            return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
 
-    def _build(self, http: httpx.AsyncClient, request: APIRequest, trace: CallTrace) -> httpx.Request:
-        return http.build_request(
+    async def _signed(self, request: APIRequest, auth: WorkspaceAuth, trace: CallTrace) -> httpx.Request:
+        signed = httpx.Request(
             request.method,
-            request.url,
+            parsed_url(request.url),
             content=request.content,
             headers=request_headers(request, api_version=self._settings.api_version),
-            extensions={"trace": SendTracker(trace)},
+            extensions={"timeout": self._timeout, "trace": SendTracker(trace)},
         )
+        await auth.sign(signed)
+        return signed
 
     async def _exchange(
-        self,
-        http: httpx.AsyncClient,
-        request: httpx.Request,
-        auth: WorkspaceAuth,
-        trace: CallTrace,
-        listen: Listen | None,
+        self, request: httpx.Request, auth: WorkspaceAuth, trace: CallTrace, listen: Listen | None
     ) -> APIResponse:
-        response = await http.send(request, auth=auth, stream=True)
+        transport = self._transport or await self._open()
+        trace.record_attempt()
+        response = await transport.handle_async_request(request)
         try:
-            # Without the invisible characters that would hide a secret here and are dropped where a header is shown.
-            headers = {
-                name: self.auth.redact(visible(value).encode()).decode() for name, value in response.headers.items()
-            }
+            headers = self._headers(response)
             trace.record_response(response.status_code, request_id(headers))
             if not response.is_success:
-                raise await self._response_error(response, headers, auth.source)
+                raise await self._response_error(response, headers, request.url, auth.source)
             self.has_been_answered = True
             body = await self._read(response, trace, listen(headers) if listen else None)
             return APIResponse(status=response.status_code, headers=headers, body=body)
         finally:
             await close_response(response)
+
+    def _headers(self, response: httpx.Response) -> dict[str, str]:
+        """Return the headers without secrets, and without the invisible characters that would hide one."""
+        headers = {name: visible(value) for name, value in response.headers.items()}
+        together = "\n".join(headers.values()).encode()
+        if self.auth.redact(together) == together:
+            return headers
+        return {name: self.auth.redact(value.encode()).decode() for name, value in headers.items()}
 
     async def _read(self, response: httpx.Response, trace: CallTrace, on_bytes: OnBytes | None) -> bytes:
         limit = self._settings.limits.max_response_bytes
@@ -173,7 +175,7 @@ class APIClient:
         return await anyio.to_thread.run_sync(self.auth.redact, body)
 
     async def _response_error(
-        self, response: httpx.Response, headers: Mapping[str, str], credentials_source: str | None
+        self, response: httpx.Response, headers: Mapping[str, str], url: httpx.URL, credentials_source: str | None
     ) -> UpstreamError:
         body = await read_some(
             raw_body(response),
@@ -188,16 +190,22 @@ class APIClient:
             body,
             redact=self.auth.redact,
             now=self._now(),
-            control_plane=str(response.url).startswith(f"{self._settings.api_url}/"),
+            control_plane=str(url).startswith(f"{self._settings.api_url}/"),
             credentials_source=credentials_source,
         )
 
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
         """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
         with self._translated_errors(url, CallTrace()):
-            http = await self._open()
-            request = http.build_request("POST", url, json=dict(form), headers={**base_headers(), **headers})
-            response = await http.send(request, stream=True)
+            transport = self._transport or await self._open()
+            request = httpx.Request(
+                "POST",
+                parsed_url(url),
+                json=dict(form),
+                headers={**base_headers(), **headers},
+                extensions={"timeout": self._timeout},
+            )
+            response = await transport.handle_async_request(request)
             try:
                 body = await read_some(raw_body(response), content_encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
@@ -215,8 +223,8 @@ class APIClient:
             translated = translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds)
             raise trace.annotate(translated) from error
 
-    async def _open(self) -> httpx.AsyncClient:
+    async def _open(self) -> httpx.AsyncBaseTransport:
         async with self._opening:
-            if self._http is None:
-                self._http = await new_pool(self._transport, connect_seconds=self._settings.limits.connect_seconds)
-            return self._http
+            if self._transport is None:
+                self._transport = await new_transport()
+            return self._transport

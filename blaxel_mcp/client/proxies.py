@@ -18,6 +18,7 @@ from urllib.request import getproxies
 
 import httpx
 
+from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.errors.network import causes_of
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
@@ -175,9 +176,7 @@ class _Routes(httpx.AsyncBaseTransport):
 
     def __init__(self, proxies: Proxies, certificates: SSLContext, limits: httpx.Limits) -> None:
         self._proxies = proxies
-        self._transports: dict[str | None, httpx.AsyncHTTPTransport] = {
-            None: httpx.AsyncHTTPTransport(verify=certificates, limits=limits)
-        }
+        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {None: DirectTransport(certificates, limits)}
         for kind, url in proxies.urls.items():
             proxy = httpx.Proxy(url, ssl_context=certificates if url.startswith("https:") else None)
             self._transports[kind] = httpx.AsyncHTTPTransport(verify=certificates, limits=limits, proxy=proxy)
@@ -215,7 +214,7 @@ def network_transport(certificates: SSLContext, limits: httpx.Limits) -> httpx.A
     for problem in proxies.problems():
         _warn_once(problem)
     if not proxies.urls and not proxies.unusable:
-        return httpx.AsyncHTTPTransport(verify=certificates, limits=limits)
+        return DirectTransport(certificates, limits)
     return _Routes(proxies, certificates, limits)
 
 

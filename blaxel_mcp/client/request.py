@@ -4,10 +4,13 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
+
+import httpx
 
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.types import HEADER_NAME, HEADER_VALUE, RESERVED_HEADER
 
 
@@ -31,8 +34,22 @@ class APIResponse:
     body: bytes
 
 
-def request_headers(request: APIRequest, *, api_version: str) -> dict[str, str]:
-    """Return a request's headers, without its credentials.
+@lru_cache(maxsize=64)
+def parsed_url(url: str) -> httpx.URL:
+    """Return a URL that a request can be sent to.
+
+    Raises:
+        httpx.InvalidURL: It is not one.
+        httpx.UnsupportedProtocol: It has no host, or is not of HTTP.
+    """
+    parsed = httpx.URL(url)
+    if parsed.scheme not in DEFAULT_PORTS or not parsed.host:
+        raise httpx.UnsupportedProtocol("The URL is not an http:// or https:// URL with a host.")
+    return parsed
+
+
+def request_headers(request: APIRequest, *, api_version: str) -> httpx.Headers:
+    """Return a request's headers, without its credentials; the same object for the same headers.
 
     Args:
         request: The request.
@@ -41,24 +58,31 @@ def request_headers(request: APIRequest, *, api_version: str) -> dict[str, str]:
     Raises:
         InvalidArgumentsError: A header of the request is reserved or cannot be written.
     """
-    for name, value in (*request.headers.items(), ("X-Blaxel-Workspace", request.workspace)):
+    return _headers(tuple(request.headers.items()), request.workspace, request.content is not None, api_version)
+
+
+@lru_cache(maxsize=64)
+def _headers(own: tuple[tuple[str, str], ...], workspace: str, has_content: bool, api_version: str) -> httpx.Headers:  # noqa: FBT001 - a private function
+    for name, value in (*own, ("X-Blaxel-Workspace", workspace)):
         if not (HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
             raise InvalidArgumentsError(
                 f"The header {name!a} cannot be sent: its name or value is not plain ASCII text on one line.",
                 hint="Remove the header or change its value.",
             )
-    for name in request.headers:
+    for name, _ in own:
         if RESERVED_HEADER.fullmatch(name):
             raise InvalidArgumentsError(
                 f"The header {name!r} is reserved for this server.", hint="Remove the header from the request."
             )
-    return {
-        **base_headers(),
-        "X-Blaxel-Workspace": request.workspace,
-        "Blaxel-Version": api_version,
-        **({} if request.content is None else {"Content-Type": "application/json"}),
-        **{name.title(): value for name, value in request.headers.items()},
-    }
+    return httpx.Headers(
+        {
+            **base_headers(),
+            "X-Blaxel-Workspace": workspace,
+            "Blaxel-Version": api_version,
+            **({"Content-Type": "application/json"} if has_content else {}),
+            **{name.title(): value for name, value in own},
+        }
+    )
 
 
 @cache
@@ -71,6 +95,7 @@ def base_headers() -> Mapping[str, str]:
         # its TypeScript SDK sends no-transform for that reason.
         "Accept-Encoding": "gzip, identity",
         "Cache-Control": "no-transform",
+        "Connection": "keep-alive",
     }
 
 

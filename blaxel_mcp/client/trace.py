@@ -42,6 +42,11 @@ class CallTrace:
     sent: bool = False
     started: float = field(default_factory=time.perf_counter, repr=False, compare=False)
 
+    def record_attempt(self) -> None:
+        """Record that the request is passed to the transport now; the response of an earlier attempt is forgotten."""
+        self.attempts, self.sent = self.attempts + 1, True
+        self.status = self.request_id = None
+
     def record_response(self, status: int, request_id: str | None) -> None:
         """Record a response whose headers have just arrived."""
         self.first_byte_seconds = time.perf_counter() - self.started
@@ -56,7 +61,8 @@ class CallTrace:
 class SendTracker:
     """Tracks whether a request has been sent; an instance is the request's httpcore `trace` extension.
 
-    A transport that reports no events is assumed to send every request passed to it.
+    `DirectTransport` updates the trace itself. Any other transport that reports no events is assumed to send every
+    request passed to it.
 
     Attributes:
         trace: The trace that is updated.

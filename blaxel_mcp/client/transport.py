@@ -1,6 +1,5 @@
-"""The boundary to the HTTP library: its connection pool, its responses and its exceptions."""
+"""The boundary to the HTTP library: its transports, its responses and its exceptions."""
 
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -8,7 +7,6 @@ import httpx
 
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
 from blaxel_mcp.client.proxies import NamedProxyError, network_transport
-from blaxel_mcp.client.trace import SendTracker
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 
 LIBRARY_ERRORS = (
@@ -21,48 +19,28 @@ LIBRARY_ERRORS = (
 )
 """Every exception that the library raises for a request."""
 
+MAX_IDLE = 20
+"""Connections that are kept open for later requests."""
+
 _NOT_SENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, UnicodeError)
 
 
-async def new_pool(transport: httpx.AsyncBaseTransport | None, *, connect_seconds: float) -> httpx.AsyncClient:
-    """Return a new connection pool.
-
-    Args:
-        transport: Carries the requests instead of the network.
-        connect_seconds: Timeout for connecting; the pool sets no other timeout.
+async def new_transport() -> httpx.AsyncBaseTransport:
+    """Return a new transport to the network, with no connection yet.
 
     Raises:
         ConfigurationError: The environment names certificates that cannot be used.
     """
     try:
-        if transport is None:
-            # Reading the certificates takes tens of milliseconds.
-            certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-            transport = network_transport(
-                certificates, httpx.Limits(max_connections=None, max_keepalive_connections=20)
-            )
-        return httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(None, connect=connect_seconds),
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            event_hooks={"request": [_mark_sent]},
-            follow_redirects=False,
-        )
+        # Reading the certificates takes tens of milliseconds.
+        certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+        return network_transport(certificates, httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE))
     except OSError as error:
         raise ConfigurationError(
             "The certificates for verifying TLS connections cannot be read.",
             hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the server's environment.",
         ) from error
-
-
-async def _mark_sent(request: httpx.Request) -> None:
-    tracker = request.extensions.get("trace")
-    if isinstance(tracker, SendTracker):
-        # The signed request goes to the transport now; the response of an earlier attempt is forgotten.
-        trace = tracker.trace
-        trace.attempts, trace.sent = trace.attempts + 1, True
-        trace.status = trace.request_id = None
 
 
 def content_encoding(response: httpx.Response) -> str:
@@ -77,13 +55,13 @@ def raw_body(response: httpx.Response) -> httpx.AsyncByteStream:
 
 
 async def close_response(response: httpx.Response) -> None:
-    """Close a response, and its connection too if bytes follow the body.
+    """Close a response, and its connection to a proxy too if bytes follow the body.
 
-    The library would read those bytes as the response to the next request on the connection.
+    The library's pool would read those bytes as the response to the next request on the connection.
     """
     # Only the library's internals know of such bytes (httpx 0.28, httpcore 1.0).
     inner: object = response.stream
-    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state", "trailing_data"):
+    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state", "trailing_data"):
         inner = getattr(inner, name, None)
     try:
         if isinstance(inner, tuple) and inner[0]:

@@ -9,7 +9,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any
+
+import pydantic_core
 
 JSONObject = dict[str, Any]
 """A parsed JSON object."""
@@ -37,11 +40,23 @@ _MAX_INTEGER_BITS = 1024
 _PIECE = 64 * 1024
 
 # Plain characters match in runs: one by one, megabytes of them take seconds.
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
-_STRINGS_AND_SPACE = re.compile(rf"({_STRING})|[ \t\r\n]+")
-_ONE_STRING = re.compile(_STRING)
+_ONE_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _SPACE = re.compile(r"[ \t\r\n]")
-_STRINGS_AND_BRACKETS = re.compile(rf"{_STRING}|([\[{{])|([\]}}])")
+_MAY_OVERFLOW = re.compile(r"[0-9][eE]\+?[0-9]{3}|[0-9]{200}")
+"""What a number beyond the range of a double has in it, and hardly any other."""
+
+_ESCAPED_BACKSLASH, _ESCAPED_QUOTE, _SEPARATOR = "\x01", "\x02", "\x03"
+"""Valid JSON has no control characters but white space, so these can stand for something else for a while."""
+
+_AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_DIGITS_AS_ZERO = bytes.maketrans(b"123456789ED", b"000000000ed")
+_UNUSUAL = (b"e000", b"e+000", b"0" * 200, b"\\ud")
+"""What JSON with a number beyond the range of a double, or with half a surrogate pair, has in it in that spelling."""
+
+_NO_MARKS = bytes(set(range(256)) - set(b",:[{"))
+_LEAF_ROUNDS = 8
+"""How often the innermost brackets of JSON are removed together; few answers nest deeper."""
 
 
 def _refuse_constant(name: str) -> Any:
@@ -55,8 +70,16 @@ def _finite(number: str) -> float:
     return value
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_FINITE_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def parse(text: str, *, finite: bool = False) -> Any:
     """Parse JSON as RFC 8259 defines it, which excludes the NaN and Infinity that Python accepts.
+
+    The values are those of Python's parser, numbers of any size included. pydantic's parser makes the same ones in a
+    quarter of the time, and only refuses more: half a surrogate pair, and more than some 200 levels.
 
     Args:
         text: The JSON text.
@@ -66,10 +89,16 @@ def parse(text: str, *, finite: bool = False) -> Any:
     Raises:
         ValueError: The text is not JSON, or nests deeper than `MAX_PARSED_DEPTH`.
     """
+    if not (finite and _MAY_OVERFLOW.search(text)):
+        try:
+            return pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="keys")
+        except (ValueError, TypeError):
+            # Python's parser accepts more, such as half a surrogate pair, and says better what is wrong.
+            pass
     if text.count("[") + text.count("{") > MAX_PARSED_DEPTH and depth(text) > MAX_PARSED_DEPTH:
         raise ValueError("it nests too deeply")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite if finite else None)
+        return (_FINITE_DECODER if finite else _DECODER).decode(text)
     except RecursionError:
         # In text that is not JSON, `depth` can miss brackets.
         raise ValueError("it nests too deeply") from None
@@ -80,12 +109,12 @@ def values_at_most(text: str) -> int:
 
     It counts punctuation, also within strings, and so takes a fraction of the time of parsing.
     """
-    return 1 + sum(map(text.count, ",:[{"))
+    return 1 + len(text.encode("utf-8", "surrogatepass").translate(None, _NO_MARKS))
 
 
 def is_affordable(text: str) -> bool:
     """Return whether JSON has few enough values to be parsed (`MAX_VALUES`)."""
-    return values_at_most(text) <= MAX_VALUES
+    return len(text) < MAX_VALUES or values_at_most(text) <= MAX_VALUES
 
 
 class ValueCounter:
@@ -165,7 +194,17 @@ def compact(text: str) -> str:
     """Return valid JSON without the white space between its tokens, otherwise unchanged."""
     if not _SPACE.search(text):
         return text
-    return _STRINGS_AND_SPACE.sub(lambda match: match[1] or "", text)
+    is_escaped = "\\" in text
+    if is_escaped:
+        text = text.replace("\\\\", _ESCAPED_BACKSLASH).replace('\\"', _ESCAPED_QUOTE)
+    # Every quotation mark now begins or ends a string.
+    parts = text.split('"')
+    outside = _SEPARATOR.join(parts[::2])
+    for space in " \n\r\t":
+        outside = outside.replace(space, "")
+    parts[::2] = outside.split(_SEPARATOR)
+    text = '"'.join(parts)
+    return text.replace(_ESCAPED_QUOTE, '\\"').replace(_ESCAPED_BACKSLASH, "\\\\") if is_escaped else text
 
 
 def with_strings(text: str, change: Callable[[str], str]) -> str:
@@ -188,7 +227,7 @@ def dump(value: Any) -> str:
     Raises:
         ValueError: The value contains NaN or infinity, which JSON cannot express.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def dump_in_pieces(value: Any) -> bytes:
@@ -226,14 +265,26 @@ def _pieces(value: Any) -> Iterator[str]:
 
 def depth(text: str) -> int:
     """Return the number of levels that valid JSON nests; 0 for a scalar."""
-    deepest = level = 0
-    for match in _STRINGS_AND_BRACKETS.finditer(text):
-        if match[1]:
-            level += 1
-            deepest = max(deepest, level)
-        elif match[2]:
-            level -= 1
-    return deepest
+    if "\\" in text:
+        text = text.replace("\\\\", "").replace('\\"', "")
+    structure = text.encode("utf-8", "surrogatepass").translate(_AS_ARRAYS, _NO_STRUCTURE)
+    brackets = b"".join(structure.replace(b'""', b"").split(b'"')[::2])
+    removed = 0
+    while brackets and removed < _LEAF_ROUNDS:
+        brackets = brackets.replace(b"[]", b"")
+        removed += 1
+    return removed + max(accumulate(1 if bracket == ord("[") else -1 for bracket in brackets), default=0)
+
+
+def run_finder(characters: str, length: int) -> Callable[[str], bool]:
+    """Return a function that tells whether a text has a run of `length` of these ASCII characters.
+
+    It takes a twentieth of the time of a regular expression.
+    """
+    inside = set(characters.encode("ascii"))
+    table = bytes(ord("x") if byte in inside else ord(" ") for byte in range(256))
+    run = b"x" * length
+    return lambda text: run in text.encode("utf-8", "surrogatepass").translate(table)
 
 
 def survives_as_value(text: str, value: Any) -> bool:
@@ -249,7 +300,12 @@ def survives_as_value(text: str, value: Any) -> bool:
     if text.count("[") + text.count("{") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         return False
     try:
-        dump(value).encode()
+        shape = text.encode().translate(_DIGITS_AS_ZERO)
+        if any(part in shape for part in _UNUSUAL) and b"Infinity" in pydantic_core.to_json(
+            value, inf_nan_mode="constants"
+        ):
+            # Perhaps only as a word in a string.
+            dump(value)
     except ValueError:
         return False
     return True

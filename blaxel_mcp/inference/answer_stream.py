@@ -66,6 +66,7 @@ class AnswerStream:
         self._decoder = event_decoder(headers.get("content-type", ""), self._path)
         self.is_stream = self._decoder is not None
         if self.is_stream:
+            self._progress.source = self._text_so_far
             self._shown = _RedactedText(self._redact, self._partial_secret_length)
         return self._consume if self.is_stream or self._writes else None
 
@@ -88,7 +89,10 @@ class AnswerStream:
             # Groq's name for what the model wrote, which is in no event before.
             failure.partial = self._clean(generated) if isinstance(generated, str) else ""
             raise failure
-        self._progress.update(self._shown.advance(self._assembler.text, ended=True))
+        shown = self._shown.advance(self._assembler.text, ended=True)
+        self._progress.source = lambda: shown
+        if self._progress.listener:
+            self._progress.listener(shown)
         text = self._clean(json_text.dump(self._assembler.value()))
         return JSONAnswer(text, json_text.parse(text))
 
@@ -126,9 +130,9 @@ class AnswerStream:
 
     def partial(self) -> str:
         """Return what has arrived so far: its text, or its JSON where there is no text; empty for nothing."""
-        if self._assembler is None or self._shown is None:
+        if self._assembler is None:
             return ""
-        return self._shown.advance(self._assembler.text) or self._clean(json_text.dump(self._assembler.value()))
+        return self._text_so_far() or self._clean(json_text.dump(self._assembler.value()))
 
     @property
     def is_complete(self) -> bool:
@@ -146,13 +150,16 @@ class AnswerStream:
             events = self._undecided = [*self._undecided, *events]
             if events:
                 self._assembler = assembler_for(self._api or self._path, events, ended=ended)
-        if events and self._assembler is not None and self._shown is not None:
+        if self._assembler is not None:
             for event in events:
                 self._assembler.feed(event)
-            characters = self._assembler.characters
-            if characters > self._reported_chars + self._reported_chars // _MIN_GROWTH:
+            characters, listener = self._assembler.characters, self._progress.listener
+            if listener and characters > self._reported_chars + self._reported_chars // _MIN_GROWTH:
                 self._reported_chars = characters
-                self._progress.update(self._shown.advance(self._assembler.text))
+                listener(self._text_so_far())
+
+    def _text_so_far(self) -> str:
+        return self._shown.advance(self._assembler.text) if self._assembler and self._shown else ""
 
     def _clean(self, text: str) -> str:
         return self._redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")

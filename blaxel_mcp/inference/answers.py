@@ -92,7 +92,8 @@ def read_answer(
             text = body.decode("utf-8-sig")
             if not json_text.is_affordable(text):
                 return TextAnswer(text)
-            return JSONAnswer(json_text.compact(text), json_text.parse(text))
+            value = json_text.parse(text)
+            return JSONAnswer(json_text.compact(text), value)
         except ValueError:
             pass
     media_type = media_type_of(body)

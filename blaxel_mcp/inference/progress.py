@@ -12,23 +12,22 @@ class Progress:
 
     Attributes:
         wanted: Whether the client asked for progress notifications.
-        text: The text of the answer so far.
+        source: Returns the text of the answer so far, which is made when somebody asks for it.
         status: Why the call waits, as a sentence; empty while it does not.
         changed: Set, and replaced, when there is news that should not wait for the next interval.
         listener: Called with the text so far, each time it has grown.
     """
 
     wanted: bool = False
-    text: str = ""
+    source: Callable[[], str] = str
     status: str = ""
     changed: anyio.Event = field(default_factory=anyio.Event)
     listener: Callable[[str], None] | None = None
 
-    def update(self, text: str) -> None:
-        """Store the partial text and notify the listener."""
-        self.text = text
-        if self.listener:
-            self.listener(text)
+    @property
+    def text(self) -> str:
+        """The text of the answer so far."""
+        return self.source()
 
     def set_status(self, status: str) -> None:
         """Store why the call waits; an empty status clears it."""

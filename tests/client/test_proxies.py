@@ -9,6 +9,7 @@ import pytest
 
 from blaxel_mcp.client import proxies
 from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.proxies import proxies_in
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
@@ -210,4 +211,4 @@ async def test_a_proxy_of_the_scheme_that_cannot_be_used_is_an_error_that_names_
 def test_a_transport_without_proxies_is_the_librarys_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxies, "getproxies", lambda: {"no": "a.example"})
 
-    assert type(proxies.network_transport(httpx.create_ssl_context(), httpx.Limits())) is httpx.AsyncHTTPTransport
+    assert type(proxies.network_transport(httpx.create_ssl_context(), httpx.Limits())) is DirectTransport

@@ -205,7 +205,7 @@ async def test_no_repr_shows_a_secret(emulator: Emulator, home: Path, kind: str)
         "WorkspaceAuth",
         "Settings",
         "KnownSecrets",
-        "AsyncClient",
+        "DirectTransport",
     } <= names
     assert b"[redacted]" in response.body
 

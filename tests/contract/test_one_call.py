@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import httpx
 import pytest
 
 import blaxel_mcp
+from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.emulator import Emulator, run_emulator
 from tests.support.connecting import connect, leading_to
 
@@ -24,7 +24,9 @@ MAX_FUNCTIONS = 130
 MAX_FRAMES = 10
 
 PACKAGE = Path(blaxel_mcp.__file__).parent
-SEND = httpx.AsyncClient.send.__code__
+SEND = DirectTransport.handle_async_request.__code__
+TRANSPORT = ("client/direct_transport.py", "client/socket_stream.py")
+"""What stands in the place of the HTTP library's pool counts as the library."""
 
 
 @dataclass
@@ -51,7 +53,8 @@ def name_of(frame: FrameType) -> str | None:
     file, name = Path(frame.f_code.co_filename), frame.f_code.co_qualname
     if PACKAGE not in file.parents or "emulator" in file.parts or name.endswith(">"):
         return None
-    return f"{file.relative_to(PACKAGE)}:{name}"
+    module = file.relative_to(PACKAGE).as_posix()
+    return None if module in TRANSPORT else f"{module}:{name}"
 
 
 def stack_of(frame: FrameType | None) -> Iterator[str]:

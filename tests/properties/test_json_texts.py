@@ -1,6 +1,11 @@
 """JSON as text: compacting removes only white space; an argument given as a JSON string is parsed."""
 
 import json
+import math
+import re
+import string
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hypothesis import example, given
@@ -71,6 +76,95 @@ def test_the_depth_of_json_is_counted_however_deep_it_nests(depth: int, opening:
     text = opening * depth + "1" + ("]" if opening == "[" else "}") * depth
 
     assert json_text.depth(text) == depth
+
+
+NUMBERS = st.one_of(
+    st.integers().map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
+    st.sampled_from(["-0", "-0.0", "1e400", "-1e400", "1E+0400", "9" * 4300, "9" * 4301, "01", "1.", "+1", "NaN"]),
+)
+STRINGS = st.one_of(
+    any_text.map(json.dumps),
+    st.text('\\"/bfnrtu0123456789abcdefABCDEF\u0000\n\u00e9 ', max_size=30).map('"{}"'.format),
+    st.sampled_from(
+        [r'"\ud83d\ude00"', r'"\ud83d"', r'"\uDE00x"', r'"\u0000"', '"\x7f"', '"\ud800"', '"Infinity"', '"1e400"']
+    ),
+)
+
+
+def arranged(leaves: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Return texts of arrays and objects of these texts, with names that repeat."""
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=4).map(lambda items: f"[{', '.join(items)}]")
+            | st.lists(st.tuples(st.sampled_from(['"a"', '"b"', r'"\u0061"']), inner), max_size=4).map(
+                lambda members: f"{{{','.join(f'{name} : {item}' for name, item in members)}}}"
+            )
+        ),
+        max_leaves=8,
+    )
+
+
+def outcome(parse: Callable[[str], Any], text: str) -> str:
+    """Return everything about what a parser makes of a text: types, digits and the order of members."""
+    try:
+        return repr(parse(text))
+    except ValueError:
+        return "refused"
+
+
+def strictly(text: str) -> Any:
+    return json.loads(text, parse_constant=lambda name: int(f"not {name}"))
+
+
+def finitely(text: str) -> Any:
+    def within(number: str) -> float:
+        value = float(number)
+        if math.isinf(value):
+            raise ValueError(number)
+        return value
+
+    return json.loads(text, parse_constant=lambda name: int(f"not {name}"), parse_float=within)
+
+
+@tried(300)
+@given(text=arranged(NUMBERS | STRINGS | st.sampled_from(["true", "false", "null", "nul", ""])))
+@example("[" * 201 + "]" * 201)
+@example("[" * 202 + "]" * 202)
+@example("[" * 399 + "1e400" + "]" * 399)
+@example("\ufeff1")
+def test_json_is_parsed_as_pythons_parser_does_it(text: str) -> None:
+    assert outcome(json_text.parse, text) == outcome(strictly, text)
+    assert outcome(partial(json_text.parse, finite=True), text) == outcome(finitely, text)
+
+
+def is_written_by_the_sdk(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
+@tried(300)
+@given(text=arranged(NUMBERS | STRINGS))
+def test_what_survives_as_a_value_is_what_can_be_written_again(text: str) -> None:
+    if outcome(strictly, text) != "refused":
+        value = json_text.parse(text)
+        assert json_text.survives_as_value(text, value) == (
+            is_written_by_the_sdk(value) and is_written_by_the_sdk(text)
+        )
+
+
+@tried(200)
+@given(text=st.text("ab1+/=\\ \u00e9-", max_size=60), length=st.integers(1, 12))
+def test_a_run_of_characters_is_found_as_a_pattern_finds_it(text: str, length: int) -> None:
+    pattern = re.compile(rf"[\w+/=\\-]{{{length}}}", re.ASCII)
+    characters = string.ascii_letters + string.digits + "_+/=\\-"
+
+    assert json_text.run_finder(characters, length)(text) == bool(pattern.search(text))
 
 
 CONTAINERS = nested(scalars).filter(lambda value: isinstance(value, dict | list))

@@ -104,7 +104,7 @@ async def test_progress_only_grows_and_shows_the_end_of_the_text(calls: CallRegi
     async def report(seconds: float, sentence: str) -> None:
         told.append((seconds, sentence))
         clock.seconds += 2
-        context.progress.text = "x" * 200 + "the end"
+        context.progress.source = lambda: "x" * 200 + "the end"
         if len(told) == 3:
             enough.set()
 

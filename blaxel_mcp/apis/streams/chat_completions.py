@@ -4,7 +4,7 @@ The older completions API streams the same way, with `text` instead of `delta` i
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
+from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
 _PADDING = ("obfuscation", "p")
@@ -12,6 +12,11 @@ _PADDING = ("obfuscation", "p")
 
 _DELTA_NOISE = ("channel", "token_id")
 """Fields of single tokens (Groq, Together), which a plain answer does not have."""
+
+_SIMPLE_CHOICE = frozenset({"index", "delta", "finish_reason"})
+_WORDS = frozenset({"content", "role"})
+_VARYING = frozenset({"choices", *_PADDING})
+"""Fields of a chunk that are another one's in each chunk."""
 
 _OBJECTS = {"chat.completion.chunk": "chat.completion", "": "chat.completion"}
 """The `object` of a chunk, and that of the completion."""
@@ -55,6 +60,8 @@ class ChatCompletionsAssembler(Assembler):
         )
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
+        if self._apply_words(data):
+            return True
         if "usage" not in data and not self.recognizes(kind, data):
             return False
         for name, value in data.items():
@@ -67,6 +74,28 @@ class ChatCompletionsAssembler(Assembler):
                 self._top[name] = value
         for choice in objects_in(data, "choices"):
             self._apply_choice(choice)
+        return True
+
+    def _apply_words(self, data: JSONObject) -> bool:
+        """Add a chunk that does nothing but continue a choice's content, as most do; return whether it is one."""
+        choices = data.get("choices")
+        choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+        if not isinstance(choice, dict) or not _SIMPLE_CHOICE.issuperset(choice):
+            return False
+        delta, index = choice.get("delta"), choice.get("index")
+        if not isinstance(delta, dict) or not isinstance(index, int) or choice.get("finish_reason") is not None:
+            return False
+        message = object_in(self._choices.get(index, {}), "message")
+        # A role is sent once, or again with each chunk.
+        words = delta.get("content") if len(delta) == 1 or (len(delta) == 2 and message.get("role")) else None  # noqa: PLR2004 - a content and a role
+        content = message.get("content")
+        if not isinstance(words, str) or not isinstance(content, TextBuffer) or not _WORDS.issuperset(delta):
+            return False
+        for name, value in data.items():
+            if name not in _VARYING and (name not in self._top or self._top[name] != value):
+                return False
+        content.append(words)
+        self.characters += len(words)
         return True
 
     def _apply_groq(self, extension: JSONObject) -> None:

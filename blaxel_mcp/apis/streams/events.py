@@ -1,7 +1,7 @@
 """Events of a stream, and the interface of the decoders for each encoding of them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from blaxel_mcp.core.exceptions import UpstreamError
 
@@ -9,8 +9,7 @@ MAX_EVENT_BYTES = 10 * 1024 * 1024
 """Maximum size of one event: the limit of Blaxel's own command line (toolkit, cli/core/sse.go)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its name, which is `message` if the stream sets none, and its data as text."""
 
     name: str

@@ -27,13 +27,15 @@ class _LineSplitter:
         if not chunk:
             return []
         self._after_cr = chunk.endswith(b"\r")
-        *ends, rest = _LINE_END.split(chunk)
-        lines: list[bytes] = []
-        for end in ends:
-            self._append(end)
-            lines.append(self.rest())
+        *lines, rest = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
+        if lines:
+            self._append(lines[0])
+            lines[0] = self.rest()
             self._line, self._first = bytearray(), False
-        self._append(rest)
+            # Only the first line can have begun in an earlier chunk.
+            check_event_size(max(map(len, lines)))
+        if rest:
+            self._append(rest)
         return lines
 
     def rest(self) -> bytes:

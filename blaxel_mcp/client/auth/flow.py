@@ -1,7 +1,8 @@
 """Signs requests to Blaxel, only those to trusted origins."""
 
 import math
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
+from functools import lru_cache
 
 import httpx
 from pydantic import SecretStr
@@ -21,8 +22,8 @@ _AUTH_HEADERS = (AUTH_HEADER, "Authorization")
 _Origin = tuple[str, str, int]
 
 
-class WorkspaceAuth(httpx.Auth):
-    """httpx authentication of one workspace's requests, created by `Authenticator`.
+class WorkspaceAuth:
+    """The authentication of one workspace's requests, created by `Authenticator`.
 
     A request to a trusted origin is sent with exactly one authentication header, any other with none.
 
@@ -43,21 +44,17 @@ class WorkspaceAuth(httpx.Auth):
         self._is_trusted = is_trusted
         self._missing = missing
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Sign the request and send it once; the client handles a 401.
+    async def sign(self, request: httpx.Request) -> None:
+        """Set a request's authentication header, if it goes to a trusted origin.
 
         Raises:
-            BlaxelError: There is no token, and the request was not sent.
+            BlaxelError: There is no token.
         """
         for name in _AUTH_HEADERS:
-            request.headers.pop(name, None)
+            if name in request.headers:
+                del request.headers[name]
         if self._is_trusted(str(request.url)):
             request.headers[AUTH_HEADER] = f"Bearer {await self._bearer_value()}"
-        yield request
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Raise RuntimeError: httpx's own version would send the request without a token."""
-        raise RuntimeError(f"This {request.method} was not sent: WorkspaceAuth signs for httpx.AsyncClient only.")
 
     async def check(self) -> float:
         """Get a token as a request would, without sending a request.
@@ -122,6 +119,7 @@ class TrustedOrigins:
         return origin is not None and origin in self._origins
 
 
+@lru_cache(maxsize=64)
 def _origin(url: str) -> _Origin | None:
     try:
         parsed = httpx.URL(url)

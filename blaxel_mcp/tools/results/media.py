@@ -7,6 +7,7 @@ member beside it declares a type. Among the places are `b64_json` (OpenAI, image
 
 import base64
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -70,8 +71,8 @@ _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 _MAY_HOLD_MEDIA = (str, dict, list)
 """Most values of large answers are numbers, which are not worth a function call."""
 
-BASE64_RUN = re.compile(r"[\w+/=\\-]{40}", re.ASCII)
-"""JSON without such a run of characters, escapes included, has no medium: no string of `_MIN_BYTES` in base64."""
+may_hold_media = json_text.run_finder(string.ascii_letters + string.digits + "_+/=\\-", 40)
+"""Returns whether JSON has a run of characters, escapes included, as `_MIN_BYTES` in base64 are one."""
 
 _START = re.compile(r"data:|[\w+/-]{16}", re.ASCII)
 

@@ -1,9 +1,11 @@
 """Notes in the place of opaque strings: signatures and encrypted content, which no agent reads."""
 
 import re
+import string
 from typing import Any
 
 from blaxel_mcp.core.json_pointer import spell
+from blaxel_mcp.core.json_text import run_finder
 from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
 from blaxel_mcp.tools.results.vectors import Summary
 
@@ -13,8 +15,8 @@ MIN_OPAQUE = 200
 MIN_OPAQUE_IN_SHORT = 1000
 """The same in an answer that is short anyway."""
 
-OPAQUE_RUN = re.compile(rf"[\w+/=\\.~-]{{{MIN_OPAQUE}}}", re.ASCII)
-"""JSON without such a run of characters, escapes included, has no opaque string."""
+may_hold_opaque = run_finder(string.ascii_letters + string.digits + "_+/=\\.~-", MIN_OPAQUE)
+"""Returns whether JSON has a run of characters, escapes included, as an opaque string is one."""
 
 _OPAQUE = re.compile(r"[\w+/=.~-]+", re.ASCII)
 _HEAD = 400

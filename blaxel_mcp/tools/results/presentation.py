@@ -6,11 +6,11 @@ from typing import Any
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.results.media import BASE64_RUN, Media, extract_media
-from blaxel_mcp.tools.results.opaque import MIN_OPAQUE, MIN_OPAQUE_IN_SHORT, OPAQUE_RUN, summarize_opaque
+from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_media
+from blaxel_mcp.tools.results.opaque import MIN_OPAQUE, MIN_OPAQUE_IN_SHORT, may_hold_opaque, summarize_opaque
 from blaxel_mcp.tools.results.truncation import as_object, measure, truncate_json, truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation, read_one_hint
-from blaxel_mcp.tools.results.vectors import summarize_vectors
+from blaxel_mcp.tools.results.vectors import may_hold_vectors, summarize_vectors
 
 VECTORS_FROM = 4000
 """Vectors and all opaque strings are summarized only in answers of more characters of JSON than this."""
@@ -98,16 +98,16 @@ def _present_text(
 
 def _present_json(text: str, value: Any, limit: int, ref: AnswerRef) -> Presentation:
     # Without such a run, a walk over the values is saved.
-    shown, media = extract_media(value) if BASE64_RUN.search(text) else (value, ())
+    shown, media = extract_media(value) if may_hold_media(text) else (value, ())
     remarks: list[str] = []
     is_long = len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM
-    if is_long:
+    if is_long and may_hold_vectors(text):
         summary = summarize_vectors(shown)
         shown = summary.value
         if summary.count:
             vectors = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
             remarks.append(f"{vectors} summarized. {read_one_hint(summary.first, ref)}")
-    if len(text) > MIN_OPAQUE_IN_SHORT and OPAQUE_RUN.search(text):
+    if len(text) > MIN_OPAQUE_IN_SHORT and may_hold_opaque(text):
         summary = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
         shown = summary.value
         if summary.count:

@@ -310,3 +310,52 @@ def test_every_file_of_expectations_has_its_stream() -> None:
 
     assert expectations == {file.stem for file in STREAMS}
     assert len(STREAMS) == len(expectations)
+
+
+CHUNKS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "choices": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "index": st.integers(0, 1),
+                        "delta": st.fixed_dictionaries(
+                            {"content": st.sampled_from(["", "a", "b\U0001f600", "\ud83d", None])},
+                            optional={
+                                "role": st.sampled_from(["assistant", None, ""]),
+                                "reasoning": st.just("hm"),
+                            },
+                        ),
+                    },
+                    optional={"finish_reason": st.sampled_from([None, None, "stop", ""]), "logprobs": st.none()},
+                ),
+                min_size=1,
+                max_size=2,
+            ),
+        },
+        optional={
+            "id": st.sampled_from(["c", ""]),
+            "usage": st.sampled_from([None, {"total_tokens": 1}, {"total_tokens": 2}]),
+            "p": st.sampled_from(["x", "yy"]),
+            "system_fingerprint": st.sampled_from([None, "f"]),
+        },
+    ),
+    max_size=8,
+)
+
+
+@tried(300)
+@given(chunks=CHUNKS.filter(bool))
+def test_chunks_of_words_alone_add_up_to_what_chunks_with_more_in_them_do(chunks: list[dict[str, Any]]) -> None:
+    # The number of a token is no part of an answer.
+    with_more = [
+        {**chunk, "choices": [{**choice, "delta": {**choice["delta"], "token_id": 7}} for choice in chunk["choices"]]}
+        for chunk in chunks
+    ]
+    words, others = (
+        assembled([Event("message", json.dumps(chunk)) for chunk in each], "chat-completions")
+        for each in (chunks, with_more)
+    )
+
+    assert repr(words.value()) == repr(others.value())
+    assert (words.text, words.characters, words.complete) == (others.text, others.characters, others.complete)

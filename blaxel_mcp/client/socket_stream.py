@@ -1,0 +1,273 @@
+"""A TCP or TLS connection as httpcore's connections use it, which knows whether any byte of it is left unread.
+
+httpcore's own stream reads 64 KiB of what the operating system had, keeps the rest to itself and takes it for the
+beginning of the next response (httpcore 1.0.9 on anyio 4.16). It also opens four cancel scopes and two timers for each
+request; a call has one deadline.
+"""
+
+import asyncio
+import ipaddress
+import select
+import socket
+import ssl
+from collections.abc import Iterable
+from itertools import chain, zip_longest
+from typing import Any
+
+import anyio
+import httpcore
+
+from blaxel_mcp.client.trace import CallTrace
+
+_BUFFERED_BYTES = 256 * 1024
+"""Bytes received and not yet read from which on no more are received; asyncio receives as many at once."""
+
+_NEXT_ADDRESS_SECONDS = 0.25
+"""How long one address of a host is tried before the next one is too (RFC 8305, "Connection Attempt Delay")."""
+
+
+class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """One connection; closing it discards what has not been sent.
+
+    Attributes:
+        trace: Of the current request: `sent` is set when its first bytes are passed to the operating system.
+    """
+
+    def __init__(self) -> None:
+        self.trace = CallTrace()
+        self._transport: Any = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._error: Exception | None = None
+        self._received: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing has arrived that has not been read."""
+        return not (self._ended or self._chunks or _has_arrived(self._transport.get_extra_info("socket")))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Store the transport."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Store what has arrived, and stop receiving where it is not read fast enough."""
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size >= _BUFFERED_BYTES:
+            self._transport.pause_reading()
+        _wake(self._received)
+
+    def eof_received(self) -> None:
+        """Note the end; the transport closes itself."""
+        self._ended = True
+        _wake(self._received)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end, and the error unless it only says that TLS was not ended as it should."""
+        self._ended = True
+        self._error = None if isinstance(exc, ssl.SSLEOFError) else exc
+        _wake(self._received)
+        _wake(self._drained)
+
+    def pause_writing(self) -> None:
+        """Let `write` wait."""
+        self._drained = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """Let `write` continue."""
+        _wake(self._drained)
+        self._drained = None
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - httpcore's
+        """Return everything that has arrived, once there is anything; no bytes at the end of the connection.
+
+        Raises:
+            httpcore.ReadError: The connection broke.
+            httpcore.ReadTimeout: Nothing arrived in time.
+        """
+        if not self._chunks and not self._ended:
+            self._received = asyncio.get_running_loop().create_future()
+            await _wait(self._received, timeout, httpcore.ReadTimeout)
+        if self._chunks:
+            data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks.clear()
+            if self._size >= _BUFFERED_BYTES:
+                self._transport.resume_reading()
+            self._size = 0
+            return data
+        if self._error:
+            raise httpcore.ReadError(str(self._error)) from self._error
+        return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
+        """Send bytes, and wait while too many of them are still to be sent.
+
+        Raises:
+            httpcore.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
+            httpcore.WriteTimeout: They were not sent in time.
+        """
+        if not buffer:
+            return
+        if self._ended:
+            raise httpcore.WriteError("The connection is closed.")
+        self.trace.sent = True
+        self._transport.write(buffer)
+        if self._drained:
+            await _wait(self._drained, timeout, httpcore.WriteTimeout)
+            if self._error:
+                raise httpcore.WriteError(str(self._error)) from self._error
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    async def aclose(self) -> None:
+        """Close the connection at once, and wait until the socket is closed."""
+        self.abort()
+        await asyncio.sleep(0)
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
+    ) -> httpcore.AsyncNetworkStream:
+        """Begin TLS, with HTTP/1.1 as the only protocol, and return this stream.
+
+        Raises:
+            OSError: The handshake failed (`ssl.SSLError` is one), after which the connection is closed.
+        """
+        ssl_context.set_alpn_protocols(["http/1.1"])
+        loop = asyncio.get_running_loop()
+        try:
+            self._transport = await loop.start_tls(
+                self._transport,
+                self,
+                ssl_context,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=timeout or None,
+            )
+        except BaseException:
+            self.abort()
+            raise
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return `is_readable`, or what asyncio knows under that name."""
+        return not self.is_quiet if info == "is_readable" else self._transport.get_extra_info(info)
+
+
+async def connect(origin: httpcore.Origin, certificates: ssl.SSLContext, seconds: float | None) -> SocketStream:
+    """Open a connection: to the first address of the host that answers, tried in turn and then beside each other.
+
+    Args:
+        origin: Scheme, host and port.
+        certificates: For `https`.
+        seconds: Timeout for all of it, the TLS handshake included.
+
+    Raises:
+        httpcore.ConnectTimeout: It took longer.
+        httpcore.ConnectError: It failed; the cause is the operating system's or OpenSSL's error, or a group of these.
+    """
+    host = origin.host.decode("ascii")
+    try:
+        with anyio.fail_after(seconds):
+            stream = await _connect_any(host, origin.port)
+            if origin.scheme == b"https":
+                await stream.start_tls(certificates, host, seconds)
+            return stream
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout(str(error)) from error
+    except (OSError, ExceptionGroup) as error:
+        raise httpcore.ConnectError(str(error)) from error
+
+
+async def _connect_any(host: str, port: int) -> SocketStream:
+    """Connect to one of the addresses of a host; raises a group of the errors if there are several and none answers."""
+    if _is_address(host):
+        return await _connect_to(host, port)
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(place[0]) for *_, place in _alternating(found)]
+    if len(addresses) == 1:
+        return await _connect_to(addresses[0], port)
+    connected: list[SocketStream] = []
+    errors: list[OSError] = []
+    try:
+        await _race(addresses, port, connected, errors)
+    except BaseException:
+        _abort(connected)
+        raise
+    if not connected:
+        raise ExceptionGroup("no address of the host could be connected to", errors)
+    _abort(connected[1:])
+    return connected[0]
+
+
+async def _race(addresses: list[str], port: int, connected: list[SocketStream], errors: list[OSError]) -> None:
+    """Try one address after the other, each for a moment by itself, until one is connected to."""
+    async with anyio.create_task_group() as group:
+
+        async def attempt(address: str, ended: anyio.Event) -> None:
+            try:
+                connected.append(await _connect_to(address, port))
+                group.cancel_scope.cancel()
+            except OSError as error:
+                errors.append(error)
+            ended.set()
+
+        for address in addresses:
+            ended = anyio.Event()
+            group.start_soon(attempt, address, ended)
+            with anyio.move_on_after(_NEXT_ADDRESS_SECONDS):
+                await ended.wait()
+
+
+def _abort(streams: list[SocketStream]) -> None:
+    for stream in streams:
+        stream.abort()
+
+
+async def _connect_to(address: str, port: int) -> SocketStream:
+    _, stream = await asyncio.get_running_loop().create_connection(SocketStream, address, port)
+    return stream
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def _alternating(addresses: list[Any]) -> Iterable[Any]:
+    """Return addresses from `getaddrinfo` in their order, those of IPv6 and IPv4 by turns, IPv6 first."""
+    of_six = [address for address in addresses if address[0] == socket.AF_INET6]
+    others = [address for address in addresses if address[0] != socket.AF_INET6]
+    return filter(None, chain.from_iterable(zip_longest(of_six, others)))
+
+
+def _wake(future: "asyncio.Future[None] | None") -> None:
+    if future and not future.done():
+        future.set_result(None)
+
+
+async def _wait(future: "asyncio.Future[None]", seconds: float | None, late: type[Exception]) -> None:
+    if seconds is None:
+        return await future
+    try:
+        async with asyncio.timeout(seconds):
+            await future
+    except TimeoutError as error:
+        raise late(str(error)) from error
+
+
+def _has_arrived(connection: Any) -> bool:
+    """Return whether a socket has something to read, the end included, that the event loop has not seen yet."""
+    if not hasattr(select, "poll"):
+        return bool(select.select([connection], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
