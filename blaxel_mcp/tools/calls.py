@@ -137,7 +137,8 @@ class CallRegistry:
     ) -> Call:
         """Start a call in a task of its own, which may outlive the request."""
         call = Call(context, scope, work, self._now)
-        self._running = {other for other in self._running if not other.done} | {call}
+        self._running.add(call)
+        call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 
     async def join(self, call: Call, seconds: float, report: Report | None = None) -> bool:
