@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 import mcp_types as types
 from mcp import MCPError
-from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
@@ -126,7 +126,10 @@ def build_server(
         on_completion=of_caller(lambda tenant: tenant.resources.complete),
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
-    server.middleware[:] = [repair_params, *map(_when_traced, server.middleware)]
+    if isinstance(get_tracer_provider(), ProxyTracerProvider):
+        # Nobody traces this process: the SDK's middleware would make spans for nothing.
+        server.middleware.clear()
+    server.middleware.insert(0, repair_params)
     if not over_http:
         # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
@@ -140,11 +143,3 @@ async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> 
 
 async def _get_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     return get_prompt(params)
-def _when_traced(middleware: ServerMiddleware[Any]) -> ServerMiddleware[Any]:
-    """Return the SDK's tracing middleware so that it costs nothing as long as no program has set a tracer provider."""
-
-    def pass_on(context: Context, call_next: CallNext) -> Awaitable[HandlerResult]:
-        is_traced = not isinstance(get_tracer_provider(), ProxyTracerProvider)
-        return middleware(context, call_next) if is_traced else call_next(context)
-
-    return cast("ServerMiddleware[Any]", pass_on)

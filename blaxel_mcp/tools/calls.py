@@ -160,9 +160,10 @@ class CallRegistry:
         except BaseException:
             call.cancel()
             raise
-        if not call.done:
+        is_done = call.task.done()
+        if not is_done:
             self._handles[call.context.call_id] = call
-        return call.done
+        return is_done
 
     async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
         """Wait until a call is done, but no longer than this, and report its progress; None waits without a limit."""

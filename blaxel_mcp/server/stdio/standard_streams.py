@@ -12,7 +12,10 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CLEANUP_SECONDS = 1.2
 """Time that in-flight calls have to close their connections: clients kill the process after two seconds.
@@ -32,12 +35,14 @@ class StdioStreams:
 
     Attributes:
         exit_code: The exit code of the process.
+        before_exit: Called, for a limited time, before the process exits.
         parent: The process id of the parent.
         pollable_input: The descriptor of the input if an event loop can wait for it, otherwise `NOT_POLLABLE`.
     """
 
     def __init__(self) -> None:
         self.exit_code = 0
+        self.before_exit: Callable[[], None] = lambda: None
         self.parent = os.getppid()
         self._is_ending = threading.Event()
         stdin, stdout = os.dup(0), os.dup(1)
@@ -140,6 +145,9 @@ class StdioStreams:
         An ordinary exit would wait for a thread that reads or writes, which a signal does not wake.
         """
         self._writing.acquire(timeout=_CLEANUP_SECONDS / 3)
+        last = threading.Thread(target=self.before_exit, daemon=True)
+        last.start()
+        last.join(_CLEANUP_SECONDS / 3)
         try:
             logging.shutdown()
             sys.stderr.flush()
