@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import anyio
 import mcp_types as types
-from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
 from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from blaxel_mcp import __version__
