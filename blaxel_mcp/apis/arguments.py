@@ -4,18 +4,21 @@ The SDK's low-level server does not check arguments against a tool's schema.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
-
-from blaxel_mcp.apis.bounded_schema import BoundedSchema
 from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal, shorten
 from blaxel_mcp.core.suggestions import closest
+
+if TYPE_CHECKING:
+    # Imported by the first call: `jsonschema` and its meta-schemas take a tenth of the start, and clients wait for it.
+    from jsonschema.exceptions import ValidationError
+
+    from blaxel_mcp.apis.bounded_schema import BoundedSchema
 
 _MAX_PATH_CHARS = 200
 _MAX_EXPECTED_CHARS = 500
@@ -37,38 +40,55 @@ class ArgumentValidator:
         advertised: The schema shown to clients, if it is narrower than `schema`. It decides which
             arguments are repaired: those that it types as an object or array may arrive as a JSON string.
         owner: The schema's name in error messages.
+        is_ours: Whether the schema is this project's own, and need not be checked.
 
     Raises:
         ConfigurationError: the schema is not valid, or has a reference outside itself or a pattern that cannot be
             matched in linear time.
-
-    Attributes:
-        is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
     """
 
-    def __init__(self, schema: Mapping[str, Any], *, advertised: Mapping[str, Any] | None = None, owner: str) -> None:
-        try:
-            # Without formats: patterns are checked by the engine that matches them.
-            Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
-        except SchemaError as error:
-            raise ConfigurationError(
-                f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
-                hint="Fix it in the settings file.",
-            ) from None
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        *,
+        advertised: Mapping[str, Any] | None = None,
+        owner: str,
+        is_ours: bool = False,
+    ) -> None:
+        if not is_ours:
+            from blaxel_mcp.apis.bounded_schema import check_schema  # noqa: PLC0415 - see above
+
+            check_schema(schema, owner)
         if schema.get("type") != "object":
             raise ConfigurationError(
                 f"{owner} does not describe an object.",
                 hint='Tools take named arguments: set "type": "object" and "properties" in the schema.',
             )
-        self._schema = BoundedSchema(schema, owner)
-        self.is_plain = self._schema.is_plain
+        self._source, self._owner = schema, owner
         self._shape = Shape(schema, schema)
         self._advertised: Mapping[str, Any] = (advertised or schema).get("properties", {})
         self._containers = {name: _container_types(argument) for name, argument in self._advertised.items()}
-        self._omissions = {
+        if not is_ours:
+            _ = self._schema
+
+    @cached_property
+    def _schema(self) -> "BoundedSchema":
+        from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see above
+
+        return BoundedSchema(self._source, self._owner)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether small arguments are validated in a few milliseconds. Otherwise use a thread."""
+        return self._schema.is_plain
+
+    @cached_property
+    def _omissions(self) -> Mapping[str, tuple[str | None, ...]]:
+        """Return for each optional argument the values that mean that it was omitted: it cannot have them."""
+        return {
             name: tuple(value for value in (None, "") if self._is_omission(value, argument))
-            for name, argument in {**schema.get("properties", {}), **self._advertised}.items()
-            if name not in schema.get("required", ())
+            for name, argument in {**self._source.get("properties", {}), **self._advertised}.items()
+            if name not in self._source.get("required", ())
         }
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
@@ -137,13 +157,15 @@ def _container_types(schema: Any) -> tuple[type, ...]:
     return () if "string" in kinds else tuple(_CONTAINERS[kind] for kind in kinds if kind in _CONTAINERS)
 
 
-def _problem(error: ValidationError) -> str:
+def _problem(error: "ValidationError") -> str:
     """Describe an error at its deepest place: the JSON path, and what is expected there."""
+    from jsonschema.exceptions import best_match  # noqa: PLC0415 - see above
+
     deepest = best_match([error]) or error
     return f"{shorten(deepest.json_path, _MAX_PATH_CHARS)}: {shorten(_expectation(deepest), _MAX_EXPECTED_CHARS)}"
 
 
-def _expectation(error: ValidationError) -> str:
+def _expectation(error: "ValidationError") -> str:
     value: Any = error.validator_value
     schema: Any = error.schema
     instance: Any = error.instance

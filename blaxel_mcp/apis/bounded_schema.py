@@ -13,7 +13,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError as InvalidSchemaError
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -108,6 +109,22 @@ class BoundedSchema:
             return bool(self._validator.evolve(schema=part).is_valid(value))
         except (RecursionError, InvalidArgumentsError):
             return True
+
+
+def check_schema(schema: Mapping[str, Any], owner: str) -> None:
+    """Check a schema against the specification.
+
+    Raises:
+        ConfigurationError: It is not valid.
+    """
+    try:
+        # Without formats: patterns are checked by the engine that matches them.
+        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
+    except InvalidSchemaError as error:
+        raise ConfigurationError(
+            f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
+            hint="Fix it in the settings file.",
+        ) from None
 
 
 def _allowed_steps(value: Any) -> int:

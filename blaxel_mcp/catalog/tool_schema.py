@@ -48,7 +48,7 @@ def _unchanged_schema(api: ModelAPI) -> ToolSchema:
     """Return the schema that models of an API share: checking one is slow."""
     advertised = api.input_schema()
     owner = f"The schema of {api.name}"
-    validator = ArgumentValidator(api.accepted_schema(), advertised=advertised, owner=owner)
+    validator = ArgumentValidator(api.accepted_schema(), advertised=advertised, owner=owner, is_ours=True)
     return ToolSchema(api.listed_schema(), advertised, validator)
 
 

@@ -36,4 +36,4 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
         annotations=types.ToolAnnotations(idempotent_hint=True),
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of cancel_call"), run)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of cancel_call", is_ours=True), run)

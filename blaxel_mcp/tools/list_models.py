@@ -36,4 +36,4 @@ def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: s
         annotations=_ONLY_READS,
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of list_models"), run)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of list_models", is_ours=True), run)

@@ -88,7 +88,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
         annotations=_ONLY_READS,
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
+    return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result", is_ours=True), run)
 
 
 async def read_result(arguments: JSONObject, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:

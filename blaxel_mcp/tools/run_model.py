@@ -46,7 +46,9 @@ def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy,
     )
     # A method that is not allowed is refused later, by a message that names the setting.
     accepted = {**_schema({"type": ["object", "array"]}, _METHODS), "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of run_model"), run, calls_a_model=True)
+    return Tool(
+        definition, ArgumentValidator(accepted, owner="The schema of run_model", is_ours=True), run, calls_a_model=True
+    )
 
 
 _MAX_QUERY_CHARS = 8000
