@@ -30,6 +30,7 @@ _OUTPUT_LIMITS = MAX_OUTPUT | {"budgettokens", "thinkingbudget"}
 _MAX_DIGITS = 20
 _SECONDS_PER_RECORDING = 60
 _MAX_PICTURES = 1000
+_NO_CAPS = (None, None, None)
 _MAX_NAMES = 5
 """Configured models that a refusal lists."""
 
@@ -161,7 +162,7 @@ class Budget:
 
     def capped(self, model: ModelSettings | None) -> bool:
         """Return whether any cap applies to the calls of a model."""
-        return any(_has_cap(caps) for caps in self._caps_of(model))
+        return bool(self._caps_of(model))
 
     def limits_money(self, model: ModelSettings | None) -> bool:
         """Return whether a cap in USD applies to the calls of a model."""
@@ -169,7 +170,7 @@ class Budget:
 
     def on_ledger_failure(self, model: ModelSettings | None) -> str:
         """Return `refuse` or `allow` for calls of a model without a ledger; of two settings, the stricter one."""
-        choices = {caps.on_ledger_failure for caps in self._caps_of(model) if _has_cap(caps)}
+        choices = {caps.on_ledger_failure for caps in self._caps_of(model)}
         return "refuse" if "refuse" in choices else "allow"
 
     def check(
@@ -223,8 +224,10 @@ class Budget:
         """Return the usage of the caps on all calls together."""
         return _usage_of(self.caps, _sum(used.values()))
 
-    def _caps_of(self, model: ModelSettings | None) -> tuple[CapSettings, ...]:
-        return (self.caps, model.budget) if model and model.budget else (self.caps,)
+    def _caps_of(self, model: ModelSettings | None) -> list[CapSettings]:
+        """Return the settings in which there is a cap on the calls of a model."""
+        every = [self.caps, model.budget] if model and model.budget else [self.caps]
+        return [caps for caps in every if (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != _NO_CAPS]
 
     def _refusal(
         self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]
@@ -304,10 +307,6 @@ def _usage_of(caps: CapSettings, used: UsageTotals) -> dict[str, Any]:
         "tokens": {"used": used.total_tokens + used.held_tokens, "cap": caps.tokens_per_day},
         "usd": {"used": (used.nano_usd + used.held_nano_usd) / NANO, "cap": caps.usd_per_day},
     }
-
-
-def _has_cap(caps: CapSettings) -> bool:
-    return (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != (None, None, None)
 
 
 def _sum(totals: Iterable[UsageTotals]) -> UsageTotals:

@@ -1,14 +1,16 @@
 """The ledger: usage per day and model, in one SQLite file for all processes of a user.
 
 A call is reserved before it is sent and settled afterwards. The reservation of a process that died remains and counts
-against the caps: its call may have been billed. Every method blocks and has to be called in a thread.
+against the caps: its call may have been billed. Every method but `defer` blocks and has to be called in a thread.
 """
 
 import hashlib
+import logging
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,11 +18,16 @@ from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, 
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 from blaxel_mcp.core.user_folders import user_folder
 
+logger = logging.getLogger(__name__)
+
 MEMORY = ":memory:"
 """The path of the ledger that a process shares with nobody but its own workers, and that ends with it."""
 
 KEPT_DAYS = 400
 """Days of usage that are kept."""
+
+DEFER_SECONDS = 0.25
+"""The longest that an entry is deferred: what an abrupt end of the process loses, of calls that no cap applies to."""
 
 _BUSY_SECONDS = 5.0
 """Timeout for the transaction of another process, which takes milliseconds."""
@@ -39,6 +46,22 @@ Used = MappingProxyType[ModelKey, UsageTotals]
 
 CapCheck = Callable[[Used], None]
 """Gets the usage of the day, and raises an exception to refuse a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change of the ledger for one call: its reservation, or its settlement.
+
+    Attributes:
+        reservation: The reservation.
+        check: Decides whether the call is reserved; None settles the call.
+        usage: The usage of a call that is settled; None if it was never sent.
+    """
+
+    reservation: Reservation
+    check: CapCheck | None = None
+    usage: UsageTotals | None = None
+
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS totals (
@@ -74,46 +97,79 @@ class Ledger:
     Args:
         path: The file, or `MEMORY`.
         label: What a report calls it; None for its path.
+
+    Attributes:
+        failure: Why deferred entries could not be written; None since the last transaction that succeeded.
     """
 
     def __init__(self, path: Path | str, *, label: str | None = None) -> None:
         self.path = path
         self.label = label or str(path)
+        self.failure: LedgerError | None = None
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._deferring = threading.Lock()
+        self._deferred: list[Entry] = []
+        self._timer: threading.Timer | None = None
 
     def reserve(self, reservation: Reservation, check: CapCheck) -> None:
         """Reserve a call if `check` accepts the usage of the day so far; an exception from `check` is passed on.
 
-        The check and the reservation are one transaction, so that no other process can reserve in between.
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        (outcome,) = self.write([Entry(reservation, check)])
+        if isinstance(outcome, Exception):
+            raise outcome
+
+    def settle(self, reservation: Reservation, usage: UsageTotals | None) -> None:
+        """Replace a reservation by the usage of its call; None if it was never sent.
 
         Raises:
             LedgerError: The ledger cannot be used.
         """
-        values = (reservation.call_id, *_day_key(reservation), reservation.tokens, reservation.nano_usd)
-        with self._transaction() as connection:
-            check(_used(connection, reservation.day, reservation.account))
-            connection.execute("INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self.write([Entry(reservation, usage=usage)])
 
-    def settle(self, reservation: Reservation, usage: UsageTotals | None) -> Used:
-        """Replace a reservation by the usage of its call.
-
-        Args:
-            reservation: The reservation.
-            usage: The usage of the call; None if it was never sent.
+    def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
+        """Write entries in one transaction, so that no other process can reserve between a check and its reservation.
 
         Returns:
-            The usage of the reservation's day.
+            For each entry the usage of its day, or the exception by which its `check` refused it.
 
         Raises:
-            LedgerError: The ledger cannot be used.
+            LedgerError: The ledger cannot be used, and nothing is written.
         """
         with self._transaction() as connection:
-            connection.execute("DELETE FROM reservations WHERE call_id = ?", (reservation.call_id,))
-            if usage is not None:
-                connection.execute(_ADD, (*_day_key(reservation), *values_of(usage)))
-            return _used(connection, reservation.day, reservation.account)
+            return [_outcome(connection, entry) for entry in entries]
+
+    def defer(self, entry: Entry) -> None:
+        """Write an entry with the next transaction, or in `DEFER_SECONDS`; it may not refuse. This does not block."""
+        with self._deferring:
+            self._deferred.append(entry)
+            if self._timer is None:
+                self._timer = threading.Timer(DEFER_SECONDS, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def take_deferred(self) -> list[Entry]:
+        """Return the entries that are not written yet; they are then no longer this ledger's."""
+        with self._deferring:
+            deferred, self._deferred = self._deferred, []
+        return deferred
+
+    def flush(self) -> None:
+        """Write the deferred entries; if the ledger cannot be used, they stay and `failure` says why."""
+        with self._deferring:
+            timer, self._timer = self._timer, None
+        if timer:
+            timer.cancel()
+        if self._deferred:
+            try:
+                self.write(())
+            except LedgerError as error:
+                self.failure = error
+                logger.warning("%s Calls that were not written yet: %d.", error, len(self._deferred))
 
     def used(self, day: str, account: str) -> Used:
         """Return the usage of a day.
@@ -154,7 +210,8 @@ class Ledger:
             connection.execute("DELETE FROM reservations WHERE day < ?", (before,))
 
     def close(self) -> None:
-        """Close the file; the next use opens it again."""
+        """Write deferred entries and close the file; the next use opens it again."""
+        self.flush()
         with self._lock:
             self._disconnect()
 
@@ -167,14 +224,19 @@ class Ledger:
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
                 raise self._unusable(error) from None
+            deferred = self.take_deferred()
             try:
+                _write(connection, deferred)
                 yield connection
                 connection.execute("COMMIT")
-            except (sqlite3.Error, OverflowError) as error:
+                self.failure = None
+            except BaseException as error:
+                with self._deferring:
+                    self._deferred = deferred + self._deferred
                 # A number too large for a column must not cost the answer that it came with.
-                self._disconnect()
-                raise self._unusable(error) from None
-            except BaseException:
+                if isinstance(error, sqlite3.Error | OverflowError):
+                    self._disconnect()
+                    raise self._unusable(error) from None
                 connection.execute("ROLLBACK")
                 raise
 
@@ -236,6 +298,11 @@ class _Ledgers:
         self._users: dict[Ledger, int] = {}
         self._keepers = 0
         self.memory_folder: Path | None = None
+
+    @property
+    def all(self) -> tuple[Ledger, ...]:
+        with self._lock:
+            return tuple(self._ledgers.values())
 
     def acquire(self, path: Path | str, instead_of: str) -> Ledger:
         key = (str(path), instead_of)
@@ -305,6 +372,12 @@ def ledgers_kept() -> AbstractAsyncContextManager[None]:
     return _ledgers.kept()
 
 
+def flush_ledgers() -> None:
+    """Write the deferred entries of all ledgers of this process."""
+    for ledger in _ledgers.all:
+        ledger.flush()
+
+
 def keep_memory_in(folder: Path) -> None:
     """Keep the ledgers in memory in files of a private folder, which the workers of one server share."""
     _ledgers.memory_folder = folder
@@ -321,6 +394,42 @@ def _identity(path: Path | str) -> tuple[int, int] | None:
 
 def _day_key(reservation: Reservation) -> tuple[str, str, str, str]:
     return (reservation.day, reservation.account, *reservation.key)
+
+
+def _outcome(connection: sqlite3.Connection, entry: Entry) -> Used | Exception:
+    if entry.check is None:
+        _write(connection, [entry])
+    used = _used(connection, entry.reservation.day, entry.reservation.account)
+    if entry.check is not None:
+        try:
+            entry.check(used)
+        except Exception as refusal:  # noqa: BLE001 - it is passed on to the caller who is refused
+            return refusal
+        _write(connection, [entry])
+    return used
+
+
+def _write(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Write what remains of entries: nothing of reservations that are settled among them, and one sum per model."""
+    reserved: dict[str, Reservation] = {}
+    settled: list[tuple[str]] = []
+    sums: dict[tuple[str, str, str, str], UsageTotals] = {}
+    for entry in entries:
+        reservation = entry.reservation
+        if entry.check is not None:
+            reserved[reservation.call_id] = reservation
+            continue
+        if reserved.pop(reservation.call_id, None) is None:
+            settled.append((reservation.call_id,))
+        if entry.usage is not None:
+            key = _day_key(reservation)
+            sums[key] = sums.get(key, UsageTotals()) + entry.usage
+    connection.executemany("DELETE FROM reservations WHERE call_id = ?", settled)
+    connection.executemany(
+        "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(each.call_id, *_day_key(each), each.tokens, each.nano_usd) for each in reserved.values()],
+    )
+    connection.executemany(_ADD, [(*key, *values_of(totals)) for key, totals in sums.items()])
 
 
 def _used(connection: sqlite3.Connection, day: str, account: str) -> Used:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 _PLACES = ("usage", "usageMetadata", "meta", "x_groq")
@@ -229,22 +230,27 @@ def _passes(counts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return passes if (_count(passes, _INPUT) or 0) >= (_count([counts], _INPUT) or 0) and passes else [counts]
 
 
-def _count(passes: Iterable[Mapping[str, Any]], names: Sequence[str]) -> int | None:
+def _count(passes: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> int | None:
     """Return the sum of the first plausible number of each pass; None if there is none."""
     numbers = [number for counts in passes if (number := _number(counts, names)) is not None]
     return int(sum(numbers)) if numbers else None
 
 
-def _number(counts: Mapping[str, Any], names: Sequence[str]) -> float | None:
+def _number(counts: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
     """Return the first plausible number under one of some names; a dot leads into an object."""
-    for name in names:
-        outer, _, inner = name.partition(".")
+    for outer, inner in _steps(names):
         value = counts.get(outer)
         if inner:
             value = value.get(inner) if isinstance(value, Mapping) else None
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
             return value
     return None
+
+
+@cache
+def _steps(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return for each name the field, and the field inside of it or an empty string."""
+    return tuple((outer, inner) for outer, _, inner in (name.partition(".") for name in names))
 
 
 def _of_modality(details: Any, modality: str) -> int:

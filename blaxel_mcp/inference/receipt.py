@@ -1,6 +1,7 @@
 """The receipt of a call: the value of `_meta["blaxel-mcp/call"]` on every result."""
 
 import time
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from blaxel_mcp.core.json_text import JSONObject
@@ -8,6 +9,9 @@ from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.context import CallContext
 
 RECEIPT_KEY = "blaxel-mcp/call"
+
+_shown_url = lru_cache(maxsize=256)(scrub)
+"""Most calls go to a few URLs."""
 
 
 class Receipt(TypedDict):
@@ -47,7 +51,7 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
         "model": context.model,
         "workspace": context.workspace,
         "method": request.method if request else None,
-        "url": scrub(request.url) if request else None,
+        "url": _shown_url(request.url) if request else None,
         "status": trace.status,
         "request_id": trace.request_id,
         "attempts": trace.attempts,

@@ -13,11 +13,12 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
+from blaxel_mcp.budget.commits import GroupCommit
 from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import (
     KEPT_DAYS,
     MEMORY,
-    Ledger,
+    Entry,
     LedgerError,
     Used,
     default_ledger,
@@ -43,7 +44,7 @@ class ReservedCall:
         context: The call; `model` and `workspace` are known by now, `usage` at the end.
         model: The settings of the model that it counts for, if it is configured.
         expected: The tokens that the call is expected to take.
-        ledger: The ledger that holds the reservation.
+        commits: Writes to the ledger that holds the reservation.
         reservation: The reservation; None if it was settled, and no other could be made.
         earlier_attempts: The attempts that are not the reservation's.
     """
@@ -51,7 +52,7 @@ class ReservedCall:
     context: CallContext
     model: ModelSettings | None
     expected: Estimate
-    ledger: Ledger
+    commits: GroupCommit
     reservation: Reservation | None = None
     earlier_attempts: int = 0
 
@@ -70,17 +71,17 @@ class Spending:
         self._account = account
         self._now = now
         self._path = _ledger_path(settings)
-        self._shared: list[Ledger] = []
+        self._shared: list[GroupCommit] = []
         self._problem: str | None = None
-        self._tidied = False
+        self._is_usable = False
 
-    def open(self) -> Ledger:
+    def open(self) -> GroupCommit:
         """Return the ledger in use, which all callers of this process share, until `aclose` releases it.
 
         A server calls this as soon as it runs, so that the ledger outlives the settings before.
         """
         if not self._shared:
-            self._shared.append(shared_ledger(self._path))
+            self._shared.append(GroupCommit(shared_ledger(self._path)))
         return self._shared[-1]
 
     @asynccontextmanager
@@ -133,19 +134,20 @@ class Spending:
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
-            model_days = await anyio.to_thread.run_sync(self.open().days, since, self._account)
-            used = await anyio.to_thread.run_sync(self.open().used, day_of(now), self._account)
+            ledger = self.open().ledger
+            model_days = await anyio.to_thread.run_sync(ledger.days, since, self._account)
+            used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
             self._warn(str(error))
             model_days, used = [], Used({})
         return usage_report(
-            model_days, self._budget.overall(used), now=now, ledger=self.open().label, problem=self._problem
+            model_days, self._budget.overall(used), now=now, ledger=self.open().ledger.label, problem=self._problem
         )
 
     async def aclose(self) -> None:
         """Release the ledger."""
         while self._shared:
-            await anyio.to_thread.run_sync(release_ledger, self._shared.pop())
+            await anyio.to_thread.run_sync(release_ledger, self._shared.pop().ledger)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context, model, expected = self._now(), call.context, call.model, call.expected
@@ -164,15 +166,23 @@ class Spending:
             context.budget = self._budget.report(reservation.key, model, used, now)
             self._budget.check(reservation.key, model, expected, used, now)
 
+        entry = Entry(reservation, check)
         try:
-            await anyio.to_thread.run_sync(call.ledger.reserve, reservation, check)
-            if not self._tidied:
-                self._tidied = True
-                await anyio.to_thread.run_sync(call.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
+            if self._is_usable and not self._budget.capped(model) and not call.commits.ledger.failure:
+                # No cap can refuse it, and the first call has shown that the ledger can be used.
+                call.commits.ledger.defer(entry)
+            else:
+                await call.commits.write(entry)
+            if not self._is_usable:
+                self._is_usable = True
+                oldest = day_of(now - timedelta(days=KEPT_DAYS))
+                await anyio.to_thread.run_sync(call.commits.ledger.forget, oldest)
         except LedgerError as error:
             self._count_in_memory(str(error), context, model)
-            call.ledger = self._shared[-1]
-            await anyio.to_thread.run_sync(call.ledger.reserve, reservation, check)
+            unwritten, call.commits = call.commits.ledger.take_deferred(), self._shared[-1]
+            for other in unwritten:
+                call.commits.ledger.defer(other)
+            await call.commits.write(entry)
         call.reservation = reservation
         if self._problem and self._problem not in context.notes:
             context.notes.append(self._problem)
@@ -181,8 +191,12 @@ class Spending:
         reservation, context = call.reservation, call.context
         if reservation is None:
             return
+        entry = Entry(reservation, usage=totals)
+        if not self._budget.capped(call.model):
+            call.commits.ledger.defer(entry)
+            return
         try:
-            used = await anyio.to_thread.run_sync(call.ledger.settle, reservation, totals)
+            used = await call.commits.write(entry)
         except LedgerError as error:
             self._warn(f"{error} A call was not settled in it.")
             context.notes.append(f"{error} This call was not settled in it.")
@@ -206,7 +220,7 @@ class Spending:
                 hint="Repair that file, or move it away and restart the server to begin a new one. "
                 'budget.on_ledger_failure = "allow" allows calls without it.',
             )
-        self._shared.append(shared_ledger(MEMORY, instead_of=str(self._path)))
+        self._shared.append(GroupCommit(shared_ledger(MEMORY, instead_of=str(self._path))))
         self._warn(f"{problem} Calls are now counted in this process only.")
 
     def _warn(self, problem: str) -> None:

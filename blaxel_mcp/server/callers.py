@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
-from mcp import MCPError
 from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
 

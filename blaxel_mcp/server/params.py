@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 import mcp_types as types
-from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from blaxel_mcp.apis.arguments import WHOLE_ARGUMENTS

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import anyio
 import mcp_types as types
-from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from blaxel_mcp import __version__
 from blaxel_mcp.inference.runtime import Environment
@@ -26,6 +27,7 @@ from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.prompts import get_prompt, list_prompts
+from blaxel_mcp.tools.results.results import prepared_result
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def build_server(
 
     def of_caller(
         pick: Callable[[Tenant], Handler[Params, Reply]], *, if_rejected: bool = False
-    ) -> Handler[Params, Reply]:
+    ) -> Handler[Params, Any]:
         """Return a request handler that passes each request on to the tenant of its caller.
 
         Args:
@@ -77,13 +79,14 @@ def build_server(
             if_rejected: Whether that handler also serves callers whose credentials Blaxel rejects.
         """
 
-        async def handle(context: Context, params: Params) -> Reply:
+        async def handle(context: Context, params: Params) -> Any:
             try:
                 async with tenants.serving(caller_of(context, over_http=over_http)) as tenant:
                     if tenant.tools.rejection and not if_rejected:
                         raise MCPError(code=types.INVALID_REQUEST, message=str(tenant.tools.rejection))  # noqa: TRY301 - one function fewer in each call
                     try:
-                        return await pick(tenant)(context, params)
+                        reply = await pick(tenant)(context, params)
+                        return prepared_result(reply) if isinstance(reply, types.CallToolResult) else reply
                     except MCPError as error:
                         raise tenant.visibility.protocol_error(error) from None
             except MCPError:
@@ -123,6 +126,9 @@ def build_server(
         on_completion=of_caller(lambda tenant: tenant.resources.complete),
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
+    if isinstance(get_tracer_provider(), ProxyTracerProvider):
+        # Nobody traces this process: the SDK's middleware would make spans for nothing.
+        server.middleware.clear()
     server.middleware.insert(0, repair_params)
     if not over_http:
         # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.

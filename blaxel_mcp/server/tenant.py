@@ -173,7 +173,7 @@ class Tenant:
         await self.runtime.discovery.wait_ready()
         wants_progress = context.meta and context.meta.get("progress_token") is not None
         report = self._reporter(context) if wants_progress else None
-        return self.visibility.result(await self.tools.call(params.name, params.arguments, report))
+        return self._generation.visibility.result(await self.tools.call(params.name, params.arguments, report))
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
         visibility = EVERYTHING

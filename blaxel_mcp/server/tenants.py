@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import mcp_types as types
-from mcp import MCPError
+from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.budget.ledger import ledgers_kept
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError

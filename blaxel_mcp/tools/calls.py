@@ -137,7 +137,8 @@ class CallRegistry:
     ) -> Call:
         """Start a call in a task of its own, which may outlive the request."""
         call = Call(context, scope, work, self._now)
-        self._running = {other for other in self._running if not other.done} | {call}
+        self._running.add(call)
+        call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 
     async def join(self, call: Call, seconds: float, report: Report | None = None) -> bool:
@@ -159,9 +160,10 @@ class CallRegistry:
         except BaseException:
             call.cancel()
             raise
-        if not call.done:
+        is_done = call.task.done()
+        if not is_done:
             self._handles[call.context.call_id] = call
-        return call.done
+        return is_done
 
     async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
         """Wait until a call is done, but no longer than this, and report its progress; None waits without a limit."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import anyio
 import anyio.to_thread
 import mcp_types as types
-from mcp import MCPError
+from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import mcp_types as types
-from mcp import MCPError
 from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup

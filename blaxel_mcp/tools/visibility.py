@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mcp_types as types
-from mcp import MCPError
+from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.budget.ledger import MEMORY, default_ledger
 from blaxel_mcp.catalog.control_plane import Lookup

@@ -190,6 +190,33 @@ def test_what_opentelemetry_cannot_load_is_passed_over(name: str, value: str) ->
     )
 
 
+TRACED = """
+import sys
+from opentelemetry import trace
+
+class Tracer(trace.NoOpTracer):
+    def start_as_current_span(self, name, *args, **options):
+        print("span:", name, file=sys.stderr)
+        return super().start_as_current_span(name, *args, **options)
+
+class Provider(trace.NoOpTracerProvider):
+    def get_tracer(self, *args, **options):
+        return Tracer()
+
+from blaxel_mcp.cli.main import main
+trace.set_tracer_provider(Provider())
+sys.exit(main())
+"""
+
+
+def test_a_program_that_sets_a_tracer_provider_gets_a_span_for_each_request() -> None:
+    finished = served(hello() + LIST + CALL, command=[sys.executable, "-c", TRACED, "serve", "--demo"])
+
+    is_fine(finished)
+    for name in ("initialize", "tools/list", "tools/call house-chat"):
+        assert f"span: {name}\n".encode() in finished.stderr
+
+
 @pytest.mark.parametrize(
     "variables",
     [

@@ -1,6 +1,5 @@
 """Frames on stdin: any bytes are a message or get an answer."""
 
-import io
 import json
 from typing import Any
 
@@ -8,7 +7,7 @@ import mcp_types as types
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.server.stdio.frames import FrameReader, is_refusal, read_frame
+from blaxel_mcp.server.stdio.frames import FrameBuffer, is_refusal, read_frame
 from tests.properties.examples import json_values, nested, scalars, tried
 
 LIMIT = 2048
@@ -50,6 +49,14 @@ nearly_messages = st.fixed_dictionaries(
         "error": nested(scalars, leaves_at_most=6) | st.just({"code": 1, "message": "x"}),
     },
 )
+
+
+def fed(pieces: list[bytes]) -> FrameBuffer:
+    """Return a buffer with all of an input."""
+    buffer = FrameBuffer(limit=LIMIT)
+    for piece in [*filter(None, pieces), b""]:
+        buffer.feed(piece)
+    return buffer
 
 
 @tried(250)
@@ -96,17 +103,15 @@ def test_an_invalid_frame_is_answered_with_its_id(
     rest = [f'"{name}": {json.dumps(value)}' for name, value in message.items() if name != "params"]
     position = 2 if at_the_end else 3
     parts = [*rest[:position], f'"params": {inner}', *rest[position:]]
-    reader = FrameReader(
-        io.BytesIO(f"{{{', '.join(parts)}}}\n".encode() + b'{"jsonrpc":"2.0","id":5,"method":"ping"}\n'), limit=LIMIT
-    )
+    reader = fed([f"{{{', '.join(parts)}}}\n".encode() + b'{"jsonrpc":"2.0","id":5,"method":"ping"}\n'])
 
-    refusal, following = reader.read(), reader.read()
+    refusal, following = reader.take(), reader.take()
 
     assert isinstance(refusal, types.JSONRPCError)
     assert refusal.id == request_id
     assert isinstance(following, types.JSONRPCRequest)
     assert following.id == 5
-    assert reader.read() is None
+    assert reader.take() is None
 
 
 @tried(200)
@@ -115,11 +120,22 @@ def test_an_invalid_frame_is_answered_with_its_id(
         hostile_bytes.map(lambda line: line.replace(b"\n", b""))
         | st.binary(min_size=LIMIT, max_size=LIMIT * 3).map(lambda line: line.replace(b"\n", b"")),
         max_size=5,
-    )
+    ),
+    ends_with_a_line=st.booleans(),
+    size=st.integers(1, 3 * LIMIT),
 )
-def test_each_line_is_one_frame_until_the_end_of_the_input(lines: list[bytes]) -> None:
-    reader = FrameReader(io.BytesIO(b"".join(line + b"\n" for line in lines)), limit=LIMIT)
+def test_each_line_is_one_frame_until_the_end_of_the_input_in_pieces_of_any_size(
+    lines: list[bytes], ends_with_a_line: bool, size: int
+) -> None:
+    text = b"\n".join(lines) + b"\n" * ends_with_a_line
 
-    frames = list(iter(reader.read, None))
+    frames = list(iter(fed([text[start : start + size] for start in range(0, len(text), size)]).take, None))
+    in_one_piece = list(iter(fed([text]).take, None))
 
-    assert len(frames) == sum(bool(line.strip()) or len(line) >= LIMIT for line in lines)
+    def written(line: bytes) -> bytes:
+        return line.removeprefix(b"\xef\xbb\xbf").strip()
+
+    ends = [b"\n"] * (len(lines) - 1) + [b"\n" * ends_with_a_line]
+    expected = [line for line, end in zip(lines, ends, strict=False) if written(line) or len(line + end) > LIMIT]
+    assert len(frames) == len(expected)
+    assert frames == in_one_piece

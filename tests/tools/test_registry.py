@@ -9,9 +9,10 @@ import anyio
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.apis import CHAT_COMPLETIONS
+from blaxel_mcp.apis import APIS, CHAT_COMPLETIONS
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import Encoded
+from blaxel_mcp.apis.bounded_schema import check_schema
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext
@@ -30,6 +31,17 @@ LARGE: list[Any] = [
     pytest.param({"messages": [[]] * 2000}, id="many errors"),
     pytest.param({"messages": json.dumps([{"role": "user", "content": "x"}] * 20_000)}, id="JSON as a string"),
 ]
+
+
+async def test_our_own_schemas_which_are_not_checked_at_the_start_are_valid(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator)) as client:
+        tools = (await client.list_tools()).tools
+
+    assert {"run_model", "list_models", "read_result", "cancel_call"} <= {tool.name for tool in tools}
+    for tool in tools:
+        check_schema(tool.input_schema, tool.name)
+    for api in APIS:
+        check_schema(api.accepted_schema(), api.name)
 
 
 class Recording(ArgumentValidator):

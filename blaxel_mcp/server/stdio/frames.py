@@ -7,7 +7,8 @@ The SDK's `stdio_server` has no limit, and leaves three of four invalid frames u
 import json
 import math
 from codecs import BOM_UTF8
-from typing import Any, BinaryIO
+from collections import deque
+from typing import Any
 
 import mcp_types as types
 from pydantic import ValidationError
@@ -16,46 +17,64 @@ from pydantic_core import from_json
 from blaxel_mcp.core import json_text
 from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
-_DISCARD_BYTES = 64 * 1024
 _MAX_DIGITS = 1000
 
 
-class FrameReader:
-    """Reads frames from a binary stream. It blocks: call it in a thread.
+class FrameBuffer:
+    """Splits input into frames, which are parsed when they are taken.
 
     Args:
-        source: The stream.
-        limit: The maximum size of a frame, in bytes.
+        limit: The maximum size of a frame with its line end, in bytes. Of a longer one, only the ends are kept.
+
+    Attributes:
+        waiting_bytes: The size of the complete frames that have not been taken.
     """
 
-    def __init__(self, source: BinaryIO, *, limit: int) -> None:
-        self._source = source
+    def __init__(self, *, limit: int) -> None:
+        self.waiting_bytes = 0
         self._limit = limit
+        self._lines: deque[bytes | types.JSONRPCError] = deque()
+        self._partial = bytearray()
+        self._size = 0
+        self._start = b""
 
-    def read(self) -> types.JSONRPCMessage | types.JSONRPCError | None:
-        """Return the next message, or the error to answer an invalid frame with; None at the end of input.
+    def feed(self, data: bytes) -> None:
+        """Add the next bytes of the input; none are its end."""
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._extend(line, size=len(line) + 1)
+            self._complete()
+        self._extend(rest, size=len(rest))
+        if not data:
+            self._complete()
 
-        Raises:
-            OSError: the stream cannot be read.
-        """
-        while line := self._source.readline(self._limit + 1):
-            if len(line) > self._limit:
-                return self._discard(line)
-            # Some programs begin what they write with a byte order mark.
-            if line.removeprefix(BOM_UTF8).strip():
-                return read_frame(line)
-        return None
+    def take(self) -> types.JSONRPCMessage | types.JSONRPCError | None:
+        """Return the next message, or the error to answer an invalid frame with; None if no frame is complete."""
+        if not self._lines:
+            return None
+        line = self._lines.popleft()
+        if not isinstance(line, bytes):
+            return line
+        self.waiting_bytes -= len(line)
+        return read_frame(line)
 
-    def _discard(self, start: bytes) -> types.JSONRPCError:
-        """Discard the rest of a line that is too long, and return the error for it."""
-        end, size = start[-EDGE_BYTES:], len(start)
-        while not end.endswith(b"\n") and (chunk := self._source.readline(_DISCARD_BYTES)):
-            end, size = (end + chunk)[-EDGE_BYTES:], size + len(chunk)
-        return _refusal(
-            types.INVALID_REQUEST,
-            f"The message has {size} bytes, more than limits.max_argument_bytes ({self._limit}) allows.",
-            find_id(start[:EDGE_BYTES], end),
-        )
+    def _extend(self, piece: bytes, *, size: int) -> None:
+        self._size += size
+        self._partial += piece
+        if self._size > self._limit:
+            self._start = self._start or bytes(self._partial[:EDGE_BYTES])
+            del self._partial[:-EDGE_BYTES]
+
+    def _complete(self) -> None:
+        line, size, start = bytes(self._partial), self._size, self._start
+        self._partial, self._size, self._start = bytearray(), 0, b""
+        if size > self._limit:
+            message = f"The message has {size} bytes, more than limits.max_argument_bytes ({self._limit}) allows."
+            self._lines.append(_refusal(types.INVALID_REQUEST, message, find_id(start, line)))
+        # Some programs begin what they write with a byte order mark.
+        elif line.removeprefix(BOM_UTF8).strip():
+            self._lines.append(line)
+            self.waiting_bytes += len(line)
 
 
 def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
@@ -125,7 +144,7 @@ def _invalid(content: Any) -> types.JSONRPCError:
 
 
 def is_refusal(frame: types.JSONRPCMessage | types.JSONRPCError) -> bool:
-    """Return whether the result of `read` is our error for an invalid frame, not an error that a client has sent."""
+    """Return whether the result of `take` is our error for an invalid frame, not an error that a client has sent."""
     return isinstance(frame, _Refusal)
 
 

@@ -4,29 +4,30 @@ From the claim on, file descriptor 1 is stderr and 0 is the null device. So noth
 exit, corrupts the protocol, and a command that fetches a key cannot read a frame.
 """
 
-import io
 import logging
 import os
 import select
+import stat
 import sys
 import threading
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import anyio
-
 if TYPE_CHECKING:
-    # In the standard library since Python 3.12.
-    from typing_extensions import Buffer
+    from collections.abc import Callable
 
 _CLEANUP_SECONDS = 1.2
 """Time that in-flight calls have to close their connections: clients kill the process after two seconds.
 
-It always runs out if the SDK's reading thread is waiting for input: nothing but another line wakes it.
+It always runs out if a thread is waiting for input: nothing but another line wakes it.
 """
 
-_INPUT_BUFFER_BYTES = 64 * 1024
+NOT_POLLABLE = -1
+"""In place of a descriptor: a file, a terminal, or anything on Windows, which a thread reads and writes."""
+
+_INPUT_BYTES = _IN_PLACE_BYTES = 64 * 1024
+"""The capacity of a pipe on Linux: the most that is read at once, and that is written without a thread."""
 
 
 class StdioStreams:
@@ -34,15 +35,15 @@ class StdioStreams:
 
     Attributes:
         exit_code: The exit code of the process.
+        before_exit: Called, for a limited time, before the process exits.
         parent: The process id of the parent.
-        stdin: The stream of incoming frames.
-        written: Set when all frames have been written.
+        pollable_input: The descriptor of the input if an event loop can wait for it, otherwise `NOT_POLLABLE`.
     """
 
     def __init__(self) -> None:
         self.exit_code = 0
+        self.before_exit: Callable[[], None] = lambda: None
         self.parent = os.getppid()
-        self.written = anyio.Event()
         self._is_ending = threading.Event()
         stdin, stdout = os.dup(0), os.dup(1)
         if sys.platform != "win32":
@@ -54,30 +55,81 @@ class StdioStreams:
         sys.stdout.flush()
         with Path(os.devnull).open("rb") as null:
             os.dup2(null.fileno(), 0)
-        self.stdin = io.BufferedReader(_WatchedInput(stdin, self.start_shutdown_timer), _INPUT_BUFFER_BYTES)
-        self._stdout = os.fdopen(stdout, "wb", buffering=0)
+        self._stdin, self._stdout = os.fdopen(stdin, "rb", buffering=0), os.fdopen(stdout, "wb", buffering=0)
+        self.pollable_input = stdin if _is_pollable(stdin) else NOT_POLLABLE
+        self._writable: select.poll | None = None
+        if _is_pollable(stdout):
+            self._writable = select.poll()
+            self._writable.register(stdout, select.POLLOUT)
         self._writing = threading.Lock()
+        self._has_begun = False
 
-    def write_frame(self, text: str) -> None:
-        """Write one frame. It blocks until the client reads.
+    def read_at_once(self) -> bytes | None:
+        """Return the next bytes of the input, none at its end; None if a descriptor that does not block has none yet.
 
         Raises:
-            OSError: the client has closed the stream.
+            OSError: The stream cannot be read.
         """
-        with self._writing:
-            try:
-                # Half of a surrogate pair has no bytes; a frame with a replacement character is better than none.
-                rest = memoryview(text.encode("utf-8", "replace") + b"\n")
-                while rest:
-                    written = self._stdout.write(rest)
-                    if written is None:
-                        # Another process has made the descriptor non-blocking again.
-                        select.select([], [self._stdout], [])
-                    else:
-                        rest = rest[written:]
-            except OSError:
-                self.start_shutdown_timer()
-                raise
+        data = self._stdin.read(_INPUT_BYTES)
+        if data == b"":
+            self.start_shutdown_timer()
+        return data
+
+    def read(self) -> bytes:
+        """Return the next bytes of the input, none at its end. It blocks until there are any.
+
+        Raises:
+            OSError: The stream cannot be read.
+        """
+        while (data := self.read_at_once()) is None:
+            # Another process has made the descriptor non-blocking again.
+            select.select([self._stdin], [], [])
+        return data
+
+    def begin_frame(self, frame: bytes) -> bytes:
+        """Write a short frame as far as that does not block, and return the rest, which `write_frame` has to write.
+
+        Call it while `write_frame` does not run.
+        """
+        rest = frame
+        if self._writable is None or len(frame) > _IN_PLACE_BYTES or not self._writing.acquire(blocking=False):
+            return frame
+        # `write_frame` meets the same error, and raises it.
+        with suppress(OSError):
+            # Once poll reports a pipe, it takes so many bytes without blocking (POSIX, PIPE_BUF).
+            while rest and self._writable.poll(0) == [(self._stdout.fileno(), select.POLLOUT)]:
+                written = self._stdout.write(rest[: select.PIPE_BUF])
+                if not written:
+                    break
+                rest = rest[written:]
+        self._has_begun = bool(rest)
+        if not rest:
+            self._writing.release()
+        return rest
+
+    def write_frame(self, frame: bytes) -> None:
+        """Write a frame, or the rest of the one that was begun. It blocks until the client reads.
+
+        Raises:
+            OSError: The client has closed the stream.
+        """
+        if not self._has_begun:
+            self._writing.acquire()
+        try:
+            rest = memoryview(frame)
+            while rest:
+                written = self._stdout.write(rest)
+                if written is None:
+                    # Another process has made the descriptor non-blocking again.
+                    select.select([], [self._stdout], [])
+                else:
+                    rest = rest[written:]
+        except OSError:
+            self.start_shutdown_timer()
+            raise
+        finally:
+            self._has_begun = False
+            self._writing.release()
 
     def start_shutdown_timer(self) -> None:
         """Exit the process when the time for cleaning up is over; a timer that runs already goes on."""
@@ -90,9 +142,12 @@ class StdioStreams:
     def exit(self) -> NoReturn:
         """Exit the process with `exit_code`, after the frame that is being written if the client reads it in time.
 
-        An ordinary exit would wait for the SDK's reading thread, which a signal does not wake.
+        An ordinary exit would wait for a thread that reads or writes, which a signal does not wake.
         """
         self._writing.acquire(timeout=_CLEANUP_SECONDS / 3)
+        last = threading.Thread(target=self.before_exit, daemon=True)
+        last.start()
+        last.join(_CLEANUP_SECONDS / 3)
         try:
             logging.shutdown()
             sys.stderr.flush()
@@ -101,17 +156,7 @@ class StdioStreams:
             os._exit(self.exit_code)
 
 
-class _WatchedInput(io.FileIO):
-    """A file that calls a function when it has been read to its end."""
-
-    def __init__(self, descriptor: int, on_end: Callable[[], None]) -> None:
-        super().__init__(descriptor, "rb")
-        self._on_end = on_end
-
-    def readinto(self, buffer: "Buffer", /) -> int | None:
-        while (count := super().readinto(buffer)) is None:
-            # Another process has made the descriptor non-blocking again.
-            select.select([self], [], [])
-        if count == 0:
-            self._on_end()
-        return count
+def _is_pollable(descriptor: int) -> bool:
+    """Return whether a descriptor is a pipe or a socket: of others, poll does not say whether they would block."""
+    mode = os.fstat(descriptor).st_mode
+    return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))

@@ -4,20 +4,15 @@ import logging
 from typing import Any, NoReturn
 
 import anyio
-import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.lowlevel import NotificationOptions, Server
-from mcp.shared.message import SessionMessage
 
+from blaxel_mcp.budget.ledger import flush_ledgers
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
-from blaxel_mcp.server.stdio.frames import FrameReader, is_refusal
 from blaxel_mcp.server.stdio.parent import wait_until_orphaned
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
+from blaxel_mcp.server.stdio.streams import FrameSink, FrameSource
 
 logger = logging.getLogger(__name__)
-
-_MAX_UNWRITTEN_FRAMES = 256
-"""Frames that may wait for a client that reads slowly; beyond that, their senders wait too."""
 
 
 async def serve_stdio(
@@ -35,23 +30,22 @@ async def serve_stdio(
         max_frame_bytes: The maximum size of a frame from the client, in bytes.
     """
     options = server.create_initialization_options(NotificationOptions(tools_changed=tools_change))
-    incoming, server_input = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    server_output, outgoing = anyio.create_memory_object_stream[SessionMessage](_MAX_UNWRITTEN_FRAMES)
-    frames = FrameReader(streams.stdin, limit=max_frame_bytes)
+    # What is still to be written there, if the cleaning up does not end in time.
+    streams.before_exit = flush_ledgers
+    sink = FrameSink(streams)
+    source = FrameSource(streams, sink, limit=max_frame_bytes)
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_write_frames, outgoing, streams)
+            group.start_soon(sink.write_slowly)
             async with anyio.create_task_group() as serving:
                 group.start_soon(_end_on_signal, serving.cancel_scope, streams)
                 serving.start_soon(_end_with_parent, serving.cancel_scope, streams)
-                serving.start_soon(_read_frames, frames, incoming, server_output.clone())
-                await server.run(server_input, server_output, options)
+                await server.run(source, sink, options)
                 serving.cancel_scope.cancel()
             # Write the frames that are complete; there will be no others.
             streams.start_shutdown_timer()
-            server_output.close()
-            await streams.written.wait()
-            # Inside of the block: at its end it would wait for the reading thread, which waits for a line.
+            await sink.flush()
+            # Inside of the block: at its end it would wait for the thread that may be waiting for a line.
             streams.exit()
     except* OSError as errors:
         logger.info("the client closed the connection: %s", errors.exceptions[0])
@@ -59,25 +53,6 @@ async def serve_stdio(
         logger.exception("the server failed")
         streams.exit_code = ExitCode.FAILED
     streams.exit()
-
-
-async def _read_frames(
-    frames: FrameReader,
-    incoming: MemoryObjectSendStream[SessionMessage | Exception],
-    refusals: MemoryObjectSendStream[SessionMessage],
-) -> None:
-    """Pass messages to the server until the end of input, and answer invalid frames."""
-    async with incoming, refusals:
-        while frame := await anyio.to_thread.run_sync(frames.read, abandon_on_cancel=True):
-            await (refusals if is_refusal(frame) else incoming).send(SessionMessage(frame))
-
-
-async def _write_frames(outgoing: MemoryObjectReceiveStream[SessionMessage], streams: StdioStreams) -> None:
-    """Write messages until there can be no others."""
-    async for item in outgoing:
-        text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        await anyio.to_thread.run_sync(streams.write_frame, text)
-    streams.written.set()
 
 
 async def _end_with_parent(scope: anyio.CancelScope, streams: StdioStreams) -> None:

@@ -27,7 +27,7 @@ def parse_call_uri(uri: str) -> tuple[str, str | None] | None:
 
 def text_block(text: str) -> types.TextContent:
     """Return a text block, without half surrogate pairs: they have no UTF-8 form and would end the connection."""
-    return types.TextContent(type="text", text=text.encode("utf-8", "replace").decode())
+    return types.TextContent(type="text", text=text if text.isascii() else text.encode("utf-8", "replace").decode())
 
 
 def media_block(media: Media, uri: str) -> types.ContentBlock:

@@ -129,6 +129,26 @@ def error_result(error: BlaxelError, context: CallContext, *, max_chars: int = 0
     )
 
 
+def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict[str, Any]:
+    """Return a result of text alone as the object that the SDK makes of it, which the SDK validates all the same.
+
+    It would turn the model into this object first, with a pass over the whole answer.
+    """
+    texts = [block.text for block in result.content if isinstance(block, types.TextContent)]
+    if len(texts) < len(result.content):
+        return result
+    prepared: dict[str, Any] = {
+        "content": [{"type": "text", "text": text} for text in texts],
+        "isError": result.is_error,
+        "resultType": result.result_type,
+    }
+    if result.structured_content is not None:
+        prepared["structuredContent"] = result.structured_content
+    if result.meta is not None:
+        prepared["_meta"] = result.meta
+    return prepared
+
+
 async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy) -> Presentation:
     model_text = None
     if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):

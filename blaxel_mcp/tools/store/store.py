@@ -91,7 +91,8 @@ class CallStore:
         self._disk_bytes = 0
         self._reasons: OrderedDict[str, str] = OrderedDict()
         self._shared = SharedAnswers(shared, limits) if shared else None
-        self._lock = anyio.Lock()
+        # Without contention, a turn of the event loop per answer would be for nothing.
+        self._lock = anyio.Lock(fast_acquire=True)
         self._stored = anyio.Event()
         self._timer: anyio.abc.TaskGroup | None = None
 

@@ -1,6 +1,5 @@
 """Frames that are none, or more than a server can take: each that waits for an answer gets one."""
 
-import io
 import json
 import math
 import tracemalloc
@@ -12,7 +11,7 @@ from pydantic_core import from_json
 
 from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.stdio.frames import FrameReader, read_frame
+from blaxel_mcp.server.stdio.frames import FrameBuffer, read_frame
 from tests.support.connecting import connect, error_of, inference_requests, leading_to
 
 pytestmark = pytest.mark.anyio
@@ -101,18 +100,21 @@ def test_a_frame_over_the_limit_is_passed_over_and_the_next_one_read(
     frame_: bytes, number: types.RequestId | None
 ) -> None:
     ping = b'\n{"jsonrpc":"2.0","id":8,"method":"ping"}\n'
-    frames = FrameReader(io.BytesIO(frame_ + (ping if frame_.endswith(b"\n") else b"")), limit=1000)
+    frames = FrameBuffer(limit=1000)
+    for byte in frame_ + (ping if frame_.endswith(b"\n") else b""):
+        frames.feed(bytes([byte]))
+    frames.feed(b"")
 
-    refused = frames.read()
+    refused = frames.take()
 
     assert isinstance(refused, types.JSONRPCError)
     assert (refused.id, refused.error.code) == (number, NO_MESSAGE)
     assert refused.error.message == (
         f"The message has {len(frame_)} bytes, more than limits.max_argument_bytes (1000) allows."
     )
-    read = frames.read()
+    read = frames.take()
     assert read is None if not frame_.endswith(b"\n") else isinstance(read, types.JSONRPCRequest)
-    assert frames.read() is None
+    assert frames.take() is None
 
 
 @pytest.mark.parametrize("tool", ["run_model", "house-chat", "list_models", "read_result", "cancel_call"])

@@ -1,0 +1,130 @@
+"""When the ledger is written: together, or a moment later where no cap can refuse the call."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from blaxel_mcp.budget.commits import GroupCommit
+from blaxel_mcp.budget.figures import Reservation, UsageTotals
+from blaxel_mcp.budget.ledger import MEMORY, Entry, Ledger, LedgerError, Used
+from blaxel_mcp.core.exceptions import BlaxelError
+
+pytestmark = pytest.mark.anyio
+
+DAY, KEY = "2026-11-24", ("w", "m")
+SETTLED = UsageTotals(calls=1, total_tokens=7)
+
+
+def reservation(number: int = 0) -> Reservation:
+    return Reservation(call_id=f"call_{number}", day=DAY, account="", key=KEY, tokens=5, nano_usd=0)
+
+
+def accept(_: Used) -> None:
+    """Refuse no call."""
+
+
+def at_most(calls: int, used: Used) -> None:
+    if used.get(KEY, UsageTotals()).calls >= calls:
+        raise BlaxelError("full", code="budget_exceeded", origin="local", hint="")
+
+
+class CountingLedger(Ledger):
+    """A ledger that counts its transactions."""
+
+    transactions = 0
+
+    def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
+        self.transactions += 1
+        return super().write(entries)
+
+
+async def test_calls_that_wait_together_share_transactions_and_each_is_checked_alone() -> None:
+    ledger = CountingLedger(MEMORY)
+    commits = GroupCommit(ledger)
+    refused: list[int] = []
+
+    async def reserve(number: int) -> None:
+        try:
+            await commits.write(Entry(reservation(number), lambda used: at_most(20, used)))
+        except BlaxelError:
+            refused.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(64):
+            group.start_soon(reserve, number)
+
+    assert refused == [*range(20, 64)]
+    assert ledger.used(DAY, "")[KEY] == UsageTotals(calls=20, held_tokens=100)
+    assert ledger.transactions <= 2
+
+
+async def test_a_caller_that_is_cancelled_while_it_waits_has_its_reservation() -> None:
+    commits = GroupCommit(Ledger(MEMORY))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await commits.write(Entry(reservation(), accept))
+
+    assert commits.ledger.used(DAY, "")[KEY].calls == 1
+
+
+async def test_a_ledger_that_cannot_be_used_fails_every_caller(tmp_path: Path) -> None:
+    commits = GroupCommit(Ledger(tmp_path))
+    failed = 0
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            await commits.write(Entry(reservation(), accept))
+        failed += 1
+
+    assert failed == 2
+
+
+def test_a_deferred_entry_counts_at_once_in_its_process_and_after_a_moment_in_the_file(tmp_path: Path) -> None:
+    ledger, other = Ledger(tmp_path / "ledger.sqlite3"), Ledger(tmp_path / "ledger.sqlite3")
+    ledger.used(DAY, "")
+    ledger.defer(Entry(reservation(1), accept))
+    ledger.defer(Entry(reservation(2), accept))
+    ledger.defer(Entry(reservation(1), usage=SETTLED))
+
+    assert ledger.used(DAY, "")[KEY] == UsageTotals(calls=2, total_tokens=7, held_tokens=5)
+    assert other.used(DAY, "") == ledger.used(DAY, "")
+
+    ledger.defer(Entry(reservation(2), usage=SETTLED))
+    ledger.defer(Entry(reservation(3), accept))
+    ledger.defer(Entry(reservation(3)))
+    ledger.close()
+
+    assert other.used(DAY, "")[KEY] == SETTLED + SETTLED
+    other.close()
+
+
+def test_a_deferred_entry_is_written_though_nothing_else_happens(tmp_path: Path) -> None:
+    ledger, other = Ledger(tmp_path / "ledger.sqlite3"), Ledger(tmp_path / "ledger.sqlite3")
+    ledger.defer(Entry(reservation(), accept))
+
+    until = time.monotonic() + 30
+    while not other.used(DAY, "") and time.monotonic() < until:
+        pass
+
+    assert other.used(DAY, "")[KEY].calls == 1
+    ledger.close()
+    other.close()
+
+
+def test_a_transaction_that_fails_keeps_the_deferred_entries(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    path.mkdir()
+    ledger = Ledger(path)
+    ledger.defer(Entry(reservation(), accept))
+    ledger.flush()
+    assert "cannot be used" in str(ledger.failure)
+
+    path.rmdir()
+    assert ledger.used(DAY, "")[KEY].calls == 1
+    assert not ledger.failure
+
+    ledger.defer(Entry(reservation(2), accept))
+    assert [entry.reservation.call_id for entry in ledger.take_deferred()] == ["call_2"]
+    ledger.close()
