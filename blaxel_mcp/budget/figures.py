@@ -86,6 +86,29 @@ class ModelDay:
     unsettled: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """What the ledger keeps of a call beside its usage.
+
+    Attributes:
+        client: The program that made the call; empty if it is not known.
+        text: Time, tool, outcome and receipt as a JSON object; None if the call goes on with another attempt.
+    """
+
+    client: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientUsage:
+    """The usage of one client over some days."""
+
+    client: str
+    calls: int
+    total_tokens: int
+    nano_usd: int
+
+
 COLUMNS = tuple(field.name for field in fields(UsageTotals))
 
 values_of = operator.attrgetter(*COLUMNS)

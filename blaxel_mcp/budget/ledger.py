@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from blaxel_mcp.budget.figures import COLUMNS, ModelDay, ModelKey, Reservation, UsageTotals, values_of
+from blaxel_mcp.budget.figures import (
+    COLUMNS,
+    CallRecord,
+    ClientUsage,
+    ModelDay,
+    ModelKey,
+    Reservation,
+    UsageTotals,
+    values_of,
+)
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 from blaxel_mcp.core.user_folders import user_folder
 
@@ -34,7 +43,10 @@ _BUSY_SECONDS = 5.0
 
 _REMOVED = "it was removed or replaced while it was in use"
 
-_VERSION = 1
+KEPT_CALLS = 1000
+"""Calls whose receipts are kept."""
+
+_VERSION = 2
 
 
 class LedgerError(Exception):
@@ -56,11 +68,13 @@ class Entry:
         reservation: The reservation.
         check: Decides whether the call is reserved; None settles the call.
         usage: The usage of a call that is settled; None if it was never sent.
+        record: What else is kept of a call that is settled; None for nothing.
     """
 
     reservation: Reservation
     check: CapCheck | None = None
     usage: UsageTotals | None = None
+    record: CallRecord | None = None
 
 
 _SCHEMA = f"""
@@ -73,6 +87,14 @@ CREATE TABLE IF NOT EXISTS reservations (
     call_id TEXT PRIMARY KEY, day TEXT NOT NULL, account TEXT NOT NULL, workspace TEXT NOT NULL, model TEXT NOT NULL,
     tokens INTEGER NOT NULL, nano_usd INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS clients (
+    day TEXT NOT NULL, account TEXT NOT NULL, client TEXT NOT NULL,
+    calls INTEGER NOT NULL, total_tokens INTEGER NOT NULL, nano_usd INTEGER NOT NULL,
+    PRIMARY KEY (day, account, client)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, call_id TEXT UNIQUE NOT NULL, account TEXT NOT NULL, record TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS reservations_by_day ON reservations (day, account);
 PRAGMA user_version = {_VERSION};
 """
@@ -82,6 +104,12 @@ INSERT INTO totals (day, account, workspace, model, {", ".join(COLUMNS)})
 VALUES (?, ?, ?, ?, {", ".join("?" for _ in COLUMNS)})
 ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in COLUMNS)}
 """  # noqa: S608 - the names are fields of the dataclass
+
+_ADD_CLIENT = """
+INSERT INTO clients VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+calls = calls + excluded.calls, total_tokens = total_tokens + excluded.total_tokens,
+nano_usd = nano_usd + excluded.nano_usd
+"""
 
 _RESERVED = "SELECT day, workspace, model, COUNT(*), SUM(tokens), SUM(nano_usd) FROM reservations"
 
@@ -199,6 +227,39 @@ class Ledger:
         days.sort(key=lambda entry: (-entry.totals.calls - entry.unsettled, entry.key))
         return sorted(days, key=lambda entry: entry.day, reverse=True)
 
+    def clients(self, since: str, account: str) -> list[ClientUsage]:
+        """Return the usage of each client from the day `since` on, the busiest first.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT client, SUM(calls), SUM(total_tokens), SUM(nano_usd) FROM clients "
+                "WHERE day >= ? AND account = ? GROUP BY 1 ORDER BY 2 DESC, 1",
+                (since, account),
+            ).fetchall()
+        return [ClientUsage(client=row[0], calls=row[1], total_tokens=row[2], nano_usd=row[3]) for row in rows]
+
+    def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
+        """Return the records of the last calls, the latest first, or of one call.
+
+        Args:
+            account: Whose calls.
+            last: How many; None for all that are kept.
+            call_id: The one call; None for any.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT record FROM calls WHERE account = ? AND call_id = COALESCE(?, call_id) "
+                "ORDER BY number DESC LIMIT ?",
+                (account, call_id, -1 if last is None else last),
+            ).fetchall()
+        return [record for (record,) in rows]
+
     def forget(self, before: str) -> None:
         """Delete the usage of the days before a day.
 
@@ -208,6 +269,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("DELETE FROM totals WHERE day < ?", (before,))
             connection.execute("DELETE FROM reservations WHERE day < ?", (before,))
+            connection.execute("DELETE FROM clients WHERE day < ?", (before,))
 
     def close(self) -> None:
         """Write deferred entries and close the file; the next use opens it again."""
@@ -430,6 +492,21 @@ def _write(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         [(each.call_id, *_day_key(each), each.tokens, each.nano_usd) for each in reserved.values()],
     )
     connection.executemany(_ADD, [(*key, *values_of(totals)) for key, totals in sums.items()])
+    for entry in entries:
+        if entry.record is not None:
+            _write_record(connection, entry.reservation, entry.usage, entry.record)
+
+
+def _write_record(
+    connection: sqlite3.Connection, reservation: Reservation, usage: UsageTotals | None, record: CallRecord
+) -> None:
+    if usage is not None:
+        amounts = (usage.calls, usage.total_tokens, usage.nano_usd)
+        connection.execute(_ADD_CLIENT, (reservation.day, reservation.account, record.client, *amounts))
+    if record.text is not None:
+        row = (reservation.call_id, reservation.account, record.text)
+        connection.execute("INSERT OR REPLACE INTO calls (call_id, account, record) VALUES (?, ?, ?)", row)
+        connection.execute("DELETE FROM calls WHERE number <= (SELECT MAX(number) FROM calls) - ?", (KEPT_CALLS,))
 
 
 def _used(connection: sqlite3.Connection, day: str, account: str) -> Used:

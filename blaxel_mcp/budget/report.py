@@ -6,16 +6,24 @@ from itertools import groupby
 from typing import Any
 
 from blaxel_mcp.budget.caps import day_of, next_midnight
-from blaxel_mcp.budget.figures import NANO, ModelDay, UsageTotals
+from blaxel_mcp.budget.figures import NANO, ClientUsage, ModelDay, UsageTotals
+from blaxel_mcp.core.redaction import visible
 
 
 def usage_report(
-    days: Sequence[ModelDay], budget: dict[str, Any], *, now: datetime, ledger: str, problem: str | None
+    days: Sequence[ModelDay],
+    clients: Sequence[ClientUsage],
+    budget: dict[str, Any],
+    *,
+    now: datetime,
+    ledger: str,
+    problem: str | None,
 ) -> dict[str, Any]:
     """Return the usage of each day and model as JSON values, the latest day first.
 
     Args:
         days: The usage of each model and day, in the order of `Ledger.days`.
+        clients: The usage of each client over all of these days.
         budget: The usage of the caps on all calls together, today (`Budget.overall`).
         now: The time.
         ledger: The path of the ledger.
@@ -26,6 +34,15 @@ def usage_report(
         "resets_at": next_midnight(now).isoformat(timespec="seconds"),
         "budget": budget,
         "days": [_day_report(day, list(models)) for day, models in groupby(days, lambda entry: entry.day)],
+        "clients": [
+            {
+                "client": visible(entry.client) or None,
+                "calls": entry.calls,
+                "total_tokens": entry.total_tokens,
+                "cost_usd": entry.nano_usd / NANO if entry.nano_usd else None,
+            }
+            for entry in clients
+        ],
         "ledger": ledger,
         "problem": problem,
     }

@@ -112,6 +112,11 @@ class Discovery:
             self._control_plane.seed(snapshot.workspace, snapshot.records)
             self._ready.set()
 
+    def load_cache(self) -> None:
+        """Use the list that an earlier process saved, if there is one; nothing is sent. It blocks meanwhile."""
+        if self.enabled and self._cache and (snapshot := self._cache.load()):
+            self.adopt(snapshot)
+
     async def wait_ready(self, seconds: float = FIRST_LIST_SECONDS) -> None:
         """Wait for the first list, from the cache or the control plane.
 

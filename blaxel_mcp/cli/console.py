@@ -1,11 +1,17 @@
 """The console on which commands print tables and reports, and text from outside as a terminal may get it."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from blaxel_mcp.core.redaction import for_terminal
+
+PIPE_WIDTH = 1000
+"""Columns outside a terminal: a program cannot read a number that is truncated to the width of a window."""
 
 
 def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> None:
@@ -18,6 +24,22 @@ def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> Non
     """
     stream = file or sys.stdout
     print(for_terminal(text) if stream.isatty() else text, end=end, file=stream, flush=True)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Progress]:
+    """Show a spinner with the elapsed time on stderr, if that is a terminal; `stop` ends it earlier."""
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with progress:
+        progress.add_task(text, total=None)
+        yield progress
 
 
 class ReportConsole(Console):

@@ -11,6 +11,7 @@ import math
 import sys
 import tempfile
 import textwrap
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mcp import Client, StdioServerParameters
 from mcp.shared.dispatcher import ProgressFnT
 from rich.text import Text
 
-from blaxel_mcp.cli.console import ReportConsole
+from blaxel_mcp.cli.console import ReportConsole, waiting
 from blaxel_mcp.cli.demo_settings import DEMO_KEY, DEMO_MODELS, DEMO_WORKSPACE
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import shorten
@@ -47,7 +48,12 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
     """Run the tour."""
     with tempfile.TemporaryDirectory(prefix="blaxel-mcp-demo-") as folder, anyio.fail_after(_TOUR_SECONDS):
         async with run_emulator() as emulator:
-            settings = _settings_text(emulator)
+            # The key is not in it.
+            own = {"workspace": DEMO_WORKSPACE, "run_url": emulator.run_url, "api_url": emulator.api_url}
+            settings = "\n".join(
+                header + "".join(f"{name} = {toml_value(value)}\n" for name, value in table.items())
+                for header, table in [("", own), *(("[[models]]\n", model) for model in DEMO_MODELS)]
+            )
             file = anyio.Path(folder, "config.toml")
             await file.write_text(settings, encoding="utf-8")
             tour = _Tour(emulator)
@@ -58,22 +64,15 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
                 args=["-P", "-m", "blaxel_mcp", "serve", "--config", str(file)],
                 env={"BL_API_KEY": DEMO_KEY, "BLAXEL_MCP_BUDGET__LEDGER": ":memory:"},
             )
-            async with Client(server) as client:
+            async with AsyncExitStack() as stack:
+                with waiting("starting the server"):
+                    client = await stack.enter_async_context(Client(server))
                 await tour.show_tools(client)
                 await tour.call_configured_models(client)
                 await tour.call_other_models(client)
                 await tour.show_picture_and_failure(client)
         tour.show_own_entry()
     return ExitCode.OK
-
-
-def _settings_text(emulator: Emulator) -> str:
-    """Return the settings file that leads every call to the emulator; the key is not in it."""
-    own = {"workspace": DEMO_WORKSPACE, "run_url": emulator.run_url, "api_url": emulator.api_url}
-    tables = [("", own), *(("[[models]]\n", model) for model in DEMO_MODELS)]
-    return "\n".join(
-        header + "".join(f"{name} = {toml_value(value)}\n" for name, value in table.items()) for header, table in tables
-    )
 
 
 class _Tour:
@@ -112,7 +111,8 @@ class _Tour:
         result = await self._call(client, "house-embed", {"input": _SENTENCES, "dimensions": 32})
         first, *others = (item["embedding"] for item in _structured(result)["data"])
         for sentence, vector in zip(_SENTENCES[1:], others, strict=True):
-            similarity = f"{_cosine(first, vector):.2f} between {_SENTENCES[0]!r} and {sentence!r}"
+            cosine = sum(map(float.__mul__, first, vector)) / (math.hypot(*first) * math.hypot(*vector))
+            similarity = f"{cosine:.2f} between {_SENTENCES[0]!r} and {sentence!r}"
             self._line("similarity", similarity, style="bold green")
         self._receipt(result)
         self._stop("An answer too long for a context, read in parts")
@@ -225,9 +225,3 @@ def _structured(result: types.CallToolResult) -> dict[str, Any]:
 
 def _text(result: types.CallToolResult) -> str:
     return " ".join(block.text for block in result.content if isinstance(block, types.TextContent))
-
-
-def _cosine(left: list[float], right: list[float]) -> float:
-    pairs = ((left, right), (left, left), (right, right))
-    dot, left_square, right_square = (sum(map(float.__mul__, *pair)) for pair in pairs)
-    return dot / math.sqrt(left_square * right_square)

@@ -25,14 +25,32 @@ DEMO_MODELS: tuple[dict[str, Any], ...] = (
 )
 """Models of the emulator's workspace, as `[[models]]` entries."""
 
+_OTHERS: tuple[dict[str, str], ...] = (
+    {"name": "house-claude", "api": "messages"},
+    {"name": "house-gemini", "path": "/v1beta/models/gemini-2.5-flash:generateContent"},
+    {"name": "house-cohere", "api": "cohere-chat"},
+    {"name": "house-rerank", "api": "rerank"},
+    {"name": "house-painter", "api": "images"},
+    {"name": "house-voice", "api": "speech"},
+    {"name": "house-ears", "api": "transcriptions"},
+    {"name": "sandbox-openai", "api": "chat-completions"},
+)
+"""The other models of the emulator's workspace; the tour of `demo` has no tools for them."""
 
-def demo_overrides(*, run_url: str, api_url: str) -> dict[str, Any]:
-    """Return settings, as from the command line, that lead every call to an emulator."""
+
+def demo_overrides(*, run_url: str, api_url: str, every_model: bool = False) -> dict[str, Any]:
+    """Return settings, as from the command line, that lead every call to an emulator.
+
+    Args:
+        run_url: The emulator's base URL of inference.
+        api_url: The emulator's base URL of the control plane.
+        every_model: Whether each of its models has a tool, and not only those of the tour.
+    """
     return {
         "workspace": DEMO_WORKSPACE,
         "api_key": DEMO_KEY,
         "run_url": run_url,
         "api_url": api_url,
         "budget": {"ledger": ":memory:"},
-        "models": [ModelSettings.model_validate(model) for model in DEMO_MODELS],
+        "models": [ModelSettings.model_validate(model) for model in (*DEMO_MODELS, *(_OTHERS if every_model else ()))],
     }

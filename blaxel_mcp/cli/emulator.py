@@ -6,17 +6,21 @@ from urllib.parse import urlsplit
 
 from blaxel_mcp.cli.demo_settings import DEMO_KEY, DEMO_WORKSPACE
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.core.process import exit_code_after, received_signals
+from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.emulator import run_emulator
+from blaxel_mcp.emulator.faults.faults import fault_names
 from blaxel_mcp.emulator.openai_server import OpenAIServer
 
 
 async def emulator(options: argparse.Namespace) -> int:
-    """Run the emulator until a signal arrives.
+    """Run the emulator until a signal arrives, or list the faults that a model name can ask for.
 
     Raises:
         ConfigurationError: The port is taken, or the upstream is not an HTTP URL.
     """
+    if options.list_faults:
+        print("\n".join(fault_names()))
+        return ExitCode.OK
     if options.upstream and urlsplit(options.upstream).scheme not in ("http", "https"):
         raise ConfigurationError(
             f"--upstream {options.upstream!r} is not an HTTP URL.",

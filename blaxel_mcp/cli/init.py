@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.cli.console import waiting
 from blaxel_mcp.cli.settings import configured, named_config_file
 from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
 from blaxel_mcp.client.client import APIClient
@@ -31,7 +32,12 @@ async def init(options: argparse.Namespace) -> int:
     # The settings file is not read: it may be the one to replace, and it may be wrong.
     without_file = argparse.Namespace(**{**vars(options), "config": os.devnull})
     async with configured(without_file) as config:
-        settings = await _first_settings(config)
+        workspace = config.settings.workspace
+        try:
+            with waiting("asking Blaxel for the models"):
+                settings = first_settings(workspace, await _model_records(config))
+        except BlaxelError as error:
+            settings = first_settings(workspace, missing=str(error))
     summary = _summary(settings, config)
     if options.print:
         print(settings.text, end="")
@@ -72,16 +78,8 @@ def _exists_already(file: Path) -> ConfigurationError:
     )
 
 
-async def _first_settings(config: Configuration) -> FirstSettings:
-    """Ask Blaxel for the models, with the credentials of the environment or of `bl login`."""
-    workspace = config.settings.workspace
-    try:
-        return first_settings(workspace, await _model_records(config))
-    except BlaxelError as error:
-        return first_settings(workspace, missing=str(error))
-
-
 async def _model_records(config: Configuration) -> list[ModelRecord]:
+    """Ask Blaxel for the models, with the credentials of the environment or of `bl login`."""
     workspace = config.settings.workspace
     if workspace is None:
         raise ConfigurationError(

@@ -5,7 +5,7 @@ import json
 
 from rich.table import Table
 
-from blaxel_mcp.cli.console import ReportConsole, print_text
+from blaxel_mcp.cli.console import ReportConsole, print_text, waiting
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
@@ -22,8 +22,9 @@ async def models(options: argparse.Namespace) -> int:
     async with configured(options) as config:
         runtime = build_runtime(config)
         async with runtime.client:
-            await runtime.discovery.refresh()
-            listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
+            with waiting("asking Blaxel for the models"):
+                await runtime.discovery.refresh()
+                listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
     del listing["next_offset"]
     if options.json:
         print_text(json.dumps(listing, ensure_ascii=False, indent=2))

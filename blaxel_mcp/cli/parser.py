@@ -1,14 +1,19 @@
 """The command line: every command with its options, its help and its examples."""
 
 import argparse
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from blaxel_mcp import __version__
 from blaxel_mcp.core.logs import LEVELS, LogFormat
+from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.core.suggestions import closest
 
+SHELLS = ("bash", "zsh", "tcsh")
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 
 _HTTP_OPTIONS = ("--host", "--port", "--workers")
@@ -19,7 +24,7 @@ _COMMON_DEFAULTS = {"config": None, "workspace": None, "log_level": "warning", "
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; without a command, it selects `serve`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="blaxel-mcp",
         description="An MCP server that gives an agent one tool per Blaxel model API.",
         epilog="`blaxel-mcp COMMAND --help` shows a command's options and examples. "
@@ -40,8 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
-        for name, keywords in command.options:
-            subparser.add_argument(name, **keywords)
+        for names, keywords in command.options:
+            subparser.add_argument(*names, **keywords)
     parser.set_defaults(command="serve", transport="stdio", **_COMMON_DEFAULTS)
     return parser
 
@@ -66,12 +71,12 @@ def parse_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _common_options() -> argparse.ArgumentParser:
+def _common_options() -> "_Parser":
     """Return the options that may precede or follow a command.
 
     They have no defaults: the default of one after the command would replace the value of one before it.
     """
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = options.add_argument_group("common options")
     group.add_argument("--config", metavar="FILE", help="settings file (default: BLAXEL_MCP_CONFIG or the user's own)")
     group.add_argument("--workspace", metavar="W", help="workspace (default: from the settings or `bl login`)")
@@ -79,6 +84,49 @@ def _common_options() -> argparse.ArgumentParser:
     group.add_argument("--log-format", choices=get_args(LogFormat), help="log format on stderr (default: text)")
     group.add_argument("--demo", action="store_true", help="use an emulator on this machine instead of Blaxel")
     return options
+
+
+class _Parser(argparse.ArgumentParser):
+    """Lets options stand between arguments, and suggests the command or option that was probably meant."""
+
+    _is_inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the words of a command in any order: argparse itself wants arguments after an option in one piece."""
+        if self._is_inside or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the command line; an unknown option is reported with the usage of its command."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = subparsers_of(self)[options.command]
+            names = [name for action in command._actions for name in action.option_strings]  # noqa: SLF001 - no other way
+            guess = closest(unknown[0].partition("=")[0], names) if unknown[0].startswith("-") else None
+            hint = f" (did you mean {guess}?)" if guess else ""
+            if not unknown[0].startswith("-") and options.command == "run":
+                hint = " (put the question in quotes)"
+            command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """End with the error and the command that shows the help, without the usage; name the nearest command."""
+        if unknown := re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose from", message):
+            guess = closest(unknown[1], [command.name for command in COMMANDS])
+            message = f"unknown command {unknown[1]!r}" + (f" (did you mean `blaxel-mcp {guess}`?)" if guess else "")
+        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}\nTry `{self.prog} --help`.\n")
+
+
+def subparsers_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """Return the parser of each command."""
+    (action,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no other way
+    parsers: Mapping[str, argparse.ArgumentParser] = action.choices
+    return parsers
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -89,16 +137,20 @@ class _HelpFormatter(argparse.HelpFormatter):
         return "\n".join(line if line.startswith(" ") else wrap(line, width, indent) for line in text.splitlines())
 
 
-_Option = tuple[str, dict[str, Any]]
-"""The name of an option or argument, and the keywords for argparse's `add_argument`."""
+_Option = tuple[tuple[str, ...], dict[str, Any]]
+"""The names of an option or argument, and the keywords for argparse's `add_argument`."""
 
 
-def _option(name: str, metavar: str | None, description: str, **keywords: Any) -> _Option:
-    return name, {"metavar": metavar, "help": description, **keywords}
+def _option(names: str, metavar: str | None, description: str, **keywords: Any) -> _Option:
+    return tuple(names.split()), {"metavar": metavar, "help": description, **keywords}
 
 
 def _flag(name: str, description: str) -> _Option:
-    return name, {"action": "store_true", "help": description}
+    return (name,), {"action": "store_true", "help": description}
+
+
+def _repeatable(names: str, metavar: str, description: str) -> _Option:
+    return _option(names, metavar, f"{description}; repeatable (default: none)", action="append", default=[])
 
 
 def _whole_number(lowest: int, highest: int) -> Callable[[str], int]:
@@ -113,13 +165,21 @@ def _whole_number(lowest: int, highest: int) -> Callable[[str], int]:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("must be more than 0 seconds")
-    return seconds
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
 
 
 _port = _whole_number(0, 65_535)
+_QUESTION = (
+    _option("--system -s", "TEXT", "system instructions (default: none)"),
+    _repeatable("--attach -a", "FILE", "file to send: a medium as it is, others as text"),
+    _repeatable("--option -o", "NAME=VALUE", "another argument of the model's tool, such as max_tokens=200"),
+)
+_TIMEOUT = _option(
+    "--timeout", "S", "deadline of a whole call in seconds (default: limits.timeout_seconds, 600)", type=_seconds
+)
 _JSON = _flag("--json", "print JSON for programs (default: text for people)")
 
 
@@ -165,22 +225,33 @@ COMMANDS = (
     ),
     Command(
         name="run",
-        summary="send one request to a model and print the answer",
-        description="The answer goes to stdout: JSON as text, binary data unchanged, or into a new file in the current "
-        "folder if stdout is a terminal. Notes about the call go to stderr. Ctrl-C stops the call at Blaxel too.",
+        summary="ask a model, or send it any request",
+        description="With a text as argument, on stdin or both, asks the model's own tool: stdin is the material, the "
+        "argument the question. A terminal gets the text as it is written; a picture, a sound or a vector is saved as "
+        "a new file in the current folder. A pipe gets the text, or a single medium's bytes. With --data, sends that "
+        "body and prints the endpoint's JSON. Ctrl-C stops the call at Blaxel too.",
         examples=(
-            'blaxel-mcp run house-chat --demo --data \'{"messages": [{"role": "user", "content": "What is 6 * 7?"}]}\'',
+            'blaxel-mcp run house-chat --demo "What is 17 * 23?"',
+            'echo "The quick brown fox" | blaxel-mcp run house-chat --demo "Count the words in:"',
+            'blaxel-mcp run house-chat --demo --dry-run "What is 17 * 23?"',
             'blaxel-mcp run house-embed --demo --data \'{"input": "one key, many models"}\'',
-            'echo \'{"inputs": "a lovely day"}\' | blaxel-mcp run house-classifier --demo --data -',
         ),
         options=(
             _option("model", "MODEL", "name of the model API in the workspace"),
+            _option("text", "TEXT", "the question (default: the text on stdin)", nargs="?"),
+            *_QUESTION,
+            _flag("--json", "print the endpoint's JSON (default: the text of the answer)"),
+            _option("--save", "FILE", "file for the answer (default: stdout, or a new file for media and vectors)"),
             _option(
                 "--path", "P", "sub-endpoint, such as /v1/embeddings; / is the base endpoint (default: the model's own)"
             ),
             _option(
-                "--data", "JSON|@FILE|-", "request body: JSON, a file or stdin (default: {} with POST, otherwise none)"
+                "--data -d",
+                "JSON|@FILE|-",
+                "request body: JSON, a file or stdin (default: {} with POST, otherwise none)",
             ),
+            _option("--file -f", "FILE", "file with the request body as JSON or YAML (default: none)"),
+            _option("--upload-file", "FILE", "file that is the whole request body (default: none)"),
             _option(
                 "--method",
                 "M",
@@ -189,14 +260,29 @@ COMMANDS = (
                 default="POST",
                 choices=METHODS,
             ),
-            _option("--param", "K=V", "query parameter; repeatable (default: none)", action="append", default=[]),
-            _flag("--stream", "print the text as it arrives (default: the JSON of the whole answer)"),
-            _option(
-                "--timeout",
-                "S",
-                "deadline of the whole call in seconds (default: limits.timeout_seconds, 600)",
-                type=_seconds,
-            ),
+            _repeatable("--param --params", "K=V", "query parameter"),
+            _repeatable("--header", "'K: V'", "request header"),
+            _flag("--stream", "print the text as it arrives (default: only on a terminal and without --data)"),
+            _TIMEOUT,
+            _flag("--dry-run", "print the request, its estimated cost and the budget, and send nothing"),
+            _flag("--debug", "print the request and the headers of the response to stderr"),
+        ),
+    ),
+    Command(
+        name="compare",
+        summary="ask several models the same question",
+        description="The answers stand side by side on a terminal and one under the other in a pipe, each with its "
+        "tokens, cost and time. The budget must have room for all of them, otherwise none is asked. With the question "
+        "on stdin, name the models only.",
+        examples=(
+            'blaxel-mcp compare house-chat house-claude --demo "What is 17 * 23?"',
+            'echo "What is 17 * 23?" | blaxel-mcp compare house-chat house-claude --demo',
+        ),
+        options=(
+            _option("words", "MODEL", "two or more models, then the question", nargs="+"),
+            *_QUESTION,
+            _flag("--json", "print JSON for programs, with the receipt of each call (default: text for people)"),
+            _TIMEOUT,
         ),
     ),
     Command(
@@ -251,11 +337,23 @@ COMMANDS = (
     ),
     Command(
         name="usage",
-        summary="show calls, tokens and USD per day and model, against the budget",
+        summary="show calls, tokens and USD per day, model and client, against the budget",
         description="Reads the ledger that every process of this user shares. Days begin at midnight UTC.",
         examples=("blaxel-mcp usage", "blaxel-mcp usage --days 30", "blaxel-mcp usage --json"),
         options=(
             _option("--days", "N", "number of days up to today (default: 7)", type=_whole_number(1, 400), default=7),
+            _JSON,
+        ),
+    ),
+    Command(
+        name="calls",
+        summary="list the last calls, or show the receipt of one",
+        description="Reads the ledger, which has the receipts of the last 1,000 calls of every process of this user. "
+        "Questions and answers are not in it.",
+        examples=("blaxel-mcp calls", "blaxel-mcp calls --last 3 --json", "blaxel-mcp calls show call_AbC123"),
+        options=(
+            _option("words", "show ID", "show the receipt of one call (default: list the last ones)", nargs="*"),
+            _option("--last", "N", "number of calls (default: 20)", type=_whole_number(1, 1000), default=20),
             _JSON,
         ),
     ),
@@ -270,10 +368,12 @@ COMMANDS = (
         name="emulator",
         summary="run an emulator of Blaxel's model APIs on this machine",
         description="Prints the variables that point Blaxel clients to it, and runs until SIGTERM or SIGINT. With "
-        "--upstream, a local server such as Ollama, llama.cpp or vLLM answers the chat and embedding calls.",
+        "--upstream, a local server such as Ollama, llama.cpp or vLLM answers the chat and embedding calls. Any model "
+        "called `fault-...` fails in the way that its name says, so that you can try your agent against it.",
         examples=(
             "blaxel-mcp emulator",
             "blaxel-mcp emulator --port 8400",
+            "blaxel-mcp emulator --list-faults",
             "blaxel-mcp emulator --upstream http://127.0.0.1:11434",
         ),
         options=(
@@ -283,6 +383,21 @@ COMMANDS = (
                 "URL",
                 "OpenAI-compatible server that answers chat and embedding calls (default: the emulator itself)",
             ),
+            _flag("--list-faults", "list the models that fail on purpose, and end"),
+        ),
+    ),
+    Command(
+        name="completion",
+        summary="print the completion script of a shell",
+        description="The script completes commands, options and clients, and in bash and zsh also models: those of the "
+        "settings file and of the last list from Blaxel.",
+        examples=(
+            "blaxel-mcp completion bash >> ~/.bash_completion",
+            'blaxel-mcp completion zsh > "${fpath[1]}/_blaxel-mcp"',
+        ),
+        options=(
+            _option("shell", None, "shell (default: bash)", nargs="?", default="bash", choices=SHELLS),
+            _flag("--models", "print the names of the models that are known without asking Blaxel"),
         ),
     ),
 )

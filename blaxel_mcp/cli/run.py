@@ -1,152 +1,174 @@
 """`blaxel-mcp run MODEL`: one request, the answer on stdout."""
 
 import argparse
+import json
 import signal
 import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import anyio
 
-from blaxel_mcp.cli.console import print_text
+from blaxel_mcp.cli.console import print_text, waiting
+from blaxel_mcp.cli.run_output import TextPrinter, check_target, dry_run_text, print_answer, receipt_line
+from blaxel_mcp.cli.run_request import (
+    Question,
+    RawRequest,
+    adjusted,
+    ask,
+    find_entry,
+    raw_invocation,
+    read_request,
+)
 from blaxel_mcp.cli.settings import configured
-from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.core.media_types import extension_for, shown_media_type
+from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
-from blaxel_mcp.inference.answers import Answer, BinaryAnswer
+from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.dry_run import dry_run, masked_headers
 from blaxel_mcp.inference.errors import describe
-from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.tools.run_model import read_invocation
+from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.inference.receipt import build_receipt
+from blaxel_mcp.inference.runtime import Runtime, build_runtime
+
+_Value = TypeVar("_Value")
 
 
 def run(options: argparse.Namespace) -> int:
     """Send one request and print its answer."""
     # Read before the event loop starts: Ctrl-C would not interrupt a read of standard input in it.
-    arguments = {"model": options.model, "method": options.method, "query": _query(options.param)}
-    if options.path is not None:
-        arguments["path"] = options.path
-    if options.data is not None:
-        arguments["data"] = _data(options.data)
-    printer = _TextPrinter()
-    answer = anyio.run(partial(_call_until_signal, options, arguments, printer))
-    if answer is None:
-        return ExitCode.INTERRUPTED
-    if printer.printed:
-        print()
-    else:
-        _print_answer(answer, options.model)
-    return ExitCode.OK
+    request = read_request(options)
+    check_target(options.save)
+    done = anyio.run(partial(until_signal, partial(_run, options, request)))
+    return ExitCode.INTERRUPTED if done is None else done
 
 
-def _query(parameters: list[str]) -> dict[str, list[str]]:
-    query: dict[str, list[str]] = {}
-    for parameter in parameters:
-        name, separator, value = parameter.partition("=")
-        if not separator or not name:
-            raise InvalidArgumentsError(f"--param {parameter!r} is not of the form NAME=VALUE.")
-        query.setdefault(name, []).append(value)
-    return query
+async def until_signal(work: Callable[[], Awaitable[_Value]]) -> _Value | None:
+    """Return the result, or None if a signal cancelled the work; the ledger has its calls in either case."""
 
+    async def cancel_at_signal(scope: anyio.CancelScope) -> None:
+        async with received_signals() as signals:
+            await anext(signals)
+        # A second signal ends the process at once, even while a thread waits for the ledger.
+        for number in ending_signals():
+            signal.signal(number, signal.SIG_DFL)
+        scope.cancel()
 
-def _data(option: str) -> Any:
-    """Return the JSON value that `--data` gives: itself, the content of a file, or standard input."""
-    text, source = option, "--data"
-    try:
-        if option == "-":
-            source = "standard input"
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
-        elif option.startswith("@"):
-            source = option[1:]
-            text = Path(source).expanduser().read_text(encoding="utf-8-sig")
-        return json_text.parse(text)
-    except OSError as error:
-        raise InvalidArgumentsError(f"The data cannot be read from {source}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise InvalidArgumentsError(f"The data from {source} is not UTF-8 text.") from None
-    except ValueError as error:
-        raise InvalidArgumentsError(
-            f"The data from {source} is not JSON: {error}.",
-            hint="Give JSON in quotes, @FILE for a file with JSON, or - for standard input.",
-        ) from None
-
-
-class _TextPrinter:
-    """Prints the new part of a growing text at each call."""
-
-    def __init__(self) -> None:
-        self.printed = 0
-
-    def __call__(self, text: str) -> None:
-        print_text(text[self.printed :], end="")
-        self.printed = len(text)
-
-
-async def _call_until_signal(
-    options: argparse.Namespace, arguments: dict[str, Any], printer: _TextPrinter
-) -> Answer | None:
-    """Return the answer, or None if a signal cancelled the call; the ledger has the call in either case."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_cancel_at_signal, group.cancel_scope)
-        answer = await _call(options, arguments, printer)
+        group.start_soon(cancel_at_signal, group.cancel_scope)
+        result = await work()
         group.cancel_scope.cancel()
-        return answer
+        return result
     return None
 
 
-async def _cancel_at_signal(scope: anyio.CancelScope) -> None:
-    async with received_signals() as signals:
-        await anext(signals)
-    # A second signal ends the process at once, even while a thread waits for the ledger.
-    for number in ending_signals():
-        signal.signal(number, signal.SIG_DFL)
-    scope.cancel()
+@asynccontextmanager
+async def connected_runtime(
+    options: argparse.Namespace, *, stream: bool, files: tuple[str, ...] = ()
+) -> AsyncIterator[Runtime]:
+    """Provide a runtime that may call models.
 
-
-async def _call(options: argparse.Namespace, arguments: dict[str, Any], printer: _TextPrinter) -> Answer:
-    context = CallContext()
-    overrides = {"tools": {"stream": "always"}} if options.stream else {}
-    context.progress.listener = printer if options.stream else None
+    Args:
+        options: The options of the command.
+        stream: Whether answers are wanted as they arrive.
+        files: Files that the person named on the command line, which may be read whatever the settings say.
+    """
+    overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
+    if files:
+        overrides["files"] = {"allowed_dirs": [str(Path(file).parent) for file in files]}
     async with configured(options, **overrides) as config:
         runtime = build_runtime(config)
-        invocation = read_invocation(arguments, runtime.discovery.catalog, timeout_seconds=options.timeout)
         async with runtime.connected():
+            yield runtime
+
+
+async def _run(options: argparse.Namespace, request: Question | RawRequest) -> ExitCode:
+    question = request if isinstance(request, Question) else None
+    is_shown = question is not None and not options.json and options.save is None and sys.stdout.isatty()
+    streams = options.stream or is_shown
+    context, files = CallContext(tool="run", client="blaxel-mcp"), question.files if question else ()
+    with waiting(options.model) as progress, noted(context):
+        printer = TextPrinter(progress)
+        context.progress.listener = printer if streams and not options.json else None
+        async with connected_runtime(options, stream=streams, files=files) as runtime:
             try:
-                return await runtime.inference.run(invocation, context)
+                if isinstance(request, RawRequest):
+                    invocation = raw_invocation(request, runtime.discovery.catalog)
+                else:
+                    invocation, repairs = ask(await find_entry(runtime, options.model, options.path), request)
+                    context.repairs += repairs
+                invocation = adjusted(invocation, options)
+                if options.dry_run:
+                    report = await dry_run(runtime, invocation, context)
+                    progress.stop()
+                    print_text(
+                        json.dumps(report, ensure_ascii=False, indent=2) if options.json else dry_run_text(report)
+                    )
+                    return ExitCode.FAILED if report["refused"] else ExitCode.OK
+                answer = await answered(runtime, invocation, context)
             except BlaxelError as error:
-                if error.code == "unknown_model":
-                    await runtime.discovery.refresh()
-                context.model_names = runtime.discovery.catalog.names
-                raise describe(error, context) from None
-            except anyio.get_cancelled_exc_class():
-                if context.trace.sent:
-                    context.notes.append("interrupted before the answer was complete; the call may have been billed")
+                progress.stop()
+                if error.partial and not printer.printed:
+                    printer(error.partial)
                 raise
             finally:
-                for sentence in (*context.repairs, *context.notes):
-                    print_text(f"note: {sentence}", file=sys.stderr)
+                progress.stop()
+                printer.end()
+                if options.debug and context.prepared:
+                    _print_exchange(context.prepared.request, context, runtime.config.settings.api_version)
+    api = context.prepared.route.api if context.prepared else None
+    as_json = options.json or (question is None and not options.stream)
+    print_answer(answer, options.model, api, options, as_json=as_json, printed=printer.printed > 0)
+    if sys.stdout.isatty():
+        print_text(receipt_line(build_receipt(context)), file=sys.stderr)
+    return ExitCode.OK
 
 
-def _print_answer(answer: Answer, model: str) -> None:
-    """Print an answer; on a terminal, save a binary one as a new file in the current folder."""
-    if not isinstance(answer, BinaryAnswer):
-        print_text(answer.text)
-        return
-    if not sys.stdout.isatty():
-        sys.stdout.buffer.write(answer.data)
-        return
-    # A name with nothing of the answer in it, and a new file: an existing one or a link of that name is left alone.
-    stem, extension = model.strip("."), extension_for(answer.media_type)
-    path, number = Path(f"{stem}{extension}"), 1
-    while True:
-        try:
-            with path.open("xb") as file:
-                file.write(answer.data)
-            break
-        except FileExistsError:
-            number += 1
-            path = Path(f"{stem}-{number}{extension}")
-    description = f"{shown_media_type(answer.media_type)}, {len(answer.data):,} bytes"
-    print_text(f"The answer ({description}) is saved as {path.absolute()}.", file=sys.stderr)
+async def answered(runtime: Runtime, invocation: Invocation, context: CallContext) -> Answer:
+    """Call the model.
+
+    Raises:
+        BlaxelError: The call failed; the hint has the names that were probably meant.
+    """
+    # What came before is the time of this command and not of the call.
+    context.started = time.perf_counter()
+    try:
+        return await runtime.inference.run(invocation, context)
+    except BlaxelError as error:
+        if error.code == "unknown_model":
+            await runtime.discovery.refresh()
+        context.model_names = runtime.discovery.catalog.names
+        raise describe(error, context) from None
+
+
+@contextmanager
+def noted(context: CallContext) -> Iterator[None]:
+    """Print the notes on a call to stderr when the context manager ends, however it ends."""
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        if context.trace.sent:
+            context.notes.append("interrupted before the answer was complete; the call may have been billed")
+        raise
+    finally:
+        for sentence in (*context.repairs, *context.notes):
+            print_text(f"note: {sentence}", file=sys.stderr)
+
+
+def _print_exchange(request: APIRequest, context: CallContext, api_version: str) -> None:
+    """Print the request and the headers of the response to stderr, without credentials."""
+    lines = [f"> {request.method} {scrub(request.url)}"]
+    lines += (f"> {name}: {value}" for name, value in masked_headers(request, api_version).items())
+    if content := request.content:
+        is_text = b"\0" not in content
+        lines += [">", f"> {scrub(content.decode(errors='replace'))}" if is_text else f"> ({len(content):,} bytes)"]
+    if context.trace.status is not None:
+        lines.append(f"< {context.trace.status}")
+        lines += (scrub(f"< {name}: {value}") for name, value in context.trace.headers.items())
+    print_text("\n".join(lines), file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.client.auth.credentials import resolve_credentials
@@ -9,6 +10,14 @@ from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.stdio.transport import serve_stdio
 
 logger = logging.getLogger(__name__)
+
+_FOR_PEOPLE = """\
+This is an MCP server: it waits for messages of an MCP client on standard input.
+Ctrl-D ends it. You probably want one of these instead:
+  blaxel-mcp install CLIENT    add the server to an MCP client
+  blaxel-mcp run MODEL "text"  ask a model
+  blaxel-mcp demo              take a tour without an account
+  blaxel-mcp --help            list the commands"""
 
 
 async def serve(options: argparse.Namespace) -> int:
@@ -21,6 +30,9 @@ async def serve(options: argparse.Namespace) -> int:
         from blaxel_mcp.cli.serve_http import serve_over_http  # noqa: PLC0415
 
         return await serve_over_http(options)
+    if options.streams.stdin_is_terminal:
+        # Some clients give a terminal, so it goes on to serve.
+        print(_FOR_PEOPLE, file=sys.stderr, flush=True)
     async with configured(options) as config:
         credentials = resolve_credentials(config, config.settings.workspace)
         logger.info(

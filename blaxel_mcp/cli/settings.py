@@ -22,7 +22,8 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
             from blaxel_mcp.emulator import run_emulator  # noqa: PLC0415
 
             emulator = await stack.enter_async_context(run_emulator())
-            overrides = {**demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url), **overrides}
+            demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url, every_model=True)
+            overrides = {**demo, **overrides}
         yield load(options, **overrides)
 
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from rich.table import Table
 
-from blaxel_mcp.cli.console import ReportConsole, print_text
+from blaxel_mcp.cli.console import PIPE_WIDTH, ReportConsole, print_text
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.inference.spending import Spending
 
-_PIPE_WIDTH = 1000
-"""Columns outside a terminal: a program cannot read a number that is truncated to the width of a window."""
-
 _BAR_WIDTH = 24
 """Columns of the longest bar."""
 
 _SMALLEST_USD = 0.0001
+_WARNING_SHARE = 0.8
+_WIDE = 90
+"""Columns in which all figures of a day and a model fit on one line."""
 
 _COLUMNS = ("day", "model", "calls", "failed", "input", "output", "tokens", "USD")
 _UNITS = ("calls", "tokens", "usd")
@@ -39,39 +39,63 @@ async def usage(options: argparse.Namespace) -> int:
 def _print_report(report: dict[str, Any]) -> None:
     console = ReportConsole()
     if not console.is_terminal:
-        console.width = _PIPE_WIDTH
+        console.width = PIPE_WIDTH
     if report["problem"]:
         console.print(for_terminal(report["problem"]))
     if report["days"]:
-        console.print(_table(report["days"]))
+        console.print(_table(report["days"], is_narrow=console.width < _WIDE))
+        if len(report["clients"]) > 1 or (report["clients"] and console.is_terminal):
+            console.print()
+            table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+            for name in ("client", "calls", "tokens", "USD"):
+                table.add_column(name, justify="left" if name == "client" else "right", overflow="fold")
+            for client in report["clients"]:
+                name = for_terminal(client["client"] or "(no name)")
+                table.add_row(name, f"{client['calls']:,}", f"{client['total_tokens']:,}", _usd(client["cost_usd"]))
+            console.print(table)
         if console.is_terminal:
             _print_chart(console, report["days"])
     else:
         console.print("No calls are in the ledger for these days.")
     capped = [(unit, amounts) for unit in _UNITS if (amounts := report["budget"][unit])["cap"] is not None]
     for unit, amounts in capped:
-        name = unit.replace("usd", "USD")
-        console.print(f"today   {amounts['used']:,g} of {amounts['cap']:,g} {name}, until {report['resets_at']}")
+        _print_cap(console, unit, amounts, report["resets_at"])
     if not capped:
         console.print("budget  none set; [budget] in the settings file sets one")
     console.print(for_terminal(f"ledger  {report['ledger']}"))
 
 
-def _table(days: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in _COLUMNS:
-        table.add_column(name, justify="left" if name in ("day", "model") else "right")
+def _table(days: list[dict[str, Any]], *, is_narrow: bool) -> Table:
+    """Return a row for each day and model; in a narrow terminal without failures and the parts of the tokens."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    shown = [index for index, name in enumerate(_COLUMNS) if not (is_narrow and name in ("failed", "input", "output"))]
+    for index in shown:
+        is_text = _COLUMNS[index] in ("day", "model")
+        table.add_column(_COLUMNS[index], justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for day in days:
-        for model in day["models"]:
-            table.add_row(day["day"], *_cells(for_terminal(model["model"] or "(no name)"), model))
-        if len(day["models"]) > 1:
-            table.add_row(day["day"], *_cells("all", day), style="bold")
+        names = [(for_terminal(model["model"] or "(no name)"), model) for model in day["models"]]
+        for name, totals in [*names, *([("all", day)] if len(names) > 1 else [])]:
+            counts = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
+            cells = [day["day"], name, *(f"{totals[count]:,}" for count in counts), _usd(totals["cost_usd"])]
+            table.add_row(*(cells[index] for index in shown), style="bold" if totals is day else "")
     return table
 
 
-def _cells(name: str, totals: dict[str, Any]) -> list[str]:
-    counts = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
-    return [name, *(f"{totals[count]:,}" for count in counts), _usd(totals["cost_usd"])]
+def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], resets_at: str) -> None:
+    """Print how much of a cap is used: as a bar on a terminal, and with a warning from 80 % on."""
+    used, cap = amounts["used"], amounts["cap"]
+    share = used / cap if cap else 1.0
+    figures = f"{used:,} of {cap:,} {unit}"
+    if unit == "usd":
+        figures = f"{_usd(used)} of {f'{cap:,.9f}'.rstrip('0').rstrip('.')} USD"
+    if console.is_terminal:
+        filled = min(round(share * _BAR_WIDTH), _BAR_WIDTH)
+        console.print(f"today   {'█' * filled}{'░' * (_BAR_WIDTH - filled)}  {figures} ({share:.0%})")
+        console.print(f"        until {resets_at[:16].replace('T', ' ')} UTC")
+    else:
+        console.print(f"today   {figures}, until {resets_at}")
+    if share >= _WARNING_SHARE:
+        console.print(f"warning: {share:.0%} of budget.{unit}_per_day is used", style="bold yellow")
 
 
 def _usd(cost: float | None) -> str:

@@ -146,7 +146,7 @@ class APIClient:
         response = await transport.handle_async_request(request)
         try:
             headers = self._headers(response)
-            trace.record_response(response.status_code, request_id(headers))
+            trace.record_response(response.status_code, request_id(headers), headers)
             if not response.is_success:
                 raise await self._response_error(response, headers, request.url, auth.source)
             self.has_been_answered = True

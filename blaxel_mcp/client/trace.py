@@ -29,6 +29,7 @@ class CallTrace:
     Attributes:
         attempts: How many times the request was passed to the transport.
         status: The HTTP status of the current attempt; None until its response begins.
+        headers: The headers of the last response, without our secrets; names in lower case.
         request_id: The id under which Blaxel finds the last response.
         first_byte_seconds: Time from the trace's creation to the last response's headers.
         sent: Whether upstream may be working on the request, and may charge for it.
@@ -37,6 +38,7 @@ class CallTrace:
 
     attempts: int = 0
     status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_id: str | None = None
     first_byte_seconds: float | None = None
     sent: bool = False
@@ -47,10 +49,10 @@ class CallTrace:
         self.attempts, self.sent = self.attempts + 1, True
         self.status = self.request_id = None
 
-    def record_response(self, status: int, request_id: str | None) -> None:
+    def record_response(self, status: int, request_id: str | None, headers: Mapping[str, str]) -> None:
         """Record a response whose headers have just arrived."""
         self.first_byte_seconds = time.perf_counter() - self.started
-        self.status, self.request_id = status, request_id
+        self.status, self.request_id, self.headers = status, request_id, headers
 
     def annotate(self, error: BlaxelError) -> BlaxelError:
         """Set the error's `status` and `request_id` to those of the last response, and return the error."""

@@ -21,6 +21,8 @@ class CallContext:
 
     Attributes:
         call_id: Unguessable; also the handle of a call that outlives its request.
+        tool: The tool that was called, or the command of the command line.
+        client: The name of the program that made the call; empty if it is not known.
         model: The model API's name, once it is known to be a valid name.
         workspace: The model's workspace.
         record: The control plane's record of the model.
@@ -41,6 +43,8 @@ class CallContext:
     """
 
     call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")
+    tool: str | None = None
+    client: str = ""
     model: str | None = None
     workspace: str | None = None
     record: ModelRecord | None = None

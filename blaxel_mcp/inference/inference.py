@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from blaxel_mcp.budget.caps import Estimate
 from blaxel_mcp.budget.prices import ModelPrice, configured_price, load_table, table_price
 from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
@@ -91,28 +92,15 @@ class Inference:
             BlaxelError: The call failed; the fields say whether anything was sent.
         """
         model = invocation.settings
-        context.model = check_model_name(invocation.model)
-        check_access(self._settings.access, invocation.model)
-        context.workspace = workspace = (model and model.workspace) or self._settings.workspace
-        if workspace is None:
-            raise ConfigurationError(
-                "No Blaxel workspace is set, so the model has no address.",
-                hint="Set BL_WORKSPACE in the server's environment, or `workspace` in the settings file, "
-                "or run `bl login WORKSPACE`.",
-            )
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
-            prepared = context.prepared = await self._prepare(invocation, context, workspace)
-            if prepared.settings and prepared.settings.price:
-                context.price = configured_price(prepared.settings.price)
-            elif self._spending.limits_money(prepared.settings):
-                context.price = await self._table_price(context)
-            elif self._settings.prices == "table":
-                load_table()
-            expected = replace(prepared.estimate, price=context.price)
+            prepared, expected = await self.expect(invocation, context)
             async with (
                 self._limits.slot(
-                    workspace, invocation.model, model.max_concurrency if model else None, context.progress
+                    prepared.route.workspace,
+                    invocation.model,
+                    model.max_concurrency if model else None,
+                    context.progress,
                 ),
                 self._spending.reserve(context, prepared.settings, expected) as call,
             ):
@@ -127,6 +115,38 @@ class Inference:
                 if context.price:
                     context.cost_usd = context.price.usd(context.usage or Usage())
                 return answer
+
+    async def expect(
+        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
+    ) -> tuple[PreparedRequest, Estimate]:
+        """Prepare the request of an invocation and estimate what it takes. Only the control plane is asked.
+
+        Args:
+            invocation: The call.
+            context: Its context, which is filled in.
+            is_priced: Whether the price is wanted even if no cap depends on it.
+
+        Raises:
+            BlaxelError: The call cannot be made.
+        """
+        model = invocation.settings
+        context.model = check_model_name(invocation.model)
+        check_access(self._settings.access, invocation.model)
+        context.workspace = workspace = (model and model.workspace) or self._settings.workspace
+        if workspace is None:
+            raise ConfigurationError(
+                "No Blaxel workspace is set, so the model has no address.",
+                hint="Set BL_WORKSPACE in the server's environment, or `workspace` in the settings file, "
+                "or run `bl login WORKSPACE`.",
+            )
+        prepared = context.prepared = await self._prepare(invocation, context, workspace)
+        if prepared.settings and prepared.settings.price:
+            context.price = configured_price(prepared.settings.price)
+        elif is_priced or self._spending.limits_money(prepared.settings):
+            context.price = await self._table_price(context)
+        elif self._settings.prices == "table":
+            load_table()
+        return prepared, replace(prepared.estimate, price=context.price)
 
     async def _table_price(self, context: CallContext) -> ModelPrice | None:
         """Return the price of a model in the price table; None without one, or if the settings leave it out."""

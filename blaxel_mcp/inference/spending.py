@@ -1,7 +1,7 @@
 """Reserve calls in the budget before they are sent and settle them after, in the ledger that all processes share."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import Reservation, UsageTotals
+from blaxel_mcp.budget.figures import CallRecord, Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import (
     KEPT_DAYS,
     MEMORY,
@@ -27,8 +27,11 @@ from blaxel_mcp.budget.ledger import (
 )
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.usage import Usage
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -74,6 +77,7 @@ class Spending:
         self._shared: list[GroupCommit] = []
         self._problem: str | None = None
         self._is_usable = False
+        self._held: dict[str, ReservedCall] = {}
 
     def open(self) -> GroupCommit:
         """Return the ledger in use, which all callers of this process share, until `aclose` releases it.
@@ -98,21 +102,58 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        call = ReservedCall(context, model, expected, self._shared[-1] if self._shared else self.open())
-        await self._hold(call)
+        call = self._held.pop(context.call_id, None)
+        if call is None:
+            call = ReservedCall(context, model, expected, self._shared[-1] if self._shared else self.open())
+            await self._hold(call)
+        else:
+            context.budget, call.context = call.context.budget, context
         totals: UsageTotals | None = None
+        outcome = "cancelled"
         try:
             yield call
+            outcome = "ok"
             totals = _answered(context.usage, context.cost_usd, expected)
         except BaseException as error:
             # A cancelled call may have been worked on too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
+            if isinstance(error, BlaxelError):
+                outcome = error.code
+            elif anyio.current_effective_deadline() <= anyio.current_time():
+                outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
                 totals = _failed(call, maybe_billed=billed)
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                await self._settle(call, totals)
+                await self._settle(call, totals, outcome)
+
+    @asynccontextmanager
+    async def reserve_together(
+        self, calls: Sequence[tuple[CallContext, ModelSettings | None, Estimate]]
+    ) -> AsyncIterator[None]:
+        """Reserve several calls, or none of them. While this lasts, `reserve` finds each by its call id.
+
+        Args:
+            calls: The arguments of `reserve` for each call. The contexts may be others with the same call ids.
+
+        Raises:
+            BlaxelError: `budget_exceeded`: there is no room for all of them.
+        """
+        held: list[ReservedCall] = []
+        try:
+            for context, model, expected in calls:
+                call = ReservedCall(context, model, expected, self.open())
+                await self._hold(call)
+                held.append(call)
+            self._held |= {call.context.call_id: call for call in held}
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                for call in held:
+                    # One that is no longer there was taken by `reserve`, which settles it.
+                    if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
+                        await self._settle(call, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
         """Count an attempt that failed and may have been billed, and reserve the next one.
@@ -125,6 +166,31 @@ class Spending:
             call.reservation, call.earlier_attempts = None, call.context.trace.attempts
             await self._hold(call)
 
+    async def preview(self, context: CallContext, model: ModelSettings | None, expected: Estimate) -> str | None:
+        """Return why a call would be refused, None if it fits, and set the budget of its context; nothing is reserved.
+
+        Args:
+            context: The call; `workspace` is known by now.
+            model: The settings of the model that it counts for, if it is configured.
+            expected: What the call is expected to take, and the price of the model.
+        """
+        now = self._now()
+        try:
+            used = await anyio.to_thread.run_sync(self.open().ledger.used, day_of(now), self._account)
+        except LedgerError as error:
+            context.notes.append(str(error))
+            if self._budget.capped(model) and self._budget.on_ledger_failure(model) == "refuse":
+                return f"A budget applies, and the ledger that counts it cannot be used. {error}"
+            used = Used({})
+        name = context.prepared.model if context.prepared else context.model
+        key = (context.workspace or "", name or "")
+        context.budget = self._budget.report(key, model, used, now)
+        try:
+            self._budget.check(key, model, expected, used, now)
+        except BlaxelError as refusal:
+            return str(refusal)
+        return None
+
     def limits_money(self, model: ModelSettings | None) -> bool:
         """Return whether a cap in USD applies to the calls of a model, so that its price has to be known before."""
         return self._budget.limits_money(model)
@@ -136,13 +202,35 @@ class Spending:
         try:
             ledger = self.open().ledger
             model_days = await anyio.to_thread.run_sync(ledger.days, since, self._account)
+            clients = await anyio.to_thread.run_sync(ledger.clients, since, self._account)
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
             self._warn(str(error))
-            model_days, used = [], Used({})
+            model_days, clients, used = [], [], Used({})
         return usage_report(
-            model_days, self._budget.overall(used), now=now, ledger=self.open().ledger.label, problem=self._problem
+            model_days,
+            clients,
+            self._budget.overall(used),
+            now=now,
+            ledger=self.open().ledger.label,
+            problem=self._problem,
         )
+
+    async def recent_calls(self, *, last: int | None = None, call_id: str | None = None) -> list[JSONObject]:
+        """Return the records of the last calls, the latest first: time, tool, client, outcome and receipt of each.
+
+        Args:
+            last: How many; None for all that are kept.
+            call_id: The one call; None for any.
+
+        Raises:
+            BlaxelError: `configuration_error`: the ledger cannot be used.
+        """
+        read = partial(self.open().ledger.calls, self._account, last=last, call_id=call_id)
+        try:
+            return [json_text.parse(record) for record in await anyio.to_thread.run_sync(read)]
+        except LedgerError as error:
+            raise ConfigurationError(str(error), hint="The setting is `budget.ledger`.") from None
 
     async def aclose(self) -> None:
         """Release the ledger."""
@@ -187,11 +275,17 @@ class Spending:
         if self._problem and self._problem not in context.notes:
             context.notes.append(self._problem)
 
-    async def _settle(self, call: ReservedCall, totals: UsageTotals | None) -> None:
+    async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
+        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error."""
         reservation, context = call.reservation, call.context
         if reservation is None:
             return
-        entry = Entry(reservation, usage=totals)
+        text = None
+        if outcome is not None:
+            time = self._now().isoformat(timespec="seconds")
+            about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
+            text = json_text.dump({**about, "receipt": build_receipt(context)})
+        entry = Entry(reservation, usage=totals, record=CallRecord(client=context.client, text=text))
         if not self._budget.capped(call.model):
             call.commits.ledger.defer(entry)
             return

@@ -13,6 +13,7 @@ import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.redaction import SHOWN_CHARS
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
@@ -173,7 +174,9 @@ class Tenant:
         await self.runtime.discovery.wait_ready()
         wants_progress = context.meta and context.meta.get("progress_token") is not None
         report = self._reporter(context) if wants_progress else None
-        return self._generation.visibility.result(await self.tools.call(params.name, params.arguments, report))
+        about = context.session.client_params
+        client = about.client_info.name[:SHOWN_CHARS] if about else ""
+        return self._generation.visibility.result(await self.tools.call(params.name, params.arguments, report, client))
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
         visibility = EVERYTHING
@@ -230,7 +233,7 @@ class Tenant:
         policy = ResultPolicy.of(settings, self.store, writes_files=visibility.writes_files)
         prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
         builtin = {
-            "run_model": run_model_tool(catalog, runtime.inference, policy, settings),
+            "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),

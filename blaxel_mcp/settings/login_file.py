@@ -60,6 +60,19 @@ def default_login_path(home: Path) -> Path:
     return home / ".blaxel" / "config.yaml"
 
 
+def parse_yaml(text: str) -> Any:
+    """Return the value of a YAML document of plain data.
+
+    Raises:
+        ValueError: It is not valid YAML; the message says where.
+    """
+    try:
+        return yaml.safe_load(text)
+    except _YAML_FAILURES as error:
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        raise ValueError(f"line {mark.line + 1}, column {mark.column + 1}" if mark else "invalid value") from None
+
+
 def read_login_file(path: Path, *, pause: Callable[[float], None] = time.sleep) -> LoginFile:
     """Read the valid parts of the login file.
 

@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from blaxel_mcp.apis.input_files import FileData
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
@@ -10,6 +11,8 @@ from blaxel_mcp.client.endpoints import endpoint_url
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.media_types import OPAQUE
+from blaxel_mcp.inference.dry_run import bl_command, curl_command, form_options
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.prepare import compose_body, resolve_route
 from blaxel_mcp.settings.schema import Settings
@@ -103,33 +106,17 @@ def _commands(entry: CatalogEntry, settings: Settings, lookup: Lookup, arguments
         route = resolve_route(invocation, settings, lookup.record, workspace=workspace)
         url = endpoint_url(route.endpoint, route.path, route.query)
         if entry.api.multipart:
-            return {"curl": _curl(url, workspace, entry, _form(entry, arguments))}
+            sample = FileData("/path/to/a/file", OPAQUE, b"")
+            fields = {name: sample if name in entry.api.file_arguments else arguments[name] for name in arguments}
+            return {"curl": curl_command(url, workspace, entry.api.headers, form_options(fields))}
         body = compose_body(invocation, route, arguments, settings).body
     except BlaxelError as error:
         return {"curl": None, "curl_problem": str(error)}
     data = shlex.quote(json_text.dump(body))
     path = f"{route.path}?{route.query}" if route.query else route.path
+    headers = {**entry.api.headers, "Content-Type": "application/json"}
     return {
         "example_body": body,
-        "curl": _curl(url, workspace, entry, f"-H 'Content-Type: application/json' -d {data}"),
-        "bl": f"bl run model {shlex.quote(entry.name)} --workspace {shlex.quote(workspace)}"
-        f"{f' --path {shlex.quote(path)}' if path else ''} --data {data}",
+        "curl": curl_command(url, workspace, headers, f"-d {data}"),
+        "bl": bl_command(entry.name, workspace, path, f"--data {data}"),
     }
-
-
-def _form(entry: CatalogEntry, arguments: JSONObject) -> str:
-    fields = [
-        f"{name}=@/path/to/a/file"
-        if name in entry.api.file_arguments
-        else f"{name}={value if isinstance(value, str) else json_text.dump(value)}"
-        for name, value in arguments.items()
-    ]
-    return " ".join(f"-F {shlex.quote(field)}" for field in fields)
-
-
-def _curl(url: str, workspace: str, entry: CatalogEntry, content: str) -> str:
-    headers = {"X-Blaxel-Workspace": workspace, **entry.api.headers}
-    quoted = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
-    # In double quotes, so that the shell inserts the key.
-    key = '-H "X-Blaxel-Authorization: Bearer $BL_API_KEY"'
-    return f"curl {shlex.quote(url)} {key} {quoted} {content}"

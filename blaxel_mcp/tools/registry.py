@@ -90,7 +90,7 @@ class ToolRegistry:
         return [tool.definition for tool in self._tools.values()]
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any] | None, report: Report | None = None
+        self, name: str, arguments: Mapping[str, Any] | None, report: Report | None = None, client: str = ""
     ) -> types.CallToolResult:
         """Call a tool. A failure that the agent can act on is a result that says what to do next.
 
@@ -98,6 +98,7 @@ class ToolRegistry:
             name: The tool's name.
             arguments: The arguments as the client sent them.
             report: Sends progress notifications, if the client asked for them.
+            client: The name that the client gave.
 
         Raises:
             MCPError: There is no such tool; the specification makes that a protocol error.
@@ -109,7 +110,7 @@ class ToolRegistry:
             guess = closest(name, self._tools)
             message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
             raise MCPError(code=types.INVALID_PARAMS, message=message)
-        context = CallContext(progress=Progress(wanted=report is not None))
+        context = CallContext(tool=name, client=client, progress=Progress(wanted=report is not None))
         scope = anyio.CancelScope()
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:

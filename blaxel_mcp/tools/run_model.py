@@ -14,11 +14,13 @@ from blaxel_mcp.client.url_paths import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.inference import Inference
+from blaxel_mcp.inference.dry_run import dry_run
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.settings.schema import HttpMethod, Settings, ToolSettings
+from blaxel_mcp.inference.runtime import Runtime
+from blaxel_mcp.settings.schema import HttpMethod, ToolSettings
 from blaxel_mcp.tools.registry import Tool
-from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
+from blaxel_mcp.tools.results.results import ResultPolicy, answer_result, value_result
+from blaxel_mcp.tools.visibility import Visibility
 
 _METHODS: tuple[HttpMethod, ...] = get_args(HttpMethod)
 _HARMLESS_METHODS = frozenset({"POST", "GET"})
@@ -28,13 +30,16 @@ _MAX_NAMES_CHARS = 1000
 """Characters of model names in the description: some clients truncate it at two thousand."""
 
 
-def run_model_tool(catalog: Catalog, inference: Inference, policy: ResultPolicy, settings: Settings) -> Tool:
+def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, visibility: Visibility) -> Tool:
     """Return the tool. Its description names as many of the models without a tool of their own as fit."""
+    settings = runtime.config.settings
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         context.model_names = catalog.names
         invocation = read_invocation(arguments, catalog)
-        answer = await inference.run(invocation, context)
+        if arguments.get("dry_run"):
+            return value_result(visibility.dry_run(await dry_run(runtime, invocation, context)), context)
+        answer = await runtime.inference.run(invocation, context)
         api = context.prepared.route.api if context.prepared else None
         return await answer_result(answer, context, policy.for_model(api, invocation.settings))
 
@@ -128,5 +133,6 @@ def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
         "data": {**data, "description": "The request body."},
         "method": {"type": "string", "enum": list(methods)},
         "query": {**FREE_FORM, "description": "Query parameters."},
+        "dry_run": {"type": "boolean", "description": "Returns request, cost and budget; sends nothing."},
     }
     return {"type": "object", "properties": properties, "required": ["model"]}

@@ -76,6 +76,10 @@ class Visibility:
         """Return the usage report."""
         return report
 
+    def dry_run(self, report: JSONObject) -> JSONObject:
+        """Return the report of a dry run."""
+        return report
+
 
 EVERYTHING = Visibility()
 """What the owner is shown."""
@@ -147,7 +151,14 @@ class CallerVisibility(Visibility):
         if self._own_budget:
             problem = report["problem"] and self.text(report["problem"])
             return {**report, "ledger": None, "problem": problem}
-        return {**report, "budget": None, "days": [], "ledger": None, "problem": _USAGE}
+        return {**report, "budget": None, "days": [], "clients": [], "ledger": None, "problem": _USAGE}
+
+    def dry_run(self, report: JSONObject) -> JSONObject:
+        """Return the report of a dry run without the owner's paths; of a shared budget, only whether it refuses."""
+        notes, refused = [*map(self.text, report["notes"])], report["refused"] and self.text(report["refused"])
+        if self._own_budget:
+            return {**report, "notes": notes, "refused": refused}
+        return {**report, "notes": notes, "budget": None, "refused": refused and _OF_THE_SERVER["budget_exceeded"][0]}
 
 
 def _owner_paths(config: Configuration) -> Iterable[str]:

@@ -3,18 +3,16 @@
 import io
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import anyio
 import pytest
 
 from blaxel_mcp import __version__
 from blaxel_mcp.cli.main import main
-from blaxel_mcp.emulator import Emulator, run_emulator
-from tests.support.canaries import KEY, CanaryEmulator, let_in
+from blaxel_mcp.emulator import Emulator
+from tests.support.canaries import KEY
 
 
 class Finished(NamedTuple):
@@ -24,31 +22,6 @@ class Finished(NamedTuple):
 
 
 Run = Callable[..., Finished]
-
-
-@pytest.fixture
-def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator in a thread of its own, since a command runs its own event loop; the environment leads there."""
-    started, ended = threading.Event(), anyio.Event()
-    emulator = CanaryEmulator()
-    let_in(emulator)
-
-    async def serve() -> None:
-        async with run_emulator(emulator=emulator):
-            loops.append(anyio.lowlevel.current_token())
-            started.set()
-            await ended.wait()
-
-    loops: list[Any] = []
-    thread = threading.Thread(target=anyio.run, args=(serve,))
-    thread.start()
-    assert started.wait(30)
-    for name, value in (("RUN_URL", emulator.run_url), ("API_URL", emulator.api_url), ("WORKSPACE", "demo")):
-        monkeypatch.setenv(f"BL_{name}", value)
-    monkeypatch.setenv("BL_API_KEY", KEY)
-    yield emulator
-    anyio.from_thread.run_sync(ended.set, token=loops[0])
-    thread.join(30)
 
 
 @pytest.fixture
@@ -191,3 +164,17 @@ def test_warnings_about_settings_go_to_stderr(run: Run, monkeypatch: pytest.Monk
 
     assert "BLAXEL_MCP_API_KEY" in json.loads(finished.err)["message"]
     assert finished.code == 0
+
+
+def test_with_demo_every_model_of_the_emulator_can_be_used(run: Run) -> None:
+    listing = json.loads(run("models", "--demo", "--json").out)
+
+    assert listing["total"] == 12
+    assert {model["status"] for model in listing["models"]} == {"DEPLOYED"}
+    assert all(model["path"] for model in listing["models"])
+
+
+def test_the_faults_of_the_emulator_are_listed(run: Run) -> None:
+    names = run("emulator", "--list-faults").out.split()
+
+    assert {"fault-429", "fault-slow-Ns", "fault-stream-cut", "fault-first-N-KIND"} <= set(names)

@@ -97,3 +97,30 @@ def test_a_command_line_without_options_of_http_is_taken_as_it_is(words: list[st
     options = parse_command_line(words)
 
     assert options.command == ("emulator" if "emulator" in words else "serve")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        pytest.param(["run", "m", "What", "is"], "put the question in quotes", id="a question in several words"),
+        pytest.param(["run", "m", "--sytem", "x"], "did you mean --system?", id="a misspelled option"),
+        pytest.param(["modles"], "did you mean `blaxel-mcp models`?", id="a misspelled command"),
+    ],
+)
+def test_a_mistake_gets_two_lines_with_what_to_type(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(words)
+
+    assert ended.value.code == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert problem in first
+    assert second.startswith("Try `blaxel-mcp")
+    assert second.endswith(" --help`.")
+
+
+def test_an_option_may_stand_between_two_arguments() -> None:
+    options = build_parser().parse_args(["run", "m", "--demo", "-s", "Be brief", "a question", "-o", "a=1"])
+
+    assert (options.model, options.text, options.system, options.option) == ("m", "a question", "Be brief", ["a=1"])

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.cli.main import print_error
-from blaxel_mcp.cli.run import _print_answer, _TextPrinter
+from blaxel_mcp.cli.parser import build_parser
+from blaxel_mcp.cli.run_output import TextPrinter, print_answer
 from blaxel_mcp.core.exceptions import UpstreamError
-from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 
 EVIL = "\x1b]0;owned\x07\x1b]52;c;eA==\x07\x9b8mhidden\u202e\x7f\n"
 CONTROLS = ("\x1b", "\x07", "\x9b", "\u202e", "\x7f")
@@ -30,10 +31,15 @@ def on_terminal() -> Iterator[Terminal]:
         yield shown
 
 
+def shown_in_full(answer: Answer, model: str) -> None:
+    options = build_parser().parse_args(["run", model])
+    print_answer(answer, model, None, options, as_json=True, printed=False)
+
+
 @pytest.mark.parametrize("answer", [TextAnswer(EVIL), JSONAnswer(f'"{EVIL[9:30]}"', "")])
 def test_an_answer_controls_no_terminal(answer: TextAnswer | JSONAnswer) -> None:
     with on_terminal() as terminal:
-        _print_answer(answer, "m")
+        shown_in_full(answer, "m")
 
     shown = terminal.getvalue()
     assert not any(control in shown for control in CONTROLS)
@@ -41,13 +47,13 @@ def test_an_answer_controls_no_terminal(answer: TextAnswer | JSONAnswer) -> None
 
 
 def test_a_pipe_gets_the_answer_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_answer(TextAnswer(EVIL), "m")
+    shown_in_full(TextAnswer(EVIL), "m")
 
     assert capsys.readouterr().out == f"{EVIL}\n"
 
 
 def test_a_sequence_that_comes_in_pieces_controls_no_terminal() -> None:
-    printer = _TextPrinter()
+    printer = TextPrinter()
     with on_terminal() as terminal:
         for end in range(1, len(EVIL) + 1):
             printer(EVIL[:end])
@@ -80,7 +86,7 @@ def test_a_binary_answer_is_saved_under_a_name_of_ours(
     (tmp_path / name).symlink_to(tmp_path / "elsewhere")
 
     with on_terminal() as terminal:
-        _print_answer(BinaryAnswer(b"\x00\xff", media_type), "m")
+        shown_in_full(BinaryAnswer(b"\x00\xff", media_type), "m")
 
     saved = tmp_path / name.replace(".", "-2.")
     assert saved.read_bytes() == b"\x00\xff"

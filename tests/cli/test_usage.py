@@ -112,3 +112,24 @@ def test_the_demo_counts_nothing_in_the_users_ledger(home: Path) -> None:
 
     assert not default_ledger().exists()
     assert home in default_ledger().parents
+
+
+def test_a_cap_that_is_nearly_used_up_is_warned_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill((0, "chat", CHAT))
+    monkeypatch.setenv("BLAXEL_MCP_BUDGET__CALLS_PER_DAY", "15")
+    monkeypatch.setenv("BLAXEL_MCP_BUDGET__TOKENS_PER_DAY", "16000")
+
+    assert main(["usage"]) == 0
+
+    assert [line for line in capsys.readouterr().out.splitlines() if "warning" in line] == [
+        "warning: 80% of budget.calls_per_day is used"
+    ]
+
+
+def test_a_tiny_cap_is_shown_in_full(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_BUDGET__USD_PER_DAY", "0.000001")
+
+    assert main(["usage"]) == 0
+    assert "0.0000 of 0.000001 USD" in capsys.readouterr().out

@@ -72,6 +72,11 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     'To try a client without an account, give it `"args": ["serve", "--demo"]` and no `env`.': (
         "e2e/test_process::test_with_demo_it_serves_an_emulated_workspace_and_needs_no_settings",
     ),
+    # Ask a model yourself
+    "A terminal gets the text as it is written, then its tokens, cost and time; a pipe gets the text only.": (
+        "e2e/test_commands::test_a_question_on_a_terminal_gets_text_and_a_line_with_its_cost",
+        "cli/test_asking::test_a_question_gets_the_text_of_the_answer_alone",
+    ),
     # Configure
     "Nothing has to be configured: without `[[models]]`, the workspace's models are listed, a tool is made of each, 30 "
     "at most, and clients are told when the list changes.": (
@@ -104,7 +109,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "apis/test_text_apis::test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched",
         "server/test_server::test_every_tool_is_described_annotated_and_named_for_every_client",
     ),
-    "| `run_model` | `model`, `path`, `data`, `method`, `query` | calls any model of the workspace, at any "
+    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run` | calls any model of the workspace, at any "
     "sub-endpoint, with any JSON body |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
         "tools/test_run_model::test_a_call_goes_to_the_model_and_path_that_it_names",

@@ -1,6 +1,7 @@
 """Commands as processes: with a closed stdout, pasted from their help, and on a terminal."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -68,3 +69,85 @@ def test_usage_shows_a_chart_on_a_terminal(home: Path) -> None:
     assert "USD a day" in shown
     assert f"{today}  {'█' * 24}  0.0027" in shown
     assert f"{today - timedelta(days=1)}  {'█' * 12}{' ' * 12}  0.0014" in shown
+
+
+def plain(shown: str) -> str:
+    """What a terminal shows, without the sequences that it obeys."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def test_a_question_on_a_terminal_gets_text_and_a_line_with_its_cost(home: Path) -> None:
+    shown = plain(
+        on_a_terminal("run", "house-chat", "What is 17 * 23?", "--demo", home=home, stderr=True, COLUMNS="60")
+    )
+
+    *_, answer, receipt = shown.strip().splitlines()
+    assert answer.endswith("17 * 23 = 391")
+    assert re.fullmatch(r"10 tokens \(5 in, 5 out\), 0\.000004 USD, [\d.]+ s, request emulator-\d+", receipt)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("house-painter", "house-painter.png"), ("house-embed", "house-embed.json")]
+)
+def test_a_picture_or_a_vector_on_a_terminal_becomes_a_file_whose_name_is_printed(
+    model: str, name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for more in ([], ["--json"]):
+        shown = plain(on_a_terminal("run", model, "a house", "--demo", *more, home=home, stderr=True, COLUMNS="60"))
+        assert len(shown) < 2000
+        assert str(tmp_path) in shown
+
+    assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_without_a_question_a_terminal_gets_the_command_to_type(home: Path) -> None:
+    shown = on_a_terminal("run", "house-chat", "--demo", home=home, stderr=True, typed=b"x", code=2)
+
+    assert 'blaxel-mcp run house-chat "text"' in shown
+
+
+def test_the_server_on_a_terminal_says_what_to_type_instead_and_serves_on(home: Path) -> None:
+    shown = on_a_terminal("serve", "--demo", home=home, stderr=True, typed=b"\x04")
+
+    assert "This is an MCP server" in shown
+    assert "blaxel-mcp install CLIENT" in shown
+
+
+def test_answers_to_compare_stand_side_by_side_on_a_wide_terminal(home: Path) -> None:
+    words = ["compare", "house-chat", "house-claude", "What is 17 * 23?", "--demo"]
+
+    wide = plain(on_a_terminal(*words, home=home, stderr=True, COLUMNS="80")).splitlines()
+    narrow = plain(on_a_terminal(*words, home=home, stderr=True, COLUMNS="40")).splitlines()
+
+    assert any(line.split() == ["17", "*", "23", "=", "391"] * 2 for line in wide)
+    assert not any(line.split() == ["17", "*", "23", "=", "391"] * 2 for line in narrow)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["ru"], ["run"]),
+        (["run", "--sy"], ["--system"]),
+        (["run", "hou"], ["house-chat"]),
+        (["install", "curs"], ["cursor"]),
+    ],
+)
+def test_bash_completes_commands_options_models_and_clients(typed: list[str], completed: list[str], home: Path) -> None:
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    models = '[{"name": "house-chat", "api": "chat-completions"}]'
+    script = (
+        'source <(blaxel-mcp completion bash); function=$(complete -p blaxel-mcp | sed "s/.*-F \\([^ ]*\\).*/\\1/"); '
+        'COMP_WORDS=(blaxel-mcp "$@"); COMP_CWORD=$#; COMP_LINE="blaxel-mcp $*"; "$function"; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    finished = subprocess.run(
+        ["/bin/bash", "-c", script, "bash", *typed],
+        env={"PATH": search_path, "HOME": str(home), "BLAXEL_MCP_MODELS": models},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert finished.stdout.split() == completed

@@ -13,8 +13,8 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.budget.caps import Estimate
-from blaxel_mcp.budget.figures import Reservation
-from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
+from blaxel_mcp.budget.figures import CallRecord, Reservation
+from blaxel_mcp.budget.ledger import KEPT_CALLS, Entry, Ledger, LedgerError, default_ledger
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.spending import Spending
@@ -289,6 +289,31 @@ def test_days_long_gone_are_forgotten(tmp_path: Path) -> None:
     ledger.forget("2026-01-01")
 
     assert [entry.day for entry in ledger.days("2000-01-01", "")] == ["2026-11-24"]
+    ledger.close()
+
+
+async def test_usage_is_counted_for_each_client(emulator: Emulator, tmp_path: Path) -> None:
+    config = leading_to(emulator, models=MODELS, budget={"ledger": str(tmp_path / "ledger.sqlite3")})
+    async with connect(config, "legacy") as client:
+        await client.call_tool("house-chat", {"prompt": "Hi"})
+        await client.call_tool("house-chat", {"prompt": "Hi"})
+        (counted,) = (await usage(client))["clients"]
+
+    assert counted["client"]
+    assert (counted["calls"], counted["total_tokens"] > 0) == (2, True)
+
+
+async def test_the_last_calls_are_kept_and_no_more(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    for number in range(KEPT_CALLS + 3):
+        entry = Reservation(call_id=f"{number}", day="2026-11-24", account="", key=("w", "m"), tokens=1, nano_usd=1)
+        ledger.reserve(entry, lambda _: None)
+        ledger.write([Entry(entry, record=CallRecord(client="", text=f"{number}"))])
+
+    kept = ledger.calls("")
+    assert (len(kept), kept[0], kept[-1]) == (KEPT_CALLS, f"{KEPT_CALLS + 2}", "3")
+    assert ledger.calls("", last=2) == kept[:2]
+    assert ledger.calls("another") == []
     ledger.close()
 
 

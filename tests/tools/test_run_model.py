@@ -220,3 +220,26 @@ async def test_what_access_allows_goes_through(emulator: Emulator) -> None:
     access = {"models": ["house-*"], "paths": ["/v1/chat/*"]}
 
     assert answer_of(await run(emulator, {"model": "house-chat", "data": HELLO}, access=access))
+
+
+async def test_a_dry_run_returns_the_request_and_sends_nothing(emulator: Emulator) -> None:
+    result = await run(emulator, {"model": "house-chat", "data": HELLO, "dry_run": True})
+
+    report = answer_of(result)
+    assert report["request"]["body"] == {"model": "gpt-4o-mini", **HELLO}
+    assert report["request"]["headers"]["X-Blaxel-Authorization"] == "Bearer ********"
+    assert report["estimate"]["total_tokens"] > 0
+    assert report["curl"].startswith(f"curl {emulator.url}/demo/models/house-chat/v1/chat/completions ")
+    assert receipt_of(result)["attempts"] == 0
+    assert raw_paths(emulator) == []
+
+
+async def test_a_dry_run_shows_locked_fields_in_place(emulator: Emulator) -> None:
+    models = [{"name": "house-chat", "api": "chat-completions", "locked": {"max_tokens": 5}}]
+    data = {**HELLO, "max_tokens": 500}
+
+    report = answer_of(await run(emulator, {"model": "house-chat", "data": data, "dry_run": True}, models=models))
+
+    assert report["request"]["body"]["max_tokens"] == 5
+    assert report["estimate"]["output_tokens"] == 5
+    assert report["repairs"]

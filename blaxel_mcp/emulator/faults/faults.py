@@ -77,6 +77,12 @@ def fault_response(emulator: Emulator, name: str, request: Request) -> Response 
     return None if fault is None else fault(request)
 
 
+def fault_names() -> list[str]:
+    """Return the name of each model with a fault; N is a number, and KIND the end of another name."""
+    numbered = (re.sub(r"\(.*?\)", "N", pattern.pattern) for pattern, _ in _NUMBERED_FAULTS)
+    return [*sorted({*FAULTS, *numbered}), "fault-first-N-KIND"]
+
+
 def _find_fault(name: str) -> Fault | None:
     if name in FAULTS:
         return FAULTS[name]

@@ -38,6 +38,7 @@ class StdioStreams:
         before_exit: Called, for a limited time, before the process exits.
         parent: The process id of the parent.
         pollable_input: The descriptor of the input if an event loop can wait for it, otherwise `NOT_POLLABLE`.
+        stdin_is_terminal: Whether it comes from a terminal, where a person may have typed the command.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class StdioStreams:
         self.before_exit: Callable[[], None] = lambda: None
         self.parent = os.getppid()
         self._is_ending = threading.Event()
+        self.stdin_is_terminal = os.isatty(0)
         stdin, stdout = os.dup(0), os.dup(1)
         if sys.platform != "win32":
             for descriptor in (stdin, stdout):

@@ -84,8 +84,14 @@ FAILING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("run_model", {"model": "../x", "data": {}}),
     ("run_model", {"model": "fault-png", "data": {}}),
     ("house-chat", {"prompt": "What is 6 * 7?", "images": ["/etc/passwd"]}),
+    ("run_model", {"model": "house-chat", "data": {"messages": []}, "dry_run": True}),
 )
 
+
+DRY_RUN: tuple[str, dict[str, Any]] = (
+    "run_model",
+    {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "Hi"}]}, "dry_run": True},
+)
 
 COMMAND = {"api_key": None, "api_key_command": ["/opt/op-read-secret"]}
 
@@ -125,7 +131,7 @@ async def test_a_ledger_that_cannot_be_used_is_the_owners_to_know(
         ledger.write_bytes(b"no ledger" * 1000)
     async with serving(of_owner(emulator, tmp_path, mode)) as served, served.client(headers=MODES[mode][1]) as client:
         refused = await client.call_tool("house-chat", {"prompt": "Hi"})
-        shown = await everything(client)
+        shown = await everything(client, DRY_RUN)
 
     assert error_of(refused)["code"] == "budget_exceeded"
     assert [word for word in hidden_words(tmp_path) if word in shown + refused.model_dump_json()] == []
@@ -161,6 +167,17 @@ async def usage_of(client: Client) -> dict[str, Any]:
     (content,) = (await client.read_resource("blaxel://usage")).contents
     usage: dict[str, Any] = json.loads(getattr(content, "text", ""))
     return usage
+
+
+@in_each_mode
+async def test_a_dry_run_shows_the_budget_only_to_a_caller_who_has_it_alone(
+    emulator: Emulator, tmp_path: Path, mode: str
+) -> None:
+    async with serving(of_owner(emulator, tmp_path, mode)) as served, served.client(headers=MODES[mode][1]) as client:
+        report = answer_of(await client.call_tool(*DRY_RUN))
+
+    assert report["request"]["headers"]["X-Blaxel-Authorization"] == "Bearer ********"
+    assert (report["budget"] is None) == (mode == "token")
 
 
 async def test_callers_who_share_a_key_do_not_learn_what_the_others_call(emulator: Emulator, tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""`blaxel-mcp calls`: the last calls, and the receipt of one."""
+
+import argparse
+import json
+from contextlib import aclosing
+from typing import Any
+
+from rich.table import Table
+
+from blaxel_mcp.cli.console import PIPE_WIDTH, ReportConsole, print_text
+from blaxel_mcp.cli.run_output import shown_usd, token_count
+from blaxel_mcp.cli.settings import configured
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.core.redaction import for_terminal
+from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.inference.spending import Spending
+
+_COLUMNS = ("time (UTC)", "model", "tool", "status", "tokens", "USD", "call_id")
+_WIDE = 110
+"""Columns in which a row fits on one line; in a narrower terminal, a call takes three."""
+
+_NO_ANSWER = (
+    "The answer itself is not in the ledger: the server that made the call keeps it while it runs, for `read_result` "
+    "and as the resource blaxel://calls/{call_id}."
+)
+
+
+async def calls(options: argparse.Namespace) -> int:
+    """Print the last calls, or with `show ID` what is kept of one.
+
+    Raises:
+        InvalidArgumentsError: The words after the command are others.
+        BlaxelError: There is no such call, or the ledger cannot be used.
+    """
+    call_id = None
+    if options.words:
+        if len(options.words) != 2 or options.words[0] != "show":  # noqa: PLR2004 - `show ID`
+            raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
+        call_id = options.words[1]
+    async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
+        records = await spending.recent_calls(last=options.last, call_id=call_id)
+        if call_id and not records:
+            known = [record["receipt"]["call_id"] for record in await spending.recent_calls()]
+            guess = closest(call_id, known)
+            raise BlaxelError(
+                f"The ledger has no call {call_id!r}.",
+                code="not_found",
+                origin="caller",
+                hint=f"Did you mean {guess!r}?" if guess else "`blaxel-mcp calls` lists those that are kept.",
+            )
+    if call_id:
+        print_text(json.dumps(records[0], ensure_ascii=False, indent=2))
+        if not options.json:
+            print_text(_NO_ANSWER.format(call_id=call_id))
+    elif options.json:
+        print_text(json.dumps([_row(record) for record in records], ensure_ascii=False, indent=2))
+    else:
+        _print_table([_row(record) for record in records])
+    return ExitCode.OK
+
+
+def _row(record: JSONObject) -> dict[str, Any]:
+    """Return the fields of a call that `--json` lists."""
+    receipt = record["receipt"]
+    return {
+        "time": record["time"],
+        "model": receipt["model"],
+        "tool": record["tool"],
+        "client": record["client"],
+        "outcome": record["outcome"],
+        "status": receipt["status"],
+        "tokens": (receipt["usage"] or {}).get("total_tokens"),
+        "cost_usd": receipt["cost_usd"],
+        "call_id": receipt["call_id"],
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        print_text("No calls are in the ledger.")
+        return
+    console = ReportConsole()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    if console.width < _WIDE:
+        for row in rows:
+            tool = "" if row["tool"] in (None, row["model"]) else f"  ({row['tool']})"
+            console.print(for_terminal(f"{_time(row)[5:]}  {row['model']}{tool}  {_status(row)}"), style="bold")
+            tokens = "tokens unknown" if row["tokens"] is None else token_count(row["tokens"])
+            cost = "cost unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"])
+            console.print(f"  {tokens}, {cost}\n  {row['call_id']}")
+    else:
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for name in _COLUMNS:
+            table.add_column(name, justify="right" if name in ("tokens", "USD") else "left", overflow="fold")
+        for row in rows:
+            tokens = "unknown" if row["tokens"] is None else f"{row['tokens']:,}"
+            cost = "unknown" if row["cost_usd"] is None else f"{row['cost_usd']:.6f}"
+            names = (for_terminal(row[name] or "") for name in ("model", "tool"))
+            table.add_row(_time(row), *names, _status(row), tokens, cost, row["call_id"])
+        console.print(table)
+    console.print("\n`blaxel-mcp calls show ID` prints the receipt of one.")
+
+
+def _time(row: dict[str, Any]) -> str:
+    return str(row["time"])[:19].replace("T", " ")
+
+
+def _status(row: dict[str, Any]) -> str:
+    return f"{row['status'] or ''} {'' if row['outcome'] == 'ok' else row['outcome']}".strip()

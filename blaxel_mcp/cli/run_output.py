@@ -1,0 +1,198 @@
+"""What `run` and `compare` print: the text as it arrives, a spinner until then, files for media, and the receipt."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import Progress
+
+from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.cli.console import print_text
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.media_types import extension_for, shown_media_type
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
+from blaxel_mcp.inference.receipt import Receipt
+from blaxel_mcp.tools.results.media import Media, extract_media
+from blaxel_mcp.tools.results.vectors import summarize_vectors
+
+_SMALLEST_USD = 0.000001
+
+
+class TextPrinter:
+    """Prints the new part of a growing text at each call, and ends the spinner before the first.
+
+    Args:
+        progress: The spinner; None for none.
+
+    Attributes:
+        printed: The number of characters printed.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.printed = 0
+        self._progress = progress
+        self._ends_line = True
+
+    def __call__(self, text: str) -> None:
+        """Print what follows the text of the previous call."""
+        if self._progress:
+            self._progress.stop()
+        print_text(text[self.printed :], end="")
+        self.printed = len(text)
+        self._ends_line = text.endswith("\n")
+
+    def end(self) -> None:
+        """End the last line, so that what follows begins at its own."""
+        if self.printed and not self._ends_line:
+            print_text("")
+
+
+def check_target(file: str | None) -> None:
+    """Reject a file of `--save` that cannot be written, before an answer is paid for.
+
+    Raises:
+        InvalidArgumentsError: Its folder does not exist, or it is a folder itself.
+    """
+    if file is not None and (not Path(file).parent.is_dir() or Path(file).is_dir()):
+        raise InvalidArgumentsError(f"--save {file!r} is not a file in an existing folder.")
+
+
+def print_answer(
+    answer: Answer, model: str, api: ModelAPI | None, options: argparse.Namespace, *, as_json: bool, printed: bool
+) -> None:
+    """Print an answer to stdout or save it.
+
+    Text is printed. Media and vectors are saved as files if stdout is a terminal; otherwise a single medium is written
+    as it is and vectors as JSON. With `--save`, everything goes into that file.
+
+    Args:
+        answer: The answer.
+        model: The name of the model, for names of files.
+        api: The API that gave the answer; None if it is not known.
+        options: The options of the command; `save` and `json` count.
+        as_json: Whether the endpoint's JSON is wanted and not its text.
+        printed: Whether the text has been printed as it arrived.
+    """
+    on_terminal = sys.stdout.isatty()
+    text, media = _parts(answer, api, as_json=as_json, on_terminal=on_terminal)
+    if options.save is None and not on_terminal and not text and len(media) == 1:
+        sys.stdout.buffer.write(media[0].data)
+        return
+    if options.save is not None and not media:
+        is_json = isinstance(answer, JSONAnswer) and text == answer.text
+        media = [Media(f"{text}\n".encode(), "application/json" if is_json else "text/plain")]
+    elif text and not printed:
+        print_text(text)
+    if options.save is not None or on_terminal:
+        for number, medium in enumerate(media, 1):
+            _save(medium, Path(options.save or model.strip(".")), number, is_named=options.save is not None)
+
+
+def _parts(
+    answer: Answer, api: ModelAPI | None, *, as_json: bool, on_terminal: bool
+) -> tuple[str | None, Sequence[Media]]:
+    """Return the text of an answer to print, and what belongs into files on a terminal."""
+    if isinstance(answer, BinaryAnswer):
+        return None, (Media(answer.data, answer.media_type),)
+    if not isinstance(answer, JSONAnswer):
+        return answer.text, ()
+    _, media = extract_media(answer.value)
+    written = None if as_json or api is None else api.text(answer.value)
+    if not as_json and (written or media):
+        return written, media
+    if on_terminal and (media or summarize_vectors(answer.value).count):
+        return None, (Media(answer.text.encode(), "application/json"),)
+    is_for_people = on_terminal and not as_json
+    return json.dumps(answer.value, ensure_ascii=False, indent=2) if is_for_people else answer.text, ()
+
+
+def _save(medium: Media, target: Path, number: int, *, is_named: bool) -> None:
+    """Save a medium and print where.
+
+    Args:
+        medium: The medium.
+        target: The file of `--save`, which is replaced, or the beginning of a name in the current folder.
+        number: The place of the medium among those of the answer, from 1: later files get it in their names.
+        is_named: Whether the target is the file of `--save`.
+    """
+    # A name with nothing of the answer in it, and a new file: an existing one or a link of that name is left alone.
+    stem, extension = (
+        target.name,
+        ".json" if medium.media_type == "application/json" else extension_for(medium.media_type),
+    )
+    if is_named:
+        stem, extension = target.stem, target.suffix
+    while True:
+        path = target.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{extension}")
+        try:
+            with path.open("wb" if is_named else "xb") as file:
+                file.write(medium.data)
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise BlaxelError(
+                f"The answer cannot be saved as {path}: {error.strerror}.",
+                code="configuration_error",
+                origin="local",
+                hint="The call has been billed. Choose another file with --save.",
+                billed="yes",
+            ) from None
+    description = f"{shown_media_type(medium.media_type)}, {len(medium.data):,} bytes"
+    print_text(f"The answer ({description}) is saved as {path.absolute()}.", file=sys.stderr)
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """Return tokens, cost, time and request id of a call in one line."""
+    usage, parts = receipt["usage"], list[str]()
+    if usage and usage["total_tokens"] is not None:
+        about = "about " if usage.get("estimated") else ""
+        counts = f"{usage['input_tokens'] or 0:,} in, {usage['output_tokens'] or 0:,} out"
+        parts.append(f"{about}{token_count(usage['total_tokens'])} ({counts})")
+    cost = receipt["cost_usd"]
+    parts.append("cost unknown" if cost is None else shown_usd(cost))
+    parts.append(f"{receipt['elapsed_ms'] / 1000:.1f} s")
+    if receipt["request_id"]:
+        parts.append(f"request {receipt['request_id']}")
+    return ", ".join(parts)
+
+
+def token_count(tokens: int) -> str:
+    """Return a number of tokens with its unit."""
+    return f"{tokens:,} {'token' if tokens == 1 else 'tokens'}"
+
+
+def shown_usd(cost: float) -> str:
+    """Return an amount with six decimals; a smaller one than that is shown as more than zero."""
+    return f"<{_SMALLEST_USD:.6f} USD" if 0 < cost < _SMALLEST_USD else f"{cost:.6f} USD"
+
+
+def dry_run_text(report: JSONObject) -> str:
+    """Return the report of a dry run for people: the request, the estimate, the budget and the command lines."""
+    request, expected, budget = report["request"], report["estimate"], report["budget"]
+    cost = expected["cost_usd"]
+    lines = [f"{request['method']} {request['url']}"]
+    lines += (f"{name}: {value}" for name, value in request["headers"].items())
+    body = request["body"]
+    if body is not None:
+        lines += ["", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)]
+    counts = f"{expected['input_tokens']:,} in, at most {expected['output_tokens']:,} out"
+    price = "cost unknown" if cost is None else f"{shown_usd(cost)} (price: {expected['price_source']})"
+    lines += ["", f"estimate  {token_count(expected['total_tokens'])} ({counts}), {price}"]
+    extra = {"calls": 1, "tokens": expected["total_tokens"], "usd": cost or 0}
+    for owner in ("all", "model") if budget else ():
+        for unit, amounts in (budget[owner] or {}).items():
+            if amounts["cap"] is not None:
+                figures = (amounts["used"], amounts["used"] + extra[unit], amounts["cap"])
+                used, after, cap = (f"{figure:,.6f}" if unit == "usd" else f"{figure:,}" for figure in figures)
+                name = unit.replace("usd", "USD") + (" of this model" if owner == "model" else "")
+                lines.append(f"budget    {name}: {used} used, {after} after this call, of {cap} a day")
+    if not budget:
+        lines.append("budget    no cap applies")
+    if report["refused"]:
+        lines.append(f"refused   {report['refused']}")
+    lines += ["", "Nothing was sent. The same call with other programs:", "", report["curl"]]
+    return "\n".join((*lines, *(["", report["bl"]] if report["bl"] else [])))

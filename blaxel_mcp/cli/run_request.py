@@ -1,0 +1,317 @@
+"""The request that the options of `run` and `compare` describe: a question for the model's own tool, or a raw body."""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from stat import S_ISCHR
+from typing import Any
+
+from blaxel_mcp.apis import RAW
+from blaxel_mcp.apis.input_files import FileData
+from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.media_types import OPAQUE, media_type_of
+from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.inference.runtime import Runtime
+from blaxel_mcp.settings.login_file import parse_yaml
+from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.tools.run_model import read_invocation
+
+_QUESTIONS = ("prompt", "input", "inputs", "query", "question", "text")
+"""Arguments of a tool that can hold the question, in this order."""
+
+_SYSTEMS = ("system", "instructions")
+_SPEECH: JSONObject = {"voice": "alloy", "response_format": "wav"}
+"""Sent to a speech API that requires a voice, unless the person names others; every player plays WAV."""
+
+_PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks a model.
+
+    Attributes:
+        text: The question itself.
+        material: The texts that it is about: standard input and attached text files.
+        system: System instructions; None for none.
+        files: Paths of attached media, absolute and without links.
+        arguments: More arguments of the model's tool.
+    """
+
+    text: str = ""
+    material: tuple[str, ...] = ()
+    system: str | None = None
+    files: tuple[str, ...] = ()
+    arguments: JSONObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request that the person composed.
+
+    Attributes:
+        arguments: The arguments of the tool `run_model`.
+        upload: A file that is the whole body; None if the body is in the arguments.
+    """
+
+    arguments: JSONObject
+    upload: FileData | None = None
+
+
+def read_request(options: argparse.Namespace) -> Question | RawRequest:
+    """Read what `run` is to send, from its options, from files and from standard input. It blocks meanwhile.
+
+    Raises:
+        InvalidArgumentsError: The options contradict each other, or a file cannot be read.
+    """
+    bodies = [name for name in ("data", "file", "upload_file") if getattr(options, name) is not None]
+    asks = options.text is not None or options.system is not None or options.attach or options.option
+    if len(bodies) > 1 or (bodies and asks):
+        first, second = (f"--{name.replace('_', '-')}" for name in (*bodies, "")[:2])
+        raise InvalidArgumentsError(
+            f"{first} is the whole request body, so {second if len(bodies) > 1 else 'a question'} cannot be sent too.",
+            hint='Use either `run MODEL "text"` or `run MODEL --data JSON`.',
+        )
+    piped = None if bodies or options.method != "POST" else piped_text()
+    if asks or piped:
+        if options.method != "POST":
+            raise InvalidArgumentsError(
+                f"A question is sent with POST, not with {options.method}.", hint="Omit --method, or send --data."
+            )
+        return read_question(options, options.text, piped)
+    if not bodies and options.method == "POST" and options.path is None and sys.stdin.isatty():
+        raise InvalidArgumentsError(
+            f"There is nothing to send to {options.model!r}.",
+            hint=f'Ask with `blaxel-mcp run {options.model} "text"`, pipe a text in, or give a body with --data.',
+        )
+    return _composed(options)
+
+
+def _composed(options: argparse.Namespace) -> RawRequest:
+    """Read the request that --data, --file or --upload-file and the options beside them compose."""
+    arguments: JSONObject = {
+        "model": options.model,
+        "method": options.method,
+        "query": _pairs(options.param, "--param", "="),
+    }
+    if options.path is not None:
+        arguments["path"] = options.path
+    if options.data is not None:
+        text, source = options.data, "--data"
+        if text == "-":
+            source = "standard input"
+            with _patience():
+                text = _decoded(sys.stdin.buffer.read(), source)
+        elif text.startswith("@"):
+            source = text[1:]
+            text = _text_of(source)
+        arguments["data"] = _parsed(text, source)
+    if options.file is not None:
+        arguments["data"] = _parsed(
+            _text_of(options.file), options.file, is_yaml=options.file.endswith((".yaml", ".yml"))
+        )
+    upload = None
+    if options.upload_file is not None:
+        data = _bytes_of(options.upload_file)
+        upload = FileData(Path(options.upload_file).name, media_type_of(data) or OPAQUE, data)
+    return RawRequest(arguments, upload)
+
+
+def read_question(options: argparse.Namespace, text: str | None, piped: str | None) -> Question:
+    """Return the question that `text`, standard input and the options --system, --attach and --option make.
+
+    Raises:
+        InvalidArgumentsError: A file cannot be read.
+    """
+    material, files = [piped] if piped else [], []
+    for name in options.attach:
+        data = _bytes_of(name)
+        if media_type_of(data) is not None:
+            files.append(os.path.realpath(Path(name).expanduser()))
+        else:
+            material.append(_decoded(data, name))
+    arguments = {}
+    for pair in options.option:
+        [(name, [value])] = _pairs([pair], "--option", "=").items()
+        try:
+            arguments[name] = json_text.parse(value)
+        except ValueError:
+            arguments[name] = value
+    return Question(text or "", tuple(material), options.system, tuple(files), arguments)
+
+
+async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEntry:
+    """Return the entry of a model: the configured one, or one made from its record in the control plane.
+
+    Args:
+        runtime: Looks the model up.
+        name: The model's name or that of its tool.
+        path: Another sub-endpoint than the model's own; None for its own.
+    """
+    known = runtime.discovery.catalog.find(name)
+    if known and known.path_is_known and path is None:
+        return known
+    settings = known.settings if known else ModelSettings(name=name)
+    workspace, record = settings.workspace or runtime.config.settings.workspace, None
+    if workspace is not None:
+        lookup = await runtime.control_plane.find(workspace, settings.name)
+        record = lookup.record
+        if record is None and lookup.problem and "unknown_model" not in lookup.problem and not (known or path):
+            # Without its API, the question would go out in a form that the model probably does not take.
+            raise BlaxelError(
+                f"The API of the model {name!r} is not known, so there is no body for the question: {lookup.problem}.",
+                code="model_unavailable",
+                origin="local",
+                hint="Set `api` in its [[models]] entry, or give --path, or the whole body with --data.",
+                retryable=True,
+            )
+    if path is not None:
+        settings = settings.model_copy(update={"path": path, "api": None, "input_schema": None})
+    return make_entry(settings, name, record)
+
+
+def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]:
+    """Return the call of a model's own tool that asks a question, and a sentence for each repair.
+
+    Raises:
+        InvalidArgumentsError: The model's tool does not take such a question.
+    """
+    schema = entry.schema.full
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    arguments, material, text = dict(question.arguments), list(question.material), question.text
+    if question.system is not None:
+        arguments[_first(_SYSTEMS, properties, entry, "--system")] = question.system
+    if question.files:
+        name = _first(entry.api.file_arguments, properties, entry, "--attach with this kind of file")
+        takes_many = properties[name].get("type") == "array"
+        if len(question.files) > 1 and not takes_many:
+            raise InvalidArgumentsError(f"The model {entry.name!r} takes one file.", hint="Attach only one.")
+        arguments[name] = list(question.files) if takes_many else question.files[0]
+    if "documents" in required and "documents" not in arguments and (text and material):
+        arguments["documents"] = [line for line in "\n".join(material).splitlines() if line.strip()]
+        material = []
+    if prompt := "\n\n".join(filter(None, (text, *(part.strip("\n") for part in material)))):
+        name = _first(_QUESTIONS, properties, entry, "a question")
+        takes_many = properties[name].get("type") == "array"
+        arguments.setdefault(name, [prompt] if takes_many else prompt)
+    if "voice" in required:
+        arguments = {**_SPEECH, **arguments}
+    valid, repairs = entry.schema.validator.validate(arguments)
+    return Invocation.of_entry(entry, valid), repairs
+
+
+def raw_invocation(request: RawRequest, catalog: Catalog) -> Invocation:
+    """Return the call that sends a composed request."""
+    invocation = read_invocation(request.arguments, catalog)
+    if request.upload is None:
+        return invocation
+    return replace(invocation, api=RAW, body={"file": request.upload})
+
+
+def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
+    """Return a call with the query, the headers and the deadline of the options.
+
+    Raises:
+        InvalidArgumentsError: An option is not of its form.
+    """
+    if invocation.arguments is not None and options.param:
+        query = {"model": invocation.model, "query": _pairs(options.param, "--param", "=")}
+        invocation = replace(invocation, query=read_invocation(query, Catalog()).query)
+    if options.header:
+        headers = {name: values[-1] for name, values in _pairs(options.header, "--header", ":").items()}
+        settings = invocation.settings or ModelSettings(name=invocation.model)
+        own = settings.model_copy(update={"headers": {**settings.headers, **headers}})
+        invocation = replace(invocation, settings=own)
+    return replace(invocation, timeout_seconds=options.timeout)
+
+
+def _first(names: tuple[str, ...], properties: JSONObject, entry: CatalogEntry, wanted: str) -> str:
+    name = next((name for name in names if name in properties), None)
+    if name is None:
+        raise InvalidArgumentsError(
+            f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.",
+            hint="Give its arguments with --option NAME=VALUE, or the whole body with --data.",
+        )
+    return name
+
+
+def _pairs(options: list[str], option: str, separator: str) -> dict[str, list[str]]:
+    pairs: dict[str, list[str]] = {}
+    for text in options:
+        name, found, value = text.partition(separator)
+        if not found or not name:
+            form = f"NAME{separator}VALUE" if separator == "=" else "NAME: VALUE"
+            raise InvalidArgumentsError(f"{option} {text!r} is not of the form {form}.")
+        pairs.setdefault(name.strip(), []).append(value if separator == "=" else value.strip())
+    return pairs
+
+
+def _parsed(text: str, source: str, *, is_yaml: bool = False) -> Any:
+    try:
+        # A date or another value of YAML alone becomes text.
+        return json_text.parse(json.dumps(parse_yaml(text), default=str) if is_yaml else text)
+    except ValueError as error:
+        raise InvalidArgumentsError(
+            f"The data from {source} is not {'YAML' if is_yaml else 'JSON'}: {error}.",
+            hint="Give JSON in quotes, @FILE for a file with JSON, or - for standard input. "
+            'A question needs no option: `run MODEL "text"`.',
+        ) from None
+
+
+def _text_of(name: str) -> str:
+    return _decoded(_bytes_of(name), name)
+
+
+def _bytes_of(name: str) -> bytes:
+    try:
+        return Path(os.path.expanduser(name)).read_bytes()  # noqa: PTH111 - Path.expanduser may raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidArgumentsError(f"{name} cannot be read: {reason}.") from None
+
+
+def _decoded(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidArgumentsError(
+            f"The data from {source} is not UTF-8 text, and not an image, audio or document of a known type."
+        ) from None
+
+
+def piped_text() -> str | None:
+    """Return the text on standard input; None if it is a terminal or the null device, or holds only white space."""
+    with suppress(OSError, ValueError, AttributeError):
+        if S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
+            return None
+    try:
+        with _patience():
+            data = sys.stdin.buffer.read()
+    except (OSError, AttributeError):
+        # There is no standard input.
+        return None
+    return (_decoded(data, "standard input") if data.strip() else None) or None
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Report on stderr that standard input is awaited, if that takes long: nobody may be writing to it."""
+    timer = threading.Timer(
+        _PATIENCE_SECONDS, print, ("note: waiting for standard input to end (Ctrl-D)",), {"file": sys.stderr}
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
