@@ -40,7 +40,7 @@ def lines_of(results: Results, rows: Sequence[Row], names: Sequence[str]) -> lis
             if found := ratio(*pair, more_is_better=row.more_is_better):
                 costs[name] = found.median
         title = row.title.replace("`", "")
-        if costs and row.key != "growth":
+        if costs and row.is_compared:
             lines.append(Line(f"{title}, inverted" if row.more_is_better else title, costs))
     return lines
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from benchmarks.figures import Ratio, best, ratio, readable
 from benchmarks.rounds import Results
-from benchmarks.rows import ROWS, Row
+from benchmarks.rows import ROWS, Row, processor_key
 from benchmarks.servers import BARE, OWN
 
 NOTHING = "-"
@@ -21,7 +21,9 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def compared(results: Results, row: Row, one: str, other: str) -> Ratio | None:
-    """Return the ratio of two servers in a row."""
+    """Return the ratio of two servers in a row, None where it has no meaning."""
+    if not row.is_compared:
+        return None
     return ratio(results.of(row.key, one), results.of(row.key, other), more_is_better=row.more_is_better)
 
 
@@ -66,13 +68,17 @@ def verdict(results: Results, row: Row) -> str:
 
 def targets_table(results: Results, rows: Iterable[Row]) -> str:
     """Return the table of our figures beside the targets."""
-    head = ("row", "ours", "bare", "ours / bare: median", "best", "target", "reached")
+    head = ("row", "ours", "bare", "ours / bare: median", "best", "processor time", "target", "reached")
     lines = []
     for row in rows:
         to_bare = compared(results, row, OWN.name, BARE.name)
-        ratios = (f"{to_bare.median:.2f}", f"{to_bare.best:.2f}") if to_bare else (NOTHING, NOTHING)
+        busy = ratio(
+            *(results.of(processor_key(row.key), name) for name in (OWN.name, BARE.name)), more_is_better=False
+        )
+        ratios = [to_bare.median if to_bare else None, to_bare.best if to_bare else None, busy.median if busy else None]
         figures = (best_figure(results, row, OWN.name), best_figure(results, row, BARE.name))
-        lines.append((row.title, *figures, *ratios, target_text(row), verdict(results, row)))
+        cells = [NOTHING if each is None else f"{each:.2f}" for each in ratios]
+        lines.append((row.title, *figures, *cells, target_text(row), verdict(results, row)))
     return table(head, lines)
 
 

@@ -15,14 +15,14 @@ from benchmarks.figures import percentile
 from benchmarks.http_driver import Era
 from benchmarks.http_driver import calls_per_second as http_calls_per_second
 from benchmarks.models import EVENTS, LARGE, ORDINARY, SLOW, VERY_LARGE
-from benchmarks.rows import CALLS_AT_ONCE, IN_FLIGHT
+from benchmarks.rows import CALLS_AT_ONCE, IN_FLIGHT, processor_key
 from benchmarks.servers import Contender, Setup
 from benchmarks.timing import calls_per_second, seconds_of, seconds_of_burst
 
 MILLISECONDS = 1000
 
-Values = Mapping[str, float]
-"""The measured value of each row, by its key."""
+Values = dict[str, float]
+"""The measured value of each row by its key, and processor times in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,26 @@ def session(contender: Contender, bench: Bench, *, models: int = 10, capped: boo
             yield opened
 
 
+@contextmanager
+def processor_time(values: Values, key: str, opened: StdioSession) -> Iterator[None]:
+    """Add the processor time that the server takes during the block."""
+    before = processor_seconds(opened.server.pid)
+    yield
+    values[processor_key(key)] = processor_seconds(opened.server.pid) - before
+
+
 def start(contender: Contender, bench: Bench) -> Values:
     """Measure a server that lists its tools and ends."""
     started = time.perf_counter()
     with session(contender, bench) as opened:
         listed = time.perf_counter()
-        memory = resident_megabytes(opened.server.pid)
+        memory, busy = resident_megabytes(opened.server.pid), processor_seconds(opened.server.pid)
         closing = time.perf_counter()
         opened.close()
         closed = time.perf_counter()
     return {
         "start": (listed - started) * MILLISECONDS,
+        processor_key("start"): busy,
         "listed-memory": memory,
         "exit": (closed - closing) * MILLISECONDS,
     }
@@ -101,32 +110,30 @@ def start_with_1000_models(contender: Contender, bench: Bench) -> Values:
     started = time.perf_counter()
     with session(contender, bench, models=1000) as opened:
         listed = time.perf_counter()
+        busy = processor_seconds(opened.server.pid)
         opened.close()
-    return {"start1000": (listed - started) * MILLISECONDS}
+    return {"start1000": (listed - started) * MILLISECONDS, processor_key("start1000"): busy}
 
 
 def calls(contender: Contender, bench: Bench, *, capped: bool = False) -> Values:
     """Measure short calls: one after another, many at once, and a steady number in flight."""
-    size, call = bench.size, contender.call(ORDINARY)
+    size, call, values = bench.size, contender.call(ORDINARY), Values()
     with session(contender, bench, capped=capped) as opened:
         for _ in range(size.warm_up):
             seconds_of(call, opened)
         opened.begin_profile()
-        seconds = [seconds_of(call, opened) for _ in range(size.calls)]
+        with processor_time(values, "p50", opened):
+            seconds = [seconds_of(call, opened) for _ in range(size.calls)]
         seconds_of_burst(call, opened, CALLS_AT_ONCE)
-        burst = min(seconds_of_burst(call, opened, CALLS_AT_ONCE) for _ in range(size.bursts))
+        with processor_time(values, "burst", opened):
+            burst = min(seconds_of_burst(call, opened, CALLS_AT_ONCE) for _ in range(size.bursts))
         calls_per_second(call, opened, size.warm_up + IN_FLIGHT, IN_FLIGHT)
-        busy = processor_seconds(opened.server.pid)
-        flow = calls_per_second(call, opened, size.flow, IN_FLIGHT)
-        busy = processor_seconds(opened.server.pid) - busy
+        with processor_time(values, "flow", opened):
+            flow = calls_per_second(call, opened, size.flow, IN_FLIGHT)
         opened.close()
-    values = {
-        "p50": statistics.median(seconds) * MILLISECONDS,
-        "p95": percentile(seconds, 95) * MILLISECONDS,
-        "burst": burst * MILLISECONDS,
-        "flow": flow,
-        "cpu": busy / size.flow * MILLISECONDS,
-    }
+    values["p50"] = statistics.median(seconds) * MILLISECONDS
+    values["p95"] = percentile(seconds, 95) * MILLISECONDS
+    values["burst"], values["flow"] = burst * MILLISECONDS, flow
     return {f"capped-{key}": value for key, value in values.items()} if capped else values
 
 
@@ -145,35 +152,44 @@ def memory(contender: Contender, bench: Bench) -> Values:
 
 def large(contender: Contender, bench: Bench) -> Values:
     """Measure JSON answers of 1 MB and of 20 MB, and the peak memory after the largest."""
+    values = Values()
     with session(contender, bench) as opened:
         seconds_of(contender.call(ORDINARY), opened)
+        seconds_of(contender.call(LARGE), opened)
         opened.begin_profile()
-        megabyte = [seconds_of(contender.call(LARGE), opened) for _ in range(bench.size.large + 1)][1:]
-        twenty = seconds_of(contender.call(VERY_LARGE), opened)
-        peak = resident_megabytes(opened.server.pid, "VmHWM")
+        with processor_time(values, "1mb", opened):
+            megabyte = [seconds_of(contender.call(LARGE), opened) for _ in range(bench.size.large)]
+        with processor_time(values, "20mb", opened):
+            values["20mb"] = seconds_of(contender.call(VERY_LARGE), opened) * MILLISECONDS
+        values["20mb-memory"] = resident_megabytes(opened.server.pid, "VmHWM")
         opened.close()
-    return {"1mb": statistics.median(megabyte) * MILLISECONDS, "20mb": twenty * MILLISECONDS, "20mb-memory": peak}
+    values["1mb"] = statistics.median(megabyte) * MILLISECONDS
+    return values
 
 
 def stream(contender: Contender, bench: Bench) -> Values:
     """Measure a call whose answer arrives as an event stream."""
-    call = contender.call(EVENTS)
+    call, values = contender.call(EVENTS), Values()
     with session(contender, bench) as opened:
         seconds_of(call, opened)
         opened.begin_profile()
-        seconds = [seconds_of(call, opened) for _ in range(bench.size.streams)]
+        with processor_time(values, "stream", opened):
+            seconds = [seconds_of(call, opened) for _ in range(bench.size.streams)]
         opened.close()
-    return {"stream": statistics.median(seconds) * MILLISECONDS}
+    values["stream"] = statistics.median(seconds) * MILLISECONDS
+    return values
 
 
 def slow(contender: Contender, bench: Bench) -> Values:
     """Measure calls at once that the upstream answers after a second."""
+    values = Values()
     with session(contender, bench) as opened:
         seconds_of(contender.call(ORDINARY), opened)
         opened.begin_profile()
-        seconds = seconds_of_burst(contender.call(SLOW), opened, bench.size.slow)
+        with processor_time(values, "slow", opened):
+            values["slow"] = seconds_of_burst(contender.call(SLOW), opened, bench.size.slow)
         opened.close()
-    return {"slow": seconds}
+    return values
 
 
 def http(era: Era, contender: Contender, bench: Bench) -> Values:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks.driver import ROOT
 from benchmarks.models import EVENT_COUNT, EVENTS, LARGE, SLOW, SLOW_SECONDS, VERY_LARGE
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -102,7 +103,7 @@ async def serve() -> None:
 @contextmanager
 def running() -> Iterator[str]:
     """Run the upstream in a process of its own, and yield its URL."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.upstream"], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.upstream"], stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"

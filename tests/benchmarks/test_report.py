@@ -10,7 +10,7 @@ from benchmarks.docs import measured_parts, picture, replaced, write_page
 from benchmarks.plot import Line, axis_for
 from benchmarks.report import servers_table, targets_table
 from benchmarks.rounds import Results
-from benchmarks.rows import KEYS, ROWS, chosen_rows
+from benchmarks.rows import KEYS, ROWS, chosen_rows, processor_key
 from benchmarks.scenarios import SCENARIOS
 
 NAMES = ["blaxel-mcp", "bare", "httpx loop", "peer"]
@@ -32,9 +32,9 @@ def cells(table: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("ours", "bare", "line"),
     [
-        ([1.0, 1.2], [2.0, 2.0], ["1.00 ms", "2.00 ms", "0.55", "0.50", "<= 0.62", "yes"]),
-        ([2.0, 2.4], [2.0, 2.0], ["2.00 ms", "2.00 ms", "1.10", "1.00", "<= 0.62", "**no**"]),
-        ([], [2.0], ["-", "2.00 ms", "-", "-", "<= 0.62", "-"]),
+        ([1.0, 1.2], [2.0, 2.0], ["1.00 ms", "2.00 ms", "0.55", "0.50", "-", "<= 0.62", "yes"]),
+        ([2.0, 2.4], [2.0, 2.0], ["2.00 ms", "2.00 ms", "1.10", "1.00", "-", "<= 0.62", "**no**"]),
+        ([], [2.0], ["-", "2.00 ms", "-", "-", "-", "<= 0.62", "-"]),
     ],
 )
 def test_a_row_has_figures_ratios_and_a_verdict(ours: list[float], bare: list[float], line: list[str]) -> None:
@@ -43,20 +43,30 @@ def test_a_row_has_figures_ratios_and_a_verdict(ours: list[float], bare: list[fl
     assert cells(targets_table(measured, chosen_rows(["p50"], http=False))) == [["one call, p50", *line]]
 
 
+def test_a_row_has_the_ratio_of_processor_times_where_it_is_measured() -> None:
+    measured = results({processor_key("p50"): {"blaxel-mcp": [0.3, 0.6], "bare": [0.5, 0.5]}})
+
+    assert cells(targets_table(measured, chosen_rows(["p50"], http=False)))[0][5] == "0.90"
+
+
 def test_a_rate_has_to_reach_its_target() -> None:
     measured = results({"flow": {"blaxel-mcp": [230.0], "bare": [100.0]}})
 
-    assert cells(targets_table(measured, chosen_rows(["flow"], http=False)))[0][-3:] == ["2.30", ">= 2.2", "yes"]
+    assert cells(targets_table(measured, chosen_rows(["flow"], http=False)))[0][4:] == ["2.30", "-", ">= 2.2", "yes"]
 
 
 def test_a_target_can_apply_to_another_row_of_ours_or_to_the_figure_itself() -> None:
-    values = {"start": {"blaxel-mcp": [100.0]}, "start1000": {"blaxel-mcp": [140.0]}, "growth": {"blaxel-mcp": [0.5]}}
+    values = {
+        "start": {"blaxel-mcp": [100.0]},
+        "start1000": {"blaxel-mcp": [140.0]},
+        "growth": {name: [0.5] for name in NAMES},
+    }
     rows = chosen_rows(["start1000", "growth"], http=False)
 
     thousand, growth = cells(targets_table(results(values), rows))
 
     assert thousand[-2:] == ["<= 1.35 x ours in *start to `tools/list` answered, 10 models*", "**no**"]
-    assert growth[-2:] == ["<= 1 MB", "yes"]
+    assert growth[1:] == ["0.500 MB", "0.500 MB", "-", "-", "-", "<= 1 MB", "yes"]
 
 
 def test_the_table_of_all_servers_leaves_out_rows_without_others_and_marks_missing_figures() -> None:
