@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.driver import ROOT
 from benchmarks.figures import ratio
 from benchmarks.plot import Line, plot
-from benchmarks.report import machine, reasons_list, servers_table, targets_table
+from benchmarks.report import machine, missed_targets, reasons_list, servers_table, targets_table
 from benchmarks.rounds import Results
 from benchmarks.rows import Row
 from benchmarks.servers import BARE
@@ -55,7 +55,7 @@ def measured_parts(results: Results, rows: Sequence[Row], contenders: Sequence[s
     """Return the parts of the page that come from a run, by name."""
     left_out = reasons_list(results)
     return {
-        "targets": targets_table(results, rows),
+        "targets": f"{targets_table(results, rows)}\n\n{missed_targets(results, rows)}",
         "servers": servers_table(results, rows, contenders) + (f"\n\nNot measured:\n\n{left_out}" if left_out else ""),
         "machine": f"{machine()} {rounds} interleaved rounds.",
     }

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import subprocess
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ class StdioSession:
         self.listed = b""
         self._stdin, self._stdout = server.stdin, server.stdout
         self._pieces: list[bytes] = []
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
         self._last_id = 0
         self._profiled = profiled
 
@@ -132,8 +133,10 @@ class StdioSession:
         """
         while True:
             while not self._lines:
+                if not select.select([self._stdout], [], [], SECONDS)[0]:
+                    raise BenchmarkError(f"no answer for {SECONDS} s")
                 self._read()
-            line = self._lines.pop()
+            line = self._lines.popleft()
             if b'"id":' in line or b'"id" :' in line:
                 return line
 
@@ -157,18 +160,24 @@ class StdioSession:
     def _write(self, message: Mapping[str, Any]) -> None:
         data = json.dumps(message).encode() + b"\n"
         while data:
-            data = data[self._stdin.write(data) or 0 :]
+            # Answers are read meanwhile: a server that waits for room in its output may read no input.
+            readable, writable, _ = select.select([self._stdout], [self._stdin], [], SECONDS)
+            if not readable and not writable:
+                raise BenchmarkError(f"the server read no input for {SECONDS} s")
+            if readable:
+                self._read()
+            if writable:
+                data = data[os.write(self._stdin.fileno(), data[: select.PIPE_BUF]) :]
 
     def _read(self) -> None:
-        if not select.select([self._stdout], [], [], SECONDS)[0]:
-            raise BenchmarkError(f"no answer for {SECONDS} s")
+        """Read what has arrived."""
         if not (data := os.read(self._stdout.fileno(), _CHUNK)):
             raise BenchmarkError("the server ended before it answered")
         *complete, rest = data.split(b"\n")
         if complete:
             complete[0] = b"".join([*self._pieces, complete[0]])
             self._pieces = []
-            self._lines = complete[::-1]
+            self._lines += complete
         self._pieces.append(rest)
 
 

@@ -12,6 +12,7 @@ from benchmarks.rows import ROWS, Row, processor_key
 from benchmarks.servers import BARE, OWN
 
 NOTHING = "-"
+MISSED = "**no**"
 _LIBRARIES = ("mcp", "httpx", "httpcore", "h11", "pydantic", "anyio")
 
 
@@ -63,7 +64,7 @@ def verdict(results: Results, row: Row) -> str:
     measured = measured_ratio(results, row)
     if measured is None or row.target is None:
         return NOTHING
-    return "yes" if (measured >= row.target.limit if row.more_is_better else measured <= row.target.limit) else "**no**"
+    return "yes" if (measured >= row.target.limit if row.more_is_better else measured <= row.target.limit) else MISSED
 
 
 def targets_table(results: Results, rows: Iterable[Row]) -> str:
@@ -80,6 +81,15 @@ def targets_table(results: Results, rows: Iterable[Row]) -> str:
         cells = [NOTHING if each is None else f"{each:.2f}" for each in ratios]
         lines.append((row.title, *figures, *cells, target_text(row), verdict(results, row)))
     return table(head, lines)
+
+
+def missed_targets(results: Results, rows: Iterable[Row]) -> str:
+    """Return a sentence on the rows that missed their target, and the command that shows why."""
+    missed = [row for row in rows if verdict(results, row) == MISSED]
+    if not missed:
+        return "Every target that was measured is reached."
+    commands = ", ".join(f"{row.title} (`{row.key}`)" for row in missed)
+    return f"Not reached: {commands}. `python -m benchmarks --profile ROW` shows where the time of a row goes."
 
 
 def servers_table(results: Results, rows: Iterable[Row], contenders: Sequence[str]) -> str:

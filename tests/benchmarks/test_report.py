@@ -8,7 +8,7 @@ import pytest
 from benchmarks import docs
 from benchmarks.docs import measured_parts, picture, replaced, write_page
 from benchmarks.plot import Line, axis_for
-from benchmarks.report import servers_table, targets_table
+from benchmarks.report import missed_targets, servers_table, targets_table
 from benchmarks.rounds import Results
 from benchmarks.rows import KEYS, ROWS, chosen_rows, processor_key
 from benchmarks.scenarios import SCENARIOS
@@ -67,6 +67,14 @@ def test_a_target_can_apply_to_another_row_of_ours_or_to_the_figure_itself() -> 
 
     assert thousand[-2:] == ["<= 1.35 x ours in *start to `tools/list` answered, 10 models*", "**no**"]
     assert growth[1:] == ["0.500 MB", "0.500 MB", "-", "-", "-", "<= 1 MB", "yes"]
+
+
+def test_missed_targets_are_named_with_their_rows() -> None:
+    values = {"p50": {"blaxel-mcp": [2.0], "bare": [2.0]}, "p95": {"blaxel-mcp": [1.0], "bare": [2.0]}}
+    rows = chosen_rows(["p50", "p95", "flow"], http=False)
+
+    assert "Not reached: one call, p50 (`p50`)." in missed_targets(results(values), rows)
+    assert missed_targets(results(values), rows[1:]) == "Every target that was measured is reached."
 
 
 def test_the_table_of_all_servers_leaves_out_rows_without_others_and_marks_missing_figures() -> None:
