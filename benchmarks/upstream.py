@@ -1,7 +1,7 @@
 """The upstream of every measured server: a loopback HTTP server with prepared answers.
 
-`python -m benchmarks.upstream` prints its port and serves until it is stopped. It parses no JSON: a model name anywhere
-in the request selects the answer, so that every server can be used whichever path and body it sends.
+`python -m benchmarks.upstream` prints its port and serves until the end of its input. It parses no JSON: a model
+name anywhere in the request selects the answer, so that every server can be used whichever path and body it sends.
 """
 
 import asyncio
@@ -94,21 +94,24 @@ class Connection(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """Serve until cancelled."""
+    """Serve until the end of input, which is also the end of the process that started this one."""
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.Event().wait()
+    await asyncio.to_thread(sys.stdin.read)
+    server.close()
 
 
 @contextmanager
 def running() -> Iterator[str]:
     """Run the upstream in a process of its own, and yield its URL."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.upstream"], stdout=subprocess.PIPE, cwd=ROOT) as process:
+    command = [sys.executable, "-m", "benchmarks.upstream"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin
         assert process.stdout
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
-            process.terminate()
+            process.stdin.close()
 
 
 if __name__ == "__main__":
