@@ -6,7 +6,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from socket import socket
 from typing import Any
 
 import anyio
@@ -61,19 +61,20 @@ def _about(options: argparse.Namespace, config: Configuration) -> dict[str, Any]
     }
 
 
-async def _serve(app: HttpApp, listener: Any, new_link: Callable[[], str], *, opens: bool) -> int:
+async def _serve(app: HttpApp, listener: socket, new_link: Callable[[], str], *, opens: bool) -> int:
+    """Serve until a signal arrives, and return the exit code."""
     shutdown, is_listening = Shutdown(), anyio.Event()
     async with anyio.create_task_group() as group:
         group.start_soon(shutdown.watch_signals)
-        group.start_soon(partial(serve_http, app, listener, shutdown, started=is_listening.set))
-        await is_listening.wait()
-        group.start_soon(_offer_links, new_link, opens)
-        await shutdown.begun.wait()
+        group.start_soon(_offer_links, is_listening, new_link, opens)
+        await serve_http(app, listener, shutdown, started=is_listening.set)
+        group.cancel_scope.cancel()
     return shutdown.exit_code
 
 
-async def _offer_links(new_link: Callable[[], str], opens: bool) -> None:  # noqa: FBT001 - the only flag
-    """Show a link, and another one each time that Enter is pressed."""
+async def _offer_links(is_listening: anyio.Event, new_link: Callable[[], str], opens: bool) -> None:  # noqa: FBT001 - the only flag
+    """Show a link once the server listens, and another one each time that Enter is pressed."""
+    await is_listening.wait()
     asks = sys.stdin.isatty() and sys.platform != "win32"
     print("The link works once. " + ("Enter gives another one, Ctrl-C stops." if asks else "Ctrl-C stops."))
     while True:

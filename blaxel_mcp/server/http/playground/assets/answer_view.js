@@ -1,7 +1,7 @@
 // An answer as DOM nodes. It takes what `readAnswer` returns, however that came here: it asks for nothing itself.
 
 import { button, copyButton, element } from "./dom.js";
-import { counted, seconds, usd } from "./figures.js";
+import { counted, duration, seconds, usd } from "./figures.js";
 import { markdownNodes } from "./markdown.js";
 import { vectorNodes } from "./vectors.js";
 
@@ -46,7 +46,7 @@ function errorNode(error) {
     Code: error.code,
     Origin: error.origin,
     Billed: error.billed,
-    Retry: error.retryable ? (error.retry_after_seconds ? `after ${error.retry_after_seconds} s` : "yes") : null,
+    Retry: error.retryable ? (error.retry_after_seconds ? `in ${duration(error.retry_after_seconds)}` : "yes") : null,
     Status: error.status,
     "Request id": error.request_id,
   };

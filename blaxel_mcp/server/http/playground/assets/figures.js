@@ -16,3 +16,10 @@ export function counted(count, noun) {
 export function seconds(milliseconds) {
   return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 2 : 1)} s`;
 }
+
+/** Return a wait in seconds as people say it. */
+export function duration(wait) {
+  if (wait < 120) return `${Math.ceil(wait)} s`;
+  const minutes = Math.ceil(wait / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -40,10 +40,12 @@ async function loadModels(client, prefix) {
   return models;
 }
 
-/** Return the arguments that another model can take: those that its schema names, or all if it has the same API. */
+/** Return the arguments that another model can take: those that both schemas type alike, or all if it has the same API. */
 function argumentsFor(model, first, args) {
   if (model.api === first.api) return args;
-  return Object.fromEntries(Object.entries(args).filter(([name]) => name in (model.schema.properties ?? {})));
+  const typeIn = ({ schema }, name) => schema.properties?.[name]?.type;
+  const isShared = (name) => typeIn(model, name) && String(typeIn(model, name)) === String(typeIn(first, name));
+  return Object.fromEntries(Object.entries(args).filter(([name]) => isShared(name)));
 }
 
 function connectPage(client, about, models) {

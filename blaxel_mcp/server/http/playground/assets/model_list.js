@@ -19,6 +19,7 @@ export function modelList(models, onChange) {
   );
   const other = element("select", { id: `${group}-other` });
   const none = element("p", { class: "hint", hidden: true }, "No model matches.");
+  const about = element("p", { class: "hint" });
   const rows = models.map((model) => modelRow(model, group));
   const list = element("div", { class: "choices", role: "radiogroup", "aria-label": "Models" }, rows.map((row) => row.node), none);
 
@@ -46,6 +47,7 @@ export function modelList(models, onChange) {
 
   function choose() {
     offerOthers();
+    about.textContent = selected()?.description ?? "";
     onChange();
   }
 
@@ -67,6 +69,7 @@ export function modelList(models, onChange) {
         api,
       ),
       list,
+      about,
       element("div", { class: "field" }, element("label", { for: other.id }, "Compare with"), other),
     ),
     selected,
@@ -75,7 +78,7 @@ export function modelList(models, onChange) {
       for (const row of rows) row.input.checked = row.model.tool === tool;
       offerOthers();
       other.value = otherTool;
-      onChange();
+      choose();
     },
   };
 }
@@ -84,7 +87,7 @@ function modelRow(model, group) {
   const id = uniqueId("model");
   const input = element("input", { type: "radio", name: group, id, value: model.tool });
   const text = element("span", {}, element("b", {}, model.name), element("small", {}, model.api));
-  return { model, input, node: element("label", { for: id, class: "choice", title: model.description }, input, text) };
+  return { model, input, node: element("label", { for: id, class: "choice" }, input, text) };
 }
 
 function otherOption(model) {

@@ -120,7 +120,7 @@ function kindOf(name, schema) {
   if (type === "array" && (schema.items?.type ?? "string") === "string") {
     const read = (value) => value.split("\n").filter((line) => line.trim());
     const write = (value) => [value].flat().join("\n");
-    return { tag: "textarea", attributes: { rows: 3 }, hint: "One per line.", read, write };
+    return { tag: "textarea", attributes: { rows: FILES.includes(name) ? 1 : 3 }, hint: "One per line.", read, write };
   }
   if (type === "object" || type === "array") {
     const read = (value) => readJSON(value, type);
