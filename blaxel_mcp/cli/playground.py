@@ -5,7 +5,6 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from socket import socket
 from typing import Any
 
@@ -15,11 +14,8 @@ import anyio.to_thread
 from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
 from blaxel_mcp.server.http.address import listen, resolve
 from blaxel_mcp.server.http.app import HttpApp
-from blaxel_mcp.server.http.playground.app import PlaygroundApp
-from blaxel_mcp.server.http.playground.page import build_page
-from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.http.playground.app import playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
-from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.schema import HttpSettings
 
@@ -38,11 +34,7 @@ async def playground(options: argparse.Namespace) -> int:
     async with configured(options, limits=limits, **models) as config:
         listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
         with closing(listener):
-            sessions = PageSessions()
-            # Of `[http]`, which says how `serve` lets others in, nothing counts here.
-            own = replace(config, settings=config.settings.model_copy(update={"http": HttpSettings()}))
-            app = HttpApp(build_server(config), own, address, sessions)
-            app.asgi = PlaygroundApp(app.asgi, build_page(), sessions, address, _about(options, config))
+            app, sessions = playground_app(config, address, _about(options, config))
 
             def new_link() -> str:
                 return f"{address.url}/#token={sessions.new_token()}"

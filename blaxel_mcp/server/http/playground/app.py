@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -9,9 +10,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.server.http.address import MCP_PATH, Address
+from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
-from blaxel_mcp.server.http.playground.page import Page
+from blaxel_mcp.server.http.playground.page import Page, build_page
 from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.schema import HttpSettings
 
 SESSION_PATH = "/session"
 
@@ -26,6 +31,24 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+def playground_app(config: Configuration, address: Address, about: Mapping[str, Any]) -> tuple[HttpApp, PageSessions]:
+    """Return the application that serves the page and the MCP endpoint behind it, and the sessions that it accepts.
+
+    Args:
+        config: The settings. `[http]`, which says how `serve` lets others in, does not count.
+        address: Where the server listens, on loopback.
+        about: What the page shows of the server: JSON values.
+
+    Raises:
+        ConfigurationError: A configured model cannot become a tool.
+    """
+    sessions = PageSessions()
+    own = replace(config, settings=config.settings.model_copy(update={"http": HttpSettings()}))
+    app = HttpApp(build_server(config), own, address, sessions)
+    app.asgi = PlaygroundApp(app.asgi, build_page(), sessions, address, about)
+    return app, sessions
 
 
 class PlaygroundApp:

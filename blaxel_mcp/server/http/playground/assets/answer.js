@@ -8,7 +8,7 @@ const ERROR_KEY = "blaxel-mcp/error";
  *
  * `texts`, `thoughts`: strings. `toolCalls`: `{name, arguments}`. `media`: `{kind, data, mimeType}` with base64 data,
  * kind is image, audio or file. `links`: resources that were too large. `vectors`: arrays of numbers. `scores`:
- * `{label, score}`. `json`: the answer as JSON, undefined if it is none. `receipt`, `error`: as the server gives them.
+ * `{label, index, score}`, the label undefined where only an index is given. `json`: the answer as JSON, undefined if it is none. `receipt`, `error`: as the server gives them.
  */
 export function readAnswer(result) {
   const blocks = result.content ?? [];
@@ -77,7 +77,7 @@ function vectorsOf(json) {
 function scoresOf(json) {
   const results = Array.isArray(json) ? json.flat() : listOf(json?.results ?? json?.result);
   return results
-    .map((item) => ({ label: item?.label ?? item?.document?.text ?? `Document ${item?.index}`, score: scoreOf(item) }))
+    .map((item) => ({ label: item?.label ?? item?.document?.text, index: item?.index, score: scoreOf(item) }))
     .filter(({ score }) => Number.isFinite(score));
 }
 

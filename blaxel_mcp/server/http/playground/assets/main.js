@@ -36,7 +36,8 @@ async function loadModels(client, prefix) {
     .models.filter((model) => schemas.has(model.tool))
     .map((model) => ({ ...model, schema: schemas.get(model.tool).inputSchema }));
   const any = schemas.get(`${prefix}run_model`);
-  if (any) models.push({ name: "Any other model", tool: any.name, api: "run_model", description: any.description, schema: any.inputSchema, uri: null });
+  const description = "Any model, at any path, with any JSON body.";
+  if (any) models.push({ name: "Any other model", tool: any.name, api: "run_model", description, schema: any.inputSchema, uri: null });
   return models;
 }
 

@@ -8,14 +8,15 @@ import { seconds, usd } from "./figures.js";
 /**
  * Start a call and return its `node`, `cancel()` and `ended`, a promise of a sentence on how it went.
  *
- * `client` is an MCP client, `model` is `{tool, name}`.
+ * `client` is an MCP client, `model` is `{tool, name, api}`.
  */
 export function startRun(client, model, args) {
   const started = performance.now();
   const abort = new AbortController();
   const status = element("p", { class: "status", role: "status" });
   const body = element("div", { class: "body" });
-  const node = element("article", { "aria-label": `Answer of ${model.name}` }, element("h3", { class: "name" }, model.name), status, body);
+  const name = model.api === "run_model" ? args.model : model.name;
+  const node = element("article", { "aria-label": `Answer of ${name}` }, element("h3", { class: "name" }, name), status, body);
   const elapsed = () => seconds(performance.now() - started);
   let [why, newest, isDrawn] = ["waiting", null, true];
   const clock = setInterval(() => (status.textContent = `${why}, ${elapsed()}`), 500);
@@ -35,6 +36,8 @@ export function startRun(client, model, args) {
 
   async function showAnswer(result) {
     let answer = readAnswer(result);
+    // The answer of a reranking names its documents by number.
+    for (const score of answer.scores) score.label ??= args.documents?.[score.index] ?? `Document ${score.index}`;
     const show = () => body.replaceChildren(...answerNodes(answer, { onLoadAll }));
     async function onLoadAll() {
       answer = await complete(client, answer);

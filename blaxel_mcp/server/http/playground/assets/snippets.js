@@ -47,7 +47,7 @@ export function snippetTabs() {
 
 /** Return the texts to show for a request of a model's tool. `request` is the server's description of it, or null. */
 export function snippetTexts(tool, args, request, clientEntry) {
-  const problem = request?.curl_problem ?? "This is shown when the fields make a request.";
+  const problem = request?.curl_problem ?? "This is shown for models with a tool of their own.";
   return {
     curl: request?.curl ?? problem,
     "bl run": request?.bl ?? (request?.curl ? "`bl run model` cannot send this request." : problem),
