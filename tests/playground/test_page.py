@@ -1,11 +1,13 @@
 """The Playground in a real browser: what a person sees of calls, by keyboard, on a phone and with assistive tools."""
 
 import json
+import os
 
 import pytest
 
 from blaxel_mcp.emulator import Emulator
 from tests.playground.conftest import OpenPage, Says
+from tests.support.docs_pages import README
 from tests.support.held import HeldAnswers
 from tests.support.playground import require_browser, until
 
@@ -252,3 +254,22 @@ async def test_axe_finds_nothing_serious(open_page: OpenPage, emulator: Emulator
     await opened.ask("house-painter", prompt="x")
     await look("a failure")
     assert found == []
+
+
+async def test_the_picture_of_the_page_is_small_and_made_here(open_page: OpenPage) -> None:
+    """With UPDATE_DOCS, take the picture again."""
+    picture = README.parent / "docs" / "playground.png"
+    if os.environ.get("UPDATE_DOCS"):
+        opened = await open_page(viewport={"width": 1180, "height": 780})
+        answers = await opened.ask("house-chat", "house-claude", prompt="Reverse: **one** key, `many` models")
+        await answers.locator("details").last.wait_for()
+        await (
+            opened.page.locator("[role=tabpanel]", has_text="curl https://")
+            .or_(opened.page.locator("[role=tabpanel]", has_text="Reverse"))
+            .first.wait_for()
+        )
+        await opened.page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+        await opened.page.screenshot(path=picture, animations="disabled")
+
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 200_000
