@@ -44,6 +44,7 @@ async def test_the_link_of_the_command_opens_the_page_and_a_signal_ends_it() -> 
         with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() == 0
 
+    assert url.startswith("http://127.0.0.1:")
     assert page.status_code == 200
     assert session["about"]["demo"] is True
     assert session["about"]["client_entry"]["mcpServers"]["blaxel-models"]["args"] == ["serve", "--demo"]

@@ -7,6 +7,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from tests.playground.conftest import OpenPage, Says
+from tests.support.canaries import WRONG_KEY
 from tests.support.docs_pages import README
 from tests.support.held import HeldAnswers
 from tests.support.playground import require_browser, until
@@ -166,6 +167,32 @@ async def test_models_are_found_by_name_and_by_api(open_page: OpenPage) -> None:
     assert [await model.get_attribute("value") for model in await models.all()] == ["house-claude"]
 
 
+async def test_what_keeps_the_models_from_being_listed_is_said(open_page: OpenPage) -> None:
+    opened = await open_page({"api_key": WRONG_KEY})
+
+    await opened.page.get_by_role("alert").filter(has_text="401").wait_for()
+    answers = await opened.ask("Any other model", model="house-chat", data='{"inputs": "x"}')
+    assert "authentication_failed" in await answers.inner_text()
+
+
+async def test_the_keyboard_keeps_its_place_when_a_call_starts_and_ends(
+    open_page: OpenPage, emulator: Emulator
+) -> None:
+    opened = await open_page()
+    held = HeldAnswers(emulator)
+    await opened.choose("house-chat")
+    await opened.fill(prompt="Hello")
+    send, cancel = (opened.page.get_by_role("button", name=name) for name in ("Send Ctrl+Enter", "Cancel"))
+    await send.focus()
+    await opened.page.keyboard.press("Enter")
+    await opened.page.locator("#cancel:focus").wait_for()
+    assert await send.is_disabled()
+
+    held.release()
+    await opened.page.locator("#send:focus").wait_for()
+    assert await cancel.is_disabled()
+
+
 async def test_reloading_ends_the_session_and_the_link_does_not_work_twice(open_page: OpenPage) -> None:
     opened = await open_page()
     link = opened.playground.link()
@@ -261,11 +288,11 @@ async def test_the_picture_of_the_page_is_small_and_made_here(open_page: OpenPag
     picture = README.parent / "docs" / "playground.png"
     if os.environ.get("UPDATE_DOCS"):
         opened = await open_page(viewport={"width": 1180, "height": 780})
-        answers = await opened.ask("house-chat", "house-claude", prompt="Reverse: **one** key, `many` models")
+        answers = await opened.ask("house-chat", "house-claude", prompt="What is 17 * 23?")
         await answers.locator("details").last.wait_for()
         await (
             opened.page.locator("[role=tabpanel]", has_text="curl https://")
-            .or_(opened.page.locator("[role=tabpanel]", has_text="Reverse"))
+            .or_(opened.page.locator("[role=tabpanel]", has_text="17 * 23"))
             .first.wait_for()
         )
         await opened.page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")

@@ -101,11 +101,13 @@ function connectPage(client, about, models) {
   }
 
   function setRunning(isRunning) {
-    const hadFocus = document.activeElement === byId("cancel");
-    byId("send").disabled = isRunning;
-    byId("cancel").disabled = !isRunning;
+    const [off, on] = isRunning ? [byId("send"), byId("cancel")] : [byId("cancel"), byId("send")];
+    const hadFocus = document.activeElement === off;
+    on.disabled = false;
+    // A button that is switched off loses the focus.
+    if (hadFocus) on.focus();
+    off.disabled = true;
     if (!isRunning) running = [];
-    if (!isRunning && hadFocus) byId("send").focus();
   }
 
   async function showBudget() {
@@ -147,8 +149,14 @@ function connectPage(client, about, models) {
   return showBudget();
 }
 
-function showNotice(error) {
-  byId("notice").textContent = error.message;
+/** Return what keeps the server from listing the workspace's models, as sentences. */
+async function listingNotes(client, tool) {
+  const result = await client.callTool(tool, {});
+  return result.structuredContent?.notes ?? [];
+}
+
+function showNotice({ message }) {
+  byId("notice").textContent = message;
   byId("notice").hidden = false;
 }
 
@@ -158,6 +166,8 @@ async function start() {
   const models = await loadModels(client, about.prefix);
   if (!models.length) throw new Error("The workspace has no models. `blaxel-mcp doctor` finds out why.");
   await connectPage(client, about, models);
+  const notes = await listingNotes(client, `${about.prefix}list_models`).catch(() => []);
+  if (notes.length) showNotice({ message: notes.join(" ") });
 }
 
 start().catch(showNotice);

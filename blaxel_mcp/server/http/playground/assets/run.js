@@ -13,14 +13,16 @@ import { seconds, usd } from "./figures.js";
 export function startRun(client, model, args) {
   const started = performance.now();
   const abort = new AbortController();
-  const status = element("p", { class: "status", role: "status" });
+  // A clock that is read aloud every second would be a nuisance: only the beginning and the end are.
+  const status = element("p", { class: "status", "aria-hidden": "true" });
+  const spoken = element("p", { class: "unseen", role: "status" });
   const body = element("div", { class: "body" });
   const name = model.api === "run_model" ? args.model : model.name;
-  const node = element("article", { "aria-label": `Answer of ${name}` }, element("h3", { class: "name" }, name), status, body);
+  const node = element("article", { "aria-label": `Answer of ${name}` }, element("h3", { class: "name" }, name), status, spoken, body);
   const elapsed = () => seconds(performance.now() - started);
   let [why, newest, isDrawn] = ["waiting", null, true];
   const clock = setInterval(() => (status.textContent = `${why}, ${elapsed()}`), 500);
-  status.textContent = "waiting";
+  status.textContent = spoken.textContent = "waiting";
 
   function onText(text) {
     why = "answering";
@@ -68,7 +70,7 @@ export function startRun(client, model, args) {
 
   const ended = work().then((sentence) => {
     clearInterval(clock);
-    status.textContent = sentence;
+    status.textContent = spoken.textContent = sentence;
     node.dataset.state = sentence.split(/[ :,]/)[0];
     return sentence;
   });
