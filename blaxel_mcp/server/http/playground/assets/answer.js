@@ -6,9 +6,14 @@ const ERROR_KEY = "blaxel-mcp/error";
 /**
  * Return the parts of a tool result.
  *
- * `texts`, `thoughts`: strings. `toolCalls`: `{name, arguments}`. `media`: `{kind, data, mimeType}` with base64 data,
- * kind is image, audio or file. `links`: resources that were too large. `vectors`: arrays of numbers. `scores`:
- * `{label, index, score}`, the label undefined where only an index is given. `json`: the answer as JSON, undefined if it is none. `receipt`, `error`: as the server gives them.
+ * - `texts`, `thoughts`: strings.
+ * - `toolCalls`: `{name, arguments}`.
+ * - `media`: `{kind, data, mimeType}`, where `data` is base64, and `kind` is image, audio or file.
+ * - `links`: resources that were too large for the result.
+ * - `vectors`: arrays of numbers.
+ * - `scores`: `{label, index, score}`, the label undefined where only an index is given.
+ * - `json`: the answer as JSON, undefined if it is none.
+ * - `receipt`, `error`: as the server gives them; null if there is none.
  */
 export function readAnswer(result) {
   const blocks = result.content ?? [];
@@ -55,7 +60,8 @@ function readBlocks(blocks, parts) {
   for (const block of listOf(blocks)) {
     if (block.functionCall) addToolCall(block.functionCall, parts);
     else if (["tool_use", "function_call", "custom_tool_call"].includes(block.type)) addToolCall(block, parts);
-    else if (block.thought === true || block.type === "thinking") parts.thoughts.push(block.thinking ?? block.text ?? "");
+    else if (block.thought === true || block.type === "thinking")
+      parts.thoughts.push(block.thinking ?? block.text ?? "");
     else if (block.type === "reasoning") parts.thoughts.push(...listOf(block.summary).map((item) => item.text ?? ""));
     else if (typeof block.text === "string") text += block.text;
   }
@@ -70,8 +76,9 @@ function addToolCall(call, parts) {
 function vectorsOf(json) {
   const embeddings = json?.embeddings?.float ?? json?.embeddings;
   const listed = listOf(json?.data).map((item) => item.embedding);
-  return [...listed, ...listOf(embeddings).map((item) => item?.values ?? item), json?.embedding?.values]
-    .filter((vector) => Array.isArray(vector) && vector.length > 1 && vector.every(Number.isFinite));
+  return [...listed, ...listOf(embeddings).map((item) => item?.values ?? item), json?.embedding?.values].filter(
+    (vector) => Array.isArray(vector) && vector.length > 1 && vector.every(Number.isFinite),
+  );
 }
 
 function scoresOf(json) {

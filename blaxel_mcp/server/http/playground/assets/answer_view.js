@@ -32,12 +32,22 @@ export function answerNodes(answer, { onLoadAll = null } = {}) {
 
 /** Return the nodes of a text that is still growing. */
 export function growingNodes(text) {
-  return [element("div", { class: "text growing" }, text.length > 20_000 ? element("pre", { class: "plain" }, text) : markdownNodes(text))];
+  return [
+    element(
+      "div",
+      { class: "text growing" },
+      text.length > 20_000 ? element("pre", { class: "plain" }, text) : markdownNodes(text),
+    ),
+  ];
 }
 
 function textNodes(text, index, count) {
   const title = count > 1 ? element("h3", {}, `Choice ${index + 1}`) : null;
-  const copy = element("div", { class: "tools" }, copyButton(() => text, "Copy text"));
+  const copy = element(
+    "div",
+    { class: "tools" },
+    copyButton(() => text, "Copy text"),
+  );
   return [title, element("div", { class: "text", dir: "auto" }, markdownNodes(text)), copy].filter(Boolean);
 }
 
@@ -70,20 +80,23 @@ function mediumNode({ kind, data, mimeType }, index) {
   const save = element("a", { href: url, download: name }, `Save ${name}`);
   let shown = null;
   if (PICTURE_TYPES.includes(mimeType)) shown = element("img", { src: url, alt: `Picture ${index + 1} of the answer` });
-  else if (kind === "audio") shown = element("audio", { src: url, controls: true, "aria-label": `Sound ${index + 1} of the answer` });
+  else if (kind === "audio")
+    shown = element("audio", { src: url, controls: true, "aria-label": `Sound ${index + 1} of the answer` });
   return element("figure", {}, shown, element("figcaption", {}, `${size}. `, save));
 }
 
 function scoreTable(scores) {
-  const rows = scores.slice(0, MAX_SCORES).map(({ label, score }) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, String(label)),
-      element("td", {}, element("meter", { min: 0, max: 1, value: score, "aria-label": `Score of ${label}` })),
-      element("td", {}, score.toFixed(3)),
-    ),
-  );
+  const rows = scores
+    .slice(0, MAX_SCORES)
+    .map(({ label, score }) =>
+      element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, String(label)),
+        element("td", {}, element("meter", { min: 0, max: 1, value: score, "aria-label": `Score of ${label}` })),
+        element("td", {}, score.toFixed(3)),
+      ),
+    );
   return element("table", { class: "figures" }, element("caption", {}, "Scores"), element("tbody", {}, rows));
 }
 
@@ -95,7 +108,9 @@ function jsonNode(json) {
 
 function receiptNode(receipt) {
   const { usage } = receipt;
-  const tokens = usage ? `${usage.input_tokens ?? "?"} in, ${usage.output_tokens ?? 0} out${usage.estimated ? " (estimated)" : ""}` : null;
+  const tokens = usage
+    ? `${usage.input_tokens ?? "?"} in, ${usage.output_tokens ?? 0} out${usage.estimated ? " (estimated)" : ""}`
+    : null;
   const facts = {
     Cost: receipt.cost_usd === null || receipt.cost_usd === undefined ? "unknown" : usd(receipt.cost_usd),
     Time: seconds(receipt.elapsed_ms),
@@ -108,13 +123,23 @@ function receiptNode(receipt) {
     "Call id": receipt.call_id,
   };
   const sentences = [...(receipt.repairs ?? []), ...(receipt.notes ?? [])];
-  const notes = sentences.length ? element("ul", { class: "notes" }, sentences.map((text) => element("li", {}, text))) : null;
+  const notes = sentences.length
+    ? element(
+        "ul",
+        { class: "notes" },
+        sentences.map((text) => element("li", {}, text)),
+      )
+    : null;
   return element("div", { class: "receipt" }, element("h3", {}, "Receipt"), factList(facts), notes);
 }
 
 function factList(facts) {
   const known = Object.entries(facts).filter(([, value]) => value !== null && value !== undefined);
-  return element("dl", {}, known.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value)))));
+  return element(
+    "dl",
+    {},
+    known.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value)))),
+  );
 }
 
 function folded(title, nodes) {

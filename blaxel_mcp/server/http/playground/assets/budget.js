@@ -20,6 +20,14 @@ function budgetEntry(name, format, entry) {
   if (entry.cap === null) return element("span", {}, format(entry.used));
   const share = entry.cap ? entry.used / entry.cap : 1;
   const text = `${format(entry.used)} of ${format(entry.cap)}`;
-  const meter = element("meter", { min: 0, max: 1, high: 0.8, low: 0.8, optimum: 0, value: Math.min(share, 1), "aria-label": `Budget of ${name}` });
+  const meter = element("meter", {
+    min: 0,
+    max: 1,
+    high: 0.8,
+    low: 0.8,
+    optimum: 0,
+    value: Math.min(share, 1),
+    "aria-label": `Budget of ${name}`,
+  });
   return element("span", { class: share >= 0.8 ? "near" : null }, meter, text);
 }

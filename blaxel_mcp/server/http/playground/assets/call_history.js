@@ -15,9 +15,14 @@ export function callHistory({ onShow, onAgain }) {
       const outcome = element("span", { class: "outcome" }, "running");
       const name = entry.models.map((model) => model.name).join(" and ");
       const text = summary(entry.args);
-      const shows = button(name, () => onShow(entry), { class: "plain", "aria-label": `Show the answer of ${name}: ${text}` });
+      const shows = button(name, () => onShow(entry), {
+        class: "plain",
+        "aria-label": `Show the answer of ${name}: ${text}`,
+      });
       const again = button("Send again", () => onAgain(entry), { "aria-label": `Send again to ${name}: ${text}` });
-      list.prepend(element("li", {}, element("span", {}, shows, " ", outcome), element("span", { class: "summary" }, text), again));
+      list.prepend(
+        element("li", {}, element("span", {}, shows, " ", outcome), element("span", { class: "summary" }, text), again),
+      );
       while (list.children.length > MAX_ENTRIES) list.lastChild.remove();
       empty.hidden = true;
       return (sentence) => (outcome.textContent = sentence);

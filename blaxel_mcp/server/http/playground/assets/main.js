@@ -4,9 +4,11 @@ import { budgetNodes } from "./budget.js";
 import { callHistory } from "./call_history.js";
 import { httpTransport } from "./http_transport.js";
 import { mcpClient } from "./mcp_client.js";
+import { argumentsFor, listingNotes, loadModels } from "./models.js";
 import { modelList } from "./model_list.js";
 import { startRun } from "./run.js";
 import { schemaForm } from "./schema_form.js";
+import { openSession } from "./session.js";
 import { snippetTabs, snippetTexts, withoutFileContents } from "./snippets.js";
 
 const SNIPPET_DELAY_MS = 300;
@@ -14,40 +16,6 @@ const SNIPPET_DELAY_MS = 300;
 const MAX_URI_CHARS = 16_000;
 
 const byId = (id) => document.getElementById(id);
-
-/** Return the secret of this page and what the server says of itself. */
-async function openSession() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
-  // Neither the history nor a screenshot should have it.
-  history.replaceState(null, "", location.pathname);
-  if (!token) throw new Error("This page has no session: reloading it ends it. Press Enter in the terminal of `blaxel-mcp playground` for a new link.");
-  const body = JSON.stringify({ token });
-  const response = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error_description);
-  return answer;
-}
-
-/** Return the models that have a tool, each with its schema, and the tool for any other model. */
-async function loadModels(client, prefix) {
-  const [tools, guide] = await Promise.all([client.listTools(), client.readResource("blaxel://models")]);
-  const schemas = new Map(tools.map((tool) => [tool.name, tool]));
-  const models = JSON.parse(guide.text)
-    .models.filter((model) => schemas.has(model.tool))
-    .map((model) => ({ ...model, schema: schemas.get(model.tool).inputSchema }));
-  const any = schemas.get(`${prefix}run_model`);
-  const description = "Any model, at any path, with any JSON body.";
-  if (any) models.push({ name: "Any other model", tool: any.name, api: "run_model", description, schema: any.inputSchema, uri: null });
-  return models;
-}
-
-/** Return the arguments that another model can take: those that both schemas type alike, or all if it has the same API. */
-function argumentsFor(model, first, args) {
-  if (model.api === first.api) return args;
-  const typeIn = ({ schema }, name) => schema.properties?.[name]?.type;
-  const isShared = (name) => typeIn(model, name) && String(typeIn(model, name)) === String(typeIn(first, name));
-  return Object.fromEntries(Object.entries(args).filter(([name]) => isShared(name)));
-}
 
 function connectPage(client, about, models) {
   const tabs = snippetTabs();
@@ -79,9 +47,12 @@ function connectPage(client, about, models) {
     const uri = model.uri && `${model.uri}/request?arguments=${encodeURIComponent(JSON.stringify(args))}`;
     let request = null;
     if (uri && uri.length <= MAX_URI_CHARS) {
-      request = await client.readResource(uri).then(({ text }) => JSON.parse(text), (error) => ({ curl_problem: error.message }));
+      request = await client.readResource(uri).then(
+        ({ text }) => JSON.parse(text),
+        (error) => ({ curl_problem: error.message }),
+      );
     } else if (uri) {
-      request = { curl_problem: "The request is too long to be shown here; the tab \"MCP call\" has its arguments." };
+      request = { curl_problem: 'The request is too long to be shown here; the tab "MCP call" has its arguments.' };
     }
     if (number === newestSnippet) tabs.show(snippetTexts(model.tool, args, request, about.client_entry));
   }
@@ -143,16 +114,12 @@ function connectPage(client, about, models) {
   byId("models").replaceChildren(choices.node);
   byId("snippets").replaceChildren(tabs.node);
   byId("history").replaceChildren(past.node);
-  byId("workspace").textContent = about.demo ? "demo: an emulator on this machine, nothing is billed" : `workspace ${about.workspace ?? "not set"}`;
+  byId("workspace").textContent = about.demo
+    ? "demo: an emulator on this machine, nothing is billed"
+    : `workspace ${about.workspace ?? "not set"}`;
   if (models.length) choices.select((models.find((model) => model.api.includes("chat")) ?? models[0]).tool);
   byId("main").hidden = !models.length;
   return showBudget();
-}
-
-/** Return what keeps the server from listing the workspace's models, as sentences. */
-async function listingNotes(client, tool) {
-  const result = await client.callTool(tool, {});
-  return result.structuredContent?.notes ?? [];
 }
 
 function showNotice({ message }) {

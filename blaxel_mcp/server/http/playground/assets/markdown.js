@@ -1,5 +1,5 @@
-// Markdown as DOM nodes. A model's text is data: tags in it are shown as text, only http, https and mailto become links,
-// and pictures are not loaded. Each pattern has a bounded length, so no text takes long.
+// Markdown as DOM nodes. A model's text is data: tags in it are shown as text, only http, https and mailto become
+// links, and pictures are not loaded. Each pattern has a bounded length, so no text takes long.
 
 import { element } from "./dom.js";
 
@@ -20,7 +20,9 @@ export function markdownNodes(text) {
   if (text.length <= MAX_MARKDOWN_CHARS) return blockNodes(text.split(/\r\n|\n|\r/), 0);
   const shown = text.slice(0, MAX_PLAIN_CHARS);
   const rest = text.length - shown.length;
-  const note = rest ? element("p", { class: "hint" }, `${rest.toLocaleString("en")} more characters are not shown.`) : null;
+  const note = rest
+    ? element("p", { class: "hint" }, `${rest.toLocaleString("en")} more characters are not shown.`)
+    : null;
   return [element("pre", { class: "plain", tabindex: "0" }, shown), ...(note ? [note] : [])];
 }
 
@@ -48,7 +50,8 @@ function blockAt(lines, at, depth) {
   if (RULE.test(line)) return { node: element("hr"), next: at + 1 };
   if (depth < MAX_NESTING && /^\s{0,3}>/.test(line)) return quote(lines, at, depth);
   if (depth < MAX_NESTING && ITEM.test(line)) return list(lines, at, depth);
-  if (line.includes("|") && TABLE_RULE.test((lines[at + 1] ?? "").slice(0, MAX_STRUCTURED_CHARS))) return table(lines, at);
+  if (line.includes("|") && TABLE_RULE.test((lines[at + 1] ?? "").slice(0, MAX_STRUCTURED_CHARS)))
+    return table(lines, at);
   return paragraph(lines, at);
 }
 
@@ -98,18 +101,37 @@ function itemNodes(lines, depth) {
 }
 
 function table(lines, at) {
-  const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").slice(0, 50);
-  const row = (line, tag) => element("tr", {}, cells(line).map((cell) => element(tag, {}, inlineNodes(cell.trim(), 0))));
+  const cells = (line) =>
+    line
+      .trim()
+      .replace(/^\||\|$/g, "")
+      .split("|")
+      .slice(0, 50);
+  const row = (line, tag) =>
+    element(
+      "tr",
+      {},
+      cells(line).map((cell) => element(tag, {}, inlineNodes(cell.trim(), 0))),
+    );
   let end = at + 2;
   while (end < lines.length && lines[end].includes("|")) end += 1;
   const body = lines.slice(at + 2, end).map((line) => row(line, "td"));
   const node = element("table", {}, element("thead", {}, row(lines[at], "th")), element("tbody", {}, body));
-  return { node: element("div", { class: "scrolls", tabindex: "0", role: "group", "aria-label": "Table" }, node), next: end };
+  return {
+    node: element("div", { class: "scrolls", tabindex: "0", role: "group", "aria-label": "Table" }, node),
+    next: end,
+  };
 }
 
 function paragraph(lines, at) {
   let end = at + 1;
-  const interrupts = (line) => line.length > MAX_STRUCTURED_CHARS || !line.trim() || FENCE.test(line) || HEADING.test(line) || /^\s{0,3}>/.test(line) || ITEM.test(line);
+  const interrupts = (line) =>
+    line.length > MAX_STRUCTURED_CHARS ||
+    !line.trim() ||
+    FENCE.test(line) ||
+    HEADING.test(line) ||
+    /^\s{0,3}>/.test(line) ||
+    ITEM.test(line);
   while (end < lines.length && !interrupts(lines[end])) end += 1;
   return { node: element("p", {}, inlineNodes(lines.slice(at, end).join("\n"), 0)), next: end };
 }
@@ -118,12 +140,18 @@ const INLINE = [
   [/\\([\\`*_{}[\]()#+.!|~>-])/y, (match) => match[1]],
   [/(`{1,3})([^`\n]{1,2000})\1(?!`)/y, (match) => element("code", {}, match[2])],
   [/!\[([^\]\n]{0,500})\]\(([^()\s]{1,2000})\)/y, (match) => `[picture: ${match[1] || match[2]}]`],
-  [/\[([^[\]\n]{1,500})\]\(([^()\s]{1,2000}(?:\([^()\s]{0,200}\))?)\)/y, (match, depth) => link(match[2], match[1], depth)],
+  [
+    /\[([^[\]\n]{1,500})\]\(([^()\s]{1,2000}(?:\([^()\s]{0,200}\))?)\)/y,
+    (match, depth) => link(match[2], match[1], depth),
+  ],
   [/https?:\/\/[^\s<>"'`\])]{1,2000}/y, (match) => link(match[0], null, 0)],
   [/\*\*(?=\S)([^\n]{1,2000}?\S?)\*\*/y, (match, depth) => element("strong", {}, inlineNodes(match[1], depth + 1))],
   [/~~(?=\S)([^\n]{1,2000}?)~~/y, (match, depth) => element("del", {}, inlineNodes(match[1], depth + 1))],
   [/\*(?=[^\s*])([^*\n]{1,2000})\*/y, (match, depth) => element("em", {}, inlineNodes(match[1], depth + 1))],
-  [/(?<![\w])_(?=[^\s_])([^_\n]{1,2000})_(?!\w)/y, (match, depth) => element("em", {}, inlineNodes(match[1], depth + 1))],
+  [
+    /(?<![\w])_(?=[^\s_])([^_\n]{1,2000})_(?!\w)/y,
+    (match, depth) => element("em", {}, inlineNodes(match[1], depth + 1)),
+  ],
 ];
 
 function inlineNodes(text, depth) {

@@ -10,7 +10,12 @@ import { element, uniqueId } from "./dom.js";
  */
 export function modelList(models, onChange) {
   const group = uniqueId("models");
-  const search = element("input", { type: "search", id: `${group}-search`, placeholder: "Search", autocomplete: "off" });
+  const search = element("input", {
+    type: "search",
+    id: `${group}-search`,
+    placeholder: "Search",
+    autocomplete: "off",
+  });
   const api = element(
     "select",
     { id: `${group}-api` },
@@ -21,7 +26,12 @@ export function modelList(models, onChange) {
   const none = element("p", { class: "hint", hidden: true }, "No model matches.");
   const about = element("p", { class: "hint" });
   const rows = models.map((model) => modelRow(model, group));
-  const list = element("div", { class: "choices", role: "radiogroup", "aria-label": "Models" }, rows.map((row) => row.node), none);
+  const list = element(
+    "div",
+    { class: "choices", role: "radiogroup", "aria-label": "Models" },
+    rows.map((row) => row.node),
+    none,
+  );
 
   function narrow() {
     const words = search.value.toLowerCase().split(/\s+/);

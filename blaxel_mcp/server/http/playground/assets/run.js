@@ -18,7 +18,14 @@ export function startRun(client, model, args) {
   const spoken = element("p", { class: "unseen", role: "status" });
   const body = element("div", { class: "body" });
   const name = model.api === "run_model" ? args.model : model.name;
-  const node = element("article", { "aria-label": `Answer of ${name}` }, element("h3", { class: "name" }, name), status, spoken, body);
+  const node = element(
+    "article",
+    { "aria-label": `Answer of ${name}` },
+    element("h3", { class: "name" }, name),
+    status,
+    spoken,
+    body,
+  );
   const elapsed = () => seconds(performance.now() - started);
   let [why, newest, isDrawn] = ["waiting", null, true];
   const clock = setInterval(() => (status.textContent = `${why}, ${elapsed()}`), 500);
@@ -46,7 +53,8 @@ export function startRun(client, model, args) {
       show();
     }
     // Vectors are summarized for agents; people want to see them.
-    if (answer.receipt?.truncated && model.api === "embeddings") answer = await complete(client, answer).catch(() => answer);
+    if (answer.receipt?.truncated && model.api === "embeddings")
+      answer = await complete(client, answer).catch(() => answer);
     show();
     return answer;
   }
@@ -62,7 +70,10 @@ export function startRun(client, model, args) {
     } catch (error) {
       newest = null;
       if (abort.signal.aborted) return `cancelled after ${elapsed()}; it may have been billed`;
-      const lost = error instanceof TypeError ? "The server does not answer. Is `blaxel-mcp playground` still running?" : error.message;
+      const lost =
+        error instanceof TypeError
+          ? "The server does not answer. Is `blaxel-mcp playground` still running?"
+          : error.message;
       body.replaceChildren(...answerNodes(readAnswer({ isError: true, content: [{ type: "text", text: lost }] })));
       return `failed, ${elapsed()}`;
     }

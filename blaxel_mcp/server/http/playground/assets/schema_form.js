@@ -2,7 +2,21 @@
 
 import { element, uniqueId } from "./dom.js";
 
-const COMMON = ["model", "path", "data", "prompt", "system", "input", "inputs", "query", "documents", "file", "images", "voice", "size"];
+const COMMON = [
+  "model",
+  "path",
+  "data",
+  "prompt",
+  "system",
+  "input",
+  "inputs",
+  "query",
+  "documents",
+  "file",
+  "images",
+  "voice",
+  "size",
+];
 const LONG = ["prompt", "system", "input", "inputs", "instructions", "query"];
 const FILES = ["file", "images"];
 
@@ -16,7 +30,11 @@ export function schemaForm(schema) {
   const required = schema.required ?? [];
   const names = Object.keys(schema.properties ?? {});
   const fields = names.map((name) => schemaField(name, schema.properties[name], required.includes(name)));
-  const extra = schemaField("other fields", { type: "object", description: "A JSON object of fields that are not listed." }, false);
+  const extra = schemaField(
+    "other fields",
+    { type: "object", description: "A JSON object of fields that are not listed." },
+    false,
+  );
   const isCommon = ({ name }) => COMMON.includes(name) || required.includes(name);
   const first = COMMON.map((name) => fields.find((field) => field.name === name)).filter(Boolean);
   const shown = [...first, ...fields.filter((field) => isCommon(field) && !first.includes(field))];
@@ -60,7 +78,12 @@ function schemaField(name, schema, isRequired) {
   const problem = element("small", { id: `${id}-problem`, class: "problem", hidden: true });
   const attributes = { id, name, "aria-describedby": `${id}-hint ${id}-problem`, "aria-required": isRequired || null };
   const control = element(kind.tag, { ...attributes, ...kind.attributes }, kind.options ?? []);
-  const label = element("label", { for: id }, name, isRequired ? element("span", { class: "required" }, " required") : null);
+  const label = element(
+    "label",
+    { for: id },
+    name,
+    isRequired ? element("span", { class: "required" }, " required") : null,
+  );
   const picker = FILES.includes(name) ? filePicker(name, control, name === "images") : null;
 
   function show(message) {
@@ -107,7 +130,10 @@ function schemaField(name, schema, isRequired) {
 /** Return how the values of a schema are entered. */
 function kindOf(name, schema) {
   const type = [schema.type].flat().find((each) => each !== "null") ?? "string";
-  const text = { read: (value) => value, write: (value) => (typeof value === "string" ? value : JSON.stringify(value)) };
+  const text = {
+    read: (value) => value,
+    write: (value) => (typeof value === "string" ? value : JSON.stringify(value)),
+  };
   if (schema.enum) return { ...text, tag: "select", options: optionNodes(schema.enum) };
   if (type === "boolean") {
     return { tag: "select", options: optionNodes(["true", "false"]), read: (value) => value === "true", write: String };
@@ -164,7 +190,12 @@ function filePicker(name, control, isList) {
       },
     },
   });
-  return element("span", { class: "picker" }, element("label", { for: id }, `Choose ${isList ? "files" : "a file"} for ${name}`), input);
+  return element(
+    "span",
+    { class: "picker" },
+    element("label", { for: id }, `Choose ${isList ? "files" : "a file"} for ${name}`),
+    input,
+  );
 }
 
 function dataURL(file) {

@@ -11,7 +11,17 @@ export function snippetTabs() {
   let current = TITLES[0];
   const panel = element("pre", { id: `${base}-panel`, role: "tabpanel", tabindex: "0" });
   const tabs = TITLES.map((title, index) =>
-    element("button", { type: "button", role: "tab", id: `${base}-${index}`, "aria-controls": panel.id, on: { click: () => select(index) } }, title),
+    element(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `${base}-${index}`,
+        "aria-controls": panel.id,
+        on: { click: () => select(index) },
+      },
+      title,
+    ),
   );
   const bar = element("div", { role: "tablist", "aria-label": "Formats", on: { keydown: move } }, tabs);
 
@@ -35,7 +45,11 @@ export function snippetTabs() {
   }
 
   select(0);
-  const copy = element("div", { class: "tools" }, copyButton(() => panel.textContent));
+  const copy = element(
+    "div",
+    { class: "tools" },
+    copyButton(() => panel.textContent),
+  );
   return {
     node: element("div", {}, bar, panel, copy),
     show(texts) {

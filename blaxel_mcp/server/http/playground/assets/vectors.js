@@ -32,12 +32,20 @@ function plot(vector, index) {
   const top = Math.max(...bars.map(Math.abs)) || 1;
   const middle = PLOT_HEIGHT / 2;
   const step = PLOT_WIDTH / bars.length;
-  const path = bars.map((value, at) => `M${(at + 0.5) * step} ${middle}V${middle - (value / top) * (middle - 2)}`).join("");
+  const path = bars
+    .map((value, at) => `M${(at + 0.5) * step} ${middle}V${middle - (value / top) * (middle - 2)}`)
+    .join("");
   const norm = Math.sqrt(dot(vector, vector));
   const caption = `Vector ${index + 1}: ${vector.length.toLocaleString("en")} dimensions, norm ${norm.toPrecision(3)}`;
   const drawing = svgElement(
     "svg",
-    { viewBox: `0 0 ${PLOT_WIDTH} ${PLOT_HEIGHT}`, role: "img", "aria-label": caption, class: "plot", preserveAspectRatio: "none" },
+    {
+      viewBox: `0 0 ${PLOT_WIDTH} ${PLOT_HEIGHT}`,
+      role: "img",
+      "aria-label": caption,
+      class: "plot",
+      preserveAspectRatio: "none",
+    },
     svgElement("path", { d: path, "stroke-width": Math.max(step * 0.8, 0.8) }),
     svgElement("path", { d: `M0 ${middle}H${PLOT_WIDTH}`, class: "axis" }),
   );
@@ -48,13 +56,18 @@ function plot(vector, index) {
 function averaged(vector, most) {
   if (vector.length <= most) return vector;
   return Array.from({ length: most }, (_, index) => {
-    const share = vector.slice(Math.floor((index * vector.length) / most), Math.ceil(((index + 1) * vector.length) / most));
+    const share = vector.slice(
+      Math.floor((index * vector.length) / most),
+      Math.ceil(((index + 1) * vector.length) / most),
+    );
     return share.reduce((sum, value) => sum + value, 0) / share.length;
   });
 }
 
 function similarities(vectors) {
-  const head = ["", ...vectors.map((_, index) => index + 1)].map((text) => element("th", { scope: "col" }, String(text)));
+  const head = ["", ...vectors.map((_, index) => index + 1)].map((text) =>
+    element("th", { scope: "col" }, String(text)),
+  );
   const rows = vectors.map((left, index) =>
     element(
       "tr",
