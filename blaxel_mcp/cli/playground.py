@@ -29,9 +29,10 @@ async def playground(options: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: The settings cannot be used, or the port is taken.
     """
-    # A page waits as long as it takes; and the demo shows every model of the emulator, not four of them.
-    limits, models = {"detach_after_seconds": 0}, {"models": ()} if options.demo else {}
-    async with configured(options, limits=limits, **models) as config:
+    # A page waits as long as it takes, and has a form for each model.
+    own: dict[str, Any] = {"limits": {"detach_after_seconds": 0}, "tools": {"layout": "per-model"}}
+    # Of the emulator, all models are shown instead of those in the demo's settings.
+    async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
         listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
         with closing(listener):
             app, sessions = playground_app(config, address, _about(options, config))

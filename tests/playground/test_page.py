@@ -157,6 +157,16 @@ async def test_the_request_is_shown_in_each_format_with_the_keys_of_the_keyboard
     assert json.loads(shown["MCP call"])["params"]["arguments"] == {"prompt": "It's 100 %"}
 
 
+async def test_the_form_has_every_field_of_the_model_and_they_reach_it(open_page: OpenPage, emulator: Emulator) -> None:
+    opened = await open_page()
+    await opened.choose("house-chat")
+    await opened.page.get_by_text("More fields").click()
+    await opened.ask("house-chat", prompt="Hello", temperature="0.5", reasoning_effort="low")
+
+    body = json.loads(emulator.requests[-1].body)
+    assert (body["temperature"], body["reasoning_effort"]) == (0.5, "low")
+
+
 async def test_models_are_found_by_name_and_by_api(open_page: OpenPage) -> None:
     opened = await open_page()
     models = opened.page.get_by_role("radio")
@@ -209,6 +219,7 @@ async def test_reloading_ends_the_session_and_the_link_does_not_work_twice(open_
 
 async def test_a_server_that_is_gone_is_reported(open_page: OpenPage) -> None:
     opened = await open_page()
+    await opened.ask("house-chat", prompt="Hello")
     await opened.page.route("**/mcp", lambda route: route.abort())
     answers = await opened.ask("house-chat", prompt="Hello")
 

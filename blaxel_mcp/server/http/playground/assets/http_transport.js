@@ -12,7 +12,7 @@ const VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
 export function httpTransport(secret) {
   return {
     async send(message, { signal, onNotification = () => {} } = {}) {
-      const response = await fetch("/mcp", {
+      const response = await post({
         method: "POST",
         headers: {
           Accept: "application/json, text/event-stream",
@@ -35,6 +35,15 @@ export function httpTransport(secret) {
       throw new Error("The server closed the connection before the answer was complete.");
     },
   };
+}
+
+async function post(options) {
+  try {
+    return await fetch("/mcp", options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Is `blaxel-mcp playground` still running?");
+  }
 }
 
 function nameHeader({ name, uri }) {

@@ -4,7 +4,7 @@ import { budgetNodes } from "./budget.js";
 import { callHistory } from "./call_history.js";
 import { httpTransport } from "./http_transport.js";
 import { mcpClient } from "./mcp_client.js";
-import { argumentsFor, listingNotes, loadModels } from "./models.js";
+import { argumentsFor, listingNotes, loadModels, loadSchema } from "./models.js";
 import { modelList } from "./model_list.js";
 import { startRun } from "./run.js";
 import { schemaForm } from "./schema_form.js";
@@ -17,21 +17,29 @@ const MAX_URI_CHARS = 16_000;
 
 const byId = (id) => document.getElementById(id);
 
-function connectPage(client, about, models) {
+async function connectPage(client, about, models) {
   const tabs = snippetTabs();
   const choices = modelList(models, changeModel);
   const past = callHistory({ onShow: (entry) => byId("answers").replaceChildren(...entry.nodes), onAgain: sendAgain });
   let [form, shownModel, running, snippetTimer, newestSnippet] = [null, null, [], null, 0];
+  /** Settled when the form is that of the chosen model. */
+  let ready = Promise.resolve();
+  let isBusy = false;
 
   function changeModel() {
-    const model = choices.selected();
-    if (model === shownModel) return scheduleSnippets();
+    ready = showForm(choices.selected());
+    ready.then(scheduleSnippets, showNotice);
+  }
+
+  async function showForm(model) {
+    if (model === shownModel) return;
+    await loadSchema(client, model);
+    if (model !== choices.selected()) return;
     const args = form?.peek();
     form = schemaForm(model.schema);
     byId("fields").replaceChildren(...form.nodes);
     if (args) form.fill(argumentsFor(model, shownModel, args));
     shownModel = model;
-    scheduleSnippets();
   }
 
   function scheduleSnippets() {
@@ -60,6 +68,7 @@ function connectPage(client, about, models) {
   async function send(args) {
     const first = choices.selected();
     const chosen = [first, choices.compared()].filter(Boolean);
+    await Promise.all(chosen.map((model) => loadSchema(client, model)));
     running = chosen.map((model) => startRun(client, model, argumentsFor(model, first, args)));
     const entry = { models: chosen, args, nodes: running.map((run) => run.node) };
     byId("answers").replaceChildren(...entry.nodes);
@@ -86,23 +95,35 @@ function connectPage(client, about, models) {
     byId("budget").replaceChildren(...budgetNodes(report));
   }
 
-  function submit(event) {
+  async function submit(event) {
     event?.preventDefault();
-    if (running.length) return;
-    let args;
+    if (isBusy) return;
+    isBusy = true;
     try {
-      args = form.read();
-    } catch {
-      return; // The form shows the problem at its field.
+      await ready;
+      const args = readFields();
+      if (args) await send(args);
+    } catch (error) {
+      showNotice(error);
+    } finally {
+      isBusy = false;
     }
-    send(args).catch(showNotice);
   }
 
-  function sendAgain(entry) {
-    if (running.length) return;
+  function readFields() {
+    try {
+      return form.read();
+    } catch {
+      return null; // The form shows the problem at its field.
+    }
+  }
+
+  async function sendAgain(entry) {
+    if (isBusy) return;
     choices.select(entry.models[0].tool, entry.models[1]?.tool);
+    await ready;
     form.fill(entry.args);
-    submit();
+    await submit();
   }
 
   byId("form").addEventListener("submit", submit);
@@ -117,9 +138,10 @@ function connectPage(client, about, models) {
   byId("workspace").textContent = about.demo
     ? "demo: an emulator on this machine, nothing is billed"
     : `workspace ${about.workspace ?? "not set"}`;
-  if (models.length) choices.select((models.find((model) => model.api.includes("chat")) ?? models[0]).tool);
-  byId("main").hidden = !models.length;
-  return showBudget();
+  choices.select((models.find((model) => model.api.includes("chat")) ?? models[0]).tool);
+  await ready;
+  byId("main").hidden = false;
+  await showBudget();
 }
 
 function showNotice({ message }) {

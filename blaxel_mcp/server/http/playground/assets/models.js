@@ -21,6 +21,14 @@ export async function loadModels(client, prefix) {
   return models;
 }
 
+/** Load all fields of a model: `tools/list` has only those that agents fill in most. */
+export async function loadSchema(client, model) {
+  if (!model.uri || model.isComplete) return;
+  const guide = JSON.parse((await client.readResource(model.uri)).text);
+  model.schema = guide.input_schema;
+  model.isComplete = true;
+}
+
 /** Return the arguments that another model takes: all with the same API, otherwise those of the same type in both. */
 export function argumentsFor(model, first, args) {
   if (model.api === first.api) return args;

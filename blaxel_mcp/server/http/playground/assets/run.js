@@ -70,11 +70,9 @@ export function startRun(client, model, args) {
     } catch (error) {
       newest = null;
       if (abort.signal.aborted) return `cancelled after ${elapsed()}; it may have been billed`;
-      const lost =
-        error instanceof TypeError
-          ? "The server does not answer. Is `blaxel-mcp playground` still running?"
-          : error.message;
-      body.replaceChildren(...answerNodes(readAnswer({ isError: true, content: [{ type: "text", text: lost }] })));
+      body.replaceChildren(
+        ...answerNodes(readAnswer({ isError: true, content: [{ type: "text", text: error.message }] })),
+      );
       return `failed, ${elapsed()}`;
     }
   }
