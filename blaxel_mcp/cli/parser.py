@@ -286,6 +286,18 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="playground",
+        summary="open a page on this machine to try models by hand",
+        description="The page is a client of this server: it shows what an agent would get, with the cost of each "
+        "call, and the request as curl, bl, Python and MCP. Its link works once, for this machine only. Calls are "
+        "billed, except with --demo.",
+        examples=("blaxel-mcp playground", "blaxel-mcp playground --demo", "blaxel-mcp playground --no-open"),
+        options=(
+            _option("--port", "N", "port to listen on; 0 takes any free one (default: 0)", default=0, type=_port),
+            _flag("--no-open", "print the link without opening a browser"),
+        ),
+    ),
+    Command(
         name="models",
         summary="list the models and how to call each",
         description="Shows the name, tool, API, path and status of each configured or discovered model, together with "

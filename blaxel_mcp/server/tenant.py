@@ -20,9 +20,10 @@ from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
+from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
-from blaxel_mcp.tools.calls import CallRegistry, Report
+from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
@@ -173,7 +174,7 @@ class Tenant:
         # A client that knows the tools from an earlier session may call one at once.
         await self.runtime.discovery.wait_ready()
         wants_progress = context.meta and context.meta.get("progress_token") is not None
-        report = self._reporter(context) if wants_progress else None
+        report = progress_report(context, self._generation.visibility.text) if wants_progress else None
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
         return self._generation.visibility.result(await self.tools.call(params.name, params.arguments, report, client))
@@ -250,11 +251,3 @@ class Tenant:
                 await generation.retired.wait()
                 for call in self.calls.in_flight:
                     await call.wait(None)
-
-    def _reporter(self, context: Context) -> Report:
-        """Return the sender of progress notifications for a request."""
-
-        async def report(progress: float, message: str) -> None:
-            await context.session.report_progress(progress, message=self.visibility.text(message))
-
-        return report

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -32,8 +33,18 @@ _MAX_EXPIRED = 2000
 
 _PARTIAL_CHARS = 2000
 
-Report = Callable[[float, str], Awaitable[None]]
-"""Sends a progress notification: a number that only grows, and a sentence."""
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tells a waiting client how far its call is.
+
+    Attributes:
+        send: Sends a progress notification: a number that only grows, a sentence, and the text of the answer so far.
+        interval_seconds: How often to send one; None for an interval that grows, which is enough for the sentence.
+    """
+
+    send: Callable[[float, str, str], Awaitable[None]]
+    interval_seconds: float | None = None
 
 
 class Call:
@@ -171,12 +182,12 @@ class CallRegistry:
             await call.wait(seconds)
             return
         deadline = float("inf") if seconds is None else self._now() + seconds
-        interval, longest = self._intervals
+        interval, longest = self._intervals if (fixed := report.interval_seconds) is None else (fixed, fixed)
         while not call.done and (remaining := deadline - self._now()) > 0:
             with anyio.move_on_after(min(interval, remaining)):
                 await call.context.progress.changed.wait()
             if not call.done:
-                await report(round(self._now() - call.started, 1), call.state())
+                await report.send(round(self._now() - call.started, 3), call.state(), call.context.progress.text)
             interval = min(2 * interval, longest)
 
     def find(self, call_id: str) -> Call | None:

@@ -1,9 +1,10 @@
 """The guide of a model: its tool, its endpoint, and an example of each way to call it."""
 
+import pprint
 import shlex
 from typing import Any
 
-from blaxel_mcp.apis.input_files import FileData
+from blaxel_mcp.apis.input_files import FileData, FileURL
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
@@ -77,6 +78,17 @@ def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RE
     }
 
 
+def request_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup, arguments: JSONObject) -> JSONObject:
+    """Return the request that a model's tool would send for these arguments. Nothing is sent, and no file is read.
+
+    Returns:
+        The model, its tool and the arguments; `example_body`, the request body; and the request with `curl`, Blaxel's
+        own CLI (`bl`) and `python`. `curl` is null if there is no such request, and `curl_problem` says why.
+    """
+    commands = _commands(entry, settings, lookup, arguments)
+    return {"name": entry.name, "tool": entry.tool, "arguments": arguments, **commands}
+
+
 def example_arguments(entry: CatalogEntry) -> JSONObject:
     """Return arguments that the model's tool takes: the required ones, and what the model is to work on."""
     properties = entry.schema.full.get("properties", {})
@@ -109,7 +121,7 @@ def _commands(entry: CatalogEntry, settings: Settings, lookup: Lookup, arguments
             sample = FileData("/path/to/a/file", OPAQUE, b"")
             fields = {name: sample if name in entry.api.file_arguments else arguments[name] for name in arguments}
             return {"curl": curl_command(url, workspace, entry.api.headers, form_options(fields))}
-        body = compose_body(invocation, route, arguments, settings).body
+        body = compose_body(invocation, route, _with_file_urls(entry, arguments), settings).body
     except BlaxelError as error:
         return {"curl": None, "curl_problem": str(error)}
     data = shlex.quote(json_text.dump(body))
@@ -118,5 +130,30 @@ def _commands(entry: CatalogEntry, settings: Settings, lookup: Lookup, arguments
     return {
         "example_body": body,
         "curl": curl_command(url, workspace, headers, f"-d {data}"),
+        "python": _python(url, workspace, entry, body),
         "bl": bl_command(entry.name, workspace, path, f"--data {data}"),
     }
+
+
+def _with_file_urls(entry: CatalogEntry, arguments: JSONObject) -> JSONObject:
+    """Return the arguments with each file as the URL that names it: nothing is read for an example."""
+    files = {name: arguments[name] for name in entry.api.file_arguments if name in arguments}
+    return arguments | {
+        name: [FileURL(str(item)) for item in value] if isinstance(value, list) else FileURL(str(value))
+        for name, value in files.items()
+    }
+
+
+def _python(url: str, workspace: str, entry: CatalogEntry, body: Any) -> str:
+    """Return a script that makes the call with httpx."""
+    headers = "".join(
+        f"        {name!r}: {value!r},\n"
+        for name, value in {"X-Blaxel-Workspace": workspace, **entry.api.headers}.items()
+    )
+    return (
+        "import os\n\nimport httpx\n\n"
+        f"response = httpx.post(\n    {url!r},\n    headers={{\n"
+        "        'X-Blaxel-Authorization': f\"Bearer {os.environ['BL_API_KEY']}\",\n"
+        f"{headers}    }},\n    json={pprint.pformat(body, sort_dicts=False, width=80)},\n    timeout=600,\n)\n"
+        "response.raise_for_status()\nprint(response.text)\n"
+    )

@@ -2,8 +2,9 @@
 
 import base64
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -19,7 +20,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.model_guide import model_guide, models_guide
+from blaxel_mcp.tools.model_guide import model_guide, models_guide, request_guide
 from blaxel_mcp.tools.prompts import model_values
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import media_at
@@ -30,9 +31,10 @@ from blaxel_mcp.tools.visibility import EVERYTHING, Visibility
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
 MODEL_TEMPLATE = f"{MODELS_URI}/{{name}}"
+REQUEST_TEMPLATE = f"{MODEL_TEMPLATE}/request{{?arguments}}"
 CALL_TEMPLATE = f"{CALLS_URI}{{call_id}}"
 
-_ALL = f"The resources are {MODELS_URI}, {MODEL_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
+_ALL = f"The resources are {MODELS_URI}, {MODEL_TEMPLATE}, {REQUEST_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
 _JSON = "application/json"
 _MAX_COMPLETIONS = 100
 """The maximum number of values in a completion (MCP specification, completion)."""
@@ -45,6 +47,14 @@ TEMPLATES = (
         title="A model",
         uri_template=MODEL_TEMPLATE,
         description="How to call a model: its schema, an example, and the same call in curl and bl.",
+        mime_type=_JSON,
+    ),
+    types.ResourceTemplate(
+        name="request",
+        title="A request",
+        uri_template=REQUEST_TEMPLATE,
+        description="The request that a model's tool would send for its arguments, a JSON object: the body, and the "
+        "same in curl, bl and Python. Nothing is sent.",
         mime_type=_JSON,
     ),
     types.ResourceTemplate(
@@ -114,11 +124,7 @@ class Resources:
         elif uri == USAGE_URI:
             contents = _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
         elif uri.startswith(f"{MODELS_URI}/"):
-            entry = self._catalog().find(unquote(uri.removeprefix(f"{MODELS_URI}/")))
-            if entry is None:
-                raise _missing(uri, "There is no such model; blaxel://models lists all models.")
-            lookup = self._visibility.lookup(await self._look_up(entry))
-            contents = _json_contents(uri, model_guide(entry, self._settings, lookup))
+            contents = _json_contents(uri, await self._guide(uri))
         elif call := parse_call_uri(uri):
             call_id, pointer = call
             try:
@@ -128,6 +134,23 @@ class Resources:
         else:
             raise _missing(uri, _ALL)
         return types.ReadResourceResult(contents=[contents])
+
+    async def _guide(self, uri: str) -> JSONObject:
+        """Return the guide to a model, or to a request to it."""
+        name, is_request, query = uri.removeprefix(f"{MODELS_URI}/").partition("/request?")
+        entry = self._catalog().find(unquote(name))
+        if entry is None:
+            raise _missing(uri, "There is no such model; blaxel://models lists all models.")
+        arguments: Any = None
+        if is_request:
+            with suppress(ValueError):
+                arguments = json_text.parse(dict(parse_qsl(query)).get("arguments", ""))
+            if not isinstance(arguments, dict):
+                raise _missing(uri, "`arguments` must be a JSON object, URL-encoded.")
+        lookup = self._visibility.lookup(await self._look_up(entry))
+        if is_request:
+            return request_guide(entry, self._settings, lookup, arguments)
+        return model_guide(entry, self._settings, lookup)
 
     async def complete(self, _: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Complete the name in the URI of a model, or the models in an argument of a prompt."""

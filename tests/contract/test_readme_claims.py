@@ -36,6 +36,10 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "On Windows the folder is `.venv\\Scripts`.": (
         "contract/test_docs::test_the_folder_of_commands_is_pythons_on_windows",
     ),
+    "`blaxel-mcp playground --demo` opens a page to [try the models by hand](docs/playground.md).": (
+        "e2e/test_playground::test_the_link_of_the_command_opens_the_page_and_a_signal_ends_it",
+        "playground/test_page::test_a_question_is_answered_with_a_receipt_and_counted",
+    ),
     # Attach it
     "`install` knows `claude-desktop`, `claude-code`, `cursor`, `vscode`, `windsurf`, `zed`, `codex`, `gemini-cli` and "
     "`cline`.": (

@@ -344,6 +344,24 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "server/test_tenants::test_over_http_a_caller_makes_so_many_calls_of_any_tool_in_a_minute",
         "contract/test_security_promises::test_the_figures_of_the_page_are_those_of_the_code",
     ),
+    "`blaxel-mcp playground` listens on 127.0.0.1 only, and its link works once.": (
+        "e2e/test_playground::test_the_link_of_the_command_opens_the_page_and_a_signal_ends_it",
+        "server/http/test_playground::test_a_token_gives_one_page_a_session",
+        "server/http/test_playground::test_a_new_link_voids_the_one_before_and_keeps_the_sessions",
+    ),
+    "Only the page that opened the link can call a model, and a request with another Host or Origin is rejected.": (
+        "server/http/test_playground::test_without_the_secret_of_a_page_nothing_is_called",
+        "server/http/test_playground::test_only_its_own_address_and_origin_are_served",
+    ),
+    "The page loads and runs nothing but itself.": (
+        "server/http/test_playground::test_the_page_can_load_and_run_nothing_but_itself",
+    ),
+    "What a model says is shown as text, and never runs.": (
+        "playground/test_hostile_answers::test_what_a_model_says_is_shown_and_never_runs",
+        "playground/test_hostile_answers::test_the_message_of_a_providers_error_never_runs",
+        "playground/test_hostile_answers::test_a_tool_call_is_shown_and_never_runs",
+        "server/http/test_playground::test_no_module_takes_text_for_markup",
+    ),
     "No lower bound of a dependency allows a version with a hole that is listed in `.ci/advisories.toml`.": (
         "e2e/test_packaging::test_no_lower_bound_allows_a_version_with_a_known_hole",
         "e2e/test_packaging::test_a_lower_bound_with_a_known_hole_is_found",

@@ -79,10 +79,10 @@ async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: CallRegistr
         await finish.wait()
         return DONE
 
-    async def report(_seconds: float, _sentence: str) -> None:
+    async def report(_seconds: float, _sentence: str, _text: str) -> None:
         clock.seconds += 10
 
-    call = await run(calls, CallContext(), slow, detach_after=50, report=report)
+    call = await run(calls, CallContext(), slow, detach_after=50, report=Report(report))
     assert not call.done
     assert calls.find(call.context.call_id) is call
 
@@ -101,14 +101,14 @@ async def test_progress_only_grows_and_shows_the_end_of_the_text(calls: CallRegi
         await enough.wait()
         return DONE
 
-    async def report(seconds: float, sentence: str) -> None:
+    async def report(seconds: float, sentence: str, _text: str) -> None:
         told.append((seconds, sentence))
         clock.seconds += 2
         context.progress.source = lambda: "x" * 200 + "the end"
         if len(told) == 3:
             enough.set()
 
-    await run(calls, context, work, detach_after=0, report=report)
+    await run(calls, context, work, detach_after=0, report=Report(report))
 
     assert [seconds for seconds, _ in told] == [0.0, 2.0, 4.0]
     assert told[0][1] == "house-chat: waiting for 0 s"
@@ -164,10 +164,10 @@ async def test_handles_are_bounded_in_number_and_in_age(calls: CallRegistry, clo
             await finish.wait()
             return DONE
 
-        async def report(_seconds: float, _sentence: str) -> None:
+        async def report(_seconds: float, _sentence: str, _text: str) -> None:
             clock.seconds += 1
 
-        call = await run(calls, CallContext(), slow, detach_after=1, report=report)
+        call = await run(calls, CallContext(), slow, detach_after=1, report=Report(report))
         finish.set()
         await call.wait(None)
         handles.append(call.context.call_id)
@@ -185,10 +185,10 @@ async def test_a_handle_says_that_it_has_expired(calls: CallRegistry, clock: Clo
         await finish.wait()
         return DONE
 
-    async def report(_seconds: float, _sentence: str) -> None:
+    async def report(_seconds: float, _sentence: str, _text: str) -> None:
         clock.seconds += 1
 
-    call = await run(calls, CallContext(), slow, detach_after=1, report=report)
+    call = await run(calls, CallContext(), slow, detach_after=1, report=Report(report))
     finish.set()
     await call.wait(None)
     clock.seconds += HANDLE_SECONDS + 1

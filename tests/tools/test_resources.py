@@ -1,5 +1,6 @@
 """The resources: each model with examples that work as they are, and the whole answer of each call."""
 
+import ast
 import base64
 import json
 import shlex
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import mcp_types as types
 import pytest
@@ -93,7 +95,11 @@ async def test_the_models_are_listed_and_calls_are_not(tmp_path: Path, era: Era)
         "blaxel://models/house-embed",
         "blaxel://models/raw-one",
     ]
-    assert [template.uri_template for template in templates] == ["blaxel://models/{name}", "blaxel://calls/{call_id}"]
+    assert [template.uri_template for template in templates] == [
+        "blaxel://models/{name}",
+        "blaxel://models/{name}/request{?arguments}",
+        "blaxel://calls/{call_id}",
+    ]
 
 
 async def test_the_list_of_models_leads_to_each(tmp_path: Path) -> None:
@@ -134,6 +140,48 @@ async def test_a_model_is_told_with_its_record_and_the_same_call_in_each_way(tmp
         ["bl", "run", "model", "house-chat", "--workspace", "acme", "--path", "/v1/chat/completions"]
     )
     assert MARKER not in json.dumps(guide)
+
+
+async def _request(client: Client, name: str, arguments: Any) -> dict[str, Any]:
+    return await _guide(client, f"{name}/request?arguments={quote(json.dumps(arguments))}")
+
+
+async def test_the_request_for_any_arguments_is_shown_in_each_way_and_not_sent(tmp_path: Path) -> None:
+    prompt = 'What\'s 50% & $HOME?\n"é"'
+    async with _connect(tmp_path) as client:
+        request = await _request(client, "house-chat", {"prompt": prompt, "temperature": 1, "stop": None})
+
+    body = request["example_body"]
+    assert body["messages"] == [{"role": "user", "content": prompt}]
+    assert body["temperature"] == 0, "locked"
+    assert json.loads(shlex.split(request["curl"])[-1]) == json.loads(shlex.split(request["bl"])[-1]) == body
+    call = ast.parse(request["python"]).body[2]
+    assert isinstance(call, ast.Assign)
+    assert isinstance(call.value, ast.Call)
+    keywords = {keyword.arg: keyword.value for keyword in call.value.keywords}
+    assert ast.literal_eval(keywords["json"]) == body
+    assert MARKER not in json.dumps(request)
+
+
+async def test_a_file_in_a_request_that_is_only_shown_is_not_read(tmp_path: Path) -> None:
+    picture = "https://example.com/a.png"
+    async with _connect(tmp_path) as client:
+        request = await _request(client, "house-chat", {"prompt": "?", "images": [picture, "/etc/hostname"]})
+
+    content = request["example_body"]["messages"][0]["content"]
+    assert [part["image_url"]["url"] for part in content if part["type"] == "image_url"] == [picture, "/etc/hostname"]
+
+
+async def test_arguments_that_make_no_request_are_answered_with_the_reason(tmp_path: Path) -> None:
+    async with _connect(tmp_path) as client:
+        request = await _request(client, "house-chat", {})
+        with pytest.raises(MCPError, match="must be a JSON object"):
+            await _request(client, "house-chat", ["text"])
+        with pytest.raises(MCPError, match="must be a JSON object"):
+            await _guide(client, "house-chat/request?arguments=%7B")
+
+    assert request["curl"] is None
+    assert request["curl_problem"].startswith("There is no message for the model to answer.")
 
 
 async def test_a_model_without_a_record_is_told_by_the_settings_and_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""`blaxel-mcp playground`: a page on this machine to try models by hand."""
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Callable
+from contextlib import closing
+from socket import socket
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
+from blaxel_mcp.server.http.address import listen, resolve
+from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.server.http.playground.app import playground_app
+from blaxel_mcp.server.http.server import Shutdown, serve_http
+from blaxel_mcp.settings.loading import Configuration, process_environment
+from blaxel_mcp.settings.schema import HttpSettings
+
+_ENTRY = "blaxel-models"
+"""The name of the server in the settings of MCP clients."""
+
+
+async def playground(options: argparse.Namespace) -> int:
+    """Serve the page until a signal arrives, and return the exit code.
+
+    Raises:
+        ConfigurationError: The settings cannot be used, or the port is taken.
+    """
+    # A page waits as long as it takes, and has a form for each model.
+    own: dict[str, Any] = {"limits": {"detach_after_seconds": 0}, "tools": {"layout": "per-model"}}
+    # Of the emulator, all models are shown instead of those in the demo's settings.
+    async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
+        listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
+        with closing(listener):
+            app, sessions = playground_app(config, address, _about(options, config))
+
+            def new_link() -> str:
+                return f"{address.url}/#token={sessions.new_token()}"
+
+            return await _serve(app, listener, new_link, opens=not options.no_open and _has_display())
+
+
+def _about(options: argparse.Namespace, config: Configuration) -> dict[str, Any]:
+    """Return what the page shows of this server: the workspace, and the entry for an MCP client's settings."""
+    arguments = serve_arguments(options, named_config_file(options))
+    return {
+        "workspace": config.settings.workspace,
+        "demo": options.demo,
+        "prefix": config.settings.tools.prefix,
+        "client_entry": {"mcpServers": {_ENTRY: {"command": "blaxel-mcp", "args": list(arguments)}}},
+    }
+
+
+async def _serve(app: HttpApp, listener: socket, new_link: Callable[[], str], *, opens: bool) -> int:
+    """Serve until a signal arrives, and return the exit code."""
+    shutdown, is_listening = Shutdown(), anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(shutdown.watch_signals)
+        group.start_soon(_offer_links, is_listening, new_link, opens)
+        await serve_http(app, listener, shutdown, started=is_listening.set)
+        group.cancel_scope.cancel()
+    return shutdown.exit_code
+
+
+async def _offer_links(is_listening: anyio.Event, new_link: Callable[[], str], opens: bool) -> None:  # noqa: FBT001 - the only flag
+    """Show a link once the server listens, and another one each time that Enter is pressed."""
+    await is_listening.wait()
+    asks = sys.stdin.isatty() and sys.platform != "win32"
+    print("The link works once. " + ("Enter gives another one, Ctrl-C stops." if asks else "Ctrl-C stops."))
+    while True:
+        link = new_link()
+        print(f"Playground: {link}", flush=True)
+        if opens:
+            await anyio.to_thread.run_sync(webbrowser.open, link, abandon_on_cancel=True)
+        if not asks:
+            return
+        await anyio.wait_readable(sys.stdin)
+        if not sys.stdin.readline():
+            return
+
+
+def _has_display() -> bool:
+    """Return whether there is a desktop: without one, a browser of the terminal would take it over."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    variables = process_environment()
+    return bool(variables.get("DISPLAY") or variables.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,127 @@
+"""The Playground's ASGI application: the page, the exchange of its token, and the MCP endpoint behind both."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from blaxel_mcp.server.http.address import MCP_PATH, Address
+from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
+from blaxel_mcp.server.http.playground.page import Page, build_page
+from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.schema import HttpSettings
+
+SESSION_PATH = "/session"
+
+_MAX_TOKEN_BYTES = 4096
+
+_PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def playground_app(config: Configuration, address: Address, about: Mapping[str, Any]) -> tuple[HttpApp, PageSessions]:
+    """Return the application that serves the page and the MCP endpoint behind it, and the sessions that it accepts.
+
+    Args:
+        config: The settings. `[http]`, which says how `serve` lets others in, does not count.
+        address: Where the server listens, on loopback.
+        about: What the page shows of the server: JSON values.
+
+    Raises:
+        ConfigurationError: A configured model cannot become a tool.
+    """
+    sessions = PageSessions()
+    own = replace(config, settings=config.settings.model_copy(update={"http": HttpSettings()}))
+    app = HttpApp(build_server(config), own, address, sessions)
+    app.asgi = PlaygroundApp(app.asgi, build_page(), sessions, address, about)
+    return app, sessions
+
+
+class PlaygroundApp:
+    """Serves the page and passes its MCP requests on.
+
+    Every request has to name this server's own address as Host, so that no other name can be pointed at it, and the
+    same as Origin, if it has one.
+
+    Args:
+        mcp: The application of the MCP endpoint; it authenticates with the same sessions.
+        page: The page.
+        sessions: Who may use it.
+        address: Where the server listens, on loopback.
+        about: What the page shows of the server: JSON values.
+    """
+
+    def __init__(
+        self, mcp: ASGIApp, page: Page, sessions: PageSessions, address: Address, about: Mapping[str, Any]
+    ) -> None:
+        self._mcp, self._page, self._sessions, self._about = mcp, page, sessions, about
+        self._hosts = {address.url.removeprefix("http://"), f"localhost:{address.port}"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            self._require_own_origin(request)
+            response = await self._respond(request)
+        except RefusedError as error:
+            response = error.response()
+        await (response or self._mcp)(scope, receive, send)
+
+    def _require_own_origin(self, request: Request) -> None:
+        hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            raise RefusedError(421, "invalid_host", "The Host header is not this server's address.")
+        if any(origin != f"http://{hosts[0]}" for origin in origins):
+            raise RefusedError(403, "invalid_origin", "Only the page of this server may send requests to it.")
+
+    async def _respond(self, request: Request) -> Response | None:
+        """Return the response to a request that is the page's own; None for one to the MCP endpoint."""
+        match request.scope["path"]:
+            case "/":
+                if request.method not in ("GET", "HEAD"):
+                    raise method_not_allowed("The page", "GET, HEAD")
+                return HTMLResponse(
+                    self._page.html, headers={**_PAGE_HEADERS, "Content-Security-Policy": self._page.policy}
+                )
+            case path if path == SESSION_PATH:
+                if request.method != "POST":
+                    raise method_not_allowed("The exchange of a token", "POST")
+                return await self._exchange(request)
+            case path if path == MCP_PATH:
+                return None
+        raise RefusedError(404, "not_found", "Not Found. The page is at /.")
+
+    async def _exchange(self, request: Request) -> Response:
+        """Return the secret of a new page for `{"token": "..."}`."""
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_TOKEN_BYTES:
+                raise RefusedError(413, "content_too_large", "The body is larger than a token.")
+        try:
+            token = json.loads(body)["token"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            token = None
+        secret = self._sessions.exchange(token) if isinstance(token, str) else None
+        if secret is None:
+            raise RefusedError(
+                403,
+                "invalid_token",
+                "The link was used before, or a newer one replaced it. Press Enter in the "
+                "terminal of `blaxel-mcp playground` for a new one.",
+            )
+        return JSONResponse({"secret": secret, "about": dict(self._about)}, headers=_PAGE_HEADERS)

@@ -1,0 +1,60 @@
+"""The progress notifications of a request: a sentence for every client, and the text for one that asks for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+
+from blaxel_mcp.tools.calls import Report
+from blaxel_mcp.tools.results.content_blocks import text_block
+
+PARTIAL_KEY = "blaxel-mcp/partial"
+"""In the `_meta` of a tool call, `true` asks for the text as it comes. In that of a notification, it is that text:
+`{"offset": 12, "text": "..."}`, where `offset` is the number of characters that came before."""
+
+PARTIAL_SECONDS = 0.1
+"""How often new text is sent: a reader sees it flow, and a fast model costs ten notifications a second."""
+
+Context = ServerRequestContext[Any, Any]
+
+
+def progress_report(context: Context, shown: Callable[[str], str]) -> Report:
+    """Return the report for a request with a progress token.
+
+    Args:
+        context: The request.
+        shown: Returns what the caller may see of a sentence.
+    """
+    if not (context.meta and context.meta.get(PARTIAL_KEY) is True):
+
+        async def send_sentence(progress: float, message: str, _text: str) -> None:
+            await context.session.report_progress(progress, message=shown(message))
+
+        return Report(send_sentence)
+    return Report(_PartialText(context, shown).send, PARTIAL_SECONDS)
+
+
+class _PartialText:
+    """Sends the text of an answer piece by piece, and nothing while there is no news."""
+
+    def __init__(self, context: Context, shown: Callable[[str], str]) -> None:
+        assert context.meta is not None, "a request with a progress token has `_meta`"
+        self._context, self._shown = context, shown
+        self._token = context.meta["progress_token"]
+        self._message, self._sent_chars = "", 0
+
+    async def send(self, progress: float, message: str, text: str) -> None:
+        offset, self._sent_chars = min(self._sent_chars, len(text)), len(text)
+        if offset == len(text) and message == self._message:
+            return
+        self._message = message
+        params = types.ProgressNotificationParams(
+            progress_token=self._token,
+            progress=progress,
+            message=self._shown(message),
+            _meta={PARTIAL_KEY: {"offset": offset, "text": text_block(text[offset:]).text}},
+        )
+        await self._context.session.send_notification(
+            types.ProgressNotification(params=params), related_request_id=self._context.request_id
+        )
