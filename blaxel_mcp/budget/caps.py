@@ -160,17 +160,18 @@ class Budget:
     models: tuple[ModelSettings, ...] = ()
     workspace: str | None = None
 
-    def capped(self, model: ModelSettings | None) -> bool:
-        """Return whether any cap applies to the calls of a model."""
-        return bool(self._caps_of(model))
+    def caps_on(self, model: ModelSettings | None) -> list[CapSettings]:
+        """Return the settings that set a cap on the calls of a model; none if no cap applies."""
+        every = [self.caps, model.budget] if model and model.budget else [self.caps]
+        return [caps for caps in every if (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != _NO_CAPS]
 
     def limits_money(self, model: ModelSettings | None) -> bool:
         """Return whether a cap in USD applies to the calls of a model."""
-        return any(caps.usd_per_day is not None for caps in self._caps_of(model))
+        return any(caps.usd_per_day is not None for caps in self.caps_on(model))
 
     def on_ledger_failure(self, model: ModelSettings | None) -> str:
         """Return `refuse` or `allow` for calls of a model without a ledger; of two settings, the stricter one."""
-        choices = {caps.on_ledger_failure for caps in self._caps_of(model)}
+        choices = {caps.on_ledger_failure for caps in self.caps_on(model)}
         return "refuse" if "refuse" in choices else "allow"
 
     def check(
@@ -210,7 +211,7 @@ class Budget:
         self, key: ModelKey, model: ModelSettings | None, used: Mapping[ModelKey, UsageTotals], now: datetime
     ) -> Any:
         """Return the caps on a model and their usage, for a receipt; None if no cap applies."""
-        if not self.capped(model):
+        if not self.caps_on(model):
             return None
         own = used.get(key, UsageTotals())
         return {
@@ -223,11 +224,6 @@ class Budget:
     def overall(self, used: Mapping[ModelKey, UsageTotals]) -> dict[str, Any]:
         """Return the usage of the caps on all calls together."""
         return _usage_of(self.caps, _sum(used.values()))
-
-    def _caps_of(self, model: ModelSettings | None) -> list[CapSettings]:
-        """Return the settings in which there is a cap on the calls of a model."""
-        every = [self.caps, model.budget] if model and model.budget else [self.caps]
-        return [caps for caps in every if (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != _NO_CAPS]
 
     def _refusal(
         self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]

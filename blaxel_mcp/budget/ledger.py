@@ -35,9 +35,6 @@ MEMORY = ":memory:"
 KEPT_DAYS = 400
 """Days of usage that are kept."""
 
-DEFER_SECONDS = 0.25
-"""The longest that an entry is deferred: what an abrupt end of the process loses, of calls that no cap applies to."""
-
 _BUSY_SECONDS = 5.0
 """Timeout for the transaction of another process, which takes milliseconds."""
 
@@ -139,7 +136,6 @@ class Ledger:
         self._identity: tuple[int, int] | None = None
         self._deferring = threading.Lock()
         self._deferred: list[Entry] = []
-        self._timer: threading.Timer | None = None
 
     def reserve(self, reservation: Reservation, check: CapCheck) -> None:
         """Reserve a call if `check` accepts the usage of the day so far; an exception from `check` is passed on.
@@ -172,13 +168,9 @@ class Ledger:
             return [_outcome(connection, entry) for entry in entries]
 
     def defer(self, entry: Entry) -> None:
-        """Write an entry with the next transaction, or in `DEFER_SECONDS`; it may not refuse. This does not block."""
+        """Leave an entry, which may not refuse, to the next transaction. This does not block."""
         with self._deferring:
             self._deferred.append(entry)
-            if self._timer is None:
-                self._timer = threading.Timer(DEFER_SECONDS, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
 
     def take_deferred(self) -> list[Entry]:
         """Return the entries that are not written yet; they are then no longer this ledger's."""
@@ -188,10 +180,6 @@ class Ledger:
 
     def flush(self) -> None:
         """Write the deferred entries; if the ledger cannot be used, they stay and `failure` says why."""
-        with self._deferring:
-            timer, self._timer = self._timer, None
-        if timer:
-            timer.cancel()
         if self._deferred:
             try:
                 self.write(())

@@ -179,7 +179,7 @@ class Spending:
             used = await anyio.to_thread.run_sync(self.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
-            if self._budget.capped(model) and self._budget.on_ledger_failure(model) == "refuse":
+            if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
             used = Used({})
         name = context.prepared.model if context.prepared else context.model
@@ -235,7 +235,9 @@ class Spending:
     async def aclose(self) -> None:
         """Release the ledger."""
         while self._shared:
-            await anyio.to_thread.run_sync(release_ledger, self._shared.pop().ledger)
+            commits = self._shared.pop()
+            await commits.aclose()
+            await anyio.to_thread.run_sync(release_ledger, commits.ledger)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context, model, expected = self._now(), call.context, call.model, call.expected
@@ -256,9 +258,9 @@ class Spending:
 
         entry = Entry(reservation, check)
         try:
-            if self._is_usable and not self._budget.capped(model) and not call.commits.ledger.failure:
+            if self._is_usable and not self._budget.caps_on(model) and not call.commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
-                call.commits.ledger.defer(entry)
+                call.commits.defer(entry)
             else:
                 await call.commits.write(entry)
             if not self._is_usable:
@@ -269,7 +271,7 @@ class Spending:
             self._count_in_memory(str(error), context, model)
             unwritten, call.commits = call.commits.ledger.take_deferred(), self._shared[-1]
             for other in unwritten:
-                call.commits.ledger.defer(other)
+                call.commits.defer(other)
             await call.commits.write(entry)
         call.reservation = reservation
         if self._problem and self._problem not in context.notes:
@@ -286,8 +288,8 @@ class Spending:
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
             text = json_text.dump({**about, "receipt": build_receipt(context)})
         entry = Entry(reservation, usage=totals, record=CallRecord(client=context.client, text=text))
-        if not self._budget.capped(call.model):
-            call.commits.ledger.defer(entry)
+        if not self._budget.caps_on(call.model):
+            call.commits.defer(entry)
             return
         try:
             used = await call.commits.write(entry)
@@ -304,7 +306,7 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        if self._budget.capped(model) and self._budget.on_ledger_failure(model) == "refuse":
+        if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
             self._warn(problem)
             raise BlaxelError(
                 f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it cannot "
