@@ -43,7 +43,7 @@ class SharedAnswers:
         make_own_folder(self._folder)
         head = json.dumps({"kind": answer.kind, "media_type": answer.media_type}).encode()
         partial = self._folder / f"{_PARTIAL}{secrets.token_hex(8)}"
-        write_private(partial, head + b"\n" + answer.data)
+        write_private(partial, head + b"\n" + answer.compacted().data)
         # Another process finds the complete answer or none.
         partial.replace(self._folder / call_id)
         files: list[tuple[float, int, Path]] = []

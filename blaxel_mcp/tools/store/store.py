@@ -166,9 +166,12 @@ class CallStore:
                     raise self._not_found(call_id)
                 return answer
             if record.path is None:
+                if not record.answer.is_compact:
+                    record.answer = await anyio.to_thread.run_sync(record.answer.compacted)
                 return record.answer
             try:
-                return replace(record.answer, data=await anyio.to_thread.run_sync(read_private, record.path))
+                answer = replace(record.answer, data=await anyio.to_thread.run_sync(read_private, record.path))
+                return await anyio.to_thread.run_sync(answer.compacted)
             except OSError:
                 await self._remove(call_id, "its file was deleted or replaced")
                 raise self._not_found(call_id) from None
