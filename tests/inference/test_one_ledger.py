@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from blaxel_mcp.budget.ledger import MEMORY, Ledger, keep_memory_in, ledgers_kept, release_ledger, shared_ledger
+from blaxel_mcp.budget.ledger import MEMORY, AnyLedger, keep_memory_in, ledgers_kept, release_ledger, shared_ledger
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import Caller
@@ -125,7 +125,7 @@ def test_the_workers_of_one_server_share_a_private_file(tmp_path: Path, monkeypa
 
 
 async def test_a_ledger_lasts_as_long_as_somebody_uses_it(tmp_path: Path) -> None:
-    def shared() -> Ledger:
+    def shared() -> AnyLedger:
         return shared_ledger(tmp_path / "usage.sqlite3")
 
     one, other = shared(), shared()
