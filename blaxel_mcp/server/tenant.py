@@ -21,8 +21,10 @@ from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.progress_report import progress_report
+from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
+from blaxel_mcp.shared.engine import hashed
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
@@ -60,6 +62,8 @@ class Tenant:
             no call outlives its request.
         shared_answers: A folder in which other processes of the same server find this caller's answers; None for none.
 
+        sharing: What the server shares with other servers.
+
     Raises:
         ConfigurationError: A configured model cannot become a tool.
 
@@ -81,6 +85,7 @@ class Tenant:
         rate: RateLimiter | None = None,
         is_trial: bool = False,
         shared_answers: Path | None = None,
+        sharing: Sharing = ALONE,
     ) -> None:
         self.caller = caller
         self.last_used = 0.0
@@ -92,6 +97,7 @@ class Tenant:
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
+        self._sharing = sharing
         self._group: anyio.abc.TaskGroup | None = None
         self._use(self._build(config, limits))
 
@@ -202,9 +208,13 @@ class Tenant:
         if self._is_trial:
             own["discovery"] = config.settings.discovery.model_copy(update={"enabled": False})
             own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
+        own_config = configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         return build_runtime(
-            configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL}),
+            own_config,
             account=self.caller.identity,
+            limits=CallLimits(
+                own_config.settings.limits, across=self._sharing.limits, scope=hashed(self.caller.identity)
+            ),
             cached=False,
             environment=self._environment,
         )

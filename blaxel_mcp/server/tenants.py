@@ -16,6 +16,7 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
@@ -25,6 +26,7 @@ from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.credential_check import CredentialCheck, Verdict
+from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
@@ -72,7 +74,8 @@ class Tenants:
         self._limit = limit
         self._serves_owner = serves_owner
         self._shared_answers = shared_answers
-        self._limits = _limits(config.settings)
+        self._sharing = Sharing(config.settings.shared)
+        self._limits = self._make_limits(config.settings)
         self._tenants: dict[str, Tenant] = {}
         self._trials: set[Tenant] = set()
         self._rates: OrderedDict[str, RateLimiter] = OrderedDict()
@@ -97,6 +100,8 @@ class Tenants:
                 for tenant in (*self._tenants.values(), *self._trials):
                     tenant.evicted.set()
                 self._group = None
+        # After the tenants, whose calls hold slots until their end.
+        await anyio.to_thread.run_sync(self._sharing.close)
 
     @asynccontextmanager
     async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:
@@ -134,8 +139,10 @@ class Tenants:
             ConfigurationError: They cannot be used, and nothing has changed.
         """
         async with self._creating:
+            if config.settings.shared != self._config.settings.shared:
+                raise ConfigurationError("[shared] cannot change while the server runs.", hint="Restart the server.")
             previous = self._config, self._limits
-            self._config, self._limits = config, _limits(config.settings)
+            self._config, self._limits = config, self._make_limits(config.settings)
             try:
                 self._new(OWNER)
                 for tenant in list(self._tenants.values()):
@@ -214,7 +221,17 @@ class Tenants:
             rate=self._rate_of(caller),
             is_trial=is_trial,
             shared_answers=self._shared_answers / name if self._shared_answers else None,
+            sharing=self._sharing,
         )
+
+    def _make_limits(self, settings: Settings) -> CallLimits:
+        """Return the limits of the callers who spend the owner's key; with `oauth` and several tokens they share them.
+
+        Other callers have limits of their own.
+        """
+        http = settings.http
+        shared = http.auth == "oauth" or (http.auth == "token" and len(http.bearer_tokens) != 1)
+        return CallLimits(settings.limits, shared=shared, across=self._sharing.limits)
 
     def _rate_of(self, caller: Caller) -> RateLimiter | None:
         if caller.is_owner:
@@ -251,10 +268,3 @@ class Tenants:
             evicted.append(min(candidates, key=lambda key: idle[key].last_used))
         for key in evicted:
             self._tenants.pop(key).evicted.set()
-
-
-def _limits(settings: Settings) -> CallLimits:
-    """Return the limits of the callers who spend the owner's key; with `oauth` and several tokens they share them."""
-    http = settings.http
-    shared = http.auth == "oauth" or (http.auth == "token" and len(http.bearer_tokens) != 1)
-    return CallLimits(settings.limits, shared=shared)

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -107,6 +108,11 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
     finally:
         with suppress(ProcessLookupError):
             server.kill()
+
+
+def sharing(server: RedisServer, **more: Any) -> dict[str, Any]:
+    """Return the settings of `[shared]` for a server; leases are short, since tests wait for their end."""
+    return {"url": server.url, "key": SHARED_KEY, "lease_seconds": 1.5, **more}
 
 
 @contextmanager
