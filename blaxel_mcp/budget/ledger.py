@@ -4,7 +4,6 @@ A call is reserved before it is sent and settled afterwards. The reservation of 
 against the caps: its call may have been billed. Every method but `defer` blocks and has to be called in a thread.
 """
 
-import hashlib
 import logging
 import sqlite3
 import threading
@@ -33,7 +32,7 @@ from blaxel_mcp.settings.schema import LEASE_SECONDS
 logger = logging.getLogger(__name__)
 
 MEMORY = ":memory:"
-"""The path of the ledger that a process shares with nobody but its own workers, and that ends with it."""
+"""The path of the ledger that a process shares with nobody, and that ends with it."""
 
 KEPT_DAYS = 400
 """Days of usage that are kept."""
@@ -124,9 +123,9 @@ class Ledger:
 
     Args:
         path: The file, or `MEMORY`.
-        label: What a report calls it; None for its path.
 
     Attributes:
+        label: What a report calls it.
         failure: Why deferred entries could not be written; None since the last transaction that succeeded.
         notice: What a receipt has to say about it; empty for nothing.
         is_remote: Whether it compares caps itself, where `check` cannot be called, and keeps what it cannot write.
@@ -134,9 +133,9 @@ class Ledger:
 
     is_remote = False
 
-    def __init__(self, path: Path | str, *, label: str | None = None) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = path
-        self.label = label or str(path)
+        self.label = str(path)
         self.failure: LedgerError | None = None
         self.notice = ""
         self._lock = threading.Lock()
@@ -359,7 +358,6 @@ class _Ledgers:
         self._ledgers: dict[tuple[str | SecretStr, str], Ledger] = {}
         self._users: dict[Ledger, int] = {}
         self._keepers = 0
-        self.memory_folder: Path | None = None
 
     @property
     def all(self) -> tuple[Ledger, ...]:
@@ -371,7 +369,7 @@ class _Ledgers:
         with self._lock:
             ledger = self._ledgers.get(key)
             if ledger is None:
-                ledger = self._ledgers[key] = self._new(path, instead_of, lease_seconds)
+                ledger = self._ledgers[key] = self._new(path, lease_seconds)
             self._users[ledger] = self._users.get(ledger, 0) + 1
             return ledger
 
@@ -395,17 +393,14 @@ class _Ledgers:
             for ledger in unused:
                 ledger.close()
 
-    def _new(self, path: LedgerPath, instead_of: str, lease_seconds: float) -> Ledger:
+    def _new(self, path: LedgerPath, lease_seconds: float) -> Ledger:
         if isinstance(path, SecretStr):
             # Imported here: only who shares a budget needs it.
             from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
             from blaxel_mcp.shared.engine import Engine  # noqa: PLC0415
 
             return RedisLedger(Engine(path), lease_seconds=lease_seconds)
-        if path != MEMORY or self.memory_folder is None:
-            return Ledger(path)
-        name = hashlib.sha256(instead_of.encode()).hexdigest()[:16]
-        return Ledger(self.memory_folder / f"{name}.sqlite3", label=MEMORY)
+        return Ledger(path)
 
     def _unused(self) -> list[Ledger]:
         """Return the ledgers to close, and forget them unless a server still runs."""
@@ -448,11 +443,6 @@ def flush_ledgers() -> None:
     """Write the deferred entries of all ledgers of this process."""
     for ledger in _ledgers.all:
         ledger.flush()
-
-
-def keep_memory_in(folder: Path) -> None:
-    """Keep the ledgers in memory in files of a private folder, which the workers of one server share."""
-    _ledgers.memory_folder = folder
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:

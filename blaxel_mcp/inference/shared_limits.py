@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -122,7 +123,8 @@ class SharedLimits:
         waits: Callable[[], None],
     ) -> None:
         every = (*keys, *(f"{TAG}:starts:{limit.name}" for limit in rates))
-        arguments = (call_id, self._lease_ms, _MINUTE_MS, len(keys), *(limit.most for limit in (*slots, *rates)))
+        most = [limit.most for limit in (*slots, *rates)]
+        acquire = partial(self._engine.run, _ACQUIRE, every, call_id, self._lease_ms, _MINUTE_MS, len(keys), *most)
         with self._lock:
             self._held[call_id] = keys
         self._heartbeat.start()
@@ -131,7 +133,7 @@ class SharedLimits:
             waits()
         async with turn:
             delay = _FIRST_WAIT_SECONDS
-            while (milliseconds := await anyio.to_thread.run_sync(self._engine.run, _ACQUIRE, every, *arguments)) != 0:
+            while (milliseconds := await anyio.to_thread.run_sync(acquire)) != 0:
                 waits()
                 await anyio.sleep(milliseconds / 1000 if milliseconds > 0 else delay * random.uniform(0.5, 1))  # noqa: S311 - no secret
                 delay = min(2 * delay, _LONGEST_WAIT_SECONDS)

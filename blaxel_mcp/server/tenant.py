@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -60,7 +59,6 @@ class Tenant:
         rate: Limits the caller's tool calls; None for no limit.
         is_trial: Whether Blaxel has not accepted the caller's credentials yet. Then the control plane is not asked, and
             no call outlives its request.
-        shared_answers: A folder in which other processes of the same server find this caller's answers; None for none.
 
         sharing: What the server shares with other servers.
 
@@ -84,14 +82,14 @@ class Tenant:
         *,
         rate: RateLimiter | None = None,
         is_trial: bool = False,
-        shared_answers: Path | None = None,
         sharing: Sharing = ALONE,
     ) -> None:
         self.caller = caller
         self.last_used = 0.0
         self.evicted = anyio.Event()
-        self.calls = CallRegistry()
-        self.store = CallStore(shared=shared_answers)
+        owner = hashed(caller.identity)
+        self.calls = CallRegistry(shared=sharing.calls, owner=owner)
+        self.store = CallStore(shared=sharing.answers(owner))
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls)
         self._environment = environment

@@ -7,12 +7,10 @@ A caller with credentials of its own gets a place once Blaxel has accepted them.
 alone, and nothing is kept or done for it afterwards.
 """
 
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -26,7 +24,7 @@ from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.credential_check import CredentialCheck, Verdict
-from blaxel_mcp.server.sharing import Sharing
+from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
@@ -52,7 +50,7 @@ class Tenants:
         now: A monotonic clock, in seconds.
         limit: How many callers are served at once.
         serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
-        shared_answers: A folder in which other processes of the same server find the answers; None for none.
+        sharing: What the server shares with others; the tenants close it at their end.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -66,15 +64,14 @@ class Tenants:
         now: Callable[[], float] = time.monotonic,
         limit: int = MAX_TENANTS,
         serves_owner: bool = True,
-        shared_answers: Path | None = None,
+        sharing: Sharing = ALONE,
     ) -> None:
         self._config = config
         self._environment = environment
         self._now = now
         self._limit = limit
         self._serves_owner = serves_owner
-        self._shared_answers = shared_answers
-        self._sharing = Sharing(config.settings.shared)
+        self._sharing = sharing
         self._limits = self._make_limits(config.settings)
         self._tenants: dict[str, Tenant] = {}
         self._trials: set[Tenant] = set()
@@ -211,8 +208,6 @@ class Tenants:
         tenant.evicted.set()
 
     def _new(self, caller: Caller, *, is_trial: bool = False) -> Tenant:
-        # A name that reveals nothing about the caller, and that no caller can choose.
-        name = hashlib.sha256(caller.identity.encode()).hexdigest()
         return Tenant(
             caller,
             self._config,
@@ -220,7 +215,6 @@ class Tenants:
             self._environment,
             rate=self._rate_of(caller),
             is_trial=is_trial,
-            shared_answers=self._shared_answers / name if self._shared_answers else None,
             sharing=self._sharing,
         )
 

@@ -247,6 +247,13 @@ class HttpSettings(ClosedSection):
         default=None,
         description="This server's public URL, for the OAuth metadata. Unset: the address that it listens on.",
     )
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long running calls may finish after SIGTERM, in seconds. Unset: limits.timeout_seconds with "
+        "[shared], otherwise 5.",
+    )
 
 
 PriceTable = Literal["table", "configured"]

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ class Engine:
         self._client: Redis | None = None
         self._scripts: dict[str, Callable[..., Any]] = {}
         self._paused_until = 0.0
-        self._listeners: dict[str, list[Callable[[bytes], None]]] = {}
+        self._receivers: dict[str, Callable[[bytes], object]] = {}
         self._listening: threading.Event | None = None
         self._listener: threading.Thread | None = None
 
@@ -132,22 +132,22 @@ class Engine:
         """
         self._use(lambda client: client.publish(channel, message))
 
-    def listen(self, channel: str, receive: Callable[[bytes], None]) -> None:
-        """Call a function with each message of a channel, in a thread; messages are lost while the engine is away."""
+    def listen(self, receivers: Mapping[str, Callable[[bytes], object]]) -> None:
+        """Call a function with each message of its channel, in a thread; messages are lost while the engine is away."""
         with self._lock:
-            self._listeners.setdefault(channel, []).append(receive)
+            self._receivers.update(receivers)
             if self._listening is not None:
                 self._listening.set()
             self._listening = ended = threading.Event()
             self._listener = threading.Thread(target=self._listen, args=(ended,), name="shared-listener", daemon=True)
-        self._listener.start()
+            self._listener.start()
 
     def close(self) -> None:
         """Close the connections and end the listeners; the next use connects again."""
         with self._lock:
             client, self._client = self._client, None
             self._scripts.clear()
-            self._listeners.clear()
+            self._receivers.clear()
             ended, self._listening = self._listening, None
             listener, self._listener = self._listener, None
         if ended and listener:
@@ -199,17 +199,16 @@ class Engine:
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         with self._lock:
-            channels = {channel: tuple(receivers) for channel, receivers in self._listeners.items()}
+            receivers = dict(self._receivers)
         while not ended.is_set():
             try:
                 subscribe: Any = self._connected().pubsub
                 with subscribe(ignore_subscribe_messages=True) as subscription:
-                    subscription.subscribe(*channels)
+                    subscription.subscribe(*receivers)
                     while not ended.is_set():
                         message = subscription.get_message(timeout=_LISTEN_SECONDS)
                         if message is not None:
-                            for receive in channels[message["channel"].decode()]:
-                                receive(message["data"])
+                            receivers[message["channel"].decode()](message["data"])
             except (RedisError, OSError, ValueError):
                 ended.wait(_LISTEN_SECONDS)
 

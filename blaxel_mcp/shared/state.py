@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.schema import SharedSettings
+from blaxel_mcp.shared.cipher import Cipher
 from blaxel_mcp.shared.engine import Engine
 
 
@@ -13,10 +14,12 @@ class SharedState:
 
     Attributes:
         engine: The connection, which the server closes at its end.
+        cipher: Encrypts what callers may read.
         lease_seconds: How long a lease lasts without a beat.
     """
 
     engine: Engine
+    cipher: Cipher
     lease_seconds: float
 
 
@@ -33,4 +36,4 @@ def shared_state(settings: SharedSettings) -> SharedState | None:
             "shared.url is set, and shared.key, which encrypts what is kept there, is not.",
             hint="Set it to the output of `openssl rand -hex 32`, the same for each server.",
         )
-    return SharedState(Engine(settings.url), settings.lease_seconds)
+    return SharedState(Engine(settings.url), Cipher(settings.key), settings.lease_seconds)

@@ -123,3 +123,9 @@ def engine_of(server: RedisServer) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close()
+
+
+def leases_in(client: Any, key: str) -> float:
+    """Return when the only lease of a set ends, in milliseconds."""
+    ((_, until),) = client.zrange(key, 0, -1, withscores=True)
+    return float(until)

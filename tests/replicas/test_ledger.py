@@ -16,7 +16,7 @@ from blaxel_mcp.budget.redis_ledger import RedisLedger
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.shared.engine import Engine
-from tests.replicas.engines import RedisServer, needs_redis
+from tests.replicas.engines import RedisServer, leases_in, needs_redis
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = [needs_redis, pytest.mark.anyio]
@@ -149,9 +149,9 @@ def test_what_a_lost_call_took_replaces_its_estimate_once_when_its_owner_is_back
 def test_a_running_call_keeps_its_lease(redis: RedisServer, ledger: RedisLedger) -> None:
     ledger.reserve(reservation(), accept)
     with redis.client() as client:
-        before = client.zscore("{blaxel-mcp}:budget:leases", "call_1.0")
+        before = leases_in(client, "{blaxel-mcp}:budget:leases")
         # The third renewal is beyond the end of the first lease.
-        while client.zscore("{blaxel-mcp}:budget:leases", "call_1.0") < before + LEASE_SECONDS * 1000:  # type: ignore[operator] # of a client that is not asynchronous
+        while leases_in(client, "{blaxel-mcp}:budget:leases") < before + LEASE_SECONDS * 1000:
             pass
 
     assert ledger.used(today(), "")[KEY].failed == 0

@@ -11,7 +11,7 @@ from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.inference.shared_limits import SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
 from blaxel_mcp.shared.engine import Engine
-from tests.replicas.engines import RedisServer, engine_of, needs_redis, sharing
+from tests.replicas.engines import RedisServer, engine_of, leases_in, needs_redis, sharing
 from tests.support.connecting import answer_of, connect, inference_requests, leading_to, receipt_of
 from tests.support.held import HeldAnswers
 
@@ -137,10 +137,11 @@ async def test_a_running_call_keeps_its_slot(redis: RedisServer) -> None:
             group.start_soon(server.call, end)
             await server.has(1)
             with redis.client() as client:
-                (slot,) = client.zrange("{blaxel-mcp}:slots::all", 0, -1)
-                first = client.zscore("{blaxel-mcp}:slots::all", slot)
-                while client.zscore("{blaxel-mcp}:slots::all", slot) < first + LEASE_SECONDS * 1000:  # type: ignore[operator] # of a client that is not asynchronous
+                zset = "{blaxel-mcp}:slots::all"
+                first = until = leases_in(client, zset)
+                while until < first + LEASE_SECONDS * 1000:
                     await anyio.lowlevel.checkpoint()
+                    until = leases_in(client, zset)
             end.set()
         server.across.close()
 
