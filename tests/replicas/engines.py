@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,14 @@ SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 needs_redis = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")
 
 
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 class RedisServer:
     """A server with a password and an append-only file.
 
@@ -37,9 +46,7 @@ class RedisServer:
     """
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
         self.address = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
@@ -90,12 +97,77 @@ class RedisServer:
         with self.client() as client:
             client.client_pause(round(seconds * 1000))
 
+    @contextmanager
+    def behind_a_gate(self) -> Iterator["Gate"]:
+        """Run a proxy in front of it, which can cut off those who use its URL."""
+        gate = Gate(self)
+        try:
+            yield gate
+        finally:
+            gate.end()
+
     def files(self) -> Iterator[Path]:
         """Yield its files, which are searched for secrets after the test."""
         for path in self._folder.rglob("*"):
             if path.is_file():
                 now_ours(path)
                 yield path
+
+
+class Gate:
+    """A TCP proxy in front of a Redis.
+
+    Args:
+        server: Where it leads.
+
+    Attributes:
+        url: The server's URL through it.
+    """
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self.url = server.url.replace(f":{server.port}/", f":{port}/")
+        self._is_open = True
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Break every connection, and let no new one through."""
+        self._is_open = False
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        """Let connections through again."""
+        self._is_open = True
+
+    def end(self) -> None:
+        """Stop."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                inner, _ = self._listener.accept()
+                if not self._is_open:
+                    inner.close()
+                    continue
+                outer = socket.create_connection(("127.0.0.1", self._server.port))
+                self._sockets += [inner, outer]
+                for source, target in ((inner, outer), (outer, inner)):
+                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError), source:
+            while data := source.recv(65_536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

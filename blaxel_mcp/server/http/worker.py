@@ -41,8 +41,8 @@ def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float)
         fd=descriptor,
         workers=count,
         lifespan="on",
-        # Loading the settings may run a command.
-        timeout_worker_healthcheck=60,
+        # A worker answers once Python has started and imported the server, which takes a second or two.
+        timeout_worker_healthcheck=15,
         **{**SERVER_OPTIONS, "timeout_graceful_shutdown": max(1, round(drain_seconds))},
     )
 
