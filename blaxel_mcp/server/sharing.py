@@ -11,8 +11,11 @@ from blaxel_mcp.inference.shared_limits import SharedLimits
 from blaxel_mcp.settings.schema import SharedSettings
 from blaxel_mcp.shared.engine import TAG, SharedStateError
 from blaxel_mcp.shared.state import shared_state
+from blaxel_mcp.tools.paid_once import PaidOnce
 from blaxel_mcp.tools.shared_calls import SharedCalls
+from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
 from blaxel_mcp.tools.store.shared_answers import SharedAnswers
+from blaxel_mcp.tools.store.shared_keys import SharedKeys
 from blaxel_mcp.tools.store.stored_answer import StoreLimits
 
 _CANCELLED_REQUESTS = f"{TAG}:cancelled-requests"
@@ -40,6 +43,12 @@ class Sharing:
     def answers(self, owner: str) -> SharedAnswers | None:
         """Return the answers of one caller on all servers; None if nothing is shared."""
         return SharedAnswers(self._state, owner, StoreLimits()) if self._state else None
+
+    def paid_once(self) -> PaidOnce:
+        """Return what makes calls with a key once: on all servers, or on this machine if nothing is shared."""
+        if self._state:
+            return PaidOnce(SharedKeys(self._state), self._state.lease_seconds)
+        return PaidOnce(LocalKeys(default_keys()))
 
     async def cancel_requests(self, key: bytes) -> None:
         """Have the other servers cancel the requests with a key, by which a client names its own."""

@@ -24,10 +24,11 @@ from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.shared.engine import hashed
-from blaxel_mcp.tools.calls import CallRegistry
+from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
+from blaxel_mcp.tools.paid_once import PaidOnce, client_key
 from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
@@ -61,6 +62,7 @@ class Tenant:
             no call outlives its request.
 
         sharing: What the server shares with other servers.
+        once: Makes calls with a key once; None to make each call.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -83,15 +85,17 @@ class Tenant:
         rate: RateLimiter | None = None,
         is_trial: bool = False,
         sharing: Sharing = ALONE,
+        once: PaidOnce | None = None,
     ) -> None:
         self.caller = caller
         self.last_used = 0.0
         self.evicted = anyio.Event()
         owner = hashed(caller.identity)
-        self.calls = CallRegistry(shared=sharing.calls, owner=owner)
+        rejoin_seconds = 0 if caller.is_owner else REJOIN_SECONDS
+        self.calls = CallRegistry(shared=sharing.calls, owner=owner, rejoin_seconds=rejoin_seconds)
         self.store = CallStore(shared=sharing.answers(owner))
         self.changes = ToolChanges()
-        self.tools = ToolRegistry(self.calls)
+        self.tools = ToolRegistry(self.calls, once=once, owner=owner)
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
@@ -181,7 +185,9 @@ class Tenant:
         report = progress_report(context, self._generation.visibility.text) if wants_progress else None
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
-        return self._generation.visibility.result(await self.tools.call(params.name, params.arguments, report, client))
+        sent_key = client_key(context.meta) if context.meta else None
+        result = await self.tools.call(params.name, params.arguments, report, client, sent_key=sent_key)
+        return self._generation.visibility.result(result)
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
         visibility = EVERYTHING

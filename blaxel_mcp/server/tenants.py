@@ -72,6 +72,7 @@ class Tenants:
         self._limit = limit
         self._serves_owner = serves_owner
         self._sharing = sharing
+        self._once = sharing.paid_once()
         self._limits = self._make_limits(config.settings)
         self._tenants: dict[str, Tenant] = {}
         self._trials: set[Tenant] = set()
@@ -98,6 +99,7 @@ class Tenants:
                     tenant.evicted.set()
                 self._group = None
         # After the tenants, whose calls hold slots until their end.
+        await anyio.to_thread.run_sync(self._once.close)
         await anyio.to_thread.run_sync(self._sharing.close)
 
     @asynccontextmanager
@@ -216,6 +218,7 @@ class Tenants:
             rate=self._rate_of(caller),
             is_trial=is_trial,
             sharing=self._sharing,
+            once=self._once,
         )
 
     def _make_limits(self, settings: Settings) -> CallLimits:

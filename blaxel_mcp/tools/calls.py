@@ -36,6 +36,9 @@ _MAX_EXPIRED = 2000
 
 _PARTIAL_CHARS = 2000
 
+REJOIN_SECONDS = 30.0
+"""How long a call with a key goes on over HTTP when its connection is gone: a client that repeats it does so soon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -60,6 +63,7 @@ class Call:
         now: A monotonic clock, in seconds.
 
     Attributes:
+        waiters: How many requests wait for it; one that was handed back counts as waiting.
         task: Runs the work; its result is that of the call.
     """
 
@@ -75,6 +79,7 @@ class Call:
         self.started = now()
         self.ended: float | None = None
         self._now = now
+        self.waiters = 0
         self.task = asyncio.create_task(work)
         self.task.add_done_callback(self._end)
 
@@ -86,6 +91,11 @@ class Call:
     def cancel(self) -> None:
         """Abort the call, upstream too. Its result then says that it was cancelled."""
         self._scope.cancel()
+
+    def cancel_unless_awaited(self) -> None:
+        """Abort the call if no request waits for it."""
+        if self.waiters <= 0:
+            self.cancel()
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until the call is done, but no longer than this; None waits without a limit."""
@@ -116,6 +126,8 @@ class CallRegistry:
         interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
         shared: Shows handed-back calls to other servers; None if nothing is shared.
         owner: What stands for the caller there.
+        rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
+            connection that was cut looks like a cancelled request.
     """
 
     def __init__(
@@ -126,6 +138,7 @@ class CallRegistry:
         interval_seconds: float = INTERVAL_SECONDS,
         shared: SharedCalls | None = None,
         owner: str = "",
+        rejoin_seconds: float = 0,
     ) -> None:
         self._now = now
         self._intervals = (first_interval_seconds, interval_seconds)
@@ -134,6 +147,8 @@ class CallRegistry:
         self._expired: deque[str] = deque(maxlen=_MAX_EXPIRED)
         self._shared = shared
         self._owner = owner
+        self._rejoin_seconds = rejoin_seconds
+        self._keyed: dict[tuple[str, str], Call] = {}
         self._reports: set[asyncio.Task[None]] = set()
 
     @property
@@ -156,35 +171,55 @@ class CallRegistry:
                     await asyncio.wait(self._reports)
 
     def start(
-        self, context: CallContext, scope: anyio.CancelScope, work: Coroutine[Any, Any, types.CallToolResult]
+        self,
+        context: CallContext,
+        scope: anyio.CancelScope,
+        work: Coroutine[Any, Any, types.CallToolResult],
+        *,
+        key: tuple[str, str] | None = None,
     ) -> Call:
-        """Start a call in a task of its own, which may outlive the request."""
+        """Start a call in a task of its own, which may outlive the request; `keyed` finds it by its key until then."""
         call = Call(context, scope, work, self._now)
+        if key:
+            self._keyed[key] = call
+            call.task.add_done_callback(lambda _: self._keyed.pop(key, None))
         self._running.add(call)
         call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 
-    async def join(self, call: Call, seconds: float, report: Report | None = None) -> bool:
-        """Wait for a call that was just started, and cancel it if its request is cancelled.
+    def keyed(self, key: str, content: str) -> Call | None:
+        """Return the call in flight with a key and the same arguments."""
+        return self._keyed.get((key, content))
+
+    async def join(self, call: Call, seconds: float, report: Report | None = None, *, may_go_on: bool = False) -> bool:
+        """Wait for a call, and cancel it if its request is cancelled and nobody else waits for it.
 
         Args:
             call: The call.
             seconds: When to stop waiting; 0 waits without a limit.
             report: Sends progress notifications, if the client asked for them.
+            may_go_on: Whether the client can ask for the call again. Then it goes on for a while without a request.
 
         Returns:
             Whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
         """
+        call.waiters += 1
         try:
             if report is None:
                 await asyncio.wait((call.task,), timeout=seconds or None)
             else:
                 await self.wait(call, seconds or None, report)
         except BaseException:
-            call.cancel()
+            call.waiters -= 1
+            if may_go_on and self._rejoin_seconds:
+                asyncio.get_running_loop().call_later(self._rejoin_seconds, call.cancel_unless_awaited)
+            else:
+                call.cancel_unless_awaited()
             raise
         is_done = call.task.done()
-        if not is_done:
+        if is_done:
+            call.waiters -= 1
+        else:
             self._handles[call.context.call_id] = call
             if self._shared:
                 with anyio.CancelScope(shield=True):

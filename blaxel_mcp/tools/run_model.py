@@ -18,6 +18,7 @@ from blaxel_mcp.inference.dry_run import dry_run
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.schema import HttpMethod, ToolSettings
+from blaxel_mcp.tools.paid_once import CALL_KEY
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result, value_result
 from blaxel_mcp.tools.visibility import Visibility
@@ -134,5 +135,10 @@ def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
         "method": {"type": "string", "enum": list(methods)},
         "query": {**FREE_FORM, "description": "Query parameters."},
         "dry_run": {"type": "boolean", "description": "Returns request, cost and budget; sends nothing."},
+        CALL_KEY: {
+            "type": "string",
+            "maxLength": 200,
+            "description": "Repeated with the same key, a call is not billed again.",
+        },
     }
     return {"type": "object", "properties": properties, "required": ["model"]}
