@@ -21,6 +21,7 @@ from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry, Report, handle_result, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
+    CALL_KEY,
     CallKeysError,
     Claim,
     PaidOnce,
@@ -139,7 +140,7 @@ class ToolRegistry:
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:
             return await work
-        if self._once and (key := key_of(arguments or {}, sent_key)):
+        if self._once and (sent_key or CALL_KEY in (arguments or {})) and (key := key_of(arguments or {}, sent_key)):
             return await self._call_once(self._once, key, (tool, arguments or {}), context, (scope, work, report))
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, work)
