@@ -57,6 +57,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "jsonschema": ("apis", "emulator"),
     "rich": ("cli",),
     "redis": ("shared",),
+    "cryptography": ("shared",),
 }
 """Each library with a home, and the packages that may import it."""
 
@@ -187,6 +188,14 @@ def test_a_package_with_a_face_exports_all_that_it_defines() -> None:
 def test_importing_the_package_alone_imports_no_library() -> None:
     check = "import sys, blaxel_mcp; print({'mcp', 'httpx', 'pydantic', 'anyio'} & set(sys.modules) or 'none')"
     finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=20, check=True)
+
+    assert finished.stdout == "none\n"
+
+
+def test_a_server_that_shares_nothing_imports_nothing_for_it() -> None:
+    """MCP clients wait for the start on stdio."""
+    check = "import sys, blaxel_mcp.cli.serve; print({'redis', 'cryptography', 'uvicorn'} & set(sys.modules) or 'none')"
+    finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
 
     assert finished.stdout == "none\n"
 

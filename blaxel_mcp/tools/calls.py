@@ -329,7 +329,7 @@ def lost_call(call_id: str, seen: Seen) -> BlaxelError:
         f"The server that ran the call {literal(call_id)} is gone, and nothing has been heard of it since.",
         code="upstream_error",
         origin="local",
-        hint="The call may have been billed, and was not sent again. Read it once more in a minute, in case its server "
+        hint="The call may have been billed, and was not retried. Read it once more in a minute, in case its server "
         "comes back; call the model again only if paying twice is acceptable.",
         billed="maybe",
     )
