@@ -28,7 +28,7 @@ from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
-from blaxel_mcp.tools.paid_once import PaidOnce, client_key
+from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
 from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
@@ -185,7 +185,7 @@ class Tenant:
         report = progress_report(context, self._generation.visibility.text) if wants_progress else None
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
-        sent_key = client_key(context.meta) if context.meta else None
+        sent_key = client_key(context.meta) if context.meta and not CLIENT_KEYS.isdisjoint(context.meta) else None
         result = await self.tools.call(params.name, params.arguments, report, client, sent_key=sent_key)
         return self._generation.visibility.result(result)
 

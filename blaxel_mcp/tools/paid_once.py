@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 CALL_KEY = "call_key"
 """The argument of `run_model`."""
 
-CLIENT_KEYS = ("claudecode/toolUseId", "callId")
+CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 """The ids of a tool call in `_meta`: of Claude Code and of Codex. Each is another one for each call of the model."""
 
 KEPT_SECONDS = 86_400
@@ -145,17 +145,17 @@ class PaidOnce:
                 logger.debug("the keys of running calls are not renewed: %s", error)
 
 
-def client_key(meta: Mapping[str, Any] | None) -> str | None:
+def client_key(meta: Mapping[str, Any]) -> str | None:
     """Return the client's own id of a tool call; None if it sent none."""
-    ids = (meta.get(name) for name in CLIENT_KEYS) if meta else ()
+    ids = map(meta.get, sorted(CLIENT_KEYS))
     return next((text for text in ids if isinstance(text, str) and 0 < len(text) <= _MAX_KEY_CHARS), None)
 
 
-def key_of(arguments: Mapping[str, Any], sent: str | None) -> str | None:
+def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool) -> str | None:  # noqa: FBT001 - a field of the tool
     """Return the key of a call: the argument, which an agent sets on purpose, otherwise what its client sent."""
-    if arguments.get("dry_run"):
+    if takes_argument and arguments.get("dry_run"):
         return None
-    given = arguments.get(CALL_KEY)
+    given = arguments.get(CALL_KEY) if takes_argument else None
     return f"argument {given}" if isinstance(given, str) and given else sent and f"client {sent}"
 
 

@@ -21,7 +21,6 @@ from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry, Report, handle_result, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
-    CALL_KEY,
     CallKeysError,
     Claim,
     PaidOnce,
@@ -62,6 +61,7 @@ class Tool:
     validator: Validator
     run: Run
     calls_a_model: bool = False
+    takes_key: bool = False
 
     @property
     def name(self) -> str:
@@ -140,7 +140,7 @@ class ToolRegistry:
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:
             return await work
-        if self._once and (sent_key or CALL_KEY in (arguments or {})) and (key := key_of(arguments or {}, sent_key)):
+        if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments or {}, sent_key, tool.takes_key)):
             return await self._call_once(self._once, key, (tool, arguments or {}), context, (scope, work, report))
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, work)

@@ -47,12 +47,14 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     definition = types.Tool(
         name=f"{settings.tools.prefix}run_model",
         description=_description(catalog, settings.tools),
-        input_schema=_schema(FREE_FORM, settings.access.methods),
+        # The layout for a short list leaves out what hardly any agent uses; it is accepted all the same.
+        input_schema=_schema(FREE_FORM, settings.access.methods, keyed=settings.tools.layout != "per-api"),
         annotations=types.ToolAnnotations(destructive_hint=not _HARMLESS_METHODS.issuperset(settings.access.methods)),
     )
     # A method that is not allowed is refused later, by a message that names the setting.
     accepted = {**_schema({"type": ["object", "array"]}, _METHODS), "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of run_model"), run, calls_a_model=True)
+    validator = ArgumentValidator(accepted, owner="The schema of run_model")
+    return Tool(definition, validator, run, calls_a_model=True, takes_key=True)
 
 
 _MAX_QUERY_CHARS = 8000
@@ -124,7 +126,7 @@ def _description(catalog: Catalog, tools: ToolSettings) -> str:
     return f"{text}Models: {names}." if names else text.rstrip()
 
 
-def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
+def _schema(data: Any, methods: Sequence[HttpMethod], *, keyed: bool = True) -> JSONObject:
     properties: JSONObject = {
         "model": {"type": "string", "description": "Its name."},
         "path": {
@@ -135,10 +137,8 @@ def _schema(data: Any, methods: Sequence[HttpMethod]) -> JSONObject:
         "method": {"type": "string", "enum": list(methods)},
         "query": {**FREE_FORM, "description": "Query parameters."},
         "dry_run": {"type": "boolean", "description": "Returns request, cost and budget; sends nothing."},
-        CALL_KEY: {
-            "type": "string",
-            "maxLength": 200,
-            "description": "Repeated with the same key, a call is not billed again.",
-        },
     }
+    if keyed:
+        description = "Repeated with the same key, a call is not billed again."
+        properties[CALL_KEY] = {"type": "string", "maxLength": 200, "description": description}
     return {"type": "object", "properties": properties, "required": ["model"]}

@@ -88,6 +88,22 @@ async def test_an_agent_names_a_call_itself(emulator: Emulator) -> None:
     assert b"question 7" not in request.body
 
 
+async def test_a_field_of_that_name_of_a_models_own_tool_goes_to_the_model(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        for _ in range(2):
+            assert not receipt_of(await ask(client, {}, call_key="a field of the model"))["replayed"]
+
+    assert [b"a field of the model" in request.body for request in inference_requests(emulator.requests)] == [True] * 2
+
+
+async def test_a_dry_run_takes_no_key(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        assert answer_of(await client.call_tool("run_model", {**RUN, "call_key": "x", "dry_run": True}))
+        result = await client.call_tool("run_model", {**RUN, "call_key": "x"})
+
+    assert not receipt_of(result)["replayed"]
+
+
 async def test_a_key_with_other_arguments_is_refused(emulator: Emulator) -> None:
     async with connect(leading_to(emulator, models=[CHAT])) as client:
         first = await ask(client)
