@@ -88,7 +88,7 @@ class Tenants:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
-        async with ledgers_kept(), anyio.create_task_group() as group:
+        async with ledgers_kept(), self._closing_what_is_shared(), anyio.create_task_group() as group:
             self._group = group
             try:
                 if self._serves_owner:
@@ -98,9 +98,16 @@ class Tenants:
                 for tenant in (*self._tenants.values(), *self._trials):
                     tenant.evicted.set()
                 self._group = None
-        # After the tenants, whose calls hold slots until their end.
-        await anyio.to_thread.run_sync(self._once.close)
-        await anyio.to_thread.run_sync(self._sharing.close)
+
+    @asynccontextmanager
+    async def _closing_what_is_shared(self) -> AsyncIterator[None]:
+        """Close it after the tenants, whose calls hold slots and keys until their end."""
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._once.close)
+                await anyio.to_thread.run_sync(self._sharing.close)
 
     @asynccontextmanager
     async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:

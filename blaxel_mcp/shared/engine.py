@@ -70,8 +70,7 @@ class Engine:
     def __init__(self, url: SecretStr) -> None:
         require_extra()
         self._url = url
-        parts = urlsplit(url.get_secret_value())
-        self.label = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path.rstrip('/') or '/0'}"
+        self.label = label_of(url)
         self._lock = threading.Lock()
         self._client: Redis | None = None
         self._scripts: dict[str, Callable[..., Any]] = {}
@@ -211,6 +210,12 @@ class Engine:
                             receivers[message["channel"].decode()](message["data"])
             except (RedisError, OSError, ValueError):
                 ended.wait(_LISTEN_SECONDS)
+
+
+def label_of(url: SecretStr) -> str:
+    """Return the address in a URL without user and password."""
+    parts = urlsplit(url.get_secret_value())
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path.rstrip('/') or '/0'}"
 
 
 def hashed(identity: str) -> str:

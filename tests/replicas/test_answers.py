@@ -202,6 +202,30 @@ async def test_callers_do_not_see_each_others_calls_and_answers(emulator: Emulat
     assert answer_of(mine)["state"] == "running"
 
 
+@pytest.mark.parametrize("ledger", [None, "its own URL"])
+async def test_a_caller_over_http_is_not_told_where_redis_is(
+    emulator: Emulator, redis: RedisServer, ledger: str | None
+) -> None:
+    token = f"{KEY[:11]}-anna-9d2c71b0e5"
+    http = {"auth": "token", "bearer_tokens": [token]}
+    config = leading_to(
+        emulator,
+        models=[CHAT],
+        shared=sharing(redis),
+        http=http,
+        budget={"calls_per_day": 5, "ledger": ledger and redis.url},
+    )
+    redis.kill()
+    async with serving(config) as server, server.client(headers={"authorization": f"Bearer {token}"}) as client:
+        results = [
+            await client.call_tool("house-chat", {"prompt": "Hi"}),
+            await client.call_tool("read_result", {"call_id": "call_1"}),
+        ]
+
+    assert all(result.is_error for result in results)
+    assert str(redis.port) not in str([result.model_dump() for result in results])
+
+
 async def test_nothing_that_a_caller_said_or_got_is_readable_in_redis(emulator: Emulator, redis: RedisServer) -> None:
     held = HeldAnswers(emulator)
     async with two_servers(emulator, redis) as (one, other):
