@@ -174,13 +174,10 @@ class Budget:
         choices = {caps.on_ledger_failure for caps in self.caps_on(model)}
         return "refuse" if "refuse" in choices else "allow"
 
-    def caps_on(self, model: ModelSettings | None, expected: Estimate) -> tuple[Cap, ...]:
+    def figures(self, model: ModelSettings | None, expected: Estimate) -> tuple[Cap, ...]:
         """Return the caps on a call as figures: with them, a ledger decides as `check` does."""
-        return tuple(
-            cap
-            for of_model, caps in enumerate(self._caps_of(model))
-            for cap in _figures(caps, expected, bool(of_model))
-        )
+        own = _figures(model.budget, expected, True) if model and model.budget else ()  # noqa: FBT003 - a field of `Cap`
+        return (*_figures(self.caps, expected, False), *own)  # noqa: FBT003 - the same
 
     def check(
         self,

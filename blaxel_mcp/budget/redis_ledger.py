@@ -169,6 +169,8 @@ class RedisLedger(Ledger):
         try:
             answers = self._engine.run_all([self._command(entry) for entry in every])
         except SharedStateError as error:
+            # Its beats try again.
+            self._heartbeat.start()
             with self._deferring:
                 self._deferred = [*kept, *(entry for entry in entries if entry.check is None), *self._deferred]
             raise LedgerError(f"The ledger cannot be used: {error}.") from None
@@ -289,6 +291,7 @@ class RedisLedger(Ledger):
         return used
 
     def _beat(self) -> None:
+        self._records.flush()
         if self._deferred:
             try:
                 self.write(())

@@ -256,7 +256,7 @@ class Spending:
             key=(context.workspace or "", name or ""),
             tokens=expected.tokens,
             nano_usd=expected.nano_usd,
-            caps=self._budget.caps_on(model, expected) if call.commits.ledger.is_remote else (),
+            caps=self._budget.figures(model, expected) if call.commits.ledger.is_remote else (),
         )
 
         def check(used: Used) -> None:
@@ -279,7 +279,7 @@ class Spending:
             self._require_ledger(str(error), context, model)
             if call.commits.ledger.is_remote:
                 # It is written when the engine is back.
-                call.commits.ledger.defer(replace(entry, reservation=replace(reservation, caps=())))
+                call.commits.defer(replace(entry, reservation=replace(reservation, caps=())))
                 context.notes.append(f"{error} This call is counted in it later.")
                 call.reservation = reservation
                 return

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import SecretStr
 
@@ -222,6 +224,33 @@ async def test_a_call_without_a_cap_is_sent_and_its_receipt_says_why_it_is_not_c
 
     assert not result.is_error
     assert any(f"{redis.address} cannot be reached" in note for note in receipt_of(result)["notes"])
+
+
+async def test_a_call_that_was_sent_without_the_engine_is_counted_when_it_is_back(
+    emulator: Emulator, redis: RedisServer, ledger: RedisLedger
+) -> None:
+    redis.kill()
+    config = leading_to(emulator, models=[CHAT], budget={"ledger": redis.url}, shared={"lease_seconds": LEASE_SECONDS})
+    async with connect(config) as client:
+        assert not (await client.call_tool("house-chat", {"prompt": "Hi"})).is_error
+        redis.start()
+        with anyio.fail_after(30):
+            while not (days := ledger.days(today(), "")):
+                await anyio.lowlevel.checkpoint()
+
+    assert [(day.key[1], day.totals.calls + day.unsettled) for day in days] == [("house-chat", 1)]
+
+
+async def test_the_cap_of_a_model_holds_where_there_is_no_other(emulator: Emulator, redis: RedisServer) -> None:
+    models = [{**CHAT, "budget": {"calls_per_day": 1}}, {"name": "house-classifier", "api": "raw"}]
+    async with connect(leading_to(emulator, models=models, budget={"ledger": redis.url})) as client:
+        await client.call_tool("house-classifier", {"inputs": "x"})
+        first, second = [await client.call_tool("house-chat", {"prompt": "Hi"}) for _ in range(2)]
+        other = await client.call_tool("house-classifier", {"inputs": "x"})
+
+    assert not first.is_error
+    assert error_of(second)["code"] == "budget_exceeded"
+    assert not other.is_error
 
 
 async def test_the_receipts_of_two_servers_add_up(emulator: Emulator, redis: RedisServer) -> None:
