@@ -95,6 +95,9 @@ class Engine:
         Raises:
             SharedStateError: The engine cannot be used; some of the scripts may have run.
         """
+        if len(commands) == 1:
+            # A pipeline asks first which scripts are known.
+            return [self.run(commands[0].script, commands[0].keys, *commands[0].arguments)]
 
         def execute(client: "Redis") -> list[Any]:
             with client.pipeline(transaction=False) as pipeline:

@@ -5,6 +5,7 @@ Every method blocks: call them in a thread.
 
 import json
 import math
+from typing import Any
 
 from blaxel_mcp.shared.engine import TAG
 from blaxel_mcp.shared.state import SharedState
@@ -36,11 +37,13 @@ class SharedAnswers:
         """
         place, data = f"{self._prefix}{call_id}", answer.data
         chunks = max(1, math.ceil(len(data) / CHUNK_BYTES))
-        for number in range(chunks):
-            self._set(f"{place}:{number}", data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])
-        # Last, so that another server finds the complete answer or none.
-        head = {"kind": answer.kind, "media_type": answer.media_type, "chunks": chunks}
-        self._set(place, json.dumps(head).encode())
+        parts = {f"{place}:{index}": data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES] for index in range(chunks)}
+        head = json.dumps({"kind": answer.kind, "media_type": answer.media_type, "chunks": chunks}).encode()
+        *others, (last, end) = parts.items()
+        for key, part in others:
+            self._set({key: part})
+        # At the end, so that another server finds the complete answer or none.
+        self._set({last: end, place: head})
 
     def read(self, call_id: str) -> StoredAnswer | None:
         """Return an answer; None if it is unknown or has expired.
@@ -59,9 +62,14 @@ class SharedAnswers:
             return None
         return StoredAnswer(fields["kind"], fields["media_type"], b"".join(parts))
 
-    def _set(self, place: str, data: bytes) -> None:
-        encrypted = self._state.cipher.encrypt(data, place)
-        self._state.engine.batch(lambda pipeline: pipeline.set(place, encrypted, px=self._milliseconds))
+    def _set(self, values: dict[str, bytes]) -> None:
+        encrypted = {place: self._state.cipher.encrypt(data, place) for place, data in values.items()}
+
+        def fill(pipeline: Any) -> None:
+            for place, data in encrypted.items():
+                pipeline.set(place, data, px=self._milliseconds)
+
+        self._state.engine.batch(fill)
 
     def _get(self, place: str) -> bytes | None:
         (encrypted,) = self._state.engine.batch(lambda pipeline: pipeline.get(place))
