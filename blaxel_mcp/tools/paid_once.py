@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -61,8 +62,8 @@ class Claim:
 class CallKeys(Protocol):
     """Where keys are kept. Every method blocks, and raises CallKeysError if it cannot be done."""
 
-    def claim(self, key: str, arguments: str, call_id: str) -> Claim:
-        """Take a key for a call, if nobody has; say what became of it otherwise."""
+    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
+        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
 
     def renew(self, keys: Mapping[str, str]) -> None:
         """Say that the calls of these keys are running; the values are the ids of the calls."""
@@ -91,7 +92,9 @@ class PaidOnce:
         self._running: dict[str, str] = {}
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
-    async def settled_claim(self, key: str, arguments: str, call_id: str, seconds: float) -> Claim:
+    async def settled_claim(
+        self, key: str, arguments: str, call_id: str, seconds: float, *, again: bool = False
+    ) -> Claim:
         """Take a key for a call; if it is taken, say what became of it once the first call is no longer running.
 
         Args:
@@ -99,13 +102,15 @@ class PaidOnce:
             arguments: The digest of the arguments.
             call_id: The call that would be made.
             seconds: When to stop waiting for the first call; 0 waits without a limit.
+            again: Whether a lost call is made again: its model is marked `idempotent = true`.
 
         Raises:
             CallKeysError: Keys cannot be used.
         """
         deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
         # A first call that failed without being billed releases its key, and the next look takes it.
-        while (claim := await anyio.to_thread.run_sync(self._keys.claim, key, arguments, call_id)).state == "running":
+        look = partial(self._keys.claim, key, arguments, call_id, again=again)
+        while (claim := await anyio.to_thread.run_sync(look)).state == "running":
             if anyio.current_time() >= deadline:
                 break
             await anyio.sleep(delay)

@@ -55,13 +55,23 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: its definition as the client sees it, and what it does."""
+    """A tool: its definition as the client sees it, and what it does.
+
+    Attributes:
+        definition: What the client sees.
+        validator: Checks the arguments.
+        run: What it does.
+        calls_a_model: Whether a call of it costs money, and may outlive its request.
+        takes_key: Whether it has the argument `call_key`.
+        may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
+    """
 
     definition: types.Tool
     validator: Validator
     run: Run
     calls_a_model: bool = False
     takes_key: bool = False
+    may_repeat: Callable[[Mapping[str, Any]], bool] = lambda _: False
 
     @property
     def name(self) -> str:
@@ -167,7 +177,8 @@ class ToolRegistry:
                 return handle_result(call, prefix=self._prefix)
             return replayed(call.task.result().model_dump_json(by_alias=True, exclude_none=True))
         try:
-            claim = await once.settled_claim(digest, content, context.call_id, self._detach_seconds)
+            again = tool.may_repeat(arguments)
+            claim = await once.settled_claim(digest, content, context.call_id, self._detach_seconds, again=again)
         except CallKeysError as error:
             context.notes.append(f"a repetition of this call would be paid again: {error}")
             call = self._calls.start(context, scope, work)

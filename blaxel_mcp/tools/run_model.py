@@ -1,7 +1,7 @@
 """The tool `run_model`: any model, any sub-endpoint, any JSON body."""
 
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, get_args
 
@@ -54,7 +54,12 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     # A method that is not allowed is refused later, by a message that names the setting.
     accepted = {**_schema({"type": ["object", "array"]}, _METHODS), "additionalProperties": False}
     validator = ArgumentValidator(accepted, owner="The schema of run_model")
-    return Tool(definition, validator, run, calls_a_model=True, takes_key=True)
+
+    def may_repeat(arguments: Mapping[str, Any]) -> bool:
+        entry = catalog.find(str(arguments.get("model")))
+        return entry is not None and entry.settings.idempotent
+
+    return Tool(definition, validator, run, calls_a_model=True, takes_key=True, may_repeat=may_repeat)
 
 
 _MAX_QUERY_CHARS = 8000

@@ -2,9 +2,13 @@
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from tests.replicas.engines import SHARED_KEY, RedisServer, needs_redis, sharing
+from blaxel_mcp.shared.cipher import Cipher
+from blaxel_mcp.shared.state import SharedState
+from blaxel_mcp.tools.store.shared_keys import SharedKeys
+from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of
 from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
@@ -61,3 +65,20 @@ async def test_a_call_is_made_without_the_engine_and_says_what_that_means(
 
     assert not result.is_error
     assert any("a repetition of this call would be paid again" in note for note in receipt_of(result)["notes"])
+
+
+def test_a_lost_call_is_taken_over_once_and_its_late_result_is_not_taken(redis: RedisServer) -> None:
+    with engine_of(redis) as engine:
+        cipher = Cipher(SecretStr(SHARED_KEY))
+        dead, alive = (SharedKeys(SharedState(engine, cipher, lease)) for lease in (0, 10))
+        dead.claim("key", "arguments", "call_1")
+        lost = alive.claim("key", "arguments", "call_2")
+        taken = alive.claim("key", "arguments", "call_2", again=True)
+        running = alive.claim("key", "arguments", "call_3", again=True)
+        dead.finish("key", "call_1", "{}")
+        still = alive.claim("key", "arguments", "call_3")
+        alive.finish("key", "call_2", "[]")
+        done = alive.claim("key", "arguments", "call_3", again=True)
+
+    assert [claim.state for claim in (lost, taken, running, still)] == ["lost", "new", "running", "running"]
+    assert (done.state, done.call_id, done.result) == ("done", "call_2", "[]")

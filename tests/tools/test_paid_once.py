@@ -10,6 +10,7 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
 from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
 from tests.support.connecting import (
     ERAS,
@@ -216,6 +217,31 @@ def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -
     assert (lost.state, lost.call_id) == ("lost", "call_1")
     assert (done.state, done.result) == ("done", "{}")
     assert new.state == "new"
+
+
+@pytest.mark.parametrize("tool", ["house-chat", "run_model"])
+@pytest.mark.parametrize("idempotent", [False, True])
+async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
+    emulator: Emulator, tool: str, *, idempotent: bool
+) -> None:
+    arguments = PROMPT if tool == "house-chat" else RUN
+    dead = LocalKeys(default_keys(), lease_seconds=0)
+    key = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
+    dead.claim(key, arguments_digest(tool, arguments), "call_of_the_dead")
+    async with connect(leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}])) as client:
+        result = await client.call_tool(tool, arguments, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
+        if idempotent:
+            # It comes too late: the key belongs to the new call.
+            dead.finish(key, "call_of_the_dead", "{}")
+        repeated = await client.call_tool(tool, arguments, meta=CLAUDE)  # type: ignore[arg-type] # the same
+    dead.close()
+
+    if idempotent:
+        assert answer_of(repeated) == answer_of(result)
+    else:
+        assert error_of(result)["billed"] == "maybe"
+        assert receipt_of(result)["call_id"] == "call_of_the_dead"
+    assert len(inference_requests(emulator.requests)) == idempotent
 
 
 async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:

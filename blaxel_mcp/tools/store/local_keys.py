@@ -50,8 +50,8 @@ class LocalKeys:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def claim(self, key: str, arguments: str, call_id: str) -> Claim:
-        """Take a key for a call, if nobody has; say what became of it otherwise."""
+    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
+        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
         now = self._now()
         with self._transaction() as connection:
             connection.execute("DELETE FROM keys WHERE begun < ?", (now - KEPT_SECONDS,))
@@ -68,6 +68,10 @@ class LocalKeys:
                     "DELETE FROM keys WHERE key IN (SELECT key FROM keys ORDER BY begun DESC LIMIT -1 OFFSET ?)",
                     (_MAX_KEYS,),
                 )
+                return Claim("new", call_id)
+            if again and row[0] == arguments and not row[3] and row[2] <= now:
+                until = now + self._lease_seconds
+                connection.execute("UPDATE keys SET call_id = ?, until = ? WHERE key = ?", (call_id, until, key))
                 return Claim("new", call_id)
         its_arguments, its_call, until, is_done, result = row
         if its_arguments != arguments:

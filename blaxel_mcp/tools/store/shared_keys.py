@@ -19,7 +19,12 @@ if record[1] ~= arguments then return {{'other', record[2], ''}} end
 if record[5] then return {{'done', record[2], record[4]}} end
 -- Sent twice when a connection broke before the answer.
 if record[2] == call_id then return {{'new', call_id, ''}} end
-return {{tonumber(record[3]) > now and 'running' or 'lost', record[2], ''}}
+if tonumber(record[3]) > now then return {{'running', record[2], ''}} end
+if ARGV[5] == '1' then
+  redis.call('HSET', KEYS[1], 'call_id', call_id, 'until', now + lease_ms)
+  return {{'new', call_id, ''}}
+end
+return {{'lost', record[2], ''}}
 """
 
 _RENEW = f"""{NOW_LUA}
@@ -48,10 +53,12 @@ class SharedKeys:
         self._engine, self._cipher = state.engine, state.cipher
         self._lease_ms = round(state.lease_seconds * 1000)
 
-    def claim(self, key: str, arguments: str, call_id: str) -> Claim:
-        """Take a key for a call, if nobody has; say what became of it otherwise."""
+    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
+        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
         place = _place(key)
-        state, its_call, result = self._run(_CLAIM, [place], arguments, call_id, self._lease_ms, KEPT_SECONDS)
+        state, its_call, result = self._run(
+            _CLAIM, [place], arguments, call_id, self._lease_ms, KEPT_SECONDS, int(again)
+        )
         try:
             text = self._cipher.decrypt(result, place).decode() if result else None
         except SharedStateError as error:
