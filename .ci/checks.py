@@ -143,10 +143,11 @@ def replicas(step: Step) -> None:
     if missing := [name for name in ("redis-server", "haproxy") if shutil.which(name) is None]:
         try:
             # RUNLEVEL keeps the packages from starting services.
+            step.run("apt-get", "update", "--quiet", seconds=30)
             step.run("apt-get", "install", "--yes", "--no-install-recommends", *missing, env=NO_SERVICES, seconds=60)
         except StepError as error:
             raise StepSkippedError(f"{' and '.join(missing)} cannot be installed: {error}") from None
-    step.note = last_line(step.run(PYTHON, "-m", "pytest", "--numprocesses", "2", "tests/replicas"))
+    step.note = last_line(step.run(PYTHON, "-m", "pytest", "--numprocesses", "2", "tests/replicas", seconds=240))
 
 
 def packages(step: Step) -> None:
