@@ -58,3 +58,6 @@ class Heartbeat:
                 if not self._away:
                     logger.warning("shared state: %s; trying again until it is back", error)
                 self._away = True
+            except Exception:
+                # Without its beats, a process would lose all that it holds.
+                logger.exception("a beat failed")
