@@ -4,12 +4,12 @@ These are pure decisions: `inference.spending` supplies what was used, from the 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blaxel_mcp.budget.figures import NANO, ModelKey, UsageTotals
+from blaxel_mcp.budget.figures import NANO, Cap, ModelKey, UsageTotals
 from blaxel_mcp.budget.prices import ModelPrice, configured_price
 from blaxel_mcp.budget.usage import CHARS_PER_TOKEN, MAX_TOKENS, Usage
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -174,6 +174,11 @@ class Budget:
         choices = {caps.on_ledger_failure for caps in self.caps_on(model)}
         return "refuse" if "refuse" in choices else "allow"
 
+    def figures(self, model: ModelSettings | None, expected: Estimate) -> tuple[Cap, ...]:
+        """Return the caps on a call as figures: with them, a ledger decides as `check` does."""
+        own = _figures(model.budget, expected, True) if model and model.budget else ()  # noqa: FBT003 - a field of `Cap`
+        return (*_figures(self.caps, expected, False), *own)  # noqa: FBT003 - the same
+
     def check(
         self,
         key: ModelKey,
@@ -291,6 +296,17 @@ def _refusal_by_cost(caps: CapSettings, owner: str | None, expected: Estimate, u
         f"it is estimated at {_usd(cost)} USD, and {_setting('usd_per_day', owner)} has {_usd(max(cap - spent, 0))} "
         f"of {_usd(cap)} USD left"
     )
+
+
+def _figures(caps: CapSettings, expected: Estimate, of_model: bool) -> Iterator[Cap]:  # noqa: FBT001 - a field of `Cap`
+    if caps.calls_per_day is not None:
+        yield Cap("calls", caps.calls_per_day, of_model)
+    if caps.tokens_per_day is not None:
+        yield Cap("tokens", caps.tokens_per_day, of_model)
+    if caps.usd_per_day is not None and (expected.price is not None or caps.unpriced == "refuse"):
+        # No call fits below zero.
+        fits = expected.is_priced or caps.unpriced == "allow"
+        yield Cap("nano_usd", caps.usd_per_day * NANO if fits else -1, of_model)
 
 
 def _setting(key: str, owner: str | None) -> str:

@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -23,6 +22,7 @@ from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import caller_of
 from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
+from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
@@ -53,7 +53,7 @@ def build_server(
     environment: Environment = _DEFAULT,
     look_seconds: float = LOOK_SECONDS,
     over_http: bool = False,
-    shared_answers: Path | None = None,
+    sharing: Sharing | None = None,
 ) -> Server[Tenants]:
     """Return the MCP server of a configuration. It serves both protocol eras, over any MCP transport.
 
@@ -62,12 +62,14 @@ def build_server(
         environment: What replaces the network and the clock.
         look_seconds: How often the settings file is checked.
         over_http: Whether all requests come over HTTP, where nobody is taken for the owner.
-        shared_answers: A folder in which other processes of the same server find the answers; None for none.
+        sharing: What the server shares with others; None for what the settings say.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
     """
-    tenants = Tenants(config, environment, serves_owner=not over_http, shared_answers=shared_answers)
+    tenants = Tenants(
+        config, environment, serves_owner=not over_http, sharing=sharing or Sharing(config.settings.shared)
+    )
 
     def of_caller(
         pick: Callable[[Tenant], Handler[Params, Reply]], *, if_rejected: bool = False

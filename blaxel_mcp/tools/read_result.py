@@ -14,7 +14,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
-from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result
+from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result, lost_call, running_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -24,6 +24,9 @@ from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
+
+_PARTS = frozenset({"pointer", "offset", "length"})
+"""The arguments that pick a part of an answer."""
 
 _INLINE_BYTES = 100_000
 """Parts of answers up to this size are read without a thread."""
@@ -72,8 +75,10 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
             await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
                 return handle_result(call, prefix=prefix)
-            if call.task.result().is_error or not arguments.keys() & {"pointer", "offset", "length"}:
+            if call.task.result().is_error or not arguments.keys() & _PARTS:
                 return call.task.result()
+        elif result := await _read_elsewhere(arguments, calls, longest_wait, prefix):
+            return result
         try:
             return await read_result(arguments, context, policy)
         except BlaxelError as error:
@@ -89,6 +94,26 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
+
+
+async def _read_elsewhere(
+    arguments: JSONObject, calls: CallRegistry, longest_wait: float, prefix: str
+) -> types.CallToolResult | None:
+    """Return the state or the result of a call of another server; None if it has to be read from its answer.
+
+    Raises:
+        BlaxelError: Its server is gone, or the shared state cannot be used.
+    """
+    call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
+    record = await calls.find_elsewhere(call_id, min(seconds, longest_wait or seconds))
+    if record is None:
+        return None
+    if record.state == "lost":
+        raise lost_call(call_id, record.seen)
+    if record.result is None:
+        return running_result(CallContext(call_id=call_id, model=record.seen.model), record.seen, prefix=prefix)
+    result = types.CallToolResult.model_validate_json(record.result)
+    return result if result.is_error or not arguments.keys() & _PARTS else None
 
 
 async def read_result(arguments: JSONObject, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
