@@ -189,7 +189,7 @@ class Tenant:
     def _build_runtime(self, config: Configuration, limits: CallLimits) -> Runtime:
         if self.caller.credential is None:
             limits = limits.for_caller(self.caller.identity)
-            return build_runtime(config, limits=limits, environment=self._environment)
+            return build_runtime(config, caller=self.caller.identity, limits=limits, environment=self._environment)
         # The caller brings its own credentials: none of the owner's credentials, models, limits or files are used.
         own: dict[str, Any] = {
             "workspace": self.caller.workspace,
@@ -205,6 +205,7 @@ class Tenant:
         return build_runtime(
             configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL}),
             account=self.caller.identity,
+            caller=self.caller.identity,
             cached=False,
             environment=self._environment,
         )

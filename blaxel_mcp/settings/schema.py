@@ -20,6 +20,7 @@ from blaxel_mcp.settings.types import (
     RefuseOrAllow,
     RequestHeaders,
     ResultKind,
+    RootedFile,
     Seconds,
     Section,
     StreamKind,
@@ -218,6 +219,21 @@ class HttpSettings(ClosedSection):
     )
 
 
+class AuditSettings(ClosedSection):
+    """A file with one line of JSON for each call that was billed or may have been: who called what, and its cost."""
+
+    file: RootedFile | None = Field(
+        default=None,
+        description="The file, absolute or below ~/; it has no prompts and no answers. A call is refused as long as an "
+        "earlier one could not be written. Unset: none.",
+    )
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        description="Size at which the file is renamed, with the time in UTC, and a new one begins, in bytes.",
+    )
+
+
 PriceTable = Literal["table", "configured"]
 """Where prices come from; the description of `prices` explains each."""
 
@@ -351,6 +367,7 @@ class Settings(BaseSettings):
     budget: BudgetSettings = BudgetSettings()
     files: FileSettings = FileSettings()
     http: HttpSettings = HttpSettings()
+    audit: AuditSettings = AuditSettings()
     models: tuple[ModelSettings, ...] = ()
 
     @classmethod

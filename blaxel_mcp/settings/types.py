@@ -96,6 +96,7 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
 
 Folder = Annotated[str, AfterValidator(_rooted)]
+RootedFile = Folder
 
 RESERVED_HEADER = re.compile(
     r"(?:proxy-)?authorization|x-blaxel-.*|(?:.*[-_])?api[-_]?key|host|(?:set-)?cookie2?|connection|content-length|"

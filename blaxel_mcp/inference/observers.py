@@ -1,0 +1,81 @@
+"""Calls of models with observers, which see how each call begins and ends: the audit file, spans and metrics.
+
+Without observers, `runtime.build_runtime` leaves all of this out of a call.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import anyio
+
+from blaxel_mcp.core.exceptions import Billed, BlaxelError
+from blaxel_mcp.inference.answers import Answer
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.invocation import Invocation
+
+Outcome = Answer | BaseException
+"""How a call ended: with an answer, with a `BlaxelError`, or cancelled."""
+
+
+class RunsCalls(Protocol):
+    """Sends invocations to the inference endpoint, as `Inference` does."""
+
+    async def run(self, invocation: Invocation, context: CallContext) -> Answer:
+        """Send one invocation and return the answer; `context` is filled in on the way.
+
+        Raises:
+            BlaxelError: The call failed; the fields say whether anything was sent.
+        """
+
+
+class CallObserver(Protocol):
+    """Sees the calls of one runtime."""
+
+    async def begin(self, context: CallContext) -> None:
+        """See a call that is about to begin.
+
+        Raises:
+            BlaxelError: The call may not begin.
+        """
+
+    async def end(self, context: CallContext, outcome: Outcome) -> None:
+        """See a call that has ended, even if `begin` refused it. Whatever goes wrong here must not cost the answer."""
+
+
+class ObservedCalls:
+    """Runs calls under the eyes of observers.
+
+    Args:
+        inner: Runs the calls.
+        observers: Who sees them, the outermost first.
+    """
+
+    def __init__(self, inner: RunsCalls, observers: Sequence[CallObserver]) -> None:
+        self._inner = inner
+        self._observers = observers
+
+    async def run(self, invocation: Invocation, context: CallContext) -> Answer:
+        """Do as `RunsCalls` says."""
+        outcome: Outcome | None = None
+        try:
+            for observer in self._observers:
+                await observer.begin(context)
+            outcome = answer = await self._inner.run(invocation, context)
+        except BaseException as error:
+            outcome = error
+            raise
+        finally:
+            assert outcome is not None
+            with anyio.CancelScope(shield=True):
+                for observer in reversed(self._observers):
+                    await observer.end(context, outcome)
+        return answer
+
+
+def billed(context: CallContext, outcome: Outcome) -> Billed:
+    """Return whether a call was charged for, all of its attempts together."""
+    if not isinstance(outcome, BaseException):
+        return "yes"
+    if isinstance(outcome, BlaxelError):
+        return "maybe" if context.earlier_attempt_billed and outcome.billed == "no" else outcome.billed
+    return "maybe" if context.trace.sent or context.earlier_attempt_billed else "no"
