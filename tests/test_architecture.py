@@ -47,6 +47,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "httpx": ("client", "server.http.auth"),
     "httpcore": ("client",),
     "mcp": ("tools", "server", "setup.doctor", "cli"),
+    "opentelemetry": ("inference", "server"),
     "mcp_types": ("tools", "server", "setup.doctor", "cli"),
     "starlette": ("server.http", "emulator"),
     "uvicorn": ("server.http", "emulator"),

@@ -17,14 +17,18 @@ import anyio.to_thread
 from blaxel_mcp.budget.ledger import keep_memory_in
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.logs import configure_logging
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import MCP_PATH, Address, listen, require_safe, resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
+from blaxel_mcp.server.http.metrics import metrics_served, telemetry_for
 from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.server.http.workers import Supervisor, Workers
 from blaxel_mcp.server.server import build_server
+from blaxel_mcp.server.telemetry import start_telemetry
+from blaxel_mcp.settings.loading import process_environment
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 
 logger = logging.getLogger(__name__)
@@ -53,11 +57,19 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                     print(f"callers: {caller_auth.announcement}", file=sys.stderr, flush=True)
 
             if options.workers > 1:
+                if config.settings.http.metrics_address:
+                    raise ConfigurationError(
+                        "http.metrics_address is set, and each of several workers would have metrics of its own.",
+                        hint="Remove it, or --workers; workers can export their metrics by OTLP.",
+                    )
                 announce()
                 return await _run_workers(options, address, listener)
-            app = HttpApp(build_server(config, over_http=True), config, address, caller_auth)
-            shutdown = Shutdown()
-            return await _serve_until(shutdown, shutdown.watch_signals, app, listener, announce)
+            environment = Environment(telemetry=telemetry_for(config.settings.http, process_environment()))
+            async with metrics_served(config.settings.http, environment.telemetry):
+                server = build_server(config, environment=environment, over_http=True)
+                app = HttpApp(server, config, address, caller_auth)
+                shutdown = Shutdown()
+                return await _serve_until(shutdown, shutdown.watch_signals, app, listener, announce)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -120,7 +132,8 @@ def _work(
 
     async def serve() -> int:
         async with configured(options, **_overrides(options)) as config:
-            server = build_server(config, over_http=True, shared_answers=answers)
+            environment = Environment(telemetry=start_telemetry(process_environment()))
+            server = build_server(config, environment=environment, over_http=True, shared_answers=answers)
             caller_auth = caller_auth_for(config, address)
             app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
             shutdown = Shutdown()

@@ -205,8 +205,9 @@ class Inference:
                 auth.partial_secret_length,
                 writes=prepared.writes,
             )
+            request = context.attempts.begin(prepared) if context.attempts else prepared.request
             try:
-                response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
+                response = await self._client.send(request, trace=context.trace, listen=stream.listen)
                 return await self._read(response, stream, prepared, context)
             except BlaxelError as error:
                 if stream.is_complete and error.origin == "network":
@@ -215,6 +216,8 @@ class Inference:
                     answer = stream.answer(status)
                     check_answer(answer, api.name if api else None, status, context.trace.request_id, auth.redact)
                     return answer
+                if context.attempts:
+                    context.attempts.fail(error)
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,

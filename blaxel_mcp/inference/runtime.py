@@ -20,7 +20,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.audit import Audit, audit_logs
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.observers import ObservedCalls, RunsCalls
+from blaxel_mcp.inference.observers import CallObserver, ObservedCalls, RunsCalls
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     # Only for annotations: `client` is the package that imports the HTTP library.
     import httpx
 
+    from blaxel_mcp.inference.telemetry import Telemetry
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
@@ -38,10 +40,12 @@ class Environment:
     Attributes:
         transport: Carries the requests in place of the network; None for the network.
         clock: How the waits between attempts pass.
+        telemetry: Where spans and metrics go; None for none.
     """
 
     transport: "httpx.AsyncBaseTransport | None" = None
     clock: RetryClock = field(default_factory=RetryClock)
+    telemetry: "Telemetry | None" = None
 
 
 _DEFAULT = Environment()
@@ -118,10 +122,15 @@ def build_runtime(
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
     discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
-    inference = Inference(
-        client, control_plane, settings, spending, limits=limits or CallLimits(settings.limits), clock=environment.clock
-    )
-    observers = [Audit(log, caller) for log in audit_logs(settings.audit)]
+    limits = limits or CallLimits(settings.limits)
+    inference = Inference(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
+    observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]
+    if environment.telemetry is not None:
+        # Only here: the commands that call no model over MCP do not import OpenTelemetry.
+        from blaxel_mcp.inference.telemetry import CallTelemetry  # noqa: PLC0415
+
+        environment.telemetry.watch(limits, spending)
+        observers.insert(0, CallTelemetry(environment.telemetry))
     return Runtime(
         config=config,
         client=client,

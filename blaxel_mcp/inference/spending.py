@@ -232,6 +232,20 @@ class Spending:
         except LedgerError as error:
             raise ConfigurationError(str(error), hint="The setting is `budget.ledger`.") from None
 
+    @property
+    def is_owners(self) -> bool:
+        """Whether these are calls that the owner of the server pays for."""
+        return not self._account
+
+    def totals_today(self) -> UsageTotals | None:
+        """Return what counts against the caps of this day; None if no ledger is open or readable. It blocks."""
+        try:
+            used = self._shared[-1].ledger.used(day_of(self._now()), self._account) if self._shared else None
+        except LedgerError:
+            # Whoever makes a call is told.
+            return None
+        return None if used is None else sum(used.values(), UsageTotals())
+
     async def aclose(self) -> None:
         """Release the ledger."""
         while self._shared:

@@ -17,6 +17,7 @@ from blaxel_mcp.settings.types import (
     HeaderValue,
     HttpUrl,
     IssuerUrl,
+    ListenAddress,
     RefuseOrAllow,
     RequestHeaders,
     ResultKind,
@@ -216,6 +217,11 @@ class HttpSettings(ClosedSection):
     resource_url: HttpUrl | None = Field(
         default=None,
         description="This server's public URL, for the OAuth metadata. Unset: the address that it listens on.",
+    )
+    metrics_address: ListenAddress | None = Field(
+        default=None,
+        description="Where Prometheus text is served at /metrics, to anybody who can connect: a port of loopback, or "
+        "address:port. Unset: nowhere.",
     )
 
 

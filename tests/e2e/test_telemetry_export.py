@@ -1,0 +1,147 @@
+"""What a server process exports by OTLP, as OpenTelemetry's variables say, in both protocol eras."""
+
+import json
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp import StdioServerParameters
+
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.http.metrics import telemetry_for
+from blaxel_mcp.server.telemetry import start_telemetry, start_telemetry_or_warn, wanted_signals
+from blaxel_mcp.settings.schema import HttpSettings
+from tests.support.connecting import ERAS, Era, answer_of, inference_requests, receipt_of
+from tests.support.http_serving import client_of
+from tests.support.leaks import Client
+from tests.support.otlp_sink import Sink, attributes_of, otlp_sink
+from tests.support.processes import ENDING_SECONDS, SERVE, started, variables
+
+pytestmark = pytest.mark.anyio
+
+PROMPT = "the prompt that nobody exports"
+
+
+def exporting(emulator: Emulator, sink: Sink, **more: str) -> dict[str, str]:
+    """Return the environment of a server process that exports to a sink."""
+    return {**variables(emulator), "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, **more}
+
+
+def check_exported(sink: Sink, emulator: Emulator, receipt: dict[str, Any], answer: str) -> None:
+    (call,), (request,) = sink.named("chat "), sink.named("tools/call")
+    found = attributes_of(call)
+    assert (found["blaxel.call_id"], found["blaxel.billed"]) == (receipt["call_id"], "yes")
+    assert (call.trace_id, call.parent_span_id) == (request.trace_id, request.span_id)
+    (sent,) = inference_requests(emulator.requests)
+    assert dict(sent.headers)["traceparent"].startswith(f"00-{call.trace_id.hex()}-{call.span_id.hex()}-")
+    names = {metric.name for metric in sink.metrics}
+    assert names >= {
+        *("mcp.server.operation.duration", "gen_ai.client.operation.duration", "gen_ai.client.token.usage"),
+        *(
+            "blaxel.calls.running",
+            "blaxel.calls.queued",
+            "blaxel.calls.lost",
+            "blaxel.budget.used",
+            "blaxel.budget.held",
+        ),
+    }
+    for text in (PROMPT, answer):
+        assert not any(text.encode() in body for body in sink.bodies)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_over_stdio_exports_its_calls_before_it_ends(emulator: Emulator, era: Era) -> None:
+    with otlp_sink() as sink:
+        environment = exporting(emulator, sink, OTEL_SERVICE_NAME="models-for-tests")
+        server = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)
+        async with Client(server, mode=era) as client:
+            result = await client.call_tool("house-chat", {"prompt": PROMPT})
+
+    check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
+    assert sink.resource["service.name"] == "models-for-tests"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_over_http_exports_its_calls_before_it_ends(emulator: Emulator, era: Era) -> None:
+    command = [*SERVE, "--transport", "http", "--port", "0"]
+    with otlp_sink() as sink:
+        async with started(command, exporting(emulator, sink), stderr=subprocess.PIPE) as process:
+            assert process.stderr
+            with anyio.fail_after(60):
+                line = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 1000)
+                async with client_of(line.decode().rpartition(" ")[2], era) as client:
+                    result = await client.call_tool("house-chat", {"prompt": PROMPT})
+                process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(ENDING_SECONDS):
+                await process.wait()
+
+    check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
+    assert sink.resource["service.name"] == "blaxel-mcp"
+
+
+async def test_a_collector_that_is_down_costs_no_answer_and_no_patience(emulator: Emulator) -> None:
+    environment = {**variables(emulator), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    async with Client(StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)) as client:
+        result = await client.call_tool("house-chat", {"prompt": "What is 6 * 7?"})
+
+    assert "42" in json.dumps(answer_of(result))
+
+
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
+
+
+ASKED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def test_without_the_extra_a_server_over_http_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_the_extra(monkeypatch)
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'blaxel-mcp\[otel\]'"):
+        telemetry_for(HttpSettings(), ASKED)
+
+
+def test_without_the_extra_a_server_over_stdio_starts_and_warns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients pass their own variables on to the servers that they start."""
+    without_the_extra(monkeypatch)
+
+    assert start_telemetry_or_warn(ASKED) is None
+    assert "blaxel-mcp[otel]" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environ", "signals"),
+    [
+        ({}, []),
+        (ASKED, ["traces", "metrics"]),
+        ({**ASKED, "OTEL_SDK_DISABLED": "TRUE"}, []),
+        ({**ASKED, "OTEL_METRICS_EXPORTER": "none"}, ["traces"]),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:9/v1/metrics"}, ["metrics"]),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, ["traces"]),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, []),
+        ({"OTEL_SERVICE_NAME": "x", "OTEL_LOGS_EXPORTER": "otlp"}, []),
+    ],
+)
+def test_the_variables_say_what_is_exported(environ: dict[str, str], signals: list[str]) -> None:
+    assert wanted_signals(environ) == signals
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_TRACES_EXPORTER": "console"},
+        {**ASKED, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        {**ASKED, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json"},
+    ],
+)
+def test_another_exporter_is_an_error_that_says_what_to_set(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"):
+        start_telemetry(environ)
