@@ -17,6 +17,7 @@ from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import is_small
+from blaxel_mcp.core.logs import call_id
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
@@ -91,6 +92,7 @@ class Inference:
         Raises:
             BlaxelError: The call failed; the fields say whether anything was sent.
         """
+        call_id.set(context.call_id)
         model = invocation.settings
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):

@@ -18,6 +18,7 @@ from opentelemetry import trace
 
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.logs import add_to_json_lines
 from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
 from blaxel_mcp.inference.telemetry import OTHER, Telemetry
 
@@ -90,12 +91,21 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
         has_meters = _set_up(signals)
     else:
         return None
+    add_to_json_lines(trace_ids)
     telemetry = Telemetry(trace.get_tracer(SCOPE, __version__))
     if has_meters:
         from opentelemetry import metrics  # noqa: PLC0415 - the same
 
         telemetry.recorders.append(OpenTelemetryRecorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))
     return telemetry
+
+
+def trace_ids() -> dict[str, str]:
+    """Return the ids of the span that the running code belongs to, as OpenTelemetry writes them into logs."""
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": trace.format_trace_id(span.trace_id), "span_id": trace.format_span_id(span.span_id)}
 
 
 def start_telemetry_or_warn(environ: Mapping[str, str]) -> Telemetry | None:

@@ -243,6 +243,9 @@ class AuditSettings(ClosedSection):
 PriceTable = Literal["table", "configured"]
 """Where prices come from; the description of `prices` explains each."""
 
+TraceKind = Literal["sampled", "always"]
+"""Which calls Blaxel keeps a trace of; the description of `trace` explains each."""
+
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -365,6 +368,11 @@ class Settings(BaseSettings):
         default="table",
         description="What a model without a price costs. table: what the price table of genai-prices says, by the "
         "provider and its model. configured: nobody knows.",
+    )
+    trace: TraceKind = Field(
+        default="sampled",
+        description="Which calls Blaxel keeps a trace of. sampled: a tenth. always: each call, by debug=true in its "
+        "query; not at a model's own mk3 endpoint or url.",
     )
     discovery: DiscoverySettings = DiscoverySettings()
     access: AccessSettings = AccessSettings()

@@ -4,12 +4,14 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
@@ -83,6 +85,23 @@ async def test_a_server_over_http_exports_its_calls_before_it_ends(emulator: Emu
 
     check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
     assert sink.resource["service.name"] == "blaxel-mcp"
+
+
+async def test_json_log_lines_of_a_call_carry_its_id_and_its_trace(emulator: Emulator, tmp_path: Path) -> None:
+    words = [*SERVE[1:], "--log-format", "json", "--log-level", "info"]
+    log = tmp_path / "stderr"
+    with otlp_sink() as sink, log.open("w") as file:
+        server = StdioServerParameters(command=SERVE[0], args=words, env=exporting(emulator, sink))
+        async with Client(stdio_client(server, errlog=file)) as client:
+            arguments = {"model": "fault-not-found", "data": {"inputs": "x"}}
+            receipt = receipt_of(await client.call_tool("run_model", arguments))
+
+    (request,) = sink.named("tools/call")
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    (within,) = [entry for entry in entries if "no record" in entry["message"]]
+    assert within["call_id"] == receipt["call_id"]
+    assert (within["trace_id"], within["span_id"]) == (request.trace_id.hex(), request.span_id.hex())
+    assert any("call_id" not in entry and "trace_id" not in entry for entry in entries)
 
 
 async def test_a_collector_that_is_down_costs_no_answer_and_no_patience(emulator: Emulator) -> None:
