@@ -3,6 +3,7 @@
 Without observers, `runtime.build_runtime` leaves all of this out of a call.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from blaxel_mcp.core.exceptions import Billed, BlaxelError
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.invocation import Invocation
+
+logger = logging.getLogger(__name__)
 
 Outcome = Answer | BaseException
 """How a call ended: with an answer, with a `BlaxelError`, or cancelled."""
@@ -39,7 +42,7 @@ class CallObserver(Protocol):
         """
 
     async def end(self, context: CallContext, outcome: Outcome) -> None:
-        """See a call that has ended, even if `begin` refused it. Whatever goes wrong here must not cost the answer."""
+        """See a call that has ended, even if `begin` refused it. An exception is logged and costs no answer."""
 
 
 class ObservedCalls:
@@ -68,7 +71,11 @@ class ObservedCalls:
             assert outcome is not None
             with anyio.CancelScope(shield=True):
                 for observer in reversed(self._observers):
-                    await observer.end(context, outcome)
+                    try:
+                        await observer.end(context, outcome)
+                    except Exception:
+                        # The answer is paid for.
+                        logger.exception("call %s was not recorded completely", context.call_id)
         return answer
 
 

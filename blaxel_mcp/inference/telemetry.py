@@ -4,6 +4,7 @@ Each attempt is a client span below the span of the MCP request. What a span say
 Text of the caller or from upstream becomes an attribute only if it has the form of a name.
 """
 
+import logging
 import math
 import re
 import time
@@ -40,6 +41,8 @@ from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.observers import Outcome, billed
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.spending import Spending
+
+logger = logging.getLogger(__name__)
 
 OTHER = "_OTHER"
 """OpenTelemetry's value for one that is not known, so that nobody can make a metric grow with names of their own."""
@@ -104,9 +107,12 @@ class Telemetry:
             self._spending.add(spending)
 
     def record(self, instrument: Instrument, value: float, attributes: Mapping[str, str | int | bool]) -> None:
-        """Take a value of a histogram or counter."""
+        """Take a value of a histogram or counter. A recorder that fails is logged, and costs no answer."""
         for recorder in self.recorders:
-            recorder.record(Measurement(instrument, value, attributes))
+            try:
+                recorder.record(Measurement(instrument, value, attributes))
+            except Exception:
+                logger.exception("a value of %s was not recorded", instrument.name)
 
     def read_gauges(self) -> Sequence[Measurement]:
         """Return the values of the gauges, at most a second old. It may block on the ledger."""

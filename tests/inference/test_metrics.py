@@ -19,7 +19,7 @@ from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.inference.telemetry import OTHER, Telemetry
 from blaxel_mcp.server.server import build_server
-from tests.support.connecting import ERAS, Era, leading_to, no_wait, receipt_of
+from tests.support.connecting import ERAS, Era, answer_of, leading_to, no_wait, receipt_of
 from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
 
@@ -135,6 +135,22 @@ async def test_no_caller_can_name_a_metric_s_attributes(emulator: Emulator, metr
     assert "made-up" not in str(found)
     assert PROMPT not in str(found)
     assert set(by(found["gen_ai.client.operation.duration"], "blaxel.model")) == {OTHER}
+
+
+class Broken:
+    """A recorder that fails."""
+
+    def record(self, measurement: Measurement) -> None:
+        raise RuntimeError(measurement.instrument.name)
+
+
+async def test_a_failure_to_record_a_call_costs_no_answer(emulator: Emulator, metrics: Metrics) -> None:
+    async with metrics.client(emulator) as client:
+        metrics.telemetry.recorders.append(Broken())
+        result = await client.call_tool("house-chat", {"prompt": PROMPT})
+        metrics.telemetry.recorders.pop()
+
+    assert answer_of(result)
 
 
 def value_of(text: str, line: str) -> float:
