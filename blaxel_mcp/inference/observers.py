@@ -9,10 +9,12 @@ from typing import Protocol
 
 import anyio
 
+from blaxel_mcp.budget.caps import Estimate
 from blaxel_mcp.core.exceptions import Billed, BlaxelError
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.inference.prepare import PreparedRequest
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,15 @@ class RunsCalls(Protocol):
 
         Raises:
             BlaxelError: The call failed; the fields say whether anything was sent.
+        """
+
+    async def expect(
+        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
+    ) -> tuple[PreparedRequest, Estimate]:
+        """Prepare the request of an invocation and estimate what it takes; nothing is sent to the model.
+
+        Raises:
+            BlaxelError: The call cannot be made.
         """
 
 
@@ -77,6 +88,12 @@ class ObservedCalls:
                         # The answer is paid for.
                         logger.exception("call %s was not recorded completely", context.call_id)
         return answer
+
+    async def expect(
+        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
+    ) -> tuple[PreparedRequest, Estimate]:
+        """Do as `RunsCalls` says, unobserved: no call begins."""
+        return await self._inner.expect(invocation, context, is_priced=is_priced)
 
 
 def billed(context: CallContext, outcome: Outcome) -> Billed:

@@ -19,7 +19,7 @@ from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.inference.telemetry import OTHER, Telemetry
 from blaxel_mcp.server.server import build_server
-from tests.support.connecting import ERAS, Era, answer_of, leading_to, no_wait, receipt_of
+from tests.support.connecting import ERAS, Era, answer_of, inference_requests, leading_to, no_wait, receipt_of
 from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
 
@@ -99,7 +99,9 @@ async def test_calls_that_run_wait_and_are_reserved_are_gauges(emulator: Emulato
         for _ in range(3):
             group.start_soon(client.call_tool, "house-chat", {"prompt": PROMPT})
         with anyio.fail_after(30):
-            while [point.value for point in metrics.read().get("blaxel.calls.queued", ())] != [2]:
+            while not inference_requests(emulator.requests):
+                await anyio.lowlevel.checkpoint()
+            while [point.value for point in metrics.read()["blaxel.calls.queued"]] != [2]:
                 await anyio.lowlevel.checkpoint()
         found = metrics.read()
         answers.release()
