@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import mcp_types as types
-from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
 from opentelemetry import trace
 
 from blaxel_mcp import __version__
