@@ -83,8 +83,10 @@ class AuditLog:
     def _rotate(self) -> None:
         moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         try:
-            # Another process may have renamed it already; then this renames a shorter file, and nothing is lost.
+            # Another process may have renamed it already; then this renames a shorter file, or none. Nothing is lost.
             self._path.rename(self._path.with_name(f"{self._path.name}.{moment}.{secrets.token_hex(4)}"))
+        except FileNotFoundError:
+            pass
         except OSError as error:
             # The line is written. The next attempt is at twice the size, not at each call.
             self._max_bytes *= 2

@@ -7,6 +7,7 @@ Text of the caller or from upstream becomes an attribute only if it has the form
 import logging
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,15 +97,18 @@ class Telemetry:
         self.tracer = tracer
         self._now = now
         self.recorders: list[Recorder] = []
+        # Exporters read in threads of their own.
+        self._watching = threading.Lock()
         self._limits: WeakSet[CallLimits] = WeakSet()
         self._spending: WeakSet[Spending] = WeakSet()
         self._readings: _Readings | None = None
 
     def watch(self, limits: CallLimits, spending: Spending) -> None:
         """Read the gauges from these too, for as long as they are in use."""
-        self._limits.add(limits)
-        if spending.is_owners:
-            self._spending.add(spending)
+        with self._watching:
+            self._limits.add(limits)
+            if spending.is_owners:
+                self._spending.add(spending)
 
     def record(self, instrument: Instrument, value: float, attributes: Mapping[str, str | int | bool]) -> None:
         """Take a value of a histogram or counter. A recorder that fails is logged, and costs no answer."""
@@ -128,13 +132,16 @@ class Telemetry:
 
     def _read_calls(self) -> Iterator[Measurement]:
         # The callers of a server share their limits, and each has an object of its own for them.
-        loads = {load.limits: load for load in (limits.load() for limits in tuple(self._limits))}.values()
+        with self._watching:
+            loads = {load.limits: load for load in (limits.load() for limits in self._limits)}.values()
         yield Measurement(CALLS_RUNNING, sum(load.running for load in loads), {})
         yield Measurement(CALLS_QUEUED, sum(load.queued for load in loads), {})
 
     def _read_budget(self) -> Iterator[Measurement]:
         # All of them count in the owner's ledger, and one may have fallen back to memory.
-        totals = next((totals for each in tuple(self._spending) if (totals := each.totals_today()) is not None), None)
+        with self._watching:
+            spending = list(self._spending)
+        totals = next((totals for each in spending if (totals := each.totals_today()) is not None), None)
         if totals is None:
             return
         for unit, used, held in (

@@ -137,8 +137,8 @@ async def gauges_held(telemetry: Telemetry | None) -> AsyncIterator[None]:
         yield
     finally:
         if telemetry is not None:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(telemetry.hold_gauges)
+            with anyio.move_on_after(FLUSH_SECONDS, shield=True):
+                await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
 
 
 def _providers() -> list[Any]:

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.audit import AuditLog
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.schema import AuditSettings
 from tests.support.canaries import HTTP_TOKEN
@@ -133,6 +135,23 @@ async def test_a_full_file_is_renamed_and_none_is_lost(emulator: Emulator, file:
     assert all(each.name.startswith(file.name) for each in files)
     written = [line["call_id"] for each in files for line in lines(each)]
     assert sorted(written) == sorted(receipt_of(result)["call_id"] for result in results)
+
+
+def test_two_processes_may_write_to_one_file_while_it_is_renamed(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two logs in two threads open, write and rename the file as two processes do."""
+    logs = [AuditLog(file, max_bytes=1024) for _ in range(2)]
+
+    def write(writer: int) -> None:
+        for number in range(200):
+            logs[writer].append({"call_id": f"{writer}-{number}", "filling": "x" * 50})
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write, writer) for writer in range(2)]:
+            done.result(timeout=60)
+
+    written = [line["call_id"] for each in file.parent.iterdir() for line in lines(each)]
+    assert sorted(written) == sorted(f"{writer}-{number}" for writer in range(2) for number in range(200))
+    assert caplog.records == []
 
 
 async def test_callers_over_http_have_lines_under_their_identities(emulator: Emulator, file: Path) -> None:

@@ -4,6 +4,7 @@ Metrics name models and workspaces, and have no prompts, answers, credentials or
 so the address is on loopback unless the setting names another one.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from http import HTTPStatus
@@ -22,6 +23,8 @@ from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.http.address import Address, listen, resolve_metrics
 from blaxel_mcp.server.telemetry import start_telemetry
 from blaxel_mcp.settings.schema import HttpSettings
+
+logger = logging.getLogger(__name__)
 
 METRICS_PATH = "/metrics"
 
@@ -89,6 +92,7 @@ async def metrics_served(http: HttpSettings, telemetry: Telemetry | None) -> Asy
         server = _Server(MetricsApp(telemetry, recorder, address))
         async with anyio.create_task_group() as group:
             group.start_soon(_serve, server, listener)
+            logger.info("serving metrics at %s%s", address.url, METRICS_PATH)
             yield address
             server.should_exit = True
 
