@@ -20,7 +20,7 @@ from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.private_files import append_private, make_folder, require_safe_folder
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.observers import Outcome, billed
+from blaxel_mcp.inference.observers import Outcome, billed, name_or_none
 from blaxel_mcp.settings.schema import AuditSettings
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def audit_entry(context: CallContext, outcome: Outcome, caller: str) -> JSONObje
         "model": context.model,
         "api": route.api.name if route and route.api else None,
         "call_id": context.call_id,
-        "request_id": context.trace.request_id,
+        "request_id": name_or_none(context.trace.request_id),
         "status": context.trace.status,
         "error": error,
         "billed": billed(context, outcome),

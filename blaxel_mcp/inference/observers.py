@@ -4,19 +4,23 @@ Without observers, `runtime.build_runtime` leaves all of this out of a call.
 """
 
 import logging
+import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
 from blaxel_mcp.budget.caps import Estimate
 from blaxel_mcp.core.exceptions import Billed, BlaxelError
+from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.prepare import PreparedRequest
 
 logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
 Outcome = Answer | BaseException
 """How a call ended: with an answer, with a `BlaxelError`, or cancelled."""
@@ -103,3 +107,8 @@ def billed(context: CallContext, outcome: Outcome) -> Billed:
     if isinstance(outcome, BlaxelError):
         return "maybe" if context.earlier_attempt_billed and outcome.billed == "no" else outcome.billed
     return "maybe" if context.trace.sent or context.earlier_attempt_billed else "no"
+
+
+def name_or_none(text: Any) -> str | None:
+    """Return text that has the form of a name, such as a model's or an id; None for anything else, or a credential."""
+    return text if isinstance(text, str) and _NAME.fullmatch(text) and scrub(text) == text else None

@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from blaxel_mcp.budget.usage import Usage, read_usage
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.inference.answers import JSONAnswer
+from blaxel_mcp.inference.answers import FREE_APIS, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.instruments import (
     ATTEMPT_DURATION,
@@ -39,7 +39,7 @@ from blaxel_mcp.inference.instruments import (
     Recorder,
 )
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.observers import Outcome, billed
+from blaxel_mcp.inference.observers import Outcome, billed, name_or_none
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.spending import Spending
 
@@ -69,7 +69,6 @@ _PROVIDERS: Mapping[str, str] = {
 }
 """OpenTelemetry's names of providers, by Blaxel's types; the others are the same."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 _WORD = re.compile(r"[A-Za-z_-]{1,40}")
 _MAX_REASONS = 16
 
@@ -242,7 +241,7 @@ def request_attributes(prepared: PreparedRequest, context: CallContext) -> dict[
         "gen_ai.request.stream": isinstance(prepared.body, dict) and prepared.body.get("stream") is True,
         "server.address": url.hostname or OTHER,
         "server.port": url.port or (443 if url.scheme == "https" else 80),
-        "blaxel.model": context.model or OTHER,
+        "blaxel.model": name_or_none(context.model) or OTHER,
         "blaxel.workspace": context.workspace or OTHER,
         "blaxel.call_id": context.call_id,
     }
@@ -250,20 +249,21 @@ def request_attributes(prepared: PreparedRequest, context: CallContext) -> dict[
 
 def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]:
     """Return what is known of an attempt when it has ended; of an answer, its model, end, usage and cost."""
-    error, status, request_id = error_type(outcome), context.trace.status, context.trace.request_id
+    error, status = error_type(outcome), context.trace.status
     found: dict[str, Any] = {
         "error.type": error,
         "http.response.status_code": status,
-        "blaxel.request_id": request_id if request_id and _NAME.fullmatch(request_id) else None,
+        "blaxel.request_id": name_or_none(context.trace.request_id),
         "blaxel.attempts": context.trace.attempts,
         "blaxel.billed": billed(context, outcome),
     }
     if not isinstance(outcome, BaseException):
         value = outcome.value if isinstance(outcome, JSONAnswer) else None
+        api = context.prepared.route.api.name if context.prepared and context.prepared.route.api else None
         usage = context.usage or read_usage(value)
         found |= {
-            "gen_ai.response.model": _response_model(value),
-            "gen_ai.response.finish_reasons": finish_reasons(value) or None,
+            "gen_ai.response.model": _response_model(value, api),
+            "gen_ai.response.finish_reasons": finish_reasons(value, api) or None,
             "blaxel.cost": context.cost_usd,
         }
         if usage is not None:
@@ -278,9 +278,14 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
     return {name: value for name, value in found.items() if value is not None}
 
 
-def finish_reasons(value: Any) -> list[str]:
-    """Return why a model stopped writing, as each provider's answer says it: one word for each choice."""
-    if not isinstance(value, dict):
+def finish_reasons(value: Any, api: str | None) -> list[str]:
+    """Return why a model stopped writing, as the answer of an API says it: one word for each choice.
+
+    Args:
+        value: The answer.
+        api: The name of the API. Of an unknown one, any word may be what the model found.
+    """
+    if not isinstance(value, dict) or api in FREE_APIS:
         return []
     listed = [
         each.get(name)
@@ -288,7 +293,8 @@ def finish_reasons(value: Any) -> list[str]:
         for each in (value[place] if isinstance(value.get(place), list) else ())
         if isinstance(each, dict)
     ]
-    reasons = listed or [value.get(name) for name in ("stop_reason", "finish_reason", "status")]
+    single = ("status",) if api == "responses" else ("stop_reason", "finish_reason")
+    reasons = listed or [value.get(name) for name in single]
     return [reason for reason in reasons if isinstance(reason, str) and _WORD.fullmatch(reason)][:_MAX_REASONS]
 
 
@@ -309,19 +315,19 @@ def _operation(prepared: PreparedRequest) -> str:
 
 def _provider(context: CallContext) -> str:
     kind = (context.record and context.record.runtime_type) or "blaxel"
-    return _PROVIDERS.get(kind, kind) if _NAME.fullmatch(kind) else OTHER
+    return name_or_none(_PROVIDERS.get(kind, kind)) or OTHER
 
 
 def _request_model(prepared: PreparedRequest, context: CallContext) -> str:
     """Return the provider's name of the model if it is known, else the name in the request."""
     own = (context.record and context.record.provider_model) or context.model
-    name = own if prepared.model == context.model else prepared.model
-    return name if name and _NAME.fullmatch(name) else OTHER
+    return name_or_none(own if prepared.model == context.model else prepared.model) or OTHER
 
 
-def _response_model(value: Any) -> str | None:
-    name = value.get("model") or value.get("modelVersion") if isinstance(value, dict) else None
-    return name if isinstance(name, str) and _NAME.fullmatch(name) else None
+def _response_model(value: Any, api: str | None) -> str | None:
+    if not isinstance(value, dict) or api in FREE_APIS:
+        return None
+    return name_or_none(value.get("model") or value.get("modelVersion"))
 
 
 def _metric_attributes(prepared: PreparedRequest, context: CallContext) -> dict[str, str | int | bool]:

@@ -14,7 +14,7 @@ import blaxel_mcp
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
-from blaxel_mcp.inference.telemetry import Telemetry, finish_reasons
+from blaxel_mcp.inference.telemetry import OTHER, Telemetry, finish_reasons
 from blaxel_mcp.server.server import build_server
 from tests.support.connecting import (
     ERAS,
@@ -155,6 +155,17 @@ async def test_no_span_holds_a_prompt_or_an_answer(emulator: Emulator, spans: Sp
         assert answer_of(result)["choices"][0]["message"]["content"] not in shown
 
 
+async def test_a_key_in_the_place_of_a_model_is_in_no_span(emulator: Emulator, spans: Spans) -> None:
+    key = f"sk-proj-{'aB3x' * 10}"
+    data = {"model": key, "messages": [{"role": "user", "content": PROMPT}]}
+    async with spans.client(emulator) as client:
+        await client.call_tool("run_model", {"model": "house-chat", "data": data, "path": "/v1/chat/completions"})
+
+    (span,) = spans.finished
+    assert key not in span.to_json()
+    assert attributes_of(span)["gen_ai.request.model"] == OTHER
+
+
 async def test_without_telemetry_a_call_makes_no_span(emulator: Emulator) -> None:
     """Counted: what our code calls of OpenTelemetry in one call."""
     package, calls = blaxel_mcp.__path__[0], list[str]()
@@ -178,19 +189,26 @@ async def test_without_telemetry_a_call_makes_no_span(emulator: Emulator) -> Non
 
 
 @pytest.mark.parametrize(
-    ("answer", "reasons"),
+    ("api", "answer", "reasons"),
     [
         pytest.param(
-            {"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}, ["stop", "length"], id="OpenAI"
+            "chat-completions",
+            {"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]},
+            ["stop", "length"],
+            id="OpenAI",
         ),
-        pytest.param({"stop_reason": "end_turn"}, ["end_turn"], id="Anthropic"),
-        pytest.param({"candidates": [{"finishReason": "MAX_TOKENS"}]}, ["MAX_TOKENS"], id="Gemini"),
-        pytest.param({"finish_reason": "COMPLETE"}, ["COMPLETE"], id="Cohere"),
-        pytest.param({"status": "completed"}, ["completed"], id="Responses"),
-        pytest.param({"choices": [{"finish_reason": "a sentence of the model"}]}, [], id="a sentence"),
-        pytest.param({"choices": "x", "candidates": [1]}, [], id="another shape"),
-        pytest.param([1], [], id="no object"),
+        pytest.param("messages", {"stop_reason": "end_turn"}, ["end_turn"], id="Anthropic"),
+        pytest.param("generate-content", {"candidates": [{"finishReason": "MAX_TOKENS"}]}, ["MAX_TOKENS"], id="Gemini"),
+        pytest.param("cohere-chat", {"finish_reason": "COMPLETE"}, ["COMPLETE"], id="Cohere"),
+        pytest.param("responses", {"status": "completed"}, ["completed"], id="Responses"),
+        pytest.param(
+            "chat-completions", {"choices": [{"finish_reason": "a sentence of the model"}]}, [], id="a sentence"
+        ),
+        pytest.param("chat-completions", {"choices": "x", "candidates": [1]}, [], id="another shape"),
+        pytest.param("chat-completions", [1], [], id="no object"),
+        pytest.param("raw", {"status": "negative", "finish_reason": "x"}, [], id="what a classifier found"),
+        pytest.param("chat-completions", {"status": "negative"}, [], id="a status of another API"),
     ],
 )
-async def test_the_reasons_why_a_model_stopped_are_words(answer: Any, reasons: list[str]) -> None:
-    assert finish_reasons(answer) == reasons
+def test_the_reasons_why_a_model_stopped_are_words(api: str, answer: Any, reasons: list[str]) -> None:
+    assert finish_reasons(answer, api) == reasons
