@@ -19,13 +19,12 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "core": (),
     "settings": ("core",),
     "client": ("settings", "core"),
-    "shared": ("settings", "core"),
-    "budget": ("shared", "settings", "core"),
+    "budget": ("settings", "core"),
     "apis": ("core",),
     "catalog": ("apis", "client", "settings", "core"),
-    "inference": ("catalog", "budget", "apis", "client", "shared", "settings", "core"),
-    "tools": ("inference", "catalog", "budget", "apis", "client", "shared", "settings", "core"),
-    "server": ("tools", "inference", "catalog", "budget", "apis", "client", "shared", "settings", "core"),
+    "inference": ("catalog", "budget", "apis", "client", "settings", "core"),
+    "tools": ("inference", "catalog", "budget", "apis", "client", "settings", "core"),
+    "server": ("tools", "inference", "catalog", "budget", "apis", "client", "settings", "core"),
     "setup": ("tools", "inference", "catalog", "budget", "apis", "client", "settings", "core"),
     "cli": (
         "server",
@@ -36,7 +35,6 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "budget",
         "apis",
         "client",
-        "shared",
         "settings",
         "core",
         "emulator",
@@ -49,6 +47,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "httpx": ("client", "server.http.auth"),
     "httpcore": ("client",),
     "mcp": ("tools", "server", "setup.doctor", "cli"),
+    "opentelemetry": ("inference", "server"),
     "mcp_types": ("tools", "server", "setup.doctor", "cli"),
     "starlette": ("server.http", "emulator"),
     "uvicorn": ("server.http", "emulator"),
@@ -56,8 +55,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "yaml": ("settings",),
     "jsonschema": ("apis", "emulator"),
     "rich": ("cli",),
-    "redis": ("shared",),
-    "cryptography": ("shared",),
+    "redis": ("budget.shared",),
+    "cryptography": ("budget.shared",),
 }
 """Each library with a home, and the packages that may import it."""
 
@@ -139,7 +138,9 @@ def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
 @pytest.mark.parametrize(
     ("attribute", "homes"),
     [
-        pytest.param("get_secret_value", ("client.auth", "server.http.auth", "shared"), id="unwrapping a secret"),
+        pytest.param(
+            "get_secret_value", ("client.auth", "server.http.auth", "budget.shared"), id="unwrapping a secret"
+        ),
         pytest.param("environ", ("settings",), id="reading the environment"),
         pytest.param("getenv", (), id="reading the environment in passing"),
     ],

@@ -1,4 +1,4 @@
-"""Prices, token usage, budget caps and the ledger.
+"""Prices, token usage, budget caps, the ledger, and the state that several processes share through Redis or Valkey.
 
-May import: shared, settings, core.
+May import: settings, core.
 """

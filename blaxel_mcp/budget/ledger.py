@@ -397,7 +397,7 @@ class _Ledgers:
         if isinstance(path, SecretStr):
             # Imported here: only who shares a budget needs it.
             from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
-            from blaxel_mcp.shared.engine import Engine  # noqa: PLC0415
+            from blaxel_mcp.budget.shared.engine import Engine  # noqa: PLC0415
 
             return RedisLedger(Engine(path), lease_seconds=lease_seconds)
         return Ledger(path)

@@ -17,8 +17,8 @@ from typing import Any
 
 from blaxel_mcp.budget.figures import COLUMNS, ClientUsage, ModelDay, ModelKey, Reservation, UsageTotals, values_of
 from blaxel_mcp.budget.ledger import KEPT_DAYS, Entry, Ledger, LedgerError, Used, default_ledger
-from blaxel_mcp.shared.engine import NOW_LUA, TAG, Command, Engine, SharedStateError, hashed
-from blaxel_mcp.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, Command, Engine, SharedStateError, hashed
+from blaxel_mcp.budget.shared.leases import Heartbeat
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 

@@ -6,8 +6,11 @@ import sys
 
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.client.auth.credentials import resolve_credentials
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.stdio.transport import serve_stdio
+from blaxel_mcp.server.telemetry import start_telemetry_or_warn
+from blaxel_mcp.settings.loading import process_environment
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ async def serve(options: argparse.Namespace) -> int:
             len(config.settings.models),
         )
         return await serve_stdio(
-            build_server(config),
+            build_server(config, environment=Environment(telemetry=start_telemetry_or_warn(process_environment()))),
             options.streams,
             # Even a fixed list of tools changes when the settings file is edited.
             tools_change=True,

@@ -18,13 +18,16 @@ from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import MCP_PATH, Address, listen, require_safe, resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
+from blaxel_mcp.server.http.metrics import metrics_served, telemetry_for
 from blaxel_mcp.server.http.server import Shutdown, drain_seconds_of, serve_http
 from blaxel_mcp.server.http.worker import Worker, run_workers
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.sharing import Sharing
+from blaxel_mcp.server.telemetry import start_telemetry
 from blaxel_mcp.settings.loading import Configuration, process_environment
 
 logger = logging.getLogger(__name__)
@@ -56,20 +59,26 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                     print(f"callers: {caller_auth.announcement}", file=sys.stderr, flush=True)
 
             if options.workers > 1:
+                if config.settings.http.metrics_address:
+                    raise ConfigurationError(
+                        "http.metrics_address is set, and each of several workers would have metrics of its own.",
+                        hint="Remove it, or --workers; workers can export their metrics by OTLP.",
+                    )
                 announce()
                 return _run_workers(options, config, address, listener)
             sharing = Sharing(config.settings.shared)
-            app = HttpApp(
-                build_server(config, over_http=True, sharing=sharing), config, address, caller_auth, sharing=sharing
-            )
-            shutdown = Shutdown()
-            async with anyio.create_task_group() as group:
-                group.start_soon(shutdown.watch_signals)
-                await serve_http(
-                    app, listener, shutdown, started=announce, drain_seconds=drain_seconds_of(config.settings)
-                )
-                group.cancel_scope.cancel()
-            return shutdown.exit_code
+            environment = Environment(telemetry=telemetry_for(config.settings.http, process_environment()))
+            async with metrics_served(config.settings.http, environment.telemetry):
+                server = build_server(config, environment=environment, over_http=True, sharing=sharing)
+                app = HttpApp(server, config, address, caller_auth, sharing=sharing)
+                shutdown = Shutdown()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(shutdown.watch_signals)
+                    await serve_http(
+                        app, listener, shutdown, started=announce, drain_seconds=drain_seconds_of(config.settings)
+                    )
+                    group.cancel_scope.cancel()
+                return shutdown.exit_code
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -122,7 +131,8 @@ def worker() -> Worker:
     async def open_app() -> AsyncIterator[HttpApp]:
         async with configured(options, **_overrides(options)) as config:
             sharing = Sharing(config.settings.shared)
-            server = build_server(config, over_http=True, sharing=sharing)
+            environment = Environment(telemetry=start_telemetry(process_environment()))
+            server = build_server(config, environment=environment, over_http=True, sharing=sharing)
             yield HttpApp(server, config, address, caller_auth_for(config, address), sharing=sharing)
 
     return Worker(open_app, print_error, given["drain_seconds"])

@@ -9,6 +9,8 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Literal, Protocol, TextIO
 from weakref import WeakSet
 
@@ -33,6 +35,18 @@ class Redactor(Protocol):
 
     def redact_text(self, text: str) -> str:
         """Return the text with each known secret replaced."""
+
+
+call_id: ContextVar[str | None] = ContextVar("call_id", default=None)
+"""The call that the running code belongs to; JSON lines carry it."""
+
+_more_fields: list[Callable[[], Mapping[str, str]]] = []
+
+
+def add_to_json_lines(fields: Callable[[], Mapping[str, str]]) -> None:
+    """Add fields to every JSON line from now on, such as the ids of the trace that the running code belongs to."""
+    if fields not in _more_fields:
+        _more_fields.append(fields)
 
 
 _redactors: WeakSet[Redactor] = WeakSet()
@@ -109,6 +123,10 @@ class _JSONLines(logging.Formatter):
             "logger": record.name,
             "message": _redacted(record.getMessage()),
         }
+        if call := call_id.get():
+            entry["call_id"] = call
+        for fields in _more_fields:
+            entry |= fields()
         if record.exc_info:
             entry["exception"] = _redacted(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False)

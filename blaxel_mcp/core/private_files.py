@@ -111,6 +111,27 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
+def append_private(path: Path, data: bytes) -> int:
+    """Append to a file with mode 0600, made if it is missing, never through a link, and return its new size in bytes.
+
+    Raises:
+        OSError: The file cannot be written, is no regular file, or belongs to another user. A part may be written.
+    """
+    # O_NONBLOCK: a named pipe at this path must not block.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), _PRIVATE_FILE)
+    with os.fdopen(descriptor, "ab", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or (os.name == "posix" and status.st_uid != os.geteuid()):
+            raise _not_ours(path, "is not a file of this user")
+        if os.name == "posix" and status.st_mode & _OTHERS:
+            os.fchmod(file.fileno(), _PRIVATE_FILE)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
+        return os.fstat(file.fileno()).st_size
+
+
 def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None, overwrite: bool = True) -> None:
     """Write a file so that it has its old or its new content at any moment, a power cut included.
 

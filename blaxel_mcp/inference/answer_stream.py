@@ -1,5 +1,6 @@
 """An answer that arrives as a stream of events: shown while it comes, assembled at its end."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ class AnswerStream:
 
     Attributes:
         is_stream: Whether the response is a stream of events.
+        first_chunk_at: When the first part of the body arrived, by `time.perf_counter`; None before that.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class AnswerStream:
         writes: bool = True,
     ) -> None:
         self.is_stream = False
+        self.first_chunk_at: float | None = None
         self._writes = writes
         self._api = api
         self._path = path
@@ -140,6 +143,8 @@ class AnswerStream:
         return self._assembler is not None and self._assembler.error is None and self._assembler.complete
 
     def _consume(self, chunk: bytes) -> bool:
+        if self.first_chunk_at is None:
+            self.first_chunk_at = time.perf_counter()
         self._received_bytes += len(chunk)
         if self._decoder:
             self._add(self._decoder.feed(chunk))

@@ -4,15 +4,28 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from blaxel_mcp.budget.prices import ModelPrice
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.catalog.records import ModelRecord
+from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.trace import CallTrace
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.progress import Progress
+
+
+class FollowsAttempts(Protocol):
+    """Sees the attempts of one call."""
+
+    def begin(self, prepared: PreparedRequest) -> APIRequest:
+        """See an attempt that is about to begin, and return the request to send."""
+
+    def fail(self, error: BlaxelError) -> None:
+        """See the attempt fail; another one may follow."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -28,6 +41,7 @@ class CallContext:
         record: The control plane's record of the model.
         prepared: The request, once it is composed.
         stream: The streamed answer of the last attempt.
+        attempts: Follows the attempts, if the call is traced or measured.
         trace: What is known of the HTTP exchange.
         progress: What a waiting client is shown.
         retries: How many attempts were made after the first one failed.
@@ -50,6 +64,7 @@ class CallContext:
     record: ModelRecord | None = None
     prepared: PreparedRequest | None = None
     stream: AnswerStream | None = None
+    attempts: FollowsAttempts | None = None
     trace: CallTrace = field(default_factory=CallTrace)
     progress: Progress = field(default_factory=Progress)
     retries: int = 0

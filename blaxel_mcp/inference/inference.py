@@ -17,6 +17,7 @@ from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.client.trace import deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import is_small
+from blaxel_mcp.core.logs import call_id
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
@@ -91,6 +92,7 @@ class Inference:
         Raises:
             BlaxelError: The call failed; the fields say whether anything was sent.
         """
+        call_id.set(context.call_id)
         model = invocation.settings
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
@@ -206,8 +208,9 @@ class Inference:
                 auth.partial_secret_length,
                 writes=prepared.writes,
             )
+            request = context.attempts.begin(prepared) if context.attempts else prepared.request
             try:
-                response = await self._client.send(prepared.request, trace=context.trace, listen=stream.listen)
+                response = await self._client.send(request, trace=context.trace, listen=stream.listen)
                 return await self._read(response, stream, prepared, context)
             except BlaxelError as error:
                 if stream.is_complete and error.origin == "network":
@@ -216,6 +219,8 @@ class Inference:
                     answer = stream.answer(status)
                     check_answer(answer, api.name if api else None, status, context.trace.request_id, auth.redact)
                     return answer
+                if context.attempts:
+                    context.attempts.fail(error)
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,

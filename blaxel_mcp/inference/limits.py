@@ -7,15 +7,16 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
+from blaxel_mcp.budget.shared.engine import SharedStateError, hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.inference.shared_limits import Limit, SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
-from blaxel_mcp.shared.engine import SharedStateError, hashed
 
 _MINUTE_SECONDS = 60.0
 
@@ -57,6 +58,10 @@ class CallLimits:
         self._models: dict[tuple[str, str], FairSemaphore] = {}
         self._rates = [RateLimiter(limits.calls_per_minute, now, sleep)] if limits.calls_per_minute else []
         self._queued: Counter[str] = Counter()
+
+    def load(self) -> "Load":
+        """Return how many calls hold a slot and how many wait for one, those of all callers together."""
+        return Load(id(self._all), self._all.taken, self._queued.total())
 
     def for_caller(self, caller: str) -> "CallLimits":
         """Return the limits as they apply to one caller; all callers' calls count together.
@@ -160,6 +165,21 @@ class CallLimits:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The calls under limits.
+
+    Attributes:
+        limits: The same for all that count together.
+        running: Calls that hold a slot.
+        queued: Calls that wait for one.
+    """
+
+    limits: int
+    running: int
+    queued: int
+
+
 class FairSemaphore:
     """A semaphore whose waiters are served caller by caller, each caller's in their order.
 
@@ -178,6 +198,11 @@ class FairSemaphore:
     def is_free(self, caller: str) -> bool:
         """Return whether a caller would get a slot at once."""
         return self._free > 0 and self._held[caller] < (self._share if caller else self._value)
+
+    @property
+    def taken(self) -> int:
+        """The number of slots that are taken."""
+        return self._value - self._free
 
     async def acquire(self, caller: str) -> None:
         """Wait for a slot."""

@@ -17,8 +17,10 @@ from blaxel_mcp.catalog.listing import ModelListing
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.inference.audit import Audit, audit_logs
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.inference.observers import CallObserver, ObservedCalls, RunsCalls
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     # Only for annotations: `client` is the package that imports the HTTP library.
     import httpx
 
+    from blaxel_mcp.inference.telemetry import Telemetry
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
@@ -36,10 +40,12 @@ class Environment:
     Attributes:
         transport: Carries the requests in place of the network; None for the network.
         clock: How the waits between attempts pass.
+        telemetry: Where spans and metrics go; None for none.
     """
 
     transport: "httpx.AsyncBaseTransport | None" = None
     clock: RetryClock = field(default_factory=RetryClock)
+    telemetry: "Telemetry | None" = None
 
 
 _DEFAULT = Environment()
@@ -63,7 +69,7 @@ class Runtime:
     client: APIClient
     control_plane: ControlPlane
     discovery: Discovery
-    inference: Inference
+    inference: RunsCalls
     listing: ModelListing
     spending: Spending
 
@@ -93,6 +99,7 @@ def build_runtime(
     config: Configuration,
     *,
     account: str = "",
+    caller: str = "",
     limits: CallLimits | None = None,
     cached: bool = True,
     environment: Environment = _DEFAULT,
@@ -102,31 +109,34 @@ def build_runtime(
     Args:
         config: The settings and the login file.
         account: Whose calls the ledger counts; empty for the user's own.
+        caller: Who calls, for the audit file; empty for the user.
         limits: Concurrency and rate limits shared with other runtimes; None for those of the settings.
         cached: Whether the list of models is kept on disk.
         environment: What replaces the network and the clock.
 
     Raises:
-        ConfigurationError: A configured model cannot become a tool.
+        ConfigurationError: A configured model cannot become a tool, or the audit file cannot be written.
     """
     settings = config.settings
     client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
     discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    limits = limits or CallLimits(settings.limits)
+    inference = Inference(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
+    observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]
+    if environment.telemetry is not None:
+        # Only here: the commands that call no model over MCP do not import OpenTelemetry.
+        from blaxel_mcp.inference.telemetry import CallTelemetry  # noqa: PLC0415
+
+        environment.telemetry.watch(limits, spending)
+        observers.insert(0, CallTelemetry(environment.telemetry))
     return Runtime(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=Inference(
-            client,
-            control_plane,
-            settings,
-            spending,
-            limits=limits or CallLimits(settings.limits),
-            clock=environment.clock,
-        ),
+        inference=ObservedCalls(inference, observers) if observers else inference,
         listing=ModelListing(discovery, control_plane, client.auth, settings, partial(_price_of, settings)),
         spending=spending,
     )

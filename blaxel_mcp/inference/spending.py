@@ -28,6 +28,7 @@ from blaxel_mcp.budget.ledger import (
     shared_ledger,
 )
 from blaxel_mcp.budget.report import usage_report
+from blaxel_mcp.budget.shared.engine import require_extra
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
@@ -35,7 +36,6 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.settings.schema import ModelSettings, Settings
-from blaxel_mcp.shared.engine import require_extra
 
 logger = logging.getLogger(__name__)
 
@@ -237,6 +237,20 @@ class Spending:
             return [json_text.parse(record) for record in await anyio.to_thread.run_sync(read)]
         except LedgerError as error:
             raise ConfigurationError(str(error), hint="The setting is `budget.ledger`.") from None
+
+    @property
+    def is_owners(self) -> bool:
+        """Whether these are calls that the owner of the server pays for."""
+        return not self._account
+
+    def totals_today(self) -> UsageTotals | None:
+        """Return what counts against the caps of this day; None if no ledger is open or readable. It blocks."""
+        try:
+            used = self._shared[-1].ledger.used(day_of(self._now()), self._account) if self._shared else None
+        except LedgerError:
+            # Whoever makes a call is told.
+            return None
+        return None if used is None else sum(used.values(), UsageTotals())
 
     async def aclose(self) -> None:
         """Release the ledger."""

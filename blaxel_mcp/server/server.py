@@ -23,6 +23,7 @@ from blaxel_mcp.server.callers import caller_of
 from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.sharing import Sharing
+from blaxel_mcp.server.telemetry import flushed, gauges_held, measured
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
@@ -102,7 +103,13 @@ def build_server(
 
     @asynccontextmanager
     async def lifespan(_: Server[Tenants]) -> AsyncIterator[Tenants]:
-        async with tenants.running(), anyio.create_task_group() as group:
+        telemetry = environment.telemetry
+        async with (
+            flushed(telemetry),
+            tenants.running(),
+            gauges_held(telemetry),
+            anyio.create_task_group() as group,
+        ):
             watch = partial(watch_settings, seconds=look_seconds)
             group.start_soon(watch, config, tenants.reconfigure, tenants.notify)
             try:
@@ -131,7 +138,7 @@ def build_server(
     if isinstance(get_tracer_provider(), ProxyTracerProvider):
         # Nobody traces this process: the SDK's middleware would make spans for nothing.
         server.middleware.clear()
-    server.middleware.insert(0, repair_params)
+    server.middleware[:0] = [*measured(environment.telemetry, over_http=over_http), repair_params]
     if not over_http:
         # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)

@@ -11,6 +11,7 @@ import anyio.abc
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
+from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import SHOWN_CHARS
 from blaxel_mcp.inference.context import CallContext
@@ -23,7 +24,6 @@ from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
-from blaxel_mcp.shared.engine import hashed
 from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
@@ -199,7 +199,7 @@ class Tenant:
     def _build_runtime(self, config: Configuration, limits: CallLimits) -> Runtime:
         if self.caller.credential is None:
             limits = limits.for_caller(self.caller.identity)
-            return build_runtime(config, limits=limits, environment=self._environment)
+            return build_runtime(config, caller=self.caller.identity, limits=limits, environment=self._environment)
         # The caller brings its own credentials: none of the owner's credentials, models, limits or files are used.
         own: dict[str, Any] = {
             "workspace": self.caller.workspace,
@@ -219,6 +219,7 @@ class Tenant:
             limits=CallLimits(
                 own_config.settings.limits, across=self._sharing.limits, scope=hashed(self.caller.identity)
             ),
+            caller=self.caller.identity,
             cached=False,
             environment=self._environment,
         )

@@ -18,11 +18,13 @@ from blaxel_mcp.settings.types import (
     HttpUrl,
     IssuerUrl,
     LedgerLocation,
+    ListenAddress,
     LongSecret,
     RedisUrl,
     RefuseOrAllow,
     RequestHeaders,
     ResultKind,
+    RootedFile,
     Seconds,
     Section,
     StreamKind,
@@ -254,10 +256,33 @@ class HttpSettings(ClosedSection):
         description="How long running calls may finish after SIGTERM, in seconds. Unset: limits.timeout_seconds with "
         "[shared], otherwise 5.",
     )
+    metrics_address: ListenAddress | None = Field(
+        default=None,
+        description="Where Prometheus text is served at /metrics, to anybody who can connect: a port of loopback, or "
+        "address:port. Unset: nowhere.",
+    )
+
+
+class AuditSettings(ClosedSection):
+    """A file with one line of JSON for each call that was billed or may have been: who called what, and its cost."""
+
+    file: RootedFile | None = Field(
+        default=None,
+        description="The file, absolute or below ~/; it has no prompts and no answers. A call is refused as long as an "
+        "earlier one could not be written. Unset: none.",
+    )
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        description="Size at which the file is renamed, with the time in UTC, and a new one begins, in bytes.",
+    )
 
 
 PriceTable = Literal["table", "configured"]
 """Where prices come from; the description of `prices` explains each."""
+
+TraceKind = Literal["sampled", "always"]
+"""Which calls Blaxel keeps a trace of; the description of `trace` explains each."""
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -382,6 +407,11 @@ class Settings(BaseSettings):
         description="What a model without a price costs. table: what the price table of genai-prices says, by the "
         "provider and its model. configured: nobody knows.",
     )
+    trace: TraceKind = Field(
+        default="sampled",
+        description="Which calls Blaxel keeps a trace of. sampled: a tenth. always: each call, by debug=true in its "
+        "query; not at a model's own mk3 endpoint or url.",
+    )
     discovery: DiscoverySettings = DiscoverySettings()
     access: AccessSettings = AccessSettings()
     tools: ToolSettings = ToolSettings()
@@ -390,6 +420,7 @@ class Settings(BaseSettings):
     files: FileSettings = FileSettings()
     http: HttpSettings = HttpSettings()
     shared: SharedSettings = SharedSettings()
+    audit: AuditSettings = AuditSettings()
     models: tuple[ModelSettings, ...] = ()
 
     @classmethod

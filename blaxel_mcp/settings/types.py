@@ -90,6 +90,14 @@ IssuerUrl = Annotated[
 
 HttpUrl = Annotated[IssuerUrl, AfterValidator(lambda url: url.rstrip("/"))]
 
+ListenAddress = Annotated[
+    str,
+    _matching(
+        r"((\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):)?(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])",
+        "a port, or an address and a port such as 0.0.0.0:9464",
+    ),
+]
+
 CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 """A URL that credentials are sent to: https, or http on loopback."""
 
@@ -126,6 +134,7 @@ LongSecret = Annotated[SecretStr, AfterValidator(_is_long)]
 """A secret that encrypts."""
 
 Folder = Annotated[str, AfterValidator(_rooted)]
+RootedFile = Folder
 
 RESERVED_HEADER = re.compile(
     r"(?:proxy-)?authorization|x-blaxel-.*|(?:.*[-_])?api[-_]?key|host|(?:set-)?cookie2?|connection|content-length|"

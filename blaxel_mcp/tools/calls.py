@@ -16,10 +16,10 @@ from typing import Any
 import anyio
 import mcp_types as types
 
+from blaxel_mcp.budget.shared.engine import SharedStateError
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.shared.engine import SharedStateError
 from blaxel_mcp.tools.results.results import ERROR_KEY, value_result
 from blaxel_mcp.tools.shared_calls import CallRecord, OwnCall, Seen, SharedCalls, State
 

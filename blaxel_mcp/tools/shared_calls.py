@@ -16,9 +16,9 @@ from typing import Any, Literal
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.shared.engine import NOW_LUA, TAG, SharedStateError
-from blaxel_mcp.shared.leases import Heartbeat
-from blaxel_mcp.shared.state import SharedState
+from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, SharedStateError
+from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import SharedState
 
 logger = logging.getLogger(__name__)
 

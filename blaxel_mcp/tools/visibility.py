@@ -13,11 +13,11 @@ from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
 from blaxel_mcp.budget.ledger import MEMORY, default_ledger
+from blaxel_mcp.budget.shared.engine import label_of
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.shared.engine import label_of
 from blaxel_mcp.tools.results.content_blocks import text_block
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from blaxel_mcp.tools.store.spool import default_spools

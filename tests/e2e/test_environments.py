@@ -173,7 +173,7 @@ def test_an_id_that_is_written_as_a_float_is_answered() -> None:
         ("OTEL_PROPAGATORS", ""),
         ("OTEL_PROPAGATORS", ","),
         ("OTEL_PYTHON_CONTEXT", "foo"),
-        ("OTEL_PYTHON_TRACER_PROVIDER", "sdk_tracer_provider"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "no_such_provider"),
         ("OTEL_TRACES_EXPORTER", "otlp"),
         ("OTEL_SDK_DISABLED", "maybe"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"),

@@ -94,6 +94,8 @@ def test_the_supported_pythons_begin_with_the_oldest_that_installs() -> None:
 COMES_WITH = {
     "cryptography": "pyjwt",
     "mcp_types": "mcp",
+    # A namespace; of its packages, the extra `otel` brings the others.
+    "opentelemetry": "opentelemetry-api",
     "pydantic_core": "pydantic",
     "referencing": "jsonschema",
     "typing_extensions": "pydantic",

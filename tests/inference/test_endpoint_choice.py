@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.emulator import Emulator, run_emulator
+from blaxel_mcp.emulator import Emulator, RecordedRequest, run_emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from tests.support.canaries import KEY, let_in
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
@@ -150,3 +150,47 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(emulator
 
     assert (error_of(result)["code"], error_of(result)["status"]) == ("upstream_error", 307)
     assert paths(emulator) == ["/demo/models/fault-redirect/v1/chat/completions"]
+
+
+# Blaxel's own traces
+
+
+def query_in(request: RecordedRequest) -> str:
+    return request.raw_path.decode().partition("?")[2]
+
+
+async def query_of(emulator: Emulator, arguments: dict[str, Any], **settings: Any) -> list[str]:
+    """Return the parameters in the query of one call of `run_model`."""
+    async with connect(leading_to(emulator, **settings)) as client:
+        await client.call_tool("run_model", {"model": "house-chat", "data": {"messages": []}, **arguments})
+    (request,) = inference_requests(emulator.requests)
+    return sorted(filter(None, query_in(request).split("&")))
+
+
+@pytest.mark.parametrize(
+    ("trace", "arguments", "query"),
+    [
+        ("sampled", {}, []),
+        ("always", {}, ["debug=true"]),
+        ("always", {"query": {"a": "1"}}, ["a=1", "debug=true"]),
+        ("always", {"path": "/v1/chat/completions?b=2"}, ["b=2", "debug=true"]),
+        ("always", {"query": {"debug": "false"}}, ["debug=false"]),
+    ],
+)
+async def test_debug_asks_blaxel_to_keep_the_trace_of_every_call(
+    emulator: Emulator, trace: str, arguments: dict[str, Any], query: list[str]
+) -> None:
+    assert await query_of(emulator, arguments, trace=trace) == query
+
+
+async def test_an_endpoint_that_is_not_documented_to_know_debug_does_not_get_it(
+    emulator: Emulator, elsewhere: Emulator
+) -> None:
+    own = f"{elsewhere.url}/direct/edge-chat"
+    emulator.models["edge-chat"] = EmulatedModel(name="edge-chat", generation="mk3", own_url=own)
+    forced = {**CLASSIC[0], "url": f"{emulator.run_url}/demo/models/house-chat"}
+
+    await call(emulator, models=MK3, trace="always")
+    await call(emulator, models=[forced], trace="always")
+
+    assert [query_in(request) for request in (*elsewhere.requests, *inference_requests(emulator.requests))] == ["", ""]

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from blaxel_mcp.shared.engine import Engine
+from blaxel_mcp.budget.shared.engine import Engine
 from tests.support.canaries import MARKER
 from tests.support.leaks import now_ours
 

@@ -8,10 +8,10 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from blaxel_mcp.budget.shared.cipher import Cipher
+from blaxel_mcp.budget.shared.engine import SharedStateError
+from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.shared.cipher import Cipher
-from blaxel_mcp.shared.engine import SharedStateError
-from blaxel_mcp.shared.state import SharedState
 from blaxel_mcp.tools.store.shared_answers import CHUNK_BYTES, SharedAnswers
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from blaxel_mcp.budget.figures import Cap, Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import LedgerError, Used
 from blaxel_mcp.budget.redis_ledger import RedisLedger
+from blaxel_mcp.budget.shared.engine import Engine
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.shared.engine import Engine
 from tests.replicas.engines import RedisServer, leases_in, needs_redis
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of, text_of
 

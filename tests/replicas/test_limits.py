@@ -5,12 +5,12 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+from blaxel_mcp.budget.shared.engine import Engine
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.inference.shared_limits import SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
-from blaxel_mcp.shared.engine import Engine
 from tests.replicas.engines import RedisServer, engine_of, leases_in, needs_redis, sharing
 from tests.support.connecting import answer_of, connect, inference_requests, leading_to, receipt_of
 from tests.support.held import HeldAnswers

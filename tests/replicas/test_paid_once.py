@@ -4,9 +4,9 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from blaxel_mcp.budget.shared.cipher import Cipher
+from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.shared.cipher import Cipher
-from blaxel_mcp.shared.state import SharedState
 from blaxel_mcp.tools.store.shared_keys import SharedKeys
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of

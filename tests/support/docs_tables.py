@@ -118,6 +118,7 @@ _ALSO_REJECTED = {
     "http.bearer_tokens": "a token that could be guessed, that is here twice, or that a page shows",
     "files.allowed_dirs": "a relative folder",
     "files.output_dir": "a relative folder",
+    "audit.file": "a relative file",
     "models[].locked": "a text that is only a placeholder that was not expanded",
     "models[].budget": "as in `[budget]`",
 }

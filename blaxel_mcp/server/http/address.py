@@ -22,6 +22,8 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _BACKLOG = 2048
 """Connections that the system holds until they are accepted."""
 
+_OTHER_ADDRESS = "Choose another port with --port (0 takes any free one) or another address with --host."
+
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """An OAuth scope (RFC 6749, section 3.3), which is quoted in a header."""
 
@@ -62,17 +64,31 @@ def resolve(http: HttpSettings) -> Address:
     Raises:
         ConfigurationError: the host is not an address of this machine.
     """
+    return _resolved(http.host, http.port, "http.host")
+
+
+def resolve_metrics(http: HttpSettings) -> Address | None:
+    """Resolve `http.metrics_address`; None if it is not set. A port alone is one on loopback. This may block on DNS.
+
+    Raises:
+        ConfigurationError: the host is not an address of this machine.
+    """
+    if http.metrics_address is None:
+        return None
+    host, _, port = http.metrics_address.rpartition(":")
+    return _resolved(host or "127.0.0.1", int(port), "http.metrics_address")
+
+
+def _resolved(host: str, port: int, key: str) -> Address:
     try:
-        candidates = socket.getaddrinfo(
-            http.host.strip("[]"), http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        candidates = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(
-            f"http.host {literal(http.host)} is not an address of this machine ({_reason(error)}).",
+            f"{key} {literal(host)} is not an address of this machine ({_reason(error)}).",
             hint="Use 127.0.0.1 to serve this machine only, or 0.0.0.0 for all of its addresses.",
         ) from None
-    family, _, _, _, (ip, port, *_) = candidates[0]
-    return Address(family, str(ip), int(port))
+    family, _, _, _, (ip, *_) = candidates[0]
+    return Address(family, str(ip), port)
 
 
 def require_safe(http: HttpSettings, address: Address) -> None:
@@ -150,8 +166,12 @@ def _is_listed(name: str, listed: Sequence[str]) -> bool:
     )
 
 
-def listen(address: Address) -> tuple[socket.socket, Address]:
+def listen(address: Address, *, hint: str = _OTHER_ADDRESS) -> tuple[socket.socket, Address]:
     """Bind the address and queue connections until they are accepted.
+
+    Args:
+        address: The address.
+        hint: What to do if it cannot be bound.
 
     Returns:
         The socket, and the address with the port that the system assigned.
@@ -173,7 +193,7 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
         listener.close()
         raise ConfigurationError(
             f"The server cannot listen on {address.ip} port {address.port}: {_reason(error)}.",
-            hint="Choose another port with --port (0 takes any free one) or another address with --host.",
+            hint=hint,
         ) from None
     return listener, Address(address.family, address.ip, int(listener.getsockname()[1]))
 

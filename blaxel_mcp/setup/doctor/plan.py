@@ -5,7 +5,7 @@ from blaxel_mcp.setup.doctor.models import CALLS_SECONDS, calls, models
 from blaxel_mcp.setup.doctor.network import access, certificates, clock, connection, names, proxy, token
 from blaxel_mcp.setup.doctor.runner import Check
 from blaxel_mcp.setup.doctor.server import footprint, server
-from blaxel_mcp.setup.doctor.settings import credentials, ledger, settings, versions, workspace
+from blaxel_mcp.setup.doctor.settings import audit, credentials, ledger, settings, versions, workspace
 
 PLAN: tuple[Check, ...] = (
     Check("settings", "Settings", settings),
@@ -20,6 +20,7 @@ PLAN: tuple[Check, ...] = (
     Check("clock", "Clock", clock, ("access",)),
     Check("models", "Models", models, ("access",), seconds=120),
     Check("ledger", "Ledger", ledger, ("settings",)),
+    Check("audit", "Audit file", audit, ("settings",)),
     Check("server", "This server over stdio", server, ("settings",)),
     Check("footprint", "Tools in the context", footprint, ("server",)),
     Check("clients", "Clients", clients, ("settings",), seconds=CLIENTS_SECONDS),

@@ -21,7 +21,7 @@ from blaxel_mcp.client.auth.credentials import (
 )
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Result, count, failed, failed_by, ok, warning
+from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, failed_by, ok, warning
 
 _FIX_LINES = "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 _UNITS = ("calls", "tokens", "usd")
@@ -115,6 +115,12 @@ async def ledger(context: CheckContext) -> Result:
         f"{message}, so calls are refused until {until}.",
         f"Wait until then, or raise {keys} in the settings.",
     )
+
+
+async def audit(context: CheckContext) -> Result | list[Finding]:
+    """Report the audit file, if there is one. One that cannot be written is a failure of the check of the settings."""
+    file = context.config.settings.audit.file
+    return [] if file is None else ok(f"{file}: a line for each call that was billed or may have been")
 
 
 def _amount(figures: Any, noun: str) -> str:

@@ -7,8 +7,8 @@ import json
 import math
 from typing import Any
 
-from blaxel_mcp.shared.engine import TAG
-from blaxel_mcp.shared.state import SharedState
+from blaxel_mcp.budget.shared.engine import TAG
+from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
 
 CHUNK_BYTES = 8 * 1024 * 1024

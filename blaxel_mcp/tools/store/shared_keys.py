@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from blaxel_mcp.shared.engine import NOW_LUA, TAG, SharedStateError
-from blaxel_mcp.shared.state import SharedState
+from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, SharedStateError
+from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.tools.paid_once import KEPT_SECONDS, CallKeysError, Claim
 
 _CLAIM = f"""{NOW_LUA}

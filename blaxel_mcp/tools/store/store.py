@@ -18,11 +18,11 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from blaxel_mcp.budget.shared.engine import SharedStateError
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.private_files import read_private
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
-from blaxel_mcp.shared.engine import SharedStateError
 from blaxel_mcp.tools.store.shared_answers import SharedAnswers
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits, stored

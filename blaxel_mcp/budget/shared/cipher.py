@@ -5,7 +5,7 @@ import secrets
 
 from pydantic import SecretStr
 
-from blaxel_mcp.shared.engine import SharedStateError
+from blaxel_mcp.budget.shared.engine import SharedStateError
 
 _NONCE_BYTES = 12
 

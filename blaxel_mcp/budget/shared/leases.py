@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from blaxel_mcp.shared.engine import SharedStateError
+from blaxel_mcp.budget.shared.engine import SharedStateError
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""State that several processes share through Redis or Valkey: the connection, leases, and the encryption of answers."""

@@ -1,0 +1,135 @@
+"""The metrics of this server, and where their values go: OpenTelemetry's meters, or Prometheus text.
+
+Names, units and buckets of `gen_ai.*` and `mcp.*` are those of OpenTelemetry's semantic conventions 1.40.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    # Importing it takes 10 ms, and only a server whose metrics somebody reads needs it.
+    from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+Attributes = Mapping[str, str | int | bool]
+
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A metric.
+
+    Attributes:
+        name: Its name in OpenTelemetry.
+        kind: histogram and counter: values are recorded as they occur. gauge: it is read when somebody asks.
+        unit: Its unit; in braces where it only counts something.
+        description: One sentence without its full stop.
+        bounds: The upper bounds of a histogram's buckets.
+    """
+
+    name: str
+    kind: Literal["histogram", "counter", "gauge"]
+    unit: str
+    description: str
+    bounds: tuple[float, ...] = ()
+
+
+OPERATION_DURATION = Instrument(
+    "mcp.server.operation.duration",
+    "histogram",
+    "s",
+    "Duration of an MCP request or notification as this server saw it",
+    (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
+)
+ATTEMPT_DURATION = Instrument(
+    "gen_ai.client.operation.duration", "histogram", "s", "Duration of one attempt of a model call", _SECONDS
+)
+TIME_TO_FIRST_CHUNK = Instrument(
+    "gen_ai.client.operation.time_to_first_chunk",
+    "histogram",
+    "s",
+    "Time from the request to the first chunk of a streamed answer",
+    _SECONDS,
+)
+TOKEN_USAGE = Instrument(
+    "gen_ai.client.token.usage",
+    "histogram",
+    "{token}",
+    "Tokens of a model call",
+    tuple(4.0**power for power in range(14)),
+)
+COST = Instrument("blaxel.cost", "counter", "USD", "Cost of the model calls whose cost is known")
+BUDGET_REFUSED = Instrument("blaxel.budget.refused", "counter", "{call}", "Calls that a cap refused")
+BUDGET_USED = Instrument("blaxel.budget.used", "gauge", "1", "Settled usage of the day in UTC, by blaxel.budget.unit")
+BUDGET_HELD = Instrument("blaxel.budget.held", "gauge", "1", "Estimates that count against the caps of the day as well")
+CALLS_RUNNING = Instrument("blaxel.calls.running", "gauge", "{call}", "Model calls that hold a slot")
+CALLS_QUEUED = Instrument("blaxel.calls.queued", "gauge", "{call}", "Model calls that wait for a slot")
+CALLS_LOST = Instrument(
+    "blaxel.calls.lost", "gauge", "{call}", "Calls of the day that brought no answer and may have been billed"
+)
+
+INSTRUMENTS = (
+    *(OPERATION_DURATION, ATTEMPT_DURATION, TIME_TO_FIRST_CHUNK, TOKEN_USAGE, COST),
+    *(BUDGET_USED, BUDGET_HELD, BUDGET_REFUSED, CALLS_RUNNING, CALLS_QUEUED, CALLS_LOST),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One value of an instrument."""
+
+    instrument: Instrument
+    value: float
+    attributes: Attributes
+
+
+ReadGauges = Callable[[], Iterable[Measurement]]
+"""Returns the values of all gauges now. It may block: call it in a thread."""
+
+
+class Recorder(Protocol):
+    """Takes the values of histograms and counters."""
+
+    def record(self, measurement: Measurement) -> None:
+        """Take a value."""
+
+
+class OpenTelemetryRecorder:
+    """Hands values to a meter, and lets it read the gauges.
+
+    Args:
+        meter: The meter.
+        read_gauges: Reads the gauges; the meter's exporter calls it in a thread of its own.
+    """
+
+    def __init__(self, meter: "Meter", read_gauges: ReadGauges) -> None:
+        self._record: dict[str, Callable[..., None]] = {}
+        for instrument in INSTRUMENTS:
+            named: dict[str, Any] = {"unit": instrument.unit, "description": instrument.description}
+            match instrument.kind:
+                case "histogram":
+                    histogram = meter.create_histogram(
+                        instrument.name, explicit_bucket_boundaries_advisory=instrument.bounds, **named
+                    )
+                    self._record[instrument.name] = histogram.record
+                case "counter":
+                    self._record[instrument.name] = meter.create_counter(instrument.name, **named).add
+                case "gauge":
+                    callback = _observer(instrument, read_gauges)
+                    meter.create_observable_gauge(instrument.name, [callback], **named)
+
+    def record(self, measurement: Measurement) -> None:
+        """Take a value."""
+        self._record[measurement.instrument.name](measurement.value, measurement.attributes)
+
+
+def _observer(
+    instrument: Instrument, read_gauges: ReadGauges
+) -> Callable[["CallbackOptions"], Iterable["Observation"]]:
+    from opentelemetry.metrics import Observation  # noqa: PLC0415 - as above
+
+    def observe(_: "CallbackOptions") -> Iterable["Observation"]:
+        return [Observation(each.value, each.attributes) for each in read_gauges() if each.instrument is instrument]
+
+    return observe

@@ -1,0 +1,244 @@
+"""Set up OpenTelemetry for a server, by its standard variables, and measure the MCP requests.
+
+The API without an SDK does nothing, so a server whose process has no SDK that is set up has no telemetry at all.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import mcp_types as types
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from opentelemetry import trace
+
+from blaxel_mcp import __version__
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.logs import add_to_json_lines
+from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
+from blaxel_mcp.inference.telemetry import OTHER, Telemetry
+
+logger = logging.getLogger(__name__)
+
+SCOPE = "blaxel_mcp"
+"""The name of the instrumentation scope of every span and metric."""
+
+FLUSH_SECONDS = 0.8
+"""How long the last spans and metrics may take to go out. A stdio server has 1.2 s in all for its end."""
+
+_ENDPOINTS = {
+    signal: ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    for signal in ("traces", "metrics")
+}
+_EXPORTERS = {signal: f"OTEL_{signal.upper()}_EXPORTER" for signal in _ENDPOINTS}
+_METHODS = frozenset(
+    {
+        *("initialize", "ping", "server/discover", "completion/complete", "subscriptions/listen"),
+        *("tools/list", "tools/call", "prompts/list", "prompts/get"),
+        *("resources/list", "resources/read", "resources/templates/list"),
+        *("notifications/initialized", "notifications/cancelled"),
+    }
+)
+"""The methods that this server handles; all others are one, so that no client can make a metric grow."""
+
+_HTTP_PROTOBUF = "http/protobuf"
+
+
+def wanted_signals(environ: Mapping[str, str]) -> list[str]:
+    """Return which of `traces` and `metrics` the variables of OpenTelemetry ask to export.
+
+    Raises:
+        ConfigurationError: They ask for something else than OTLP over HTTP.
+    """
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    wanted = []
+    for signal, endpoints in _ENDPOINTS.items():
+        exporter = environ.get(_EXPORTERS[signal], "").strip().lower()
+        has_endpoint = any(environ.get(name, "").strip() for name in endpoints)
+        if exporter == "none" or not (exporter or has_endpoint):
+            continue
+        protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environ.get(
+            "OTEL_EXPORTER_OTLP_PROTOCOL", ""
+        )
+        if exporter not in ("", "otlp") or protocol.strip() not in ("", _HTTP_PROTOBUF):
+            raise ConfigurationError(
+                f"This server exports {signal} by OTLP over HTTP only, and {_EXPORTERS[signal]} or "
+                "OTEL_EXPORTER_OTLP_PROTOCOL asks for something else.",
+                hint=f"Set OTEL_EXPORTER_OTLP_PROTOCOL={_HTTP_PROTOBUF} and {_EXPORTERS[signal]}=otlp, or start the "
+                "server with opentelemetry-instrument, which sets up any exporter.",
+            )
+        wanted.append(signal)
+    return wanted
+
+
+def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
+    """Set up what the variables of OpenTelemetry ask for, unless the process has an SDK already; None for nothing.
+
+    Raises:
+        ConfigurationError: The extra `otel` is missing, or the variables ask for what it does not have.
+    """
+    if _is_sdk(trace.get_tracer_provider()):
+        # By opentelemetry-instrument, or by the program that this server is a part of.
+        from opentelemetry import metrics  # noqa: PLC0415 - it takes 10 ms, which only this server needs
+
+        has_meters = _is_sdk(metrics.get_meter_provider())
+    elif signals := wanted_signals(environ):
+        has_meters = _set_up(signals)
+    else:
+        return None
+    add_to_json_lines(trace_ids)
+    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__))
+    if has_meters:
+        from opentelemetry import metrics  # noqa: PLC0415 - the same
+
+        telemetry.recorders.append(OpenTelemetryRecorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))
+    return telemetry
+
+
+def trace_ids() -> dict[str, str]:
+    """Return the ids of the span that the running code belongs to, as OpenTelemetry writes them into logs."""
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": trace.format_trace_id(span.trace_id), "span_id": trace.format_span_id(span.span_id)}
+
+
+def start_telemetry_or_warn(environ: Mapping[str, str]) -> Telemetry | None:
+    """Do the same, but log what is wrong: clients pass OpenTelemetry's variables on to servers that never asked."""
+    try:
+        return start_telemetry(environ)
+    except ConfigurationError as error:
+        logger.warning("no telemetry: %s", error)
+        return None
+
+
+@asynccontextmanager
+async def flushed(telemetry: Telemetry | None) -> AsyncIterator[None]:
+    """Send what is not sent yet when the context ends, for at most `FLUSH_SECONDS`; without telemetry, do nothing."""
+    try:
+        yield
+    finally:
+        if telemetry is not None:
+            with anyio.move_on_after(FLUSH_SECONDS, shield=True):
+                async with anyio.create_task_group() as group:
+                    for provider in _providers():
+                        group.start_soon(_flush, provider)
+
+
+@asynccontextmanager
+async def gauges_held(telemetry: Telemetry | None) -> AsyncIterator[None]:
+    """Keep the last values of the gauges for `flushed` when the context ends; without telemetry, do nothing."""
+    try:
+        yield
+    finally:
+        if telemetry is not None:
+            with anyio.move_on_after(FLUSH_SECONDS, shield=True):
+                await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
+
+
+def _providers() -> list[Any]:
+    """Return the providers of this process that export something."""
+    from opentelemetry import metrics  # noqa: PLC0415 - as above
+
+    return [
+        each for each in (trace.get_tracer_provider(), metrics.get_meter_provider()) if hasattr(each, "force_flush")
+    ]
+
+
+async def _flush(provider: Any) -> None:
+    try:
+        await anyio.to_thread.run_sync(provider.force_flush, int(FLUSH_SECONDS * 1000), abandon_on_cancel=True)
+    except Exception as error:  # noqa: BLE001 - an exporter may raise anything, and the server is about to end
+        logger.debug("the last telemetry was not sent: %s", type(error).__name__)
+
+
+def _is_sdk(provider: object) -> bool:
+    """Return whether a provider is more than one of the API's own, which do nothing."""
+    return not type(provider).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
+
+
+def _set_up(signals: list[str]) -> bool:
+    """Set up the SDK for some signals, and return whether metrics are among them."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - an extra
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - the same
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - the same
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415 - the same
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - the same
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - the same
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - the same
+    except ImportError:
+        raise ConfigurationError(
+            "OpenTelemetry's variables ask to export telemetry, but its SDK is not installed.",
+            hint="Install the extra with `pip install 'blaxel-mcp[otel]'`, or set OTEL_SDK_DISABLED=true.",
+        ) from None
+    resource = Resource({"service.version": __version__}).merge(Resource.create())
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
+    if "traces" in signals:
+        tracers = TracerProvider(resource=resource)
+        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        trace.set_tracer_provider(tracers)
+    if "metrics" in signals:
+        from opentelemetry import metrics  # noqa: PLC0415 - the same
+
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+        metrics.set_meter_provider(MeterProvider([reader], resource=resource))
+    return "metrics" in signals
+
+
+def measured(telemetry: Telemetry | None, *, over_http: bool) -> list["MeasureOperations"]:
+    """Return the middleware that measures the messages of a server; none without telemetry."""
+    return [] if telemetry is None else [MeasureOperations(telemetry, over_http=over_http)]
+
+
+class MeasureOperations:
+    """Server middleware that measures each MCP request and notification.
+
+    Args:
+        telemetry: Where the durations go.
+        over_http: Whether they come over HTTP, otherwise over stdio.
+    """
+
+    def __init__(self, telemetry: Telemetry, *, over_http: bool) -> None:
+        self._telemetry = telemetry
+        self._transport = "tcp" if over_http else "pipe"
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Pass a message on, and record how long its handling took and how it ended."""
+        started, error, is_known = time.perf_counter(), "", True
+        try:
+            result = await call_next(ctx)
+            match result:
+                case types.CallToolResult(is_error=True) | {"isError": True}:
+                    error = "tool_error"
+            return result
+        except MCPError as failure:
+            error, is_known = str(failure.error.code), False
+            raise
+        except BaseException as failure:
+            error, is_known = "cancelled" if not isinstance(failure, Exception) else OTHER, False
+            raise
+        finally:
+            self._telemetry.record(
+                OPERATION_DURATION, time.perf_counter() - started, self._attributes(ctx, error, is_known=is_known)
+            )
+
+    def _attributes(
+        self, context: ServerRequestContext[Any, Any], error: str, *, is_known: bool
+    ) -> dict[str, str | int | bool]:
+        # A client can send any name of a method or tool; one that was served is one of a few.
+        attributes: dict[str, str | int | bool] = {
+            "mcp.method.name": context.method if context.method in _METHODS else OTHER,
+            "mcp.protocol.version": context.protocol_version or OTHER,
+            "network.transport": self._transport,
+        }
+        if context.method == "tools/call" and is_known and context.params:
+            attributes["gen_ai.operation.name"] = "execute_tool"
+            attributes["gen_ai.tool.name"] = str(context.params.get("name"))
+        return attributes | ({"error.type": error} if error else {})

@@ -1,0 +1,108 @@
+"""What a server process exports by OTLP, as OpenTelemetry's variables say, in both protocol eras."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp import StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from blaxel_mcp.emulator import Emulator
+from tests.support.connecting import ERAS, Era, answer_of, inference_requests, receipt_of
+from tests.support.http_serving import client_of
+from tests.support.leaks import Client
+from tests.support.otlp_sink import Sink, attributes_of, otlp_sink
+from tests.support.processes import ENDING_SECONDS, SERVE, started, variables
+
+pytestmark = pytest.mark.anyio
+
+PROMPT = "the prompt that nobody exports"
+
+
+def exporting(emulator: Emulator, sink: Sink, **more: str) -> dict[str, str]:
+    """Return the environment of a server process that exports to a sink."""
+    return {**variables(emulator), "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, **more}
+
+
+def check_exported(sink: Sink, emulator: Emulator, receipt: dict[str, Any], answer: str) -> None:
+    (call,), (request,) = sink.named("chat "), sink.named("tools/call")
+    found = attributes_of(call)
+    assert (found["blaxel.call_id"], found["blaxel.billed"]) == (receipt["call_id"], "yes")
+    assert (call.trace_id, call.parent_span_id) == (request.trace_id, request.span_id)
+    (sent,) = inference_requests(emulator.requests)
+    assert dict(sent.headers)["traceparent"].startswith(f"00-{call.trace_id.hex()}-{call.span_id.hex()}-")
+    names = {metric.name for metric in sink.metrics}
+    assert names >= {
+        *("mcp.server.operation.duration", "gen_ai.client.operation.duration", "gen_ai.client.token.usage"),
+        *(
+            "blaxel.calls.running",
+            "blaxel.calls.queued",
+            "blaxel.calls.lost",
+            "blaxel.budget.used",
+            "blaxel.budget.held",
+        ),
+    }
+    for text in (PROMPT, answer):
+        assert not any(text.encode() in body for body in sink.bodies)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_over_stdio_exports_its_calls_before_it_ends(emulator: Emulator, era: Era) -> None:
+    with otlp_sink() as sink:
+        environment = exporting(emulator, sink, OTEL_SERVICE_NAME="models-for-tests")
+        server = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)
+        async with Client(server, mode=era) as client:
+            result = await client.call_tool("house-chat", {"prompt": PROMPT})
+
+    check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
+    assert sink.resource["service.name"] == "models-for-tests"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_over_http_exports_its_calls_before_it_ends(emulator: Emulator, era: Era) -> None:
+    command = [*SERVE, "--transport", "http", "--port", "0"]
+    with otlp_sink() as sink:
+        async with started(command, exporting(emulator, sink), stderr=subprocess.PIPE) as process:
+            assert process.stderr
+            with anyio.fail_after(60):
+                line = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 1000)
+                async with client_of(line.decode().rpartition(" ")[2], era) as client:
+                    result = await client.call_tool("house-chat", {"prompt": PROMPT})
+                process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(ENDING_SECONDS):
+                await process.wait()
+
+    check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
+    assert sink.resource["service.name"] == "blaxel-mcp"
+
+
+async def test_json_log_lines_of_a_call_carry_its_id_and_its_trace(emulator: Emulator, tmp_path: Path) -> None:
+    words = [*SERVE[1:], "--log-format", "json", "--log-level", "info"]
+    log = tmp_path / "stderr"
+    with otlp_sink() as sink, log.open("w") as file:
+        server = StdioServerParameters(command=SERVE[0], args=words, env=exporting(emulator, sink))
+        async with Client(stdio_client(server, errlog=file)) as client:
+            arguments = {"model": "fault-not-found", "data": {"inputs": "x"}}
+            receipt = receipt_of(await client.call_tool("run_model", arguments))
+
+    (request,) = sink.named("tools/call")
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    (within,) = [entry for entry in entries if "no record" in entry["message"]]
+    assert within["call_id"] == receipt["call_id"]
+    assert (within["trace_id"], within["span_id"]) == (request.trace_id.hex(), request.span_id.hex())
+    assert any("call_id" not in entry and "trace_id" not in entry for entry in entries)
+
+
+async def test_a_collector_that_is_down_costs_no_answer_and_no_patience(emulator: Emulator) -> None:
+    environment = {**variables(emulator), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    async with Client(StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)) as client:
+        result = await client.call_tool("house-chat", {"prompt": "What is 6 * 7?"})
+
+    assert "42" in json.dumps(answer_of(result))
