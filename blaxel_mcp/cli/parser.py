@@ -301,7 +301,7 @@ COMMANDS = (
         name="models",
         summary="list the models and how to call each",
         description="Shows the name, tool, API, path and status of each configured or discovered model, together with "
-        "the workspace and the source of the credentials.",
+        "the workspace and the source of the credentials. Exits with 1 if the workspace cannot be read.",
         examples=("blaxel-mcp models", "blaxel-mcp models --demo", "blaxel-mcp models --json"),
         options=(_JSON,),
     ),
@@ -309,9 +309,10 @@ COMMANDS = (
         name="init",
         summary="write a first settings file with the models of the workspace",
         description="Asks Blaxel which models the workspace has and writes an entry for each. No credentials go into "
-        "the file. If Blaxel cannot be asked, the file is written with every setting commented out.",
+        "the file. If the workspace cannot be read, nothing is written and the exit code is 1.",
         examples=("blaxel-mcp init --print", "blaxel-mcp init", "blaxel-mcp init --config blaxel.toml --force"),
         options=(
+            _flag("--empty", "write every setting commented out, without asking Blaxel"),
             _flag("--force", "replace an existing file and keep a backup of it"),
             _flag("--print", "print the file instead of writing it"),
         ),
