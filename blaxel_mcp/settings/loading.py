@@ -24,7 +24,7 @@ from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, 
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
 from blaxel_mcp.settings.schema import HttpSettings, Settings
-from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
+from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file, with_lines
 from blaxel_mcp.settings.validation_messages import problems_in
 
 _MEMORY = ":memory:"
@@ -160,14 +160,16 @@ def _load(
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
     if unreadable and len(problems) == 1:
         raise unreadable
-    _reject(problems)
     login, login_layer = _login(layers, variables)
-    _reject(problems_in(login_layer))
+    problems += problems_in(login_layer)
     layers = [*layers, login_layer]
     values, sources = overlay(layers)
+    problems += _repeated_models(values, sources)
+    if problems:
+        lines = with_lines(problems, file, file_layer.text) if file else problems
+        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
     _locate_ledger(values, (file or watched or default_settings_path()).parent)
     settings = Settings.model_validate(values)
-    _reject(list(_repeated_models(settings, sources)))
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
@@ -193,11 +195,6 @@ def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
         budget["ledger"] = str(folder.absolute() / ledger)
 
 
-def _reject(problems: Sequence[str]) -> None:
-    if problems:
-        raise ConfigurationError("\n".join(("The settings cannot be used:", *problems)))
-
-
 def _missing_login(problem: str | None = None) -> LoginFile:
     # "~" is not expanded: this path is shown and never read.
     return LoginFile(default_login_path(Path("~")), problem=problem)
@@ -217,16 +214,24 @@ def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFi
     broken = Layer(warnings=(f"The {source} cannot be used as it is: {login.problem}.",) if login.problem else ())
     selected = next((layer.values["workspace",] for layer in layers if ("workspace",) in layer.values), None)
     current = {} if selected else {"workspace": login.current_workspace}
-    entry = login.entries.get(selected or login.current_workspace or "")
+    name = selected or login.current_workspace
+    # Another type is a mistake that is reported with the others.
+    entry = login.entries.get(name) if isinstance(name, str) else None
     unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry is not None and unset else None, source)
     return login, joined((broken, layer_from(current, source), urls))
 
 
-def _repeated_models(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:
+def _repeated_models(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each model with two entries; entries with another mistake are left out."""
     first: dict[tuple[str, str | None], int] = {}
-    for index, model in enumerate(settings.models):
-        earlier = first.setdefault((model.name, model.workspace or settings.workspace), index)
+    models, usual = values.get("models"), values.get("workspace")
+    for index, model in enumerate(models if isinstance(models, list | tuple) else ()):
+        name, workspace = (model.get("name"), model.get("workspace")) if isinstance(model, Mapping) else (None, None)
+        workspace = workspace or usual
+        if not isinstance(name, str) or not isinstance(workspace, str | None):
+            continue
+        earlier = first.setdefault((name, workspace), index)
         if earlier != index:
             where = place(sources["models"], f"models[{index}]")
             yield f"{where} has the same name and workspace as models[{earlier}]; a model can have only one entry"

@@ -158,7 +158,6 @@ async def test_a_model_may_live_in_another_workspace(emulator: Emulator) -> None
 @pytest.mark.parametrize(
     ("models", "told"),
     [
-        pytest.param([{"name": "x", "api": "chat"}], "api = 'chat', which is not one of chat-completions", id="api"),
         pytest.param([{"name": "a/b"}], "'a/b' cannot be the name of a model", id="a name that is a path"),
         pytest.param([{"name": "x", "path": "/../y"}], "In the entry of the model 'x'", id="a path that climbs"),
         pytest.param([{"name": "x", "input_schema": {}}], "does not describe an object", id="an empty schema"),

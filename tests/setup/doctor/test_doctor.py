@@ -68,7 +68,7 @@ def free_port() -> int:
         pytest.param("[limits]\ntmeout = 3\n", ("did you mean timeout_seconds?", "Fix each line"), id="an unknown key"),
         pytest.param(
             '[[models]]\nname = "a"\napi = "chatt"',
-            ("which is not one of", "Did you mean"),
+            ("is not the name of an API; did you mean chat-completions?", "Fix each line"),
             id="an API that there is not",
         ),
     ],
