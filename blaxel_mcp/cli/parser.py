@@ -321,16 +321,18 @@ COMMANDS = (
         name="install",
         summary="add the server to an MCP client's settings",
         description="Adds one entry to the client's own settings file, keeps the rest of the file as it is, and keeps "
-        "a backup. Without CLIENT, lists the known clients and whether the server is in their settings.",
+        "a backup. Without CLIENT, lists the known clients and whether the server is in their settings. The clients "
+        "are claude-desktop, claude-code, cursor, vscode, windsurf, zed, codex, gemini-cli and cline.",
         examples=(
-            "blaxel-mcp install",
             "blaxel-mcp install claude-code --print",
+            "blaxel-mcp install --all",
             "blaxel-mcp install cursor --demo --name blaxel-demo",
             "blaxel-mcp install cursor --name blaxel-demo --remove",
         ),
         options=(
             _option("client", "CLIENT", "client to change (default: list the known clients)", nargs="?"),
-            _option("--name", "N", "name of the entry (default: blaxel)", default="blaxel"),
+            _flag("--all", "change every client that is found on this machine"),
+            _option("--name", "N", "name of the entry (default: blaxel-models)"),
             _option("--file", "FILE", "settings file of the client (default: the client's usual one)"),
             _flag("--with-key", "write the API key into that file, in clear text"),
             _flag("--print", "print the entry instead of writing it"),

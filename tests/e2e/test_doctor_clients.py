@@ -89,8 +89,11 @@ async def test_the_fix_for_a_client_that_passes_no_variables_works_when_pasted(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("claude-desktop", "models", SERVER, leading_to(emulator))
-    for name, value in {**leading_to(emulator), "BL_API_KEY": KEY}.items():
-        monkeypatch.setenv(name, value)
+    # Not by variables, of which `install` refuses the URLs of an emulator.
+    file = Path.home() / ".config" / "blaxel-mcp" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f'run_url = "{emulator.run_url}"\napi_url = "{emulator.api_url}"\n')
+    monkeypatch.setenv("BL_API_KEY", KEY)
 
     finding = (await look())["client:claude-desktop:models"]
     program, *words = shlex.split(finding.result.fix.split("`")[1])

@@ -11,7 +11,6 @@ from blaxel_mcp.setup.install.document import ConfigDocument
 from blaxel_mcp.setup.install.entries import command_of, environment_of, forwarded_by
 from blaxel_mcp.setup.install.file import read_text
 from blaxel_mcp.setup.install.folders import UserDirs
-from blaxel_mcp.setup.install.launch import runs_this_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +79,12 @@ def client_states(dirs: UserDirs) -> list[ClientState]:
 def _client_state(client: Client, file: Path) -> ClientState:
     try:
         text = read_text(file)
-        servers = ConfigDocument(client, file, text).servers
+        document = ConfigDocument(client, file, text)
     except ConfigurationError as error:
         return ClientState(client, file, exists=True, problem=error.message)
+    named = {name: document.servers[name] for name in document.own_names}
     entries = [
         InstalledEntry(client, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
-        for name, entry in servers.items()
-        if runs_this_server(command_of(entry))
+        for name, entry in named.items()
     ]
     return ClientState(client, file, exists=text is not None, entries=tuple(entries))
