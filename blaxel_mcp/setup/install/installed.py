@@ -1,6 +1,5 @@
 """The clients on this machine that start this server."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,15 +39,9 @@ class InstalledEntry:
         return f"the entry {self.name!r} in {self.file}"
 
     @property
-    def reinstall(self) -> str:
-        """The command that writes the entry again."""
-        return f"blaxel-mcp install {self.client.name} --name {shlex.quote(self.name)}"
-
-    @property
-    def provide_key(self) -> str:
-        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
-        passes = self.client.forwarding in {"reference", "list", "prompt"}
-        return self.reinstall if passes else f"{self.reinstall} --with-key"
+    def passes_variables(self) -> bool:
+        """Whether the entry can name a variable that the client then passes on."""
+        return self.client.forwarding in {"reference", "list", "prompt"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(
     examined = await examine(capfdbinary, "--config", str(tmp_path / "none.toml"))
 
     fix = examined.fix_of_the_only_failure("settings")
-    assert fix.endswith(f"Create it with `blaxel-mcp init --config {tmp_path}/none.toml`.")
+    init = f"blaxel-mcp init --config {tmp_path}/none.toml"
+    assert fix == f"Create it with `{init}`, or without asking Blaxel with `{init} --empty`."
 
 
 @pytest.mark.parametrize(
