@@ -70,7 +70,7 @@ def _settings_file(options: argparse.Namespace) -> Path:
         # Links are followed: replacing the link itself would leave the file behind it as it was.
         file = (named_config_file(options) or default_settings_path()).resolve()
     except (RuntimeError, OSError) as error:
-        raise ConfigurationError(f"The path of the settings file cannot be used: {error}.") from None
+        raise ConfigurationError(f"The path of the settings file cannot be used: {str(error).rstrip('.')}.") from None
     if file.is_dir() and not options.print:
         raise ConfigurationError(f"{file} is a folder.", hint="Name a file with --config.")
     if file.exists() and not (options.print or options.force):
