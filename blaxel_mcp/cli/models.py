@@ -2,21 +2,17 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from rich.table import Table
-
 from blaxel_mcp.catalog.discovery import NO_WORKSPACE, SET_WORKSPACE
-from blaxel_mcp.cli.console import ReportConsole, print_text, waiting
+from blaxel_mcp.cli.console import ReportConsole, folded, print_text, waiting
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.inference.runtime import Runtime, build_runtime
-
-_WIDTH = 1000
-"""Columns: a path that is truncated to the width of the window cannot be copied."""
 
 _COLUMNS = ("name", "tool", "api", "path", "status")
 
@@ -66,15 +62,13 @@ async def _listing(runtime: Runtime) -> dict[str, Any]:
 
 def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
     console = ReportConsole()
-    console.width = _WIDTH
     console.print(f"workspace    {listing['workspace'] or 'none set'}")
     console.print(f"credentials  {listing['credentials'] or 'none'}")
     if listing["models"]:
-        table = Table(*_COLUMNS, box=None, padding=(0, 2, 0, 0))
-        for model in listing["models"]:
-            table.add_row(*(for_terminal(str(model[column] or "unknown")) for column in _COLUMNS))
         console.print()
-        console.print(table)
+        rows = [[for_terminal(str(model[column] or "unknown")) for column in _COLUMNS] for model in listing["models"]]
+        for line in _lines(rows, console.width if console.is_terminal else None):
+            console.print(line)
     elif is_discovering:
         console.print(
             f"\nWorkspace {listing['workspace']} has no model that discovery.include and discovery.exclude let through."
@@ -86,3 +80,22 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
         )
     for note in listing["notes"]:
         console.print(for_terminal(f"note: {note}"))
+
+
+def _lines(rows: list[list[str]], width: int | None) -> Iterator[str]:
+    """Yield the lines of the table; on a terminal that is too narrow for it, two lines for each model.
+
+    No path is truncated, since it could not be copied.
+
+    Args:
+        rows: The values of each model, in the order of `_COLUMNS`.
+        width: The columns of the terminal; None if there is none.
+    """
+    table = [list(_COLUMNS), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    if width is None or sum(widths) + 2 * len(widths) <= width:
+        yield from ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+        return
+    for name, tool, api, path, status in rows:
+        yield f"{name}  {status}" if tool == name else f"{name}  {status}  tool {tool}"
+        yield f"  {folded(f'{api} at {path}', width, 4)}"

@@ -115,6 +115,27 @@ def test_an_example_of_run_works_when_pasted(example: str, home: Path) -> None:
     assert finished.stdout
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_a_narrow_terminal_breaks_no_word(command: str, columns: int, home: Path) -> None:
+    lines = plain(on_a_terminal(command, "--demo", home=home, COLUMNS=str(columns))).splitlines()
+
+    # A single word, such as a URL, or a command to copy may be longer than a line.
+    long = [line for line in lines if len(line) > columns and re.search(r"\S \S", line.strip()) and "`" not in line]
+    assert long == []
+    assert any(line.startswith("  chat-completions at /v1/chat/completions") for line in lines) == (command == "models")
+
+
+def test_a_table_in_a_pipe_ends_no_line_in_blanks(home: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    command = [sys.executable, "-m", "blaxel_mcp", "models", "--demo"]
+
+    lines = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=50, check=True).stdout
+
+    assert [line for line in lines.splitlines() if line != line.rstrip()] == []
+    assert re.search(r"^house-chat +house-chat +chat-completions +/v1/chat/completions +DEPLOYED$", lines, re.MULTILINE)
+
+
 def test_usage_shows_a_chart_on_a_terminal(home: Path) -> None:
     today = datetime.now(UTC).date()
     ledger = Ledger(default_ledger())
