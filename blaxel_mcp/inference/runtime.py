@@ -10,6 +10,7 @@ import anyio
 
 from blaxel_mcp.budget.prices import listed_price
 from blaxel_mcp.catalog.cache import catalog_cache
+from blaxel_mcp.catalog.catalog import EntriesError
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.discovery import Discovery
 from blaxel_mcp.catalog.entry import CatalogEntry
@@ -113,7 +114,10 @@ def build_runtime(
     client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
-    discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    try:
+        discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    except EntriesError as error:
+        raise config.entries_error(error.problems) from None
     return Runtime(
         config=config,
         client=client,

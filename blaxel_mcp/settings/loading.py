@@ -1,7 +1,7 @@
 """Loads the settings in force from the command line, the environment, the TOML file and the `bl login` file."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from blaxel_mcp.settings.environment import (
     our_variables,
 )
 from blaxel_mcp.settings.fail_closed import contradictions, sharing_problems
-from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place
+from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, exact_place, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
 from blaxel_mcp.settings.schema import HttpSettings, Settings
@@ -66,6 +66,22 @@ class Configuration:
                 or unreadable. The settings that it had stay in force then.
         """
         return self.reader() if self.reader else self
+
+    def entries_error(self, problems: Iterable[tuple[int, str]]) -> ConfigurationError:
+        """Return the error for entries of `[[models]]` that cannot become tools, with the place of each.
+
+        Args:
+            problems: The index of each entry, and why.
+        """
+        source = self.sources.get("models", COMMAND_LINE)
+        sentences = [
+            f"{exact_place(source, ('models', index))} cannot become a tool: {problem}" for index, problem in problems
+        ]
+        if self.file is not None:
+            # It may have changed since it was read.
+            with suppress(OSError, ValueError):
+                sentences = list(with_lines(sentences, self.file, self.file.read_text(encoding="utf-8-sig")))
+        return ConfigurationError("\n".join(("The settings cannot be used:", *sentences)))
 
     def place(self, key: str) -> str:
         """Return the place where a key is set, such as `BL_API_KEY` or `api_key in /path/config.toml`."""
