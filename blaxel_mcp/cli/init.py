@@ -32,6 +32,7 @@ async def init(options: argparse.Namespace) -> int:
             be used.
     """
     file = _settings_file(options)
+    location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
     # The settings file is not read: it may be the one to replace, and it may be wrong.
     without_file = argparse.Namespace(**{**vars(options), "config": os.devnull})
     async with configured(without_file) as config:
@@ -44,9 +45,8 @@ async def init(options: argparse.Namespace) -> int:
                 )
         except BlaxelError as error:
             print_error(error)
-            print(
-                "Nothing was written; `blaxel-mcp init --empty` writes a file without asking Blaxel.", file=sys.stderr
-            )
+            empty = f"`blaxel-mcp init{location} --empty`"
+            print(f"Nothing was written; {empty} writes a file without asking Blaxel.", file=sys.stderr)
             return ExitCode.FAILED
     summary = _EMPTY if options.empty else _summary(settings, config)
     if options.print:
@@ -56,7 +56,6 @@ async def init(options: argparse.Namespace) -> int:
     backup = _write(file, settings.text.encode(), force=options.force)
     print(f"Written: {file}" + (f"\nBackup of the previous file: {backup}" if backup else ""))
     print(summary)
-    location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
     print(
         f"Next: `blaxel-mcp doctor{location}` checks the settings, "
         f"`blaxel-mcp install{location} CLIENT` adds the server to a client."
