@@ -51,6 +51,19 @@ class Catalog:
         return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
 
 
+class EntriesError(ConfigurationError):
+    """Configured entries that cannot become tools.
+
+    Attributes:
+        problems: The index of each in `models`, and why, in one or two sentences.
+    """
+
+    def __init__(self, problems: Iterable[tuple[int, str]]) -> None:
+        self.problems = sorted(problems)
+        lines = (f"models[{index}] cannot become a tool: {problem}" for index, problem in self.problems)
+        super().__init__("\n".join(lines))
+
+
 def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Catalog:
     """Build the catalog of the configured models and those that the control plane listed.
 
@@ -62,19 +75,25 @@ def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Ca
         records: The models of the settings' workspace.
 
     Raises:
-        ConfigurationError: A configured entry cannot become a tool, or two would have the same tool name.
+        EntriesError: Configured entries cannot become tools, or two would have the same tool name.
     """
     prefix = settings.tools.prefix
     by_name = {record.name: record for record in records}
-    configured = []
-    for model in settings.models:
+    configured: dict[int, CatalogEntry] = {}
+    problems: list[tuple[int, str]] = []
+    for index, model in enumerate(settings.models):
         is_of_this_workspace = model.workspace in (None, settings.workspace)
         record = by_name.pop(model.name, None) if is_of_this_workspace else None
         tool = f"{prefix}{model.tool}" if model.tool else tool_name(model.name, prefix=prefix)
-        configured.append(make_entry(model, tool, record))
-    _check_tool_names(configured, prefix)
-    taken = {entry.tool.lower() for entry in configured}
-    return Catalog((*configured, *_discovered_entries(settings, by_name, taken)))
+        try:
+            configured[index] = make_entry(model, tool, record)
+        except ConfigurationError as error:
+            problems.append((index, str(error)))
+    problems += _tool_name_problems(configured, prefix)
+    if problems:
+        raise EntriesError(problems)
+    taken = {entry.tool.lower() for entry in configured.values()}
+    return Catalog((*configured.values(), *_discovered_entries(settings, by_name, taken)))
 
 
 def _discovered_entries(
@@ -112,19 +131,15 @@ def _is_included(name: str, settings: Settings) -> bool:
     return matches(discovery.include) and not matches(discovery.exclude) and matches(settings.access.models)
 
 
-def _check_tool_names(entries: Iterable[CatalogEntry], prefix: str) -> None:
-    """Reject tool names that clients reject, and names that differ in case only: some clients ignore case."""
+def _tool_name_problems(entries: Mapping[int, CatalogEntry], prefix: str) -> Iterator[tuple[int, str]]:
+    """Yield the entries whose tool names clients reject, or that differ in case only: some clients ignore case."""
     owners = {f"{prefix}{name}".lower(): "a built-in tool" for name in BUILTIN_TOOLS}
-    for entry in entries:
-        owner = f"the model {entry.name!r}"
+    for index, entry in entries.items():
         if len(entry.tool) > TOOL_NAME_LIMIT:
-            raise ConfigurationError(
-                f"The tool name {entry.tool!r} of {owner} is longer than {TOOL_NAME_LIMIT} characters with its prefix.",
-                hint="Shorten the model's `tool` or `tools.prefix`.",
-            )
+            problem = f"The tool name {entry.tool!r} is longer than {TOOL_NAME_LIMIT} characters with its prefix."
+            yield index, f"{problem} Shorten the model's `tool` or `tools.prefix`."
+        owner = f"the model {entry.name!r}"
         other = owners.setdefault(entry.tool.lower(), owner)
         if other is not owner:
-            raise ConfigurationError(
-                f"{owner[0].upper()}{owner[1:]} and {other} would share the tool name {entry.tool.lower()!r}.",
-                hint="Give the model another tool name with its `tool` key.",
-            )
+            problem = f"{owner[0].upper()}{owner[1:]} and {other} would share the tool name {entry.tool.lower()!r}."
+            yield index, f"{problem} Give the model another tool name with its `tool` key."

@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 FIRST_LIST_SECONDS = 1.5
 """How long a request for the tools waits for the first list: many clients ask only once."""
 
-_NO_WORKSPACE = (
-    "No Blaxel workspace is set, so its models were not looked for. Set BL_WORKSPACE in the server's environment, "
-    "or `workspace` in the settings file, or run `bl login WORKSPACE`."
+NO_WORKSPACE = "No Blaxel workspace is set, so its models were not looked for."
+SET_WORKSPACE = (
+    "Set BL_WORKSPACE in the server's environment, or `workspace` in the settings file, or run `bl login WORKSPACE`."
 )
 
 OnChange = Callable[[], Awaitable[None]]
@@ -148,18 +148,28 @@ class Discovery:
         """List the models now. After a failure, only `problem` has changed."""
         if not self.enabled:
             return
+        with self._recorded_failures():
+            await self.read()
+
+    async def read(self) -> None:
+        """List the models now, for a command that ends if that fails.
+
+        Raises:
+            BlaxelError: There is no workspace, or its models cannot be listed.
+        """
         async with self._refreshing:
-            with self._recorded_failures():
+            try:
                 workspace = self._settings.workspace
                 if workspace is None:
-                    raise ConfigurationError(_NO_WORKSPACE)
+                    raise ConfigurationError(NO_WORKSPACE, hint=SET_WORKSPACE)
                 records = tuple(await self._control_plane.list_models(workspace))
                 snapshot = ModelSnapshot(self._settings.api_url, workspace, self._now(), records)
                 await self._apply(snapshot)
                 self._failure = None
                 if self._cache is not None:
                     await self._save(self._cache, snapshot)
-            self._ready.set()
+            finally:
+                self._ready.set()
 
     @contextmanager
     def _recorded_failures(self) -> Iterator[None]:

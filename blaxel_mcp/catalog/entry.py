@@ -10,7 +10,6 @@ from blaxel_mcp.catalog.tool_schema import ToolSchema, tool_schema
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.settings.schema import ModelSettings
 
 # A description takes only single words from a record, so that no sentence of a third party gets into it.
@@ -115,15 +114,8 @@ def _api(model: ModelSettings, record: ModelRecord | None) -> ModelAPI:
         if model.path is not None:
             return api_at(model.path) or RAW
         return (record and _callable_path(record) is not None and api_named(api_name(record))) or RAW
-    api = api_named(model.api)
-    if api is None:
-        names = [candidate.name for candidate in APIS]
-        guess = closest(model.api, names)
-        raise ConfigurationError(
-            f"The model {model.name!r} has api = {model.api!r}, which is not one of {', '.join(names)}.",
-            hint=f"Did you mean {guess!r}?" if guess else "Use `raw` with a `path` for any other API.",
-        )
-    return api
+    # The settings allow only the names of the APIs that there are.
+    return next(api for api in APIS if api.name == model.api)
 
 
 def _path(model: ModelSettings, api: ModelAPI, record: ModelRecord | None) -> str | None:

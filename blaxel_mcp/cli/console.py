@@ -1,5 +1,6 @@
 """The console on which commands print tables and reports, and text from outside as a terminal may get it."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,27 @@ def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> Non
     """
     stream = file or sys.stdout
     print(for_terminal(text) if stream.isatty() else text, end=end, file=stream, flush=True)
+
+
+def folded(text: str, width: int | None, indent: int = 0) -> str:
+    """Return a text with each line but the first indented, and on a terminal folded between words.
+
+    Args:
+        text: The text. What is in backquotes, such as a command, stays in one piece, so that it can be copied.
+        width: The columns of the terminal; None to fold nothing.
+        indent: The columns before the text.
+    """
+    lines = []
+    for line in text.split("\n"):
+        words, row = re.findall(r"`[^`]*`\S*|\S+", line) if width else [line], ""
+        for word in words:
+            if row and width and indent + len(row) + 1 + len(word) > width:
+                lines.append(row)
+                row = word
+            else:
+                row = f"{row} {word}" if row else word
+        lines.append(row)
+    return f"\n{' ' * indent}".join(lines)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
-from blaxel_mcp.setup.install import own_command, toml_value
+from blaxel_mcp.setup.install import DEFAULT_NAME, own_command, toml_value
 from blaxel_mcp.tools.results.results import ERROR_KEY
 
 _TOUR_SECONDS = 60
@@ -163,7 +163,7 @@ class _Tour:
         command, *arguments = own_command(Path(sys.executable))
         entry = {"command": command, **({"args": arguments} if arguments else {})}
         variables = {"BL_WORKSPACE": "your-workspace", "BL_API_KEY": "your-key"}
-        self._block(json.dumps({"mcpServers": {"blaxel": {**entry, "env": variables}}}, indent=2))
+        self._block(json.dumps({"mcpServers": {DEFAULT_NAME: {**entry, "env": variables}}}, indent=2))
 
     async def _ask(
         self, client: Client, tool: str, arguments: dict[str, Any], on_progress: ProgressFnT | None = None

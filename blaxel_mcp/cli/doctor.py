@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 
 from rich.text import Text
 
-from blaxel_mcp.cli.console import ReportConsole
+from blaxel_mcp.cli.console import ReportConsole, folded
 from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode
@@ -26,7 +26,9 @@ _LABELS: Mapping[Outcome, tuple[str, str]] = {
     "skipped": ("skipped", "dim"),
 }
 _LABEL_WIDTH = 9
-_INDENT = " " * (_LABEL_WIDTH + _TITLE_WIDTH + 1)
+_NARROW, _NARROW_INDENT = 100, 4
+"""The columns of a terminal below which a message has lines of its own, and their indent."""
+
 _REPEATING_LOGGERS = ("blaxel_mcp", "mcp")
 
 
@@ -105,8 +107,14 @@ def _log_without_findings() -> Iterator[None]:
 def _print_finding(finding: Finding, console: ReportConsole) -> None:
     """Print a finding: one line, and another one with the fix if there is one."""
     label, style = _LABELS[finding.outcome]
+    width = console.width if console.is_terminal else None
+    is_narrow = width is not None and width < _NARROW
+    indent = _NARROW_INDENT if is_narrow else _LABEL_WIDTH + _TITLE_WIDTH + 1
     text = Text.assemble((f"{label:<{_LABEL_WIDTH}}", style), f"{finding.title:<{_TITLE_WIDTH}} ")
-    text.append(finding.result.message.replace("\n", f"\n{_INDENT}"))
+    if is_narrow:
+        text.append(f"\n{' ' * indent}")
+    text.append(folded(finding.result.message, width, indent))
     if finding.result.fix:
-        text.append(f"\n{_INDENT}fix: {finding.result.fix}", "bold" if finding.outcome == "failed" else "")
+        fix = folded(f"fix: {finding.result.fix}", width, indent)
+        text.append(f"\n{' ' * indent}{fix}", "bold" if finding.outcome == "failed" else "")
     console.print(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.cli.console import waiting
+from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured, named_config_file
 from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
 from blaxel_mcp.client.client import APIClient
@@ -20,25 +21,34 @@ from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.settings_file import FirstSettings, first_settings
 
+_EMPTY = "Every setting in it is commented out. Without [[models]], each model in the workspace gets a tool."
+
 
 async def init(options: argparse.Namespace) -> int:
-    """Write the file and print what is in it. Without credentials or a network, all of it is commented out.
+    """Write the file and print what is in it; the exit code is 1 if the workspace cannot be read.
 
     Raises:
         ConfigurationError: The file exists already or cannot be written, or the settings in the environment cannot
             be used.
     """
     file = _settings_file(options)
+    location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
     # The settings file is not read: it may be the one to replace, and it may be wrong.
     without_file = argparse.Namespace(**{**vars(options), "config": os.devnull})
     async with configured(without_file) as config:
-        workspace = config.settings.workspace
         try:
             with waiting("asking Blaxel for the models"):
-                settings = first_settings(workspace, await _model_records(config))
+                settings = first_settings(
+                    config.settings.workspace,
+                    [] if options.empty else await _model_records(config),
+                    empty=options.empty,
+                )
         except BlaxelError as error:
-            settings = first_settings(workspace, missing=str(error))
-    summary = _summary(settings, config)
+            print_error(error)
+            empty = f"`blaxel-mcp init{location} --empty`"
+            print(f"Nothing was written; {empty} writes a file without asking Blaxel.", file=sys.stderr)
+            return ExitCode.FAILED
+    summary = _EMPTY if options.empty else _summary(settings, config)
     if options.print:
         print(settings.text, end="")
         print(summary, file=sys.stderr)
@@ -46,14 +56,10 @@ async def init(options: argparse.Namespace) -> int:
     backup = _write(file, settings.text.encode(), force=options.force)
     print(f"Written: {file}" + (f"\nBackup of the previous file: {backup}" if backup else ""))
     print(summary)
-    location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
-    if settings.missing:
-        print(f"Next: fix this, then `blaxel-mcp init{location} --force` writes the file with the models.")
-    else:
-        print(
-            f"Next: `blaxel-mcp doctor{location}` checks the settings, "
-            f"`blaxel-mcp install{location} CLIENT` adds the server to a client."
-        )
+    print(
+        f"Next: `blaxel-mcp doctor{location}` checks the settings, "
+        f"`blaxel-mcp install{location} CLIENT` adds the server to a client."
+    )
     return ExitCode.OK
 
 
@@ -63,7 +69,7 @@ def _settings_file(options: argparse.Namespace) -> Path:
         # Links are followed: replacing the link itself would leave the file behind it as it was.
         file = (named_config_file(options) or default_settings_path()).resolve()
     except (RuntimeError, OSError) as error:
-        raise ConfigurationError(f"The path of the settings file cannot be used: {error}.") from None
+        raise ConfigurationError(f"The path of the settings file cannot be used: {str(error).rstrip('.')}.") from None
     if file.is_dir() and not options.print:
         raise ConfigurationError(f"{file} is a folder.", hint="Name a file with --config.")
     if file.exists() and not (options.print or options.force):
@@ -111,13 +117,16 @@ def _write(file: Path, content: bytes, *, force: bool) -> Path | None:
 
 
 def _summary(settings: FirstSettings, config: Configuration) -> str:
-    if settings.missing:
-        return f"note: The file has no models, and every setting in it is commented out. {settings.missing}"
     have = "1 model has a tool" if len(settings.listed) == 1 else f"{len(settings.listed)} models have a tool"
     reasons = Counter(settings.left_out.values())
     left_out = "; ".join(f"{number} commented out: {reason}" for reason, number in reasons.items())
     credentials = resolve_credentials(config, None)
+    later = (
+        "Models created later get no tool; `enabled = true` under [discovery] in the file changes that.\n"
+        if settings.listed
+        else "Models created later get a tool each.\n"
+    )
     return (
-        f"Workspace {config.settings.workspace}: {have}{f' ({left_out})' if left_out else ''}.\n"
+        f"Workspace {config.settings.workspace}: {have}{f' ({left_out})' if left_out else ''}.\n{later}"
         f"Credentials: {credentials.source if credentials else 'none'}. They are not in the file."
     )

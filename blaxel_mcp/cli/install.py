@@ -3,19 +3,31 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from blaxel_mcp.cli.install_notes import (
+    PLATFORM_VARIABLES,
+    credential_notes,
+    entry_left_notes,
+    entry_notes,
+    file_notes,
+    name_notes,
+)
+from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import load, serve_arguments
 from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
 from blaxel_mcp.client.auth.export import entry_variables
-from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.process import ExitCode
-from blaxel_mcp.settings.environment import BLAXEL_ENVIRONMENT, FILE_VARIABLE, PREFIX
+from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.placeholders import is_unset
 from blaxel_mcp.setup.install import (
-    CREDENTIAL_VARIABLES,
+    CLIENTS,
     Change,
     Client,
     ClientState,
@@ -25,23 +37,15 @@ from blaxel_mcp.setup.install import (
     client_named,
     client_states,
     edit_lock,
-    is_ephemeral,
     is_open_to_others,
     own_command,
     preview,
-    redact_backups,
     removal,
     user_dirs,
+    usual_name,
 )
 
 _WORKSPACE, _KEY = "BL_WORKSPACE", "BL_API_KEY"
-
-_PLATFORM_VARIABLES = (
-    BLAXEL_ENVIRONMENT,
-    *("BL_API_URL", "BL_RUN_URL", "BL_API_VERSION"),
-    *("BLAXEL_MCP_API_URL", "BLAXEL_MCP_RUN_URL", "BLAXEL_MCP_API_VERSION"),
-)
-"""The variables that select the platform: no secrets, and without them the key would be sent to another one."""
 
 _FILE_VARIABLES = (FILE_VARIABLE, "XDG_CONFIG_HOME")
 """The variables that move the settings file; a client starts the server without them."""
@@ -56,25 +60,50 @@ def install(options: argparse.Namespace) -> int:
     """
     environ = process_environment()
     folders = user_dirs(environ)
-    if options.client is None:
-        for name in ("file", "with_key", "print", "remove"):
+    if options.all and (options.client or options.file):
+        raise InvalidArgumentsError(
+            f"--all changes every client, so it cannot be combined with {'CLIENT' if options.client else '--file'}."
+        )
+    if options.client is None and not options.all:
+        for name in ("name", "file", "with_key", "print", "remove"):
             if getattr(options, name):
                 raise InvalidArgumentsError(
-                    f"--{name.replace('_', '-')} needs the name of a client.",
+                    f"--{name.replace('_', '-')} needs the name of a client, or --all.",
                     hint="Use `blaxel-mcp install CLIENT ...`; `blaxel-mcp install` lists the clients.",
                 )
         _print_clients(client_states(folders))
         return ExitCode.OK
-    client = client_named(options.client)
-    file = client.file(folders)
-    if options.file:
-        # Path.expanduser raises if the home directory is unknown.
-        file = Path(os.path.expanduser(options.file)).absolute()  # noqa: PTH111 - the line above
+    client = None if options.all else client_named(options.client)
     if options.remove:
-        _remove(client, file, options, folders)
+        run = _Run(options, environ, folders)
     else:
-        _add(client, file, options, environ, folders)
+        launch, config = _launch(options, environ)
+        run = _Run(options, environ, folders, launch, config.settings.workspace or "WORKSPACE")
+    if client is None:
+        return _change_all(run)
+    # Path.expanduser raises if the home directory is unknown.
+    file = Path(os.path.expanduser(options.file)).absolute() if options.file else client.file(folders)  # noqa: PTH111 - the line above
+    _change(client, file, run)
     return ExitCode.OK
+
+
+def _change_all(run: "_Run") -> int:
+    """Change each client that is on this machine, report the others as skipped, and return the exit code.
+
+    A client whose file cannot be changed is reported, and the next one is changed all the same.
+    """
+    present = [client for client in CLIENTS if client.is_on_machine(run.folders)]
+    code = ExitCode.OK
+    for client in present:
+        print(f"{client.title}:", flush=True)
+        try:
+            _change(client, client.file(run.folders), run)
+        except BlaxelError as error:
+            code = print_error(error)
+    skipped = ", ".join(client.title for client in CLIENTS if client not in present)
+    if skipped:
+        print(f"Skipped, since not found on this machine: {skipped}.")
+    return code if present else ExitCode.FAILED
 
 
 def _print_clients(states: list[ClientState]) -> None:
@@ -93,47 +122,67 @@ def _print_clients(states: list[ClientState]) -> None:
     for state in states:
         if state.problem:
             print(f"{state.client.name}: {state.problem}")
-    print("`blaxel-mcp install CLIENT` adds the server to one of them.")
+    print("`blaxel-mcp install CLIENT` adds the server to one of them, `--all` to each that is on this machine.")
 
 
-def _remove(client: Client, file: Path, options: argparse.Namespace, folders: UserDirs) -> None:
-    with edit_lock(folders.home):
-        change = removal(client, file, options.name)
-        if options.print and change.kind != "none":
-            print(f"{options.name} would be removed from {file}.")
-            return
-        if change.kind == "none":
-            print(f"{options.name} is not in {file}; nothing was changed.")
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of the command: its options, the environment and folders, and the command that a client has to start.
+
+    `launch` is None if the entry is removed; `workspace` is the one of the settings.
+    """
+
+    options: argparse.Namespace
+    environ: Mapping[str, str]
+    folders: UserDirs
+    launch: Launch | None = None
+    workspace: str = "WORKSPACE"
+
+
+def _change(client: Client, file: Path, run: _Run) -> None:
+    with edit_lock(run.folders.home):
+        name = usual_name(client, file) if run.options.name is None else run.options.name
+        if run.launch is None:
+            _remove(client, file, name, is_preview=run.options.print)
         else:
-            _carry_out(change, f"Removed {options.name} from {file}")
-            print(f"Restart {client.title} to stop the server.")
-        if not options.print:
-            _print_notes(_file_notes(client, change))
+            _add(client, file, name, run, run.launch)
 
 
-def _add(
-    client: Client, file: Path, options: argparse.Namespace, environ: Mapping[str, str], folders: UserDirs
-) -> None:
-    launch, config = _launch(options, environ)
-    if options.print:
-        print(f"This would be written to {file}:\n\n{preview(client, launch, options.name)}")
+def _remove(client: Client, file: Path, name: str, *, is_preview: bool) -> None:
+    change = removal(client, file, name)
+    if change.kind == "none":
+        print(f"{name} is not in {file}; nothing was changed.")
+    elif is_preview:
+        change.check_writable()
+        print(f"{name} would be removed from {file}.")
+    else:
+        _carry_out(change, f"Removed {name} from {file}")
+        print(f"Restart {client.title} to stop the server.")
+    if not is_preview:
+        _print_notes((*file_notes(client, change), *entry_left_notes(client, change, name)))
+
+
+def _add(client: Client, file: Path, name: str, run: _Run, launch: Launch) -> None:
+    was_open, is_present = is_open_to_others(file), client.is_on_machine(run.folders) or run.options.file is not None
+    change = addition(client, file, launch, name)
+    if run.options.print:
+        change.check_writable()
+        print(f"This would be written to {file}:\n\n{preview(client, launch, name)}")
         return
-    with edit_lock(folders.home):
-        was_open = is_open_to_others(file)
-        change = addition(client, file, launch, options.name)
-        if change.kind == "none":
-            print(f"{options.name} in {file} is up to date; nothing was changed.")
-        else:
-            added = f"Added {options.name} to" if change.kind == "added" else f"Changed {options.name} in"
-            _carry_out(change, f"{added} {file}")
-            print(client.next_step)
-        _print_notes(
-            (
-                *_credential_notes(client, launch, config.settings.workspace or "WORKSPACE"),
-                *_entry_notes(launch, environ),
-                *_file_notes(client, change, was_open=was_open),
-            )
+    if change.kind == "none":
+        print(f"{name} in {file} is up to date; nothing was changed.")
+    else:
+        added = f"Added {name} to" if change.kind == "added" else f"Changed {name} in"
+        _carry_out(change, f"{added} {file}")
+        print(client.next_step)
+    _print_notes(
+        (
+            *name_notes(client, name, is_present=is_present),
+            *credential_notes(client, launch, run.workspace),
+            *entry_notes(launch, run.environ),
+            *file_notes(client, change, was_open=was_open),
         )
+    )
 
 
 def _print_notes(notes: Iterable[str]) -> None:
@@ -158,7 +207,8 @@ def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[La
     is_key_variable = credentials is not None and credentials.source.isidentifier()
     workspace = config.settings.workspace
     plain = {_WORKSPACE: workspace} if workspace and config.sources.get("workspace", "").isidentifier() else {}
-    plain |= {name: environ[name].strip() for name in _PLATFORM_VARIABLES if not is_unset(environ.get(name, ""))}
+    plain |= {name: environ[name].strip() for name in PLATFORM_VARIABLES if not is_unset(environ.get(name, ""))}
+    _require_lasting_urls(plain)
     missing = [] if workspace else [_WORKSPACE]
     launch = Launch(
         command=command,
@@ -171,48 +221,18 @@ def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[La
     return launch, config
 
 
-def _file_notes(client: Client, change: Change, *, was_open: bool = False) -> Iterator[str]:
-    """Yield what else changed in the file and its backups, after removing secrets from the backups."""
-    if was_open and change.is_private:
-        yield f"other users of this machine could read {change.file}; now only you can."
-    names = " and ".join(change.dropped)
-    if names and change.before != change.backup:
-        yield f"{names} of the earlier entry is not in the backup either."
-    for copy, done in redact_backups(client, change.file).items():
-        yield f"an earlier backup had credentials in it: {copy} {done}."
-    if (change.before or "").startswith("\ufeff") and not change.after.startswith("\ufeff"):
-        yield "the file began with a byte order mark, which JSON does not allow; it was removed."
+def _require_lasting_urls(variables: Mapping[str, str]) -> None:
+    """Raise if a URL leads to this machine, as an emulator's does: once that ends, the client has no server."""
+    local = [name for name, value in variables.items() if is_loopback(urlsplit(value).hostname or "")]
+    if local:
+        lead = "leads" if len(local) == 1 else "lead"
+        raise InvalidArgumentsError(
+            f"{' and '.join(local)} {lead} to this machine, where a client finds nothing once an emulator has ended.",
+            hint=f"Unset {' and '.join(local)}, or use --demo for a server with its own emulator. For a gateway of "
+            "your own, put run_url and api_url into the settings file.",
+        )
 
 
 def _carry_out(change: Change, done: str) -> None:
     backup = change.apply()
     print(f"{done}; backup of the previous file: {backup}" if backup else f"{done}, a new file.")
-
-
-def _credential_notes(client: Client, launch: Launch, workspace: str) -> Iterator[str]:
-    """Yield how the server gets the credentials that are not in the entry, if any are missing there."""
-    missing = launch.forwarded or launch.missing
-    if not missing:
-        return
-    names = " and ".join(missing)
-    permanent = f"run `bl login {workspace}`, or put api_key or api_key_command into the settings file"
-    if client.forwarding == "prompt":
-        yield f"{client.title} asks for {names} when it starts the server, and stores the answer."
-    elif client.forwarding != "none":
-        yield f"start {client.title} with {names} set in its environment; or {permanent}."
-    elif launch.forwarded:
-        yield f"{client.title} does not see {names} of this shell: {permanent}, or run this again with --with-key."
-    else:
-        is_not = "is not" if len(missing) == 1 else "are not"
-        yield f"{names} {is_not} set: {permanent}, or export BL_API_KEY and run this again with --with-key."
-
-
-def _entry_notes(launch: Launch, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what to know about the entry: secrets in it, variables that are not, a command that may vanish."""
-    if launch.secret:
-        yield f"the entry holds {' and '.join(launch.secret)} in clear text."
-    known = {*CREDENTIAL_VARIABLES, *_PLATFORM_VARIABLES, FILE_VARIABLE, f"{PREFIX}WORKSPACE"}
-    if omitted := sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
-        yield f"not in the entry, although set in this shell: {', '.join(omitted)}. Use the settings file for them."
-    if is_ephemeral(launch.command):
-        yield "this copy of blaxel-mcp is in a cache and may vanish; `uv tool install blaxel-mcp` makes it permanent."

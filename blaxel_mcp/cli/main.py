@@ -1,6 +1,7 @@
 """The entry point: runs one command and turns its outcome into an exit code."""
 
 import argparse
+import errno
 import gc
 import inspect
 import logging
@@ -14,32 +15,58 @@ from typing import Any
 import anyio
 
 from blaxel_mcp.cli.parser import parse_command_line
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode, escape_unencodable, open_missing_streams
 from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
 from blaxel_mcp.settings.telemetry import drop_unusable_telemetry
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a file to which the output is redirected."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of `argv` (default: the arguments of this process) and return the exit code of the process."""
     open_missing_streams()
-    options = parse_command_line(argv)
-    configure_logging(options.log_level, options.log_format)
+    command = ""
     try:
+        options = _parsed(argv)
+        command = options.command
+        configure_logging(options.log_level, options.log_format)
         return _run(options)
     except BlaxelError as error:
         return print_error(error)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of stdout has closed it, as `head` does. Python flushes stdout once more at exit and would fail.
+        # The reader of stdout has closed it, as `head` does.
+        _discard_output()
+        return ExitCode.FAILED
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _discard_output()
+            is_billed = command in ("run", "compare")
+            hint = "The call may have been billed; `blaxel-mcp calls` lists it." if is_billed else ""
+            print_error(ConfigurationError(f"The output cannot be written: {error.strerror}.", hint=hint))
+        else:
+            logging.getLogger(__name__).exception("internal error in blaxel-mcp; please report it with this traceback")
+        return ExitCode.FAILED
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options; `--help` and `--version` end the process once their text is written."""
+    try:
+        return parse_command_line(argv)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def _discard_output() -> None:
+    """Discard what is still in stdout's buffer: Python flushes it once more at exit and would fail."""
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
-    except Exception:
-        logging.getLogger(__name__).exception("internal error in blaxel-mcp; please report it with this traceback")
-        return ExitCode.FAILED
 
 
 def _run(options: argparse.Namespace) -> int:

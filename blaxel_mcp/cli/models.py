@@ -2,45 +2,100 @@
 
 import argparse
 import json
+from collections.abc import Iterator
+from typing import Any
 
-from rich.table import Table
-
-from blaxel_mcp.cli.console import ReportConsole, print_text, waiting
+from blaxel_mcp.catalog.discovery import NO_WORKSPACE, SET_WORKSPACE
+from blaxel_mcp.cli.console import ReportConsole, folded, print_text, waiting
+from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
-from blaxel_mcp.inference.runtime import build_runtime
-
-_WIDTH = 1000
-"""Columns: a path that is truncated to the width of the window cannot be copied."""
+from blaxel_mcp.inference.runtime import Runtime, build_runtime
 
 _COLUMNS = ("name", "tool", "api", "path", "status")
 
 
 async def models(options: argparse.Namespace) -> int:
-    """Print the models."""
+    """Print the models; the exit code is 1 if the workspace cannot be read, and the cause is printed once."""
+    problem = None
     async with configured(options) as config:
         runtime = build_runtime(config)
         async with runtime.client:
             with waiting("asking Blaxel for the models"):
-                await runtime.discovery.refresh()
-                listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
+                try:
+                    listing = await _listing(runtime)
+                except BlaxelError as error:
+                    problem, listing = error, await runtime.listing.page(limit=len(config.settings.models))
+                    listing["notes"] = [str(error)]
     del listing["next_offset"]
     if options.json:
         print_text(json.dumps(listing, ensure_ascii=False, indent=2))
+    elif listing["models"] or problem is None:
+        # The problem itself goes to stderr.
+        notes = listing["notes"] if problem is None else []
+        _print_table({**listing, "notes": notes}, is_discovering=runtime.discovery.enabled)
+    if problem is None:
         return ExitCode.OK
+    print_error(problem)
+    return ExitCode.FAILED
+
+
+async def _listing(runtime: Runtime) -> dict[str, Any]:
+    """Return the page with all models.
+
+    Raises:
+        BlaxelError: The workspace cannot be read: its list, or the record of any of the configured models.
+    """
+    if runtime.discovery.enabled:
+        await runtime.discovery.read()
+    listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
+    is_unknown = listing["notes"] and all(model["type"] is None is model["status"] for model in listing["models"])
+    if is_unknown and not runtime.discovery.enabled:
+        if listing["workspace"] is None:
+            raise ConfigurationError(NO_WORKSPACE, hint=SET_WORKSPACE)
+        # The notes only say that there is no record. If the list can be read, the models do not exist.
+        await runtime.control_plane.list_models(listing["workspace"])
+    return listing
+
+
+def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
     console = ReportConsole()
-    console.width = _WIDTH
     console.print(f"workspace    {listing['workspace'] or 'none set'}")
     console.print(f"credentials  {listing['credentials'] or 'none'}")
     if listing["models"]:
-        table = Table(*_COLUMNS, box=None, padding=(0, 2, 0, 0))
-        for model in listing["models"]:
-            table.add_row(*(for_terminal(str(model[column] or "unknown")) for column in _COLUMNS))
         console.print()
-        console.print(table)
+        rows = [[for_terminal(str(model[column] or "unknown")) for column in _COLUMNS] for model in listing["models"]]
+        for line in _lines(rows, console.width if console.is_terminal else None):
+            console.print(line)
+    elif is_discovering:
+        console.print(
+            f"\nWorkspace {listing['workspace']} has no model that discovery.include and discovery.exclude let through."
+            "\nCreate a model API in Blaxel's console, or change these settings."
+        )
     else:
-        console.print("\nNo models are configured: add [[models]] entries to the settings file.")
+        console.print(
+            "\nNo models are configured: add [[models]] entries to the settings file, or set discovery.enabled = true."
+        )
     for note in listing["notes"]:
         console.print(for_terminal(f"note: {note}"))
-    return ExitCode.OK
+
+
+def _lines(rows: list[list[str]], width: int | None) -> Iterator[str]:
+    """Yield the lines of the table; on a terminal that is too narrow for it, two lines for each model.
+
+    No path is truncated, since it could not be copied.
+
+    Args:
+        rows: The values of each model, in the order of `_COLUMNS`.
+        width: The columns of the terminal; None if there is none.
+    """
+    table = [list(_COLUMNS), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    if width is None or sum(widths) + 2 * len(widths) <= width:
+        yield from ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+        return
+    for name, tool, api, path, status in rows:
+        yield f"{name}  {status}" if tool == name else f"{name}  {status}  tool {tool}"
+        yield f"  {folded(f'{api} at {path}', width, 4)}"

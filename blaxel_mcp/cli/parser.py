@@ -301,7 +301,7 @@ COMMANDS = (
         name="models",
         summary="list the models and how to call each",
         description="Shows the name, tool, API, path and status of each configured or discovered model, together with "
-        "the workspace and the source of the credentials.",
+        "the workspace and the source of the credentials. Exits with 1 if the workspace cannot be read.",
         examples=("blaxel-mcp models", "blaxel-mcp models --demo", "blaxel-mcp models --json"),
         options=(_JSON,),
     ),
@@ -309,9 +309,10 @@ COMMANDS = (
         name="init",
         summary="write a first settings file with the models of the workspace",
         description="Asks Blaxel which models the workspace has and writes an entry for each. No credentials go into "
-        "the file. If Blaxel cannot be asked, the file is written with every setting commented out.",
+        "the file. If the workspace cannot be read, nothing is written and the exit code is 1.",
         examples=("blaxel-mcp init --print", "blaxel-mcp init", "blaxel-mcp init --config blaxel.toml --force"),
         options=(
+            _flag("--empty", "write every setting commented out, without asking Blaxel"),
             _flag("--force", "replace an existing file and keep a backup of it"),
             _flag("--print", "print the file instead of writing it"),
         ),
@@ -320,16 +321,18 @@ COMMANDS = (
         name="install",
         summary="add the server to an MCP client's settings",
         description="Adds one entry to the client's own settings file, keeps the rest of the file as it is, and keeps "
-        "a backup. Without CLIENT, lists the known clients and whether the server is in their settings.",
+        "a backup. Without CLIENT, lists the known clients and whether the server is in their settings. The clients "
+        "are claude-desktop, claude-code, cursor, vscode, windsurf, zed, codex, gemini-cli and cline.",
         examples=(
-            "blaxel-mcp install",
             "blaxel-mcp install claude-code --print",
+            "blaxel-mcp install --all",
             "blaxel-mcp install cursor --demo --name blaxel-demo",
             "blaxel-mcp install cursor --name blaxel-demo --remove",
         ),
         options=(
             _option("client", "CLIENT", "client to change (default: list the known clients)", nargs="?"),
-            _option("--name", "N", "name of the entry (default: blaxel)", default="blaxel"),
+            _flag("--all", "change every client that is found on this machine"),
+            _option("--name", "N", "name of the entry (default: blaxel-models)"),
             _option("--file", "FILE", "settings file of the client (default: the client's usual one)"),
             _flag("--with-key", "write the API key into that file, in clear text"),
             _flag("--print", "print the entry instead of writing it"),

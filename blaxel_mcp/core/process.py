@@ -37,6 +37,8 @@ def open_missing_streams() -> None:
             # The lowest free number is taken.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - its only form
     # Python has no such stream for a descriptor that was closed when it started.
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
     if sys.stderr is None:

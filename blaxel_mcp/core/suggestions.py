@@ -1,6 +1,7 @@
 """Suggestions for misspelled names."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 _MIN_SIMILARITY = 0.5
@@ -8,6 +9,9 @@ _MIN_SIMILARITY = 0.5
 
 _TOLERANCE = 0.1
 """How much less similar than the best match a further suggestion may be."""
+
+_ABBREVIATED = 0.9
+"""The similarity of a name that is only the first word or words of another one, as `chat` is of `chat-completions`."""
 
 
 def closest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
@@ -18,8 +22,11 @@ def closest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
         known: The names that it may stand for.
         limit: The maximum number of names to return.
     """
-    matches = difflib.get_close_matches(name, list(known), n=limit, cutoff=_MIN_SIMILARITY)
-    return [match for match in matches if _similarity(name, match) >= _similarity(name, matches[0]) - _TOLERANCE]
+    matcher = difflib.SequenceMatcher(b=name)
+    scores = sorted(((_similarity(matcher, name, other), other) for other in dict.fromkeys(known)), reverse=True)
+    best = scores[0][0] if scores else 0
+    lowest = max(_MIN_SIMILARITY, best - _TOLERANCE)
+    return [other for score, other in scores[:limit] if score >= lowest]
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -27,5 +34,17 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(closest_names(name, known, 1)), None)
 
 
-def _similarity(name: str, other: str) -> float:
-    return difflib.SequenceMatcher(a=other, b=name).ratio()
+def _similarity(matcher: "difflib.SequenceMatcher[str]", name: str, other: str) -> float:
+    """Return how similar two names are, from 0 to 1; 0 if they are not similar at all."""
+    scores = [0.0]
+    begun = "".join(_pieces(other)[: len(_pieces(name))])
+    for text, weight in ((other, 1.0), (begun, _ABBREVIATED)):
+        matcher.set_seq1(text)
+        if text and matcher.quick_ratio() >= _MIN_SIMILARITY:
+            scores.append(weight * matcher.ratio())
+    return max(scores)
+
+
+def _pieces(name: str) -> list[str]:
+    """Return the words of a name and what is between them, such as ["chat", "-", "completions"]."""
+    return re.findall(r"[^\W_]+|[\W_]+", name)

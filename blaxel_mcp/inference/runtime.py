@@ -10,6 +10,7 @@ import anyio
 
 from blaxel_mcp.budget.prices import listed_price
 from blaxel_mcp.catalog.cache import catalog_cache
+from blaxel_mcp.catalog.catalog import EntriesError
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.discovery import Discovery
 from blaxel_mcp.catalog.entry import CatalogEntry
@@ -121,7 +122,10 @@ def build_runtime(
     client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
-    discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    try:
+        discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    except EntriesError as error:
+        raise config.entries_error(error.problems) from None
     limits = limits or CallLimits(settings.limits)
     inference = Inference(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
     observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]

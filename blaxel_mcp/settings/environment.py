@@ -9,7 +9,15 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from blaxel_mcp.core.suggestions import closest
-from blaxel_mcp.settings.layers import Layer, fails_closed, joined, layer_from, setting_locations
+from blaxel_mcp.settings.layers import (
+    Layer,
+    Location,
+    fails_closed,
+    joined,
+    known_keys,
+    layer_from,
+    setting_locations,
+)
 from blaxel_mcp.settings.placeholders import fault_of, is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 
@@ -22,7 +30,6 @@ BLAXEL_ENVIRONMENT = "BL_ENV"
 
 _LEVEL = "__"
 
-_NOT_JSON = 'must be JSON, such as ["first", "second"]'
 _REPEATED = "is JSON in which an object has a key twice; write each key once"
 
 _OUR_NAME = re.compile(r"\s*BLAXEL[-_.]?MCP", re.IGNORECASE)
@@ -150,11 +157,19 @@ def _our_variable(variable: str, value: str) -> Layer:
     except SettingsError as error:
         # Its message and its cause are dropped: the cause contains the value.
         is_repeated = isinstance(error.__cause__, _RepeatedKeyError)
-        return Layer(problems=(f"{variable} {fault_of(value) or (_REPEATED if is_repeated else _NOT_JSON)}",))
+        fault = fault_of(value) or (_REPEATED if is_repeated else f"must be JSON, such as {_example(location)}")
+        return Layer(problems=(f"{variable} {fault}",))
     layer = layer_from(tree, variable)
     if fails_closed(location) and not layer.values and not layer.problems:
         return Layer(problems=(f"{variable} does not set anything; set a value, or remove it",))
     return layer
+
+
+def _example(location: Location) -> str:
+    if location == ("models",):
+        return '[{"name": "gpt-4o-mini"}]'
+    keys = known_keys(location)
+    return f'{{"{keys[0]}": ...}}' if keys else '["first", "second"]'
 
 
 def _advice(variable: str) -> str:

@@ -34,6 +34,7 @@ class Layer:
         problems: A sentence for each value that cannot be read.
         warnings: Sentences for the person who starts the server.
         unexpanded: The places of placeholders that were not expanded.
+        text: The text of the source, if it is a TOML file; empty otherwise.
     """
 
     values: Mapping[Location, Any] = field(default_factory=dict, repr=False)
@@ -41,6 +42,7 @@ class Layer:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unexpanded: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
 
 
 def layer_from(tree: Mapping[str, Any], source: str) -> Layer:

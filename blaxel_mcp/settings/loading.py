@@ -1,7 +1,7 @@
 """Loads the settings in force from the command line, the environment, the TOML file and the `bl login` file."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,11 +20,11 @@ from blaxel_mcp.settings.environment import (
     our_variables,
 )
 from blaxel_mcp.settings.fail_closed import contradictions, sharing_problems
-from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place
+from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, exact_place, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
 from blaxel_mcp.settings.schema import HttpSettings, Settings
-from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file
+from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file, with_lines
 from blaxel_mcp.settings.validation_messages import problems_in
 
 _MEMORY = ":memory:"
@@ -66,6 +66,22 @@ class Configuration:
                 or unreadable. The settings that it had stay in force then.
         """
         return self.reader() if self.reader else self
+
+    def entries_error(self, problems: Iterable[tuple[int, str]]) -> ConfigurationError:
+        """Return the error for entries of `[[models]]` that cannot become tools, with the place of each.
+
+        Args:
+            problems: The index of each entry, and why.
+        """
+        source = self.sources.get("models", COMMAND_LINE)
+        sentences = [
+            f"{exact_place(source, ('models', index))} cannot become a tool: {problem}" for index, problem in problems
+        ]
+        if self.file is not None:
+            # It may have changed since it was read.
+            with suppress(OSError, ValueError):
+                sentences = list(with_lines(sentences, self.file, self.file.read_text(encoding="utf-8-sig")))
+        return ConfigurationError("\n".join(("The settings cannot be used:", *sentences)))
 
     def place(self, key: str) -> str:
         """Return the place where a key is set, such as `BL_API_KEY` or `api_key in /path/config.toml`."""
@@ -160,14 +176,16 @@ def _load(
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
     if unreadable and len(problems) == 1:
         raise unreadable
-    _reject(problems)
     login, login_layer = _login(layers, variables)
-    _reject(problems_in(login_layer))
+    problems += problems_in(login_layer)
     layers = [*layers, login_layer]
     values, sources = overlay(layers)
+    problems += _repeated_models(values, sources)
+    if problems:
+        lines = with_lines(problems, file, file_layer.text) if file else problems
+        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
     _locate_ledger(values, (file or watched or default_settings_path()).parent)
     settings = Settings.model_validate(values)
-    _reject(list(_repeated_models(settings, sources)))
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
@@ -193,11 +211,6 @@ def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
         budget["ledger"] = str(folder.absolute() / ledger)
 
 
-def _reject(problems: Sequence[str]) -> None:
-    if problems:
-        raise ConfigurationError("\n".join(("The settings cannot be used:", *problems)))
-
-
 def _missing_login(problem: str | None = None) -> LoginFile:
     # "~" is not expanded: this path is shown and never read.
     return LoginFile(default_login_path(Path("~")), problem=problem)
@@ -217,16 +230,24 @@ def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFi
     broken = Layer(warnings=(f"The {source} cannot be used as it is: {login.problem}.",) if login.problem else ())
     selected = next((layer.values["workspace",] for layer in layers if ("workspace",) in layer.values), None)
     current = {} if selected else {"workspace": login.current_workspace}
-    entry = login.entries.get(selected or login.current_workspace or "")
+    name = selected or login.current_workspace
+    # Another type is a mistake that is reported with the others.
+    entry = login.entries.get(name) if isinstance(name, str) else None
     unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry is not None and unset else None, source)
     return login, joined((broken, layer_from(current, source), urls))
 
 
-def _repeated_models(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:
+def _repeated_models(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each model with two entries; entries with another mistake are left out."""
     first: dict[tuple[str, str | None], int] = {}
-    for index, model in enumerate(settings.models):
-        earlier = first.setdefault((model.name, model.workspace or settings.workspace), index)
+    models, usual = values.get("models"), values.get("workspace")
+    for index, model in enumerate(models if isinstance(models, list | tuple) else ()):
+        name, workspace = (model.get("name"), model.get("workspace")) if isinstance(model, Mapping) else (None, None)
+        workspace = workspace or usual
+        if not isinstance(name, str) or not isinstance(workspace, str | None):
+            continue
+        earlier = first.setdefault((name, workspace), index)
         if earlier != index:
             where = place(sources["models"], f"models[{index}]")
             yield f"{where} has the same name and workspace as models[{earlier}]; a model can have only one entry"

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from blaxel_mcp.settings.types import (
+    APIName,
     ClosedSection,
     Credential,
     CredentialUrl,
@@ -30,6 +31,7 @@ from blaxel_mcp.settings.types import (
     StreamKind,
     ToolLayout,
     ToolName,
+    ToolPrefix,
 )
 
 DEFAULT_RUN_URL = "https://run.blaxel.ai"
@@ -72,10 +74,8 @@ class AccessSettings(ClosedSection):
 class ToolSettings(Section):
     """Which tools are listed, what they are called and what they return."""
 
-    prefix: str = Field(
+    prefix: ToolPrefix = Field(
         default="",
-        max_length=20,
-        pattern=r"^[A-Za-z0-9_-]*$",
         description="Prefix of every tool name: at most 20 letters, digits, _ or -.",
     )
     builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Built-in tools to list.")
@@ -327,7 +327,7 @@ class ModelSettings(Section):
         default=None,
         description="Description from which the agent chooses this tool. Unset: made from the model's name and API.",
     )
-    api: str | None = Field(
+    api: APIName | None = Field(
         default=None, description="API of the endpoint, one of those in docs/model-apis.md. Unset: detected, else raw."
     )
     path: str | None = Field(default=None, description="Sub-endpoint to call. Unset: the one of the API.")

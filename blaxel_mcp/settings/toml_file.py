@@ -6,14 +6,16 @@ import re
 import shlex
 import stat
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.toml_statements import names_in, statements
 from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
-from blaxel_mcp.settings.layers import Layer, layer_from
+from blaxel_mcp.settings.layers import Layer, Location, dotted, layer_from
 
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
 
@@ -80,7 +82,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
         ) from error
     if fault is not None:
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
-    layer = layer_from(_parse_toml(data, path), str(path))
+    layer = replace(layer_from(_parse_toml(data, path), str(path)), text=data.decode("utf-8-sig"))
     if last is not None and last.values and not layer.values and not layer.problems:
         raise ConfigurationError(f"The settings file {path} does not set anything any more.", hint=_RESTORE)
     if any(key in layer.values for key in _SECRETS) and status.st_mode & _OTHERS:
@@ -101,13 +103,61 @@ def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text at {_end_of(data[: error.start])}"
     except tomllib.TOMLDecodeError as error:
-        stated = re.search(r"\(at (line \d+, column \d+)\)$", str(error))
-        problem = f"is not valid TOML at {stated[1] if stated else _end_of(data)}"
+        stated = re.search(r" \(at (line \d+, column \d+)\)$", str(error))
+        problem = f"is not valid TOML at {stated[1] if stated else _end_of(data)}{_reason(str(error))}"
     except (ValueError, RecursionError):
         # A number with thousands of digits, or thousands of nested brackets.
         problem = "is not valid TOML"
     # Raised outside of `except`, so that the parser's error, which quotes the file, is not chained.
     raise ConfigurationError(f"The settings file {path} {problem}.")
+
+
+def _reason(message: str) -> str:
+    """Return why a text is not TOML, from the parser's message; empty if the message may quote the text."""
+    reason = message.rpartition(" (at ")[0]
+    if reason == r"Illegal character '\n'":
+        return ": a string or a table is not closed on its line"
+    is_safe = re.fullmatch(r"(?:[A-Za-z /,-]|'[^\w\s'\\]{1,2}')+", reason)
+    return f": {reason[0].lower()}{reason[1:]}" if is_safe else ""
+
+
+def with_lines(problems: Iterable[str], path: Path, text: str) -> Iterator[str]:
+    """Yield sentences about settings with the line of each key of a settings file, such as `/path/config.toml:4`.
+
+    Args:
+        problems: The sentences; those about the file begin with the key and `in PATH`.
+        path: The file, as in the sentences.
+        text: Its text.
+    """
+    lines = {dotted(location): line for location, line in _key_lines(text)}
+    for problem in problems:
+        name, is_about_file, rest = problem.partition(f" in {path} ")
+        key = name
+        # A key in an inline table, or an element of a list, is on the line of the key around it or on a later one.
+        while key and key not in lines:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        yield f"{name} in {path}:{lines[key]} {rest}" if is_about_file and key else problem
+
+
+def _key_lines(text: str) -> Iterator[tuple[Location, int]]:
+    """Yield each table and key with its line, counted from 1; tables of one array are numbered."""
+    section: Location = ()
+    last: dict[Location, int] = {}
+    for statement in statements(text):
+        line = text.count("\n", 0, statement.start) + 1
+        if text[statement.start] != "[":
+            key = text[statement.start : statement.value].rstrip(" \t=")
+            yield (*section, *names_in(f"[{key}]")), line
+            continue
+        section = ()
+        is_array = text.startswith("[[", statement.start)
+        for depth, name in enumerate(statement.section, 1):
+            section = (*section, name)
+            if is_array and depth == len(statement.section):
+                last[section] = last.get(section, -1) + 1
+            if section in last:
+                section = (*section, last[section])
+        yield section, line
 
 
 def _end_of(data: bytes) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from blaxel_mcp.core.hosts import is_loopback
+from blaxel_mcp.core.suggestions import closest
 
 TOOL_NAME_LIMIT = 40
 """Maximum characters of a tool name: clients add a prefix and reject names longer than 60 to 64 characters."""
@@ -73,6 +74,8 @@ def _rooted(path: str) -> str:
 ToolName = Annotated[
     str, _matching(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}", f"1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
 ]
+
+ToolPrefix = Annotated[str, _matching(r"[A-Za-z0-9_-]{0,20}", "at most 20 letters, digits, '_' or '-'")]
 
 HeaderValue = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,128}", "1 to 128 letters, digits, '.', '_' or '-'")]
 """Text that is sent as the value of a header, such as a workspace or a version."""
@@ -169,6 +172,32 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 RequestHeaders = Annotated[dict[str, str], AfterValidator(_check_headers)]
+
+API_NAMES = (
+    "chat-completions",
+    "responses",
+    "messages",
+    "generate-content",
+    "cohere-chat",
+    "embeddings",
+    "images",
+    "speech",
+    "transcriptions",
+    "rerank",
+    "raw",
+)
+"""The names of the APIs, as the package `apis` defines them."""
+
+
+def _known_api(name: str) -> str:
+    if name not in API_NAMES:
+        guess = closest(name, API_NAMES)
+        advice = f"did you mean {guess}?" if guess else f"valid names: {', '.join(API_NAMES)}; `raw` speaks any other"
+        raise ValueError(f"is not the name of an API; {advice}")
+    return name
+
+
+APIName = Annotated[str, AfterValidator(_known_api)]
 
 ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""

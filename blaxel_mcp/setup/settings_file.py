@@ -85,17 +85,15 @@ class FirstSettings:
         text: The text of the file.
         listed: The names of the models whose entries are active.
         left_out: The names of the models whose entries are commented out, with the reason.
-        missing: Why the models are unknown, in a sentence; empty if they are known.
     """
 
     text: str
     listed: tuple[str, ...]
     left_out: Mapping[str, str]
-    missing: str
 
 
-def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, missing: str = "") -> FirstSettings:
-    """Return a first settings file; every key in it is commented out if the models are `missing`."""
+def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, empty: bool = False) -> FirstSettings:
+    """Return a first settings file; if it is to be `empty`, every key in it is commented out."""
     states = {record.name: record for record in records}
     # Without what may change by tomorrow, which the description would otherwise keep for good.
     lasting = (replace(record, status=None, enabled=True) for record in states.values())
@@ -107,9 +105,7 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         elif index >= limit:
             left_out[entry.name] = f"more than {limit} models (tools.max_tools)"
     parts = [_HEAD]
-    if missing:
-        parts.append(f"# The models of the workspace are missing from this file. {_plain(missing)}\n")
-    mark, name = KEY_MARK if missing else "", toml_string(workspace or "your-workspace")
+    mark, name = KEY_MARK if empty else "", toml_string(workspace or "your-workspace")
     parts += [
         f"{_WORKSPACE}{mark}workspace = {name}\n",
         _CREDENTIALS,
@@ -121,7 +117,6 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         "\n".join(parts),
         tuple(entry.name for entry in entries if entry.name not in left_out),
         left_out,
-        missing,
     )
 
 

@@ -93,6 +93,17 @@ async def test_speech_is_heard_as_sound_and_told_of_to_a_client_that_drops_it(em
         assert sound.getnframes() == 3 * int(8000 * 0.08)
 
 
+async def test_speech_without_a_format_is_an_mp3_as_at_the_provider(emulator: Emulator) -> None:
+    result = await call(emulator, "house-voice", {"input": "one two three", "voice": "alloy"})
+
+    _, block = result.content
+    assert isinstance(block, types.AudioContent)
+    assert block.mime_type == "audio/mpeg"
+    frame, *others = base64.b64decode(block.data).split(b"\xff\xfb")[1:]
+    # Three words of 0.08 s, in frames of 26 ms.
+    assert others == [frame] * 9
+
+
 @pytest.mark.parametrize("tool", ["house-ears", "run_model"])
 async def test_a_recording_is_sent_as_a_form_and_written_down(emulator: Emulator, tmp_path: Path, tool: str) -> None:
     (tmp_path / 'a "b".wav').write_bytes(WAV)
@@ -157,7 +168,7 @@ async def test_what_an_api_needs_is_asked_for_before_anything_is_sent(
     [
         ("house-painter", {"prompt": "x", "size": "1x1"}, "size"),
         ("house-painter", {"prompt": "x", "response_format": "url"}, "response_format"),
-        ("house-voice", {"input": "x", "voice": "alloy"}, "wav and pcm"),
+        ("house-voice", {"input": "x", "voice": "alloy", "response_format": "opus"}, "mp3, wav and pcm"),
         ("house-rerank", {"query": "", "documents": ["x"]}, "query"),
     ],
 )

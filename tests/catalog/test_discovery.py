@@ -193,7 +193,7 @@ async def test_what_is_missing_is_said_and_nothing_is_asked(missing: str, told: 
 
 
 def test_an_entry_that_cannot_become_a_tool_is_refused_at_once() -> None:
-    config = acme(models=[{"name": "x", "api": "nonsense"}])
+    config = acme(models=[{"name": "x", "path": "/../y"}])
     with pytest.raises(ConfigurationError):
         Discovery(config.settings, ControlPlane(APIClient(config), config.settings))
 

@@ -76,6 +76,7 @@ async def test_the_file_has_an_entry_for_each_model_and_calls_it_as_discovery_wo
     assert ended.out.splitlines() == [
         f"Written: {file}",
         f"Workspace demo: {len(account.models)} models have a tool.",
+        "Models created later get no tool; `enabled = true` under [discovery] in the file changes that.",
         "Credentials: BL_API_KEY. They are not in the file.",
         "Next: `blaxel-mcp doctor` checks the settings, `blaxel-mcp install CLIENT` adds the server to a client.",
     ]
@@ -168,33 +169,62 @@ async def test_print_prints_the_file_and_writes_nothing(init: Init, home: Path) 
     assert toml_files(home) == []
 
 
-@pytest.mark.parametrize(
-    ("variables", "note"),
+UNREADABLE = pytest.mark.parametrize(
+    ("variables", "cause"),
     [
         pytest.param({"BL_API_KEY": ""}, "There are no Blaxel credentials for workspace demo", id="no credentials"),
-        pytest.param({"BL_WORKSPACE": ""}, "No Blaxel workspace is set.", id="no workspace"),
+        pytest.param({"BL_WORKSPACE": ""}, "No Blaxel workspace is set", id="no workspace"),
         pytest.param({"BL_API_KEY": WRONG_KEY}, "The credentials came from BL_API_KEY.", id="a wrong key"),
+        pytest.param({"BL_WORKSPACE": "elsewhere"}, "Check the workspace name", id="a wrong workspace"),
         pytest.param({"BL_API_URL": "https://api.acme.invalid/v0"}, "its name could not be resolved", id="no network"),
-        pytest.param({"BLAXEL_MCP_DISCOVERY__ENABLED": "false"}, "was not asked", id="not to be asked"),
+        pytest.param(
+            {"BL_API_KEY": "", "BLAXEL_MCP_API_KEY_COMMAND": '["no-such-program"]'},
+            "The command 'no-such-program'",
+            id="a key command that is not installed",
+        ),
     ],
 )
+
+
+@pytest.mark.parametrize("words", [[], ["--print"], ["--force"]])
+@UNREADABLE
 @pytest.mark.usefixtures("account")
-async def test_what_is_missing_is_said_and_the_file_is_written_with_nothing_in_force(
-    init: Init, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], note: str
+async def test_a_workspace_that_cannot_be_read_is_a_failure_with_its_cause_and_nothing_is_written(
+    init: Init, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], cause: str, words: list[str]
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
+    ended = await init(*words)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.count(cause) == 1
+    assert "WARNING" not in ended.err
+    assert "Nothing was written; `blaxel-mcp init --empty` writes a file without asking Blaxel." in ended.err
+    assert toml_files(Path.home()) == []
+
+
+@pytest.mark.usefixtures("account")
+async def test_a_forbidden_control_plane_is_not_queried(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
+
     ended = await init()
 
+    assert (ended.code, ended.out) == (1, "")
+    assert "discovery.enabled is false" in ended.err
+
+
+async def test_an_empty_file_needs_no_account_and_sets_nothing(init: Init) -> None:
+    ended = await init("--empty")
+
     file = default_settings_path()
-    assert ended.code == 0
-    assert note in ended.out
-    assert "`blaxel-mcp init --force` writes the file with the models." in ended.out
-    assert note in file.read_text()
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[:2] == [
+        f"Written: {file}",
+        "Every setting in it is commented out. Without [[models]], each model in the workspace gets a tool.",
+    ]
     config = loaded(file)
     assert (config.settings, config.sources) == (Settings(), {})
-    assert MARKER not in file.read_text()
 
 
 async def test_a_model_that_is_disabled_and_those_past_the_most_tools_are_written_and_not_put_in_force(

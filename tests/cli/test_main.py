@@ -12,7 +12,7 @@ import pytest
 from blaxel_mcp import __version__
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
-from tests.support.canaries import KEY
+from tests.support.canaries import KEY, WRONG_KEY
 
 
 class Finished(NamedTuple):
@@ -129,7 +129,71 @@ def test_models_prints_a_table_with_the_source_of_the_credentials(run: Run, monk
 @pytest.mark.usefixtures("platform")
 def test_models_without_any_says_how_to_configure_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLAXEL_MCP_DISCOVERY__ENABLED", "false")
-    assert "add [[models]] entries to the settings file" in run("models").out
+
+    finished = run("models")
+
+    assert finished.code == 0
+    assert "add [[models]] entries to the settings file, or set discovery.enabled = true" in finished.out
+
+
+def test_models_of_an_empty_workspace_says_where_they_are_made(platform: Emulator, run: Run) -> None:
+    platform.models.clear()
+
+    finished = run("models")
+
+    assert finished.code == 0
+    assert "Workspace demo has no model that discovery.include and discovery.exclude let through" in finished.out
+
+
+UNREADABLE = pytest.mark.parametrize(
+    ("variables", "cause"),
+    [
+        pytest.param({"BL_API_KEY": WRONG_KEY}, "The credentials came from BL_API_KEY.", id="a wrong key"),
+        pytest.param({"BL_WORKSPACE": "elsewhere"}, "Check the workspace name", id="a wrong workspace"),
+        pytest.param({"BL_WORKSPACE": ""}, "No Blaxel workspace is set", id="no workspace"),
+        pytest.param({"BL_API_KEY": ""}, "There are no Blaxel credentials for workspace demo", id="no credentials"),
+        pytest.param({"BL_API_URL": "http://127.0.0.1:9/v0"}, "127.0.0.1:9 could not be reached", id="no network"),
+        pytest.param(
+            {"BL_API_KEY": "", "BLAXEL_MCP_API_KEY_COMMAND": '["no-such-program"]'},
+            "The command 'no-such-program'",
+            id="a key command that is not installed",
+        ),
+    ],
+)
+
+
+@UNREADABLE
+@pytest.mark.usefixtures("platform")
+def test_models_of_a_workspace_that_cannot_be_read_is_a_failure_with_its_cause(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], cause: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    text, as_json = run("models"), run("models", "--json")
+
+    assert (text.code, as_json.code) == (1, 1)
+    assert (text.out, text.err.count(cause)) == ("", 1)
+    assert text.err.startswith("blaxel-mcp: ")
+    listing = json.loads(as_json.out)
+    assert listing["models"] == []
+    assert [cause in note for note in listing["notes"]] == [True]
+
+
+@UNREADABLE
+@pytest.mark.usefixtures("platform")
+def test_models_that_are_configured_are_listed_although_their_state_is_unknown(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], cause: str
+) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_MODELS", '[{"name": "house-chat"}, {"name": "house-embed"}]')
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    finished = run("models")
+
+    assert finished.code == 1
+    assert (finished.out + finished.err).count(cause) == 1
+    assert "house-embed" in finished.out
 
 
 @pytest.mark.usefixtures("platform")

@@ -47,7 +47,7 @@ async def test_codex_has_the_entry_that_is_installed_among_its_servers(account: 
 
     (server,) = await Codex().listed(account)
 
-    assert (server["name"], server["enabled"]) == ("blaxel", True)
+    assert (server["name"], server["enabled"]) == ("blaxel-models", True)
     assert shutil.which(server["transport"]["command"])
     assert server["transport"]["args"] == ["serve", "--demo"]
 

@@ -62,7 +62,7 @@ def test_the_settings_in_the_readme_load_and_make_the_tools_that_it_says(tmp_pat
 
 
 def test_the_json_to_paste_is_json_and_its_variables_are_settings() -> None:
-    entry = json.loads(block("json", "mcpServers"))["mcpServers"]["blaxel"]
+    entry = json.loads(block("json", "mcpServers"))["mcpServers"]["blaxel-models"]
 
     config = load_settings(environ=entry["env"])
 

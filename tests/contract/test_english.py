@@ -38,7 +38,6 @@ PAGES = (
 
 NOT_YET_REWRITTEN = {
     "CHANGELOG.md",
-    "CONTRIBUTING.md",
     "README.md",
     "docs/clients.md",
     "docs/configure.md",

@@ -7,7 +7,7 @@ import pytest
 
 from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.schema import HttpSettings
-from blaxel_mcp.setup.install import CLIENTS, Client, Launch, UserDirs, preview
+from blaxel_mcp.setup.install import CLIENTS, DEFAULT_NAME, Client, Launch, UserDirs, preview
 
 PAGE = (Path(__file__).parents[2] / "docs" / "attach.md").read_text(encoding="utf-8")
 
@@ -33,7 +33,7 @@ each_client = pytest.mark.parametrize("client", CLIENTS, ids=[client.name for cl
 def test_the_page_shows_the_entry_that_is_written(client: Client) -> None:
     [(language, block)] = re.findall(r"```(json|toml)\n(.*?)```", section(client.title), re.DOTALL)
 
-    assert block == preview(client, LAUNCH, "blaxel")
+    assert block == preview(client, LAUNCH, DEFAULT_NAME)
     assert (language == "toml") == (client.syntax == "toml")
 
 

@@ -17,20 +17,21 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "contract/test_docs_pages::test_a_call_of_a_page_goes_out_and_comes_back_as_it_says",
         "e2e/test_process::test_the_sdks_client_lists_and_calls_over_stdio",
     ),
-    "It signs each call, sends it to your workspace's inference endpoint and returns the answer with a receipt, cut to "
-    "fit and kept whole.": (
+    "It signs each call, sends it to your workspace's inference endpoint and returns the answer with a receipt; long "
+    "answers are truncated to fit the context and kept in full.": (
         "server/test_server::test_a_request_carries_exactly_one_authentication_header_and_the_workspace",
         "server/test_server::test_a_models_tool_sends_its_arguments_as_the_body_of_its_api",
         "server/test_server::test_every_result_carries_its_receipt",
         "tools/results/test_long_answers::test_a_long_answer_is_cut_and_can_be_read_to_the_last_character",
     ),
-    "When something fails, it says whose side it is on, what to do next, and whether it cost money.": (
+    "When something fails, it says where the fault lies (you, this server, Blaxel, the provider or the network), what "
+    "to do next, and whether it cost money.": (
         "contract/test_error_codes::test_every_code_is_reachable_and_explained_in_text_and_fields",
     ),
     # See it
     "Needs Python 3.11 or newer.": ("contract/test_docs::test_the_oldest_python_is_the_one_of_the_package",),
     "This starts an emulator of the platform on your machine, the real server as a subprocess, and a real MCP client "
-    "that lists the tools and calls them; it prints what went over.": (
+    "that lists the tools and calls them; it prints every request and response.": (
         "e2e/test_demo::test_the_demo_is_a_tour_in_plain_text_when_it_is_piped",
     ),
     "On Windows the folder is `.venv\\Scripts`.": (
@@ -56,11 +57,11 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "setup/install/test_install::test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file",
         "setup/install/test_install::test_with_key_writes_the_key_says_so_and_prints_it_nowhere",
     ),
-    "The workspace's models are tools then.": (
+    "Each model in the workspace is now a tool.": (
         "contract/test_docs::test_the_json_to_paste_is_json_and_its_variables_are_settings",
         "catalog/test_discovered_tools::test_every_model_of_the_workspace_has_a_tool",
     ),
-    "`blaxel-mcp doctor` checks the whole set-up; each failure ends in what mends it.": (
+    "`blaxel-mcp doctor` checks the whole set-up; every failed check comes with a fix.": (
         "e2e/test_doctor::test_a_healthy_setup_passes_every_check",
         "e2e/test_doctor::test_people_see_each_result_with_its_fix_and_the_failures_once_more",
         "setup/doctor/test_doctor::test_settings_that_cannot_be_used_are_the_one_failure",
@@ -152,7 +153,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "inference/test_spending::test_a_budget_is_refused_before_anything_is_sent_and_told_in_every_receipt",
     ),
     "A call is sent again only when it provably reached no model; where it may have been worked on, the error says "
-    "`billed: maybe` and leaves it to you, unless the model is called `idempotent`.": (
+    "`billed: maybe` and leaves it to you, unless the model is marked `idempotent = true`.": (
         "inference/test_retry::test_only_what_nobody_worked_on_is_sent_again",
         "inference/test_retry::test_what_may_have_been_worked_on_is_sent_once",
         "inference/test_retry::test_a_model_called_idempotent_is_sent_again_after_an_ambiguous_failure",

@@ -15,6 +15,11 @@ def test_the_most_similar_name_is_suggested_if_any_is_similar(name: str, suggest
     assert closest(name, KEYS) == suggestion
 
 
+@pytest.mark.parametrize("name", ["chat", "chatt", "caht-completion"])
+def test_a_name_that_is_the_first_word_of_another_is_not_taken_for_its_last(name: str) -> None:
+    assert closest(name, ["cohere-chat", "responses", "chat-completions"]) == "chat-completions"
+
+
 def test_names_about_as_similar_are_suggested_too_best_first() -> None:
     models = ["gpt-4o", "gpt-4o-mini", "claude"]
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -43,6 +44,66 @@ def test_a_command_with_a_closed_stdout_ends_without_a_message(words: list[str],
     assert (finished.returncode, finished.stderr) == (1, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        pytest.param(["models", "--demo"], "", id="models"),
+        pytest.param(["models", "--demo", "--json"], "", id="models --json"),
+        pytest.param(["usage"], "", id="usage"),
+        pytest.param(["install"], "", id="install"),
+        pytest.param(["init", "--empty", "--print"], "", id="init"),
+        pytest.param(["doctor", "--demo"], "", id="doctor"),
+        pytest.param(["emulator", "--list-faults"], "", id="emulator"),
+        pytest.param(["--help"], "", id="help"),
+        pytest.param(["run", "house-chat", "--demo", "hi"], " The call may have been billed;", id="run"),
+    ],
+)
+def test_a_full_disk_under_stdout_is_one_line_and_a_failure(words: list[str], hint: str, home: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    command = [sys.executable, "-m", "blaxel_mcp", *words]
+
+    with Path("/dev/full").open("wb") as full:
+        finished = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=environment, timeout=50, check=False
+        )
+
+    lines = finished.stderr.decode().splitlines()
+    assert finished.returncode == 1
+    assert [line for line in lines if not line.startswith("Every setting")] == [
+        line for line in lines if "cannot be written" in line
+    ]
+    assert f"The output cannot be written: No space left on device.{hint}" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["run", "house-chat", "--demo", "--data", "-"], 2, b"is not JSON"),
+        (["run", "house-chat", "--demo"], 1, b"blaxel-mcp: "),
+    ],
+    ids=["data from nowhere", "a question from nowhere"],
+)
+def test_a_command_without_standard_input_reports_what_is_missing(
+    words: list[str], code: int, told: bytes, home: Path
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    command = shlex.join([sys.executable, "-m", "blaxel_mcp", *words])
+
+    finished = subprocess.run(  # noqa: S602 - our own words
+        f"{command} <&-",
+        shell=True,
+        env=environment,
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert (finished.returncode, finished.stdout) == (code, b"")
+    assert told in finished.stderr
+    assert b"Traceback" not in finished.stderr
+
+
 @pytest.mark.parametrize("example", EXAMPLES_OF_RUN)
 def test_an_example_of_run_works_when_pasted(example: str, home: Path) -> None:
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -52,6 +113,27 @@ def test_an_example_of_run_works_when_pasted(example: str, home: Path) -> None:
 
     assert (finished.returncode, finished.stderr) == (0, b"")
     assert finished.stdout
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_a_narrow_terminal_breaks_no_word(command: str, columns: int, home: Path) -> None:
+    lines = plain(on_a_terminal(command, "--demo", home=home, COLUMNS=str(columns))).splitlines()
+
+    # A single word, such as a URL, or a command to copy may be longer than a line.
+    long = [line for line in lines if len(line) > columns and re.search(r"\S \S", line.strip()) and "`" not in line]
+    assert long == []
+    assert any(line.startswith("  chat-completions at /v1/chat/completions") for line in lines) == (command == "models")
+
+
+def test_a_table_in_a_pipe_ends_no_line_in_blanks(home: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    command = [sys.executable, "-m", "blaxel_mcp", "models", "--demo"]
+
+    lines = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=50, check=True).stdout
+
+    assert [line for line in lines.splitlines() if line != line.rstrip()] == []
+    assert re.search(r"^house-chat +house-chat +chat-completions +/v1/chat/completions +DEPLOYED$", lines, re.MULTILINE)
 
 
 def test_usage_shows_a_chart_on_a_terminal(home: Path) -> None:

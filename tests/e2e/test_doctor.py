@@ -88,10 +88,13 @@ async def test_a_library_that_prints_at_the_start_fails_the_servers_own_handshak
     assert "'welcome'" in examined.check("server")["found"]
 
 
-async def test_the_demo_needs_no_settings(capfdbinary: Captured) -> None:
-    examined = await examine(capfdbinary, "--demo")
+async def test_the_demo_needs_no_settings_and_each_of_its_models_answers(capfdbinary: Captured) -> None:
+    examined = await examine(capfdbinary, "--demo", "--call")
 
     assert (examined.code, examined.ids("failed"), examined.ids("warning")) == (0, [], [])
+    calls = [check["id"] for check in examined.report["checks"] if check["id"].startswith("call:")]
+    assert len(calls) == 12
+    assert [name for name in calls if name in examined.ids("skipped")] == ["call:house-ears"]
 
 
 async def test_people_see_each_result_with_its_fix_and_the_failures_once_more(

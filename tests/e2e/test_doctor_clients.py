@@ -15,8 +15,7 @@ import pytest
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import configuration
-from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
 from blaxel_mcp.setup.install import client_named, client_states, user_dirs
@@ -46,7 +45,7 @@ async def look(**environ: str) -> dict[str, Finding]:
     """Return the findings about the clients in this home."""
     environ = {"PATH": os.environ["PATH"], **environ}
     context = CheckContext(
-        runtime=build_runtime(configuration(Settings())),
+        runtime=build_runtime(load_settings(environ=environ)),
         problem=None,
         variables=environ,
         clients=client_states(user_dirs(environ)),
@@ -89,10 +88,13 @@ async def test_the_fix_for_a_client_that_passes_no_variables_works_when_pasted(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("claude-desktop", "models", SERVER, leading_to(emulator))
-    for name, value in {**leading_to(emulator), "BL_API_KEY": KEY}.items():
-        monkeypatch.setenv(name, value)
+    # Not by variables, of which `install` refuses the URLs of an emulator.
+    file = Path.home() / ".config" / "blaxel-mcp" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f'run_url = "{emulator.run_url}"\napi_url = "{emulator.api_url}"\n')
+    monkeypatch.setenv("BL_API_KEY", KEY)
 
-    finding = (await look())["client:claude-desktop:models"]
+    finding = (await look(BL_API_KEY=KEY))["client:claude-desktop:models"]
     program, *words = shlex.split(finding.result.fix.split("`")[1])
     code = await anyio.to_thread.run_sync(main, words)
 
@@ -152,7 +154,10 @@ async def test_a_reference_is_expanded_if_the_client_expands_it(emulator: Emulat
 
     assert there["client:cursor:blaxel"].outcome == "ok"
     assert absent["client:cursor:blaxel"].outcome == "warning"
-    assert "`blaxel-mcp install cursor --name blaxel --with-key`" in absent["client:cursor:blaxel"].result.fix
+    assert (
+        "Run `bl login demo`, then `blaxel-mcp install cursor --name blaxel`"
+        in absent["client:cursor:blaxel"].result.fix
+    )
     assert "BL_API_KEY refers to a variable that is not set here" in absent["client:cursor:blaxel"].result.message
 
 

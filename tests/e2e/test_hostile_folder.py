@@ -149,7 +149,7 @@ async def test_what_install_writes_without_a_script_runs_nothing_of_the_working_
     finished = await run(str(python), "-P", "-m", "blaxel_mcp", "install", "cursor", **variables)
     assert finished.returncode == 0, finished.stderr
 
-    entry = json.loads((home / ".cursor" / "mcp.json").read_text(encoding="utf-8"))["mcpServers"]["blaxel"]
+    entry = json.loads((home / ".cursor" / "mcp.json").read_text(encoding="utf-8"))["mcpServers"]["blaxel-models"]
     assert entry["args"][:3] == ["-P", "-m", "blaxel_mcp"]
     await run(entry["command"], *entry["args"], **variables)
     assert was_run(hostile) == ""

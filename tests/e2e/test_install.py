@@ -22,7 +22,7 @@ async def test_the_entry_as_it_was_written_starts_the_server(client: str, home: 
     assert main(["install", client, "--demo"]) == 0
     row = client_named(client)
     text = row.file(UserDirs(home=home, platform=sys.platform)).read_text(encoding="utf-8")
-    entry = (tomllib.loads(text) if client == "codex" else json.loads(text))[row.key]["blaxel"]
+    entry = (tomllib.loads(text) if client == "codex" else json.loads(text))[row.key]["blaxel-models"]
     server = StdioServerParameters(command=entry["command"], args=entry["args"], env=entry.get("env"), cwd=home)
 
     with (home / "errors.log").open("w+", encoding="utf-8") as log, anyio.fail_after(40):

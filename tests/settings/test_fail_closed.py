@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import stat
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def problems(content: str = "", environ: dict[str, str] | None = None, **http: A
     """The lines of the message after the first."""
     with pytest.raises(ConfigurationError) as caught:
         load_settings(overrides={"http": http} if http else None, environ=environ or {}, config_file=_file(content))
-    return str(caught.value).splitlines()[1:]
+    return re.sub(r"settings\.toml:\d+", "settings.toml", str(caught.value)).splitlines()[1:]
 
 
 def _file(content: str) -> Path:

@@ -1,6 +1,7 @@
 """Sources of settings, their precedence, and the messages for mistakes in them."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import platformdirs
 import pytest
 from pydantic import SecretStr
 
+from blaxel_mcp.apis import APIS
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
+from blaxel_mcp.settings.types import API_NAMES
 from tests.support.canaries import MARKER
 
 CANARY = f"{MARKER}-do-not-show"
@@ -47,7 +50,7 @@ def problems(home: Path, content: str = "", environ: Mapping[str, str] | None = 
     first, *rest = str(caught.value).split("\n")
     assert first == "The settings cannot be used:"
     assert CANARY not in f"{caught.value} {caught.value!r} {caught.value.__context__!r}"
-    return [line.replace(str(home / "named.toml"), "FILE") for line in rest]
+    return [re.sub(rf"{re.escape(str(home / 'named.toml'))}(:\d+)?", "FILE", line) for line in rest]
 
 
 # The order of the sources
@@ -425,10 +428,16 @@ def test_a_file_in_a_home_that_does_not_exist_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        pytest.param(f'a = 1\n"{CANARY}" 2', "is not valid TOML at line 2, column 27", id="no equals sign"),
-        pytest.param(f'a = "{CANARY}', "is not valid TOML at line 1, column 29", id="open string"),
         pytest.param(
-            f"{CANARY}-a = 1\n{CANARY}-a = 2", "is not valid TOML at line 2, column 30", id="twice, at the end"
+            f'a = 1\n"{CANARY}" 2',
+            "is not valid TOML at line 2, column 27: expected '=' after a key in a key/value pair",
+            id="no equals sign",
+        ),
+        pytest.param(f'a = "{CANARY}', "is not valid TOML at line 1, column 29: unterminated string", id="open string"),
+        pytest.param(
+            f"{CANARY}-a = 1\n{CANARY}-a = 2",
+            "is not valid TOML at line 2, column 30: cannot overwrite a value",
+            id="twice, at the end",
         ),
         pytest.param(b'a = 1\nb = "caf\xe9"', "is not UTF-8 text at line 2, column 9", id="latin-1"),
         pytest.param("a = " + "1" * 10_000, "is not valid TOML", id="endless number"),
@@ -603,6 +612,8 @@ def test_a_wrong_value_is_told_by_its_key_and_what_was_expected(home: Path, cont
             CANARY,
             'BLAXEL_MCP_ACCESS__MODELS must be JSON, such as ["first", "second"]',
         ),
+        ("BLAXEL_MCP_MODELS", CANARY, 'BLAXEL_MCP_MODELS must be JSON, such as [{"name": "gpt-4o-mini"}]'),
+        ("BLAXEL_MCP_LIMITS", CANARY, 'BLAXEL_MCP_LIMITS must be JSON, such as {"timeout_seconds": ...}'),
         ("BLAXEL_MCP_LIMITS", f'"{CANARY}"', "BLAXEL_MCP_LIMITS must be a table"),
         (
             "BLAXEL_MCP_LIMITS",
@@ -639,6 +650,57 @@ def test_a_wrong_workspace_in_the_login_file_is_told_only_when_it_is_used(home: 
     login = write_login(home, f"context: {{workspace: {CANARY} x}}\nworkspaces: [{{name: acme}}]")
     assert problems(home) == [f"workspace in bl login file ({login}) {NOT_A_HEADER}"]
     assert load(home, "", {"BL_WORKSPACE": "acme"}).settings.workspace == "acme"
+
+
+MISTAKES = """\
+workspace = "two words"
+http = { prot = 1 }
+[limits] # the deadline
+tmeout = 3
+[[models]]
+name = "m"
+[models.price]
+inptu = 1
+[[models]]
+name = "n"
+api = "chat"
+price = { outptu = 1 }
+[[models]]
+name = "m"
+[tools]
+prefix = "a b"
+"""
+
+
+def test_every_mistake_of_a_file_comes_at_once_with_its_line_and_the_nearest_key(home: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(home, MISTAKES)
+
+    file = home / "named.toml"
+    lines = str(caught.value).replace(str(file), "FILE").splitlines()[1:]
+    assert sorted(lines, key=lambda line: int(line.split(":")[1].split()[0])) == [
+        f"workspace in FILE:1 {NOT_A_HEADER}",
+        "http.prot in FILE:2 is not a setting; did you mean port?",
+        "limits.tmeout in FILE:4 is not a setting; did you mean timeout_seconds?",
+        "models[0].price.inptu in FILE:8 is not a setting; did you mean input?",
+        "models[1].api in FILE:11 is not the name of an API; did you mean chat-completions?",
+        "models[1].price.outptu in FILE:12 is not a setting; did you mean output?",
+        "models[2] in FILE:13 has the same name and workspace as models[0]; a model can have only one entry",
+        "tools.prefix in FILE:16 must be at most 20 letters, digits, '_' or '-'",
+    ]
+
+
+def test_an_api_that_resembles_none_gets_the_list_of_all(home: Path) -> None:
+    (problem,) = problems(home, '[[models]]\nname = "m"\napi = "zzz"\n')
+
+    assert problem == (
+        f"models[0].api in FILE is not the name of an API; valid names: {', '.join(api.name for api in APIS)}; "
+        "`raw` speaks any other"
+    )
+
+
+def test_the_settings_know_the_apis_that_there_are() -> None:
+    assert tuple(api.name for api in APIS) == API_NAMES
 
 
 def test_all_problems_of_all_sources_are_told_at_once(home: Path) -> None:

@@ -1,12 +1,15 @@
 """What a `[[models]]` entry changes about a model's tool."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.runtime import build_runtime
+from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
@@ -158,7 +161,6 @@ async def test_a_model_may_live_in_another_workspace(emulator: Emulator) -> None
 @pytest.mark.parametrize(
     ("models", "told"),
     [
-        pytest.param([{"name": "x", "api": "chat"}], "api = 'chat', which is not one of chat-completions", id="api"),
         pytest.param([{"name": "a/b"}], "'a/b' cannot be the name of a model", id="a name that is a path"),
         pytest.param([{"name": "x", "path": "/../y"}], "In the entry of the model 'x'", id="a path that climbs"),
         pytest.param([{"name": "x", "input_schema": {}}], "does not describe an object", id="an empty schema"),
@@ -179,3 +181,26 @@ async def test_an_entry_that_cannot_become_a_tool_is_refused_at_the_start(
             pass
 
     assert told in str(caught.value)
+
+
+async def test_every_entry_that_cannot_become_a_tool_is_named_with_its_line(home: Path) -> None:
+    file = home / "config.toml"
+    file.write_text(
+        '[[models]]\nname = "a/b"\n[[models]]\nname = "x"\ntool = "run_model"\n'
+        '[[models]]\nname = "y"\ninput_schema = {}\n'
+    )
+    file.chmod(0o600)
+
+    with pytest.raises(ConfigurationError) as caught:
+        build_runtime(load_settings(config_file=file, environ={}))
+
+    first, *lines = str(caught.value).splitlines()
+    assert first == "The settings cannot be used:"
+    assert [line.partition(" cannot become a tool: ")[0] for line in lines] == [
+        f"models[0] in {file}:1",
+        f"models[1] in {file}:3",
+        f"models[2] in {file}:6",
+    ]
+    assert [part in line for part, line in zip(("'a/b' cannot", "'run_model'", "an object"), lines, strict=True)] == [
+        True
+    ] * 3

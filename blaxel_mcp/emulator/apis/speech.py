@@ -13,7 +13,7 @@ from blaxel_mcp.emulator.apis.body_schema import ANYTHING, TEXT, closed, number
 from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 from blaxel_mcp.emulator.platform.errors import openai_error
 
-_MEDIA_TYPES = {"wav": "audio/wav", "pcm": "audio/pcm"}
+_MEDIA_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"}
 _BODY = closed(
     "input",
     "voice",
@@ -32,6 +32,11 @@ RATE = 8000
 TONE_SECONDS = 0.06
 SILENCE_SECONDS = 0.02
 
+_SILENT_FRAME = bytes((0xFF, 0xFB, 0x10, 0xC0)).ljust(144 * 32_000 // 44_100, b"\0")
+"""A frame of MPEG-1 Layer III, 32 kbit/s at 44.1 kHz in one channel, whose spectrum is empty (ISO/IEC 11172-3, 2.4)."""
+
+_FRAME_SECONDS = 1152 / 44_100
+
 
 async def handle(call: ProviderCall) -> Response:
     """Answer with audio.
@@ -43,10 +48,14 @@ async def handle(call: ProviderCall) -> Response:
     body = valid_body(_BODY, call.body)
     audio_format = body.get("response_format") or "mp3"
     if audio_format not in _MEDIA_TYPES:
-        message = f"The emulator supports only the response formats wav and pcm, not {audio_format!r}."
+        message = f"The emulator supports only the response formats mp3, wav and pcm, not {audio_format!r}."
         raise openai_error(400, message, param="response_format", code="unsupported_value")
     samples = speak(body["input"])
-    content = as_wav(samples) if audio_format == "wav" else samples
+    content = samples
+    if audio_format == "mp3":
+        content = as_silent_mp3(samples)
+    elif audio_format == "wav":
+        content = as_wav(samples)
     return Response(content, media_type=_MEDIA_TYPES[audio_format])
 
 
@@ -61,6 +70,12 @@ def speak(text: str) -> bytes:
             samples += struct.pack("<h", value or 1)
         samples += bytes(2 * int(RATE * SILENCE_SECONDS))
     return bytes(samples)
+
+
+def as_silent_mp3(samples: bytes) -> bytes:
+    """Return an MP3 file of the same length without a sound: there is no encoder here, and mp3 is the API's default."""
+    seconds = len(samples) / 2 / RATE
+    return _SILENT_FRAME * math.ceil(seconds / _FRAME_SECONDS)
 
 
 def as_wav(samples: bytes) -> bytes:

@@ -2,18 +2,20 @@
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, resolve_credentials
 from blaxel_mcp.settings.placeholders import is_placeholder
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, ok, skipped, warning
 from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
 from blaxel_mcp.setup.doctor.runner import run_each
-from blaxel_mcp.setup.install import Client, InstalledEntry
+from blaxel_mcp.setup.install import CREDENTIAL_VARIABLES, Client, InstalledEntry
 
 CLIENTS_SECONDS = 180.0
 
@@ -63,29 +65,28 @@ async def clients(context: CheckContext) -> list[Finding]:
 
 async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
     variables = variables_of(entry, context.variables)
-    workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
     program = entry.command[0]
     if os.path.dirname(program) and not os.path.isabs(program):  # noqa: PTH120, PTH117 - `Path` drops a leading ./
         return failed(
             f"{program!r}, which {entry.place} starts, is relative to the folder that {entry.client.title} runs in.",
-            f"Run `{entry.reinstall}` to write the entry again, with an absolute path.",
+            f"Run `{_reinstall(context, entry)}` to write the entry again, with an absolute path.",
         )
     if shutil.which(program, path=variables.values.get("PATH") or context.variables.get("PATH")) is None:
         return failed(
             f"{program!r}, which {entry.place} starts, is not an executable program.",
-            f"Run `{entry.reinstall}` to write the entry again.",
+            f"Run `{_reinstall(context, entry)}` to write the entry again.",
         )
     if variables.literal:
         names = " and ".join(variables.literal)
         are = "is a placeholder" if len(variables.literal) == 1 else "are placeholders"
         return failed(
             f"{names} {are} in {entry.place}, and {entry.client.title} does not expand placeholders of this form.",
-            f"Run `{entry.provide_key}`, or remove {names} from the entry and run `bl login {workspace}`.",
+            _provide_key(context, entry, variables),
         )
-    return await _start(context, entry, variables, workspace)
+    return await _start(context, entry, variables)
 
 
-async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables, workspace: str) -> Result:
+async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables) -> Result:
     try:
         # In an empty folder: a command such as `python -m` or `uv run` takes code from the one that it is started in.
         with tempfile.TemporaryDirectory(prefix="blaxel-mcp-doctor-") as folder:
@@ -100,25 +101,27 @@ async def _start(context: CheckContext, entry: InstalledEntry, variables: Variab
                 log = log.replace(value, "[redacted]")
         return failed(
             f"The server of {entry.place} {error.reason}{printed}{last_words(log)}.",
-            f"Run `{entry.reinstall}` to write the entry again.",
+            f"Run `{_reinstall(context, entry)}` to write the entry again.",
         )
     if handshake.stray is not None:
         return failed(
             f"The server of {entry.place} printed {handshake.stray!r} on standard output, which clients read as a "
             "protocol message.",
-            f"Run `{entry.reinstall}` to start the server without a wrapper that prints.",
+            f"Run `{_reinstall(context, entry)}` to start the server without a wrapper that prints.",
         )
-    return _judge(entry, variables, workspace, handshake)
+    return _judge(context, entry, variables, handshake)
 
 
-def _judge(entry: InstalledEntry, variables: Variables, workspace: str, handshake: Handshake) -> Result:
+def _judge(context: CheckContext, entry: InstalledEntry, variables: Variables, handshake: Handshake) -> Result:
     client = entry.client
     message = f"{entry.place}: {count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s"
     if variables.unset:
         refer = "refers to a variable that is" if len(variables.unset) == 1 else "refer to variables that are"
         return warning(
             f"{message}; {' and '.join(variables.unset)} {refer} not set here.",
-            f"Set it where {client.title} is started, or run `{entry.reinstall} --with-key`.",
+            _provide_key(context, entry, variables)
+            if {"BL_WORKSPACE", *CREDENTIAL_VARIABLES}.issuperset(variables.unset)
+            else f"Set it where {client.title} is started, or remove it from the entry.",
         )
     if variables.prompted:
         return ok(f"{message}; {client.title} asks for {' and '.join(variables.prompted)}")
@@ -126,8 +129,29 @@ def _judge(entry: InstalledEntry, variables: Variables, workspace: str, handshak
         return ok(message)
     return failed(
         f"The server of {entry.place} has no credentials when {client.title} starts it.",
-        f"Run `{entry.provide_key}`, or `bl login {workspace}`, which needs no key in the entry.",
+        _provide_key(context, entry, variables),
     )
+
+
+def _reinstall(context: CheckContext, entry: InstalledEntry, *options: str) -> str:
+    """Return the command that writes an entry again, for a server with the settings of this command."""
+    words = ("blaxel-mcp", "install", entry.client.name, "--name", entry.name, *context.serve[1:], *options)
+    return shlex.join(words)
+
+
+def _provide_key(context: CheckContext, entry: InstalledEntry, variables: Variables) -> str:
+    """Return the commands that give an entry's server credentials."""
+    workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
+    resolved = resolve_credentials(context.config, None)
+    reinstall = _reinstall(context, entry)
+    with_key = reinstall if entry.passes_variables else f"{reinstall} --with-key"
+    if resolved is None:
+        return f"Run `bl login {workspace}`, then `{reinstall}`; or set BL_API_KEY and run `{with_key}`."
+    if entry.passes_variables or not resolved.source.isidentifier():
+        return f"Run `{reinstall}`."
+    if isinstance(resolved.credentials, APIKey | ClientCredentials):
+        return f"Run `{with_key}`, or `bl login {workspace}`, which needs no key in the entry."
+    return f"Run `bl login {workspace}`, or move {resolved.source} into the settings file."
 
 
 def variables_of(entry: InstalledEntry, environ: Mapping[str, str]) -> Variables:

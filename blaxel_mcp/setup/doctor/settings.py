@@ -35,7 +35,9 @@ async def settings(context: CheckContext) -> Result:
     if context.problem is not None:
         file = context.named_file
         if file is not None and not file.exists():
-            return failed_by(context.problem, f"Create it with `blaxel-mcp init --config {shlex.quote(str(file))}`.")
+            init = f"blaxel-mcp init --config {shlex.quote(str(file))}"
+            fix = f"Create it with `{init}`, or without asking Blaxel with `{init} --empty`."
+            return failed(context.problem.message, fix)
         return failed_by(context.problem, "" if context.problem.hint else _FIX_LINES)
     config = context.config
     keys = defaultdict(list)

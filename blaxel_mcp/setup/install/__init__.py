@@ -1,6 +1,16 @@
 """This server's entry in the files of MCP clients: where it belongs, what it looks like, and how to edit it."""
 
-from blaxel_mcp.setup.install.change import Change, addition, preview, redact_backups, removal
+from blaxel_mcp.setup.install.change import (
+    DEFAULT_NAME,
+    EARLIER_NAME,
+    Change,
+    addition,
+    own_names,
+    preview,
+    redact_backups,
+    removal,
+    usual_name,
+)
 from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
 from blaxel_mcp.setup.install.file import edit_lock, is_open_to_others
 from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
@@ -11,6 +21,8 @@ from blaxel_mcp.setup.install.toml_edit import toml_value
 __all__ = [
     "CLIENTS",
     "CREDENTIAL_VARIABLES",
+    "DEFAULT_NAME",
+    "EARLIER_NAME",
     "Change",
     "Client",
     "ClientState",
@@ -24,9 +36,11 @@ __all__ = [
     "is_ephemeral",
     "is_open_to_others",
     "own_command",
+    "own_names",
     "preview",
     "redact_backups",
     "removal",
     "toml_value",
     "user_dirs",
+    "usual_name",
 ]

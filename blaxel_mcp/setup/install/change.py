@@ -10,10 +10,16 @@ from blaxel_mcp.core.private_files import replace_file
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.document import ConfigDocument
-from blaxel_mcp.setup.install.file import backups_of, is_open_to_others, read_text, replace_text
+from blaxel_mcp.setup.install.file import backups_of, check_writable, is_open_to_others, read_text, replace_text
 from blaxel_mcp.setup.install.launch import Launch
 
 Kind = Literal["added", "changed", "removed", "none"]
+
+DEFAULT_NAME = "blaxel-models"
+"""The name of an entry: Blaxel's documentation calls its own hosted MCP server `blaxel`."""
+
+EARLIER_NAME = "blaxel"
+"""The default before. An entry of ours keeps it, since permissions and prompts in the client refer to it."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -35,6 +41,15 @@ class Change:
     dropped: tuple[str, ...] = ()
     is_private: bool = False
 
+    def check_writable(self) -> None:
+        """Check, without writing anything, that `apply` may write the file; a full disk goes unnoticed.
+
+        Raises:
+            ConfigurationError: It may not.
+        """
+        if self.kind != "none":
+            check_writable(self.file)
+
     def apply(self) -> Path | None:
         """Write the file, unless nothing changes, and return the backup of the previous one; None if none was made.
 
@@ -44,6 +59,25 @@ class Change:
         if self.kind == "none":
             return None
         return replace_text(self.file, self.before, self.after, backup=self.backup, private=self.is_private)
+
+
+def usual_name(client: Client, file: Path) -> str:
+    """Return the name of our entry if none is given: the default one, or the earlier one if only that is there.
+
+    Raises:
+        ConfigurationError: The file cannot be read or parsed.
+    """
+    names = own_names(client, file)
+    return EARLIER_NAME if EARLIER_NAME in names and DEFAULT_NAME not in names else DEFAULT_NAME
+
+
+def own_names(client: Client, file: Path) -> list[str]:
+    """Return the names of the entries in a client's file that run this server.
+
+    Raises:
+        ConfigurationError: The file cannot be read or parsed.
+    """
+    return ConfigDocument(client, file, _without_mark(read_text(file), client)).own_names
 
 
 def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
@@ -148,10 +182,10 @@ def _check_name(client: Client, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidArgumentsError(
             f"{literal(name)} is not a valid entry name.",
-            hint="Use 1 to 40 letters, digits, `-` or `_`, such as `--name blaxel`.",
+            hint=f"Use 1 to 40 letters, digits, `-` or `_`, such as `--name {DEFAULT_NAME}`.",
         )
     if client.refused_in_names and client.refused_in_names in name:
-        allowed = name.replace(client.refused_in_names, "-").strip("-") or "blaxel"
+        allowed = name.replace(client.refused_in_names, "-").strip("-") or DEFAULT_NAME
         raise InvalidArgumentsError(
             f"{client.title} does not allow {client.refused_in_names} in a server's name, as in {name}.",
             hint=f"Choose another name, such as `--name {allowed}`.",

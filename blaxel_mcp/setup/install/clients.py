@@ -1,5 +1,6 @@
 """The known MCP clients: each one's file, the format of its entries, and how it passes variables to a server."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class Client:
         forwarding: How it passes on a variable.
         reference: The reference to a variable, with NAME for the variable's name; empty for none.
         refused_in_names: A character that it does not allow in an entry's name; empty for none.
+        program: The command that starts it; empty if there is none.
         next_step: What the user does after the file is written, as a sentence.
     """
 
@@ -47,7 +49,15 @@ class Client:
     forwarding: Forwarding = "none"
     reference: str = ""
     refused_in_names: str = ""
+    program: str = ""
     next_step: str
+
+    def is_on_machine(self, dirs: UserDirs) -> bool:
+        """Return whether a user has this client: its file, a folder of its own, or its program."""
+        file = self.file(dirs)
+        has_folder = file.parent.is_dir() and file.parent != dirs.home
+        program = self.program and shutil.which(self.program, path=dirs.environ.get("PATH", ""))
+        return file.exists() or has_folder or bool(program)
 
 
 def _claude_desktop(dirs: UserDirs) -> Path:
@@ -87,6 +97,7 @@ CLIENTS = (
     ),
     Client(
         name="claude-code",
+        program="claude",
         title="Claude Code",
         file=lambda dirs: dirs.folder("CLAUDE_CONFIG_DIR", dirs.home) / ".claude.json",
         syntax="json",
@@ -97,6 +108,7 @@ CLIENTS = (
     ),
     Client(
         name="cursor",
+        program="cursor",
         title="Cursor",
         file=lambda dirs: dirs.home / ".cursor" / "mcp.json",
         forwarding="reference",
@@ -105,6 +117,7 @@ CLIENTS = (
     ),
     Client(
         name="vscode",
+        program="code",
         title="VS Code",
         file=lambda dirs: dirs.application_settings / "Code" / "User" / "mcp.json",
         key="servers",
@@ -115,6 +128,7 @@ CLIENTS = (
     ),
     Client(
         name="windsurf",
+        program="windsurf",
         title="Windsurf",
         file=lambda dirs: dirs.home / ".codeium" / "windsurf" / "mcp_config.json",
         forwarding="reference",
@@ -123,6 +137,7 @@ CLIENTS = (
     ),
     Client(
         name="zed",
+        program="zed",
         title="Zed",
         file=_zed,
         key="context_servers",
@@ -131,6 +146,7 @@ CLIENTS = (
     ),
     Client(
         name="codex",
+        program="codex",
         title="Codex",
         file=lambda dirs: dirs.folder("CODEX_HOME", dirs.home / ".codex") / "config.toml",
         syntax="toml",
@@ -140,6 +156,7 @@ CLIENTS = (
     ),
     Client(
         name="gemini-cli",
+        program="gemini",
         title="Gemini CLI",
         file=lambda dirs: dirs.home / ".gemini" / "settings.json",
         forwarding="reference",

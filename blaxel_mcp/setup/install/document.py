@@ -40,6 +40,11 @@ class ConfigDocument:
                 raise NotATableError(client.key)
         self.servers: dict[str, Any] = servers or {}
 
+    @property
+    def own_names(self) -> list[str]:
+        """The names of the entries that run this server."""
+        return [name for name, entry in self.servers.items() if runs_this_server(command_of(entry))]
+
     def with_entry(self, launch: Launch, name: str) -> str:
         """Return the text with our entry added or brought up to date."""
         entry = merge_entry(self._own_entry(name) or {}, self._client, launch, name)
@@ -65,7 +70,7 @@ class ConfigDocument:
 
     def secrets(self) -> dict[str, str]:
         """Return the secrets that the entries of this server spell out, by the names of their variables."""
-        entries = (entry for entry in self.servers.values() if runs_this_server(command_of(entry)))
+        entries = (self.servers[name] for name in self.own_names)
         return {name: value for entry in entries for name, value in secrets_in(entry).items()}
 
     def without_secrets(self) -> str:
@@ -76,9 +81,9 @@ class ConfigDocument:
         """
         text = self._text
         with self._errors_reported():
-            for name, entry in self.servers.items():
-                if runs_this_server(command_of(entry)) and secrets_in(entry):
-                    text = text.put(without_secrets(entry), self._client.key, name)
+            for name in self.own_names:
+                if secrets_in(self.servers[name]):
+                    text = text.put(without_secrets(self.servers[name]), self._client.key, name)
         return text.text
 
     def _own_entry(self, name: str) -> Any:

@@ -41,11 +41,21 @@ def _entry_variables(current: Mapping[str, Any], client: Client, launch: Launch,
     fresh = {**launch.plain, **launch.secret}
     if client.reference:
         fresh.update({key: _reference(client, key, name) for key in launch.forwarded})
+    outdated = _outdated_variables(client, launch)
     kept = {
-        key: value for key, value in current.items() if key in fresh or key not in _outdated_variables(client, launch)
+        key: value
+        for key, value in current.items()
+        if key in fresh or not (key in outdated or _leads_nowhere(key, value, client, launch))
     }
     asked = [key for key in launch.missing if client.reference and _is_missing(key, kept)]
     return {**kept, **fresh, **{key: _reference(client, key, name) for key in asked}}
+
+
+def _leads_nowhere(variable: str, value: Any, client: Client, launch: Launch) -> bool:
+    """Return whether a variable of this server is a reference that the client does not expand or nothing needs."""
+    is_reference = variable.startswith(("BL_", "BLAXEL_MCP_")) and isinstance(value, str) and value.startswith("$")
+    is_needed = variable != "BL_WORKSPACE" or variable in launch.missing
+    return is_reference and not (client.reference and is_needed)
 
 
 def _forwarded_names(current: Mapping[str, Any], client: Client, launch: Launch) -> list[Any]:

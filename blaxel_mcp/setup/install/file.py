@@ -76,6 +76,18 @@ def replace_text(path: Path, before: str | None, after: str, *, backup: str | No
     return copy
 
 
+def check_writable(path: Path) -> None:
+    """Check that this user may create or replace a file, as far as that shows without writing.
+
+    Raises:
+        ConfigurationError: The folder, or the closest one that exists, may not be written.
+    """
+    with _os_errors_reported(path, "written"):
+        folder = next(folder for folder in path.resolve().parents if folder.exists())
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def is_open_to_others(path: Path) -> bool:
     """Return whether other users of the machine can read or write a file; False if there is none."""
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 
-_FOLDER_VARIABLES = ("APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR")
-"""The variables that say where clients keep their files; the rest of the environment is dropped."""
+_FOLDER_VARIABLES = ("APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "PATH")
+"""The variables that say where clients and their files are; the rest of the environment is dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class UserDirs:
         home: The home directory.
         platform: The value of `sys.platform`: "darwin", "win32", or anything else for Linux and similar systems.
         environ: The variables that name folders: APPDATA, LOCALAPPDATA, XDG_CONFIG_HOME, CODEX_HOME and
-            CLAUDE_CONFIG_DIR. An absent or empty one means the platform's default.
+            CLAUDE_CONFIG_DIR, of which an absent or empty one means the platform's default, and PATH.
     """
 
     home: Path

@@ -1,6 +1,5 @@
 """The clients on this machine that start this server."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,6 @@ from blaxel_mcp.setup.install.document import ConfigDocument
 from blaxel_mcp.setup.install.entries import command_of, environment_of, forwarded_by
 from blaxel_mcp.setup.install.file import read_text
 from blaxel_mcp.setup.install.folders import UserDirs
-from blaxel_mcp.setup.install.launch import runs_this_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +39,9 @@ class InstalledEntry:
         return f"the entry {self.name!r} in {self.file}"
 
     @property
-    def reinstall(self) -> str:
-        """The command that writes the entry again."""
-        return f"blaxel-mcp install {self.client.name} --name {shlex.quote(self.name)}"
-
-    @property
-    def provide_key(self) -> str:
-        """The command that provides the key: as a reference if the client passes variables on, else in the entry."""
-        passes = self.client.forwarding in {"reference", "list", "prompt"}
-        return self.reinstall if passes else f"{self.reinstall} --with-key"
+    def passes_variables(self) -> bool:
+        """Whether the entry can name a variable that the client then passes on."""
+        return self.client.forwarding in {"reference", "list", "prompt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +72,12 @@ def client_states(dirs: UserDirs) -> list[ClientState]:
 def _client_state(client: Client, file: Path) -> ClientState:
     try:
         text = read_text(file)
-        servers = ConfigDocument(client, file, text).servers
+        document = ConfigDocument(client, file, text)
     except ConfigurationError as error:
         return ClientState(client, file, exists=True, problem=error.message)
+    named = {name: document.servers[name] for name in document.own_names}
     entries = [
         InstalledEntry(client, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
-        for name, entry in servers.items()
-        if runs_this_server(command_of(entry))
+        for name, entry in named.items()
     ]
     return ClientState(client, file, exists=text is not None, entries=tuple(entries))

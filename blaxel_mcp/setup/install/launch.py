@@ -65,8 +65,10 @@ def own_command(executable: Path) -> tuple[str, ...]:
 
 
 def is_ephemeral(command: Sequence[str]) -> bool:
-    """Return whether a command's program lies in uv's cache, which may delete it."""
-    return any(part in _EPHEMERAL_FOLDERS for part in Path(command[0]).parts)
+    """Return whether a command's program lies in the cache of `uvx` or `pipx run`, which may delete it."""
+    parts = Path(command[0]).parts
+    is_pipx_cache = "pipx" in parts and any(part.lower() in {".cache", "cache", "caches"} for part in parts)
+    return is_pipx_cache or any(part in _EPHEMERAL_FOLDERS for part in parts)
 
 
 def runs_this_server(command: Sequence[str]) -> bool:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from blaxel_mcp.core.toml_statements import statements
 from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError
-from blaxel_mcp.setup.install.toml_parser import parse, statements
+from blaxel_mcp.setup.install.toml_parser import parse
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -68,7 +68,7 @@ def free_port() -> int:
         pytest.param("[limits]\ntmeout = 3\n", ("did you mean timeout_seconds?", "Fix each line"), id="an unknown key"),
         pytest.param(
             '[[models]]\nname = "a"\napi = "chatt"',
-            ("which is not one of", "Did you mean"),
+            ("is not the name of an API; did you mean chat-completions?", "Fix each line"),
             id="an API that there is not",
         ),
     ],
@@ -99,7 +99,8 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(
     examined = await examine(capfdbinary, "--config", str(tmp_path / "none.toml"))
 
     fix = examined.fix_of_the_only_failure("settings")
-    assert fix.endswith(f"Create it with `blaxel-mcp init --config {tmp_path}/none.toml`.")
+    init = f"blaxel-mcp init --config {tmp_path}/none.toml"
+    assert fix == f"Create it with `{init}`, or without asking Blaxel with `{init} --empty`."
 
 
 @pytest.mark.parametrize(

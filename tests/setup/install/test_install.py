@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def file_of(home: Path, client: str) -> Path:
     return client_named(client).file(UserDirs(home=home, platform=sys.platform))
 
 
-def written(home: Path, client: str, name: str = "blaxel") -> dict[str, Any]:
+def written(home: Path, client: str, name: str = "blaxel-models") -> dict[str, Any]:
     """The entry in a client's file."""
     text = file_of(home, client).read_text(encoding="utf-8")
     data = tomllib.loads(text) if client == "codex" else json.loads(text)
@@ -71,7 +72,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "claude-desktop": {"env": {"BL_WORKSPACE": "acme"}},
     "claude-code": {"type": "stdio", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${BL_API_KEY}"}},
     "cursor": {"env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${env:BL_API_KEY}"}},
-    "vscode": {"type": "stdio", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${input:blaxel-api-key}"}},
+    "vscode": {"type": "stdio", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${input:blaxel-models-api-key}"}},
     "windsurf": {"env": {"BL_WORKSPACE": "acme", "BL_API_KEY": "${env:BL_API_KEY}"}},
     "zed": {"env": {"BL_WORKSPACE": "acme"}},
     "codex": {"env": {"BL_WORKSPACE": "acme"}, "env_vars": ["BL_API_KEY"]},
@@ -89,8 +90,12 @@ def test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file(
 
     assert written(home, client) == {"command": SCRIPT, "args": ["serve"], **ENTRIES[client]}
     out = capsys.readouterr().out
-    assert out.startswith(f"Added blaxel to {file_of(home, client)}, a new file.\n{client_named(client).next_step}\n")
-    assert "BL_API_KEY" in out.split("note: ")[1]
+    assert out.startswith(
+        f"Added blaxel-models to {file_of(home, client)}, a new file.\n{client_named(client).next_step}\n"
+    )
+    absent, key, *_ = out.split("note: ")[1:]
+    assert absent.startswith(f"{client_named(client).title} was not found on this machine;")
+    assert "BL_API_KEY" in key
 
 
 @each_client
@@ -111,7 +116,15 @@ def test_credentials_that_the_server_finds_by_itself_put_no_variable_into_the_en
         ("claude-code", {"env": {"BL_WORKSPACE": "${BL_WORKSPACE}", "BL_API_KEY": "${BL_API_KEY}"}}),
         ("codex", {"env_vars": ["BL_WORKSPACE", "BL_API_KEY"]}),
         ("claude-desktop", {}),
-        ("vscode", {"env": {"BL_WORKSPACE": "${input:blaxel-workspace}", "BL_API_KEY": "${input:blaxel-api-key}"}}),
+        (
+            "vscode",
+            {
+                "env": {
+                    "BL_WORKSPACE": "${input:blaxel-models-workspace}",
+                    "BL_API_KEY": "${input:blaxel-models-api-key}",
+                }
+            },
+        ),
     ],
 )
 def test_what_nothing_gives_is_asked_for_where_the_client_can(client: str, more: dict[str, Any], home: Path) -> None:
@@ -126,8 +139,8 @@ def test_vs_code_is_told_what_to_ask_its_user_for(home: Path) -> None:
     assert main(["install", "vscode"]) == 0
 
     assert json.loads(file_of(home, "vscode").read_text(encoding="utf-8"))["inputs"] == [
-        {"type": "promptString", "id": "blaxel-api-key", "description": "Blaxel API key", "password": True},
-        {"type": "promptString", "id": "blaxel-workspace", "description": "Blaxel workspace", "password": False},
+        {"type": "promptString", "id": "blaxel-models-api-key", "description": "Blaxel API key", "password": True},
+        {"type": "promptString", "id": "blaxel-models-workspace", "description": "Blaxel workspace", "password": False},
     ]
 
 
@@ -165,7 +178,7 @@ def test_a_settings_file_that_only_this_shell_leads_to_is_named(
 def test_another_platform_than_blaxels_own_is_written_down_or_the_key_would_go_elsewhere(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("BL_RUN_URL", "http://127.0.0.1:9/run")
+    monkeypatch.setenv("BL_RUN_URL", "https://run.acme.example")
     monkeypatch.setenv("BL_API_URL", "${BL_API_URL}")
     monkeypatch.setenv("BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS", "5")
 
@@ -173,11 +186,36 @@ def test_another_platform_than_blaxels_own_is_written_down_or_the_key_would_go_e
 
     assert written(home, "cursor")["env"] == {
         "BL_WORKSPACE": "acme",
-        "BL_RUN_URL": "http://127.0.0.1:9/run",
+        "BL_RUN_URL": "https://run.acme.example",
         "BL_API_KEY": "${env:BL_API_KEY}",
     }
     left = "note: not in the entry, although set in this shell: BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS. "
     assert left in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [[], ["--print"]], ids=["write", "print"])
+@pytest.mark.parametrize("words", [["cursor"], ["--all"]], ids=["one", "all"])
+@pytest.mark.parametrize("variable", ["BL_RUN_URL", "BLAXEL_MCP_API_URL"])
+@pytest.mark.usefixtures("in_environment")
+def test_the_url_of_an_emulator_is_written_into_no_entry(
+    variable: str,
+    words: list[str],
+    option: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:8400/v0")
+    existing(Path.home(), "cursor", "{}")
+
+    assert main(["install", *words, *option]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{variable} leads to this machine" in captured.err
+    assert "use --demo" in captured.err
+    assert file_of(Path.home(), "cursor").read_text(encoding="utf-8") == "{}"
+    assert main(["install", "cursor", "--demo"]) == 0
+    assert "127.0.0.1" not in file_of(Path.home(), "cursor").read_text(encoding="utf-8")
 
 
 def test_a_key_in_a_variable_of_ours_is_forwarded_under_that_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +342,7 @@ def test_comments_order_digits_tabs_and_line_ends_stay_byte_for_byte(home: Path)
     assert main(["install", "vscode", "--demo"]) == 0
 
     ours = (
-        '\t\t"blaxel": {\r\n'
+        '\t\t"blaxel-models": {\r\n'
         '\t\t\t"type": "stdio",\r\n'
         f'\t\t\t"command": {json.dumps(SCRIPT)},\r\n'
         '\t\t\t"args": ["serve", "--demo"]\r\n'
@@ -325,7 +363,7 @@ def test_values_beside_the_table_of_servers_may_be_nested_deeper_than_those_in_i
 
     assert main(["install", "claude-desktop", "--demo"]) == 0
 
-    ours = json.dumps({"blaxel": {"command": SCRIPT, "args": ["serve", "--demo"]}}, ensure_ascii=False)
+    ours = json.dumps({"blaxel-models": {"command": SCRIPT, "args": ["serve", "--demo"]}}, ensure_ascii=False)
     assert file.read_bytes().decode() == before.replace("{}", ours)
 
 
@@ -353,18 +391,18 @@ def test_what_a_client_keeps_beside_its_servers_costs_no_work_of_its_own(client:
         history = {"projects": {"/p": {"history": [{"display": f"turn {turn}"} for turn in range(turns)]}}}
         file = tmp_path / f"{turns}.json"
         file.write_text(json.dumps({**history, "mcpServers": {"other": {"command": "x"}}}), encoding="utf-8")
-        calls.append(calls_of_the_parser(partial(addition, client_named(client), file, launch, "blaxel")))
+        calls.append(calls_of_the_parser(partial(addition, client_named(client), file, launch, "blaxel-models")))
 
     assert calls[0] == calls[1] > 0
 
 
 def test_toml_stays_as_it_is_written_around_our_section(home: Path) -> None:
-    before = 'model = "o5" # best\n\n[tui] # look\ntheme = """\n[mcp_servers.blaxel]\n"""\n# the end\n'
+    before = 'model = "o5" # best\n\n[tui] # look\ntheme = """\n[mcp_servers.blaxel-models]\n"""\n# the end\n'
     file = existing(home, "codex", before)
 
     assert main(["install", "codex", "--demo"]) == 0
 
-    ours = f'\n[mcp_servers.blaxel]\ncommand = {json.dumps(SCRIPT)}\nargs = ["serve", "--demo"]\n'
+    ours = f'\n[mcp_servers.blaxel-models]\ncommand = {json.dumps(SCRIPT)}\nargs = ["serve", "--demo"]\n'
     assert file.read_bytes().decode() == before + ours
     assert main(["install", "codex", "--remove"]) == 0
     assert file.read_bytes().decode() == before
@@ -375,7 +413,7 @@ def test_what_a_user_has_added_to_the_entry_stays(home: Path) -> None:
     existing(
         home,
         "cline",
-        '{"mcpServers": {"blaxel": {"command": "uvx", "args": ["blaxel-mcp@0.3"], "timeout": 300, '
+        '{"mcpServers": {"blaxel-models": {"command": "uvx", "args": ["blaxel-mcp@0.3"], "timeout": 300, '
         '"autoApprove": ["house-chat"], "env": {"HTTPS_PROXY": "http://127.0.0.1:9"}}}}',
     )
 
@@ -394,7 +432,7 @@ def test_what_a_user_has_added_to_the_entry_stays(home: Path) -> None:
 def test_a_key_written_by_hand_stays_as_long_as_there_is_nothing_in_its_place(client: str, home: Path) -> None:
     key = "somebody-elses-key"
     entry = {"command": "/old/blaxel-mcp", "env": {"BL_WORKSPACE": "acme", "BL_API_KEY": key}}
-    existing(home, client, json.dumps({"mcpServers": {"blaxel": entry}}))
+    existing(home, client, json.dumps({"mcpServers": {"blaxel-models": entry}}))
 
     assert main(["install", client]) == 0
 
@@ -404,7 +442,7 @@ def test_a_key_written_by_hand_stays_as_long_as_there_is_nothing_in_its_place(cl
 
 def test_a_key_written_by_hand_goes_once_the_server_has_another(home: Path, tmp_path: Path) -> None:
     entry = {"command": "/old/blaxel-mcp", "env": {"BL_API_KEY": "somebody-elses-key"}}
-    existing(home, "claude-desktop", json.dumps({"mcpServers": {"blaxel": entry}}))
+    existing(home, "claude-desktop", json.dumps({"mcpServers": {"blaxel-models": entry}}))
     settings = tmp_path / "config.toml"
     settings.write_text(f'api_key = "{KEY}"\nworkspace = "acme"\n', encoding="utf-8")
     settings.chmod(0o600)
@@ -504,7 +542,7 @@ def test_a_key_that_is_replaced_is_in_no_backup_and_the_rest_of_the_file_is(
     texts.sort(key=lambda text: len(text["mcpServers"]))
 
     assert texts[0] == json.loads(theirs)
-    assert texts[1]["mcpServers"].pop("blaxel")["env"] == {"BL_WORKSPACE": "acme"}
+    assert texts[1]["mcpServers"].pop("blaxel-models")["env"] == {"BL_WORKSPACE": "acme"}
     assert texts[1] == json.loads(theirs)
     assert holding(home, KEY) == [file]
 
@@ -513,13 +551,13 @@ def test_a_key_that_is_replaced_is_in_no_backup_and_the_rest_of_the_file_is(
 @pytest.mark.parametrize(
     "text",
     [
-        "[mcp_servers.blaxel]\ncommand = 'blaxel-mcp'\nenv = {{ BL_API_KEY = '{key}', A = 'b' }}\n",
-        "[mcp_servers.blaxel]\ncommand = 'blaxel-mcp'\nenv.BL_API_KEY = '{key}'\n",
-        "[mcp_servers]\nblaxel = {{ command = 'blaxel-mcp', env = {{ BL_API_KEY = '{key}' }} }}\n",
+        "[mcp_servers.blaxel-models]\ncommand = 'blaxel-mcp'\nenv = {{ BL_API_KEY = '{key}', A = 'b' }}\n",
+        "[mcp_servers.blaxel-models]\ncommand = 'blaxel-mcp'\nenv.BL_API_KEY = '{key}'\n",
+        "[mcp_servers]\nblaxel-models = {{ command = 'blaxel-mcp', env = {{ BL_API_KEY = '{key}' }} }}\n",
     ],
 )
 def test_a_backup_whose_form_is_not_edited_keeps_no_key_either(text: str, home: Path) -> None:
-    file = existing(home, "codex", "[mcp_servers.blaxel]\ncommand = 'blaxel-mcp'\n")
+    file = existing(home, "codex", "[mcp_servers.blaxel-models]\ncommand = 'blaxel-mcp'\n")
     old = file.with_name(f"{file.name}.20260101-000000.bak")
     old.write_text(text.format(key="bl_old_key_of_the_user"), encoding="utf-8")
 
@@ -551,7 +589,7 @@ def test_a_link_stays_a_link_and_what_it_leads_to_is_changed(is_there: bool, hom
     assert main(["install", "cursor", "--demo"]) == 0
 
     assert link.is_symlink()
-    assert json.loads(real.read_text(encoding="utf-8"))["mcpServers"]["blaxel"]["command"] == SCRIPT
+    assert json.loads(real.read_text(encoding="utf-8"))["mcpServers"]["blaxel-models"]["command"] == SCRIPT
     assert len(backups(real)) == is_there
 
 
@@ -629,8 +667,8 @@ def test_something_else_in_the_tables_place_is_refused(
     "text",
     [
         'mcp_servers = { other = { command = "x" } }\n',
-        'mcp_servers.blaxel.command = "blaxel-mcp"\n',
-        '[mcp_servers]\nblaxel = { command = "blaxel-mcp" }\n',
+        'mcp_servers.blaxel-models.command = "blaxel-mcp"\n',
+        '[mcp_servers]\nblaxel-models = { command = "blaxel-mcp" }\n',
     ],
 )
 def test_toml_that_is_not_in_sections_is_refused_and_left_as_it_is(
@@ -647,12 +685,12 @@ def test_an_inline_entry_is_taken_out_where_it_has_a_line_of_its_own(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = existing(
-        home, "codex", '[mcp_servers]\nblaxel = { command = "blaxel-mcp" } # x\nother = { command = "x" }\n'
+        home, "codex", '[mcp_servers]\nblaxel-models = { command = "blaxel-mcp" } # x\nother = { command = "x" }\n'
     )
     assert main(["install", "codex", "--remove"]) == 0
     assert file.read_bytes() == b'[mcp_servers]\nother = { command = "x" }\n'
 
-    dotted = 'mcp_servers.blaxel.command = "blaxel-mcp"\n'
+    dotted = 'mcp_servers.blaxel-models.command = "blaxel-mcp"\n'
     file.write_text(dotted, encoding="utf-8")
     assert main(["install", "codex", "--remove"]) == 2
     assert "inline tables or dotted keys" in capsys.readouterr().err
@@ -664,7 +702,7 @@ def test_an_inline_entry_is_taken_out_where_it_has_a_line_of_its_own(
 def test_another_servers_entry_of_that_name_is_left_alone(
     entry: str, option: list[str], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = f'{{"mcpServers": {{"blaxel": {entry}}}}}'
+    text = f'{{"mcpServers": {{"blaxel-models": {entry}}}}}'
     file = existing(home, "cursor", text)
 
     assert main(["install", "cursor", *option]) == 2
@@ -708,7 +746,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(limit: int
 def test_a_file_that_its_client_has_written_meanwhile_is_left_alone(content: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "mcp.json"
     file.write_text("{}", encoding="utf-8")
-    change = addition(client_named("cursor"), file, Launch(command=("/x/blaxel-mcp", "serve")), "blaxel")
+    change = addition(client_named("cursor"), file, Launch(command=("/x/blaxel-mcp", "serve")), "blaxel-models")
     file.write_bytes(content)
 
     with pytest.raises(ConfigurationError, match=said):
@@ -742,7 +780,7 @@ def test_print_shows_the_entry_and_the_file_and_writes_nothing(
     head, _, snippet = capsys.readouterr().out.partition("\n\n")
     assert head == f"This would be written to {file_of(home, client)}:"
     data = tomllib.loads(snippet) if client == "codex" else json.loads(snippet)
-    entry = data[client_named(client).key]["blaxel"]
+    entry = data[client_named(client).key]["blaxel-models"]
     assert entry["env"] == {"BL_WORKSPACE": "acme", "BL_API_KEY": "(hidden)"}
     assert list(home.iterdir()) == []
 
@@ -756,27 +794,27 @@ def test_remove_takes_out_what_install_has_put_in(client: str, home: Path, capsy
     capsys.readouterr()
 
     assert main(["install", client, "--remove", "--print"]) == 0
-    assert capsys.readouterr().out == f"blaxel would be removed from {file}.\n"
+    assert capsys.readouterr().out == f"blaxel-models would be removed from {file}.\n"
     assert main(["install", client, "--remove"]) == 0
     assert capsys.readouterr().out.startswith(
-        f"Removed blaxel from {file}; backup of the previous file: {backups(file)[-1]}\n"
+        f"Removed blaxel-models from {file}; backup of the previous file: {backups(file)[-1]}\n"
     )
 
     assert file.read_bytes().replace(b',\n  "inputs": []', b"") == before
     assert main(["install", client, "--remove"]) == 0
-    assert capsys.readouterr().out == f"blaxel is not in {file}; nothing was changed.\n"
+    assert capsys.readouterr().out == f"blaxel-models is not in {file}; nothing was changed.\n"
 
 
 def test_remove_leaves_an_input_that_another_server_uses(home: Path) -> None:
     main(["install", "vscode"])
     file = file_of(home, "vscode")
-    used = '"servers": {\n    "other": {"command": "x", "env": {"K": "${input:blaxel-api-key}"}},'
+    used = '"servers": {\n    "other": {"command": "x", "env": {"K": "${input:blaxel-models-api-key}"}},'
     file.write_text(file.read_text(encoding="utf-8").replace('"servers": {', used), encoding="utf-8")
 
     assert main(["install", "vscode", "--remove"]) == 0
 
     left = json.loads(file.read_text(encoding="utf-8"))
-    assert [found["id"] for found in left["inputs"]] == ["blaxel-api-key"]
+    assert [found["id"] for found in left["inputs"]] == ["blaxel-models-api-key"]
     assert list(left["servers"]) == ["other"]
 
 
@@ -810,7 +848,172 @@ def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: p
         assert line.split(None, 1)[1].split("  ")[0] == states.get(client, "no file")
         assert line.endswith(f"  {file_of(home, client)}")
     assert lines[len(NAMES)].startswith(f"codex: {file_of(home, 'codex')} cannot be parsed at line 1, column 13")
-    assert lines[len(NAMES) + 1 :] == ["`blaxel-mcp install CLIENT` adds the server to one of them."]
+    assert lines[len(NAMES) + 1 :] == [
+        "`blaxel-mcp install CLIENT` adds the server to one of them, `--all` to each that is on this machine."
+    ]
+
+
+# The earlier default name
+
+
+EARLIER = '{"mcpServers": {"blaxel": {"command": "/old/blaxel-mcp", "timeout": 300}}}'
+
+
+def test_an_entry_of_ours_with_the_earlier_name_is_updated_and_keeps_its_name(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = existing(home, "cursor", EARLIER)
+
+    assert main(["install", "cursor", "--demo"]) == 0
+
+    servers = json.loads(file.read_text(encoding="utf-8"))["mcpServers"]
+    assert servers == {"blaxel": {"command": SCRIPT, "timeout": 300, "args": ["serve", "--demo"]}}
+    out = capsys.readouterr().out
+    assert out.startswith(f"Changed blaxel in {file}")
+    assert "note: the entry keeps its name blaxel, which Blaxel uses for its own hosted server." in out
+
+
+def test_the_hosted_server_of_blaxel_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hosted = {"url": "https://api.blaxel.ai/v0/mcp"}
+    file = existing(home, "cursor", json.dumps({"mcpServers": {"blaxel": hosted}}))
+
+    assert main(["install", "cursor", "--demo"]) == 0
+    assert main(["install", "cursor", "--remove"]) == 0
+
+    assert json.loads(file.read_text(encoding="utf-8"))["mcpServers"] == {"blaxel": hosted}
+    assert "keeps its name" not in capsys.readouterr().out
+
+
+def test_remove_finds_an_entry_with_the_earlier_name(home: Path) -> None:
+    file = existing(home, "cursor", EARLIER)
+
+    assert main(["install", "cursor", "--remove"]) == 0
+
+    assert json.loads(file.read_text(encoding="utf-8"))["mcpServers"] == {}
+
+
+def test_remove_names_the_other_entries_of_this_server_with_the_command_that_removes_them(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = existing(home, "cursor", EARLIER)
+    main(["install", "cursor", "--demo", "--name", "blaxel-models"])
+    capsys.readouterr()
+
+    assert main(["install", "cursor", "--remove"]) == 0
+
+    (command,) = re.findall("`blaxel-mcp (install .* --remove)`", capsys.readouterr().out)
+    assert main(command.split()) == 0
+    assert json.loads(file.read_text(encoding="utf-8"))["mcpServers"] == {}
+
+
+# All clients at once
+
+
+def test_all_changes_each_client_on_this_machine_and_says_which_it_skipped(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    existing(home, "zed", '{"context_servers": {}}')
+    file_of(home, "cursor").parent.mkdir()
+    program = tmp_path / "programs" / ("claude.exe" if sys.platform == "win32" else "claude")
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+    assert main(["install", "--all", "--demo"]) == 0
+
+    for client in ("zed", "cursor", "claude-code"):
+        assert written(home, client)["args"] == ["serve", "--demo"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(":")] == ["Claude Code:", "Cursor:", "Zed:"]
+    assert lines[-1] == (
+        "Skipped, since not found on this machine: Claude Desktop, VS Code, Windsurf, Codex, Gemini CLI, Cline."
+    )
+    assert not file_of(home, "codex").exists()
+
+    assert main(["install", "--all", "--remove"]) == 0
+    assert json.loads(file_of(home, "zed").read_text(encoding="utf-8")) == {"context_servers": {}}
+
+
+def test_all_goes_on_after_a_file_that_cannot_be_changed_and_ends_with_its_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    broken = existing(home, "claude-desktop", "{")
+    existing(home, "zed", "{}")
+
+    assert main(["install", "--all", "--demo"]) == 2
+
+    assert f"{broken} cannot be parsed at line 1" in capsys.readouterr().err
+    assert written(home, "zed")["args"] == ["serve", "--demo"]
+
+
+@pytest.mark.usefixtures("home")
+def test_all_without_any_client_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert main(["install", "--all", "--demo"]) == 1
+
+    assert capsys.readouterr().out.startswith("Skipped, since not found on this machine: Claude Desktop, Claude Code, ")
+
+
+# Mistakes of usage
+
+
+@pytest.mark.parametrize("case", MALFORMED, ids=[case[0] for case in MALFORMED])
+def test_print_refuses_a_malformed_file_as_the_run_would(
+    case: tuple[str, str, str, int, int], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, client, text, line, column = case
+    existing(home, client, text)
+
+    assert main(["install", client, "--print"]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"cannot be parsed at line {line}, column {column}: " in captured.err
+
+
+@pytest.mark.parametrize("option", [[], ["--print"]], ids=["write", "print"])
+def test_a_file_where_a_folder_should_be_is_refused(
+    option: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file_of(home, "cursor").parent.write_text("", encoding="utf-8")
+
+    assert main(["install", "cursor", "--demo", *option]) == 2
+
+    assert f"{file_of(home, 'cursor')} cannot be" in capsys.readouterr().err
+
+
+@posix
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root writes into every folder")
+@pytest.mark.parametrize("option", [[], ["--print"]], ids=["write", "print"])
+def test_a_folder_that_may_not_be_written_is_refused(
+    option: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file_of(home, "cursor").parent.mkdir(mode=0o500)
+
+    assert main(["install", "cursor", "--demo", *option]) == 2
+
+    assert "cannot be written (Permission denied)" in capsys.readouterr().err
+
+
+def test_print_refuses_the_name_of_another_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    existing(home, "cursor", '{"mcpServers": {"blaxel-models": {"command": "npx"}}}')
+
+    assert main(["install", "cursor", "--demo", "--print"]) == 2
+
+    captured = capsys.readouterr()
+    assert (captured.out, "does not run blaxel-mcp" in captured.err) == ("", True)
+
+
+def test_the_help_names_every_client(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["install", "--help"])
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert [client for client in NAMES if client not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -818,8 +1021,10 @@ def test_without_a_client_each_one_is_listed_with_its_file(home: Path, capsys: p
     [
         (["claud-desktop"], "Did you mean claude-desktop?"),
         (["emacs"], "docs/attach.md shows how to add any other client by hand."),
-        (["--remove"], "--remove needs the name of a client."),
-        (["--with-key"], "--with-key needs the name of a client."),
+        (["--remove"], "--remove needs the name of a client, or --all."),
+        (["--with-key"], "--with-key needs the name of a client, or --all."),
+        (["cursor", "--all"], "--all changes every client, so it cannot be combined with CLIENT."),
+        (["--all", "--file", "x.json"], "--all changes every client, so it cannot be combined with --file."),
         (["cursor", "--name", "a b"], "'a b' is not a valid entry name."),
         (["cursor", "--name", ""], "'' is not a valid entry name."),
         (
