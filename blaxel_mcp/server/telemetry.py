@@ -3,10 +3,12 @@
 The API without an SDK does nothing, so a server whose process has no SDK that is set up has no telemetry at all.
 """
 
+import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -151,10 +153,20 @@ def _providers() -> list[Any]:
 
 
 async def _flush(provider: Any) -> None:
-    try:
-        await anyio.to_thread.run_sync(provider.force_flush, int(FLUSH_SECONDS * 1000), abandon_on_cancel=True)
-    except Exception as error:  # noqa: BLE001 - an exporter may raise anything, and the server is about to end
-        logger.debug("the last telemetry was not sent: %s", type(error).__name__)
+    """Send what a provider has, in a thread that does not keep the process alive: a collector may never answer."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def flush() -> None:
+        try:
+            provider.force_flush(int(FLUSH_SECONDS * 1000))
+        except Exception as error:  # noqa: BLE001 - an exporter may raise anything, and the server is about to end
+            logger.debug("the last telemetry was not sent: %s", type(error).__name__)
+        # The loop may be closed by now.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=flush, name="flush of telemetry", daemon=True).start()
+    await done.wait()
 
 
 def _is_sdk(provider: object) -> bool:
@@ -180,15 +192,16 @@ def _set_up(signals: list[str]) -> bool:
     resource = Resource({"service.version": __version__}).merge(Resource.create())
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
+    # `flushed` sends what is left. At the exit of the process, the SDK would wait for a collector that does not answer.
     if "traces" in signals:
-        tracers = TracerProvider(resource=resource)
+        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(tracers)
     if "metrics" in signals:
         from opentelemetry import metrics  # noqa: PLC0415 - the same
 
         reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-        metrics.set_meter_provider(MeterProvider([reader], resource=resource))
+        metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
     return "metrics" in signals
 
 

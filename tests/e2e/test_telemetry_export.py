@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,24 @@ async def test_json_log_lines_of_a_call_carry_its_id_and_its_trace(emulator: Emu
     assert within["call_id"] == receipt["call_id"]
     assert (within["trace_id"], within["span_id"]) == (request.trace_id.hex(), request.span_id.hex())
     assert any("call_id" not in entry and "trace_id" not in entry for entry in entries)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here")
+async def test_a_collector_that_never_answers_does_not_hold_up_the_end(emulator: Emulator) -> None:
+    """The exporter would wait for two minutes."""
+    command = [*SERVE, "--transport", "http", "--port", "0"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = {**variables(emulator), "OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "120"}
+        async with started(command, environment, stderr=subprocess.PIPE) as process:
+            assert process.stderr
+            with anyio.fail_after(60):
+                line = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 1000)
+                async with client_of(line.decode().rpartition(" ")[2]) as client:
+                    assert answer_of(await client.call_tool("house-chat", {"prompt": PROMPT}))
+                process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(ENDING_SECONDS):
+                assert await process.wait() == 0
 
 
 async def test_a_collector_that_is_down_costs_no_answer_and_no_patience(emulator: Emulator) -> None:
