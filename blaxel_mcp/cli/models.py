@@ -34,9 +34,10 @@ async def models(options: argparse.Namespace) -> int:
     console.print(f"workspace    {listing['workspace'] or 'none set'}")
     console.print(f"credentials  {listing['credentials'] or 'none'}")
     if listing["models"]:
-        table = Table(*_COLUMNS, box=None, padding=(0, 2, 0, 0))
+        columns = (*_COLUMNS, "workspace") if len({model["workspace"] for model in listing["models"]}) > 1 else _COLUMNS
+        table = Table(*columns, box=None, padding=(0, 2, 0, 0))
         for model in listing["models"]:
-            table.add_row(*(for_terminal(str(model[column] or "unknown")) for column in _COLUMNS))
+            table.add_row(*(for_terminal(str(model[column] or "unknown")) for column in columns))
         console.print()
         console.print(table)
     else:

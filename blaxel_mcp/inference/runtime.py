@@ -113,7 +113,8 @@ def build_runtime(
     client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
-    discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+    caches = {name: catalog_cache(settings, name) for name in settings.listed_workspaces if cached}
+    discovery = Discovery(settings, control_plane, caches=caches)
     return Runtime(
         config=config,
         client=client,

@@ -140,8 +140,7 @@ class Tenant:
         """
         assert self._group is not None, "a tenant is reconfigured inside `running`"
         new = self._build(config, limits)
-        if snapshot := self.runtime.discovery.snapshot:
-            new.runtime.discovery.adopt(snapshot)
+        new.runtime.discovery.adopt(self.runtime.discovery.snapshots)
         await self._group.start(self._run, new)
         await new.runtime.discovery.wait_ready()
         old, definitions = self._generation, self.tools.definitions
@@ -206,11 +205,14 @@ class Tenant:
             "api_key": self.caller.credential,
             "client_credentials": None,
             "api_key_command": None,
+            "workspaces": {},
             "files": FileSettings(),
             "models": (),
         }
+        own["discovery"] = config.settings.discovery.model_copy(
+            update={"workspaces": (), **({"enabled": False} if self._is_trial else {})}
+        )
         if self._is_trial:
-            own["discovery"] = config.settings.discovery.model_copy(update={"enabled": False})
             own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
         own_config = configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         return build_runtime(
