@@ -117,23 +117,27 @@ class Resources:
         Raises:
             MCPError: There is no such resource; the MCP specification makes that INVALID_PARAMS.
         """
-        uri = params.uri
-        contents: types.TextResourceContents | types.BlobResourceContents
+        return types.ReadResourceResult(contents=[await self.contents(params.uri)])
+
+    async def contents(self, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
+        """Return the contents of one resource.
+
+        Raises:
+            MCPError: As `read`.
+        """
         if uri == MODELS_URI:
-            contents = _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
-        elif uri == USAGE_URI:
-            contents = _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
-        elif uri.startswith(f"{MODELS_URI}/"):
-            contents = _json_contents(uri, await self._guide(uri))
-        elif call := parse_call_uri(uri):
+            return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
+        if uri == USAGE_URI:
+            return _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
+        if uri.startswith(f"{MODELS_URI}/"):
+            return _json_contents(uri, await self._guide(uri))
+        if call := parse_call_uri(uri):
             call_id, pointer = call
             try:
-                contents = answer_contents(uri, await self._store.get(call_id), pointer)
+                return answer_contents(uri, await self._store.get(call_id), pointer)
             except BlaxelError as error:
                 raise _missing(uri, str(error)) from None
-        else:
-            raise _missing(uri, _ALL)
-        return types.ReadResourceResult(contents=[contents])
+        raise _missing(uri, _ALL)
 
     async def _guide(self, uri: str) -> JSONObject:
         """Return the guide to a model, or to a request to it."""
