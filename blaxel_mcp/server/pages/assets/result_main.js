@@ -92,8 +92,8 @@ function offerAgain() {
   byId("fields").replaceChildren(...form.nodes);
   form.fill(input);
   byId("again").hidden = false;
-  byId("form").onsubmit = (event) => {
-    event.preventDefault();
+  // Not a form of HTML: hosts forbid those to submit anything.
+  byId("send").onclick = () => {
     let args;
     try {
       args = form.read();
