@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -175,5 +176,6 @@ def _owner_paths(config: Configuration) -> Iterable[str]:
         yield name or ""
     urls = [settings.shared.url, SecretStr(ledger) if ledger and "://" in ledger else None]
     yield from (label_of(url) for url in urls if url)
-    for word in settings.api_key_command or ():
+    commands = (table.api_key_command or () for table in (settings, *settings.workspaces.values()))
+    for word in chain.from_iterable(commands):
         yield word if re.search(r"[/\\]", word) else ""

@@ -1,5 +1,6 @@
 """The models of several workspaces as tools: their names, their credentials, and one workspace that fails."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
@@ -253,3 +255,25 @@ def test_listed_workspaces_are_listed_beside_configured_models_too(home: Path) -
     config = loaded(home, '[discovery]\nworkspaces = ["acme"]\n[[models]]\nname = "mine"\n')
 
     assert lists_models(config.settings)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems keep permissions elsewhere")
+def test_a_file_with_the_key_of_a_workspace_that_others_can_read_is_warned_about(home: Path) -> None:
+    path = home / "settings.toml"
+    path.write_text(f'[workspaces.acme]\napi_key = "{KEY}"\n')
+    path.chmod(0o644)
+
+    (warning,) = load_settings(config_file=path, environ={}).warnings
+
+    assert "contains credentials that other users can access" in warning
+
+
+def test_a_demo_uses_none_of_the_users_workspaces(home: Path) -> None:
+    path = home / "settings.toml"
+    path.write_text(f'[discovery]\nworkspaces = ["acme"]\n[workspaces.demo]\napi_key = "{OTHER_KEY}"\n')
+    path.chmod(0o600)
+    demo = demo_overrides(run_url="http://127.0.0.1:1", api_url="http://127.0.0.1:1/v0")
+    config = load_settings(overrides=demo, config_file=path, environ={})
+
+    assert config.settings.known_workspaces == {"demo"}
+    assert source(config, "demo") == "api_key on the command line"

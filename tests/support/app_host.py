@@ -81,7 +81,10 @@ class AppHost:
         """Call a tool as a model would, and show its result in the app."""
         definition = next(each for each in (await self.client.list_tools()).tools if each.name == tool)
         assert definition.meta == {"ui": {"resourceUri": RESULT_URI}}
-        capabilities = {"serverTools": {}, **({"serverResources": {}} if reads_resources else {})}
+        capabilities: dict[str, dict[str, Any]] = {
+            "serverTools": {},
+            **({"serverResources": {}} if reads_resources else {}),
+        }
         await self.page.evaluate("args => openApp(...args)", [plain(definition), capabilities, context])
         await self.page.evaluate("args => bridge.sendToolInput(args)", {"arguments": arguments})
         result = await self.client.call_tool(tool, arguments)
