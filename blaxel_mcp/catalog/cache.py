@@ -90,15 +90,16 @@ class CatalogCache:
         replace_file(self.path, data)
 
 
-def catalog_cache(settings: Settings) -> CatalogCache | None:
-    """Return the cache for these settings; None without a workspace or a cache folder.
+def catalog_cache(settings: Settings, workspace: str | None = None) -> CatalogCache | None:
+    """Return the cache of a workspace, by default the top-level one; None without a workspace or a cache folder.
 
     A control plane on loopback has none: it is an emulator, and its port is another one next time.
     """
     folder = user_folder("cache")
-    if not settings.workspace or not folder.is_absolute() or is_loopback(urlsplit(settings.api_url).hostname or ""):
+    workspace = workspace or settings.workspace
+    if not workspace or not folder.is_absolute() or is_loopback(urlsplit(settings.api_url).hostname or ""):
         return None
-    return CatalogCache(folder / "catalogs", api_url=settings.api_url, workspace=settings.workspace)
+    return CatalogCache(folder / "catalogs", api_url=settings.api_url, workspace=workspace)
 
 
 @cache

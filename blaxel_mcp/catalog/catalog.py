@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.catalog.records import ModelRecord
@@ -20,24 +22,57 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """An immutable set of entries: the configured ones in the settings' order, then the discovered ones by name."""
+    """An immutable set of entries: the configured ones in the settings' order, then the discovered ones by name.
+
+    Attributes:
+        entries: The entries; the discovered ones of each workspace are together.
+        workspace: The top-level workspace, which is that of every entry without its own.
+    """
 
     entries: tuple[CatalogEntry, ...] = ()
+    workspace: str | None = None
+    _counts: Counter[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Count the models of each name."""
+        object.__setattr__(self, "_counts", Counter(entry.name for entry in self.entries))
 
     def find(self, name: str) -> CatalogEntry | None:
         """Return a model's entry by the model's name, else its tool's name, else the model's name in another case.
 
         A name in another case may lead to the same model, and must not lead around the entry's locked fields and caps.
+
+        Args:
+            name: The name; `workspace/model` names a model whose name several workspaces have.
+
+        Raises:
+            InvalidArgumentsError: Several workspaces have a model of this name.
         """
-        by_model = (entry for entry in self.entries if entry.name == name)
+        workspace, separator, model = name.partition("/")
+        if separator:
+            own = [entry for entry in self.entries if self.workspace_of(entry) == workspace]
+            return _named(own, model) or _named(own, model.casefold(), str.casefold)
+        same = [entry for entry in self.entries if entry.name == name]
+        if len(same) > 1:
+            raise InvalidArgumentsError(
+                f"Several workspaces have a model {name!r}: {', '.join(map(str, map(self.workspace_of, same)))}.",
+                hint=f"Name one of {', '.join(map(self.reference, same))}.",
+            )
         by_tool = (entry for entry in self.entries if entry.tool == name)
-        by_case = (entry for entry in self.entries if entry.name.casefold() == name.casefold())
-        return next(by_model, None) or next(by_tool, None) or next(by_case, None)
+        return (same[0] if same else None) or next(by_tool, None) or _named(self.entries, name.casefold(), str.casefold)
+
+    def workspace_of(self, entry: CatalogEntry) -> str | None:
+        """Return the workspace of a model."""
+        return entry.settings.workspace or self.workspace
+
+    def reference(self, entry: CatalogEntry) -> str:
+        """Return the name that finds this entry and no other: the model's, or `workspace/model` if several have it."""
+        return entry.name if self._counts[entry.name] == 1 else f"{self.workspace_of(entry)}/{entry.name}"
 
     @property
     def names(self) -> list[str]:
-        """The names of all models, including those without a listed tool."""
-        return [entry.name for entry in self.entries]
+        """The names that find each model, including those without a listed tool."""
+        return [self.reference(entry) for entry in self.entries]
 
     def fingerprint(self, *, max_tools: int) -> str:
         """Return a hash that changes with what clients are shown of the tools, or with what the tools call.
@@ -47,7 +82,7 @@ class Catalog:
         """
         listed = self.entries[:max_tools]
         shown = [(entry.tool, entry.title, entry.description, entry.schema.listed) for entry in listed]
-        called = [(entry.name, entry.api.name, entry.path) for entry in self.entries]
+        called = [(self.workspace_of(entry), entry.name, entry.api.name, entry.path) for entry in self.entries]
         return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
 
 
@@ -64,7 +99,21 @@ class EntriesError(ConfigurationError):
         super().__init__("\n".join(lines))
 
 
-def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Catalog:
+def qualified_model(name: str, workspaces: Collection[str]) -> ModelSettings | None:
+    """Return the settings of a model that is named as `workspace/model`; None if no such workspace is known.
+
+    Raises:
+        InvalidArgumentsError: The model's name cannot be part of a URL.
+    """
+    workspace, _, model = name.partition("/")
+    return ModelSettings(name=check_model_name(model), workspace=workspace) if workspace in workspaces else None
+
+
+def build_catalog(
+    settings: Settings,
+    records: Iterable[ModelRecord] = (),
+    others: Mapping[str, Iterable[ModelRecord]] = MappingProxyType({}),
+) -> Catalog:
     """Build the catalog of the configured models and those that the control plane listed.
 
     A configured entry overrides the discovered model with the same name. Keys that it leaves out
@@ -72,18 +121,23 @@ def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Ca
 
     Args:
         settings: The configured entries, and which discovered models become tools.
-        records: The models of the settings' workspace.
+        records: The models of the first of the listed workspaces.
+        others: The models of the further ones, by workspace. Their tools' names contain the workspace, so that they do
+            not depend on which of the workspaces could be listed.
 
     Raises:
         EntriesError: Configured entries cannot become tools, or two would have the same tool name.
     """
     prefix = settings.tools.prefix
-    by_name = {record.name: record for record in records}
+    first = next(iter(settings.listed_workspaces), settings.workspace)
+    by_workspace = {
+        workspace: {record.name: record for record in listed}
+        for workspace, listed in ((first, records), *others.items())
+    }
     configured: dict[int, CatalogEntry] = {}
     problems: list[tuple[int, str]] = []
     for index, model in enumerate(settings.models):
-        is_of_this_workspace = model.workspace in (None, settings.workspace)
-        record = by_name.pop(model.name, None) if is_of_this_workspace else None
+        record = by_workspace.get(model.workspace or settings.workspace, {}).pop(model.name, None)
         tool = f"{prefix}{model.tool}" if model.tool else tool_name(model.name, prefix=prefix)
         try:
             configured[index] = make_entry(model, tool, record)
@@ -93,42 +147,59 @@ def build_catalog(settings: Settings, records: Iterable[ModelRecord] = ()) -> Ca
     if problems:
         raise EntriesError(problems)
     taken = {entry.tool.lower() for entry in configured.values()}
-    return Catalog((*configured.values(), *_discovered_entries(settings, by_name, taken)))
+    discovered = [
+        entry
+        for workspace, by_name in by_workspace.items()
+        for entry in _discovered_entries(settings, workspace, by_name, taken, is_first=workspace == first)
+    ]
+    return Catalog((*configured.values(), *discovered), settings.workspace)
 
 
 def _discovered_entries(
-    settings: Settings, records: Mapping[str, ModelRecord], taken: set[str]
+    settings: Settings, workspace: str | None, records: Mapping[str, ModelRecord], taken: set[str], *, is_first: bool
 ) -> Iterator[CatalogEntry]:
-    """Yield the entries of the records that the settings make tools.
+    """Yield the entries of a workspace's records that the settings make tools.
 
     Args:
         settings: As in `build_catalog`.
+        workspace: The workspace.
         records: The models without a configured entry, by name.
         taken: The tool names in use, in lower case; new ones are added.
+        is_first: Whether the tools' names leave out the workspace.
     """
+    own_workspace = None if workspace == settings.workspace else workspace
     for name in sorted(records):
-        if not _is_included(name, settings):
+        if not _is_included(name, workspace, settings):
             continue
         # The second name has a hash: it is for a model whose usual tool name belongs to another model.
-        candidates = (tool_name(text, prefix=settings.tools.prefix) for text in (name, f"{settings.workspace}/{name}"))
+        texts = (name if is_first else f"{name}_{workspace}", f"{workspace}/{name}")
+        candidates = (tool_name(text, prefix=settings.tools.prefix) for text in texts)
         tool = next((candidate for candidate in candidates if candidate.lower() not in taken), None)
         if tool is None:
             logger.warning("the model %r has no tool: its possible tool names belong to other models", name)
         else:
             taken.add(tool.lower())
-            yield make_entry(ModelSettings(name=name), tool, records[name])
+            yield make_entry(ModelSettings(name=name, workspace=own_workspace), tool, records[name])
 
 
-def _is_included(name: str, settings: Settings) -> bool:
+def _named(entries: Iterable[CatalogEntry], name: str, fold: Callable[[str], str] = str) -> CatalogEntry | None:
+    return next((entry for entry in entries if fold(entry.name) == name), None)
+
+
+def _is_included(name: str, workspace: str | None, settings: Settings) -> bool:
     def matches(patterns: Iterable[str]) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in patterns)
+        return any(fnmatchcase(text, pattern) for pattern in patterns for text in (name, f"{workspace}/{name}"))
 
     try:
         check_model_name(name)
     except InvalidArgumentsError:
         return False
     discovery = settings.discovery
-    return matches(discovery.include) and not matches(discovery.exclude) and matches(settings.access.models)
+    return (
+        matches(discovery.include)
+        and not matches(discovery.exclude)
+        and any(fnmatchcase(name, pattern) for pattern in settings.access.models)
+    )
 
 
 def _tool_name_problems(entries: Mapping[int, CatalogEntry], prefix: str) -> Iterator[tuple[int, str]]:

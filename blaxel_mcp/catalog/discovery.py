@@ -1,15 +1,19 @@
 """Refreshes the model catalog in the background.
 
-No call waits for the control plane: the last list serves until there is a newer one.
+No call waits for the control plane: the last list serves until there is a newer one. Each workspace is listed by
+itself, so one that fails leaves the others as they are.
 """
 
 import errno
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
@@ -34,18 +38,42 @@ OnChange = Callable[[], Awaitable[None]]
 
 
 def lists_models(settings: Settings) -> bool:
-    """Return whether models are discovered: by default only if the settings have no `[[models]]`."""
+    """Return whether models are discovered: by default if workspaces are named for it, or without `[[models]]`."""
     enabled = settings.discovery.enabled
-    return not settings.models if enabled is None else enabled
+    return bool(settings.discovery.workspaces or not settings.models) if enabled is None else enabled
+
+
+@dataclass(slots=True, eq=False)
+class _Workspace:
+    """A workspace whose models are listed; a name of None stands for the one that is not set.
+
+    Attributes:
+        name: Its name.
+        cache: Saves its last list; None if it is not saved.
+        snapshot: Its last list; None before the first.
+        failure: Why the list is not up to date; None if it is.
+    """
+
+    name: str | None
+    cache: CatalogCache | None = None
+    snapshot: ModelSnapshot | None = None
+    failure: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """The failure, and which list serves meanwhile."""
+        if self.failure is None or self.snapshot is None:
+            return self.failure
+        return f"{self.failure} The list of {_utc(self.snapshot.listed_at)} serves meanwhile."
 
 
 class Discovery:
-    """Holds the current catalog, and lists the models of the workspace if the settings ask for it.
+    """Holds the current catalog, and lists the models of the workspaces if the settings ask for it.
 
     Args:
         settings: The configured models, and `discovery`.
         control_plane: Lists the models.
-        cache: Saves the last list; None if it is not saved.
+        caches: Saves the last list of each workspace; those without one are not saved.
         now: The clock, in seconds since the epoch.
         sleep: Waits for the given number of seconds.
 
@@ -61,21 +89,21 @@ class Discovery:
         settings: Settings,
         control_plane: ControlPlane,
         *,
-        cache: CatalogCache | None = None,
+        caches: Mapping[str, CatalogCache | None] = MappingProxyType({}),
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.enabled = lists_models(settings)
         self._settings = settings
         self._control_plane = control_plane
-        self._cache = cache
+        self._workspaces = [_Workspace(name, caches.get(name)) for name in settings.listed_workspaces]
+        self._workspaces = self._workspaces or [_Workspace(None)]
         self._now = now
         self._sleep = sleep
         self._catalog = build_catalog(settings)
-        self._snapshot: ModelSnapshot | None = None
-        self._failure: str | None = None
         self._listeners: list[OnChange] = []
         self._refreshing = anyio.Lock()
+        self._applying = anyio.Lock()
         self._ready = anyio.Event()
 
     @property
@@ -84,41 +112,43 @@ class Discovery:
         return self._catalog
 
     @property
-    def snapshot(self) -> ModelSnapshot | None:
-        """The last list; None before the first."""
-        return self._snapshot
+    def snapshots(self) -> list[ModelSnapshot]:
+        """The last list of each workspace that has one."""
+        return [workspace.snapshot for workspace in self._workspaces if workspace.snapshot]
 
     @property
     def problem(self) -> str | None:
-        """Why the list is not up to date, in one or two sentences; None if it is."""
-        if self._failure is None or self._snapshot is None:
-            return self._failure
-        return f"{self._failure} The list of {_utc(self._snapshot.listed_at)} serves meanwhile."
+        """Why the list is not up to date, one or two sentences for each workspace that fails; None if it is."""
+        return " ".join(filter(None, (workspace.problem for workspace in self._workspaces))) or None
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each change of the tools that clients are shown."""
         self._listeners.append(listener)
 
-    def adopt(self, snapshot: ModelSnapshot) -> None:
-        """Start with the list of another discovery, so that its models do not disappear for a moment.
+    def adopt(self, snapshots: Iterable[ModelSnapshot]) -> None:
+        """Start with the lists of another discovery, so that its models do not disappear for a moment.
 
         A list of another workspace or control plane is ignored.
         """
-        if self.enabled and (snapshot.api_url, snapshot.workspace) == (
-            self._settings.api_url,
-            self._settings.workspace,
-        ):
-            self._snapshot, self._catalog = snapshot, build_catalog(self._settings, snapshot.records)
-            self._control_plane.seed(snapshot.workspace, snapshot.records)
+        if not self.enabled:
+            return
+        ours = {s.workspace: s for s in snapshots if s.api_url == self._settings.api_url}
+        for workspace in self._workspaces:
+            if snapshot := ours.get(workspace.name or ""):
+                workspace.snapshot = snapshot
+                self._control_plane.seed(snapshot.workspace, snapshot.records)
+        if self.snapshots:
+            self._catalog = self._built()
+        if len(self.snapshots) == len(self._workspaces):
             self._ready.set()
 
     def load_cache(self) -> None:
-        """Use the list that an earlier process saved, if there is one; nothing is sent. It blocks meanwhile."""
-        if self.enabled and self._cache and (snapshot := self._cache.load()):
-            self.adopt(snapshot)
+        """Use the lists that an earlier process saved, if there are any; nothing is sent. It blocks meanwhile."""
+        if self.enabled:
+            self.adopt(filter(None, (workspace.cache.load() for workspace in self._workspaces if workspace.cache)))
 
     async def wait_ready(self, seconds: float = FIRST_LIST_SECONDS) -> None:
-        """Wait for the first list, from the cache or the control plane.
+        """Wait for the first list of each workspace, from the cache or the control plane.
 
         Args:
             seconds: The maximum wait. After one wait has taken that long, no later one waits.
@@ -133,70 +163,109 @@ class Discovery:
         """Refresh the catalog until cancelled; return at once if models are not listed."""
         if not self.enabled:
             return
-        with self._recorded_failures():
-            snapshot = await anyio.to_thread.run_sync(self._cache.load) if self._cache else None
-            if snapshot is not None:
-                self._control_plane.seed(snapshot.workspace, snapshot.records)
-                await self._apply(snapshot)
-                self._ready.set()
+        for workspace in self._workspaces:
+            await self._load(workspace)
+        if len(self.snapshots) == len(self._workspaces):
+            self._ready.set()
         while True:
             await self.refresh()
             seconds = self._settings.discovery.refresh_seconds
-            await self._sleep(seconds if self._failure is None else min(seconds, FAILURE_SECONDS))
+            await self._sleep(seconds if self.problem is None else min(seconds, FAILURE_SECONDS))
 
     async def refresh(self) -> None:
-        """List the models now. After a failure, only `problem` has changed."""
+        """List the models now. After a failure, only `problem` has changed.
+
+        A workspace whose list is fresh is not asked again while another one fails.
+        """
         if not self.enabled:
             return
-        with self._recorded_failures():
-            await self.read()
+        async with self._refreshing, anyio.create_task_group() as group:
+            for workspace in self._workspaces:
+                if self.problem is None or workspace.failure or not self._is_fresh(workspace):
+                    group.start_soon(self._refresh, workspace)
+        self._ready.set()
 
     async def read(self) -> None:
-        """List the models now, for a command that ends if that fails.
+        """List the models now, for a command that ends if no workspace can be listed.
 
         Raises:
-            BlaxelError: There is no workspace, or its models cannot be listed.
+            BlaxelError: There is no workspace, or the models of none can be listed.
         """
+        errors = []
         async with self._refreshing:
-            try:
-                workspace = self._settings.workspace
-                if workspace is None:
-                    raise ConfigurationError(NO_WORKSPACE, hint=SET_WORKSPACE)
-                records = tuple(await self._control_plane.list_models(workspace))
-                snapshot = ModelSnapshot(self._settings.api_url, workspace, self._now(), records)
-                await self._apply(snapshot)
-                self._failure = None
-                if self._cache is not None:
-                    await self._save(self._cache, snapshot)
-            finally:
-                self._ready.set()
+            for workspace in self._workspaces:
+                with self._recorded_failures(workspace):
+                    try:
+                        await self._list(workspace)
+                    except BlaxelError as error:
+                        errors.append(error)
+                        raise
+        self._ready.set()
+        if len(errors) == len(self._workspaces):
+            raise errors[0]
+
+    async def _load(self, workspace: _Workspace) -> None:
+        with self._recorded_failures(workspace):
+            snapshot = await anyio.to_thread.run_sync(workspace.cache.load) if workspace.cache else None
+            if snapshot is not None:
+                self._control_plane.seed(snapshot.workspace, snapshot.records)
+                await self._apply(workspace, snapshot)
+
+    async def _refresh(self, workspace: _Workspace) -> None:
+        with self._recorded_failures(workspace):
+            await self._list(workspace)
+
+    async def _list(self, workspace: _Workspace) -> None:
+        if workspace.name is None:
+            raise ConfigurationError(NO_WORKSPACE, hint=SET_WORKSPACE)
+        records = tuple(await self._control_plane.list_models(workspace.name))
+        snapshot = ModelSnapshot(self._settings.api_url, workspace.name, self._now(), records)
+        await self._apply(workspace, snapshot)
+        workspace.failure = None
+        if workspace.cache is not None:
+            await self._save(workspace.cache, snapshot)
+
+    def _is_fresh(self, workspace: _Workspace) -> bool:
+        age = self._now() - workspace.snapshot.listed_at if workspace.snapshot else math.inf
+        return age < self._settings.discovery.refresh_seconds
 
     @contextmanager
-    def _recorded_failures(self) -> Iterator[None]:
-        """Turn every error into the current problem; none of them ends the server."""
+    def _recorded_failures(self, workspace: _Workspace) -> Iterator[None]:
+        """Turn every error into the current problem of a workspace; none of them ends the server."""
+        about = f" of workspace {workspace.name}" if workspace.name else ""
         try:
             yield
         except BlaxelError as error:
             # One warning for each outage.
-            logger.log(logging.WARNING if self._failure is None else logging.DEBUG, "no list of models: %s", error)
+            level = logging.WARNING if workspace.failure is None else logging.DEBUG
+            logger.log(level, "no list of the models%s: %s", about, error)
             if isinstance(error, ConfigurationError):
-                self._failure = str(error)
+                workspace.failure = str(error)
             else:
-                where, when = f"The models of workspace {self._settings.workspace}", _utc(self._now())
-                self._failure = f"{where} could not be listed at {when}: {describe_failure(error)}."
+                reason = f"could not be listed at {_utc(self._now())}: {describe_failure(error)}."
+                workspace.failure = f"The models{about} {reason}"
         except Exception:
-            logger.exception("listing the models failed")
-            self._failure = f"The models could not be listed at {_utc(self._now())}; the server's log says why."
+            logger.exception("listing the models%s failed", about)
+            reason = f"could not be listed at {_utc(self._now())}; the server's log says why."
+            workspace.failure = f"The models{about} {reason}"
 
-    async def _apply(self, snapshot: ModelSnapshot) -> None:
-        """Build the catalog of a list, and notify the listeners if clients are shown other tools now."""
-        if self._snapshot is not None and self._snapshot.records == snapshot.records:
-            self._snapshot = snapshot
+    def _built(self, workspace: _Workspace | None = None, snapshot: ModelSnapshot | None = None) -> Catalog:
+        """Return the catalog of the last lists, with `snapshot` in place of that of its workspace."""
+        lists = [(w.name, snapshot if w is workspace else w.snapshot) for w in self._workspaces]
+        (_, first), *others = lists
+        records = {name: listed.records for name, listed in others if name and listed}
+        return build_catalog(self._settings, first.records if first else (), records)
+
+    async def _apply(self, workspace: _Workspace, snapshot: ModelSnapshot) -> None:
+        """Build the catalog with a list, and notify the listeners if clients are shown other tools now."""
+        if workspace.snapshot is not None and workspace.snapshot.records == snapshot.records:
+            workspace.snapshot = snapshot
             return
-        # Hundreds of entries take a while to build.
-        catalog = await anyio.to_thread.run_sync(build_catalog, self._settings, snapshot.records)
-        self._snapshot = snapshot
-        previous, self._catalog = self._catalog, catalog
+        async with self._applying:
+            # Hundreds of entries take a while to build.
+            catalog = await anyio.to_thread.run_sync(self._built, workspace, snapshot)
+            workspace.snapshot = snapshot
+            previous, self._catalog = self._catalog, catalog
         limit = self._settings.tools.max_tools
         if catalog.fingerprint(max_tools=limit) == previous.fingerprint(max_tools=limit):
             return

@@ -54,7 +54,9 @@ class CatalogEntry:
     def title(self) -> str:
         """The name that clients show to people."""
         display_name = (self.record and self.record.display_name) or ""
-        return self.settings.title or (display_name if _TITLE.fullmatch(display_name) else self.name)
+        own = display_name if _TITLE.fullmatch(display_name) else self.name
+        # Another workspace may have a model of the same name.
+        return self.settings.title or (f"{own} ({self.settings.workspace})" if self.settings.workspace else own)
 
     @property
     def description(self) -> str:
@@ -63,7 +65,8 @@ class CatalogEntry:
             return self.settings.description
         record = self.record
         words = [text for text in (record.runtime_type, record.provider_model) if _is_word(text)] if record else []
-        name = f"Blaxel model {self.name}"
+        where = f" in workspace {self.settings.workspace}" if self.settings.workspace else ""
+        name = f"Blaxel model {self.name}{where}"
         sentences = [f"{' '.join(map(str, words))} ({name})." if words else f"{name}."]
         if self.api is RAW and self.path:
             sentences.append(f"Call this model at {self.path}: the arguments are the body of the request.")

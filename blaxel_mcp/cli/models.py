@@ -65,9 +65,11 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
     console.print(f"workspace    {listing['workspace'] or 'none set'}")
     console.print(f"credentials  {listing['credentials'] or 'none'}")
     if listing["models"]:
+        several = len({model["workspace"] for model in listing["models"]}) > 1
+        columns = (*_COLUMNS, "workspace") if several else _COLUMNS
         console.print()
-        rows = [[for_terminal(str(model[column] or "unknown")) for column in _COLUMNS] for model in listing["models"]]
-        for line in _lines(rows, console.width if console.is_terminal else None):
+        rows = [[for_terminal(str(model[column] or "unknown")) for column in columns] for model in listing["models"]]
+        for line in _lines([list(columns), *rows], console.width if console.is_terminal else None):
             console.print(line)
     elif is_discovering:
         console.print(
@@ -82,20 +84,19 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
         console.print(for_terminal(f"note: {note}"))
 
 
-def _lines(rows: list[list[str]], width: int | None) -> Iterator[str]:
+def _lines(table: list[list[str]], width: int | None) -> Iterator[str]:
     """Yield the lines of the table; on a terminal that is too narrow for it, two lines for each model.
 
     No path is truncated, since it could not be copied.
 
     Args:
-        rows: The values of each model, in the order of `_COLUMNS`.
+        table: The names of the columns, then the values of each model.
         width: The columns of the terminal; None if there is none.
     """
-    table = [list(_COLUMNS), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     if width is None or sum(widths) + 2 * len(widths) <= width:
         yield from ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
         return
-    for name, tool, api, path, status in rows:
-        yield f"{name}  {status}" if tool == name else f"{name}  {status}  tool {tool}"
+    for name, tool, api, path, status, *workspace in table[1:]:
+        yield "  ".join((name, status, *([] if tool == name else [f"tool {tool}"]), *workspace))
         yield f"  {folded(f'{api} at {path}', width, 4)}"

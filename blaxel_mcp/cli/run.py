@@ -99,7 +99,8 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
         async with connected_runtime(options, stream=streams, files=files) as runtime:
             try:
                 if isinstance(request, RawRequest):
-                    invocation = raw_invocation(request, runtime.discovery.catalog)
+                    workspaces = runtime.config.settings.known_workspaces
+                    invocation = raw_invocation(request, runtime.discovery.catalog, workspaces)
                 else:
                     invocation, repairs = ask(await find_entry(runtime, options.model, options.path), request)
                     context.repairs += repairs

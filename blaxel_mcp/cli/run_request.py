@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from blaxel_mcp.apis import RAW
 from blaxel_mcp.apis.input_files import FileData
-from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
@@ -161,7 +161,8 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
     known = runtime.discovery.catalog.find(name)
     if known and known.path_is_known and path is None:
         return known
-    settings = known.settings if known else ModelSettings(name=name)
+    elsewhere = qualified_model(name, runtime.config.settings.known_workspaces)
+    settings = known.settings if known else elsewhere or ModelSettings(name=name)
     workspace, record = settings.workspace or runtime.config.settings.workspace, None
     if workspace is not None:
         lookup = await runtime.control_plane.find(workspace, settings.name)
@@ -210,9 +211,9 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
     return Invocation.of_entry(entry, valid), repairs
 
 
-def raw_invocation(request: RawRequest, catalog: Catalog) -> Invocation:
+def raw_invocation(request: RawRequest, catalog: Catalog, workspaces: Collection[str]) -> Invocation:
     """Return the call that sends a composed request."""
-    invocation = read_invocation(request.arguments, catalog)
+    invocation = read_invocation(request.arguments, catalog, workspaces=workspaces)
     if request.upload is None:
         return invocation
     return replace(invocation, api=RAW, body={"file": request.upload})

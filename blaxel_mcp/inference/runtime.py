@@ -122,8 +122,9 @@ def build_runtime(
     client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
     spending = Spending(settings, account=account)
+    caches = {name: catalog_cache(settings, name) for name in settings.listed_workspaces if cached}
     try:
-        discovery = Discovery(settings, control_plane, cache=catalog_cache(settings) if cached else None)
+        discovery = Discovery(settings, control_plane, caches=caches)
     except EntriesError as error:
         raise config.entries_error(error.problems) from None
     limits = limits or CallLimits(settings.limits)

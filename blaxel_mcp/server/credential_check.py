@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 from blaxel_mcp.catalog.control_plane import FAILURE_SECONDS
 from blaxel_mcp.client.client import APIClient
@@ -58,7 +58,12 @@ class CredentialCheck:
             return rejection
         if settings.discovery.enabled is False or self._now() < self._paused_until:
             return "unknown"
-        own = {"api_key": caller.credential, "client_credentials": None, "api_key_command": None}
+        own: dict[str, Any] = {
+            "api_key": caller.credential,
+            "client_credentials": None,
+            "api_key_command": None,
+            "workspaces": {},
+        }
         config = configuration(settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         url = f"{settings.api_url}/models?limit=1"
         async with APIClient(config, transport=self._environment.transport) as client:

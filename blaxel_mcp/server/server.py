@@ -129,7 +129,7 @@ def build_server(
         on_call_tool=of_caller(lambda tenant: tenant.call_tool, if_rejected=True),
         on_list_resources=of_caller(lambda tenant: tenant.resources.list_resources),
         on_list_resource_templates=of_caller(lambda tenant: tenant.resources.list_templates),
-        on_read_resource=of_caller(lambda tenant: tenant.resources.read),
+        on_read_resource=of_caller(lambda tenant: tenant.read_resource),
         on_list_prompts=of_caller(lambda _: _list_prompts),
         on_get_prompt=of_caller(lambda _: _get_prompt),
         on_completion=of_caller(lambda tenant: tenant.resources.complete),

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import mcp_types as types
+from mcp.server.apps import client_supports_apps
 from mcp.server.context import ServerRequestContext
 
 from blaxel_mcp.budget.shared.engine import hashed
@@ -20,6 +21,7 @@ from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
+from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app
 from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
@@ -140,8 +142,7 @@ class Tenant:
         """
         assert self._group is not None, "a tenant is reconfigured inside `running`"
         new = self._build(config, limits)
-        if snapshot := self.runtime.discovery.snapshot:
-            new.runtime.discovery.adopt(snapshot)
+        new.runtime.discovery.adopt(self.runtime.discovery.snapshots)
         await self._group.start(self._run, new)
         await new.runtime.discovery.wait_ready()
         old, definitions = self._generation, self.tools.definitions
@@ -163,10 +164,27 @@ class Tenant:
         """Show the owner in `list_models` what is wrong with the settings file."""
         self.runtime.listing.notice = problem if self.caller.is_owner else None
 
-    async def list_tools(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        """Return every tool."""
+    async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        """Return every tool; a client that shows apps is told which of them have one."""
         await self.runtime.discovery.wait_ready()
-        return types.ListToolsResult(tools=self.tools.definitions)
+        if not client_supports_apps(context):
+            return types.ListToolsResult(tools=self.tools.definitions)
+        prefix = self.runtime.config.settings.tools.prefix
+        return types.ListToolsResult(tools=shown_in_app(self.tools.tools, prefix=prefix))
+
+    async def read_resource(
+        self, context: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        """Return a resource; the result app is one of them.
+
+        Raises:
+            MCPError: There is no such resource.
+        """
+        if params.uri != RESULT_URI:
+            return await self.resources.read(context, params)
+        tools = self.runtime.config.settings.tools
+        contents = result_app(tools.prefix, has_reader="read_result" in tools.builtin)
+        return types.ReadResourceResult(contents=[contents])
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Call a tool, and send progress notifications if the client asked for them.
@@ -206,11 +224,14 @@ class Tenant:
             "api_key": self.caller.credential,
             "client_credentials": None,
             "api_key_command": None,
+            "workspaces": {},
             "files": FileSettings(),
             "models": (),
         }
+        own["discovery"] = config.settings.discovery.model_copy(
+            update={"workspaces": (), **({"enabled": False} if self._is_trial else {})}
+        )
         if self._is_trial:
-            own["discovery"] = config.settings.discovery.model_copy(update={"enabled": False})
             own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
         own_config = configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         return build_runtime(
@@ -255,7 +276,10 @@ class Tenant:
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
         tools = model_tools(catalog, runtime.inference, policy, settings.tools)
-        return [*tools, *(tool for name, tool in builtin.items() if name in settings.tools.builtin)]
+        tools += [tool for name, tool in builtin.items() if name in settings.tools.builtin]
+        for_app = app_reader_tool(self.resources.contents, prefix=prefix)
+        # The tool of a model that has this name takes precedence.
+        return tools if for_app.name in {tool.name for tool in tools} else [*tools, for_app]
 
     async def _run(self, generation: _Generation, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Keep a runtime running until it is retired and no call uses it any more."""

@@ -22,6 +22,7 @@ Location = tuple[int | str, ...]
 """The path to a value, such as `("models", 0, "name")`."""
 
 _CREDENTIALS: tuple[Location, ...] = (("api_key",), ("client_credentials",), ("api_key_command",))
+_WORKSPACE_KEY_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,12 @@ def known_keys(table: Location) -> list[str]:
     return list(model.model_fields) if model else []
 
 
+def _is_credential(location: Location) -> bool:
+    """Return whether a location is a credential of the server's or of a workspace's, as `workspaces.acme.api_key`."""
+    of_workspace = len(location) == _WORKSPACE_KEY_PARTS and location[0] == "workspaces"
+    return (location[-1:] if of_workspace else location) in _CREDENTIALS
+
+
 def fails_closed(location: Location) -> bool:
     """Return whether a blank or unexpanded value at a location is an error; otherwise it counts as unset.
 
@@ -145,7 +152,7 @@ def fails_closed(location: Location) -> bool:
     the exception: unset, nothing can be called.
     """
     model = _model_at(location[:-1])
-    if model is None or location in _CREDENTIALS:
+    if model is None or _is_credential(location):
         return False
     parts = list(parts_of(model.model_fields[str(location[-1])].annotation))
     is_list_or_table = any(get_origin(part) in (tuple, dict) for part in parts)
@@ -170,6 +177,11 @@ class _Reader:
         """Return the table at a location without its unset values."""
         # A key that the schema does not have is kept: it is a mistake to report, or content for a model in which an
         # empty text means something (`defaults`, `locked`, `input_schema`).
+        if at == ("workspaces",):
+            # Its keys are names. A value that is no table is a mistake, whatever it says.
+            return {
+                key: self.table(item, (*at, key)) if isinstance(item, Mapping) else item for key, item in table.items()
+            }
         known = known_keys(at)
         items = ((key, self._value(item, (*at, key)) if key in known else item) for key, item in table.items())
         return {key: item for key, item in items if item is not None or key not in known}
@@ -209,14 +221,18 @@ class _Reader:
 def _model_at(table: Location) -> type[BaseModel] | None:
     """Return the schema of the table at a location; None if its content is free."""
     model: type[BaseModel] = Settings
+    is_name_next = False
     for part in table:
-        if isinstance(part, str):
-            types = parts_of(model.model_fields[part].annotation)
+        if is_name_next:
+            is_name_next = False
+        elif isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            types, is_name_next = parts_of(annotation), get_origin(annotation) is dict
             tables = [inner for inner in types if isinstance(inner, type) and issubclass(inner, BaseModel)]
             if not tables:
                 return None
             model = tables[0]
-    return model
+    return None if is_name_next else model
 
 
 def _is_section(key: str) -> bool:

@@ -217,7 +217,9 @@ def _missing_login(problem: str | None = None) -> LoginFile:
 
 
 def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFile, Layer]:
-    """Return the login file, and its current workspace, unless a layer sets one, with its environment's base URLs.
+    """Return the login file, and the workspace if no layer sets it, with its environment's base URLs.
+
+    The workspace is the first of `discovery.workspaces`, otherwise the current one of the login file.
 
     Blaxel's Python SDK, core/authentication, uses the environment of the workspace in the same way.
     """
@@ -229,13 +231,17 @@ def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFi
     source = f"bl login file ({login.path})"
     broken = Layer(warnings=(f"The {source} cannot be used as it is: {login.problem}.",) if login.problem else ())
     selected = next((layer.values["workspace",] for layer in layers if ("workspace",) in layer.values), None)
-    current = {} if selected else {"workspace": login.current_workspace}
-    name = selected or login.current_workspace
+    listed = next((layer for layer in layers if ("discovery", "workspaces") in layer.values), None)
+    workspaces = listed.values["discovery", "workspaces"] if listed else None
+    first = next(iter(workspaces), None) if isinstance(workspaces, list | tuple) else None
+    current = {} if selected else {"workspace": first or login.current_workspace}
+    name = selected or first or login.current_workspace
     # Another type is a mistake that is reported with the others.
     entry = login.entries.get(name) if isinstance(name, str) else None
     unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry is not None and unset else None, source)
-    return login, joined((broken, layer_from(current, source), urls))
+    origin = listed.sources["discovery", "workspaces"] if listed and first else source
+    return login, joined((broken, layer_from(current, origin), urls))
 
 
 def _repeated_models(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:

@@ -50,14 +50,33 @@ class DiscoverySettings(Section):
     enabled: bool | None = Field(
         default=None,
         description="true: list the workspace's models and make each a tool. false: never ask the control plane. "
-        "Unset: true if there is no [[models]]; otherwise look up only the models that are called.",
+        "Unset: true with `workspaces` or without [[models]]; otherwise look up only the models that are called.",
     )
-    include: tuple[str, ...] = Field(default=("*",), description="Globs of model names that become tools.")
+    include: tuple[str, ...] = Field(
+        default=("*",), description="Globs of model names, or of WORKSPACE/MODEL, that become tools."
+    )
     exclude: tuple[str, ...] = Field(
         default=(), description="Globs of model names that do not become tools; takes precedence over include."
     )
+    workspaces: tuple[HeaderValue, ...] = Field(
+        default=(),
+        description="Workspaces whose models become tools; those of the first have the shortest names. Unset: the "
+        "top-level workspace.",
+    )
     refresh_seconds: Seconds = Field(
         default=300, description="How long the control plane's answers are used before they are refreshed, in seconds."
+    )
+
+
+class WorkspaceSettings(Section):
+    """The credentials of one workspace, as [workspaces.NAME]; they override the top-level ones for it."""
+
+    api_key: Credential | None = Field(default=None, description="Blaxel API key.")
+    client_credentials: Credential | None = Field(
+        default=None, description="Client credentials of a service account of the workspace."
+    )
+    api_key_command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, repr=False, description="Command that prints the API key, as a list of words."
     )
 
 
@@ -421,7 +440,23 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     shared: SharedSettings = SharedSettings()
     audit: AuditSettings = AuditSettings()
+    workspaces: dict[HeaderValue, WorkspaceSettings] = Field(
+        default_factory=dict, description="Credentials of single workspaces, each as a table [workspaces.NAME]."
+    )
     models: tuple[ModelSettings, ...] = ()
+
+    @property
+    def listed_workspaces(self) -> tuple[str, ...]:
+        """The workspaces whose models are listed, each once; the models of the first have the shortest tool names."""
+        listed = dict.fromkeys(self.discovery.workspaces or filter(None, (self.workspace,)))
+        first = [self.workspace] if self.workspace in listed else []
+        return tuple(dict.fromkeys((*first, *listed)))
+
+    @property
+    def known_workspaces(self) -> frozenset[str]:
+        """Every workspace that the settings name: a caller may call models of these and of no other."""
+        named = (self.workspace, *self.discovery.workspaces, *self.workspaces, *(m.workspace for m in self.models))
+        return frozenset(filter(None, named))
 
     @classmethod
     def settings_customise_sources(

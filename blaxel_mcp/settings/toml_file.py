@@ -6,7 +6,7 @@ import re
 import shlex
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,19 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     layer = replace(layer_from(_parse_toml(data, path), str(path)), text=data.decode("utf-8-sig"))
     if last is not None and last.values and not layer.values and not layer.problems:
         raise ConfigurationError(f"The settings file {path} does not set anything any more.", hint=_RESTORE)
-    if any(key in layer.values for key in _SECRETS) and status.st_mode & _OTHERS:
+    if _holds_secrets(layer) and status.st_mode & _OTHERS:
         fix = f"chmod 600 {shlex.quote(str(path))}"
         layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))
     return path, layer
+
+
+def _holds_secrets(layer: Layer) -> bool:
+    workspaces = layer.values.get(("workspaces",), {})
+    tables = workspaces.values() if isinstance(workspaces, Mapping) else ()
+    return any(key in layer.values for key in _SECRETS) or any(
+        isinstance(table, Mapping) and not table.keys().isdisjoint({"api_key", "client_credentials"})
+        for table in tables
+    )
 
 
 def _check_is_file(path: Path) -> None:

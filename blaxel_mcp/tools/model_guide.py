@@ -3,6 +3,7 @@
 import pprint
 import shlex
 from typing import Any
+from urllib.parse import quote
 
 from blaxel_mcp.apis.input_files import FileData, FileURL
 from blaxel_mcp.catalog.catalog import Catalog
@@ -35,7 +36,7 @@ def models_guide(catalog: Catalog, uri: str) -> JSONObject:
             "api": entry.api.name,
             "path": "/" if entry.path == "" else entry.path,
             "description": entry.description,
-            "uri": f"{uri}/{entry.name}",
+            "uri": f"{uri}/{quote(catalog.reference(entry), safe='')}",
         }
         for entry in catalog.entries
     ]

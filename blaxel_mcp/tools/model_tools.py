@@ -26,7 +26,8 @@ def model_tools(catalog: Catalog, inference: RunsCalls, policy: ResultPolicy, se
     match settings.layout:
         case "per-model":
             entries = catalog.entries[: settings.max_tools]
-            return [_model_tool(entry, inference, policy, catalog.names) for entry in entries]
+            names = catalog.names
+            return [_model_tool(entry, inference, policy, names) for entry in entries]
         case "per-api":
             return _api_tools(catalog, inference, policy, settings.prefix)
         case "generic":
@@ -55,12 +56,13 @@ def _model_tool(entry: CatalogEntry, inference: RunsCalls, policy: ResultPolicy,
 
 def _api_tools(catalog: Catalog, inference: RunsCalls, policy: ResultPolicy, prefix: str) -> list[Tool]:
     """Return a tool for each API that a model speaks. Its arguments are those of the models' own tools, and `model`."""
-    by_tool = {entry.tool: _model_tool(entry, inference, policy, catalog.names) for entry in catalog.entries}
+    names = catalog.names
+    by_tool = {entry.tool: _model_tool(entry, inference, policy, names) for entry in catalog.entries}
     tools = []
     for api in APIS:
         entries = [entry for entry in catalog.entries if entry.api is api]
         if entries:
-            own = {entry.name: by_tool[entry.tool] for entry in entries}
+            own = {catalog.reference(entry): by_tool[entry.tool] for entry in entries}
             tools.append(_api_tool(f"{prefix}{api.name}", api.summary, api.listed_schema(), own))
     return tools
 

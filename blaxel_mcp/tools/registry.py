@@ -64,6 +64,7 @@ class Tool:
         calls_a_model: Whether a call of it costs money, and may outlive its request.
         takes_key: Whether it has the argument `call_key`.
         may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
+        is_for_apps: Whether only an app that the client shows may see it, and the model never does.
     """
 
     definition: types.Tool
@@ -72,6 +73,7 @@ class Tool:
     calls_a_model: bool = False
     takes_key: bool = False
     may_repeat: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    is_for_apps: bool = False
 
     @property
     def name(self) -> str:
@@ -114,8 +116,13 @@ class ToolRegistry:
 
     @property
     def definitions(self) -> list[types.Tool]:
-        """Every tool as `tools/list` shows it."""
-        return [tool.definition for tool in self._tools.values()]
+        """Every tool as `tools/list` shows it to clients without apps."""
+        return [tool.definition for tool in self._tools.values() if not tool.is_for_apps]
+
+    @property
+    def tools(self) -> list[Tool]:
+        """Every tool, those for apps too."""
+        return list(self._tools.values())
 
     async def call(
         self,
@@ -142,7 +149,7 @@ class ToolRegistry:
             return error_result(self.rejection, CallContext())
         tool = self._tools.get(name)
         if tool is None:
-            guess = closest(name, self._tools)
+            guess = closest(name, [definition.name for definition in self.definitions])
             message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
             raise MCPError(code=types.INVALID_PARAMS, message=message)
         context = CallContext(tool=name, client=client, progress=Progress(wanted=report is not None))

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -117,28 +117,35 @@ class Resources:
         Raises:
             MCPError: There is no such resource; the MCP specification makes that INVALID_PARAMS.
         """
-        uri = params.uri
-        contents: types.TextResourceContents | types.BlobResourceContents
+        return types.ReadResourceResult(contents=[await self.contents(params.uri)])
+
+    async def contents(self, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
+        """Return the contents of one resource.
+
+        Raises:
+            MCPError: As `read`.
+        """
         if uri == MODELS_URI:
-            contents = _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
-        elif uri == USAGE_URI:
-            contents = _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
-        elif uri.startswith(f"{MODELS_URI}/"):
-            contents = _json_contents(uri, await self._guide(uri))
-        elif call := parse_call_uri(uri):
+            return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
+        if uri == USAGE_URI:
+            return _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
+        if uri.startswith(f"{MODELS_URI}/"):
+            return _json_contents(uri, await self._guide(uri))
+        if call := parse_call_uri(uri):
             call_id, pointer = call
             try:
-                contents = answer_contents(uri, await self._store.get(call_id), pointer)
+                return answer_contents(uri, await self._store.get(call_id), pointer)
             except BlaxelError as error:
                 raise _missing(uri, str(error)) from None
-        else:
-            raise _missing(uri, _ALL)
-        return types.ReadResourceResult(contents=[contents])
+        raise _missing(uri, _ALL)
 
     async def _guide(self, uri: str) -> JSONObject:
         """Return the guide to a model, or to a request to it."""
         name, is_request, query = uri.removeprefix(f"{MODELS_URI}/").partition("/request?")
-        entry = self._catalog().find(unquote(name))
+        try:
+            entry = self._catalog().find(unquote(name))
+        except BlaxelError as error:
+            raise _missing(uri, str(error)) from None
         if entry is None:
             raise _missing(uri, "There is no such model; blaxel://models lists all models.")
         arguments: Any = None
@@ -171,9 +178,9 @@ def resources(catalog: Catalog) -> list[types.Resource]:
     )
     models = [
         types.Resource(
-            name=entry.name,
+            name=catalog.reference(entry),
             title=entry.title,
-            uri=f"{MODELS_URI}/{entry.name}",
+            uri=f"{MODELS_URI}/{quote(catalog.reference(entry), safe='')}",
             description=entry.description,
             mime_type=_JSON,
         )
@@ -186,12 +193,12 @@ def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.C
     """Return the names of models that begin with the typed text; none for other arguments and resources."""
     reference = params.ref
     if isinstance(reference, types.PromptReference):
-        models = [(entry.name, entry.api.name) for entry in catalog.entries]
+        models = [(catalog.reference(entry), entry.api.name) for entry in catalog.entries]
         return model_values(reference.name, params.argument.name, params.argument.value, models)
     if reference.uri != MODEL_TEMPLATE or params.argument.name != "name":
         return types.Completion(values=[], total=0, has_more=False)
     typed = params.argument.value.casefold()
-    names = sorted({entry.name for entry in catalog.entries if entry.name.casefold().startswith(typed)})
+    names = sorted(name for name in catalog.names if name.casefold().startswith(typed))
     shown = names[:_MAX_COMPLETIONS]
     return types.Completion(values=shown, total=len(names), has_more=len(shown) < len(names))
 

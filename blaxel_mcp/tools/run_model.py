@@ -1,7 +1,7 @@
 """The tool `run_model`: any model, any sub-endpoint, any JSON body."""
 
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
-from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.client.url_paths import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -37,7 +37,7 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         context.model_names = catalog.names
-        invocation = read_invocation(arguments, catalog)
+        invocation = read_invocation(arguments, catalog, workspaces=settings.known_workspaces)
         if arguments.get("dry_run"):
             return value_result(visibility.dry_run(await dry_run(runtime, invocation, context)), context)
         answer = await runtime.inference.run(invocation, context)
@@ -66,31 +66,41 @@ _MAX_QUERY_CHARS = 8000
 """The longest query, before encoding: servers accept URLs of 8 kB or less."""
 
 
-def read_invocation(arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None) -> Invocation:
+def read_invocation(
+    arguments: JSONObject,
+    catalog: Catalog,
+    *,
+    timeout_seconds: float | None = None,
+    workspaces: Collection[str] = (),
+) -> Invocation:
     """Return the invocation that a call of `run_model` describes; a configured model goes by its name or its tool's.
 
     Args:
         arguments: The tool's arguments, validated.
         catalog: The configured models.
         timeout_seconds: The deadline of this call, which overrides the settings'.
+        workspaces: The workspaces that may stand before a model's name, as in `workspace/model`.
 
     Raises:
-        InvalidArgumentsError: A GET has a body, or a query parameter cannot be encoded.
+        InvalidArgumentsError: Several workspaces have a model of this name, a GET has a body, or a query parameter
+            cannot be encoded.
     """
     method, body = arguments.get("method", "POST"), arguments.get("data")
     if method == "GET" and body is not None:
         raise InvalidArgumentsError(
             "A GET request carries no data.", hint="Use `query`, or leave `method` out to send a POST."
         )
-    entry = catalog.find(arguments["model"])
+    name = arguments["model"]
+    entry = catalog.find(name)
+    settings = entry.settings if entry else qualified_model(name, workspaces)
     return Invocation(
-        model=entry.name if entry else arguments["model"],
+        model=settings.name if settings else name,
         path=arguments.get("path"),
         own_path=entry.path if entry and entry.path_is_known else None,
         body={} if body is None and method == "POST" else body,
         method=method,
         query=_encoded_query(arguments.get("query", {})),
-        settings=entry.settings if entry else None,
+        settings=settings,
         timeout_seconds=timeout_seconds,
     )
 
@@ -125,9 +135,10 @@ def _description(catalog: Catalog, tools: ToolSettings) -> str:
     names = ""
     own = {"per-model": tools.max_tools, "per-api": None, "generic": 0}[tools.layout]
     for entry in catalog.entries[len(catalog.entries) if own is None else own :]:
-        if len(names) + len(entry.name) > _MAX_NAMES_CHARS:
+        name = catalog.reference(entry)
+        if len(names) + len(name) > _MAX_NAMES_CHARS:
             return f"{text}Models: {names}... (list_models names the rest)."
-        names += f"{', ' if names else ''}{entry.name}"
+        names += f"{', ' if names else ''}{name}"
     return f"{text}Models: {names}." if names else text.rstrip()
 
 

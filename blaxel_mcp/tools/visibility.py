@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -175,5 +176,6 @@ def _owner_paths(config: Configuration) -> Iterable[str]:
         yield name or ""
     urls = [settings.shared.url, SecretStr(ledger) if ledger and "://" in ledger else None]
     yield from (label_of(url) for url in urls if url)
-    for word in settings.api_key_command or ():
+    others = (workspace.api_key_command for workspace in settings.workspaces.values())
+    for word in chain.from_iterable(filter(None, (settings.api_key_command, *others))):
         yield word if re.search(r"[/\\]", word) else ""

@@ -85,7 +85,9 @@ async def discovering(
     async with APIClient(config, transport=transport) as client:
         control_plane = ControlPlane(client, config.settings, **options)
         pauses = Pauses()
-        discovery = Discovery(config.settings, control_plane, cache=cache, now=lambda: NOON, sleep=pauses)
+        discovery = Discovery(
+            config.settings, control_plane, caches={"acme": cache} if cache else {}, now=lambda: NOON, sleep=pauses
+        )
         running = Running(discovery, control_plane, pauses)
         for listener in (*listeners, running.note_change):
             discovery.on_change(listener)
@@ -358,7 +360,10 @@ async def test_a_fault_of_ours_does_not_end_the_server_and_tells_no_secret(
         broken = False
         await running.pauses.next()
 
-    assert problem == "The models could not be listed at 2026-11-23 12:00:00 UTC; the server's log says why."
+    assert (
+        problem
+        == "The models of workspace acme could not be listed at 2026-11-23 12:00:00 UTC; the server's log says why."
+    )
     assert "CANARY" in caplog.text
     assert json.dumps([running.names, running.discovery.problem]) == '[["gpt"], null]'
 

@@ -5,7 +5,7 @@ import secrets
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -29,7 +29,9 @@ def schema_keys(model: type[BaseModel], at: str = "") -> Iterator[tuple[str, Any
     for name, field in model.model_fields.items():
         table = next(tables_in(field.annotation), None)
         if table is not None:
-            yield from schema_keys(table, f"{at}{name}.")
+            # One of the tables that have a name each.
+            example = "acme-eu." if get_origin(field.annotation) is dict else ""
+            yield from schema_keys(table, f"{at}{name}.{example}")
         else:
             yield f"{at}{name}", field.get_default(call_default_factory=True, validated_data={})
 

@@ -384,3 +384,15 @@ async def test_a_model_that_only_one_caller_has_is_no_tool_of_another(two_tenant
 
     assert "secret-project" in bert.catalog.names
     assert "secret-project" not in anna.catalog.names
+
+
+async def test_a_caller_with_its_own_key_gets_none_of_the_owners_workspaces(two_tenants: Emulator) -> None:
+    own = {"workspaces": {"other": {"api_key": "a-key-of-the-owner"}, "demo": {"api_key": "a-key-of-the-owner"}}}
+    config = for_callers(two_tenants, models=None, discovery={"workspaces": ["demo", "other"]}, **own)
+    async with serving(config) as tenants:
+        runtime = (await tenants.of(ANNA)).runtime
+        await runtime.discovery.refresh()
+
+    assert {runtime.discovery.catalog.workspace_of(entry) for entry in runtime.discovery.catalog.entries} == {"demo"}
+    assert runtime.config.settings.known_workspaces == {"demo"}
+    assert runtime.config.settings.workspaces == {}

@@ -505,7 +505,8 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
         ),
         pytest.param(
             "[discovery]\nqqq = 1",
-            "discovery.qqq in FILE is not a setting; valid keys: enabled, include, exclude, refresh_seconds",
+            "discovery.qqq in FILE is not a setting; "
+            "valid keys: enabled, include, exclude, workspaces, refresh_seconds",
             id="near nothing",
         ),
         pytest.param(

@@ -1,6 +1,6 @@
 """A configuration for the emulator, an in-memory client of the server, and the parts of its results."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,7 @@ import anyio.lowlevel
 import httpx
 import mcp
 import mcp_types as types
+from mcp.client import ClientExtension
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
@@ -46,6 +47,7 @@ async def connect(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     clock: RetryClock | None = None,
+    extensions: Sequence[ClientExtension] = (),
 ) -> AsyncIterator[Client]:
     """Connect an in-memory client to a server with this configuration, which does not wait between two attempts.
 
@@ -54,7 +56,7 @@ async def connect(
     server = build_server(
         config, environment=Environment(transport=transport, clock=clock or RetryClock(sleep=no_wait))
     )
-    async with Client(server, mode=era) as client:
+    async with Client(server, mode=era, extensions=extensions or None) as client:
         yield client
         look_below(Path.home())
 

@@ -16,7 +16,7 @@ from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
 from blaxel_mcp.settings.fail_closed import COMPANIONS
 from blaxel_mcp.settings.layers import fails_closed
-from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings
+from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings, WorkspaceSettings
 from tests.support.docs_pages import table
 from tests.support.docs_words import EXIT_CODES
 
@@ -33,6 +33,7 @@ def settings_table() -> str:
         section = _section(field)
         if section is not None:
             title = f"[[{name}]]" if section is ModelSettings else f"[{name}]"
+            title = "[workspaces.NAME]" if section is WorkspaceSettings else title
             about = inspect.cleandoc(section.__doc__ or "")
             parts += [f"### `{title}`\n\n{about}\n", _keys(section.model_fields)]
     return "\n" + "".join(parts)
@@ -59,6 +60,8 @@ def _parts(annotation: Any) -> Iterator[Any]:
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _parts(get_args(annotation)[0])
+    elif origin is dict and _is_table(get_args(annotation)[1]):
+        yield get_args(annotation)[1]
     elif origin in (Union, pytypes.UnionType, tuple):
         for argument in get_args(annotation):
             yield from _parts(argument)
@@ -96,6 +99,7 @@ def closed_table() -> str:
     for place, name, field in _closed_keys(Settings, ""):
         kind = _kind(name, field).partition(":")[0] if _section(field) else _kind(name, field)
         kind = "list of tables" if name == "models" and not place else kind
+        kind = "table" if name == "workspaces" and not place else kind
         rows.setdefault((place.partition(".")[0], kind, _also_rejected(f"{place}{name}")), []).append(place + name)
     return table(
         ("key", "value", "also rejected"),
@@ -107,10 +111,11 @@ def _closed_keys(model: type[BaseModel], at: str) -> Iterator[tuple[str, str, Fi
     for name, field in model.model_fields.items():
         section = _section(field)
         location = (*at.replace("[]", "").split(".")[:-1], name)
+        at_inner = f"{name}.NAME" if section is WorkspaceSettings else f"{name}[]" if section is ModelSettings else name
         if fails_closed(location):
             yield at, name, field
         if section and not (at and issubclass(section, CapSettings)):
-            yield from _closed_keys(section, f"{at}{name}{'[]' if section is ModelSettings else ''}.")
+            yield from _closed_keys(section, f"{at}{at_inner}.")
 
 
 _ALSO_REJECTED = {

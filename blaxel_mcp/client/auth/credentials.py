@@ -6,8 +6,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.layers import exact_place
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
+from blaxel_mcp.settings.schema import Settings, WorkspaceSettings
 
 _NAMED_WORKSPACES = 5
 """Workspaces of the login file that an error names at most."""
@@ -59,27 +61,41 @@ class ResolvedCredentials:
 def resolve_credentials(config: Configuration, workspace: str | None) -> ResolvedCredentials | None:
     """Return the credentials for a workspace; None if there are none.
 
-    Credentials in the settings take precedence for every workspace; otherwise the login file's entry
-    of this workspace is used, and never that of another one. Blaxel's Python SDK has the same order
-    (core/authentication).
+    The credentials in the workspace's own `[workspaces.NAME]` take precedence, then the top-level ones, then the login
+    file's entry of this workspace, never that of another one. Blaxel's Python SDK has the same order
+    (core/authentication). A workspace with a table never uses the top-level credentials: a placeholder in it that was
+    not expanded must not lead to another key.
 
     Args:
         config: The settings and the login file.
         workspace: The workspace to call; None for the one in the settings.
     """
-    settings = config.settings
-    if settings.api_key is not None:
-        return ResolvedCredentials(APIKey(settings.api_key), config.place("api_key"))
-    if settings.client_credentials is not None:
-        credentials = ClientCredentials(settings.client_credentials)
-        return ResolvedCredentials(credentials, config.place("client_credentials"))
-    if settings.api_key_command is not None:
-        return ResolvedCredentials(KeyCommand(settings.api_key_command), config.place("api_key_command"))
-    entry = config.login.entries.get(workspace or settings.workspace or "")
+    settings, name = config.settings, workspace or config.settings.workspace or ""
+    own = settings.workspaces.get(name)
+    if configured := _configured(settings if own is None else own):
+        key, credentials = configured
+        source = config.place(key) if own is None else exact_place(*_place_of_table(config, name, key))
+        return ResolvedCredentials(credentials, source)
+    entry = config.login.entries.get(name)
     login = None if entry is None else _login_credentials(entry, config.login.path)
     if entry is None or login is None:
         return None
     return ResolvedCredentials(login, f"bl login file ({config.login.path}), workspace {entry.name}")
+
+
+def _configured(table: Settings | WorkspaceSettings) -> tuple[str, Credentials] | None:
+    """Return the key that holds the credentials in a table of the settings, and the credentials; None without any."""
+    if table.api_key is not None:
+        return "api_key", APIKey(table.api_key)
+    if table.client_credentials is not None:
+        return "client_credentials", ClientCredentials(table.client_credentials)
+    if table.api_key_command is not None:
+        return "api_key_command", KeyCommand(table.api_key_command)
+    return None
+
+
+def _place_of_table(config: Configuration, workspace: str, *key: str) -> tuple[str, tuple[str, ...]]:
+    return config.sources.get("workspaces", "the settings"), ("workspaces", workspace, *key)
 
 
 def _login_credentials(entry: LoginEntry, path: Path) -> Credentials | None:
@@ -101,6 +117,14 @@ def missing_credentials(config: Configuration, workspace: str | None = None) -> 
     """
     name = workspace or config.settings.workspace
     unexpanded = f" Unexpanded placeholders are in: {', '.join(config.unexpanded)}." if config.unexpanded else ""
+    if name in config.settings.workspaces:
+        where = exact_place(*_place_of_table(config, name))
+        return ConfigurationError(
+            f"There are no Blaxel credentials for workspace {name}: {where} has none, and "
+            f"{_login_problem(config.login, name)}.{unexpanded}",
+            hint=f"Set `api_key` or another credential in [workspaces.{name}], or run `bl login {name}`; "
+            "remove the table to use the top-level credentials.",
+        )
     return ConfigurationError(
         f"There are no Blaxel credentials for {f'workspace {name}' if name else 'any workspace'}: "
         "BL_API_KEY, BL_CLIENT_CREDENTIALS and the settings api_key, client_credentials and api_key_command "

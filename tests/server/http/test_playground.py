@@ -7,15 +7,16 @@ import httpx
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.playground import page as page_module
-from blaxel_mcp.server.http.playground.page import build_page, bundle
+from blaxel_mcp.server.http.playground.page import build_page
+from blaxel_mcp.server.pages import bundle as bundle_module
+from blaxel_mcp.server.pages.bundle import bundle
 from tests.support.connecting import leading_to
 from tests.support.http_serving import message
 from tests.support.playground import OpenPlayground, playing
 
 pytestmark = pytest.mark.anyio
 
-ASSETS = Path(page_module.__file__).parent / "assets"
+ASSETS = Path(bundle_module.__file__).parent / "assets"
 
 
 async def exchange(playground: OpenPlayground, token: str, **headers: str) -> httpx.Response:
@@ -125,9 +126,18 @@ async def test_the_page_can_load_and_run_nothing_but_itself(emulator: Emulator) 
 
 def test_every_module_is_in_the_page_once_after_what_it_imports() -> None:
     modules = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.glob("*.js")}
-    script = bundle(modules.__getitem__)
     html = build_page().html
+    bundles = {entry: bundle(modules.__getitem__, entry) for entry in ("main.js", "result_main.js")}
+    comments = {name: text.partition("\n")[0] for name, text in modules.items()}
 
+    assert {name for name in modules if not any(comments[name] in script for script in bundles.values())} == set()
+    for script in bundles.values():
+        assert_in_order(script, {name: text for name, text in modules.items() if comments[name] in script})
+    assert html.count("<script") == html.count("</script>") == 1
+    assert bundles["main.js"] in html
+
+
+def assert_in_order(script: str, modules: dict[str, str]) -> None:
     places = {}
     for name, text in modules.items():
         comment = text.partition("\n")[0]
@@ -137,8 +147,6 @@ def test_every_module_is_in_the_page_once_after_what_it_imports() -> None:
         for imported in re.findall(r'from "\./([\w.]+)"', text):
             assert places[imported] < places[name]
     assert not re.search(r"^(?:import|export)\b", script, re.MULTILINE)
-    assert html.count("<script") == html.count("</script>") == 1
-    assert script in html
 
 
 def test_no_module_takes_text_for_markup() -> None:

@@ -9,8 +9,11 @@ const PICTURE_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp", "im
 const MAX_JSON_CHARS = 200_000;
 const MAX_SCORES = 50;
 
-/** Return the nodes of an answer. `onLoadAll`, if given, is offered where the answer is not complete. */
-export function answerNodes(answer, { onLoadAll = null } = {}) {
+/**
+ * Return the nodes of an answer. `onLoadAll`, if given, is offered where the answer is not complete; `onRead`, which
+ * returns the contents of a resource, where something was too large for the result.
+ */
+export function answerNodes(answer, { onLoadAll = null, onRead = null } = {}) {
   const { texts, thoughts, toolCalls, media, links, vectors, scores, json, receipt, error } = answer;
   const hasParts = [texts, toolCalls, media, links, vectors, scores].some((part) => part.length);
   const loadAll = receipt?.truncated && onLoadAll ? button("Load the whole answer", onLoadAll) : null;
@@ -20,7 +23,7 @@ export function answerNodes(answer, { onLoadAll = null } = {}) {
     ...texts.flatMap((text, index) => textNodes(text, index, texts.length)),
     ...toolCalls.map(toolCallNode),
     ...media.map(mediumNode),
-    ...links.map((each) => element("p", {}, `${each.name} (${each.mimeType ?? "a file"}): ${each.uri}`)),
+    ...links.map((each, index) => linkNode(each, media.length + index, onRead)),
     ...vectorNodes(vectors),
     scores.length ? scoreTable(scores) : null,
     hasParts || error || json === undefined ? null : jsonNode(json),
@@ -75,14 +78,43 @@ function mediumNode({ kind, data, mimeType }, index) {
   // A browser must never take what a model made for a page: anything but a picture or a sound is bytes.
   const isShown = PICTURE_TYPES.includes(mimeType) || kind === "audio";
   const url = URL.createObjectURL(new Blob([bytes], { type: isShown ? mimeType : "application/octet-stream" }));
+  // A host of apps allows no other source of pictures and sounds than `data:` (MCP Apps, restrictive default).
+  const source = `data:${mimeType.split(";")[0]};base64,${data}`;
   const size = `${mimeType || "file"}, ${counted(bytes.length, "byte")}`;
   const name = `answer-${index + 1}.${(mimeType.split("/")[1] ?? "bin").replace(/[^a-z0-9]/g, "")}`;
   const save = element("a", { href: url, download: name }, `Save ${name}`);
   let shown = null;
-  if (PICTURE_TYPES.includes(mimeType)) shown = element("img", { src: url, alt: `Picture ${index + 1} of the answer` });
+  if (PICTURE_TYPES.includes(mimeType)) shown = element("img", { src: source, alt: `Picture ${index + 1} of the answer` });
   else if (kind === "audio")
-    shown = element("audio", { src: url, controls: true, "aria-label": `Sound ${index + 1} of the answer` });
-  return element("figure", {}, shown, element("figcaption", {}, `${size}. `, save));
+    shown = element("audio", { src: source, controls: true, "aria-label": `Sound ${index + 1} of the answer` });
+  const zoom = shown?.tagName === "IMG" ? zoomButton(shown) : null;
+  return element("figure", {}, shown, element("figcaption", {}, `${size}. `, save, zoom));
+}
+
+function zoomButton(picture) {
+  const control = button("Full size", () => {
+    control.setAttribute("aria-pressed", picture.classList.toggle("full"));
+  });
+  control.setAttribute("aria-pressed", "false");
+  return control;
+}
+
+function linkNode({ name, mimeType, uri }, index, onRead) {
+  const node = element("p", {}, `${name} (${mimeType ?? "a file"}): ${uri} `);
+  if (!onRead) return node;
+  const control = button("Show", async () => {
+    control.disabled = true;
+    try {
+      const contents = await onRead(uri);
+      const type = contents.mimeType ?? mimeType ?? "";
+      const kind = type.startsWith("audio/") ? "audio" : "file";
+      node.replaceWith(mediumNode({ kind, data: contents.blob, mimeType: type }, index));
+    } catch (error) {
+      node.append(element("small", { class: "problem", role: "alert" }, error.message));
+    }
+  });
+  node.append(control);
+  return node;
 }
 
 function scoreTable(scores) {

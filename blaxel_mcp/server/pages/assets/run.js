@@ -47,7 +47,8 @@ export function startRun(client, model, args) {
     let answer = readAnswer(result);
     // The answer of a reranking names its documents by number.
     for (const score of answer.scores) score.label ??= args.documents?.[score.index] ?? `Document ${score.index}`;
-    const show = () => body.replaceChildren(...answerNodes(answer, { onLoadAll }));
+    const onRead = (uri) => client.readResource(uri);
+    const show = () => body.replaceChildren(...answerNodes(answer, { onLoadAll, onRead }));
     async function onLoadAll() {
       answer = await complete(client, answer);
       show();
@@ -87,7 +88,7 @@ export function startRun(client, model, args) {
 }
 
 /** Return an answer with all of its JSON or text, which the server keeps. */
-async function complete(client, answer) {
+export async function complete(client, answer) {
   const contents = await client.readResource(`blaxel://calls/${answer.receipt.call_id}`);
   const receipt = { ...answer.receipt, truncated: false };
   if (contents.mimeType !== "application/json") return { ...answer, texts: [contents.text ?? ""], receipt };
