@@ -9,7 +9,7 @@ WORKDIR /app
 RUN ["python", "-m", "venv", "--without-pip", ".venv"]
 COPY pyproject.toml README.md LICENSE /source/
 COPY blaxel_mcp /source/blaxel_mcp
-RUN ["python", "-m", "pip", "--python", ".venv", "install", "--no-cache-dir", "/source[otel]"]
+RUN ["python", "-m", "pip", "--python", ".venv", "install", "--no-cache-dir", "/source[otel,redis]"]
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="blaxel-mcp" \

@@ -1,6 +1,7 @@
 """The manifest for Kubernetes: valid by the published schemas, consistent, and with settings that are accepted."""
 
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import yaml
 from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import require_safe, resolve, resolve_metrics
+from blaxel_mcp.server.http.server import drain_seconds_of
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN
 from tests.support.connecting import leading_to
 from tests.support.http_serving import serving
@@ -26,7 +27,7 @@ SECRETS = {
     "client-credentials": CLIENT_CREDENTIALS,
     "bearer-tokens": f'["{HTTP_TOKEN}"]',
     "redis-url": "rediss://:password@redis.example.com:6379/0",
-    "shared-key": "0123456789abcdef" * 4,
+    "shared-key": secrets.token_hex(32),
 }
 """A value for each key of the Secret."""
 
@@ -113,16 +114,12 @@ def test_the_container_has_no_more_rights_than_it_needs() -> None:
 
 
 def environment(config: Path) -> dict[str, str]:
-    """Return the variables of the container, with a value for each secret; those of settings to come are left out."""
+    """Return the variables of the container, with a value for each secret."""
     values = {
         name: each["value"] if "value" in each else SECRETS[each["valueFrom"]["secretKeyRef"]["key"]]
         for name, each in VARIABLES.items()
     }
-    to_come = {"BLAXEL_MCP_SHARED__": "shared" not in Settings.model_fields}
-    to_come["BLAXEL_MCP_HTTP__DRAIN_SECONDS"] = "drain_seconds" not in type(Settings().http).model_fields
-    left_out = tuple(prefix for prefix, is_left_out in to_come.items() if is_left_out)
-    kept = {name: value for name, value in values.items() if not (left_out and name.startswith(left_out))}
-    return {**kept, "HOST": "0.0.0.0", "PORT": str(PORTS["mcp"]), "BLAXEL_MCP_CONFIG": str(config)}  # noqa: S104 - as in the image
+    return {**values, "HOST": "0.0.0.0", "PORT": str(PORTS["mcp"]), "BLAXEL_MCP_CONFIG": str(config)}  # noqa: S104 - as in the image
 
 
 @pytest.fixture
@@ -136,6 +133,8 @@ def test_its_settings_are_accepted_and_safe(config: Path) -> None:
     loaded = load_settings(environ=environment(config))
 
     assert loaded.warnings == ()
+    assert loaded.settings.shared.url is not None
+    assert drain_seconds_of(loaded.settings) == float(VARIABLES["BLAXEL_MCP_HTTP__DRAIN_SECONDS"]["value"])
     require_safe(loaded.settings.http, resolve(loaded.settings.http))
     metrics = resolve_metrics(loaded.settings.http)
     assert metrics is not None
