@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import anyio.abc
 import mcp_types as types
-from mcp.server.apps import client_supports_apps
 from mcp.server.context import ServerRequestContext
 
 from blaxel_mcp.budget.shared.engine import hashed
@@ -21,7 +20,7 @@ from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
-from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app
+from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app, shows_apps
 from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
@@ -167,7 +166,7 @@ class Tenant:
     async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """Return every tool; a client that shows apps is told which of them have one."""
         await self.runtime.discovery.wait_ready()
-        if not client_supports_apps(context):
+        if not shows_apps(context):
             return types.ListToolsResult(tools=self.tools.definitions)
         prefix = self.runtime.config.settings.tools.prefix
         return types.ListToolsResult(tools=shown_in_app(self.tools.tools, prefix=prefix))

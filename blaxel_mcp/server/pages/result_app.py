@@ -8,9 +8,10 @@ import html
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
+from typing import Any
 
 import mcp_types as types
-from mcp.server.apps import APP_MIME_TYPE, ResourceCsp, ResourcePermissions
+from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
@@ -21,15 +22,14 @@ from blaxel_mcp.server.pages.bundle import bundle, inlined, policy_text, read_as
 from blaxel_mcp.tools.registry import Tool
 
 RESULT_URI = "ui://blaxel/result.html"
+_APP_TYPE = "text/html;profile=mcp-app"
 _READER = "app_resource"
 
 _RULES = {"connect-src": "'none'", "img-src": "data:", "media-src": "data:"}
 _META = {
     "ui": {
-        "csp": ResourceCsp(connect_domains=[], resource_domains=[], frame_domains=[], base_uri_domains=[]).model_dump(
-            by_alias=True
-        ),
-        "permissions": ResourcePermissions(clipboard_write={}).model_dump(by_alias=True, exclude_none=True),
+        "csp": {"connectDomains": [], "resourceDomains": [], "frameDomains": [], "baseUriDomains": []},
+        "permissions": {"clipboardWrite": {}},
         "prefersBorder": True,
     }
 }
@@ -44,6 +44,17 @@ _SCHEMA: JSONObject = {
 ResourceContents = types.TextResourceContents | types.BlobResourceContents
 
 
+def shows_apps(context: ServerRequestContext[Any, Any]) -> bool:
+    """Return whether the client has declared that it shows apps."""
+    capabilities = context.session.client_capabilities
+    if capabilities is None or not capabilities.extensions:
+        return False
+    # The start of every client without extensions would pay for this import.
+    from mcp.server.apps import client_supports_apps  # noqa: PLC0415
+
+    return client_supports_apps(context)
+
+
 def result_app(prefix: str, *, has_reader: bool) -> types.TextResourceContents:
     """Return the app as the contents of its resource.
 
@@ -52,7 +63,7 @@ def result_app(prefix: str, *, has_reader: bool) -> types.TextResourceContents:
         has_reader: Whether the tool `read_result` is listed, with which the app pages through long texts.
     """
     return types.TextResourceContents(
-        uri=RESULT_URI, mime_type=APP_MIME_TYPE, text=_document(prefix, has_reader=has_reader), _meta=_META
+        uri=RESULT_URI, mime_type=_APP_TYPE, text=_document(prefix, has_reader=has_reader), _meta=_META
     )
 
 

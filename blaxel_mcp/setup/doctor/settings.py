@@ -65,6 +65,9 @@ async def credentials(context: CheckContext) -> Result:
     resolved = resolve_credentials(context.config, None)
     if resolved is None:
         return failed_by(missing_credentials(context.config))
+    for name in context.config.settings.listed_workspaces:
+        if resolve_credentials(context.config, name) is None:
+            return failed_by(missing_credentials(context.config, name))
     return ok(f"{kind_of(resolved)} ({resolved.source})")
 
 

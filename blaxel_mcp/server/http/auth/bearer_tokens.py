@@ -75,10 +75,12 @@ def _require_safe_token(token: str, name: str, blaxel_secrets: set[str]) -> None
 
 def _blaxel_secrets(config: Configuration) -> Iterator[str]:
     settings, entries = config.settings, config.login.entries.values()
-    for key in (settings.api_key, *(entry.api_key for entry in entries)):
+    workspaces = settings.workspaces.values()
+    for key in (settings.api_key, *(table.api_key for table in workspaces), *(entry.api_key for entry in entries)):
         if key:
             yield from own_secrets(APIKey(key))
-    for client in (settings.client_credentials, *(entry.client_credentials for entry in entries)):
+    own_clients = (settings.client_credentials, *(table.client_credentials for table in workspaces))
+    for client in (*own_clients, *(entry.client_credentials for entry in entries)):
         if client:
             yield from own_secrets(ClientCredentials(client))
     for entry in entries:

@@ -26,6 +26,11 @@ const host = hostConnection("blaxel-mcp-result", config, {
   "host-context-changed": useContext,
 });
 
+const patientClient = {
+  ...host.client,
+  callTool: async (tool, args, options) => finished(await host.client.callTool(tool, args, options), options),
+};
+
 function useContext(context) {
   // The colors are light-dark() pairs, so this changes all of them.
   if (context.theme) document.documentElement.style.colorScheme = context.theme;
@@ -33,9 +38,14 @@ function useContext(context) {
 }
 
 async function showResult(result) {
-  const handle = runningCall(result);
-  if (handle && config.reader) return await waitFor(handle);
-  let answer = readAnswer(result);
+  if (runningCall(result)) notice("The model is still working on its answer.");
+  let answer;
+  try {
+    answer = readAnswer(await finished(result));
+  } catch (error) {
+    return notice(error.message);
+  }
+  notice("");
   const node = element("article", { "aria-label": "Answer" });
   const onRead = (uri) => host.client.readResource(uri);
   const onLoadAll = async () => {
@@ -61,14 +71,15 @@ function runningCall(result) {
   return value?.call_id && value.state === "running" ? value.call_id : null;
 }
 
-async function waitFor(callId) {
-  notice("The model is still working on its answer.");
-  try {
-    await showResult(await host.client.callTool(config.reader, { call_id: callId, wait_seconds: HANDLE_WAIT_SECONDS }));
-    notice("");
-  } catch (error) {
-    notice(error.message);
+/** Return the result of a call, which is waited for if the server has returned a handle of it. */
+async function finished(result, options) {
+  let handle = runningCall(result);
+  while (handle && config.reader) {
+    const wait = { call_id: handle, wait_seconds: HANDLE_WAIT_SECONDS };
+    result = await host.client.callTool(config.reader, wait, options);
+    handle = runningCall(result);
   }
+  return result;
 }
 
 function pagesOf({ json, receipt }) {
@@ -100,7 +111,7 @@ function offerAgain() {
     } catch {
       return;
     }
-    const run = startRun(host.client, { tool: name, name: title ?? args.model ?? name, api: "" }, args);
+    const run = startRun(patientClient, { tool: name, name: title ?? args.model ?? name, api: "" }, args);
     byId("answers").prepend(run.node);
     byId("send").disabled = true;
     byId("cancel").disabled = false;

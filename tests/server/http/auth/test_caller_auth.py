@@ -172,12 +172,14 @@ def login_of(refresh_token: SecretStr) -> LoginFile:
         pytest.param([CLIENT_CREDENTIALS], r"http.bearer_tokens\[0\] is a Blaxel credential", id="the credentials"),
         pytest.param([CLIENT_SECRET], r"http.bearer_tokens\[0\] is a Blaxel credential", id="half of them"),
         pytest.param([REFRESH_TOKEN], r"http.bearer_tokens\[0\] is a Blaxel credential", id="the login's"),
+        pytest.param([CALLER_KEY], r"http.bearer_tokens\[0\] is a Blaxel credential", id="a workspace's key"),
     ],
 )
 async def test_tokens_that_can_be_guessed_or_are_blaxels_are_refused_at_the_start(
     emulator: Emulator, tokens: list[str], told: str
 ) -> None:
-    plain = with_tokens(emulator, *tokens, client_credentials=SecretStr(CLIENT_CREDENTIALS))
+    workspaces = {"acme-eu": {"api_key": SecretStr(CALLER_KEY)}}
+    plain = with_tokens(emulator, *tokens, client_credentials=SecretStr(CLIENT_CREDENTIALS), workspaces=workspaces)
     config = configuration(plain.settings, login=login_of(refresh_token=SecretStr(REFRESH_TOKEN)))
 
     with pytest.raises(ConfigurationError, match=told) as error:
