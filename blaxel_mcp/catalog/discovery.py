@@ -191,18 +191,19 @@ class Discovery:
         Raises:
             BlaxelError: There is no workspace, or the models of none can be listed.
         """
-        errors = []
+        failed: list[tuple[_Workspace, BlaxelError]] = []
         async with self._refreshing:
             for workspace in self._workspaces:
-                with self._recorded_failures(workspace):
-                    try:
-                        await self._list(workspace)
-                    except BlaxelError as error:
-                        errors.append(error)
-                        raise
+                try:
+                    await self._list(workspace)
+                except BlaxelError as error:
+                    failed.append((workspace, error))
         self._ready.set()
-        if len(errors) == len(self._workspaces):
-            raise errors[0]
+        if len(failed) == len(self._workspaces):
+            raise failed[0][1]
+        for workspace, failure in failed:
+            with self._recorded_failures(workspace):
+                raise failure
 
     async def _load(self, workspace: _Workspace) -> None:
         with self._recorded_failures(workspace):

@@ -228,11 +228,14 @@ async def test_a_workspace_without_credentials_is_named_with_what_to_set() -> No
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[workspaces.acme]\napi_kye = 'x'", "workspaces.acme.api_kye in FILE is not a setting; did you mean api_key?"),
-        ("[workspaces]\nacme = 'the-key'", "workspaces.acme in FILE must be a table"),
-        ("[workspaces]\nacme = ''", "workspaces.acme in FILE must be a table"),
-        ("[workspaces.acme]\napi_key_command = []", "workspaces.acme.api_key_command in FILE must not be empty"),
-        ("[discovery]\nworkspaces = ['']", "discovery.workspaces[0] in FILE is blank; set a value, or remove it"),
+        (
+            "[workspaces.acme]\napi_ky = 'x'",
+            "workspaces.acme.api_ky in FILE:2 is not a setting; did you mean api_key?",
+        ),
+        ("[workspaces]\nacme = 'the-key'", "workspaces.acme in FILE:2 must be a table"),
+        ("[workspaces]\nacme = ''", "workspaces.acme in FILE:2 must be a table"),
+        ("[workspaces.acme]\napi_key_command = []", "workspaces.acme.api_key_command in FILE:2 must not be empty"),
+        ("[discovery]\nworkspaces = ['']", "discovery.workspaces[0] in FILE:2 is blank; set a value, or remove it"),
     ],
 )
 def test_a_mistake_in_a_workspaces_table_is_named_without_its_value(home: Path, text: str, problem: str) -> None:
