@@ -23,7 +23,7 @@ from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
-from blaxel_mcp.tools.calls import CallRegistry
+from blaxel_mcp.tools.calls import CallRegistry, detach_seconds
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
@@ -232,7 +232,8 @@ class Tenant:
         runtime, settings = self.runtime, self.runtime.config.settings
         visibility, catalog = self.visibility, runtime.discovery.catalog
         policy = ResultPolicy.of(settings, self.store, writes_files=visibility.writes_files)
-        prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
+        prefix = settings.tools.prefix
+        longest_wait = detach_seconds(settings)
         builtin = {
             "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),

@@ -13,6 +13,7 @@ from blaxel_mcp.settings.types import (
     ClosedSection,
     Credential,
     CredentialUrl,
+    DetachAfter,
     Folder,
     HeaderValue,
     HttpUrl,
@@ -111,11 +112,10 @@ class LimitSettings(ClosedSection):
     max_queue: int = Field(
         default=256, ge=0, description="Maximum number of calls that wait for a slot; a further call fails with busy."
     )
-    detach_after_seconds: float = Field(
-        default=50,
-        ge=0,
-        allow_inf_nan=False,
-        description="After how many seconds a running call is returned as a handle for read_result; 0: never.",
+    detach_after_seconds: DetachAfter = Field(
+        default="auto",
+        description="After how many seconds a running call is returned as a handle for read_result; 0: never. auto: "
+        "after 50, but never to a client that moves slow calls to the background by itself.",
     )
     max_argument_bytes: int = Field(
         default=16 * 1024 * 1024, ge=1024, description="Maximum size of a message from the client, in bytes."

@@ -1,5 +1,6 @@
 """Types of settings and their validation."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -141,6 +142,21 @@ ToolLayout = Literal["per-model", "per-api", "generic"]
 RefuseOrAllow = Literal["refuse", "allow"]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _auto_or_seconds(value: Any) -> Any:
+    """Return the value if it is "auto" or a number of seconds, 0 included; one message covers both."""
+    try:
+        number = -1.0 if value == "auto" else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if value != "auto" and not (0 <= number < math.inf):
+        raise ValueError('must be "auto" or a number of seconds, 0 or more')
+    return value if value == "auto" else number
+
+
+DetachAfter = Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_seconds)]
+"""When a running call is handed back: as the client needs it, or after this many seconds; 0 for never."""
 
 
 class Section(BaseModel):

@@ -18,11 +18,19 @@ import mcp_types as types
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.results.results import value_result
 
 FIRST_INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS = 5.0
 """The progress interval starts short, since some clients drop the final notification, and doubles up to the second."""
+
+AUTO_DETACH_SECONDS = 50.0
+"""When a slow call is handed back if the settings leave it to the client: most give up after a minute."""
+
+_BACKGROUND_CLIENTS = frozenset({"claude-code"})
+"""Clients that move a slow call to the background by themselves, by the name that they give: Claude Code 2.1.212 and
+later do after two minutes. A handle would only cost their model a turn per 50 seconds."""
 
 MAX_HANDLES = 200
 HANDLE_SECONDS = 3600.0
@@ -208,6 +216,24 @@ class CallRegistry:
         for call_id in (*expired, *kept[:surplus]):
             del self._handles[call_id]
             self._expired.append(call_id)
+
+
+def detach_seconds(settings: Settings, client: str = "", *, reports: bool = False) -> float:
+    """Return after how many seconds a slow call is handed back as a handle; 0 for never.
+
+    Args:
+        settings: The settings.
+        client: The name that the client gave.
+        reports: Whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
+            after five minutes, in the background too.
+    """
+    if "read_result" not in settings.tools.builtin:
+        # A handle is of no use without the tool that takes it.
+        return 0.0
+    setting = settings.limits.detach_after_seconds
+    if setting != "auto":
+        return setting
+    return 0.0 if reports and client in _BACKGROUND_CLIENTS else AUTO_DETACH_SECONDS
 
 
 def handle_result(call: Call, *, prefix: str) -> types.CallToolResult:

@@ -19,7 +19,7 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.calls import CallRegistry, Report, handle_result
+from blaxel_mcp.tools.calls import CallRegistry, Report, detach_seconds, handle_result
 from blaxel_mcp.tools.results.results import error_result
 
 logger = logging.getLogger(__name__)
@@ -71,18 +71,12 @@ class ToolRegistry:
         self._calls = calls
         self.rejection: BlaxelError | None = None
         self._tools: dict[str, Tool] = {}
-        self._prefix = ""
-        self._detach_seconds = 0.0
-        self._max_chars = 0
+        self._settings = Settings()
 
     def replace(self, tools: Iterable[Tool], settings: Settings) -> None:
         """Use these tools and settings from now on; running calls go on."""
         self._tools = {tool.name: tool for tool in tools}
-        self._prefix = settings.tools.prefix
-        # A handle is of no use without the tool that takes it.
-        detaches = "read_result" in settings.tools.builtin
-        self._detach_seconds = settings.limits.detach_after_seconds if detaches else 0
-        self._max_chars = settings.limits.max_result_chars
+        self._settings = settings
 
     @property
     def definitions(self) -> list[types.Tool]:
@@ -117,14 +111,16 @@ class ToolRegistry:
             return await work
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, work)
-        if await self._calls.join(call, self._detach_seconds, report):
+        seconds = detach_seconds(self._settings, client, reports=report is not None)
+        if await self._calls.join(call, seconds, report):
             return call.task.result()
-        return handle_result(call, prefix=self._prefix)
+        return handle_result(call, prefix=self._settings.tools.prefix)
 
     async def _run(
         self, tool: Tool, arguments: Mapping[str, Any], context: CallContext, scope: anyio.CancelScope
     ) -> types.CallToolResult:
         """Run a tool and return its result, or that of its failure or cancellation."""
+        max_chars = self._settings.limits.max_result_chars
         with scope:
             try:
                 if tool.validator.is_plain and json_text.is_small(arguments):
@@ -135,9 +131,9 @@ class ToolRegistry:
                 context.repairs += repairs
                 return await tool.run(valid, context)
             except BlaxelError as error:
-                return error_result(describe(error, context), context, max_chars=self._max_chars)
+                return error_result(describe(error, context), context, max_chars=max_chars)
             except Exception:
                 # Left alone, the SDK sends the exception's text to the client, and it may contain a secret.
                 logger.exception("call %s of the tool %r failed", context.call_id, tool.name)
                 return error_result(unexpected(context), context)
-        return error_result(cancelled(context), context, max_chars=self._max_chars)
+        return error_result(cancelled(context), context, max_chars=max_chars)

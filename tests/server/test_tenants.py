@@ -319,7 +319,7 @@ async def test_one_token_that_calls_without_end_leaves_the_others_their_turns(em
 
 async def test_over_http_a_caller_makes_so_many_calls_of_any_tool_in_a_minute(emulator: Emulator) -> None:
     clock = Clock()
-    context: Any = SimpleNamespace(meta=None)
+    context: Any = SimpleNamespace(meta=None, session=SimpleNamespace(client_params=None))
 
     async def listed(tenant: Tenant) -> types.CallToolResult:
         return await tenant.call_tool(context, types.CallToolRequestParams(name="list_models"))
