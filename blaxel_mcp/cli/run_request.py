@@ -187,6 +187,11 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
         InvalidArgumentsError: The model's tool does not take such a question.
     """
     schema = entry.schema.full
+    if own := entry.schema.result_arguments & question.arguments.keys():
+        raise InvalidArgumentsError(
+            f"`{min(own)}` shapes results for agents; `run` has no such option.",
+            hint="Print the answer with --json, and pick its parts with a program such as jq.",
+        )
     properties, required = schema.get("properties", {}), schema.get("required", ())
     arguments, material, text = dict(question.arguments), list(question.material), question.text
     if question.system is not None:

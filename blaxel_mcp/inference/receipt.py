@@ -77,6 +77,17 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
     }
 
 
+def visible_receipt(context: CallContext) -> str:
+    """Return a call's id, tokens and cost in one short line, for the model."""
+    usage, cost = context.usage, context.cost_usd
+    parts = [
+        f"call_id {context.call_id}",
+        f"{usage.total_tokens:,} tokens" if usage and usage.total_tokens is not None else "",
+        f"${cost:.6f}" if cost is not None else "",
+    ]
+    return f"[{', '.join(filter(None, parts))}]"
+
+
 def result_meta(context: CallContext, *, truncated: bool = False) -> dict[str, Any]:
     """Return the `_meta` of a result: the receipt, and the cost where it is known.
 

@@ -18,6 +18,8 @@ from blaxel_mcp.settings.types import (
     HeaderValue,
     HttpUrl,
     IssuerUrl,
+    Pointers,
+    ReceiptKind,
     RefuseOrAllow,
     RequestHeaders,
     ResultKind,
@@ -92,6 +94,12 @@ class ToolSettings(Section):
     )
     result: ResultKind = Field(
         default="json", description="What a tool returns. json: the whole answer. text: only the model's text."
+    )
+    receipt: ReceiptKind = Field(
+        default="meta",
+        description="Where the receipt of a call is. meta: in _meta, for programs. text: also a short line with "
+        "call_id, tokens and cost that the model sees; results then have no structured content, which clients show "
+        "instead.",
     )
 
     def tool_of(self, own: str, api: str) -> str:
@@ -288,6 +296,11 @@ class ModelSettings(Section):
         default=None, description="Deadline of a whole call, in seconds. Unset: limits.timeout_seconds."
     )
     result: ResultKind | None = Field(default=None, description="What the tool returns. Unset: tools.result.")
+    select: Pointers | None = Field(
+        default=None,
+        description="JSON Pointers of the parts of an answer that the tool returns: one as it is, several as an "
+        "object. The argument select overrides it. Unset: the whole answer.",
+    )
     stream: StreamKind | None = Field(
         default=None, description="When to request an answer as a stream. Unset: tools.stream."
     )

@@ -132,6 +132,21 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 
 RequestHeaders = Annotated[dict[str, str], AfterValidator(_check_headers)]
 
+
+def _pointers(value: Any) -> Any:
+    """Return JSON Pointers as a list, which may be written as a single text."""
+    pointers = (value,) if isinstance(value, str) else value
+    texts = [text for text in pointers if isinstance(text, str)] if isinstance(pointers, list | tuple) else []
+    if any(text[:1] not in ("", "/") for text in texts):
+        raise ValueError("must be JSON Pointers, such as /choices/0/message/content")
+    return pointers
+
+
+Pointers = Annotated[tuple[str, ...], BeforeValidator(_pointers)]
+
+ReceiptKind = Literal["meta", "text"]
+"""Where the receipt of a call is: in `_meta` only, or also in a short line for the model."""
+
 ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 

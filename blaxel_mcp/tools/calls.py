@@ -119,6 +119,9 @@ class CallRegistry:
         now: A monotonic clock, in seconds.
         first_interval_seconds: When a waiting client first hears of its call.
         interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
+
+    Attributes:
+        recent: The ids of the latest calls, in the order in which they were started.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class CallRegistry:
         self._running: set[Call] = set()
         self._handles: dict[str, Call] = {}
         self._expired: deque[str] = deque(maxlen=_MAX_EXPIRED)
+        self.recent: deque[str] = deque(maxlen=MAX_HANDLES)
 
     @property
     def in_flight(self) -> tuple[Call, ...]:
@@ -157,6 +161,7 @@ class CallRegistry:
         """Start a call in a task of its own, which may outlive the request."""
         call = Call(context, scope, work, self._now)
         self._running.add(call)
+        self.recent.append(context.call_id)
         call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 

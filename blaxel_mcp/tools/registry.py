@@ -121,6 +121,7 @@ class ToolRegistry:
     ) -> types.CallToolResult:
         """Run a tool and return its result, or that of its failure or cancellation."""
         max_chars = self._settings.limits.max_result_chars
+        receipt = self._settings.tools.receipt if tool.calls_a_model else "meta"
         with scope:
             try:
                 if tool.validator.is_plain and json_text.is_small(arguments):
@@ -131,9 +132,9 @@ class ToolRegistry:
                 context.repairs += repairs
                 return await tool.run(valid, context)
             except BlaxelError as error:
-                return error_result(describe(error, context), context, max_chars=max_chars)
+                return error_result(describe(error, context), context, max_chars=max_chars, receipt=receipt)
             except Exception:
                 # Left alone, the SDK sends the exception's text to the client, and it may contain a secret.
                 logger.exception("call %s of the tool %r failed", context.call_id, tool.name)
-                return error_result(unexpected(context), context)
-        return error_result(cancelled(context), context, max_chars=max_chars)
+                return error_result(unexpected(context), context, receipt=receipt)
+        return error_result(cancelled(context), context, max_chars=max_chars, receipt=receipt)
