@@ -2,9 +2,11 @@
 
 import argparse
 import logging
+import secrets
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -94,33 +96,44 @@ async def _run_workers(options: argparse.Namespace, address: Address, listener: 
                 "cannot make a folder for the answers of all workers (%s); only the worker that gave an answer has it",
                 error.strerror,
             )
-        work = partial(_work, options, address, (answers, Path(memory.name)))
+        shared = _Shared(answers, Path(memory.name), secrets.token_bytes(32))
+        work = partial(_work, options, address, shared)
         return await Workers(work, listener, options.workers).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all workers share.
+
+    Attributes:
+        answers: The folder for answers, if there is one.
+        usage: The folder for usage.
+        state_key: Seals the state of questions to a person.
+    """
+
+    answers: Path | None
+    usage: Path
+    state_key: bytes = field(repr=False)
+
+
 def _work(
-    options: argparse.Namespace,
-    address: Address,
-    folders: tuple[Path | None, Path],
-    listener: socket,
-    supervisor: Supervisor,
+    options: argparse.Namespace, address: Address, shared: _Shared, listener: socket, supervisor: Supervisor
 ) -> int:
     """Run one worker process and return its exit code.
 
     Args:
         options: The command line.
         address: Where the server listens.
-        folders: The folders that the workers share: for answers, if there is one, and for usage.
+        shared: What the workers share.
         listener: The listening socket.
         supervisor: The connection to the supervising process.
     """
-    answers, usage = folders
     # In memory, each worker would count only its own calls.
-    keep_memory_in(usage)
+    keep_memory_in(shared.usage)
 
     async def serve() -> int:
         async with configured(options, **_overrides(options)) as config:
-            server = build_server(config, over_http=True, shared_answers=answers)
+            server = build_server(config, over_http=True, shared_answers=shared.answers, state_key=shared.state_key)
             caller_auth = caller_auth_for(config, address)
             app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
             shutdown = Shutdown()

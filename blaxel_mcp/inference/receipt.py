@@ -36,6 +36,7 @@ class Receipt(TypedDict):
     cost_usd: float | None
     price_source: str | None
     budget: JSONObject | None
+    agreed_by: str | None
     repairs: list[str]
     notes: list[str]
     truncated: bool
@@ -71,6 +72,7 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
         "cost_usd": context.cost_usd,
         "price_source": context.price.source if context.price else None,
         "budget": context.budget,
+        "agreed_by": context.agreed_by,
         "repairs": list(context.repairs),
         "notes": list(context.notes),
         "truncated": truncated,

@@ -5,6 +5,7 @@ the answers of its caller, and a `Runtime` that calls models with the settings i
 """
 
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
@@ -55,6 +57,7 @@ def build_server(
     look_seconds: float = LOOK_SECONDS,
     over_http: bool = False,
     shared_answers: Path | None = None,
+    state_key: bytes | None = None,
 ) -> Server[Tenants]:
     """Return the MCP server of a configuration. It serves both protocol eras, over any MCP transport.
 
@@ -64,6 +67,8 @@ def build_server(
         look_seconds: How often the settings file is checked.
         over_http: Whether all requests come over HTTP, where nobody is taken for the owner.
         shared_answers: A folder in which other processes of the same server find the answers; None for none.
+        state_key: Seals the state of questions to a person, the same in all processes of the server; None for a key of
+            this process.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -131,11 +136,22 @@ def build_server(
         # Nobody traces this process: the SDK's middleware would make spans for nothing.
         server.middleware.clear()
     server.middleware.insert(0, repair_params)
+    server.middleware.append(_state_boundary(state_key, over_http=over_http))
     if not over_http:
         # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
         server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server
+
+
+def _state_boundary(key: bytes | None, *, over_http: bool) -> RequestStateBoundary:
+    """Return the middleware that seals `requestState`, which the low-level server of the SDK leaves open."""
+
+    def principal(context: Context) -> str | None:
+        return caller_of(context, over_http=over_http).identity or None
+
+    security = RequestStateSecurity(keys=[key or secrets.token_bytes(32)], bind_principal=principal)
+    return RequestStateBoundary(security, default_audience="blaxel")
 
 
 async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:

@@ -23,8 +23,9 @@ from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
-from blaxel_mcp.tools.calls import CallRegistry, detach_seconds
+from blaxel_mcp.tools.calls import CallRegistry, CallResult, detach_seconds
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
+from blaxel_mcp.tools.consent import consent_asker
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.read_result import read_result_tool
@@ -89,6 +90,8 @@ class Tenant:
         self.store = CallStore(shared=shared_answers)
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls)
+        # Only the owner has the process for a session; over HTTP, several people may share a caller's name.
+        self._agreed: dict[str, float] | None = {} if caller.is_owner else None
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
@@ -160,7 +163,7 @@ class Tenant:
         await self.runtime.discovery.wait_ready()
         return types.ListToolsResult(tools=self.tools.definitions)
 
-    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> CallResult:
         """Call a tool, and send progress notifications if the client asked for them.
 
         Raises:
@@ -177,7 +180,11 @@ class Tenant:
         report = progress_report(context, self._generation.visibility.text) if wants_progress else None
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
-        return self._generation.visibility.result(await self.tools.call(params.name, params.arguments, report, client))
+        visibility, asker = self._generation.visibility, None
+        if self.runtime.spending.asks:
+            asker = consent_asker(context, params, self._agreed, shows_budget=visibility.shows_budget)
+        result = await self.tools.call(params.name, params.arguments, report, client, asker)
+        return visibility.result(result) if isinstance(result, types.CallToolResult) else result
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
         visibility = EVERYTHING

@@ -155,9 +155,17 @@ class CapSettings(ClosedSection):
     usd_per_day: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Maximum cost per day in USD, by the price of each model."
     )
+    ask_over_usd: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Above which estimate in USD a person is asked before the call is sent; a model's own value "
+        "overrides the one for all.",
+    )
     unpriced: RefuseOrAllow = Field(
         default="refuse",
-        description="Whether to refuse or allow calls without a price, or without token usage, under usd_per_day.",
+        description="Whether to refuse or allow calls without a price, or without token usage, under usd_per_day; "
+        "under ask_over_usd, whether to ask before them.",
     )
     on_ledger_failure: RefuseOrAllow = Field(
         default="refuse", description="Whether to refuse or allow calls under a cap when the ledger cannot be used."
@@ -167,6 +175,10 @@ class CapSettings(ClosedSection):
 class BudgetSettings(CapSettings):
     """Caps per day (UTC) on all calls, shared by all processes of this user."""
 
+    when_nobody_answers: Literal["refuse", "send"] = Field(
+        default="refuse",
+        description="What becomes of a call above ask_over_usd if the client cannot ask a person, or nobody answers.",
+    )
     ledger: str | None = Field(
         default=None,
         description="File that counts calls, relative to the settings file's folder; :memory: counts in this server "

@@ -42,6 +42,10 @@ _MAX_EXPIRED = 2000
 _PARTIAL_CHARS = 2000
 
 
+CallResult = types.CallToolResult | types.InputRequiredResult
+"""The result of a call; the second one asks the client for a person's answer, and never belongs to a handle."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Tells a waiting client how far its call is.
@@ -72,7 +76,7 @@ class Call:
         self,
         context: CallContext,
         scope: anyio.CancelScope,
-        work: Coroutine[Any, Any, types.CallToolResult],
+        work: Coroutine[Any, Any, CallResult],
         now: Callable[[], float],
     ) -> None:
         self.context = context
@@ -155,9 +159,7 @@ class CallRegistry:
                 for call in self.in_flight:
                     await call.wait(None)
 
-    def start(
-        self, context: CallContext, scope: anyio.CancelScope, work: Coroutine[Any, Any, types.CallToolResult]
-    ) -> Call:
+    def start(self, context: CallContext, scope: anyio.CancelScope, work: Coroutine[Any, Any, CallResult]) -> Call:
         """Start a call in a task of its own, which may outlive the request."""
         call = Call(context, scope, work, self._now)
         self._running.add(call)

@@ -78,8 +78,10 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
             await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
                 return handle_result(call, prefix=prefix)
-            if call.task.result().is_error or not arguments.keys() & {"pointer", "offset", "length"}:
-                return call.task.result()
+            result = call.task.result()
+            assert isinstance(result, types.CallToolResult), "a handle asks nobody"
+            if result.is_error or not arguments.keys() & {"pointer", "offset", "length"}:
+                return result
         try:
             return await read_result(arguments, context, policy)
         except BlaxelError as error:

@@ -15,11 +15,13 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.inference.consent import Asker, unanswered
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.calls import CallRegistry, Report, detach_seconds, handle_result
+from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report, detach_seconds, handle_result
+from blaxel_mcp.tools.consent import InputRequiredError
 from blaxel_mcp.tools.results.results import error_result
 
 logger = logging.getLogger(__name__)
@@ -84,8 +86,13 @@ class ToolRegistry:
         return [tool.definition for tool in self._tools.values()]
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any] | None, report: Report | None = None, client: str = ""
-    ) -> types.CallToolResult:
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        report: Report | None = None,
+        client: str = "",
+        asker: Asker | None = None,
+    ) -> CallResult:
         """Call a tool. A failure that the agent can act on is a result that says what to do next.
 
         Args:
@@ -93,6 +100,7 @@ class ToolRegistry:
             arguments: The arguments as the client sent them.
             report: Sends progress notifications, if the client asked for them.
             client: The name that the client gave.
+            asker: Asks a person before an expensive call.
 
         Raises:
             MCPError: There is no such tool; the specification makes that a protocol error.
@@ -104,7 +112,7 @@ class ToolRegistry:
             guess = closest(name, self._tools)
             message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
             raise MCPError(code=types.INVALID_PARAMS, message=message)
-        context = CallContext(tool=name, client=client, progress=Progress(wanted=report is not None))
+        context = CallContext(tool=name, client=client, asker=asker, progress=Progress(wanted=report is not None))
         scope = anyio.CancelScope()
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:
@@ -118,7 +126,7 @@ class ToolRegistry:
 
     async def _run(
         self, tool: Tool, arguments: Mapping[str, Any], context: CallContext, scope: anyio.CancelScope
-    ) -> types.CallToolResult:
+    ) -> CallResult:
         """Run a tool and return its result, or that of its failure or cancellation."""
         max_chars = self._settings.limits.max_result_chars
         receipt = self._settings.tools.receipt if tool.calls_a_model else "meta"
@@ -131,6 +139,11 @@ class ToolRegistry:
                     valid, repairs = await anyio.to_thread.run_sync(validate, arguments, limiter=_VALIDATORS)
                 context.repairs += repairs
                 return await tool.run(valid, context)
+            except InputRequiredError as pending:
+                if self._calls.find(context.call_id) is None:
+                    return pending.result
+                # Who reads the result of a handle cannot answer.
+                return error_result(unanswered(f"the call of {context.model!r}"), context, receipt=receipt)
             except BlaxelError as error:
                 return error_result(describe(error, context), context, max_chars=max_chars, receipt=receipt)
             except Exception:
