@@ -23,6 +23,7 @@ from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
+from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
 from blaxel_mcp.tools.calls import CallRegistry, CallResult, detach_seconds
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.consent import consent_asker
@@ -242,12 +243,15 @@ class Tenant:
         prefix = settings.tools.prefix
         longest_wait = detach_seconds(settings)
         builtin = {
+            "ask_models": ask_models_tool(catalog, runtime, policy, prefix=prefix),
             "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
         tools = model_tools(catalog, runtime.inference, policy, settings.tools)
+        if not is_of_use(catalog, settings.tools):
+            del builtin["ask_models"]
         return [*tools, *(tool for name, tool in builtin.items() if name in settings.tools.builtin)]
 
     async def _run(self, generation: _Generation, *, task_status: anyio.abc.TaskStatus[None]) -> None:

@@ -4,7 +4,7 @@
 reference in docs/configure.md is generated from it.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -36,8 +36,8 @@ DEFAULT_API_VERSION = "2026-04-28"
 """The version of the control plane that Blaxel's SDKs send."""
 
 HttpMethod = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
-BuiltinTool = Literal["run_model", "list_models", "read_result", "cancel_call"]
-BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models", "read_result", "cancel_call")
+BuiltinTool = Literal["ask_models", "run_model", "list_models", "read_result", "cancel_call"]
+BUILTIN_TOOLS: tuple[BuiltinTool, ...] = get_args(BuiltinTool)
 
 
 class DiscoverySettings(Section):
@@ -76,7 +76,11 @@ class ToolSettings(Section):
         pattern=r"^[A-Za-z0-9_-]*$",
         description="Prefix of every tool name: at most 20 letters, digits, _ or -.",
     )
-    builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Built-in tools to list.")
+    builtin: tuple[BuiltinTool, ...] = Field(
+        default=BUILTIN_TOOLS,
+        description="Built-in tools to list. ask_models needs two models that answer questions; in the layouts per-api "
+        "and generic, it is listed only if it is named here.",
+    )
     max_tools: int = Field(
         default=30,
         ge=0,

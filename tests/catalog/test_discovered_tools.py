@@ -11,7 +11,16 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.support.canaries import KEY
-from tests.support.connecting import ERAS, Era, answer_of, connect, inference_requests, leading_to, text_of
+from tests.support.connecting import (
+    ERAS,
+    TOOLS_OF_ONE,
+    Era,
+    answer_of,
+    connect,
+    inference_requests,
+    leading_to,
+    text_of,
+)
 from tests.support.leaks import Client
 
 pytestmark = pytest.mark.anyio
@@ -81,8 +90,8 @@ async def test_what_does_not_fit_stays_reachable_and_is_named(emulator: Emulator
         result = await client.call_tool("run_model", {"model": "sandbox-openai", "data": data})
 
     assert [tool.name for tool in tools] == ["edge-chat", "house-chat", *BUILTIN_TOOLS]
-    assert "sandbox-openai" in (tools[2].description or "")
-    assert "house-embed" not in (tools[2].description or "")
+    assert "sandbox-openai" in (tools[3].description or "")
+    assert "house-embed" not in (tools[3].description or "")
     assert "42" in text_of(result)
 
 
@@ -91,7 +100,7 @@ async def test_without_the_control_plane_there_is_still_a_list_and_the_listing_s
 ) -> None:
     with anyio.fail_after(30):
         async with connect(discovering(emulator, api_url=f"{emulator.url}/v0/elsewhere")) as client:
-            assert await names(client) == list(BUILTIN_TOOLS)
+            assert await names(client) == list(TOOLS_OF_ONE)
             listing = answer_of(await client.call_tool("list_models", {}))
 
     assert "could not be listed" in listing["notes"][0]
