@@ -95,6 +95,11 @@ class Discovery:
             return self._failure
         return f"{self._failure} The list of {_utc(self._snapshot.listed_at)} serves meanwhile."
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first list is there, or has been waited for long enough."""
+        return self._ready.is_set()
+
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each change of the tools that clients are shown."""
         self._listeners.append(listener)

@@ -23,6 +23,7 @@ from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 from blaxel_mcp import __version__
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import caller_of
+from blaxel_mcp.server.icon import ICON
 from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.tenant import Tenant
@@ -118,6 +119,7 @@ def build_server(
         "blaxel",
         version=__version__,
         title="Blaxel models",
+        icons=[ICON],
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         # No tool takes an argument from a header; otherwise every call over HTTP would list the tools first.

@@ -233,8 +233,11 @@ class Tenant:
 
     async def _refresh(self, generation: _Generation) -> None:
         if generation is self._generation:
+            definitions = self.tools.definitions
             self.tools.replace(self._make_tools(), self.runtime.config.settings)
-            await self.changes.announce()
+            # The first list is news to nobody: `tools/list` waits for it.
+            if self.runtime.discovery.is_ready and self.tools.definitions != definitions:
+                await self.changes.announce()
 
     def _make_tools(self) -> list[Tool]:
         runtime, settings = self.runtime, self.runtime.config.settings

@@ -9,6 +9,7 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
+from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.support.canaries import KEY
 from tests.support.connecting import (
@@ -135,3 +136,23 @@ async def test_models_and_answers_are_resources_too(emulator: Emulator) -> None:
     assert KEY not in model.text
     assert isinstance(answer, types.TextResourceContents)
     assert answer.text == text_of(result)
+
+
+async def test_the_first_list_is_no_news_and_a_later_change_is(emulator: Emulator) -> None:
+    sending, changes = anyio.create_memory_object_stream[None](100)
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            sending.send_nowait(None)
+
+    config = discovering(emulator, discovery={"refresh_seconds": 0.1})
+    with sending, changes, anyio.fail_after(30):
+        async with Client(build_server(config), mode="legacy", message_handler=on_message) as client:
+            before = await names(client)
+            # A notification of that list would have come before it.
+            await names(client)
+            assert changes.statistics().current_buffer_used == 0
+
+            emulator.models["newcomer"] = EmulatedModel(name="newcomer")
+            await changes.receive()
+            assert "newcomer" in set(await names(client)) - set(before)
