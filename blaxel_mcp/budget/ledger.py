@@ -4,7 +4,6 @@ A call is reserved before it is sent and settled afterwards. The reservation of 
 against the caps: its call may have been billed. Every method but `defer` blocks and has to be called in a thread.
 """
 
-import hashlib
 import logging
 import sqlite3
 import threading
@@ -13,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from pydantic import SecretStr
 
 from blaxel_mcp.budget.figures import (
     COLUMNS,
@@ -26,17 +27,15 @@ from blaxel_mcp.budget.figures import (
 )
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 from blaxel_mcp.core.user_folders import user_folder
+from blaxel_mcp.settings.schema import LEASE_SECONDS
 
 logger = logging.getLogger(__name__)
 
 MEMORY = ":memory:"
-"""The path of the ledger that a process shares with nobody but its own workers, and that ends with it."""
+"""The path of the ledger that a process shares with nobody, and that ends with it."""
 
 KEPT_DAYS = 400
 """Days of usage that are kept."""
-
-DEFER_SECONDS = 0.25
-"""The longest that an entry is deferred: what an abrupt end of the process loses, of calls that no cap applies to."""
 
 _BUSY_SECONDS = 5.0
 """Timeout for the transaction of another process, which takes milliseconds."""
@@ -124,22 +123,26 @@ class Ledger:
 
     Args:
         path: The file, or `MEMORY`.
-        label: What a report calls it; None for its path.
 
     Attributes:
+        label: What a report calls it.
         failure: Why deferred entries could not be written; None since the last transaction that succeeded.
+        notice: What a receipt has to say about it; empty for nothing.
+        is_remote: Whether it compares caps itself, where `check` cannot be called, and keeps what it cannot write.
     """
 
-    def __init__(self, path: Path | str, *, label: str | None = None) -> None:
+    is_remote = False
+
+    def __init__(self, path: Path | str) -> None:
         self.path = path
-        self.label = label or str(path)
+        self.label = str(path)
         self.failure: LedgerError | None = None
+        self.notice = ""
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._deferring = threading.Lock()
         self._deferred: list[Entry] = []
-        self._timer: threading.Timer | None = None
 
     def reserve(self, reservation: Reservation, check: CapCheck) -> None:
         """Reserve a call if `check` accepts the usage of the day so far; an exception from `check` is passed on.
@@ -172,13 +175,9 @@ class Ledger:
             return [_outcome(connection, entry) for entry in entries]
 
     def defer(self, entry: Entry) -> None:
-        """Write an entry with the next transaction, or in `DEFER_SECONDS`; it may not refuse. This does not block."""
+        """Leave an entry, which may not refuse, to the next transaction. This does not block."""
         with self._deferring:
             self._deferred.append(entry)
-            if self._timer is None:
-                self._timer = threading.Timer(DEFER_SECONDS, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
 
     def take_deferred(self) -> list[Entry]:
         """Return the entries that are not written yet; they are then no longer this ledger's."""
@@ -188,10 +187,6 @@ class Ledger:
 
     def flush(self) -> None:
         """Write the deferred entries; if the ledger cannot be used, they stay and `failure` says why."""
-        with self._deferring:
-            timer, self._timer = self._timer, None
-        if timer:
-            timer.cancel()
         if self._deferred:
             try:
                 self.write(())
@@ -347,6 +342,10 @@ class Ledger:
         return LedgerError(f"The ledger {self.path} cannot be used: {reason}.")
 
 
+LedgerPath = Path | str | SecretStr
+"""A file, `MEMORY`, or the URL of a Redis, which may hold a password."""
+
+
 class _Ledgers:
     """The ledgers of this process: one for each path, whoever uses it.
 
@@ -356,22 +355,21 @@ class _Ledgers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ledgers: dict[tuple[str, str], Ledger] = {}
+        self._ledgers: dict[tuple[str | SecretStr, str], Ledger] = {}
         self._users: dict[Ledger, int] = {}
         self._keepers = 0
-        self.memory_folder: Path | None = None
 
     @property
     def all(self) -> tuple[Ledger, ...]:
         with self._lock:
             return tuple(self._ledgers.values())
 
-    def acquire(self, path: Path | str, instead_of: str) -> Ledger:
-        key = (str(path), instead_of)
+    def acquire(self, path: LedgerPath, instead_of: str, lease_seconds: float) -> Ledger:
+        key = (path if isinstance(path, SecretStr) else str(path), instead_of)
         with self._lock:
             ledger = self._ledgers.get(key)
             if ledger is None:
-                ledger = self._ledgers[key] = self._new(path, instead_of)
+                ledger = self._ledgers[key] = self._new(path, lease_seconds)
             self._users[ledger] = self._users.get(ledger, 0) + 1
             return ledger
 
@@ -395,11 +393,14 @@ class _Ledgers:
             for ledger in unused:
                 ledger.close()
 
-    def _new(self, path: Path | str, instead_of: str) -> Ledger:
-        if path != MEMORY or self.memory_folder is None:
-            return Ledger(path)
-        name = hashlib.sha256(instead_of.encode()).hexdigest()[:16]
-        return Ledger(self.memory_folder / f"{name}.sqlite3", label=MEMORY)
+    def _new(self, path: LedgerPath, lease_seconds: float) -> Ledger:
+        if isinstance(path, SecretStr):
+            # Imported here: only who shares a budget needs it.
+            from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
+            from blaxel_mcp.shared.engine import Engine  # noqa: PLC0415
+
+            return RedisLedger(Engine(path), lease_seconds=lease_seconds)
+        return Ledger(path)
 
     def _unused(self) -> list[Ledger]:
         """Return the ledgers to close, and forget them unless a server still runs."""
@@ -414,14 +415,18 @@ class _Ledgers:
 _ledgers = _Ledgers()
 
 
-def shared_ledger(path: Path | str, *, instead_of: str = "") -> Ledger:
+def shared_ledger(path: LedgerPath, *, instead_of: str = "", lease_seconds: float = LEASE_SECONDS) -> Ledger:
     """Return the one ledger that this process has at a path; `release_ledger` has to follow.
 
     Args:
-        path: The file, or `MEMORY`.
+        path: The file, `MEMORY`, or the URL of a Redis.
         instead_of: The ledger that cannot be used, which the one in memory replaces; empty for none.
+        lease_seconds: How long a call that is reserved in Redis counts as running without a sign of its process.
+
+    Raises:
+        ConfigurationError: The ledger is in Redis, and the extra `redis` is not installed.
     """
-    return _ledgers.acquire(path, instead_of)
+    return _ledgers.acquire(path, instead_of, lease_seconds)
 
 
 def release_ledger(ledger: Ledger) -> None:
@@ -438,11 +443,6 @@ def flush_ledgers() -> None:
     """Write the deferred entries of all ledgers of this process."""
     for ledger in _ledgers.all:
         ledger.flush()
-
-
-def keep_memory_in(folder: Path) -> None:
-    """Keep the ledgers in memory in files of a private folder, which the workers of one server share."""
-    _ledgers.memory_folder = folder
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:

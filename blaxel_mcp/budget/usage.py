@@ -238,7 +238,10 @@ def _count(passes: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> int |
 
 def _number(counts: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
     """Return the first plausible number under one of some names; a dot leads into an object."""
-    for outer, inner in _steps(names):
+    steps, fields = _steps(names)
+    if counts.keys().isdisjoint(fields):
+        return None
+    for outer, inner in steps:
         value = counts.get(outer)
         if inner:
             value = value.get(inner) if isinstance(value, Mapping) else None
@@ -248,9 +251,10 @@ def _number(counts: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
 
 
 @cache
-def _steps(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return for each name the field, and the field inside of it or an empty string."""
-    return tuple((outer, inner) for outer, _, inner in (name.partition(".") for name in names))
+def _steps(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], frozenset[str]]:
+    """Return for each name the field, and the field inside of it or an empty string; and all these fields."""
+    steps = tuple((outer, inner) for outer, _, inner in (name.partition(".") for name in names))
+    return steps, frozenset(outer for outer, _ in steps)
 
 
 def _of_modality(details: Any, modality: str) -> int:

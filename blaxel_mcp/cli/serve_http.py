@@ -1,35 +1,36 @@
 """`blaxel-mcp serve --transport http`: the MCP server over HTTP, in one process or several."""
 
 import argparse
+import json
 import logging
-import secrets
+import os
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from socket import socket
-from tempfile import TemporaryDirectory
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import asdict
+from socket import AddressFamily, socket
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
-from blaxel_mcp.budget.ledger import keep_memory_in
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import configure_logging
+from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.server.http.address import MCP_PATH, Address, listen, require_safe, resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
-from blaxel_mcp.server.http.server import Shutdown, serve_http
-from blaxel_mcp.server.http.workers import Supervisor, Workers
+from blaxel_mcp.server.http.server import Shutdown, drain_seconds_of, serve_http
+from blaxel_mcp.server.http.worker import Worker, run_workers
 from blaxel_mcp.server.server import build_server
-from blaxel_mcp.tools.store.spool import Spool, default_spools
+from blaxel_mcp.server.sharing import Sharing
+from blaxel_mcp.settings.loading import Configuration, process_environment
 
 logger = logging.getLogger(__name__)
+
+_OPTIONS, _SAFE_PATH, _UNSAFE_BEFORE = "WORKER_OF_BLAXEL_MCP", "PYTHONSAFEPATH", "UNSAFE_PATH_OF_BLAXEL_MCP"
+"""Variables that worker processes are started with."""
 
 
 async def serve_over_http(options: argparse.Namespace) -> int:
@@ -56,92 +57,72 @@ async def serve_over_http(options: argparse.Namespace) -> int:
 
             if options.workers > 1:
                 announce()
-                return await _run_workers(options, address, listener)
-            app = HttpApp(build_server(config, over_http=True), config, address, caller_auth)
+                return _run_workers(options, config, address, listener)
+            sharing = Sharing(config.settings.shared)
+            app = HttpApp(
+                build_server(config, over_http=True, sharing=sharing), config, address, caller_auth, sharing=sharing
+            )
             shutdown = Shutdown()
-            return await _serve_until(shutdown, shutdown.watch_signals, app, listener, announce)
+            async with anyio.create_task_group() as group:
+                group.start_soon(shutdown.watch_signals)
+                await serve_http(
+                    app, listener, shutdown, started=announce, drain_seconds=drain_seconds_of(config.settings)
+                )
+                group.cancel_scope.cancel()
+            return shutdown.exit_code
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    http = {"host": options.host, "port": options.port}
-    # Only the worker that gave out a handle knows it, and the next request goes to any worker.
-    limits = {"detach_after_seconds": 0} if options.workers > 1 else {}
-    return {"http": http, **({"limits": limits} if limits else {})}
+    return {"http": {"host": options.host, "port": options.port}}
 
 
-async def _serve_until(
-    shutdown: Shutdown,
-    watch: Callable[[], Coroutine[Any, Any, None]],
-    app: HttpApp,
-    listener: socket,
-    started: Callable[[], None],
-) -> int:
-    """Serve until `watch` begins the shutdown, and return the exit code."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        await serve_http(app, listener, shutdown, started=started)
-        group.cancel_scope.cancel()
-    return shutdown.exit_code
+def _run_workers(options: argparse.Namespace, config: Configuration, address: Address, listener: socket) -> int:
+    """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do.
 
-
-async def _run_workers(options: argparse.Namespace, address: Address, listener: socket) -> int:
-    logger.info("with several workers, no slow call is handed back as a handle: only one of them would know it")
-    answers: Path | None = None
-    memory = TemporaryDirectory(prefix="blaxel-mcp-", ignore_cleanup_errors=True)
-    with closing(Spool(default_spools())) as spool, memory:
-        try:
-            answers = await anyio.to_thread.run_sync(spool.open)
-        except OSError as error:
-            logger.warning(
-                "cannot make a folder for the answers of all workers (%s); only the worker that gave an answer has it",
-                error.strerror,
-            )
-        shared = _Shared(answers, Path(memory.name), secrets.token_bytes(32))
-        work = partial(_work, options, address, shared)
-        return await Workers(work, listener, options.workers).run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What all workers share.
-
-    Attributes:
-        answers: The folder for answers, if there is one.
-        usage: The folder for usage.
-        state_key: Seals the state of questions to a person.
+    Raises:
+        ConfigurationError: Nothing is shared, so that only one of them would know a handle, or it cannot be done here.
     """
+    if config.settings.shared.url is None:
+        raise ConfigurationError(
+            "--workers needs [shared]: without it, each process has its own limits and answers.",
+            hint="Set shared.url and shared.key, or leave --workers out.",
+        )
+    if sys.platform == "win32":
+        raise ConfigurationError("--workers is not available on Windows.", hint="Start several servers instead.")
+    names = ("config", "workspace", "host", "port", "demo", "log_level", "log_format")
+    drain_seconds = drain_seconds_of(config.settings)
+    given = {
+        "options": {name: getattr(options, name) for name in names},
+        "address": asdict(address),
+        "drain_seconds": drain_seconds,
+    }
+    os.putenv(_OPTIONS, json.dumps(given, default=str))
+    if not sys.flags.safe_path:
+        # `multiprocessing` starts `python -c`, which searches the working directory first.
+        os.putenv(_SAFE_PATH, "1")
+    os.putenv(_UNSAFE_BEFORE, "" if sys.flags.safe_path else "1")
+    run_workers(f"{__name__}:worker", listener.fileno(), options.workers, drain_seconds)
+    return ExitCode.OK
 
-    answers: Path | None
-    usage: Path
-    state_key: bytes = field(repr=False)
 
-
-def _work(
-    options: argparse.Namespace, address: Address, shared: _Shared, listener: socket, supervisor: Supervisor
-) -> int:
-    """Run one worker process and return its exit code.
-
-    Args:
-        options: The command line.
-        address: Where the server listens.
-        shared: What the workers share.
-        listener: The listening socket.
-        supervisor: The connection to the supervising process.
-    """
-    # In memory, each worker would count only its own calls.
-    keep_memory_in(shared.usage)
-
-    async def serve() -> int:
-        async with configured(options, **_overrides(options)) as config:
-            server = build_server(config, over_http=True, shared_answers=shared.answers, state_key=shared.state_key)
-            caller_auth = caller_auth_for(config, address)
-            app = HttpApp(server, config, address, caller_auth, cancel_elsewhere=supervisor.cancel_elsewhere)
-            shutdown = Shutdown()
-            follow = partial(supervisor.follow, shutdown, app.cancellations.cancel)
-            return await _serve_until(shutdown, follow, app, listener, supervisor.report_serving)
-
+def worker() -> Worker:
+    """Return the application of a worker process, which finds its options in the environment."""
+    environment = process_environment()
+    if environment[_UNSAFE_BEFORE]:
+        # For the commands that a worker runs.
+        os.unsetenv(_SAFE_PATH)
+    given = json.loads(environment[_OPTIONS])
+    options, address = (
+        argparse.Namespace(**given["options"]),
+        Address(**{**given["address"], "family": AddressFamily(given["address"]["family"])}),
+    )
     configure_logging(options.log_level, options.log_format)
-    try:
-        return anyio.run(serve)
-    except BlaxelError as error:
-        return print_error(error)
+
+    @asynccontextmanager
+    async def open_app() -> AsyncIterator[HttpApp]:
+        async with configured(options, **_overrides(options)) as config:
+            sharing = Sharing(config.settings.shared)
+            server = build_server(config, over_http=True, sharing=sharing)
+            yield HttpApp(server, config, address, caller_auth_for(config, address), sharing=sharing)
+
+    return Worker(open_app, print_error, given["drain_seconds"])

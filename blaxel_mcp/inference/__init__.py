@@ -1,4 +1,4 @@
 """One call of a model: prepare, limit, reserve, send, retry, read.
 
-May import: catalog, budget, apis, client, settings, core.
+May import: catalog, budget, apis, client, shared, settings, core.
 """

@@ -32,6 +32,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 FREE_APIS = (None, "raw")
 """APIs whose answers may be anything: text that looks like JSON is text, and `error` may be a result."""
 
+_LONG_CHARS = 100_000
+"""JSON of more characters is not made compact before somebody reads all of it."""
+
 _ERROR_MEMBERS = frozenset(
     {"code", "detail", "errors", "message", "object", "param", "request_id", "status", "status_code", "title", "type"}
 )
@@ -42,10 +45,18 @@ _COHERE_FAILURES = ("ERROR", "ERROR_TOXIC", "TIMEOUT")
 
 @dataclass(frozen=True, slots=True)
 class JSONAnswer:
-    """JSON: the text as it came, less its insignificant white space, and the value it spells."""
+    """JSON: the text as it came, and the value it spells.
+
+    Attributes:
+        text: The text.
+        value: The value.
+        is_compact: Whether the text is without insignificant white space. Of a long text it is removed when somebody
+            reads all of it, as few do.
+    """
 
     text: str
     value: Any
+    is_compact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,8 @@ def read_answer(
             if not json_text.is_affordable(text):
                 return TextAnswer(text)
             value = json_text.parse(text)
-            return JSONAnswer(json_text.compact(text), value)
+            is_long = len(text) > _LONG_CHARS
+            return JSONAnswer(text if is_long else json_text.compact(text), value, not is_long)
         except ValueError:
             pass
     media_type = media_type_of(body)

@@ -103,6 +103,7 @@ class Inference:
                     invocation.model,
                     model.max_concurrency if model else None,
                     context.progress,
+                    context.notes,
                 ),
                 self._spending.reserve(context, prepared.settings, expected) as call,
             ):

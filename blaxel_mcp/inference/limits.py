@@ -1,17 +1,21 @@
 """Concurrency and rate limits, and what one caller may take of them when several share a server."""
 
 import math
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from copy import copy
+from functools import partial
 
 import anyio
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.progress import Progress
+from blaxel_mcp.inference.shared_limits import Limit, SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
+from blaxel_mcp.shared.engine import SharedStateError, hashed
 
 _MINUTE_SECONDS = 60.0
 
@@ -26,6 +30,8 @@ class CallLimits:
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
         shared: Whether several callers share the limits.
+        across: Counts the calls of all servers together; None for those of this one. `max_queue` is each server's own.
+        scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
     """
@@ -35,11 +41,15 @@ class CallLimits:
         limits: LimitSettings,
         *,
         shared: bool = False,
+        across: SharedLimits | None = None,
+        scope: str = "",
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._limits = limits
         self._shared = shared
+        self._across = across
+        self._scope = scope
         self._now = now
         self._sleep = sleep
         self._caller = ""
@@ -61,7 +71,9 @@ class CallLimits:
         return limits
 
     @asynccontextmanager
-    async def slot(self, workspace: str, model: str, limit: int | None, progress: Progress) -> AsyncIterator[None]:
+    async def slot(
+        self, workspace: str, model: str, limit: int | None, progress: Progress, notes: list[str] | None = None
+    ) -> AsyncIterator[None]:
         """Wait for a slot and hold it while the context lasts.
 
         Args:
@@ -69,6 +81,7 @@ class CallLimits:
             model: The model's name.
             limit: The model's own `max_concurrency`; None if it has none.
             progress: Shows the client that the call waits.
+            notes: Gets a sentence if the calls of other servers could not be counted.
 
         Raises:
             BlaxelError: `busy`: the queue, or the caller's share of it, is full.
@@ -97,7 +110,35 @@ class CallLimits:
                 self._queued += Counter()  # forgets callers with no call
                 if waits:
                     progress.set_status("")
-            yield
+            if self._across is None:
+                yield
+                return
+            async with self._placed_across(self._across, workspace, model, limit, progress) as problem:
+                if problem and notes is not None:
+                    notes.append(f"the limits held for this server alone: {problem}")
+                yield
+
+    @asynccontextmanager
+    async def _placed_across(
+        self, across: SharedLimits, workspace: str, model: str, limit: int | None, progress: Progress
+    ) -> AsyncIterator[SharedStateError | None]:
+        """Do the same across servers, and yield why that cannot be done, if so."""
+        slots = self._and_share("all", self._limits.max_concurrency)
+        if limit is not None:
+            slots += self._and_share(f"model:{workspace}/{model}", limit)
+        per_minute = self._limits.calls_per_minute
+        rates = self._and_share("all", per_minute) if per_minute else []
+        waiting = partial(progress.set_status, "waiting for a free slot on any of the servers")
+        async with across.place(secrets.token_hex(8), slots, rates, waiting) as problem:
+            progress.set_status("")
+            yield problem
+
+    def _and_share(self, name: str, most: int) -> list[Limit]:
+        """Return a limit across servers, and the caller's share of it where there is one."""
+        limits = [Limit(f"{self._scope}:{name}", most)]
+        if self._shared and self._caller:
+            limits.append(Limit(f"{hashed(self._caller)}:{name}", _half(most)))
+        return limits
 
     def _slots(self, count: int) -> "FairSemaphore":
         return FairSemaphore(count, share=_half(count) if self._shared else count)

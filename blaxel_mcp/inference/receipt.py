@@ -19,7 +19,7 @@ class Receipt(TypedDict):
 
     `elapsed_ms` runs from the arguments to the result, `first_byte_ms` to the headers of the last response. `usage` has
     `estimated` if the tokens are this server's estimate. `repairs` and `notes` are sentences. `truncated` says whether
-    the result holds less than the answer.
+    the result holds less than the answer, `replayed` whether it is that of an earlier call with the same key.
     """
 
     call_id: str
@@ -40,6 +40,7 @@ class Receipt(TypedDict):
     repairs: list[str]
     notes: list[str]
     truncated: bool
+    replayed: bool
 
 
 def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
@@ -76,6 +77,7 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
         "repairs": list(context.repairs),
         "notes": list(context.notes),
         "truncated": truncated,
+        "replayed": False,
     }
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from pydantic import SecretStr
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
 from blaxel_mcp.budget.commits import GroupCommit
@@ -20,6 +21,7 @@ from blaxel_mcp.budget.ledger import (
     MEMORY,
     Entry,
     LedgerError,
+    LedgerPath,
     Used,
     default_ledger,
     release_ledger,
@@ -34,6 +36,7 @@ from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consen
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.shared.engine import require_extra
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,9 @@ class Spending:
         self._account = account
         self._now = now
         self._path = _ledger_path(settings)
+        self._lease_seconds = settings.shared.lease_seconds
+        if isinstance(self._path, SecretStr):
+            require_extra()
         self._shared: list[GroupCommit] = []
         self._problem: str | None = None
         self._is_usable = False
@@ -91,7 +97,7 @@ class Spending:
         A server calls this as soon as it runs, so that the ledger outlives the settings before.
         """
         if not self._shared:
-            self._shared.append(GroupCommit(shared_ledger(self._path)))
+            self._shared.append(GroupCommit(shared_ledger(self._path, lease_seconds=self._lease_seconds)))
         return self._shared[-1]
 
     @asynccontextmanager
@@ -185,7 +191,7 @@ class Spending:
             used = await anyio.to_thread.run_sync(self.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
-            if self._budget.capped(model) and self._budget.on_ledger_failure(model) == "refuse":
+            if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
             used = Used({})
         name = context.prepared.model if context.prepared else context.model
@@ -293,18 +299,22 @@ class Spending:
     async def aclose(self) -> None:
         """Release the ledger."""
         while self._shared:
-            await anyio.to_thread.run_sync(release_ledger, self._shared.pop().ledger)
+            commits = self._shared.pop()
+            await commits.aclose()
+            await anyio.to_thread.run_sync(release_ledger, commits.ledger)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context, model, expected = self._now(), call.context, call.model, call.expected
         name = context.prepared.model if context.prepared else context.model
         reservation = Reservation(
             call_id=context.call_id,
+            attempt=call.earlier_attempts,
             day=day_of(now),
             account=self._account,
             key=(context.workspace or "", name or ""),
             tokens=expected.tokens,
             nano_usd=expected.nano_usd,
+            caps=self._budget.figures(model, expected) if call.commits.ledger.is_remote else (),
         )
 
         def check(used: Used) -> None:
@@ -314,9 +324,9 @@ class Spending:
 
         entry = Entry(reservation, check)
         try:
-            if self._is_usable and not self._budget.capped(model) and not call.commits.ledger.failure:
+            if self._is_usable and not self._budget.caps_on(model) and not call.commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
-                call.commits.ledger.defer(entry)
+                call.commits.defer(entry)
             else:
                 await call.commits.write(entry)
             if not self._is_usable:
@@ -324,14 +334,22 @@ class Spending:
                 oldest = day_of(now - timedelta(days=KEPT_DAYS))
                 await anyio.to_thread.run_sync(call.commits.ledger.forget, oldest)
         except LedgerError as error:
-            self._count_in_memory(str(error), context, model)
+            self._require_ledger(str(error), context, model)
+            if call.commits.ledger.is_remote:
+                # It is written when the engine is back.
+                call.commits.defer(replace(entry, reservation=replace(reservation, caps=())))
+                context.notes.append(f"{error} This call is counted in it later.")
+                call.reservation = reservation
+                return
+            self._count_in_memory(str(error))
             unwritten, call.commits = call.commits.ledger.take_deferred(), self._shared[-1]
             for other in unwritten:
-                call.commits.ledger.defer(other)
+                call.commits.defer(other)
             await call.commits.write(entry)
         call.reservation = reservation
-        if self._problem and self._problem not in context.notes:
-            context.notes.append(self._problem)
+        context.notes += [
+            note for note in (self._problem, call.commits.ledger.notice) if note and note not in context.notes
+        ]
 
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
         """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error."""
@@ -344,8 +362,8 @@ class Spending:
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
             text = json_text.dump({**about, "receipt": build_receipt(context)})
         entry = Entry(reservation, usage=totals, record=CallRecord(client=context.client, text=text))
-        if not self._budget.capped(call.model):
-            call.commits.ledger.defer(entry)
+        if not self._budget.caps_on(call.model):
+            call.commits.defer(entry)
             return
         try:
             used = await call.commits.write(entry)
@@ -356,22 +374,24 @@ class Spending:
             if context.budget is not None:
                 context.budget = self._budget.report(reservation.key, call.model, used, self._now())
 
-    def _count_in_memory(self, problem: str, context: CallContext, model: ModelSettings | None) -> None:
-        """Count in memory from now on, unless a cap applies and the settings refuse calls without a ledger.
+    def _require_ledger(self, problem: str, context: CallContext, model: ModelSettings | None) -> None:
+        """Refuse a call without a ledger if a cap applies, unless the settings allow it.
 
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        if self._budget.capped(model) and self._budget.on_ledger_failure(model) == "refuse":
+        if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
             self._warn(problem)
             raise BlaxelError(
                 f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it cannot "
                 f"be used. {problem}",
                 code="budget_exceeded",
                 origin="local",
-                hint="Repair that file, or move it away and restart the server to begin a new one. "
-                'budget.on_ledger_failure = "allow" allows calls without it.',
+                hint=f'{_repair(self._path)} budget.on_ledger_failure = "allow" allows calls without it.',
             )
+
+    def _count_in_memory(self, problem: str) -> None:
+        """Count in memory from now on."""
         self._shared.append(GroupCommit(shared_ledger(MEMORY, instead_of=str(self._path))))
         self._warn(f"{problem} Calls are now counted in this process only.")
 
@@ -381,11 +401,19 @@ class Spending:
             logger.warning(problem)
 
 
-def _ledger_path(settings: Settings) -> Path | str:
+def _ledger_path(settings: Settings) -> LedgerPath:
     path = settings.budget.ledger
     if path is None:
-        return default_ledger()
+        return settings.shared.url or default_ledger()
+    if "://" in path:
+        return SecretStr(path)
     return MEMORY if path == MEMORY else Path(path).expanduser()
+
+
+def _repair(path: LedgerPath) -> str:
+    if isinstance(path, SecretStr):
+        return "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
+    return "Repair that file, or move it away and restart the server to begin a new one."
 
 
 def _answered(usage: Usage | None, cost_usd: float | None, expected: Estimate) -> UsageTotals:

@@ -1,4 +1,4 @@
 """The MCP server: tenants, stdio, streamable HTTP and the authentication of its callers.
 
-May import: tools, inference, catalog, budget, apis, client, settings, core.
+May import: tools, inference, catalog, budget, apis, client, shared, settings, core.
 """

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -26,6 +25,7 @@ from blaxel_mcp.server.callers import caller_of
 from blaxel_mcp.server.icon import ICON
 from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
+from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
@@ -57,8 +57,7 @@ def build_server(
     environment: Environment = _DEFAULT,
     look_seconds: float = LOOK_SECONDS,
     over_http: bool = False,
-    shared_answers: Path | None = None,
-    state_key: bytes | None = None,
+    sharing: Sharing | None = None,
 ) -> Server[Tenants]:
     """Return the MCP server of a configuration. It serves both protocol eras, over any MCP transport.
 
@@ -67,14 +66,13 @@ def build_server(
         environment: What replaces the network and the clock.
         look_seconds: How often the settings file is checked.
         over_http: Whether all requests come over HTTP, where nobody is taken for the owner.
-        shared_answers: A folder in which other processes of the same server find the answers; None for none.
-        state_key: Seals the state of questions to a person, the same in all processes of the server; None for a key of
-            this process.
+        sharing: What the server shares with others; None for what the settings say.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
     """
-    tenants = Tenants(config, environment, serves_owner=not over_http, shared_answers=shared_answers)
+    sharing = sharing or Sharing(config.settings.shared)
+    tenants = Tenants(config, environment, serves_owner=not over_http, sharing=sharing)
 
     def of_caller(
         pick: Callable[[Tenant], Handler[Params, Reply]], *, if_rejected: bool = False
@@ -138,7 +136,7 @@ def build_server(
         # Nobody traces this process: the SDK's middleware would make spans for nothing.
         server.middleware.clear()
     server.middleware.insert(0, repair_params)
-    server.middleware.append(_state_boundary(state_key, over_http=over_http))
+    server.middleware.append(_state_boundary(sharing.state_key, over_http=over_http))
     if not over_http:
         # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)

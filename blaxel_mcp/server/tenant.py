@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,14 +20,17 @@ from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.progress_report import progress_report
+from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
+from blaxel_mcp.shared.engine import hashed
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
-from blaxel_mcp.tools.calls import CallRegistry, CallResult, detach_seconds
+from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult, detach_seconds
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.consent import consent_asker
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
+from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
 from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
@@ -60,7 +62,9 @@ class Tenant:
         rate: Limits the caller's tool calls; None for no limit.
         is_trial: Whether Blaxel has not accepted the caller's credentials yet. Then the control plane is not asked, and
             no call outlives its request.
-        shared_answers: A folder in which other processes of the same server find this caller's answers; None for none.
+
+        sharing: What the server shares with other servers.
+        once: Makes calls with a key once; None to make each call.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -82,20 +86,24 @@ class Tenant:
         *,
         rate: RateLimiter | None = None,
         is_trial: bool = False,
-        shared_answers: Path | None = None,
+        sharing: Sharing = ALONE,
+        once: PaidOnce | None = None,
     ) -> None:
         self.caller = caller
         self.last_used = 0.0
         self.evicted = anyio.Event()
-        self.calls = CallRegistry()
-        self.store = CallStore(shared=shared_answers)
+        owner = hashed(caller.identity)
+        rejoin_seconds = 0 if caller.is_owner else REJOIN_SECONDS
+        self.calls = CallRegistry(shared=sharing.calls, owner=owner, rejoin_seconds=rejoin_seconds)
+        self.store = CallStore(shared=sharing.answers(owner))
         self.changes = ToolChanges()
-        self.tools = ToolRegistry(self.calls)
+        self.tools = ToolRegistry(self.calls, once=once, owner=owner)
         # Only the owner has the process for a session; over HTTP, several people may share a caller's name.
         self._agreed: dict[str, float] | None = {} if caller.is_owner else None
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
+        self._sharing = sharing
         self._group: anyio.abc.TaskGroup | None = None
         self._use(self._build(config, limits))
 
@@ -181,10 +189,11 @@ class Tenant:
         report = progress_report(context, self._generation.visibility.text) if wants_progress else None
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
+        sent_key = client_key(context.meta) if context.meta and not CLIENT_KEYS.isdisjoint(context.meta) else None
         visibility, asker = self._generation.visibility, None
         if self.runtime.spending.asks:
             asker = consent_asker(context, params, self._agreed, shows_budget=visibility.shows_budget)
-        result = await self.tools.call(params.name, params.arguments, report, client, asker)
+        result = await self.tools.call(params.name, params.arguments, report, client, sent_key=sent_key, asker=asker)
         return visibility.result(result) if isinstance(result, types.CallToolResult) else result
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
@@ -210,9 +219,13 @@ class Tenant:
         if self._is_trial:
             own["discovery"] = config.settings.discovery.model_copy(update={"enabled": False})
             own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
+        own_config = configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         return build_runtime(
-            configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL}),
+            own_config,
             account=self.caller.identity,
+            limits=CallLimits(
+                own_config.settings.limits, across=self._sharing.limits, scope=hashed(self.caller.identity)
+            ),
             cached=False,
             environment=self._environment,
         )

@@ -7,15 +7,14 @@ A caller with credentials of its own gets a place once Blaxel has accepted them.
 alone, and nothing is kept or done for it afterwards.
 """
 
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
@@ -25,6 +24,7 @@ from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.credential_check import CredentialCheck, Verdict
+from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
@@ -50,7 +50,7 @@ class Tenants:
         now: A monotonic clock, in seconds.
         limit: How many callers are served at once.
         serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
-        shared_answers: A folder in which other processes of the same server find the answers; None for none.
+        sharing: What the server shares with others; the tenants close it at their end.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -64,15 +64,16 @@ class Tenants:
         now: Callable[[], float] = time.monotonic,
         limit: int = MAX_TENANTS,
         serves_owner: bool = True,
-        shared_answers: Path | None = None,
+        sharing: Sharing = ALONE,
     ) -> None:
         self._config = config
         self._environment = environment
         self._now = now
         self._limit = limit
         self._serves_owner = serves_owner
-        self._shared_answers = shared_answers
-        self._limits = _limits(config.settings)
+        self._sharing = sharing
+        self._once = sharing.paid_once()
+        self._limits = self._make_limits(config.settings)
         self._tenants: dict[str, Tenant] = {}
         self._trials: set[Tenant] = set()
         self._rates: OrderedDict[str, RateLimiter] = OrderedDict()
@@ -87,7 +88,7 @@ class Tenants:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
-        async with ledgers_kept(), anyio.create_task_group() as group:
+        async with ledgers_kept(), self._closing_what_is_shared(), anyio.create_task_group() as group:
             self._group = group
             try:
                 if self._serves_owner:
@@ -97,6 +98,16 @@ class Tenants:
                 for tenant in (*self._tenants.values(), *self._trials):
                     tenant.evicted.set()
                 self._group = None
+
+    @asynccontextmanager
+    async def _closing_what_is_shared(self) -> AsyncIterator[None]:
+        """Close it after the tenants, whose calls hold slots and keys until their end."""
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._once.close)
+                await anyio.to_thread.run_sync(self._sharing.close)
 
     @asynccontextmanager
     async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:
@@ -136,8 +147,10 @@ class Tenants:
             ConfigurationError: They cannot be used, and nothing has changed.
         """
         async with self._creating:
+            if config.settings.shared != self._config.settings.shared:
+                raise ConfigurationError("[shared] cannot change while the server runs.", hint="Restart the server.")
             previous = self._config, self._limits
-            self._config, self._limits = config, _limits(config.settings)
+            self._config, self._limits = config, self._make_limits(config.settings)
             try:
                 self._new(OWNER)
                 for tenant in list(self._tenants.values()):
@@ -206,8 +219,6 @@ class Tenants:
         tenant.evicted.set()
 
     def _new(self, caller: Caller, *, is_trial: bool = False) -> Tenant:
-        # A name that reveals nothing about the caller, and that no caller can choose.
-        name = hashlib.sha256(caller.identity.encode()).hexdigest()
         return Tenant(
             caller,
             self._config,
@@ -215,8 +226,18 @@ class Tenants:
             self._environment,
             rate=self._rate_of(caller),
             is_trial=is_trial,
-            shared_answers=self._shared_answers / name if self._shared_answers else None,
+            sharing=self._sharing,
+            once=self._once,
         )
+
+    def _make_limits(self, settings: Settings) -> CallLimits:
+        """Return the limits of the callers who spend the owner's key; with `oauth` and several tokens they share them.
+
+        Other callers have limits of their own.
+        """
+        http = settings.http
+        shared = http.auth == "oauth" or (http.auth == "token" and len(http.bearer_tokens) != 1)
+        return CallLimits(settings.limits, shared=shared, across=self._sharing.limits)
 
     def _rate_of(self, caller: Caller) -> RateLimiter | None:
         if caller.is_owner:
@@ -253,10 +274,3 @@ class Tenants:
             evicted.append(min(candidates, key=lambda key: idle[key].last_used))
         for key in evicted:
             self._tenants.pop(key).evicted.set()
-
-
-def _limits(settings: Settings) -> CallLimits:
-    """Return the limits of the callers who spend the owner's key; with `oauth` and several tokens they share them."""
-    http = settings.http
-    shared = http.auth == "oauth" or (http.auth == "token" and len(http.bearer_tokens) != 1)
-    return CallLimits(settings.limits, shared=shared)

@@ -55,6 +55,30 @@ def contradictions(http: HttpSettings, sources: Mapping[str, str], environ: Mapp
         )
 
 
+def sharing_problems(values: Mapping[str, object], sources: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence if one of `shared.url` and `shared.key` is set and the other one is not."""
+    shared = values.get("shared")
+    names = {"url", "key"} & (shared.keys() if isinstance(shared, dict) else set())
+    if names == {"url"}:
+        yield (
+            f"{place(sources['shared.url'], 'shared.url')} needs shared.key, which encrypts what is kept there; "
+            "set it to the output of `openssl rand -hex 32`, the same for each server"
+        )
+    if names == {"key"}:
+        yield f"{place(sources['shared.key'], 'shared.key')} has no effect: shared.url is not set; remove shared.key"
+
+
+def weak_key(layer: Layer) -> Iterator[str]:
+    """Yield a sentence if a source's `shared.key` could be guessed."""
+    location = ("shared", "key")
+    key = layer.values.get(location)
+    if isinstance(key, str) and _is_guessable(key.strip()):
+        yield (
+            f"{exact_place(layer.sources[location], location)} could be guessed; use a random key, such as the output "
+            "of `openssl rand -hex 32`"
+        )
+
+
 def weak_tokens(layer: Layer) -> Iterator[str]:
     """Yield a sentence for each of a source's `http.bearer_tokens` that could be guessed, or that is there twice."""
     location = ("http", "bearer_tokens")

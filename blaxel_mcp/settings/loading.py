@@ -19,7 +19,7 @@ from blaxel_mcp.settings.environment import (
     hosting_variables,
     our_variables,
 )
-from blaxel_mcp.settings.fail_closed import contradictions
+from blaxel_mcp.settings.fail_closed import contradictions, sharing_problems
 from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
@@ -154,6 +154,7 @@ def _load(
     ]
     problems = [problem for layer in layers for problem in problems_in(layer)]
     values, sources = overlay(layers)
+    problems += sharing_problems(values, sources)
     # Mistakes in [http] itself are reported already, and what its keys mean together depends on them.
     with suppress(ValidationError):
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)

@@ -18,8 +18,11 @@ from blaxel_mcp.settings.types import (
     HeaderValue,
     HttpUrl,
     IssuerUrl,
+    LedgerLocation,
+    LongSecret,
     Pointers,
     ReceiptKind,
+    RedisUrl,
     RefuseOrAllow,
     RequestHeaders,
     ResultKind,
@@ -183,10 +186,38 @@ class BudgetSettings(CapSettings):
         default="refuse",
         description="What becomes of a call above ask_over_usd if the client cannot ask a person, or nobody answers.",
     )
-    ledger: str | None = Field(
+    ledger: LedgerLocation | None = Field(
         default=None,
+        # A URL may hold a password.
+        repr=False,
         description="File that counts calls, relative to the settings file's folder; :memory: counts in this server "
-        "only. Unset: ledger.sqlite3 in the user's state folder.",
+        "only; a URL such as redis://host:6379/0 counts for all machines that use it. Unset: shared.url, or else "
+        "ledger.sqlite3 in the user's state folder.",
+    )
+
+
+LEASE_SECONDS = 15.0
+"""The default of `shared.lease_seconds`."""
+
+
+class SharedSettings(ClosedSection):
+    """Redis or Valkey that several servers share: budget, limits, handles and answers then hold for all of them."""
+
+    url: RedisUrl | None = Field(
+        default=None,
+        description="URL of a Redis 7 or Valkey, such as redis://host:6379/0, or rediss:// for TLS; with the extra "
+        "`redis`. Unset: nothing is shared.",
+    )
+    key: LongSecret | None = Field(
+        default=None,
+        description="Key that encrypts prompts and answers there, the same for each server: at least 32 random "
+        "characters. Required with url.",
+    )
+    lease_seconds: float = Field(
+        default=LEASE_SECONDS,
+        ge=1,
+        le=300,
+        description="After how many seconds without a sign of its server a running call counts as lost.",
     )
 
 
@@ -239,6 +270,13 @@ class HttpSettings(ClosedSection):
     resource_url: HttpUrl | None = Field(
         default=None,
         description="This server's public URL, for the OAuth metadata. Unset: the address that it listens on.",
+    )
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long running calls may finish after SIGTERM, in seconds. Unset: limits.timeout_seconds with "
+        "[shared], otherwise 5.",
     )
 
 
@@ -380,6 +418,7 @@ class Settings(BaseSettings):
     budget: BudgetSettings = BudgetSettings()
     files: FileSettings = FileSettings()
     http: HttpSettings = HttpSettings()
+    shared: SharedSettings = SharedSettings()
     models: tuple[ModelSettings, ...] = ()
 
     @classmethod

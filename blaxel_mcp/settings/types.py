@@ -95,6 +95,36 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 """A URL that credentials are sent to: https, or http on loopback."""
 
 Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
+_REDIS_URL = re.compile(r"rediss?://(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:/\d{0,3})?")
+_REDIS_REQUIREMENT = "must be a URL such as redis://host:6379/0 or rediss://:password@host"
+_MIN_SECRET_CHARS = 32
+
+
+def _redis_url(url: Any) -> Any:
+    if isinstance(url, str) and not _REDIS_URL.fullmatch(url):
+        raise ValueError(_REDIS_REQUIREMENT)
+    return url
+
+
+def _file_or_redis(ledger: str) -> str:
+    if "://" in ledger and not _REDIS_URL.fullmatch(ledger):
+        raise ValueError(f"must be a file, or {_REDIS_REQUIREMENT.removeprefix('must be ')}")
+    return ledger
+
+
+def _is_long(secret: SecretStr) -> SecretStr:
+    if len(secret) < _MIN_SECRET_CHARS:
+        raise ValueError(f"must have at least {_MIN_SECRET_CHARS} characters; use the output of `openssl rand -hex 32`")
+    return secret
+
+
+RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
+"""The URL of a Redis or Valkey, which may hold a password."""
+
+LedgerLocation = Annotated[str, AfterValidator(_file_or_redis)]
+
+LongSecret = Annotated[SecretStr, AfterValidator(_is_long)]
+"""A secret that encrypts."""
 
 Folder = Annotated[str, AfterValidator(_rooted)]
 

@@ -1,4 +1,4 @@
 """MCP tools and resources, the shape of their results, and the store of complete answers.
 
-May import: inference, catalog, budget, apis, client, settings, core.
+May import: inference, catalog, budget, apis, client, shared, settings, core.
 """

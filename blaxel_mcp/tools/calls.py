@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,7 +20,9 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.results.results import value_result
+from blaxel_mcp.shared.engine import SharedStateError
+from blaxel_mcp.tools.results.results import ERROR_KEY, value_result
+from blaxel_mcp.tools.shared_calls import CallRecord, OwnCall, Seen, SharedCalls, State
 
 FIRST_INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS = 5.0
@@ -40,6 +43,9 @@ _MAX_EXPIRED = 2000
 """Handles that are remembered as expired."""
 
 _PARTIAL_CHARS = 2000
+
+REJOIN_SECONDS = 30.0
+"""How long a call with a key goes on over HTTP when its connection is gone: a client that repeats it does so soon."""
 
 
 CallResult = types.CallToolResult | types.InputRequiredResult
@@ -69,6 +75,7 @@ class Call:
         now: A monotonic clock, in seconds.
 
     Attributes:
+        waiters: How many requests wait for it; one that was handed back counts as waiting.
         task: Runs the work; its result is that of the call.
     """
 
@@ -84,6 +91,7 @@ class Call:
         self.started = now()
         self.ended: float | None = None
         self._now = now
+        self.waiters = 0
         self.task = asyncio.create_task(work)
         self.task.add_done_callback(self._end)
 
@@ -95,6 +103,11 @@ class Call:
     def cancel(self) -> None:
         """Abort the call, upstream too. Its result then says that it was cancelled."""
         self._scope.cancel()
+
+    def cancel_unless_awaited(self) -> None:
+        """Abort the call if no request waits for it."""
+        if self.waiters <= 0:
+            self.cancel()
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until the call is done, but no longer than this; None waits without a limit."""
@@ -123,6 +136,10 @@ class CallRegistry:
         now: A monotonic clock, in seconds.
         first_interval_seconds: When a waiting client first hears of its call.
         interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
+        shared: Shows handed-back calls to other servers; None if nothing is shared.
+        owner: What stands for the caller there.
+        rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
+            connection that was cut looks like a cancelled request.
 
     Attributes:
         recent: The ids of the latest calls, in the order in which they were started.
@@ -134,6 +151,9 @@ class CallRegistry:
         now: Callable[[], float] = time.monotonic,
         first_interval_seconds: float = FIRST_INTERVAL_SECONDS,
         interval_seconds: float = INTERVAL_SECONDS,
+        shared: SharedCalls | None = None,
+        owner: str = "",
+        rejoin_seconds: float = 0,
     ) -> None:
         self._now = now
         self._intervals = (first_interval_seconds, interval_seconds)
@@ -141,6 +161,11 @@ class CallRegistry:
         self._handles: dict[str, Call] = {}
         self._expired: deque[str] = deque(maxlen=_MAX_EXPIRED)
         self.recent: deque[str] = deque(maxlen=MAX_HANDLES)
+        self._shared = shared
+        self._owner = owner
+        self._rejoin_seconds = rejoin_seconds
+        self._keyed: dict[tuple[str, str], Call] = {}
+        self._reports: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> tuple[Call, ...]:
@@ -158,37 +183,64 @@ class CallRegistry:
                     call.cancel()
                 for call in self.in_flight:
                     await call.wait(None)
+                if self._reports:
+                    await asyncio.wait(self._reports)
 
-    def start(self, context: CallContext, scope: anyio.CancelScope, work: Coroutine[Any, Any, CallResult]) -> Call:
-        """Start a call in a task of its own, which may outlive the request."""
+    def start(
+        self,
+        context: CallContext,
+        scope: anyio.CancelScope,
+        work: Coroutine[Any, Any, CallResult],
+        *,
+        key: tuple[str, str] | None = None,
+    ) -> Call:
+        """Start a call in a task of its own, which may outlive the request; `keyed` finds it by its key until then."""
         call = Call(context, scope, work, self._now)
+        if key:
+            self._keyed[key] = call
+            call.task.add_done_callback(lambda _: self._keyed.pop(key, None))
         self._running.add(call)
         self.recent.append(context.call_id)
         call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 
-    async def join(self, call: Call, seconds: float, report: Report | None = None) -> bool:
-        """Wait for a call that was just started, and cancel it if its request is cancelled.
+    def keyed(self, key: str, content: str) -> Call | None:
+        """Return the call in flight with a key and the same arguments."""
+        return self._keyed.get((key, content))
+
+    async def join(self, call: Call, seconds: float, report: Report | None = None, *, may_go_on: bool = False) -> bool:
+        """Wait for a call, and cancel it if its request is cancelled and nobody else waits for it.
 
         Args:
             call: The call.
             seconds: When to stop waiting; 0 waits without a limit.
             report: Sends progress notifications, if the client asked for them.
+            may_go_on: Whether the client can ask for the call again. Then it goes on for a while without a request.
 
         Returns:
             Whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
         """
+        call.waiters += 1
         try:
             if report is None:
                 await asyncio.wait((call.task,), timeout=seconds or None)
             else:
                 await self.wait(call, seconds or None, report)
         except BaseException:
-            call.cancel()
+            call.waiters -= 1
+            if may_go_on and self._rejoin_seconds:
+                asyncio.get_running_loop().call_later(self._rejoin_seconds, call.cancel_unless_awaited)
+            else:
+                call.cancel_unless_awaited()
             raise
         is_done = call.task.done()
-        if not is_done:
+        if is_done:
+            call.waiters -= 1
+        else:
             self._handles[call.context.call_id] = call
+            if self._shared:
+                with anyio.CancelScope(shield=True):
+                    await self._share(call, self._shared)
         return is_done
 
     async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
@@ -209,6 +261,52 @@ class CallRegistry:
         """Return the call with this handle; None if it was never handed back, or has expired."""
         self._expire()
         return self._handles.get(call_id)
+
+    async def find_elsewhere(self, call_id: str, seconds: float) -> CallRecord | None:
+        """Return what other servers know of a call, after waiting for its end; None if nobody knows it.
+
+        Raises:
+            BlaxelError: The shared state cannot be used.
+        """
+        if self._shared is None:
+            return None
+        try:
+            return await self._shared.wait(self._owner, call_id, seconds)
+        except SharedStateError as error:
+            raise _unreachable(call_id, error) from None
+
+    async def cancel_elsewhere(self, call_id: str) -> CallRecord | None:
+        """Cancel a call that another server runs, and return what is known of it then; None if nobody knows it.
+
+        Raises:
+            BlaxelError: The shared state cannot be used.
+        """
+        if self._shared is None:
+            return None
+        try:
+            return await self._shared.cancel(self._owner, call_id)
+        except SharedStateError as error:
+            raise _unreachable(call_id, error) from None
+
+    async def _share(self, call: Call, shared: SharedCalls) -> None:
+        """Show a call to other servers until its end, and then its result."""
+        context, loop = call.context, asyncio.get_running_loop()
+        own = OwnCall(
+            look=lambda: Seen(context.model or "", call.state(), context.progress.text),
+            cancel=partial(loop.call_soon_threadsafe, call.cancel),
+        )
+
+        async def report() -> None:
+            await call.wait(None)
+            result = call.task.result()
+            assert isinstance(result, types.CallToolResult), "a handle asks nobody"
+            text = result.model_dump_json(by_alias=True, exclude_none=True)
+            await shared.finish(self._owner, context.call_id, _ended_as(result), text)
+
+        await shared.publish(self._owner, context.call_id, own)
+        task = asyncio.create_task(report())
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
 
     def has_expired(self, call_id: str) -> bool:
         """Return whether there was a handle of this id that has expired."""
@@ -245,16 +343,51 @@ def detach_seconds(settings: Settings, client: str = "", *, reports: bool = Fals
 
 def handle_result(call: Call, *, prefix: str) -> types.CallToolResult:
     """Return the result of a call that is still running: its handle, the partial text and what to do next."""
-    context = call.context
+    return running_result(call.context, Seen("", call.state(), call.context.progress.text), prefix=prefix)
+
+
+def running_result(context: CallContext, seen: Seen, *, prefix: str) -> types.CallToolResult:
+    """Do the same with how far the call is, wherever it runs; `context` has its id."""
     value = {
         "call_id": context.call_id,
         "state": "running",
-        "progress": call.state(),
-        "so_far": context.progress.text[-_PARTIAL_CHARS:],
+        "progress": seen.progress,
+        "so_far": seen.text[-_PARTIAL_CHARS:],
         "next": f'The model is still working. Call {prefix}read_result with {{"call_id": "{context.call_id}", '
         f'"wait_seconds": 50}} for the answer; do not send the request again, it would be billed twice.',
     }
     return value_result(value, context)
+
+
+def lost_call(call_id: str, seen: Seen) -> BlaxelError:
+    """Make the error for a call whose server has died."""
+    error = BlaxelError(
+        f"The server that ran the call {literal(call_id)} is gone, and nothing has been heard of it since.",
+        code="upstream_error",
+        origin="local",
+        hint="The call may have been billed, and was not retried. Read it once more in a minute, in case its server "
+        "comes back; call the model again only if paying twice is acceptable.",
+        billed="maybe",
+    )
+    error.partial = seen.text
+    return error
+
+
+def _ended_as(result: types.CallToolResult) -> State:
+    if not result.is_error:
+        return "done"
+    return "cancelled" if (result.meta or {}).get(ERROR_KEY, {}).get("code") == "cancelled" else "failed"
+
+
+def _unreachable(call_id: str, error: SharedStateError) -> BlaxelError:
+    return BlaxelError(
+        f"This server does not run the call {literal(call_id)}, and cannot ask the others: {error}.",
+        code="upstream_error",
+        origin="local",
+        hint="Try again when the shared state can be used; do not send the request again, it would be billed twice.",
+        retryable=True,
+        billed="maybe",
+    )
 
 
 def unknown_call(call_id: str) -> BlaxelError:

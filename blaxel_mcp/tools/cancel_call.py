@@ -5,7 +5,7 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.tools.calls import CallRegistry, expired_call, unknown_call
+from blaxel_mcp.tools.calls import CallRegistry, expired_call, lost_call, unknown_call
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
 
@@ -16,6 +16,10 @@ _SCHEMA: JSONObject = {
 }
 
 
+_STATES = {"running": "cancelling", "cancelled": "cancelled"}
+"""The state to report of a call of another server: it may not have heard of the cancellation yet."""
+
+
 def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
     """Return the tool."""
 
@@ -23,7 +27,12 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
         call_id: str = arguments["call_id"]
         call = calls.find(call_id)
         if call is None:
-            raise (expired_call if calls.has_expired(call_id) else unknown_call)(call_id)
+            record = await calls.cancel_elsewhere(call_id)
+            if record is None:
+                raise (expired_call if calls.has_expired(call_id) else unknown_call)(call_id)
+            if record.state == "lost":
+                raise lost_call(call_id, record.seen)
+            return value_result({"call_id": call_id, "state": _STATES.get(record.state, "finished")}, context)
         state = "finished" if call.done else "cancelled"
         call.cancel()
         await call.wait(None)

@@ -50,7 +50,8 @@ def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy,
         input_schema=entry.schema.listed,
         annotations=CALLS_A_MODEL,
     )
-    return Tool(definition, entry.schema.validator, run, calls_a_model=True)
+    may_repeat = entry.settings.idempotent
+    return Tool(definition, entry.schema.validator, run, calls_a_model=True, may_repeat=lambda _: may_repeat)
 
 
 def _api_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, prefix: str) -> list[Tool]:
@@ -83,7 +84,13 @@ def _api_tool(name: str, summary: str, schema: JSONObject, tools: Mapping[str, T
         },
         annotations=CALLS_A_MODEL,
     )
-    return Tool(definition, _ModelChoice(definition.input_schema, tools), run, calls_a_model=True)
+
+    def may_repeat(arguments: Mapping[str, Any]) -> bool:
+        tool = tools.get(str(arguments.get("model")))
+        return tool is not None and tool.may_repeat(arguments)
+
+    validator = _ModelChoice(definition.input_schema, tools)
+    return Tool(definition, validator, run, calls_a_model=True, may_repeat=may_repeat)
 
 
 class _ModelChoice:

@@ -14,7 +14,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
-from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result
+from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result, lost_call, running_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -25,6 +25,9 @@ from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
+
+_PARTS = frozenset({"pointer", "offset", "length"})
+"""The arguments that pick a part of an answer."""
 
 _INLINE_BYTES = 100_000
 """Parts of answers up to this size are read without a thread."""
@@ -80,8 +83,10 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
                 return handle_result(call, prefix=prefix)
             result = call.task.result()
             assert isinstance(result, types.CallToolResult), "a handle asks nobody"
-            if result.is_error or not arguments.keys() & {"pointer", "offset", "length"}:
+            if result.is_error or not arguments.keys() & _PARTS:
                 return result
+        elif elsewhere := await _read_elsewhere(arguments, calls, longest_wait, prefix):
+            return elsewhere
         try:
             return await read_result(arguments, context, policy)
         except BlaxelError as error:
@@ -109,6 +114,26 @@ def _last_call(calls: CallRegistry, store: CallStore) -> str:
         origin="caller",
         hint="Call a model first. If another server process answered the last one, give its call_id.",
     )
+
+
+async def _read_elsewhere(
+    arguments: JSONObject, calls: CallRegistry, longest_wait: float, prefix: str
+) -> types.CallToolResult | None:
+    """Return the state or the result of a call of another server; None if it has to be read from its answer.
+
+    Raises:
+        BlaxelError: Its server is gone, or the shared state cannot be used.
+    """
+    call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
+    record = await calls.find_elsewhere(call_id, min(seconds, longest_wait or seconds))
+    if record is None:
+        return None
+    if record.state == "lost":
+        raise lost_call(call_id, record.seen)
+    if record.result is None:
+        return running_result(CallContext(call_id=call_id, model=record.seen.model), record.seen, prefix=prefix)
+    result = types.CallToolResult.model_validate_json(record.result)
+    return result if result.is_error or not arguments.keys() & _PARTS else None
 
 
 async def read_result(arguments: JSONObject, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:

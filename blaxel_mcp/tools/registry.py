@@ -1,7 +1,7 @@
 """The tools of a tenant: what a client lists, and what happens when it calls one."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,9 +20,28 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report, detach_seconds, handle_result
+from blaxel_mcp.tools.calls import (
+    CallRegistry,
+    CallResult,
+    Report,
+    detach_seconds,
+    handle_result,
+    lost_call,
+    running_result,
+)
 from blaxel_mcp.tools.consent import InputRequiredError
+from blaxel_mcp.tools.paid_once import (
+    CallKeysError,
+    Claim,
+    PaidOnce,
+    arguments_digest,
+    key_digest,
+    key_of,
+    other_arguments,
+    replayed,
+)
 from blaxel_mcp.tools.results.results import error_result
+from blaxel_mcp.tools.shared_calls import Seen
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +65,23 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: its definition as the client sees it, and what it does."""
+    """A tool: its definition as the client sees it, and what it does.
+
+    Attributes:
+        definition: What the client sees.
+        validator: Checks the arguments.
+        run: What it does.
+        calls_a_model: Whether a call of it costs money, and may outlive its request.
+        takes_key: Whether it has the argument `call_key`.
+        may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
+    """
 
     definition: types.Tool
     validator: Validator
     run: Run
     calls_a_model: bool = False
+    takes_key: bool = False
+    may_repeat: Callable[[Mapping[str, Any]], bool] = lambda _: False
 
     @property
     def name(self) -> str:
@@ -64,13 +94,17 @@ class ToolRegistry:
 
     Args:
         calls: Where the calls of models run.
+        once: Makes calls with a key once.
+        owner: What stands for the caller in keys.
 
     Attributes:
         rejection: The error that every call fails with; None if calls are accepted.
     """
 
-    def __init__(self, calls: CallRegistry) -> None:
+    def __init__(self, calls: CallRegistry, *, once: PaidOnce | None = None, owner: str = "") -> None:
         self._calls = calls
+        self._once = once
+        self._owner = owner
         self.rejection: BlaxelError | None = None
         self._tools: dict[str, Tool] = {}
         self._settings = Settings()
@@ -91,6 +125,8 @@ class ToolRegistry:
         arguments: Mapping[str, Any] | None,
         report: Report | None = None,
         client: str = "",
+        *,
+        sent_key: str | None = None,
         asker: Asker | None = None,
     ) -> CallResult:
         """Call a tool. A failure that the agent can act on is a result that says what to do next.
@@ -100,6 +136,7 @@ class ToolRegistry:
             arguments: The arguments as the client sent them.
             report: Sends progress notifications, if the client asked for them.
             client: The name that the client gave.
+            sent_key: The client's own id for the call, by which it repeats it.
             asker: Asks a person before an expensive call.
 
         Raises:
@@ -117,12 +154,65 @@ class ToolRegistry:
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:
             return await work
+        seconds = detach_seconds(self._settings, client, reports=report is not None)
+        if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments or {}, sent_key, tool.takes_key)):
+            making = (scope, work, report, seconds)
+            return await self._call_once(self._once, key, (tool, arguments or {}), context, making)
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, work)
-        seconds = detach_seconds(self._settings, client, reports=report is not None)
         if await self._calls.join(call, seconds, report):
             return call.task.result()
         return handle_result(call, prefix=self._settings.tools.prefix)
+
+    async def _call_once(
+        self,
+        once: PaidOnce,
+        key: str,
+        asked: tuple[Tool, Mapping[str, Any]],
+        context: CallContext,
+        making: tuple[anyio.CancelScope, Coroutine[Any, Any, CallResult], Report | None, float],
+    ) -> CallResult:
+        """Make a call with a key, or return the result of the call that had the key before."""
+        (tool, arguments), (scope, work, report, seconds) = asked, making
+        digest = key_digest(self._owner, self._settings.workspace, key)
+        content = arguments_digest(tool.name, arguments)
+        call = self._calls.keyed(digest, content)
+        if call is not None:
+            work.close()
+            joined = await self._calls.join(call, seconds, report, may_go_on=True)
+            if not joined:
+                return handle_result(call, prefix=self._settings.tools.prefix)
+            first = call.task.result()
+            if isinstance(first, types.InputRequiredResult):
+                return first
+            return replayed(first.model_dump_json(by_alias=True, exclude_none=True))
+        try:
+            again = tool.may_repeat(arguments)
+            claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
+        except CallKeysError as error:
+            context.notes.append(f"a repetition of this call would be paid again: {error}")
+            call = self._calls.start(context, scope, work)
+        else:
+            if claim.state != "new":
+                work.close()
+                return self._result_of(claim)
+            call = self._calls.start(context, scope, _kept(once, digest, context.call_id, work), key=(digest, content))
+        if await self._calls.join(call, seconds, report, may_go_on=True):
+            return call.task.result()
+        return handle_result(call, prefix=self._settings.tools.prefix)
+
+    def _result_of(self, claim: Claim) -> types.CallToolResult:
+        """Return the result of a call that another process makes or has made, as far as it is known."""
+        context = CallContext(call_id=claim.call_id)
+        if claim.state == "other":
+            return error_result(other_arguments(claim.call_id), context)
+        if claim.state == "running":
+            return running_result(
+                context, Seen("", "another process waits for it", ""), prefix=self._settings.tools.prefix
+            )
+        if claim.state == "done" and claim.result:
+            return replayed(claim.result)
+        return error_result(lost_call(claim.call_id, Seen("", "", "")), context)
 
     async def _run(
         self, tool: Tool, arguments: Mapping[str, Any], context: CallContext, scope: anyio.CancelScope
@@ -151,3 +241,11 @@ class ToolRegistry:
                 logger.exception("call %s of the tool %r failed", context.call_id, tool.name)
                 return error_result(unexpected(context), context, receipt=receipt)
         return error_result(cancelled(context), context, max_chars=max_chars, receipt=receipt)
+
+
+async def _kept(once: PaidOnce, key: str, call_id: str, work: Coroutine[Any, Any, CallResult]) -> CallResult:
+    """Make a call, and keep its result for those who repeat it."""
+    result = await work
+    with anyio.CancelScope(shield=True):
+        await once.finish(key, call_id, result)
+    return result

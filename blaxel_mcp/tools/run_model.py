@@ -1,7 +1,7 @@
 """The tool `run_model`: any model, any sub-endpoint, any JSON body."""
 
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from blaxel_mcp.inference.dry_run import dry_run
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.schema import HttpMethod, ToolSettings
+from blaxel_mcp.tools.paid_once import CALL_KEY
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result, value_result
 from blaxel_mcp.tools.visibility import Visibility
@@ -48,15 +49,20 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     definition = types.Tool(
         name=f"{settings.tools.prefix}run_model",
         description=_description(catalog, settings.tools),
-        input_schema=_schema(FREE_FORM, settings.access.methods, select=SELECT),
+        # The layout for a short list leaves out what hardly any agent uses; it is accepted all the same.
+        input_schema=_schema(FREE_FORM, settings.access.methods, is_short=settings.tools.layout == "per-api"),
         annotations=types.ToolAnnotations(destructive_hint=not _HARMLESS_METHODS.issuperset(settings.access.methods)),
     )
     # A method that is not allowed is refused later, by a message that names the setting.
-    accepted = {
-        **_schema({"type": ["object", "array"]}, _METHODS, select=ACCEPTED_SELECT),
-        "additionalProperties": False,
-    }
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of run_model"), run, calls_a_model=True)
+    accepted = _schema({"type": ["object", "array"]}, _METHODS, select=ACCEPTED_SELECT)
+    closed = {**accepted, "additionalProperties": False}
+    validator = ArgumentValidator(closed, owner="The schema of run_model")
+
+    def may_repeat(arguments: Mapping[str, Any]) -> bool:
+        entry = catalog.find(str(arguments.get("model")))
+        return entry is not None and entry.settings.idempotent
+
+    return Tool(definition, validator, run, calls_a_model=True, takes_key=True, may_repeat=may_repeat)
 
 
 _MAX_QUERY_CHARS = 8000
@@ -128,7 +134,9 @@ def _description(catalog: Catalog, tools: ToolSettings) -> str:
     return f"{text}Models: {names}." if names else text.rstrip()
 
 
-def _schema(data: Any, methods: Sequence[HttpMethod], *, select: JSONObject) -> JSONObject:
+def _schema(
+    data: Any, methods: Sequence[HttpMethod], *, select: JSONObject = SELECT, is_short: bool = False
+) -> JSONObject:
     properties: JSONObject = {
         "model": {"type": "string"},
         "path": {
@@ -139,6 +147,9 @@ def _schema(data: Any, methods: Sequence[HttpMethod], *, select: JSONObject) -> 
         "method": {"type": "string", "enum": list(methods)},
         "query": {**FREE_FORM},
         "dry_run": {"type": "boolean", "description": "Returns request, cost and budget; sends nothing."},
-        "select": select,
     }
+    if not is_short:
+        properties["select"] = select
+        description = "Repeated with the same key, a call is not billed again."
+        properties[CALL_KEY] = {"type": "string", "maxLength": 200, "description": description}
     return {"type": "object", "properties": properties, "required": ["model"]}

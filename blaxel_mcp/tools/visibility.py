@@ -10,12 +10,14 @@ from typing import Any
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
+from pydantic import SecretStr
 
 from blaxel_mcp.budget.ledger import MEMORY, default_ledger
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.shared.engine import label_of
 from blaxel_mcp.tools.results.content_blocks import text_block
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from blaxel_mcp.tools.store.spool import default_spools
@@ -174,5 +176,7 @@ def _owner_paths(config: Configuration) -> Iterable[str]:
         yield str(path or "")
     for name in (None if ledger == MEMORY else ledger, settings.files.output_dir, *settings.files.allowed_dirs):
         yield name or ""
+    urls = [settings.shared.url, SecretStr(ledger) if ledger and "://" in ledger else None]
+    yield from (label_of(url) for url in urls if url)
     for word in settings.api_key_command or ():
         yield word if re.search(r"[/\\]", word) else ""

@@ -1,10 +1,10 @@
 """When the ledger is written: together, or a moment later where no cap can refuse the call."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from blaxel_mcp.budget.commits import GroupCommit
@@ -100,16 +100,20 @@ def test_a_deferred_entry_counts_at_once_in_its_process_and_after_a_moment_in_th
     other.close()
 
 
-def test_a_deferred_entry_is_written_though_nothing_else_happens(tmp_path: Path) -> None:
-    ledger, other = Ledger(tmp_path / "ledger.sqlite3"), Ledger(tmp_path / "ledger.sqlite3")
-    ledger.defer(Entry(reservation(), accept))
+async def test_a_deferred_entry_is_written_though_nothing_else_happens(tmp_path: Path) -> None:
+    commits, other = GroupCommit(Ledger(tmp_path / "ledger.sqlite3")), Ledger(tmp_path / "ledger.sqlite3")
+    for number in range(3):
+        commits.defer(Entry(reservation(number), accept))
 
-    until = time.monotonic() + 30
-    while not other.used(DAY, "") and time.monotonic() < until:
-        pass
+    with anyio.fail_after(30):
+        while not other.used(DAY, ""):
+            await anyio.lowlevel.checkpoint()
 
-    assert other.used(DAY, "")[KEY].calls == 1
-    ledger.close()
+    assert other.used(DAY, "")[KEY].calls == 3
+    commits.defer(Entry(reservation(4), accept))
+    await commits.aclose()
+    assert other.used(DAY, "")[KEY].calls == 4
+    commits.ledger.close()
     other.close()
 
 

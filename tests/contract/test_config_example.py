@@ -1,6 +1,7 @@
 """config.example.toml loads, names every key and no other, and shows the right defaults."""
 
 import itertools
+import secrets
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from blaxel_mcp.settings.schema import Settings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 KEY_LINE = "#: "
+EXAMPLE_KEY = "the-output-of-openssl-rand-hex-32"
 
 
 def uncommented(example: str) -> str:
@@ -52,7 +54,8 @@ def test_the_example_file_changes_nothing_as_it_stands() -> None:
 
 
 def test_the_example_file_names_every_key_and_no_unknown_one(home: Path) -> None:
-    text = uncommented(EXAMPLE.read_text(encoding="utf-8"))
+    # The example's own key is refused, so that nobody encrypts by it.
+    text = uncommented(EXAMPLE.read_text(encoding="utf-8")).replace(EXAMPLE_KEY, secrets.token_hex(32))
     path = home / "config.toml"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)

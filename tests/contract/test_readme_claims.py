@@ -113,8 +113,8 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "apis/test_text_apis::test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched",
         "server/test_server::test_every_tool_is_described_annotated_and_named_for_every_client",
     ),
-    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run` | calls any model of the workspace, at any "
-    "sub-endpoint, with any JSON body |": (
+    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run`, `call_key` | calls any model of the "
+    "workspace, at any sub-endpoint, with any JSON body |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
         "tools/test_run_model::test_a_call_goes_to_the_model_and_path_that_it_names",
         "tools/test_run_model::test_the_body_is_sent_as_it_was_given",

@@ -177,10 +177,9 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "inference/test_spending::test_calls_in_flight_together_do_not_pass_a_cap_that_has_room_for_one",
         "inference/test_spending::test_the_figures_of_answers_are_those_of_their_receipts_added_up",
     ),
-    'One ledger counts the calls of all processes of a user, and `ledger = ":memory:"` those of all workers and '
-    "callers of one server; edits of the settings do not start either again.": (
+    'One ledger counts the calls of all processes of a user, and `ledger = ":memory:"` those of all callers of '
+    "one server; edits of the settings do not start either again.": (
         "e2e/test_spending::test_eight_processes_that_race_against_a_cap_make_as_many_calls_as_it_allows",
-        "e2e/test_http_process::test_a_cap_that_is_counted_in_memory_is_one_for_all_workers",
         "inference/test_one_ledger::test_five_callers_share_a_cap_of_one_call",
         "inference/test_one_ledger::test_edits_of_the_settings_do_not_begin_to_count_again",
     ),
@@ -297,7 +296,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "properties/test_http_targets::test_without_a_token_no_target_leads_anywhere",
         "properties/test_http_targets::test_no_spelling_that_is_known_to_fool_a_reader_of_paths_gets_past",
         "properties/test_http_targets::test_the_probes_are_open",
-        "e2e/test_http_process::test_no_spelling_of_the_path_gets_past_the_token_of_several_workers",
+        "replicas/test_workers::test_no_spelling_of_the_path_gets_past_the_token_of_several_workers",
     ),
     "A request over HTTP without a known caller is never the owner's.": (
         "properties/test_http_targets::test_a_request_over_http_without_a_caller_is_never_the_owners",
@@ -361,6 +360,18 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "playground/test_hostile_answers::test_the_message_of_a_providers_error_never_runs",
         "playground/test_hostile_answers::test_a_tool_call_is_shown_and_never_runs",
         "server/http/test_playground::test_no_module_takes_text_for_markup",
+    ),
+    "Answers, partial texts and results in the Redis of `[shared]` are encrypted with AES-256-GCM, and can be read "
+    "only as those of the caller that they were written for.": (
+        "replicas/test_answers::test_nothing_that_a_caller_said_or_got_is_readable_in_redis",
+        "replicas/test_answers::test_a_large_answer_is_kept_in_chunks_and_read_only_with_the_same_key_and_by_its_caller",
+        "replicas/test_answers::test_callers_do_not_see_each_others_calls_and_answers",
+    ),
+    "Prompts and credentials are not stored there.": (
+        "replicas/test_answers::test_nothing_that_a_caller_said_or_got_is_readable_in_redis",
+    ),
+    "A `shared.url` without a random `shared.key` is an error.": (
+        "settings/test_shared_settings::test_what_would_not_share_or_not_encrypt_is_an_error",
     ),
     "No lower bound of a dependency allows a version with a hole that is listed in `.ci/advisories.toml`.": (
         "e2e/test_packaging::test_no_lower_bound_allows_a_version_with_a_known_hole",

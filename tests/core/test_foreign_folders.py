@@ -13,10 +13,9 @@ from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.core.private_files import make_own_folder, read_private, write_private
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.answers import TextAnswer
-from blaxel_mcp.tools.store.shared import SharedAnswers
 from blaxel_mcp.tools.store.spool import default_spools
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
+from blaxel_mcp.tools.store.stored_answer import StoreLimits
 from tests.support.connecting import connect, leading_to, text_of
 
 pytestmark = [
@@ -106,15 +105,6 @@ async def test_a_spool_that_another_user_replaces_gives_none_of_their_answers(tm
 
         with pytest.raises(Exception, match="deleted or replaced"):
             await store.get("call_0")
-
-
-def test_a_shared_answer_of_another_user_is_none(tmp_path: Path) -> None:
-    answers = SharedAnswers(tmp_path / "answers", StoreLimits())
-    answers.write("call_1", StoredAnswer("text", "text/plain", b"ours"))
-    assert answers.read("call_1")
-    os.chown(tmp_path / "answers" / "call_1", MALLORY, MALLORY)
-
-    assert answers.read("call_1") is None
 
 
 @foreign

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from blaxel_mcp.client.auth.key_command import run_key_command
 from blaxel_mcp.core.exceptions import ConfigurationError
+from tests.replicas.engines import needs_redis, running_redis, sharing
 from tests.support.processes import ENDING_SECONDS, started
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="the programs here are scripts")]
@@ -105,9 +107,18 @@ async def test_the_script_runs_nothing_of_the_working_directory(words: tuple[str
     assert was_run(hostile) == ""
 
 
-async def test_workers_run_nothing_of_the_working_directory(hostile: Path) -> None:
+@needs_redis
+async def test_workers_run_nothing_of_the_working_directory(hostile: Path, tmp_path: Path) -> None:
+    with running_redis(tmp_path) as redis:
+        await _run_workers(sharing(redis))
+
+    assert was_run(hostile) == ""
+
+
+async def _run_workers(shared: dict[str, Any]) -> None:
     words = [SCRIPT, "serve", "--transport", "http", "--port", "0", "--workers", "2", "--log-level", "info"]
     variables = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "BL_WORKSPACE": "acme"}
+    variables |= {f"BLAXEL_MCP_SHARED__{name.upper()}": str(value) for name, value in shared.items()}
     async with started(words, variables, stderr=subprocess.PIPE) as process:
         assert process.stderr
         log = b""
@@ -117,8 +128,6 @@ async def test_workers_run_nothing_of_the_working_directory(hostile: Path) -> No
         process.send_signal(signal.SIGTERM)
         with anyio.fail_after(ENDING_SECONDS):
             assert await process.wait() == 0
-
-    assert was_run(hostile) == ""
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -19,12 +17,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.store.spool import default_spools
-from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN, KEY
-from tests.support.connecting import ERAS, Era, answer_of, inference_requests, is_slow_call, receipt_of, text_of
-from tests.support.http_serving import HOUSE_CHAT, SLOW_CALL, answer_to_42, client_of, message
+from tests.support.canaries import CLIENT_CREDENTIALS, HTTP_TOKEN
+from tests.support.connecting import ERAS, Era, answer_of, is_slow_call, receipt_of
+from tests.support.http_serving import answer_to_42, client_of, message
 from tests.support.processes import ENDING_SECONDS, SERVE, started, variables
-from tests.support.worker_pool import __file__ as worker_pool
 
 pytestmark = [
     pytest.mark.anyio,
@@ -34,9 +30,6 @@ pytestmark = [
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - where a host of containers has servers listen
 
 SERVE_HTTP = [*SERVE, "--transport", "http"]
-
-TWO_PATIENT_WORKERS = [sys.executable, worker_pool]
-"""Two workers whose requests have an hour to finish: only a second signal stops them within a test."""
 
 HANG_SECONDS = 300
 """After this time, a test that waits only for events has hung, however busy the machine is."""
@@ -260,173 +253,3 @@ async def test_on_blaxel_the_injected_variables_suffice(emulator: Emulator, tmp_
     assert receipt_of(result)["workspace"] == "demo"
     sent = [value for request in emulator.requests for value in request.header_values("x-blaxel-authorization")]
     assert all("the-key-of-the-caller" not in value for value in sent)
-
-
-@asynccontextmanager
-async def two_workers(emulator: Emulator) -> AsyncIterator[tuple[Process, list[int]]]:
-    """Run two workers that are serving; yield the server and their process ids."""
-    async with served(variables(emulator), "--port", "0", "--workers", "2", "--log-level", "info") as server:
-        numbers = [int((await server.read_until(r"worker (\d+) is serving"))[1]) for _ in range(2)]
-        yield server, numbers
-
-
-async def test_no_spelling_of_the_path_gets_past_the_token_of_several_workers(emulator: Emulator) -> None:
-    environment = {
-        **variables(emulator),
-        "BLAXEL_MCP_HTTP__AUTH": "token",
-        "BLAXEL_MCP_HTTP__BEARER_TOKENS": f'["{HTTP_TOKEN}"]',
-    }
-    body, headers = message("tools/call", "legacy", **HOUSE_CHAT)
-    async with (
-        served(environment, "--port", "0", "--workers", "2") as server,
-        httpx.AsyncClient(trust_env=False, headers=headers, timeout=30) as http,
-    ):
-        base = server.url.removesuffix("/mcp")
-        refused = [
-            (await http.post(f"{base}{path}", content=body)).status_code
-            for path in ("/mcp", "/mcp%0A", "/mcp%0D", "//mcp", "/mcp/", "/%6Dcp", "/healthz%0A", "/")
-        ]
-        allowed = await http.post(server.url, content=body, headers={"authorization": f"Bearer {HTTP_TOKEN}"})
-
-    assert refused == [401] * 8
-    assert allowed.status_code == 200
-    assert len(inference_requests(emulator.requests)) == 1
-
-
-async def test_several_workers_share_an_address_and_return_no_handles(emulator: Emulator) -> None:
-    environment = {**variables(emulator), "BLAXEL_MCP_LIMITS__DETACH_AFTER_SECONDS": "0.1"}
-    async with served(environment, "--port", "0", "--workers", "2") as server:
-        async with client_of(server.url) as client:
-            slow = await client.call_tool("run_model", {"model": "fault-slow-1s", "data": {"inputs": "x"}})
-        server.process.send_signal(signal.SIGTERM)
-        await server.ends_with(0)
-
-    assert receipt_of(slow)["status"] == 200
-
-
-async def test_a_cap_that_is_counted_in_memory_is_one_for_all_workers(emulator: Emulator) -> None:
-    environment = {
-        **variables(emulator),
-        "BLAXEL_MCP_BUDGET__LEDGER": ":memory:",
-        "BLAXEL_MCP_BUDGET__CALLS_PER_DAY": "2",
-    }
-    failed: list[bool] = []
-
-    async def call(url: str) -> None:
-        async with client_of(url) as client:
-            result = await client.call_tool("run_model", {"model": "house-classifier", "data": {"inputs": "x"}})
-            failed.append(bool(result.is_error))
-
-    async with served(environment, "--port", "0", "--workers", "2", "--log-level", "info") as server:
-        for _ in range(2):
-            await server.read_until(r"worker \d+ is serving")
-        async with anyio.create_task_group() as group:
-            for _ in range(12):
-                group.start_soon(call, server.url)
-
-    assert sorted(failed) == [False] * 2 + [True] * 10
-
-
-async def test_the_answers_of_one_worker_are_readable_by_the_others_and_removed_at_the_end(emulator: Emulator) -> None:
-    async with two_workers(emulator) as (server, _):
-        async with client_of(server.url) as client:
-            answered = await answer_to_42(client)
-        for _ in range(8):
-            # Each over its own connection, which any of the workers accepts.
-            async with client_of(server.url) as client:
-                read = await client.call_tool("read_result", {"call_id": receipt_of(answered)["call_id"]})
-                assert "6 * 7 = 42" in text_of(read)
-        assert list(default_spools().glob("spool-*"))
-        server.process.send_signal(signal.SIGTERM)
-        await server.ends_with(0)
-
-    assert list(default_spools().iterdir()) == []
-
-
-async def test_a_cancel_reaches_the_call_in_any_worker(emulator: Emulator) -> None:
-    _, usual = message("", "legacy")
-    headers = {**usual, "mcp-session-id": "0123456789abcdefghijklmnopqrstuv"}
-
-    async def post(method: str, request_id: int | None = None, **params: Any) -> None:
-        # Each over its own connection, which any of the workers accepts.
-        async with httpx.AsyncClient(timeout=30, headers=headers) as http:
-            named = {} if request_id is None else {"id": request_id}
-            (
-                await http.post(server.url, json={"jsonrpc": "2.0", **named, "method": method, "params": params})
-            ).raise_for_status()
-
-    async with two_workers(emulator) as (server, _), anyio.create_task_group() as group:
-        with anyio.fail_after(30):
-            for number in range(8):
-                group.start_soon(partial(post, "tools/call", number, **SLOW_CALL))
-            await emulator.wait_for(lambda _: len(slow_calls(emulator)) == 8, timeout_seconds=20)
-            for number in range(8):
-                await post("notifications/cancelled", requestId=number)
-            for request in slow_calls(emulator):
-                await request.wait_aborted()
-
-
-async def test_a_worker_that_dies_is_replaced(emulator: Emulator) -> None:
-    async with two_workers(emulator) as (server, numbers):
-        os.kill(numbers[0], signal.SIGKILL)
-
-        replaced = await server.read_until(r"worker (\d+) exited with code -9 and is restarted")
-        begun = await server.read_until(r"worker (\d+) is serving")
-        async with client_of(server.url) as client:
-            assert answer_of(await answer_to_42(client))
-
-    assert int(replaced[1]) == numbers[0]
-    assert int(begun[1]) not in numbers
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-async def test_signals_reach_all_workers(emulator: Emulator, number: signal.Signals, code: int) -> None:
-    async with (
-        served(variables(emulator), command=TWO_PATIENT_WORKERS, limit_seconds=HANG_SECONDS) as server,
-        anyio.create_task_group() as group,
-    ):
-        numbers = [int((await server.read_until(r"worker (\d+) is serving"))[1]) for _ in range(2)]
-        group.start_soon(partial(call_slowly, server.url, seconds=3600))
-        request = await emulator.wait_for(is_slow_call, timeout_seconds=HANG_SECONDS)
-
-        # To all of them at once, as a terminal and a service manager do.
-        for process in (server.process.pid, *numbers):
-            os.kill(process, number)
-        # Both lines, since the system would merge a second signal with a pending first one.
-        await server.read_until_all("shutting down 2 workers", "waiting for 1 request")
-        assert not request.aborted
-        server.process.send_signal(number)
-
-        await server.ends_with(code)
-        await request.wait_aborted()
-        for process in numbers:
-            with pytest.raises(ProcessLookupError):
-                os.kill(process, 0)
-
-
-async def test_workers_do_not_outlive_their_supervisor(emulator: Emulator) -> None:
-    async with two_workers(emulator) as (server, _):
-        server.process.kill()
-
-        # Only the workers have the writing end, so the pipe ends with them.
-        with anyio.fail_after(ENDING_SECONDS):
-            with pytest.raises((anyio.EndOfStream, anyio.IncompleteRead)):
-                await server.read_until("there is no such line")
-
-
-async def test_workers_that_cannot_start_end_the_server_with_the_reason(emulator: Emulator, tmp_path: Path) -> None:
-    # The supervisor reads it once, and it is gone when the workers look for it.
-    file = tmp_path / "config.toml"
-    os.mkfifo(file)
-    command = [*SERVE_HTTP, "--port", "0", "--workers", "2", "--config", str(file)]
-    async with started(command, variables(emulator), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        with anyio.fail_after(40):
-            assert process.stderr
-            await anyio.to_thread.run_sync(file.write_text, "[limits]\ntimeout_seconds = 5\n")
-            file.unlink()
-            said = b"".join([chunk async for chunk in process.stderr])
-            assert await process.wait() == 2
-
-    assert b"config.toml" in said
-    assert b"Traceback" not in said
-    assert KEY.encode() not in said

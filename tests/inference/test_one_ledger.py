@@ -1,6 +1,5 @@
 """One ledger in each process, whoever calls and however often the settings change."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import anyio
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.ledger import MEMORY, Ledger, keep_memory_in, ledgers_kept, release_ledger, shared_ledger
+from blaxel_mcp.budget.ledger import MEMORY, Ledger, ledgers_kept, release_ledger, shared_ledger
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import Caller
@@ -107,23 +106,6 @@ async def test_a_file_that_is_removed_stays_refused_after_an_edit(emulator: Emul
         await tenants.reconfigure(config)
         assert await call(await tenants.of(Caller("one"))) == "budget_exceeded"
         assert await call(await tenants.of(Caller("other"))) == "budget_exceeded"
-
-
-def test_the_workers_of_one_server_share_a_private_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blaxel_mcp.budget.ledger._ledgers.memory_folder", None)
-    keep_memory_in(tmp_path / "usage")
-    ledger, fallback = shared_ledger(MEMORY), shared_ledger(MEMORY, instead_of="/x")
-    try:
-        assert ledger is shared_ledger(MEMORY)
-        assert ledger.label == MEMORY
-        assert ledger.used("2026-11-24", "") == {}
-        (file,) = (tmp_path / "usage").glob("*.sqlite3")
-        assert str(file) == str(ledger.path) != str(fallback.path)
-        if os.name == "posix":
-            assert file.stat().st_mode & 0o077 == 0
-    finally:
-        for used in (ledger, ledger, fallback):
-            release_ledger(used)
 
 
 async def test_a_ledger_lasts_as_long_as_somebody_uses_it(tmp_path: Path) -> None:

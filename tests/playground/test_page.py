@@ -226,6 +226,20 @@ async def test_a_server_that_is_gone_is_reported(open_page: OpenPage) -> None:
     assert "The server does not answer." in await answers.inner_text()
 
 
+async def test_a_server_that_ends_during_a_call_is_reported(open_page: OpenPage, emulator: Emulator) -> None:
+    opened = await open_page()
+    HeldAnswers(emulator)
+    await opened.choose("house-chat")
+    await opened.fill(prompt="Hello")
+    await opened.send()
+    await until(lambda: opened.playground.app.requests.count == 1)
+    opened.playground.app.requests.cancel_all()
+    answers = await opened.ended()
+
+    assert "The server" in await answers.inner_text()
+    assert await answers.get_attribute("data-state") == "failed"
+
+
 RICH = (
     """Some **bold** text, `code`, a [link](https://example.com), and a very long word: """
     + "x" * 300

@@ -151,6 +151,7 @@ async def test_every_result_carries_its_receipt(emulator: Emulator) -> None:
         "repairs": [],
         "notes": [],
         "truncated": False,
+        "replayed": False,
     }
 
 

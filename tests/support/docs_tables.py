@@ -259,7 +259,7 @@ def _help(action: argparse.Action) -> str:
 
 
 def _spelled(action: argparse.Action) -> str:
-    name = action.option_strings[0] if action.option_strings else ""
     value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
     shown = "" if action.nargs == 0 else str(value)
-    return f"`{f'{name} {shown}'.strip()}`"
+    *others, longest = sorted(action.option_strings, key=len) or [""]
+    return ", ".join(f"`{name}`" for name in (*others, f"{longest} {shown}".strip()))

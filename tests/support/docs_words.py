@@ -48,6 +48,7 @@ RECEIPT_FIELDS: Mapping[str, str] = {
     "repairs": "one sentence for each repair of the arguments, such as `data` given as a JSON string",
     "notes": "one sentence for each other fact worth knowing, such as a retried attempt",
     "truncated": "whether the result shows less than the answer",
+    "replayed": "whether it is the result of an earlier call with the same key; then `cost_usd` is 0",
 }
 
 ERROR_FIELDS: Mapping[str, str] = {

@@ -122,8 +122,10 @@ async def serving(
                 group.cancel_scope.cancel()
 
 
-def message(method: str, era: Era, **params: Any) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of an MCP request over HTTP."""
+def message(
+    method: str, era: Era, *, more_meta: dict[str, Any] | None = None, **params: Any
+) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of an MCP request over HTTP; `more_meta` joins its `_meta`."""
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     if era != "legacy":
         headers |= {"mcp-protocol-version": era, "mcp-method": method}
@@ -131,7 +133,7 @@ def message(method: str, era: Era, **params: Any) -> tuple[bytes, dict[str, str]
         prefix = "io.modelcontextprotocol/"
         client = {"name": "test", "version": "1"}
         meta = {f"{prefix}protocolVersion": era, f"{prefix}clientInfo": client, f"{prefix}clientCapabilities": {}}
-        params = {**params, "_meta": meta}
+        params = {**params, "_meta": {**meta, **(more_meta or {})}}
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return json.dumps(request).encode(), headers
 

@@ -181,3 +181,18 @@ async def test_over_http_the_current_protocol_asks_each_time_and_the_handshakes_
     assert [receipt_of(result)["agreed_by"] for result in results] == [agreed_by] * 2
     assert len(person.asked) == (2 if agreed_by else 0)
     assert all("remember" not in form.requested_schema["properties"] for form in person.asked)
+
+
+@in_each_era
+async def test_a_call_that_is_paid_once_is_asked_for_once_and_made_with_the_answer(
+    emulator: Emulator, era: Era
+) -> None:
+    person = Person()
+    meta: Any = {"claudecode/toolUseId": "toolu_1"}
+    async with connect(asking(emulator), era, person) as client:
+        first = await client.call_tool("house-chat", QUESTION, meta=meta)
+        again = await client.call_tool("house-chat", QUESTION, meta=meta)
+
+    assert answer_of(first) == answer_of(again)
+    assert receipt_of(again)["replayed"] is True
+    assert len(person.asked) == len(inference_requests(emulator.requests)) == 1

@@ -14,13 +14,14 @@ import pytest
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.apis.raw import Raw
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
-from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answer import StoreLimits
 from tests.support.connecting import receipt_of, text_of
 from tests.tools.results.test_media import PNG, PNG64, WAV
 
@@ -162,6 +163,50 @@ async def test_a_large_answer_comes_together_again_byte_for_byte(store: CallStor
     assert len(text.encode()) > 4_000_000
     assert len(parts) == -(-len(text) // 500_000)
     assert "".join(parts).encode() == text.encode()
+
+
+@pytest.mark.parametrize("place", ["memory", "disk", "another process"])
+async def test_a_long_answer_is_read_without_the_white_space_that_it_came_with(place: str, tmp_path: Path) -> None:
+    text = f"[\n  {f' ,{chr(13)}{chr(10)}{chr(9)}'.join([ROW.replace(',', ' , ')] * 6000)} ]"
+    compact = f"[{','.join([ROW] * 6000)}]"
+    answer = read_answer(200, {"content-type": "application/json"}, text.encode())
+    limits = StoreLimits(memory_bytes=0 if place == "disk" else 1 << 30)
+    folders: dict[str, Any] = {"shared": tmp_path / "shared"} if place == "another process" else {}
+    async with (
+        CallStore(spools=tmp_path / "one", limits=limits, **folders) as writer,
+        CallStore(spools=tmp_path / "two", **folders) as other,
+    ):
+        shaped = await answer_result(answer, CallContext(call_id="call_1"), ResultPolicy(store=writer))
+        policy = ResultPolicy(store=other if folders else writer, max_chars=100_000)
+        parts = [part async for part in _reading(policy, {"call_id": "call_1"})]
+        again = await policy.store.get("call_1")
+
+    assert receipt_of(shaped)["truncated"] is True
+    assert len(text_of(shaped)) <= 40_000
+    assert ("".join(parts), again.text) == (compact, compact)
+
+
+async def test_a_long_answer_that_fits_without_its_white_space_is_shown_whole_as_spelled(
+    store: CallStore,
+) -> None:
+    rows = [ROW] * 500
+    text = "[" + ("," + " " * 300).join(rows) + "]"
+    answer = read_answer(200, {"content-type": "application/json"}, text.encode())
+
+    shaped = await answer_result(answer, CallContext(), ResultPolicy(store=store))
+
+    assert text_of(shaped) == f"[{','.join(rows)}]"
+    assert receipt_of(shaped)["truncated"] is False
+
+
+async def test_vectors_with_white_space_between_their_numbers_are_told_in_short(store: CallStore) -> None:
+    vector = [0.25, -1.5] * 20_000
+    answer = read_answer(200, {"content-type": "application/json"}, json.dumps({"data": [vector]}, indent=1).encode())
+
+    shaped = await answer_result(answer, CallContext(), ResultPolicy(store=store))
+
+    assert shaped.structured_content is not None
+    assert shaped.structured_content["data"][0]["vector"]["dimensions"] == 40_000
 
 
 async def test_the_items_of_an_array_come_together_again_as_they_are_spelled(store: CallStore) -> None:

@@ -20,11 +20,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.cancellation import SESSION_HEADER, Cancel, CancellationRegistry
+from blaxel_mcp.server.http.cancellation import SESSION_HEADER, CancellationRegistry
 from blaxel_mcp.server.http.errors import RefusedError, draining, method_not_allowed, not_found
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
 from blaxel_mcp.server.http.oauth_metadata import metadata_pages
 from blaxel_mcp.server.http.requests import InFlightRequests
+from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
 _METADATA_PREFLIGHT = {
@@ -47,7 +48,7 @@ class HttpApp:
         config: The settings.
         address: The address that it is served on.
         auth: Authenticates callers.
-        cancel_elsewhere: Cancels a request in the other worker processes; None without workers.
+        sharing: What the server shares with others.
 
     Attributes:
         requests: The in-flight requests.
@@ -62,12 +63,13 @@ class HttpApp:
         address: Address,
         auth: CallerAuth,
         *,
-        cancel_elsewhere: Cancel | None = None,
+        sharing: Sharing = ALONE,
     ) -> None:
         http, max_body_bytes = config.settings.http, config.settings.limits.max_argument_bytes
         self._auth = auth
+        self._sharing = sharing
         self.requests = InFlightRequests()
-        self.cancellations = CancellationRegistry(max_body_bytes, cancel_elsewhere)
+        self.cancellations = CancellationRegistry(max_body_bytes, sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
         self._sessions = StreamableHTTPSessionManager(
@@ -103,7 +105,13 @@ class HttpApp:
     async def running(self) -> AsyncIterator[None]:
         """Answer requests while the context lasts; requests that are in flight at its end are cancelled."""
         async with self._sessions.run():
+            await self._sharing.obey(self.cancellations.cancel)
             yield
+
+    async def calls_finished(self) -> None:
+        """Wait until the calls that were handed back have ended: their answers are for other servers, too."""
+        if self._sharing.calls:
+            await self._sharing.calls.wait_idle()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

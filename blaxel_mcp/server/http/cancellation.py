@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -33,7 +33,7 @@ from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
 
 SESSION_HEADER = "Mcp-Session-Id"
 
-Cancel = Callable[[bytes], object]
+CancelElsewhere = Callable[[bytes], Awaitable[None]]
 """Cancels the requests with a key: 32 bytes, from which neither the caller nor the id can be read."""
 
 _SESSION_ID_BYTES = 24
@@ -70,10 +70,10 @@ class CancellationRegistry:
 
     Args:
         max_body_bytes: The largest body that is inspected. The application rejects larger ones.
-        cancel_elsewhere: Cancels a request in the other worker processes; None without workers.
+        cancel_elsewhere: Cancels a request on the other servers; None if there are none.
     """
 
-    def __init__(self, max_body_bytes: int, cancel_elsewhere: Cancel | None = None) -> None:
+    def __init__(self, max_body_bytes: int, cancel_elsewhere: CancelElsewhere | None = None) -> None:
         self._max_body_bytes = max_body_bytes
         self._cancel_elsewhere = cancel_elsewhere
         # By scope, not by key: a client that uses an id twice at the same time cancels both requests.
@@ -116,7 +116,7 @@ class CancellationRegistry:
             case "cancel" if session_id:
                 is_accepted = await _run_notification(app, scope, body.receive, send)
                 if is_accepted and not self.cancel(key) and self._cancel_elsewhere:
-                    self._cancel_elsewhere(key)
+                    await self._cancel_elsewhere(key)
             case _:
                 await app(scope, body.receive, send)
 

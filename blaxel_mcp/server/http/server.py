@@ -4,17 +4,19 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
+from typing import Any
 
 import anyio
 import uvicorn
 
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""Time that in-flight requests have to finish after shutdown has begun."""
+"""Time that in-flight requests have to finish after shutdown has begun, unless the settings say another one."""
 
 _MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
@@ -25,6 +27,32 @@ its way would fail."""
 
 _CLOSE_SECONDS = 1
 """Time that connections have to close after their last response."""
+
+
+SERVER_OPTIONS: dict[str, Any] = {
+    "interface": "asgi3",
+    "http": "h11",
+    "ws": "none",
+    # Our own logging is set up already, and access logs would contain what callers put into URLs.
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    # Any caller could send these headers.
+    "proxy_headers": False,
+    "limit_concurrency": _MAX_CONNECTIONS,
+    "timeout_keep_alive": _IDLE_SECONDS,
+}
+"""How uvicorn serves, in one process and in each worker."""
+
+
+def drain_seconds_of(settings: Settings) -> float:
+    """Return how long running calls may finish after the shutdown has begun.
+
+    Other servers can go on with what is shared, so a call that has been sent is worth waiting for.
+    """
+    if settings.http.drain_seconds is not None:
+        return settings.http.drain_seconds
+    return settings.limits.timeout_seconds if settings.shared.url else DRAIN_SECONDS
 
 
 class Shutdown:
@@ -86,22 +114,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: HttpApp, started: Callable[[], None]) -> None:
         super().__init__(
-            uvicorn.Config(
-                app.asgi,
-                interface="asgi3",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                # Our own logging is set up already, and access logs would contain what callers put into URLs.
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # Any caller could send these headers.
-                proxy_headers=False,
-                limit_concurrency=_MAX_CONNECTIONS,
-                timeout_keep_alive=_IDLE_SECONDS,
-                timeout_graceful_shutdown=_CLOSE_SECONDS,
-            )
+            uvicorn.Config(app.asgi, lifespan="off", **SERVER_OPTIONS, timeout_graceful_shutdown=_CLOSE_SECONDS)
         )
         self._started = started
         self.is_listening = anyio.Event()
@@ -122,7 +135,7 @@ class _Server(uvicorn.Server):
 
 
 async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, drain_seconds: float) -> None:
-    """When the shutdown begins: stop accepting, wait for in-flight requests, cancel the rest, and stop the server."""
+    """When the shutdown begins: stop accepting, wait for requests and handed-back calls, cancel the rest, and stop."""
     await shutdown.begun.wait()
     await server.is_listening.wait()
     app.requests.drain()
@@ -133,6 +146,7 @@ async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, 
         async with anyio.create_task_group() as group:
             group.start_soon(_cancel_after, shutdown.forced, group.cancel_scope)
             await app.requests.wait_finished()
+            await app.calls_finished()
             group.cancel_scope.cancel()
     app.requests.cancel_all()
     server.should_exit = True

@@ -90,6 +90,8 @@ def expiry(seconds: float) -> str:
 async def ledger(context: CheckContext) -> Result:
     """Report where calls are recorded, and today's usage of the budget."""
     usage = await context.runtime.spending.report(1)
+    if usage["problem"] and "://" in usage["ledger"]:
+        return failed(usage["problem"], "Start that engine, or fix its URL in budget.ledger or shared.url.")
     if usage["problem"]:
         path, moved = shlex.quote(usage["ledger"]), shlex.quote(f"{usage['ledger']}.broken")
         return failed(

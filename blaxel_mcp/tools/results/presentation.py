@@ -72,8 +72,12 @@ def present(
         case TextAnswer(text=text):
             return _present_text(text, Truncation(None, 0, 0), limit, ref)
         case JSONAnswer(text=text, value=value) if not json_text.survives_as_value(text, value):
-            return _present_text(text if model_text is None else model_text, Truncation(None, 0, 0), limit, ref)
-        case JSONAnswer(text=text, value=value) if model_text is None:
+            shown = json_text.compact(text) if model_text is None else model_text
+            return _present_text(shown, Truncation(None, 0, 0), limit, ref)
+        case JSONAnswer(text=text, value=value, is_compact=is_compact) if model_text is None:
+            if not is_compact and (len(text) <= limit or measure(value, 2 * limit) <= 2 * limit):
+                # It may be shown whole, as its text.
+                text = json_text.compact(text)
             return _present_json(text, value, limit, ref, summarizes=summarizes)
         case JSONAnswer(value=value):
             pointer = find_string(value, model_text) if len(model_text) > limit else None

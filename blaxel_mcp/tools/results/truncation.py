@@ -58,27 +58,28 @@ class FittedAnswer:
 
 def measure(value: Any, limit: int) -> int:
     """Return the length of a value's compact JSON, or some number above `limit` if it is longer than that."""
-    match value:
-        case str():
-            return len(value) + 2 if len(value) > limit else len(encode_basestring(value))
-        case dict():
-            size = 1 + (not value)
-            for name, member in value.items():
-                size += measure(name, limit) + 2
-                if size <= limit:
-                    size += measure(member, limit - size)
-                if size > limit:
-                    break
-            return size
-        case list():
-            size = 1 + (not value)
-            for item in value:
-                size += 1 + measure(item, limit - size)
-                if size > limit:
-                    break
-            return size
-        case _:
-            return len(json_text.dump(value))
+    kind = type(value)
+    if kind is str:
+        return len(value) + 2 if len(value) > limit else len(encode_basestring(value))
+    if kind is int or kind is float:
+        return len(repr(value))
+    if isinstance(value, dict):
+        size = 1 + (not value)
+        for name, member in value.items():
+            size += (len(encode_basestring(name)) if len(name) <= limit else len(name) + 2) + 2
+            if size <= limit:
+                size += measure(member, limit - size)
+            if size > limit:
+                break
+        return size
+    if isinstance(value, list):
+        size = 1 + (not value)
+        for item in value:
+            size += 1 + measure(item, limit - size)
+            if size > limit:
+                break
+        return size
+    return len(json_text.dump(value))
 
 
 def truncate_json(

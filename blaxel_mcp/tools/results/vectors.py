@@ -13,13 +13,13 @@ from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
 MIN_DIMENSIONS = 16
 """Shorter arrays of numbers are more likely scores or coordinates, which are worth reading."""
 
-_has_numbers = run_finder("0123456789.,+-eE", 2 * MIN_DIMENSIONS - 1)
+_has_numbers = run_finder("0123456789.,+-eE \t\r\n", 2 * MIN_DIMENSIONS - 1)
 _FIRST_NUMBERS = 5
 _FLOAT_DIGITS = 7
 
 
 def may_hold_vectors(text: str) -> bool:
-    """Return whether compact JSON may have a vector in it, which is sooner found out than by a walk over its values."""
+    """Return whether JSON may have a vector in it, which is sooner found out than by a walk over its values."""
     return "embedding" in text or _has_numbers(text)
 
 

@@ -4,6 +4,7 @@ The newest answers are in memory, the rest are files in a private folder. The nu
 age of the answers are limited; the oldest are removed first.
 """
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,9 +22,12 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.private_files import read_private
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
-from blaxel_mcp.tools.store.shared import SharedAnswers
+from blaxel_mcp.shared.engine import SharedStateError
+from blaxel_mcp.tools.store.shared_answers import SharedAnswers
 from blaxel_mcp.tools.store.spool import Spool, default_spools
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits, stored
+
+logger = logging.getLogger(__name__)
 
 _MAX_REASONS = 2000
 """Removed answers whose reason is remembered for the error message."""
@@ -68,8 +72,7 @@ class CallStore:
         limits: The number, size and lifetime of the answers.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
-        shared: A folder in which the other processes of the same server find the answers too; None if this
-            is the only process.
+        shared: Where other servers find the answers too; None if nothing is shared.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class CallStore:
         limits: StoreLimits = _LIMITS,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        shared: Path | None = None,
+        shared: SharedAnswers | None = None,
     ) -> None:
         self._spool = Spool(spools or default_spools())
         self._limits = limits
@@ -90,7 +93,7 @@ class CallStore:
         self._memory_bytes = 0
         self._disk_bytes = 0
         self._reasons: OrderedDict[str, str] = OrderedDict()
-        self._shared = SharedAnswers(shared, limits) if shared else None
+        self._shared = shared
         # Without contention, a turn of the event loop per answer would be for nothing.
         self._lock = anyio.Lock(fast_acquire=True)
         self._stored = anyio.Event()
@@ -128,9 +131,12 @@ class CallStore:
             self._memory_bytes += size
             self._stored.set()
             await self._make_room()
-            if self._shared:
-                with suppress(OSError):
+        if self._shared:
+            try:
+                with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(self._shared.write, call_id, complete)
+            except SharedStateError as error:
+                logger.warning("other servers cannot find an answer: %s", error)
 
     async def put_file(self, call_id: str, name: str, data: bytes) -> Path:
         """Write a file that is kept as long as the answer of its call, and return its path.
@@ -165,17 +171,34 @@ class CallStore:
             await self._remove_expired()
             record = self._records.get(call_id)
             if record is None:
-                answer = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
-                if answer is None:
-                    raise self._not_found(call_id)
-                return answer
+                return await self._get_shared(call_id)
             if record.path is None:
+                if not record.answer.is_compact:
+                    record.answer = await anyio.to_thread.run_sync(record.answer.compacted)
                 return record.answer
             try:
-                return replace(record.answer, data=await anyio.to_thread.run_sync(read_private, record.path))
+                answer = replace(record.answer, data=await anyio.to_thread.run_sync(read_private, record.path))
+                return await anyio.to_thread.run_sync(answer.compacted)
             except OSError:
                 await self._remove(call_id, "its file was deleted or replaced")
                 raise self._not_found(call_id) from None
+
+    async def _get_shared(self, call_id: str) -> StoredAnswer:
+        """Return the answer that another server has stored."""
+        try:
+            answer = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
+        except SharedStateError as error:
+            raise BlaxelError(
+                f"The answer of call {literal(call_id)} cannot be read: {error}.",
+                code="upstream_error",
+                origin="local",
+                hint="It is kept for an hour: try again when the shared state can be used.",
+                retryable=True,
+                billed="yes",
+            ) from None
+        if answer is None:
+            raise self._not_found(call_id)
+        return answer
 
     async def _remove_when_expired(self) -> None:
         """Remove each answer when it expires, even if no other call comes in."""
@@ -201,8 +224,6 @@ class CallStore:
             if oldest.expires_at > self._now():
                 break
             await self._remove(call_id, f"answers are kept for {self._limits.lifetime_seconds / 60:g} minutes")
-            if self._shared:
-                await anyio.to_thread.run_sync(self._shared.remove, call_id)
 
     async def _make_room(self) -> None:
         await self._remove_expired()

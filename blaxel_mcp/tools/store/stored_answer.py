@@ -1,8 +1,9 @@
 """The stored form of an answer, and the limits of a store."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
+from blaxel_mcp.core.json_text import compact
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 
 
@@ -14,23 +15,31 @@ class StoredAnswer:
         kind: Whether it is JSON, text or anything else.
         media_type: The media type.
         data: The body. JSON and text are UTF-8, in which half surrogate pairs are allowed.
+        is_compact: Whether JSON is without insignificant white space, as its readers expect.
     """
 
     kind: Literal["json", "text", "binary"]
     media_type: str
     data: bytes = field(repr=False)
+    is_compact: bool = True
 
     @property
     def text(self) -> str:
         """The body of JSON or text, verbatim."""
         return self.data.decode("utf-8", "surrogatepass")
 
+    def compacted(self) -> Self:
+        """Return the answer without insignificant white space; itself if it has none."""
+        if self.is_compact:
+            return self
+        return replace(self, data=compact(self.text).encode("utf-8", "surrogatepass"), is_compact=True)
+
 
 def stored(answer: Answer) -> StoredAnswer:
     """Return the stored form of an answer."""
     match answer:
-        case JSONAnswer(text=text):
-            return StoredAnswer("json", "application/json", text.encode("utf-8", "surrogatepass"))
+        case JSONAnswer(text=text, is_compact=is_compact):
+            return StoredAnswer("json", "application/json", text.encode("utf-8", "surrogatepass"), is_compact)
         case TextAnswer(text=text):
             return StoredAnswer("text", "text/plain", text.encode("utf-8", "surrogatepass"))
         case BinaryAnswer(data=data, media_type=media_type):

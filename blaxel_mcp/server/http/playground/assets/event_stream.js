@@ -7,7 +7,8 @@ export async function* eventData(body) {
   let data = [];
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      // A connection that breaks is an end like any other: the reader of the events misses the last one.
+      const { done, value } = await reader.read().catch(unlessAborted);
       if (done) return;
       // A line that ends in \r may have its \n in the next chunk: it waits there.
       const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
@@ -23,4 +24,9 @@ export async function* eventData(body) {
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+function unlessAborted(error) {
+  if (error.name === "AbortError") throw error;
+  return { done: true };
 }

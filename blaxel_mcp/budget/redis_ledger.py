@@ -1,0 +1,376 @@
+"""The ledger in Redis or Valkey: one budget for processes on many machines, with the methods of `ledger.Ledger`.
+
+A reservation is a lease. Its owner renews it; any other process that finds it expired books the call as lost, with its
+estimate, and what the owner reports after that replaces the estimate. Reserving and settling are one script each, and
+take effect once per reservation, however often they are sent.
+"""
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from blaxel_mcp.budget.figures import COLUMNS, ClientUsage, ModelDay, ModelKey, Reservation, UsageTotals, values_of
+from blaxel_mcp.budget.ledger import KEPT_DAYS, Entry, Ledger, LedgerError, Used, default_ledger
+from blaxel_mcp.shared.engine import NOW_LUA, TAG, Command, Engine, SharedStateError, hashed
+from blaxel_mcp.shared.leases import Heartbeat
+
+_EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
+
+_SECONDS_PER_DAY = 86_400
+_DAY_SECONDS = KEPT_DAYS * _SECONDS_PER_DAY
+_SETTLED_SECONDS = 2 * _SECONDS_PER_DAY
+"""How long a settled reservation is remembered, so that it is not settled twice."""
+
+_MAX_SWEPT = 100
+"""Expired reservations that one sweep books as lost; the next sweep is a few seconds away."""
+
+_BOOKS = """
+local function add(day, column, model, amount)
+  if tonumber(amount) ~= 0 then redis.call('HINCRBY', day, column .. '|' .. model, amount) end
+end
+local function hold(day, model, tokens, nano, sign)
+  add(day, 'reserved_calls', model, sign)
+  add(day, 'reserved_tokens', model, sign * tokens)
+  add(day, 'reserved_nano_usd', model, sign * nano)
+end
+local function lose(day, model, tokens, nano, sign)
+  add(day, 'calls', model, sign)
+  add(day, 'failed', model, sign)
+  add(day, 'failed_maybe_billed', model, sign)
+  add(day, 'held_tokens', model, sign * tokens)
+  add(day, 'held_nano_usd', model, sign * nano)
+end
+"""
+
+_RESERVE = f"""{NOW_LUA}{_BOOKS}
+local epoch_key, leases, held, day = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, owner, new_epoch, lease_ms, day_seconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local model, tokens, nano, caps = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
+redis.call('SET', epoch_key, new_epoch, 'NX')
+local epoch, fields = redis.call('GET', epoch_key), redis.call('HGETALL', day)
+if redis.call('EXISTS', held) == 1 then
+  -- The same owner sends it twice when a connection broke before the answer.
+  local mine = redis.call('HGET', held, 'owner') == owner and redis.call('HGET', held, 'state') == 'held'
+  return {{mine and 'held' or 'repeated', epoch, fields}}
+end
+local columns = {{
+  calls = {{'calls', 'reserved_calls'}},
+  tokens = {{'total_tokens', 'held_tokens', 'reserved_tokens'}},
+  nano_usd = {{'nano_usd', 'held_nano_usd', 'reserved_nano_usd'}},
+}}
+local function used(figure, of_model)
+  local sum = 0
+  for index = 1, #fields, 2 do
+    local column, its_model = string.match(fields[index], '^([^|]*)|(.*)$')
+    for _, counted in ipairs(columns[figure]) do
+      if column == counted and (not of_model or its_model == model) then sum = sum + fields[index + 1] end
+    end
+  end
+  return sum
+end
+local needed = {{calls = 1, tokens = tokens, nano_usd = nano}}
+for _, cap in ipairs(caps) do
+  if used(cap.figure, cap.of_model) + needed[cap.figure] > cap.limit then return {{'refused', epoch, fields}} end
+end
+hold(day, model, tokens, nano, 1)
+redis.call('EXPIRE', day, day_seconds)
+redis.call('HSET', held, 'state', 'held', 'owner', owner, 'day', day, 'model', model, 'tokens', tokens, 'nano', nano)
+redis.call('EXPIRE', held, day_seconds)
+redis.call('ZADD', leases, now + lease_ms, id)
+return {{'held', epoch, fields}}
+"""
+
+_SETTLE = f"""{_BOOKS}
+local leases, held, day, clients = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, model, settled_seconds, day_seconds, was_sent = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local client, all_tokens, all_nano = ARGV[6], ARGV[7], ARGV[8]
+local record = redis.call('HMGET', held, 'state', 'tokens', 'nano')
+local state, tokens, nano = record[1], tonumber(record[2]), tonumber(record[3])
+if state ~= 'settled' then
+  -- Without a state, the engine was emptied after the call was reserved.
+  if state == 'held' then hold(day, model, tokens, nano, -1) end
+  if state == 'lost' then lose(day, model, tokens, nano, -1) end
+  if was_sent == '1' then
+    for index = 9, #ARGV, 2 do add(day, ARGV[index], model, ARGV[index + 1]) end
+    add(clients, 'calls', client, 1)
+    add(clients, 'tokens', client, all_tokens)
+    add(clients, 'nano_usd', client, all_nano)
+    redis.call('EXPIRE', clients, day_seconds)
+  end
+  redis.call('EXPIRE', day, day_seconds)
+  redis.call('HSET', held, 'state', 'settled')
+  redis.call('EXPIRE', held, settled_seconds)
+  redis.call('ZREM', leases, id)
+end
+return redis.call('HGETALL', day)
+"""
+
+_SWEEP = f"""{NOW_LUA}{_BOOKS}
+local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
+for _, id in ipairs(expired) do
+  local held = ARGV[1] .. id
+  local record = redis.call('HMGET', held, 'state', 'day', 'model', 'tokens', 'nano')
+  if record[1] == 'held' then
+    hold(record[2], record[3], tonumber(record[4]), tonumber(record[5]), -1)
+    lose(record[2], record[3], tonumber(record[4]), tonumber(record[5]), 1)
+    redis.call('HSET', held, 'state', 'lost')
+  end
+  redis.call('ZREM', KEYS[1], id)
+end
+return #expired
+"""
+
+_BEAT = f"""{NOW_LUA}
+for index = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[index]) end
+"""
+
+
+class RedisLedger(Ledger):
+    """A ledger in Redis or Valkey. Every method blocks and has to be called in a thread.
+
+    What cannot be written is kept in this process, and written as soon as the engine is back. The records of calls stay
+    in the ledger of this machine: others see only figures.
+
+    Args:
+        engine: The engine; `close` closes it.
+        lease_seconds: How long a call counts as running without a sign of its process.
+        records: The file for the records of calls; None for the user's own ledger.
+    """
+
+    is_remote = True
+
+    def __init__(self, engine: Engine, *, lease_seconds: float, records: Path | None = None) -> None:
+        super().__init__(engine.label)
+        self._engine = engine
+        self._records = Ledger(records or default_ledger())
+        self._lease_ms = round(lease_seconds * 1000)
+        self._owner = secrets.token_hex(8)
+        self._running: set[str] = set()
+        self._epoch: bytes | None = None
+        self._heartbeat = Heartbeat(self._beat, lease_seconds)
+
+    def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
+        """Write entries, and those that were kept before them.
+
+        Returns:
+            For each entry the usage of its day, or the exception by which its `check` refused it.
+
+        Raises:
+            LedgerError: The engine is away. Settlements are kept; the others may not be taken for reserved.
+        """
+        kept = self.take_deferred()
+        every = [*kept, *entries]
+        try:
+            answers = self._engine.run_all([self._command(entry) for entry in every])
+        except SharedStateError as error:
+            # Its beats try again.
+            self._heartbeat.start()
+            with self._deferring:
+                self._deferred = [*kept, *(entry for entry in entries if entry.check is None), *self._deferred]
+            raise LedgerError(f"The ledger cannot be used: {error}.") from None
+        self.failure = None
+        outcomes = [self._outcome(entry, answer) for entry, answer in zip(every, answers, strict=True)]
+        return outcomes[len(kept) :]
+
+    def used(self, day: str, account: str) -> Used:
+        """Return the usage of a day.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        (fields,) = self._read([_day_key(day, account)])
+        return _used(fields)
+
+    def days(self, since: str, account: str) -> list[ModelDay]:
+        """Return the usage of each model and day from the day `since` on, the latest day and the busiest model first.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        days = [*_days_from(since)]
+        entries = [
+            ModelDay(day=day, key=key, totals=totals, unsettled=reserved.calls)
+            for day, fields in zip(days, self._read([_day_key(day, account) for day in days]), strict=True)
+            for key, (totals, reserved) in _books(fields).items()
+            if totals != UsageTotals() or reserved.calls
+        ]
+        entries.sort(key=lambda entry: (-entry.totals.calls - entry.unsettled, entry.key))
+        return sorted(entries, key=lambda entry: entry.day, reverse=True)
+
+    def clients(self, since: str, account: str) -> list[ClientUsage]:
+        """Return the usage of each client from the day `since` on, the busiest first.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        sums: dict[str, Counter[str]] = {}
+        for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
+            for field, value in zip(fields[::2], fields[1::2], strict=True):
+                figure, _, client = field.decode().partition("|")
+                sums.setdefault(client, Counter())[figure] += int(value)
+        usages = [
+            ClientUsage(client=client, calls=sum_["calls"], total_tokens=sum_["tokens"], nano_usd=sum_["nano_usd"])
+            for client, sum_ in sums.items()
+        ]
+        return sorted(usages, key=lambda usage: (-usage.calls, usage.client))
+
+    def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
+        """Return the records of the last calls of this machine, the latest first, or of one call.
+
+        Raises:
+            LedgerError: Their file cannot be used.
+        """
+        return self._records.calls(account, last=last, call_id=call_id)
+
+    def forget(self, before: str) -> None:
+        """Do nothing: each day expires by itself."""
+
+    def close(self) -> None:
+        """Write what is kept, if the engine is there, and close the connections."""
+        self._heartbeat.stop()
+        self.flush()
+        # What is left is booked by the next sweep of any other process, by its estimate.
+        self.take_deferred()
+        self._engine.close()
+        self._records.close()
+
+    def _command(self, entry: Entry) -> Command:
+        reservation = entry.reservation
+        call_id, model = _id_of(reservation), "|".join(reservation.key)
+        held, day = _held_key(call_id), _day_key(reservation.day, reservation.account)
+        if entry.check is not None:
+            caps = [{"figure": cap.figure, "of_model": cap.of_model, "limit": cap.limit} for cap in reservation.caps]
+            return Command(
+                _RESERVE,
+                (_EPOCH, _LEASES, held, day),
+                (
+                    *(call_id, self._owner, secrets.token_hex(8), self._lease_ms, _DAY_SECONDS),
+                    *(model, reservation.tokens, reservation.nano_usd, json.dumps(caps)),
+                ),
+            )
+        usage = entry.usage
+        totals = zip(COLUMNS, values_of(usage), strict=True) if usage else ()
+        return Command(
+            _SETTLE,
+            (_LEASES, held, day, _clients_key(reservation.day, reservation.account)),
+            (
+                *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if usage is None else "1"),
+                *((entry.record and entry.record.client) or "",),
+                *((usage.total_tokens, usage.nano_usd) if usage else (0, 0)),
+                *(item for column, value in totals for item in (column, int(value))),
+            ),
+        )
+
+    def _outcome(self, entry: Entry, answer: Any) -> Used | Exception:
+        call_id = _id_of(entry.reservation)
+        if entry.check is None:
+            self._running.discard(call_id)
+            if entry.record is not None:
+                self._records.defer(replace(entry, usage=None))
+            return _used(answer)
+        state, epoch, fields = answer
+        self._watch_epoch(epoch, entry.reservation.day)
+        used = _used(fields)
+        if state == b"held":
+            self._running.add(call_id)
+            self._heartbeat.start()
+        try:
+            entry.check(used)
+        except Exception as refusal:  # noqa: BLE001 - it is passed on to the caller who is refused
+            if state == b"held":
+                self.defer(Entry(entry.reservation))
+            return refusal
+        if state != b"held":
+            return LedgerError(f"The ledger {self.label} did not accept the call: {state.decode()}.")
+        return used
+
+    def _beat(self) -> None:
+        self._records.flush()
+        if self._deferred:
+            try:
+                self.write(())
+            except LedgerError as error:
+                raise SharedStateError(str(error)) from None
+        if running := tuple(self._running):
+            self._engine.run(_BEAT, (_LEASES,), self._lease_ms, *running)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._engine.run(_SWEEP, (_LEASES,), _held_key(""), _MAX_SWEPT)
+
+    def _watch_epoch(self, epoch: bytes, day: str) -> None:
+        """Notice that the engine was emptied: what was used before no longer counts."""
+        if self._epoch is None or epoch == self._epoch:
+            if self.notice and day not in self.notice:
+                self.notice = ""
+        else:
+            self.notice = (
+                f"the ledger {self.label} was emptied on {day}: earlier calls no longer count against the caps"
+            )
+        self._epoch = epoch
+
+    def _read(self, keys: Sequence[str]) -> list[Sequence[bytes]]:
+        def fill(pipeline: Any) -> None:
+            for key in keys:
+                pipeline.hgetall(key)
+
+        if self._deferred:
+            self.write(())
+        try:
+            self._sweep()
+            days = self._engine.batch(fill)
+        except SharedStateError as error:
+            raise LedgerError(f"The ledger cannot be used: {error}.") from None
+        return [[item for pair in day.items() for item in pair] for day in days]
+
+
+def _id_of(reservation: Reservation) -> str:
+    return f"{reservation.call_id}.{reservation.attempt}"
+
+
+def _held_key(call_id: str) -> str:
+    return f"{TAG}:budget:held:{call_id}"
+
+
+def _day_key(day: str, account: str) -> str:
+    return f"{TAG}:budget:day:{hashed(account)}:{day}"
+
+
+def _clients_key(day: str, account: str) -> str:
+    return f"{TAG}:budget:clients:{hashed(account)}:{day}"
+
+
+def _days_from(since: str) -> Iterator[str]:
+    day, today = date.fromisoformat(since), datetime.now(UTC).date()
+    while day <= today:
+        yield day.isoformat()
+        day += timedelta(days=1)
+
+
+def _books(fields: Sequence[bytes]) -> dict[ModelKey, tuple[UsageTotals, UsageTotals]]:
+    """Return the settled and the reserved usage of each model, from the fields and values of a day."""
+    settled: dict[ModelKey, dict[str, int]] = {}
+    for field, value in zip(fields[::2], fields[1::2], strict=True):
+        column, workspace, model = field.decode().split("|", 2)
+        settled.setdefault((workspace, model), {})[column] = int(value)
+    return {
+        key: (
+            UsageTotals(**{column: values.get(column, 0) for column in COLUMNS}),
+            UsageTotals(
+                calls=values.get("reserved_calls", 0),
+                held_tokens=values.get("reserved_tokens", 0),
+                held_nano_usd=values.get("reserved_nano_usd", 0),
+            ),
+        )
+        for key, values in settled.items()
+    }
+
+
+def _used(fields: Sequence[bytes]) -> Used:
+    return MappingProxyType({key: totals + reserved for key, (totals, reserved) in _books(fields).items()})

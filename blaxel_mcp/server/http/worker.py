@@ -1,0 +1,106 @@
+"""One of several worker processes, as uvicorn's supervisor runs it: an ASGI application that starts and drains itself.
+
+Each worker is a server of its own. What they have in common is in the shared state of `[shared]`.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import FrameType
+from typing import Any
+
+import anyio
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.server.http.server import SERVER_OPTIONS
+from blaxel_mcp.server.stdio.parent import wait_until_orphaned
+
+logger = logging.getLogger(__name__)
+
+Open = Callable[[], AbstractAsyncContextManager[HttpApp]]
+"""Builds the application of a worker, and closes what it opened."""
+
+
+def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float) -> None:
+    """Run worker processes until a signal ends them, and start those that die again. It blocks.
+
+    Args:
+        factory: The import path of a function that returns the `Worker`.
+        descriptor: The listening socket that they share.
+        count: How many there are.
+        drain_seconds: Time that requests in flight have to finish.
+    """
+    uvicorn.run(
+        factory,
+        factory=True,
+        fd=descriptor,
+        workers=count,
+        lifespan="on",
+        # A worker answers once Python has started and imported the server, which takes a second or two.
+        timeout_worker_healthcheck=15,
+        **{**SERVER_OPTIONS, "timeout_graceful_shutdown": max(1, round(drain_seconds))},
+    )
+
+
+class Worker:
+    """The ASGI application of a worker.
+
+    Args:
+        open_app: Builds what it serves; a BlaxelError ends the worker and the server.
+        report: Prints that error.
+        drain_seconds: Time that handed-back calls have to finish, after requests in flight.
+    """
+
+    def __init__(self, open_app: Open, report: Callable[[BlaxelError], object], drain_seconds: float) -> None:
+        self._open_app = open_app
+        self._report = report
+        self._drain_seconds = drain_seconds
+        self._app: HttpApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or start and end with the worker."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app is not None:
+            await self._app.asgi(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._open_app() as app, app.running(), anyio.create_task_group() as group:
+                self._app = app
+                _drain_at_signal(app)
+                group.start_soon(_end_with_supervisor, os.getppid())
+                await send({"type": "lifespan.startup.complete"})
+                logger.info("worker %d is serving", os.getpid())
+                await receive()
+                with anyio.move_on_after(self._drain_seconds):
+                    await app.calls_finished()
+                group.cancel_scope.cancel()
+        except BlaxelError as error:
+            self._report(error)
+            await send({"type": "lifespan.startup.failed"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+def _drain_at_signal(app: HttpApp) -> None:
+    """Have the application drain as soon as uvicorn is told to end, which tells it only after the last request."""
+    stop: Any = signal.getsignal(signal.SIGTERM)
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        app.requests.drain()
+        if callable(stop):
+            stop(number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
+async def _end_with_supervisor(supervisor: int) -> None:
+    await wait_until_orphaned(supervisor)
+    signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,39 @@
+"""Everything that a server needs to share state: one engine, and how leases and encryption are set."""
+
+from dataclasses import dataclass
+
+from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.schema import SharedSettings
+from blaxel_mcp.shared.cipher import Cipher
+from blaxel_mcp.shared.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedState:
+    """The shared state of one server.
+
+    Attributes:
+        engine: The connection, which the server closes at its end.
+        cipher: Encrypts what callers may read.
+        lease_seconds: How long a lease lasts without a beat.
+    """
+
+    engine: Engine
+    cipher: Cipher
+    lease_seconds: float
+
+
+def shared_state(settings: SharedSettings) -> SharedState | None:
+    """Return the shared state of a server; None if the settings name no engine. Nothing is connected yet.
+
+    Raises:
+        ConfigurationError: The extra `redis` is not installed, or there is no key.
+    """
+    if settings.url is None:
+        return None
+    if settings.key is None:
+        raise ConfigurationError(
+            "shared.url is set, and shared.key, which encrypts what is kept there, is not.",
+            hint="Set it to the output of `openssl rand -hex 32`, the same for each server.",
+        )
+    return SharedState(Engine(settings.url), Cipher(settings.key), settings.lease_seconds)

@@ -1,0 +1,198 @@
+"""Calls that are paid once, whoever asks again: a repeated call gets the result of the first one.
+
+A client repeats a call after a dropped connection or in a resumed session. It says by a key that it is the same call:
+its own id for the tool call, which agents send with it, or the argument `call_key`. Keys are kept for a day, on this
+machine or in the shared state.
+"""
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
+
+import anyio
+import anyio.to_thread
+import mcp_types as types
+
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.redaction import literal
+from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.settings.schema import LEASE_SECONDS
+from blaxel_mcp.shared.leases import Heartbeat
+from blaxel_mcp.tools.results.results import ERROR_KEY
+
+logger = logging.getLogger(__name__)
+
+CALL_KEY = "call_key"
+"""The argument of `run_model`."""
+
+CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
+"""The ids of a tool call in `_meta`: of Claude Code and of Codex. Each is another one for each call of the model."""
+
+KEPT_SECONDS = 86_400
+_MAX_KEY_CHARS = 256
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
+"""How often a repeated call looks for the end of the first one, which another process makes."""
+
+
+class CallKeysError(Exception):
+    """The keys cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of a key.
+
+    Attributes:
+        state: `new`: the caller makes the call. `other`: the key belongs to other arguments. `lost`: the process that
+            made the call is gone.
+        call_id: The call that the key belongs to.
+        result: Its result as JSON, once it is done.
+    """
+
+    state: Literal["new", "running", "done", "lost", "other"]
+    call_id: str
+    result: str | None = None
+
+
+class CallKeys(Protocol):
+    """Where keys are kept. Every method blocks, and raises CallKeysError if it cannot be done."""
+
+    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
+        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
+
+    def renew(self, keys: Mapping[str, str]) -> None:
+        """Say that the calls of these keys are running; the values are the ids of the calls."""
+
+    def finish(self, key: str, call_id: str, result: str) -> None:
+        """Keep the result of a call for those who repeat it."""
+
+    def release(self, key: str, call_id: str) -> None:
+        """Forget a key: nothing was paid for, so that the call may be made again."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+class PaidOnce:
+    """Makes each call with a key once.
+
+    Args:
+        keys: Where keys are kept.
+        lease_seconds: After how many seconds without a sign of its process a call counts as lost.
+    """
+
+    def __init__(self, keys: CallKeys, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._running: dict[str, str] = {}
+        self._heartbeat = Heartbeat(self._beat, lease_seconds)
+
+    async def settled_claim(
+        self, key: str, arguments: str, call_id: str, seconds: float, *, again: bool = False
+    ) -> Claim:
+        """Take a key for a call; if it is taken, say what became of it once the first call is no longer running.
+
+        Args:
+            key: The digest of the key.
+            arguments: The digest of the arguments.
+            call_id: The call that would be made.
+            seconds: When to stop waiting for the first call; 0 waits without a limit.
+            again: Whether a lost call is made again: its model is marked `idempotent = true`.
+
+        Raises:
+            CallKeysError: Keys cannot be used.
+        """
+        deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
+        # A first call that failed without being billed releases its key, and the next look takes it.
+        look = partial(self._keys.claim, key, arguments, call_id, again=again)
+        while (claim := await anyio.to_thread.run_sync(look)).state == "running":
+            if anyio.current_time() >= deadline:
+                break
+            await anyio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
+        if claim.state == "new":
+            with self._lock:
+                self._running[key] = call_id
+            self._heartbeat.start()
+        return claim
+
+    async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
+        """Keep the result of a call; one that failed and was not billed may be made again with the same key.
+
+        So may one that asks for a person's consent: the client repeats it with the answer and the same key.
+        """
+        billed = (result.meta or {}).get(ERROR_KEY, {}).get("billed", "yes")
+        try:
+            if isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no"):
+                await anyio.to_thread.run_sync(self._keys.release, key, call_id)
+            else:
+                text = result.model_dump_json(by_alias=True, exclude_none=True)
+                await anyio.to_thread.run_sync(self._keys.finish, key, call_id, text)
+        except CallKeysError as error:
+            logger.warning("the result of a call is not kept for those who repeat it: %s", error)
+        with self._lock:
+            self._running.pop(key, None)
+
+    def close(self) -> None:
+        """Stop renewing, and close the keys. It blocks."""
+        self._heartbeat.stop()
+        self._keys.close()
+
+    def _beat(self) -> None:
+        with self._lock:
+            running = dict(self._running)
+        if running:
+            try:
+                self._keys.renew(running)
+            except CallKeysError as error:
+                logger.debug("the keys of running calls are not renewed: %s", error)
+
+
+def client_key(meta: Mapping[str, Any]) -> str | None:
+    """Return the client's own id of a tool call; None if it sent none."""
+    ids = map(meta.get, sorted(CLIENT_KEYS))
+    return next((text for text in ids if isinstance(text, str) and 0 < len(text) <= _MAX_KEY_CHARS), None)
+
+
+def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool) -> str | None:  # noqa: FBT001 - a field of the tool
+    """Return the key of a call: the argument, which an agent sets on purpose, otherwise what its client sent."""
+    if takes_argument and arguments.get("dry_run"):
+        return None
+    given = arguments.get(CALL_KEY) if takes_argument else None
+    return f"argument {given}" if isinstance(given, str) and given else sent and f"client {sent}"
+
+
+def key_digest(owner: str, workspace: str | None, key: str) -> str:
+    """Return what a key is kept under: no other caller and no other workspace can have the same one."""
+    return hashlib.sha256(json.dumps([owner, workspace, key]).encode()).hexdigest()
+
+
+def arguments_digest(tool: str, arguments: Mapping[str, Any]) -> str:
+    """Return what tells the arguments of a call from others."""
+    content = {name: value for name, value in arguments.items() if name != CALL_KEY}
+    text = json.dumps([tool, content], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def replayed(result: str) -> types.CallToolResult:
+    """Return the result of the first call for one that repeats it: its receipt says so, and that it cost nothing."""
+    first = types.CallToolResult.model_validate_json(result)
+    meta: dict[str, Any] = dict(first.meta or {})
+    if receipt := meta.get(RECEIPT_KEY):
+        meta[RECEIPT_KEY] = {**receipt, "replayed": True, "cost_usd": 0.0}
+    if cost := meta.get("cost"):
+        meta["cost"] = {**cost, "usd": 0.0}
+    return first.model_copy(update={"meta": meta})
+
+
+def other_arguments(call_id: str) -> BlaxelError:
+    """Make the error for a key that was used before, with other arguments."""
+    return InvalidArgumentsError(
+        f"The key of this call belongs to the call {literal(call_id)}, which had other arguments.",
+        hint=f"Use another `{CALL_KEY}` for another call; the same one repeats a call and is not billed again.",
+    )

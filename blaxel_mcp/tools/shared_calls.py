@@ -1,0 +1,286 @@
+"""Handed-back calls as every server sees them: their progress, their result, and a way to cancel them.
+
+The server that runs a call is its owner. It writes how far the call is with each beat, and the result at its end. A
+call whose owner has not been heard of for a lease is lost; if the owner comes back, it goes on.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+import anyio.to_thread
+
+from blaxel_mcp.shared.engine import NOW_LUA, TAG, SharedStateError
+from blaxel_mcp.shared.leases import Heartbeat
+from blaxel_mcp.shared.state import SharedState
+
+logger = logging.getLogger(__name__)
+
+State = Literal["running", "done", "failed", "cancelled", "lost"]
+
+KEPT_SECONDS = 3600
+"""How long a call is known after its last sign."""
+
+_POLL_SECONDS = 1.0
+"""How often a waiting server looks by itself: for a lost call, nobody sends a message."""
+
+_CANCEL, _ENDED = f"{TAG}:cancel", f"{TAG}:ended"
+
+_BEAT = f"""{NOW_LUA}
+-- A record that is gone is made again: the engine was emptied.
+if redis.call('HSETNX', KEYS[1], 'state', 'running') == 1 or redis.call('HGET', KEYS[1], 'state') == 'running' then
+  redis.call('HSET', KEYS[1], 'until', now + ARGV[1], 'seen', ARGV[2])
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+return redis.call('HGET', KEYS[1], 'cancel')
+"""
+
+_FINISH = """
+redis.call('HSET', KEYS[1], 'state', ARGV[1], 'result', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('PUBLISH', ARGV[4], KEYS[1])
+"""
+
+_LOOK = f"""{NOW_LUA}
+local record = redis.call('HMGET', KEYS[1], 'state', 'until', 'seen', 'result')
+if record[1] == 'running' and tonumber(record[2]) < now then record[1] = 'lost' end
+return record
+"""
+
+_CANCEL_IT = """
+if redis.call('HGET', KEYS[1], 'state') == 'running' then
+  redis.call('HSET', KEYS[1], 'cancel', '1')
+  redis.call('PUBLISH', ARGV[1], KEYS[1])
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How far a running call is.
+
+    Attributes:
+        model: Its model.
+        progress: A sentence.
+        text: The text of the answer so far.
+    """
+
+    model: str
+    progress: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What any server knows of a call.
+
+    Attributes:
+        state: Whether it runs, how it ended, or that its server is gone.
+        seen: How far it was at the last beat.
+        result: The result as JSON, once it has ended.
+    """
+
+    state: State
+    seen: Seen
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCall:
+    """A call that this server runs.
+
+    Attributes:
+        look: Returns how far it is.
+        cancel: Cancels it; it may be called in any thread.
+    """
+
+    look: Callable[[], Seen]
+    cancel: Callable[[], object]
+
+
+class SharedCalls:
+    """The handed-back calls of all servers.
+
+    Args:
+        state: The engine, the encryption and the length of a lease.
+    """
+
+    def __init__(self, state: SharedState) -> None:
+        self._engine, self._cipher = state.engine, state.cipher
+        self._lease_ms = round(state.lease_seconds * 1000)
+        self._heartbeat = Heartbeat(self._beat, state.lease_seconds)
+        self._lock = threading.Lock()
+        self._own: dict[str, OwnCall] = {}
+        self._unsent: dict[str, tuple[State, bytes]] = {}
+        self._waiting: dict[str, set[Callable[[], object]]] = {}
+        self._idle: set[Callable[[], object]] = set()
+        self._listens = False
+
+    async def publish(self, owner: str, call_id: str, call: OwnCall) -> None:
+        """Show a call of this server to the others from now on, until `finish`."""
+        place = _place(owner, call_id)
+        with self._lock:
+            self._own[place] = call
+        self._heartbeat.start()
+        await anyio.to_thread.run_sync(self._start_listening)
+        await anyio.to_thread.run_sync(self._beat_one, place, call)
+
+    async def finish(self, owner: str, call_id: str, state: State, result: str) -> None:
+        """Store the result of a call of this server; while the engine is away, each beat tries again."""
+        place = _place(owner, call_id)
+        encrypted = self._cipher.encrypt(result.encode(), f"{place}:result")
+        with self._lock:
+            self._unsent[place] = (state, encrypted)
+        try:
+            await anyio.to_thread.run_sync(self._send, place)
+        except SharedStateError as error:
+            logger.warning("the result of a call is not shared yet: %s", error)
+
+    async def look(self, owner: str, call_id: str) -> CallRecord | None:
+        """Return what is known of a call; None if it was never handed back, or so long ago that it is forgotten.
+
+        Raises:
+            SharedStateError: The engine cannot be used, or the servers have different keys.
+        """
+        return await anyio.to_thread.run_sync(self._look, _place(owner, call_id))
+
+    async def wait(self, owner: str, call_id: str, seconds: float) -> CallRecord | None:
+        """Do the same when a running call has ended or is lost, but no later than after so many seconds.
+
+        Raises:
+            SharedStateError: The engine cannot be used, or the servers have different keys.
+        """
+        place, loop = _place(owner, call_id), asyncio.get_running_loop()
+        deadline = anyio.current_time() + seconds
+        ended = asyncio.Event()
+        wake = partial(loop.call_soon_threadsafe, ended.set)
+        with self._lock:
+            self._waiting.setdefault(place, set()).add(wake)
+        try:
+            await anyio.to_thread.run_sync(self._start_listening)
+            while True:
+                record = await anyio.to_thread.run_sync(self._look, place)
+                remaining = deadline - anyio.current_time()
+                if record is None or record.state != "running" or remaining <= 0:
+                    return record
+                with anyio.move_on_after(min(_POLL_SECONDS, remaining)):
+                    await ended.wait()
+        finally:
+            with self._lock:
+                self._waiting[place].discard(wake)
+                if not self._waiting[place]:
+                    del self._waiting[place]
+
+    async def cancel(self, owner: str, call_id: str) -> CallRecord | None:
+        """Ask the owner of a call to cancel it, and return what is known of it at its end; None if it is unknown.
+
+        It is still running if its owner is not heard of until the call counts as lost.
+
+        Raises:
+            SharedStateError: The engine cannot be used, or the servers have different keys.
+        """
+        await anyio.to_thread.run_sync(self._engine.run, _CANCEL_IT, (_place(owner, call_id),), _CANCEL)
+        return await self.wait(owner, call_id, self._lease_ms / 1000)
+
+    async def wait_idle(self) -> None:
+        """Wait until this server runs no handed-back call."""
+        loop, idle = asyncio.get_running_loop(), asyncio.Event()
+        wake = partial(loop.call_soon_threadsafe, idle.set)
+        with self._lock:
+            self._idle.add(wake)
+            if not self._own:
+                idle.set()
+        try:
+            await idle.wait()
+        finally:
+            with self._lock:
+                self._idle.discard(wake)
+
+    @property
+    def running(self) -> int:
+        """The number of handed-back calls that this server runs."""
+        return len(self._own)
+
+    def close(self) -> None:
+        """Stop the beats. It blocks."""
+        self._heartbeat.stop()
+
+    def _start_listening(self) -> None:
+        with self._lock:
+            if self._listens:
+                return
+            self._listens = True
+        self._engine.listen({_CANCEL: self._receive_cancel, _ENDED: self._receive_end})
+
+    def _receive_cancel(self, place: bytes) -> None:
+        if call := self._own.get(place.decode()):
+            call.cancel()
+
+    def _receive_end(self, place: bytes) -> None:
+        with self._lock:
+            for wake in self._waiting.get(place.decode(), ()):
+                _call(wake)
+
+    def _beat(self) -> None:
+        with self._lock:
+            own, unsent = dict(self._own), list(self._unsent)
+        for place in unsent:
+            self._send(place)
+        for place, call in own.items():
+            if place not in unsent:
+                self._beat_one(place, call, is_first=False)
+
+    def _beat_one(self, place: str, call: OwnCall, *, is_first: bool = True) -> None:
+        seen = call.look()
+        text = json.dumps([seen.model, seen.progress, seen.text])
+        encrypted = self._cipher.encrypt(text.encode("utf-8", "surrogatepass"), f"{place}:seen")
+        try:
+            is_cancelled = self._engine.run(_BEAT, (place,), self._lease_ms, encrypted, KEPT_SECONDS)
+        except SharedStateError as error:
+            if not is_first:
+                raise
+            logger.warning("a call is not shared yet: %s", error)
+            return
+        if is_cancelled:
+            call.cancel()
+
+    def _send(self, place: str) -> None:
+        pending = self._unsent.get(place)
+        if pending is None:
+            return
+        state, encrypted = pending
+        self._engine.run(_FINISH, (place,), state, encrypted, KEPT_SECONDS, _ENDED)
+        with self._lock:
+            self._unsent.pop(place, None)
+            self._own.pop(place, None)
+            for wake in () if self._own else tuple(self._idle):
+                _call(wake)
+
+    def _look(self, place: str) -> CallRecord | None:
+        state, _, seen, result = self._engine.run(_LOOK, (place,))
+        if state is None:
+            return None
+        model, progress, text = json.loads(self._cipher.decrypt(seen, f"{place}:seen")) if seen else ("", "", "")
+        return CallRecord(
+            state.decode(),
+            Seen(model, progress, text),
+            self._cipher.decrypt(result, f"{place}:result").decode() if result else None,
+        )
+
+
+def _place(owner: str, call_id: str) -> str:
+    return f"{TAG}:call:{owner}:{call_id}"
+
+
+def _call(wake: Callable[[], Any]) -> None:
+    """Wake a waiter, whose event loop may have ended."""
+    try:
+        wake()
+    except RuntimeError:
+        logger.debug("a waiting event loop has ended")

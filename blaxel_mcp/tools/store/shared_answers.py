@@ -1,0 +1,76 @@
+"""Answers in Redis or Valkey, where every server finds those of its caller; encrypted, and kept for an hour.
+
+Every method blocks: call them in a thread.
+"""
+
+import json
+import math
+from typing import Any
+
+from blaxel_mcp.shared.engine import TAG
+from blaxel_mcp.shared.state import SharedState
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
+
+CHUNK_BYTES = 8 * 1024 * 1024
+"""A larger answer is kept in several parts: one value of the engine may have 512 MB, and blocks it while it is sent."""
+
+
+class SharedAnswers:
+    """The answers of one caller.
+
+    Args:
+        state: The engine and the encryption.
+        owner: What stands for the caller in keys.
+        limits: How long an answer is kept.
+    """
+
+    def __init__(self, state: SharedState, owner: str, limits: StoreLimits) -> None:
+        self._state = state
+        self._prefix = f"{TAG}:answer:{owner}:"
+        self._milliseconds = round(limits.lifetime_seconds * 1000)
+
+    def write(self, call_id: str, answer: StoredAnswer) -> None:
+        """Store an answer.
+
+        Raises:
+            SharedStateError: The engine cannot be used.
+        """
+        place, data = f"{self._prefix}{call_id}", answer.data
+        chunks = max(1, math.ceil(len(data) / CHUNK_BYTES))
+        parts = {f"{place}:{index}": data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES] for index in range(chunks)}
+        head = json.dumps({"kind": answer.kind, "media_type": answer.media_type, "chunks": chunks}).encode()
+        *others, (last, end) = parts.items()
+        for key, part in others:
+            self._set({key: part})
+        # At the end, so that another server finds the complete answer or none.
+        self._set({last: end, place: head})
+
+    def read(self, call_id: str) -> StoredAnswer | None:
+        """Return an answer; None if it is unknown or has expired.
+
+        Raises:
+            SharedStateError: The engine cannot be used, or the servers have different keys.
+        """
+        place = f"{self._prefix}{call_id}"
+        head = self._get(place)
+        if head is None:
+            return None
+        fields = json.loads(head)
+        chunks = [self._get(f"{place}:{number}") for number in range(fields["chunks"])]
+        parts = [chunk for chunk in chunks if chunk is not None]
+        if len(parts) < len(chunks):
+            return None
+        return StoredAnswer(fields["kind"], fields["media_type"], b"".join(parts))
+
+    def _set(self, values: dict[str, bytes]) -> None:
+        encrypted = {place: self._state.cipher.encrypt(data, place) for place, data in values.items()}
+
+        def fill(pipeline: Any) -> None:
+            for place, data in encrypted.items():
+                pipeline.set(place, data, px=self._milliseconds)
+
+        self._state.engine.batch(fill)
+
+    def _get(self, place: str) -> bytes | None:
+        (encrypted,) = self._state.engine.batch(lambda pipeline: pipeline.get(place))
+        return None if encrypted is None else self._state.cipher.decrypt(encrypted, place)

@@ -1,0 +1,91 @@
+"""Keys of calls in Redis or Valkey, for all servers. Results are encrypted. Every method blocks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from blaxel_mcp.shared.engine import NOW_LUA, TAG, SharedStateError
+from blaxel_mcp.shared.state import SharedState
+from blaxel_mcp.tools.paid_once import KEPT_SECONDS, CallKeysError, Claim
+
+_CLAIM = f"""{NOW_LUA}
+local arguments, call_id, lease_ms, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local record = redis.call('HMGET', KEYS[1], 'arguments', 'call_id', 'until', 'result', 'is_done')
+if not record[1] then
+  redis.call('HSET', KEYS[1], 'arguments', arguments, 'call_id', call_id, 'until', now + lease_ms)
+  redis.call('EXPIRE', KEYS[1], kept)
+  return {{'new', call_id, ''}}
+end
+if record[1] ~= arguments then return {{'other', record[2], ''}} end
+if record[5] then return {{'done', record[2], record[4]}} end
+-- Sent twice when a connection broke before the answer.
+if record[2] == call_id then return {{'new', call_id, ''}} end
+if tonumber(record[3]) > now then return {{'running', record[2], ''}} end
+if ARGV[5] == '1' then
+  redis.call('HSET', KEYS[1], 'call_id', call_id, 'until', now + lease_ms)
+  return {{'new', call_id, ''}}
+end
+return {{'lost', record[2], ''}}
+"""
+
+_RENEW = f"""{NOW_LUA}
+for index, key in ipairs(KEYS) do
+  if redis.call('HGET', key, 'call_id') == ARGV[1 + index] then redis.call('HSET', key, 'until', now + ARGV[1]) end
+end
+"""
+
+_FINISH = """
+if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'result', ARGV[2], 'is_done', '1')
+end
+"""
+
+_RELEASE = "if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class SharedKeys:
+    """The keys of all servers.
+
+    Args:
+        state: The engine, the encryption and the length of a lease.
+    """
+
+    def __init__(self, state: SharedState) -> None:
+        self._engine, self._cipher = state.engine, state.cipher
+        self._lease_ms = round(state.lease_seconds * 1000)
+
+    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
+        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
+        place = _place(key)
+        state, its_call, result = self._run(
+            _CLAIM, [place], arguments, call_id, self._lease_ms, KEPT_SECONDS, int(again)
+        )
+        try:
+            text = self._cipher.decrypt(result, place).decode() if result else None
+        except SharedStateError as error:
+            raise CallKeysError(str(error)) from None
+        return Claim(state.decode(), its_call.decode(), text)
+
+    def renew(self, keys: Mapping[str, str]) -> None:
+        """Say that the calls of these keys are running."""
+        self._run(_RENEW, [_place(key) for key in keys], self._lease_ms, *keys.values())
+
+    def finish(self, key: str, call_id: str, result: str) -> None:
+        """Keep the result of a call for those who repeat it."""
+        self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(result.encode(), _place(key)))
+
+    def release(self, key: str, call_id: str) -> None:
+        """Forget a key."""
+        self._run(_RELEASE, [_place(key)], call_id)
+
+    def close(self) -> None:
+        """Do nothing: the connections belong to the server."""
+
+    def _run(self, script: str, places: list[str], *arguments: str | float | bytes) -> Any:
+        try:
+            return self._engine.run(script, places, *arguments)
+        except SharedStateError as error:
+            raise CallKeysError(str(error)) from None
+
+
+def _place(key: str) -> str:
+    return f"{TAG}:key:{key}"

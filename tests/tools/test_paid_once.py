@@ -1,0 +1,265 @@
+"""A call that carries a key is paid once, whoever asks again: another request, another session, another process."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+
+from blaxel_mcp.emulator import Emulator, RecordedRequest
+from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
+from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
+from tests.support.connecting import (
+    ERAS,
+    Era,
+    answer_of,
+    connect,
+    error_of,
+    inference_requests,
+    leading_to,
+    receipt_of,
+    text_of,
+)
+from tests.support.held import HeldAnswers
+from tests.support.http_serving import message, serving
+from tests.support.leaks import Client
+
+pytestmark = pytest.mark.anyio
+
+CHAT = {"name": "house-chat", "api": "chat-completions"}
+PROMPT = {"prompt": "What is 6 * 7?"}
+RUN = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "What is 6 * 7?"}]}}
+CLAUDE, CODEX = {"claudecode/toolUseId": "toolu_01"}, {"callId": "call_01"}
+
+
+def is_chat(request: RecordedRequest) -> bool:
+    return "models/house-chat" in request.path and not request.path.startswith("/v0/")
+
+
+async def ask(client: Client, meta: Mapping[str, Any] = CLAUDE, **more: Any) -> types.CallToolResult:
+    return await client.call_tool("house-chat", {**PROMPT, **more}, meta=dict(meta))  # type: ignore[arg-type] # other names are allowed
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("meta", [CLAUDE, CODEX], ids=["Claude Code", "Codex"])
+async def test_a_repeated_call_gets_the_first_result_at_no_cost(
+    emulator: Emulator, era: Era, meta: dict[str, str]
+) -> None:
+    async with connect(leading_to(emulator, models=[CHAT]), era) as client:
+        first, second = await ask(client, meta), await ask(client, meta)
+
+    assert answer_of(first) == answer_of(second)
+    assert [receipt_of(result)["replayed"] for result in (first, second)] == [False, True]
+    assert receipt_of(second)["call_id"] == receipt_of(first)["call_id"]
+    assert receipt_of(second)["cost_usd"] == 0
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_another_session_gets_it_too(emulator: Emulator) -> None:
+    config = leading_to(emulator, models=[CHAT])
+    async with connect(config) as client:
+        first = await ask(client)
+    async with connect(config) as client:
+        second = await ask(client)
+
+    assert answer_of(first) == answer_of(second)
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_calls_without_a_key_or_with_another_one_are_all_made(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        for meta in ({}, {}, CLAUDE, {"claudecode/toolUseId": "toolu_02"}, {"claudecode/toolUseId": 7}):
+            assert not receipt_of(await ask(client, meta))["replayed"]
+
+    assert len(inference_requests(emulator.requests)) == 5
+
+
+async def test_an_agent_names_a_call_itself(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        results = [
+            await client.call_tool("run_model", {**RUN, "call_key": "question 7"}, meta=meta)  # type: ignore[arg-type] # other names are allowed
+            for meta in ({"claudecode/toolUseId": "toolu_01"}, {"claudecode/toolUseId": "toolu_02"})
+        ]
+
+    assert [receipt_of(result)["replayed"] for result in results] == [False, True]
+    (request,) = inference_requests(emulator.requests)
+    assert b"question 7" not in request.body
+
+
+async def test_a_field_of_that_name_of_a_models_own_tool_goes_to_the_model(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        for _ in range(2):
+            assert not receipt_of(await ask(client, {}, call_key="a field of the model"))["replayed"]
+
+    assert [b"a field of the model" in request.body for request in inference_requests(emulator.requests)] == [True] * 2
+
+
+async def test_a_dry_run_takes_no_key(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        assert answer_of(await client.call_tool("run_model", {**RUN, "call_key": "x", "dry_run": True}))
+        result = await client.call_tool("run_model", {**RUN, "call_key": "x"})
+
+    assert not receipt_of(result)["replayed"]
+
+
+async def test_a_key_with_other_arguments_is_refused(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        first = await ask(client)
+        second = await ask(client, temperature=0.5)
+
+    assert error_of(second)["code"] == "invalid_arguments"
+    assert receipt_of(first)["call_id"] in text_of(second)
+    assert error_of(second)["billed"] == "no"
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_running_call_is_joined(emulator: Emulator) -> None:
+    held = HeldAnswers(emulator)
+    results: list[types.CallToolResult] = []
+    async with connect(leading_to(emulator, models=[CHAT])) as client, anyio.create_task_group() as group:
+
+        async def one() -> None:
+            results.append(await ask(client))
+
+        for _ in range(3):
+            group.start_soon(one)
+        await emulator.wait_for(is_chat, timeout_seconds=20)
+        held.release()
+
+    assert sorted(receipt_of(result)["replayed"] for result in results) == [False, True, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_running_call_of_another_process_is_joined(emulator: Emulator) -> None:
+    held = HeldAnswers(emulator)
+    config, results = leading_to(emulator, models=[CHAT]), list[types.CallToolResult]()
+    async with connect(config) as one, connect(config) as other, anyio.create_task_group() as group:
+
+        async def call(client: Client) -> None:
+            results.append(await ask(client))
+
+        group.start_soon(call, one)
+        await emulator.wait_for(is_chat, timeout_seconds=20)
+        group.start_soon(call, other)
+        held.release()
+
+    assert sorted(receipt_of(result)["replayed"] for result in results) == [False, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_call_that_failed_unpaid_may_be_made_again(emulator: Emulator) -> None:
+    config = leading_to(emulator, models=[CHAT], budget={"calls_per_day": 0, "ledger": ":memory:"})
+    async with connect(config) as client:
+        assert error_of(await ask(client))["code"] == "budget_exceeded"
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        assert not (await ask(client)).is_error
+
+
+async def test_a_call_that_failed_and_may_have_been_billed_is_not_sent_again(emulator: Emulator) -> None:
+    arguments = {"model": "fault-truncated", "data": {"inputs": "x"}, "call_key": "once"}
+    async with connect(leading_to(emulator)) as client:
+        first, second = [await client.call_tool("run_model", arguments) for _ in range(2)]
+
+    assert error_of(first)["billed"] == "maybe"
+    assert error_of(second) == error_of(first)
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_call_whose_connection_was_cut_is_joined_by_its_repetition(emulator: Emulator) -> None:
+    held = HeldAnswers(emulator)
+    body, headers = message("tools/call", "2026-07-28", name="house-chat", arguments=PROMPT, more_meta=CLAUDE)
+    async with serving(leading_to(emulator, models=[CHAT])) as server, anyio.create_task_group() as group:
+
+        async def first() -> None:
+            async with server.http(headers) as http:
+                await http.post("/mcp", content=body)
+
+        group.start_soon(first)
+        request = await emulator.wait_for(is_chat, timeout_seconds=20)
+        group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            texts: list[str] = []
+
+            async def second() -> None:
+                texts.append((await server.post(body, headers)).text)
+
+            async with anyio.create_task_group() as repeated:
+                repeated.start_soon(second)
+                held.release()
+
+    assert not request.aborted
+    assert '"replayed":true' in texts[0].replace(" ", "")
+    assert "At last." in texts[0]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -> None:
+    clock = [1000.0]
+    dead, alive = (LocalKeys(tmp_path / "calls.sqlite3", lease_seconds=15, now=lambda: clock[0]) for _ in range(2))
+    assert dead.claim("key", "arguments", "call_1").state == "new"
+    assert alive.claim("key", "arguments", "call_2").state == "running"
+    clock[0] += 14
+    dead.renew({"key": "call_1"})
+    clock[0] += 14
+    assert alive.claim("key", "arguments", "call_2").state == "running"
+    clock[0] += 2
+    lost = alive.claim("key", "arguments", "call_2")
+    dead.finish("key", "call_1", "{}")
+    done = alive.claim("key", "arguments", "call_2")
+    clock[0] += 86_400
+    new = alive.claim("key", "arguments", "call_3")
+    for keys in (dead, alive):
+        keys.close()
+
+    assert (lost.state, lost.call_id) == ("lost", "call_1")
+    assert (done.state, done.result) == ("done", "{}")
+    assert new.state == "new"
+
+
+@pytest.mark.parametrize("tool", ["house-chat", "run_model"])
+@pytest.mark.parametrize("idempotent", [False, True])
+async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
+    emulator: Emulator, tool: str, *, idempotent: bool
+) -> None:
+    arguments = PROMPT if tool == "house-chat" else RUN
+    dead = LocalKeys(default_keys(), lease_seconds=0)
+    key = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
+    dead.claim(key, arguments_digest(tool, arguments), "call_of_the_dead")
+    async with connect(leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}])) as client:
+        result = await client.call_tool(tool, arguments, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
+        if idempotent:
+            # It comes too late: the key belongs to the new call.
+            dead.finish(key, "call_of_the_dead", "{}")
+        repeated = await client.call_tool(tool, arguments, meta=CLAUDE)  # type: ignore[arg-type] # the same
+    dead.close()
+
+    if idempotent:
+        assert answer_of(repeated) == answer_of(result)
+    else:
+        assert error_of(result)["billed"] == "maybe"
+        assert receipt_of(result)["call_id"] == "call_of_the_dead"
+    assert len(inference_requests(emulator.requests)) == idempotent
+
+
+async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:
+    default_keys().parent.mkdir(parents=True, mode=0o700)
+    default_keys().write_bytes(b"no database" * 100)
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        result = await ask(client)
+
+    assert not result.is_error
+    assert any("a repetition of this call would be paid again" in note for note in receipt_of(result)["notes"])
+
+
+async def test_only_this_user_may_read_the_results_that_are_kept(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        await ask(client)
+        connection = sqlite3.connect(default_keys())
+        (kept,) = connection.execute("SELECT COUNT(result) FROM keys").fetchone()
+        connection.close()
+
+    assert kept == 1
+    assert default_keys().stat().st_mode & 0o077 == 0
