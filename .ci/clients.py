@@ -36,7 +36,13 @@ PIP_CLIENTS = {
 # The seconds that must be left to start a test: twice what it takes on two cores with nothing else to do.
 TEST_ROWS = (
     {"test_conformance": 60, "test_sdk_clients": 90},
-    {"test_transcripts": 40, "test_agent_frameworks": 40, "test_coding_agents": 60, "test_inspector": 60},
+    {
+        "test_transcripts": 40,
+        "test_agent_frameworks": 40,
+        "test_coding_agents": 60,
+        "test_consent_of_agents": 40,
+        "test_inspector": 60,
+    },
 )
 
 

@@ -1,7 +1,7 @@
 """The interface of an API."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,6 +49,9 @@ class ModelAPI(ABC):
     listed_fields: ClassVar[Mapping[str, str]]
     """The arguments that agents usually fill in, each with its description in `tools/list`, empty for none."""
 
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The values of listed arguments for which the API has a fixed list; others are not rejected."""
+
     accept: ClassVar[str] = "application/json"
     """The Accept header: media types that an answer may have."""
 
@@ -90,7 +93,11 @@ class ModelAPI(ABC):
         """Return the part of it that agents usually fill in, small enough to be listed for each of many models."""
         schema = self.input_schema()
         properties = {
-            name: {**_outline(schema["properties"][name]), **({"description": hint} if hint else {})}
+            name: {
+                **_outline(schema["properties"][name]),
+                **({"enum": list(self.choices[name])} if name in self.choices else {}),
+                **({"description": hint} if hint else {}),
+            }
             for name, hint in self.listed_fields.items()
         }
         return {**schema, "properties": properties}

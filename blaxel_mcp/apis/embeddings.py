@@ -1,10 +1,22 @@
-"""The embeddings API: OpenAI's `POST /v1/embeddings`."""
+"""The embeddings API: OpenAI's `POST /v1/embeddings`, and what its vectors say."""
 
+import base64
+import math
+from array import array
+from collections.abc import Sequence
+from sys import byteorder
 from types import MappingProxyType
+from typing import Any
 
 from blaxel_mcp.apis.base import ModelAPI
 from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
+
+MAX_COMPARED = 100
+"""Vectors that are compared with each other: the work grows with the square."""
+
+_FLOAT_BYTES = 4
+_DIGITS = 4
 
 
 def _schema(text: JSONObject) -> JSONObject:
@@ -32,3 +44,49 @@ class Embeddings(ModelAPI):
     def accepted_schema(self) -> JSONObject:
         """Return the same for all that the API accepts: a text, texts, tokens, or arrays of tokens."""
         return _schema({"type": ["string", "array"]})
+
+
+def decode_floats(encoded: str) -> Sequence[float]:
+    """Decode little-endian float32 numbers from base64, as `encoding_format: "base64"` returns; empty for others."""
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return []
+    if len(data) % _FLOAT_BYTES:
+        return []
+    numbers = array("f", data)
+    if byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def read_vectors(answer: Any) -> list[Sequence[float]]:
+    """Return the vectors of an answer, in the order of the texts; empty if it has none or they cannot be compared."""
+    rows = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return []
+    encoded = [row.get("embedding") for row in sorted(rows, key=_index)]
+    vectors = [decode_floats(vector) if isinstance(vector, str) else vector for vector in encoded]
+    return vectors if all(map(_is_vector, vectors)) and len(set(map(len, vectors))) == 1 else []
+
+
+def similarities(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return the cosine similarity of each pair of vectors, from -1 to 1; a row for each vector, 0 for a null one."""
+    norms = [math.hypot(*vector) for vector in vectors]
+    units = [[number / (norm or 1.0) for number in vector] for vector, norm in zip(vectors, norms, strict=True)]
+    return [[round(sum(map(float.__mul__, one, other)), _DIGITS) for other in units] for one in units]
+
+
+def _index(row: dict[str, Any]) -> int:
+    index = row.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _is_vector(value: Any) -> bool:
+    """Return whether a value is a vector with a length that a float can hold."""
+    if not isinstance(value, list | array) or not value:
+        return False
+    try:
+        return all(type(number) in (int, float) for number in value) and math.isfinite(math.hypot(*value))
+    except OverflowError:
+        return False

@@ -13,9 +13,8 @@ class Images(ModelAPI):
     name = "images"
     path = "/v1/images/generations"
     summary = "Generates images from a description, `prompt`."
-    listed_fields = MappingProxyType(
-        {"prompt": "", "size": "Such as 1024x1024.", "quality": "low, medium or high.", "n": ""}
-    )
+    listed_fields = MappingProxyType({"prompt": "", "size": "Such as 1024x1024.", "quality": "", "n": ""})
+    choices = MappingProxyType({"quality": ("auto", "low", "medium", "high", "standard", "hd")})
     accept = "application/json, image/*;q=0.8"
 
     def input_schema(self) -> JSONObject:

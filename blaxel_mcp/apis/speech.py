@@ -14,8 +14,9 @@ class Speech(ModelAPI):
     path = "/v1/audio/speech"
     summary = "Speaks `input` in a `voice`."
     listed_fields = MappingProxyType(
-        {"input": "", "voice": "Such as alloy.", "instructions": "How to speak.", "response_format": "mp3, wav..."}
+        {"input": "", "voice": "Such as alloy.", "instructions": "How to speak.", "response_format": ""}
     )
+    choices = MappingProxyType({"response_format": ("mp3", "opus", "aac", "flac", "wav", "pcm")})
     accept = "audio/*, application/json;q=0.5"
 
     def input_schema(self) -> JSONObject:

@@ -166,8 +166,19 @@ class Budget:
         return [caps for caps in every if (caps.calls_per_day, caps.tokens_per_day, caps.usd_per_day) != _NO_CAPS]
 
     def limits_money(self, model: ModelSettings | None) -> bool:
-        """Return whether a cap in USD applies to the calls of a model."""
-        return any(caps.usd_per_day is not None for caps in self.caps_on(model))
+        """Return whether a cap or a question in USD applies to the calls of a model."""
+        has_cap = any(caps.usd_per_day is not None for caps in self.caps_on(model))
+        return has_cap or self.ask_over_usd(model) is not None
+
+    def ask_over_usd(self, model: ModelSettings | None) -> float | None:
+        """Return above which estimate in USD a person is asked, by the model's own setting first; None for never."""
+        own = model.budget.ask_over_usd if model and model.budget else None
+        return self.caps.ask_over_usd if own is None else own
+
+    def allows_unpriced(self, model: ModelSettings | None) -> bool:
+        """Return whether calls without a known price are allowed; of two settings, the stricter one counts."""
+        every = [self.caps, model.budget] if model and model.budget else [self.caps]
+        return all(caps.unpriced == "allow" for caps in every)
 
     def on_ledger_failure(self, model: ModelSettings | None) -> str:
         """Return `refuse` or `allow` for calls of a model without a ledger; of two settings, the stricter one."""

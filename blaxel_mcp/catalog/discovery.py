@@ -121,6 +121,11 @@ class Discovery:
         """Why the list is not up to date, one or two sentences for each workspace that fails; None if it is."""
         return " ".join(filter(None, (workspace.problem for workspace in self._workspaces))) or None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first list is there, or has been waited for long enough."""
+        return self._ready.is_set()
+
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each change of the tools that clients are shown."""
         self._listeners.append(listener)

@@ -1,14 +1,26 @@
 """The input schema of a model's tool: its API's, shaped by the model's settings."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.apis.arguments import ArgumentValidator
+from blaxel_mcp.apis.embeddings import Embeddings
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import ModelSettings
+
+SELECT: JSONObject = {"type": "array", "items": {"type": "string"}}
+ACCEPTED_SELECT: JSONObject = {**SELECT, "type": ["string", "array"]}
+"""The argument `select` as it is listed, without a union, and as it is accepted: a single pointer is a text too."""
+
+_SELECT_HINT = "JSON Pointers of the parts of the answer to return: one as it is, several as an object."
+_RETURN = {"type": "string", "enum": ["vectors", "similarity", "file"]}
+_RETURN_HINT = (
+    "vectors: all numbers, as far as they fit. similarity: the cosine similarity of the texts to each other. "
+    "file: a file with the vectors. Default: the answer, in which long vectors are summarized."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +31,13 @@ class ToolSchema:
         listed: What `tools/list` shows: the fields that agents usually fill in.
         full: All fields that are described.
         validator: Validates the tool's arguments.
+        result_arguments: The names of the arguments that shape the result: they are not sent.
     """
 
     listed: JSONObject
     full: JSONObject
     validator: ArgumentValidator = field(repr=False)
+    result_arguments: frozenset[str] = frozenset()
 
 
 def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
@@ -37,19 +51,45 @@ def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
     advertised = dict(api.input_schema() if model.input_schema is None else model.input_schema)
     advertised.setdefault("properties", {})
     accepted = api.accepted_schema() if model.input_schema is None else model.input_schema
-    owner = f"The input_schema of the model {model.name!r}"
-    validator = ArgumentValidator(_without_settled(accepted, model), advertised=advertised, owner=owner)
     listed = api.listed_schema() if model.input_schema is None else advertised
-    return ToolSchema(_without_settled(listed, model), _without_settled(advertised, model), validator)
+    forms = (_without_settled(listed, model), _without_settled(advertised, model), _without_settled(accepted, model))
+    taken = advertised["properties"].keys() | model.locked.keys() | model.defaults.keys()
+    schema = _with_result_arguments(api, forms, taken, f"The input_schema of the model {model.name!r}")
+    # A schema of one's own is listed exactly as it is.
+    return schema if model.input_schema is None else replace(schema, listed=forms[0])
 
 
 @cache
 def _unchanged_schema(api: ModelAPI) -> ToolSchema:
     """Return the schema that models of an API share: checking one is slow."""
-    advertised = api.input_schema()
-    owner = f"The schema of {api.name}"
-    validator = ArgumentValidator(api.accepted_schema(), advertised=advertised, owner=owner)
-    return ToolSchema(api.listed_schema(), advertised, validator)
+    forms = (api.listed_schema(), api.input_schema(), api.accepted_schema())
+    return _with_result_arguments(api, forms, frozenset(), f"The schema of {api.name}")
+
+
+def _with_result_arguments(
+    api: ModelAPI, forms: tuple[JSONObject, JSONObject, JSONObject], taken: Collection[str], owner: str
+) -> ToolSchema:
+    """Add the arguments that shape the result.
+
+    Args:
+        api: The API of the model.
+        forms: The schema as it is listed, in full, and as arguments are validated.
+        taken: The fields of the request body: they take precedence.
+        owner: The schema's name in error messages.
+
+    Raises:
+        ConfigurationError: A schema is not valid.
+    """
+    added = {"select": (SELECT, {**SELECT, "description": _SELECT_HINT}, ACCEPTED_SELECT)}
+    if api.name == Embeddings.name:
+        added["return"] = (_RETURN, {**_RETURN, "description": _RETURN_HINT}, _RETURN)
+    own = {name: schemas for name, schemas in added.items() if name not in taken}
+    listed, full, accepted = (
+        {**form, "properties": form.get("properties", {}) | {name: schemas[index] for name, schemas in own.items()}}
+        for index, form in enumerate(forms)
+    )
+    validator = ArgumentValidator(accepted, advertised=full, owner=owner)
+    return ToolSchema(listed, full, validator, frozenset(own))
 
 
 def _without_settled(schema: Mapping[str, Any], model: ModelSettings) -> JSONObject:

@@ -29,8 +29,12 @@ async def playground(options: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: The settings cannot be used, or the port is taken.
     """
-    # A page waits as long as it takes, and has a form for each model.
-    own: dict[str, Any] = {"limits": {"detach_after_seconds": 0}, "tools": {"layout": "per-model"}}
+    # A page waits as long as it takes, has a form for each model, and only sends what a person has clicked.
+    own: dict[str, Any] = {
+        "limits": {"detach_after_seconds": 0},
+        "tools": {"layout": "per-model"},
+        "budget": {"when_nobody_answers": "send"},
+    }
     # Of the emulator, all models are shown instead of those in the demo's settings.
     async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
         listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))

@@ -22,14 +22,11 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import OPAQUE, media_type_of
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
+from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS
 from blaxel_mcp.settings.login_file import parse_yaml
 from blaxel_mcp.settings.schema import ModelSettings
 from blaxel_mcp.tools.run_model import read_invocation
 
-_QUESTIONS = ("prompt", "input", "inputs", "query", "question", "text")
-"""Arguments of a tool that can hold the question, in this order."""
-
-_SYSTEMS = ("system", "instructions")
 _SPEECH: JSONObject = {"voice": "alloy", "response_format": "wav"}
 """Sent to a speech API that requires a voice, unless the person names others; every player plays WAV."""
 
@@ -188,10 +185,15 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
         InvalidArgumentsError: The model's tool does not take such a question.
     """
     schema = entry.schema.full
+    if own := entry.schema.result_arguments & question.arguments.keys():
+        raise InvalidArgumentsError(
+            f"`{min(own)}` shapes results for agents; `run` has no such option.",
+            hint="Print the answer with --json, and pick its parts with a program such as jq.",
+        )
     properties, required = schema.get("properties", {}), schema.get("required", ())
     arguments, material, text = dict(question.arguments), list(question.material), question.text
     if question.system is not None:
-        arguments[_first(_SYSTEMS, properties, entry, "--system")] = question.system
+        arguments[_first(SYSTEM_FIELDS, properties, entry, "--system")] = question.system
     if question.files:
         name = _first(entry.api.file_arguments, properties, entry, "--attach with this kind of file")
         takes_many = properties[name].get("type") == "array"
@@ -202,7 +204,7 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
         arguments["documents"] = [line for line in "\n".join(material).splitlines() if line.strip()]
         material = []
     if prompt := "\n\n".join(filter(None, (text, *(part.strip("\n") for part in material)))):
-        name = _first(_QUESTIONS, properties, entry, "a question")
+        name = _first(QUESTION_FIELDS, properties, entry, "a question")
         takes_many = properties[name].get("type") == "array"
         arguments.setdefault(name, [prompt] if takes_many else prompt)
     if "voice" in required:

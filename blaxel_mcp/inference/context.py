@@ -14,6 +14,7 @@ from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.answer_stream import AnswerStream
+from blaxel_mcp.inference.consent import Asker
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.progress import Progress
 
@@ -49,6 +50,8 @@ class CallContext:
         price: The price of the model, once it is looked up; None if nobody knows it.
         usage: What the answer reports of its usage.
         cost_usd: Its cost in USD; None if it is not known.
+        asker: Asks a person before an expensive call; None for the calls of a command, which a person has typed.
+        agreed_by: Who agreed to an expensive call: `person`, `session` or `settings`; None if nobody was asked.
         budget: How much of each cap that applies to the call is used.
         repairs: One sentence per change made to the caller's arguments.
         notes: One sentence per other thing that the reader of the result should know.
@@ -73,6 +76,8 @@ class CallContext:
     usage: Usage | None = None
     cost_usd: float | None = None
     budget: JSONObject | None = None
+    asker: Asker | None = None
+    agreed_by: str | None = None
     repairs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     model_names: Iterable[str] = ()

@@ -97,6 +97,8 @@ class Inference:
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
             prepared, expected = await self.expect(invocation, context)
+            if context.asker and self._spending.asks:
+                await self._spending.agree(context.asker, context, prepared.settings, expected)
             async with (
                 self._limits.slot(
                     prepared.route.workspace,

@@ -39,9 +39,12 @@ class Invocation:
 
     @classmethod
     def of_entry(cls, entry: CatalogEntry, arguments: JSONObject, *, timeout_seconds: float | None = None) -> Self:
-        """Return the invocation that a call of the model's own tool makes."""
+        """Return the invocation that a call of the model's own tool makes, without the arguments that are not sent."""
+        own = entry.schema.result_arguments
+        if not own.isdisjoint(arguments):
+            arguments = {name: value for name, value in arguments.items() if name not in own}
         return cls(
-            model=entry.name,
+            model=entry.settings.name,
             own_path=entry.path,
             api=entry.api,
             arguments=arguments,

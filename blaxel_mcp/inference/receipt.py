@@ -36,6 +36,7 @@ class Receipt(TypedDict):
     cost_usd: float | None
     price_source: str | None
     budget: JSONObject | None
+    agreed_by: str | None
     repairs: list[str]
     notes: list[str]
     truncated: bool
@@ -72,11 +73,23 @@ def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
         "cost_usd": context.cost_usd,
         "price_source": context.price.source if context.price else None,
         "budget": context.budget,
+        "agreed_by": context.agreed_by,
         "repairs": list(context.repairs),
         "notes": list(context.notes),
         "truncated": truncated,
         "replayed": False,
     }
+
+
+def visible_receipt(context: CallContext) -> str:
+    """Return a call's id, tokens and cost in one short line, for the model."""
+    usage, cost = context.usage, context.cost_usd
+    parts = [
+        f"call_id {context.call_id}",
+        f"{usage.total_tokens:,} tokens" if usage and usage.total_tokens is not None else "",
+        f"${cost:.6f}" if cost is not None else "",
+    ]
+    return f"[{', '.join(filter(None, parts))}]"
 
 
 def result_meta(context: CallContext, *, truncated: bool = False) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import CallRecord, Reservation, UsageTotals
+from blaxel_mcp.budget.figures import NANO, CallRecord, Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import (
     KEPT_DAYS,
     MEMORY,
@@ -33,6 +33,7 @@ from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consent, spending_question
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.settings.schema import ModelSettings, Settings
@@ -70,10 +71,15 @@ class Spending:
         settings: The caps, the prices and the ledger's path.
         account: Whose calls these are: caps count each account separately. Empty for the user's own.
         now: The clock.
+
+    Attributes:
+        asks: Whether there are calls that need a person's consent.
     """
 
     def __init__(self, settings: Settings, *, account: str = "", now: Callable[[], datetime] = _utc_now) -> None:
-        self._budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
+        self._budget = budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
+        self.asks = any(budget.ask_over_usd(model) is not None for model in (None, *settings.models))
+        self._settings = settings.budget
         self._account = account
         self._now = now
         self._path = _ledger_path(settings)
@@ -196,6 +202,58 @@ class Spending:
         except BlaxelError as refusal:
             return str(refusal)
         return None
+
+    async def agree(self, asker: Asker, context: CallContext, model: ModelSettings | None, expected: Estimate) -> None:
+        """Ask a person before a call that is estimated above `ask_over_usd`, and note in the context who agreed.
+
+        Args:
+            asker: Asks the person.
+            context: The call; `model` and `workspace` are known by now.
+            model: The settings of the model that it counts for, if it is configured.
+            expected: What the call is expected to take, and the price of the model.
+
+        Raises:
+            BlaxelError: The person does not agree, or nobody answers; nothing is sent.
+        """
+        if spending_question(self._budget, model, expected, context) is None:
+            return
+        # A call that the budget refuses anyway needs no question; `reserve` raises the error.
+        if await self.preview(context, model, expected) is None:
+            question = spending_question(self._budget, model, expected, context)
+            assert question is not None, "only the budget has changed"
+            context.agreed_by = await require_consent(question, asker, self._settings)
+
+    async def agree_together(
+        self,
+        asker: Asker | None,
+        context: CallContext,
+        calls: Sequence[tuple[CallContext, ModelSettings | None, Estimate]],
+    ) -> None:
+        """Ask a person once before several calls: if one of them needs consent, or all together.
+
+        Args:
+            asker: Asks the person; None if nobody needs to be asked.
+            context: Notes who agreed.
+            calls: The arguments of `reserve` for each call.
+
+        Raises:
+            BlaxelError: The person does not agree, or nobody answers; nothing is sent.
+        """
+        questions = [spending_question(self._budget, model, expected, own) for own, model, expected in calls]
+        costs = [expected.nano_usd / NANO for _, _, expected in calls]
+        limit = self._budget.ask_over_usd(None)
+        if asker is None or not (any(questions) or (limit is not None and sum(costs) > limit)):
+            return
+        for own, model, expected in calls:
+            await self.preview(own, model, expected)
+        is_known = not any(question and question.usd is None for question in questions)
+        together = SpendingQuestion(
+            model=", ".join(own.model or "" for own, _, _ in calls),
+            usd=sum(costs) if is_known else None,
+            tokens=sum(expected.tokens for _, _, expected in calls),
+            budget=calls[0][0].budget and {**calls[0][0].budget, "model": None},
+        )
+        context.agreed_by = await require_consent(together, asker, self._settings)
 
     def limits_money(self, model: ModelSettings | None) -> bool:
         """Return whether a cap in USD applies to the calls of a model, so that its price has to be known before."""

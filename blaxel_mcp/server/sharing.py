@@ -40,6 +40,11 @@ class Sharing:
         self.limits = SharedLimits(state.engine, state.lease_seconds) if state else None
         self.calls = SharedCalls(state) if state else None
 
+    @property
+    def state_key(self) -> bytes | None:
+        """The key that seals what clients bring back with a person's answer; None if nothing is shared."""
+        return self._state.cipher.subkey("request state") if self._state else None
+
     def answers(self, owner: str) -> SharedAnswers | None:
         """Return the answers of one caller on all servers; None if nothing is shared."""
         return SharedAnswers(self._state, owner, StoreLimits()) if self._state else None

@@ -25,8 +25,10 @@ from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
-from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry
+from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
+from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult, detach_seconds
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
+from blaxel_mcp.tools.consent import consent_asker
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
@@ -97,6 +99,8 @@ class Tenant:
         self.store = CallStore(shared=sharing.answers(owner))
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls, once=once, owner=owner)
+        # Only the owner has the process for a session; over HTTP, several people may share a caller's name.
+        self._agreed: dict[str, float] | None = {} if caller.is_owner else None
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
@@ -185,7 +189,7 @@ class Tenant:
         contents = result_app(tools.prefix, has_reader="read_result" in tools.builtin)
         return types.ReadResourceResult(contents=[contents])
 
-    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> CallResult:
         """Call a tool, and send progress notifications if the client asked for them.
 
         Raises:
@@ -203,8 +207,11 @@ class Tenant:
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
         sent_key = client_key(context.meta) if context.meta and not CLIENT_KEYS.isdisjoint(context.meta) else None
-        result = await self.tools.call(params.name, params.arguments, report, client, sent_key=sent_key)
-        return self._generation.visibility.result(result)
+        visibility, asker = self._generation.visibility, None
+        if self.runtime.spending.asks:
+            asker = consent_asker(context, params, self._agreed, shows_budget=visibility.shows_budget)
+        result = await self.tools.call(params.name, params.arguments, report, client, sent_key=sent_key, asker=asker)
+        return visibility.result(result) if isinstance(result, types.CallToolResult) else result
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
         visibility = EVERYTHING
@@ -260,21 +267,28 @@ class Tenant:
 
     async def _refresh(self, generation: _Generation) -> None:
         if generation is self._generation:
+            definitions = self.tools.definitions
             self.tools.replace(self._make_tools(), self.runtime.config.settings)
-            await self.changes.announce()
+            # The first list is news to nobody: `tools/list` waits for it.
+            if self.runtime.discovery.is_ready and self.tools.definitions != definitions:
+                await self.changes.announce()
 
     def _make_tools(self) -> list[Tool]:
         runtime, settings = self.runtime, self.runtime.config.settings
         visibility, catalog = self.visibility, runtime.discovery.catalog
         policy = ResultPolicy.of(settings, self.store, writes_files=visibility.writes_files)
-        prefix, longest_wait = settings.tools.prefix, settings.limits.detach_after_seconds
+        prefix = settings.tools.prefix
+        longest_wait = detach_seconds(settings)
         builtin = {
+            "ask_models": ask_models_tool(catalog, runtime, policy, prefix=prefix),
             "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
         tools = model_tools(catalog, runtime.inference, policy, settings.tools)
+        if not is_of_use(catalog, settings.tools):
+            del builtin["ask_models"]
         tools += [tool for name, tool in builtin.items() if name in settings.tools.builtin]
         for_app = app_reader_tool(self.resources.contents, prefix=prefix)
         # The tool of a model that has this name takes precedence.

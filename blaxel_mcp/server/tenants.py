@@ -134,9 +134,11 @@ class Tenants:
         Raises:
             MCPError: Too many callers are served already.
         """
-        if caller.identity not in self._tenants and caller.credential is not None:
-            return await self._newcomer(caller)
-        return await self._placed(caller)
+        tenant = self._tenants.get(caller.identity)
+        if tenant is None:
+            return await (self._placed(caller) if caller.credential is None else self._newcomer(caller))
+        tenant.last_used = self._now()
+        return tenant
 
     async def reconfigure(self, config: Configuration) -> None:
         """Apply other settings to every tenant.

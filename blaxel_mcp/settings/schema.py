@@ -4,7 +4,7 @@
 reference in docs/configure.md is generated from it.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,6 +14,7 @@ from blaxel_mcp.settings.types import (
     ClosedSection,
     Credential,
     CredentialUrl,
+    DetachAfter,
     Folder,
     HeaderValue,
     HttpUrl,
@@ -21,6 +22,8 @@ from blaxel_mcp.settings.types import (
     LedgerLocation,
     ListenAddress,
     LongSecret,
+    Pointers,
+    ReceiptKind,
     RedisUrl,
     RefuseOrAllow,
     RequestHeaders,
@@ -40,8 +43,8 @@ DEFAULT_API_VERSION = "2026-04-28"
 """The version of the control plane that Blaxel's SDKs send."""
 
 HttpMethod = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
-BuiltinTool = Literal["run_model", "list_models", "read_result", "cancel_call"]
-BUILTIN_TOOLS: tuple[BuiltinTool, ...] = ("run_model", "list_models", "read_result", "cancel_call")
+BuiltinTool = Literal["ask_models", "run_model", "list_models", "read_result", "cancel_call"]
+BUILTIN_TOOLS: tuple[BuiltinTool, ...] = get_args(BuiltinTool)
 
 
 class DiscoverySettings(Section):
@@ -97,7 +100,11 @@ class ToolSettings(Section):
         default="",
         description="Prefix of every tool name: at most 20 letters, digits, _ or -.",
     )
-    builtin: tuple[BuiltinTool, ...] = Field(default=BUILTIN_TOOLS, description="Built-in tools to list.")
+    builtin: tuple[BuiltinTool, ...] = Field(
+        default=BUILTIN_TOOLS,
+        description="Built-in tools to list. ask_models needs two models that answer questions; in the layouts per-api "
+        "and generic, it is listed only if it is named here.",
+    )
     max_tools: int = Field(
         default=30,
         ge=0,
@@ -115,6 +122,12 @@ class ToolSettings(Section):
     )
     result: ResultKind = Field(
         default="json", description="What a tool returns. json: the whole answer. text: only the model's text."
+    )
+    receipt: ReceiptKind = Field(
+        default="meta",
+        description="Where the receipt of a call is. meta: in _meta, for programs. text: also a short line with "
+        "call_id, tokens and cost that the model sees; results then have no structured content, which clients show "
+        "instead.",
     )
 
     def tool_of(self, own: str, api: str) -> str:
@@ -135,11 +148,10 @@ class LimitSettings(ClosedSection):
     max_queue: int = Field(
         default=256, ge=0, description="Maximum number of calls that wait for a slot; a further call fails with busy."
     )
-    detach_after_seconds: float = Field(
-        default=50,
-        ge=0,
-        allow_inf_nan=False,
-        description="After how many seconds a running call is returned as a handle for read_result; 0: never.",
+    detach_after_seconds: DetachAfter = Field(
+        default="auto",
+        description="After how many seconds a running call is returned as a handle for read_result; 0: never. auto: "
+        "after 50, but never to a client that moves slow calls to the background by itself.",
     )
     max_argument_bytes: int = Field(
         default=16 * 1024 * 1024, ge=1024, description="Maximum size of a message from the client, in bytes."
@@ -171,9 +183,17 @@ class CapSettings(ClosedSection):
     usd_per_day: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Maximum cost per day in USD, by the price of each model."
     )
+    ask_over_usd: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Above which estimate in USD a person is asked before the call is sent; a model's own value "
+        "overrides the one for all.",
+    )
     unpriced: RefuseOrAllow = Field(
         default="refuse",
-        description="Whether to refuse or allow calls without a price, or without token usage, under usd_per_day.",
+        description="Whether to refuse or allow calls without a price, or without token usage, under usd_per_day; "
+        "under ask_over_usd, whether to ask before them.",
     )
     on_ledger_failure: RefuseOrAllow = Field(
         default="refuse", description="Whether to refuse or allow calls under a cap when the ledger cannot be used."
@@ -183,6 +203,10 @@ class CapSettings(ClosedSection):
 class BudgetSettings(CapSettings):
     """Caps per day (UTC) on all calls, shared by all processes of this user."""
 
+    when_nobody_answers: Literal["refuse", "send"] = Field(
+        default="refuse",
+        description="What becomes of a call above ask_over_usd if the client cannot ask a person, or nobody answers.",
+    )
     ledger: LedgerLocation | None = Field(
         default=None,
         # A URL may hold a password.
@@ -370,6 +394,11 @@ class ModelSettings(Section):
         default=None, description="Deadline of a whole call, in seconds. Unset: limits.timeout_seconds."
     )
     result: ResultKind | None = Field(default=None, description="What the tool returns. Unset: tools.result.")
+    select: Pointers | None = Field(
+        default=None,
+        description="JSON Pointers of the parts of an answer that the tool returns: one as it is, several as an "
+        "object. The argument select overrides it. Unset: the whole answer.",
+    )
     stream: StreamKind | None = Field(
         default=None, description="When to request an answer as a stream. Unset: tools.stream."
     )

@@ -1,5 +1,6 @@
 """Types of settings and their validation."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -199,6 +200,21 @@ def _known_api(name: str) -> str:
 
 APIName = Annotated[str, AfterValidator(_known_api)]
 
+
+def _pointers(value: Any) -> Any:
+    """Return JSON Pointers as a list, which may be written as a single text."""
+    pointers = (value,) if isinstance(value, str) else value
+    texts = [text for text in pointers if isinstance(text, str)] if isinstance(pointers, list | tuple) else []
+    if any(text[:1] not in ("", "/") for text in texts):
+        raise ValueError("must be JSON Pointers, such as /choices/0/message/content")
+    return pointers
+
+
+Pointers = Annotated[tuple[str, ...], BeforeValidator(_pointers)]
+
+ReceiptKind = Literal["meta", "text"]
+"""Where the receipt of a call is: in `_meta` only, or also in a short line for the model."""
+
 ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 
@@ -209,6 +225,21 @@ ToolLayout = Literal["per-model", "per-api", "generic"]
 RefuseOrAllow = Literal["refuse", "allow"]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _auto_or_seconds(value: Any) -> Any:
+    """Return the value if it is "auto" or a number of seconds, 0 included; one message covers both."""
+    try:
+        number = -1.0 if value == "auto" else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if value != "auto" and not (0 <= number < math.inf):
+        raise ValueError('must be "auto" or a number of seconds, 0 or more')
+    return value if value == "auto" else number
+
+
+DetachAfter = Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_seconds)]
+"""When a running call is handed back: as the client needs it, or after this many seconds; 0 for never."""
 
 
 class Section(BaseModel):

@@ -20,12 +20,20 @@ from blaxel_mcp.budget.shared.engine import SharedStateError
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.results.results import ERROR_KEY, value_result
 from blaxel_mcp.tools.shared_calls import CallRecord, OwnCall, Seen, SharedCalls, State
 
 FIRST_INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS = 5.0
 """The progress interval starts short, since some clients drop the final notification, and doubles up to the second."""
+
+AUTO_DETACH_SECONDS = 50.0
+"""When a slow call is handed back if the settings leave it to the client: most give up after a minute."""
+
+_BACKGROUND_CLIENTS = frozenset({"claude-code"})
+"""Clients that move a slow call to the background by themselves, by the name that they give: Claude Code 2.1.212 and
+later do after two minutes. A handle would only cost their model a turn per 50 seconds."""
 
 MAX_HANDLES = 200
 HANDLE_SECONDS = 3600.0
@@ -38,6 +46,10 @@ _PARTIAL_CHARS = 2000
 
 REJOIN_SECONDS = 30.0
 """How long a call with a key goes on over HTTP when its connection is gone: a client that repeats it does so soon."""
+
+
+CallResult = types.CallToolResult | types.InputRequiredResult
+"""The result of a call; the second one asks the client for a person's answer, and never belongs to a handle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,7 @@ class Call:
         self,
         context: CallContext,
         scope: anyio.CancelScope,
-        work: Coroutine[Any, Any, types.CallToolResult],
+        work: Coroutine[Any, Any, CallResult],
         now: Callable[[], float],
     ) -> None:
         self.context = context
@@ -128,6 +140,9 @@ class CallRegistry:
         owner: What stands for the caller there.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
+
+    Attributes:
+        recent: The ids of the latest calls, in the order in which they were started.
     """
 
     def __init__(
@@ -145,6 +160,7 @@ class CallRegistry:
         self._running: set[Call] = set()
         self._handles: dict[str, Call] = {}
         self._expired: deque[str] = deque(maxlen=_MAX_EXPIRED)
+        self.recent: deque[str] = deque(maxlen=MAX_HANDLES)
         self._shared = shared
         self._owner = owner
         self._rejoin_seconds = rejoin_seconds
@@ -174,7 +190,7 @@ class CallRegistry:
         self,
         context: CallContext,
         scope: anyio.CancelScope,
-        work: Coroutine[Any, Any, types.CallToolResult],
+        work: Coroutine[Any, Any, CallResult],
         *,
         key: tuple[str, str] | None = None,
     ) -> Call:
@@ -184,6 +200,7 @@ class CallRegistry:
             self._keyed[key] = call
             call.task.add_done_callback(lambda _: self._keyed.pop(key, None))
         self._running.add(call)
+        self.recent.append(context.call_id)
         call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 
@@ -282,6 +299,7 @@ class CallRegistry:
         async def report() -> None:
             await call.wait(None)
             result = call.task.result()
+            assert isinstance(result, types.CallToolResult), "a handle asks nobody"
             text = result.model_dump_json(by_alias=True, exclude_none=True)
             await shared.finish(self._owner, context.call_id, _ended_as(result), text)
 
@@ -303,6 +321,24 @@ class CallRegistry:
         for call_id in (*expired, *kept[:surplus]):
             del self._handles[call_id]
             self._expired.append(call_id)
+
+
+def detach_seconds(settings: Settings, client: str = "", *, reports: bool = False) -> float:
+    """Return after how many seconds a slow call is handed back as a handle; 0 for never.
+
+    Args:
+        settings: The settings.
+        client: The name that the client gave.
+        reports: Whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
+            after five minutes, in the background too.
+    """
+    if "read_result" not in settings.tools.builtin:
+        # A handle is of no use without the tool that takes it.
+        return 0.0
+    setting = settings.limits.detach_after_seconds
+    if setting != "auto":
+        return setting
+    return 0.0 if reports and client in _BACKGROUND_CLIENTS else AUTO_DETACH_SECONDS
 
 
 def handle_result(call: Call, *, prefix: str) -> types.CallToolResult:

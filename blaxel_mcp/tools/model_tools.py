@@ -39,8 +39,9 @@ def _model_tool(entry: CatalogEntry, inference: RunsCalls, policy: ResultPolicy,
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         context.model_names = names
+        call_policy = own_policy.for_call(arguments, entry.schema.result_arguments)
         answer = await inference.run(Invocation.of_entry(entry, arguments), context)
-        return await answer_result(answer, context, own_policy)
+        return await answer_result(answer, context, call_policy)
 
     definition = types.Tool(
         name=entry.tool,

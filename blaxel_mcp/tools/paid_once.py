@@ -121,11 +121,14 @@ class PaidOnce:
             self._heartbeat.start()
         return claim
 
-    async def finish(self, key: str, call_id: str, result: types.CallToolResult) -> None:
-        """Keep the result of a call; one that failed and was not billed may be made again with the same key."""
+    async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
+        """Keep the result of a call; one that failed and was not billed may be made again with the same key.
+
+        So may one that asks for a person's consent: the client repeats it with the answer and the same key.
+        """
         billed = (result.meta or {}).get(ERROR_KEY, {}).get("billed", "yes")
         try:
-            if result.is_error and billed == "no":
+            if isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no"):
                 await anyio.to_thread.run_sync(self._keys.release, key, call_id)
             else:
                 text = result.model_dump_json(by_alias=True, exclude_none=True)

@@ -21,6 +21,7 @@ from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
@@ -31,12 +32,15 @@ _PARTS = frozenset({"pointer", "offset", "length"})
 _INLINE_BYTES = 100_000
 """Parts of answers up to this size are read without a thread."""
 
+LAST = "last"
+"""In the place of a call's id: the caller's latest call that has an answer, or runs as a handle."""
+
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
 _SCHEMA: JSONObject = {
     "type": "object",
     "properties": {
-        "call_id": {"type": "string", "description": "A call's id."},
+        "call_id": {"type": "string", "description": "A call's id, or last."},
         "pointer": {
             "type": "string",
             "description": "JSON Pointer, such as /choices/0/message/content. Default: the text.",
@@ -69,16 +73,20 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     """
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
+        if arguments["call_id"] == LAST:
+            arguments["call_id"] = _last_call(calls, policy.store)
         call = calls.find(arguments["call_id"])
         if call is not None:
             seconds = arguments.get("wait_seconds", 0)
             await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
                 return handle_result(call, prefix=prefix)
-            if call.task.result().is_error or not arguments.keys() & _PARTS:
-                return call.task.result()
-        elif result := await _read_elsewhere(arguments, calls, longest_wait, prefix):
-            return result
+            result = call.task.result()
+            assert isinstance(result, types.CallToolResult), "a handle asks nobody"
+            if result.is_error or not arguments.keys() & _PARTS:
+                return result
+        elif elsewhere := await _read_elsewhere(arguments, calls, longest_wait, prefix):
+            return elsewhere
         try:
             return await read_result(arguments, context, policy)
         except BlaxelError as error:
@@ -94,6 +102,18 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     )
     accepted = {**_SCHEMA, "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
+
+
+def _last_call(calls: CallRegistry, store: CallStore) -> str:
+    for call_id in reversed(calls.recent):
+        if calls.find(call_id) or store.has(call_id):
+            return call_id
+    raise BlaxelError(
+        "No call of yours has an answer here.",
+        code="not_found",
+        origin="caller",
+        hint="Call a model first. If another server process answered the last one, give its call_id.",
+    )
 
 
 async def _read_elsewhere(

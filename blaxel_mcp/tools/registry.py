@@ -15,11 +15,21 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.inference.consent import Asker, unanswered
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.calls import CallRegistry, Report, handle_result, lost_call, running_result
+from blaxel_mcp.tools.calls import (
+    CallRegistry,
+    CallResult,
+    Report,
+    detach_seconds,
+    handle_result,
+    lost_call,
+    running_result,
+)
+from blaxel_mcp.tools.consent import InputRequiredError
 from blaxel_mcp.tools.paid_once import (
     CallKeysError,
     Claim,
@@ -97,22 +107,14 @@ class ToolRegistry:
         self._calls = calls
         self._once = once
         self._owner = owner
-        self._workspace: str | None = None
         self.rejection: BlaxelError | None = None
         self._tools: dict[str, Tool] = {}
-        self._prefix = ""
-        self._detach_seconds = 0.0
-        self._max_chars = 0
+        self._settings = Settings()
 
     def replace(self, tools: Iterable[Tool], settings: Settings) -> None:
         """Use these tools and settings from now on; running calls go on."""
         self._tools = {tool.name: tool for tool in tools}
-        self._prefix = settings.tools.prefix
-        self._workspace = settings.workspace
-        # A handle is of no use without the tool that takes it.
-        detaches = "read_result" in settings.tools.builtin
-        self._detach_seconds = settings.limits.detach_after_seconds if detaches else 0
-        self._max_chars = settings.limits.max_result_chars
+        self._settings = settings
 
     @property
     def definitions(self) -> list[types.Tool]:
@@ -132,7 +134,8 @@ class ToolRegistry:
         client: str = "",
         *,
         sent_key: str | None = None,
-    ) -> types.CallToolResult:
+        asker: Asker | None = None,
+    ) -> CallResult:
         """Call a tool. A failure that the agent can act on is a result that says what to do next.
 
         Args:
@@ -141,6 +144,7 @@ class ToolRegistry:
             report: Sends progress notifications, if the client asked for them.
             client: The name that the client gave.
             sent_key: The client's own id for the call, by which it repeats it.
+            asker: Asks a person before an expensive call.
 
         Raises:
             MCPError: There is no such tool; the specification makes that a protocol error.
@@ -152,18 +156,20 @@ class ToolRegistry:
             guess = closest(name, [definition.name for definition in self.definitions])
             message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
             raise MCPError(code=types.INVALID_PARAMS, message=message)
-        context = CallContext(tool=name, client=client, progress=Progress(wanted=report is not None))
+        context = CallContext(tool=name, client=client, asker=asker, progress=Progress(wanted=report is not None))
         scope = anyio.CancelScope()
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:
             return await work
+        seconds = detach_seconds(self._settings, client, reports=report is not None)
         if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments or {}, sent_key, tool.takes_key)):
-            return await self._call_once(self._once, key, (tool, arguments or {}), context, (scope, work, report))
+            making = (scope, work, report, seconds)
+            return await self._call_once(self._once, key, (tool, arguments or {}), context, making)
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, work)
-        if await self._calls.join(call, self._detach_seconds, report):
+        if await self._calls.join(call, seconds, report):
             return call.task.result()
-        return handle_result(call, prefix=self._prefix)
+        return handle_result(call, prefix=self._settings.tools.prefix)
 
     async def _call_once(
         self,
@@ -171,21 +177,25 @@ class ToolRegistry:
         key: str,
         asked: tuple[Tool, Mapping[str, Any]],
         context: CallContext,
-        making: tuple[anyio.CancelScope, Coroutine[Any, Any, types.CallToolResult], Report | None],
-    ) -> types.CallToolResult:
+        making: tuple[anyio.CancelScope, Coroutine[Any, Any, CallResult], Report | None, float],
+    ) -> CallResult:
         """Make a call with a key, or return the result of the call that had the key before."""
-        (tool, arguments), (scope, work, report) = asked, making
-        digest, content = key_digest(self._owner, self._workspace, key), arguments_digest(tool.name, arguments)
+        (tool, arguments), (scope, work, report, seconds) = asked, making
+        digest = key_digest(self._owner, self._settings.workspace, key)
+        content = arguments_digest(tool.name, arguments)
         call = self._calls.keyed(digest, content)
         if call is not None:
             work.close()
-            joined = await self._calls.join(call, self._detach_seconds, report, may_go_on=True)
+            joined = await self._calls.join(call, seconds, report, may_go_on=True)
             if not joined:
-                return handle_result(call, prefix=self._prefix)
-            return replayed(call.task.result().model_dump_json(by_alias=True, exclude_none=True))
+                return handle_result(call, prefix=self._settings.tools.prefix)
+            first = call.task.result()
+            if isinstance(first, types.InputRequiredResult):
+                return first
+            return replayed(first.model_dump_json(by_alias=True, exclude_none=True))
         try:
             again = tool.may_repeat(arguments)
-            claim = await once.settled_claim(digest, content, context.call_id, self._detach_seconds, again=again)
+            claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
         except CallKeysError as error:
             context.notes.append(f"a repetition of this call would be paid again: {error}")
             call = self._calls.start(context, scope, work)
@@ -194,9 +204,9 @@ class ToolRegistry:
                 work.close()
                 return self._result_of(claim)
             call = self._calls.start(context, scope, _kept(once, digest, context.call_id, work), key=(digest, content))
-        if await self._calls.join(call, self._detach_seconds, report, may_go_on=True):
+        if await self._calls.join(call, seconds, report, may_go_on=True):
             return call.task.result()
-        return handle_result(call, prefix=self._prefix)
+        return handle_result(call, prefix=self._settings.tools.prefix)
 
     def _result_of(self, claim: Claim) -> types.CallToolResult:
         """Return the result of a call that another process makes or has made, as far as it is known."""
@@ -204,15 +214,19 @@ class ToolRegistry:
         if claim.state == "other":
             return error_result(other_arguments(claim.call_id), context)
         if claim.state == "running":
-            return running_result(context, Seen("", "another process waits for it", ""), prefix=self._prefix)
+            return running_result(
+                context, Seen("", "another process waits for it", ""), prefix=self._settings.tools.prefix
+            )
         if claim.state == "done" and claim.result:
             return replayed(claim.result)
         return error_result(lost_call(claim.call_id, Seen("", "", "")), context)
 
     async def _run(
         self, tool: Tool, arguments: Mapping[str, Any], context: CallContext, scope: anyio.CancelScope
-    ) -> types.CallToolResult:
+    ) -> CallResult:
         """Run a tool and return its result, or that of its failure or cancellation."""
+        max_chars = self._settings.limits.max_result_chars
+        receipt = self._settings.tools.receipt if tool.calls_a_model else "meta"
         with scope:
             try:
                 if tool.validator.is_plain and json_text.is_small(arguments):
@@ -222,18 +236,21 @@ class ToolRegistry:
                     valid, repairs = await anyio.to_thread.run_sync(validate, arguments, limiter=_VALIDATORS)
                 context.repairs += repairs
                 return await tool.run(valid, context)
+            except InputRequiredError as pending:
+                if self._calls.find(context.call_id) is None:
+                    return pending.result
+                # Who reads the result of a handle cannot answer.
+                return error_result(unanswered(f"the call of {context.model!r}"), context, receipt=receipt)
             except BlaxelError as error:
-                return error_result(describe(error, context), context, max_chars=self._max_chars)
+                return error_result(describe(error, context), context, max_chars=max_chars, receipt=receipt)
             except Exception:
                 # Left alone, the SDK sends the exception's text to the client, and it may contain a secret.
                 logger.exception("call %s of the tool %r failed", context.call_id, tool.name)
-                return error_result(unexpected(context), context)
-        return error_result(cancelled(context), context, max_chars=self._max_chars)
+                return error_result(unexpected(context), context, receipt=receipt)
+        return error_result(cancelled(context), context, max_chars=max_chars, receipt=receipt)
 
 
-async def _kept(
-    once: PaidOnce, key: str, call_id: str, work: Coroutine[Any, Any, types.CallToolResult]
-) -> types.CallToolResult:
+async def _kept(once: PaidOnce, key: str, call_id: str, work: Coroutine[Any, Any, CallResult]) -> CallResult:
     """Make a call, and keep its result for those who repeat it."""
     result = await work
     with anyio.CancelScope(shield=True):

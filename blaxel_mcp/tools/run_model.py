@@ -10,6 +10,7 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
+from blaxel_mcp.catalog.tool_schema import ACCEPTED_SELECT, SELECT
 from blaxel_mcp.client.url_paths import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -40,20 +41,22 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
         invocation = read_invocation(arguments, catalog, workspaces=settings.known_workspaces)
         if arguments.get("dry_run"):
             return value_result(visibility.dry_run(await dry_run(runtime, invocation, context)), context)
+        policy.for_call(arguments)
         answer = await runtime.inference.run(invocation, context)
         api = context.prepared.route.api if context.prepared else None
-        return await answer_result(answer, context, policy.for_model(api, invocation.settings))
+        return await answer_result(answer, context, policy.for_model(api, invocation.settings).for_call(arguments))
 
     definition = types.Tool(
         name=f"{settings.tools.prefix}run_model",
         description=_description(catalog, settings.tools),
         # The layout for a short list leaves out what hardly any agent uses; it is accepted all the same.
-        input_schema=_schema(FREE_FORM, settings.access.methods, keyed=settings.tools.layout != "per-api"),
+        input_schema=_schema(FREE_FORM, settings.access.methods, is_short=settings.tools.layout == "per-api"),
         annotations=types.ToolAnnotations(destructive_hint=not _HARMLESS_METHODS.issuperset(settings.access.methods)),
     )
     # A method that is not allowed is refused later, by a message that names the setting.
-    accepted = {**_schema({"type": ["object", "array"]}, _METHODS), "additionalProperties": False}
-    validator = ArgumentValidator(accepted, owner="The schema of run_model")
+    accepted = _schema({"type": ["object", "array"]}, _METHODS, select=ACCEPTED_SELECT)
+    closed = {**accepted, "additionalProperties": False}
+    validator = ArgumentValidator(closed, owner="The schema of run_model")
 
     def may_repeat(arguments: Mapping[str, Any]) -> bool:
         entry = catalog.find(str(arguments.get("model")))
@@ -142,19 +145,22 @@ def _description(catalog: Catalog, tools: ToolSettings) -> str:
     return f"{text}Models: {names}." if names else text.rstrip()
 
 
-def _schema(data: Any, methods: Sequence[HttpMethod], *, keyed: bool = True) -> JSONObject:
+def _schema(
+    data: Any, methods: Sequence[HttpMethod], *, select: JSONObject = SELECT, is_short: bool = False
+) -> JSONObject:
     properties: JSONObject = {
-        "model": {"type": "string", "description": "Its name."},
+        "model": {"type": "string"},
         "path": {
             "type": "string",
             "description": 'Such as /v1/chat/completions; "/" is the base endpoint. Default: the model\'s own.',
         },
         "data": {**data, "description": "The request body."},
         "method": {"type": "string", "enum": list(methods)},
-        "query": {**FREE_FORM, "description": "Query parameters."},
+        "query": {**FREE_FORM},
         "dry_run": {"type": "boolean", "description": "Returns request, cost and budget; sends nothing."},
     }
-    if keyed:
+    if not is_short:
+        properties["select"] = select
         description = "Repeated with the same key, a call is not billed again."
         properties[CALL_KEY] = {"type": "string", "maxLength": 200, "description": description}
     return {"type": "object", "properties": properties, "required": ["model"]}

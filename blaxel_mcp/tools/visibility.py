@@ -55,6 +55,9 @@ class Visibility:
     writes_files = True
     """Whether media that are too large for a result become files, whose paths are shown."""
 
+    shows_budget = True
+    """Whether the caller sees what is left of the budget."""
+
     def text(self, text: str) -> str:
         """Return a message of ours."""
         return text
@@ -101,7 +104,7 @@ class CallerVisibility(Visibility):
 
     def __init__(self, config: Configuration, *, own_key: bool, own_budget: bool) -> None:
         self._own_key = own_key
-        self._own_budget = own_budget
+        self.shows_budget = own_budget
         paths = [path for path in _owner_paths(config) if len(path) >= _MIN_PATH_CHARS]
         # Also as they are in a quoted literal.
         forms = sorted({form for path in paths for form in (path, repr(path)[1:-1])}, key=len, reverse=True)
@@ -117,11 +120,11 @@ class CallerVisibility(Visibility):
         meta: dict[str, Any] = dict(result.meta or {})
         content = result.content
         if receipt := meta.get(RECEIPT_KEY):
-            budget = receipt["budget"] if self._own_budget else None
+            budget = receipt["budget"] if self.shows_budget else None
             meta[RECEIPT_KEY] = {**receipt, "notes": [*map(self.text, receipt["notes"])], "budget": budget}
         if error := meta.get(ERROR_KEY):
             message, hint = self.text(error["message"]), self.text(error["hint"])
-            is_hidden = error["code"] == "configuration_error" or not self._own_budget
+            is_hidden = error["code"] == "configuration_error" or not self.shows_budget
             if error["origin"] == "local" and is_hidden and error["code"] in _OF_THE_SERVER:
                 if message != self._logged:
                     # Once until it changes: a caller must not be able to fill the log.
@@ -151,7 +154,7 @@ class CallerVisibility(Visibility):
 
     def usage(self, report: JSONObject) -> JSONObject:
         """Return the usage report without the ledger's path; of a shared budget, only when the day ends."""
-        if self._own_budget:
+        if self.shows_budget:
             problem = report["problem"] and self.text(report["problem"])
             return {**report, "ledger": None, "problem": problem}
         return {**report, "budget": None, "days": [], "clients": [], "ledger": None, "problem": _USAGE}
@@ -159,7 +162,7 @@ class CallerVisibility(Visibility):
     def dry_run(self, report: JSONObject) -> JSONObject:
         """Return the report of a dry run without the owner's paths; of a shared budget, only whether it refuses."""
         notes, refused = [*map(self.text, report["notes"])], report["refused"] and self.text(report["refused"])
-        if self._own_budget:
+        if self.shows_budget:
             return {**report, "notes": notes, "refused": refused}
         return {**report, "notes": notes, "budget": None, "refused": refused and _OF_THE_SERVER["budget_exceeded"][0]}
 

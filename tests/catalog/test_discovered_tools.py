@@ -9,9 +9,19 @@ import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
+from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.support.canaries import KEY
-from tests.support.connecting import ERAS, Era, answer_of, connect, inference_requests, leading_to, text_of
+from tests.support.connecting import (
+    ERAS,
+    TOOLS_OF_ONE,
+    Era,
+    answer_of,
+    connect,
+    inference_requests,
+    leading_to,
+    text_of,
+)
 from tests.support.leaks import Client
 
 pytestmark = pytest.mark.anyio
@@ -81,8 +91,8 @@ async def test_what_does_not_fit_stays_reachable_and_is_named(emulator: Emulator
         result = await client.call_tool("run_model", {"model": "sandbox-openai", "data": data})
 
     assert [tool.name for tool in tools] == ["edge-chat", "house-chat", *BUILTIN_TOOLS]
-    assert "sandbox-openai" in (tools[2].description or "")
-    assert "house-embed" not in (tools[2].description or "")
+    assert "sandbox-openai" in (tools[3].description or "")
+    assert "house-embed" not in (tools[3].description or "")
     assert "42" in text_of(result)
 
 
@@ -91,7 +101,7 @@ async def test_without_the_control_plane_there_is_still_a_list_and_the_listing_s
 ) -> None:
     with anyio.fail_after(30):
         async with connect(discovering(emulator, api_url=f"{emulator.url}/v0/elsewhere")) as client:
-            assert await names(client) == list(BUILTIN_TOOLS)
+            assert await names(client) == list(TOOLS_OF_ONE)
             listing = answer_of(await client.call_tool("list_models", {}))
 
     assert "could not be listed" in listing["notes"][0]
@@ -126,3 +136,23 @@ async def test_models_and_answers_are_resources_too(emulator: Emulator) -> None:
     assert KEY not in model.text
     assert isinstance(answer, types.TextResourceContents)
     assert answer.text == text_of(result)
+
+
+async def test_the_first_list_is_no_news_and_a_later_change_is(emulator: Emulator) -> None:
+    sending, changes = anyio.create_memory_object_stream[None](100)
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            sending.send_nowait(None)
+
+    config = discovering(emulator, discovery={"refresh_seconds": 0.1})
+    with sending, changes, anyio.fail_after(30):
+        async with Client(build_server(config), mode="legacy", message_handler=on_message) as client:
+            before = await names(client)
+            # A notification of that list would have come before it.
+            await names(client)
+            assert changes.statistics().current_buffer_used == 0
+
+            emulator.models["newcomer"] = EmulatedModel(name="newcomer")
+            await changes.receive()
+            assert "newcomer" in set(await names(client)) - set(before)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import mcp_types as types
 import pytest
 
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, ledgers_kept, release_ledger, shared_ledger
@@ -47,6 +48,7 @@ async def call(tenant: Tenant) -> str | None:
     """Call the model as a caller; return the error code, None for an answer."""
     await tenant.runtime.discovery.wait_ready()
     result = await tenant.tools.call("house-chat", {"prompt": "Hi"}, None)
+    assert isinstance(result, types.CallToolResult)
     return error_of(result)["code"] if result.is_error else None
 
 

@@ -13,9 +13,8 @@ import pytest
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.support.canaries import KEY
-from tests.support.connecting import Era, answer_of, error_of, finished, inference_requests
+from tests.support.connecting import TOOLS_OF_ONE, Era, answer_of, error_of, finished, inference_requests
 from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
 
@@ -98,11 +97,11 @@ async def test_a_model_that_is_added_to_the_file_becomes_a_tool_and_the_client_i
 ) -> None:
     file = tmp_path / "config.toml"
     async with serving(emulator, file, ONE) as client:
-        assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
+        assert await names(client) == ["house-chat", *TOOLS_OF_ONE]
         async with client.listen(tools_list_changed=True) as subscription:
             edit(file, TWO)
             await anext(aiter(subscription))
-        assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+        assert await names(client) == ["house-chat", "house-embed", *TOOLS_OF_ONE]
         answer_of(await client.call_tool("house-embed", {"input": "One."}))
 
 
@@ -126,7 +125,7 @@ async def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_until_it_
         with heard("the previous settings still apply") as refused:
             edit(file, text)
             await refused.wait()
-        assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
+        assert await names(client) == ["house-chat", *TOOLS_OF_ONE]
         answer_of(await client.call_tool("house-chat", {"prompt": "Hi"}))
         (note,) = await notes(client)
         assert "cannot be used" in note
@@ -136,7 +135,7 @@ async def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_until_it_
             edit(file, TWO)
             await taken.wait()
         assert await notes(client) == []
-        assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+        assert await names(client) == ["house-chat", "house-embed", *TOOLS_OF_ONE]
 
 
 def removed(file: Path) -> None:
@@ -233,7 +232,7 @@ async def test_an_editor_that_has_the_file_away_for_a_moment_goes_unnoticed(
             await anyio.sleep(0.1)
             edit(file, TWO)
             await taken.wait()
-        assert await names(client) == ["house-chat", "house-embed", *BUILTIN_TOOLS]
+        assert await names(client) == ["house-chat", "house-embed", *TOOLS_OF_ONE]
         assert await notes(client) == []
 
     assert "still apply" not in caplog.text
@@ -270,7 +269,7 @@ async def test_a_file_that_comes_to_be_while_the_server_runs_is_taken(emulator: 
         with heard("reloaded the settings file") as taken:
             edit(file, ONE)
             await taken.wait()
-        assert await names(client) == ["house-chat", *BUILTIN_TOOLS]
+        assert await names(client) == ["house-chat", *TOOLS_OF_ONE]
     assert file.is_relative_to(home)
 
 

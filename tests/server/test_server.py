@@ -1,5 +1,6 @@
 """The server as a client meets it: what is listed, what goes upstream, what comes back."""
 
+import base64
 import json
 import logging
 from typing import Any
@@ -43,6 +44,7 @@ async def test_each_configured_model_has_a_tool_and_the_built_in_tools_follow(em
         "house-embed",
         "house-classifier",
         "edge-chat",
+        "ask_models",
         "run_model",
         "list_models",
         "read_result",
@@ -62,6 +64,10 @@ async def test_the_server_says_who_it_is_and_claims_only_what_it_does(emulator: 
             completions=types.CompletionsCapability(),
         )
         assert client.instructions
+        (icon,) = client.server_info.icons or [types.Icon(src="")]
+        kind, _, encoded = icon.src.partition(";base64,")
+        assert kind == f"data:{icon.mime_type}"
+        assert base64.b64decode(encoded).startswith(b"<svg ")
 
 
 async def test_every_tool_is_described_annotated_and_named_for_every_client(emulator: Emulator) -> None:
@@ -141,6 +147,7 @@ async def test_every_result_carries_its_receipt(emulator: Emulator) -> None:
             "reasoning_tokens": 0,
         },
         "price_source": "configured",
+        "agreed_by": None,
         "repairs": [],
         "notes": [],
         "truncated": False,

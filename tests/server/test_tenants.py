@@ -54,7 +54,9 @@ async def serving(
 
 async def called(tenant: Tenant, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
     await tenant.runtime.discovery.wait_ready()
-    return await tenant.tools.call(tool, arguments)
+    result = await tenant.tools.call(tool, arguments)
+    assert isinstance(result, types.CallToolResult)
+    return result
 
 
 @pytest.fixture
@@ -322,7 +324,9 @@ async def test_over_http_a_caller_makes_so_many_calls_of_any_tool_in_a_minute(em
     context: Any = SimpleNamespace(meta=None, session=SimpleNamespace(client_params=None))
 
     async def listed(tenant: Tenant) -> types.CallToolResult:
-        return await tenant.call_tool(context, types.CallToolRequestParams(name="list_models"))
+        result = await tenant.call_tool(context, types.CallToolRequestParams(name="list_models"))
+        assert isinstance(result, types.CallToolResult)
+        return result
 
     async with serving(leading_to(emulator, http={"auth": "token"}, models=[]), clock) as tenants:
         mallory, alice, owner = [await tenants.of(caller) for caller in (Caller("mallory"), Caller("alice"), OWNER)]

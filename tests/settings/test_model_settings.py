@@ -10,8 +10,16 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.settings.schema import BUILTIN_TOOLS
-from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
+from tests.support.connecting import (
+    TOOLS_OF_ONE,
+    answer_of,
+    connect,
+    error_of,
+    inference_requests,
+    leading_to,
+    receipt_of,
+    text_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -51,8 +59,8 @@ async def test_a_prefix_stands_before_every_tool(emulator: Emulator) -> None:
     [
         pytest.param({"builtin": ["run_model"]}, ["house-chat", "house-embed", "run_model"], id="one built-in tool"),
         pytest.param({"builtin": []}, ["house-chat", "house-embed"], id="none"),
-        pytest.param({"max_tools": 1}, ["house-chat", *BUILTIN_TOOLS], id="fewer than models"),
-        pytest.param({"max_tools": 0}, [*BUILTIN_TOOLS], id="no model tools at all"),
+        pytest.param({"max_tools": 1}, ["house-chat", *TOOLS_OF_ONE], id="fewer than models"),
+        pytest.param({"max_tools": 0}, [*TOOLS_OF_ONE], id="no model tools at all"),
     ],
 )
 async def test_the_settings_choose_which_tools_are_listed(

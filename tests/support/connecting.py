@@ -18,13 +18,16 @@ from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration, configuration
-from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from tests.support.canaries import KEY, let_in
 from tests.support.leaks import Client, look_below
 
 Era = Literal["legacy", "2026-07-28"]
 ERAS: tuple[Era, ...] = ("legacy", "2026-07-28")
+
+TOOLS_OF_ONE = tuple(name for name in BUILTIN_TOOLS if name != "ask_models")
+"""The built-in tools where there are not two models that answer questions."""
 
 
 def leading_to(emulator: Emulator, **settings: Any) -> Configuration:

@@ -75,12 +75,16 @@ _KINDS = {str: "text", int: "whole number", float: "number", bool: "true or fals
 def _kind(name: str, field: FieldInfo) -> str:
     if name in JSON_NAMES:
         return JSON_NAMES[name]
-    (part,) = dict.fromkeys(_parts(field.annotation))
+    part, *others = dict.fromkeys(_parts(field.annotation))
     if _is_table(part):
         return f"a table: {', '.join(f'`{key}`' for key in part.model_fields)}"
     if get_origin(part) is dict:
         return "a table of JSON values"
-    word = " ".join(f'`"{value}"`' for value in get_args(part)) if get_origin(part) is Literal else _KINDS[part]
+    words = (
+        " ".join(f'`"{value}"`' for value in get_args(each)) if get_origin(each) is Literal else _KINDS[each]
+        for each in (part, *others)
+    )
+    word = " or ".join(words)
     return f"list: {word}" if "tuple" in str(field.annotation) else word
 
 

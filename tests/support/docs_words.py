@@ -44,6 +44,7 @@ RECEIPT_FIELDS: Mapping[str, str] = {
     "cost_usd": "cost in USD by the price of the model; null if it is not known",
     "price_source": "`configured`, or the price table and its version",
     "budget": "`day`, `resets_at`, and for `all` calls and this `model` the used part of each cap",
+    "agreed_by": "who agreed to a call above `ask_over_usd`: `person`, `session`, `settings`; null if nobody was asked",
     "repairs": "one sentence for each repair of the arguments, such as `data` given as a JSON string",
     "notes": "one sentence for each other fact worth knowing, such as a retried attempt",
     "truncated": "whether the result shows less than the answer",

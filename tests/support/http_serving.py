@@ -65,11 +65,20 @@ class Served:
 
 
 @asynccontextmanager
-async def client_of(url: str, era: Era = "2026-07-28", headers: Headers | None = None) -> AsyncIterator[Client]:
-    """Connect the SDK's client to a server by its URL."""
+async def client_of(
+    url: str, era: Era = "2026-07-28", headers: Headers | None = None, *, answer: Any = None
+) -> AsyncIterator[Client]:
+    """Connect the SDK's client to a server by its URL.
+
+    Args:
+        url: The URL.
+        era: The protocol.
+        headers: More request headers.
+        answer: Answers the questions of the server; None for a client that shows none.
+    """
     async with (
         httpx2.AsyncClient(headers=headers, timeout=20) as http,
-        Client(streamable_http_client(url, http_client=http), mode=era) as client,
+        Client(streamable_http_client(url, http_client=http), mode=era, elicitation_callback=answer) as client,
     ):
         yield client
 

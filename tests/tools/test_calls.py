@@ -7,11 +7,23 @@ import anyio
 import mcp_types as types
 import pytest
 
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.tools.calls import HANDLE_SECONDS, MAX_HANDLES, Call, CallRegistry, Report
+from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.calls import (
+    AUTO_DETACH_SECONDS,
+    HANDLE_SECONDS,
+    MAX_HANDLES,
+    Call,
+    CallRegistry,
+    Report,
+    detach_seconds,
+)
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.read_result import read_result_tool
+from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.store.store import CallStore
 
@@ -90,6 +102,47 @@ async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: CallRegistr
     await calls.wait(call, 50)
     assert call.task.result() is DONE
     assert calls.find(call.context.call_id) is call
+
+
+@pytest.mark.parametrize(
+    ("setting", "client", "is_handed_back"),
+    [
+        pytest.param("auto", "claude-code", False, id="Claude Code, which waits in the background"),
+        pytest.param("auto", "claude-ai", True, id="Claude Desktop"),
+        pytest.param("auto", "claude-code-fork", True, id="an unknown client"),
+        pytest.param("auto", "", True, id="a client without a name"),
+        pytest.param(50, "claude-code", True, id="a number, for each client"),
+        pytest.param(0, "claude-ai", False, id="never"),
+    ],
+)
+async def test_the_client_decides_whether_a_slow_call_is_handed_back(
+    calls: CallRegistry, clock: Clock, setting: float | str, client: str, is_handed_back: bool
+) -> None:
+    finish = anyio.Event()
+
+    async def slow(_: JSONObject, __: CallContext) -> types.CallToolResult:
+        await finish.wait()
+        return DONE
+
+    async def report(_seconds: float, _sentence: str, _text: str) -> None:
+        clock.seconds += 30
+        if clock.seconds > 600:
+            finish.set()
+
+    schema = {"type": "object", "properties": {}}
+    tool = Tool(
+        types.Tool(name="slow", input_schema=schema), ArgumentValidator(schema, owner="It"), slow, calls_a_model=True
+    )
+    registry = ToolRegistry(calls)
+    registry.replace([tool], Settings.model_validate({"limits": {"detach_after_seconds": setting}}))
+    result = await registry.call("slow", {}, Report(report), client)
+
+    assert (result is not DONE) is is_handed_back
+    assert clock.seconds < 100 if is_handed_back else clock.seconds > 600
+
+
+def test_a_client_that_hears_nothing_gets_a_handle_whatever_its_name() -> None:
+    assert detach_seconds(Settings(), "claude-code", reports=False) == AUTO_DETACH_SECONDS
 
 
 async def test_progress_only_grows_and_shows_the_end_of_the_text(calls: CallRegistry, clock: Clock) -> None:

@@ -66,6 +66,18 @@ async def test_a_field_that_is_not_listed_is_still_validated_and_sent(emulator: 
     assert "$.temperature" in text_of(rejected)
 
 
+async def test_a_fixed_list_of_values_is_listed_and_other_values_are_sent_all_the_same(emulator: Emulator) -> None:
+    models = [{"name": "house-voice", "api": "speech"}, {"name": "house-painter", "api": "images"}]
+    async with connect(leading_to(emulator, models=models)) as client:
+        voice, painter, *_ = (await client.list_tools()).tools
+        await client.call_tool("house-voice", {"input": "Hi", "voice": "alloy", "response_format": "mulaw"})
+
+    assert "wav" in voice.input_schema["properties"]["response_format"]["enum"]
+    assert "high" in painter.input_schema["properties"]["quality"]["enum"]
+    (request,) = inference_requests(emulator.requests)
+    assert json.loads(request.body)["response_format"] == "mulaw"
+
+
 MIXED = [
     {"name": "house-chat", "api": "chat-completions", "locked": {"temperature": 0}},
     {"name": "edge-chat", "api": "chat-completions"},

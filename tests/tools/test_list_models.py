@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS
+from blaxel_mcp.catalog.tool_schema import tool_schema
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
+from blaxel_mcp.settings.schema import ModelSettings
 from tests.support.connecting import answer_of, connect, error_of, leading_to
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +42,7 @@ async def test_a_listing_says_how_each_model_is_called_and_in_what_state_it_is(e
                 "timeout_seconds": 30.0,
                 "price": {"input": 0.1, "output": 0.2},
                 "price_source": "configured",
-                "input_schema": CHAT_COMPLETIONS.input_schema(),
+                "input_schema": tool_schema(CHAT_COMPLETIONS, ModelSettings(name="house-chat")).full,
             }
         ],
         "total": 1,

@@ -21,7 +21,13 @@ class Cipher:
         # Imported here: only a server that shares answers encrypts.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
+        self._key = key
         self._aead = AESGCM(hashlib.sha256(b"blaxel-mcp shared.key\0" + key.get_secret_value().encode()).digest())
+
+    def subkey(self, purpose: str) -> bytes:
+        """Return a key for another purpose, the same on every server."""
+        text = f"blaxel-mcp {purpose}\0{self._key.get_secret_value()}"
+        return hashlib.sha256(text.encode()).digest()
 
     def encrypt(self, data: bytes, place: str) -> bytes:
         """Encrypt data for a place: the key of the engine under which it is kept, which has the caller in it."""

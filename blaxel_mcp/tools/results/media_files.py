@@ -20,7 +20,7 @@ _ID_TAIL = 6
 
 
 async def write_media_file(
-    media: Media, context: CallContext, store: CallStore | None, output_dir: str | None
+    media: Media, context: CallContext, store: CallStore | None, output_dir: str | None, *, is_asked: bool = False
 ) -> tuple[types.ResourceLink, str]:
     """Write a medium to a file. If that fails, the sentence says so; no error is raised.
 
@@ -29,6 +29,7 @@ async def write_media_file(
         context: The call.
         store: Keeps files for a while; None to write none, since the caller could not read it.
         output_dir: The folder that keeps them for good; None for none.
+        is_asked: Whether the caller asked for a file with vectors.
 
     Returns:
         A link to the resource that has the medium too, and a sentence that says where the file is.
@@ -38,7 +39,8 @@ async def write_media_file(
     pointer = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-40:]
     name = f"{model}-{moment}-{context.call_id[-_ID_TAIL:]}{pointer}{extension_for(media.media_type)}"
     uri = call_uri(context.call_id, media.pointer)
-    size = f"The {shown_media_type(media.media_type)} of {len(media.data):,} bytes is too large for this result."
+    kind, size = shown_media_type(media.media_type), f"{len(media.data):,} bytes"
+    size = f"The vectors are {size} of JSON." if is_asked else f"The {kind} of {size} is too large for this result."
     if store is None:
         return link_block(media, uri, name), f"{size} For a limited time it is the resource {uri}."
     try:

@@ -44,15 +44,19 @@ class Presentation:
             nothing else then.
         truncated: Whether anything of the answer was left out or summarized.
         media: The media, in the order in which the text refers to them.
+        remarks: Sentences that follow the answer.
     """
 
     text: str | None
     structured: dict[str, Any] | None = None
     truncated: bool = False
     media: tuple[Media, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
-def present(answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | None = None) -> Presentation:
+def present(
+    answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | None = None, summarizes: bool = True
+) -> Presentation:
     """Decide what a tool result shows of an answer.
 
     Args:
@@ -60,6 +64,7 @@ def present(answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | Non
         limit: The maximum length of the text, in characters.
         ref: Where the complete answer can be read.
         model_text: The model's text, if it is to be shown in place of the JSON.
+        summarizes: Whether long vectors and opaque strings are summarized.
     """
     match answer:
         case BinaryAnswer(data=data, media_type=media_type):
@@ -73,7 +78,7 @@ def present(answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | Non
             if not is_compact and (len(text) <= limit or measure(value, 2 * limit) <= 2 * limit):
                 # It may be shown whole, as its text.
                 text = json_text.compact(text)
-            return _present_json(text, value, limit, ref)
+            return _present_json(text, value, limit, ref, summarizes=summarizes)
         case JSONAnswer(value=value):
             pointer = find_string(value, model_text) if len(model_text) > limit else None
             place = None if pointer is None else Truncation(pointer, 0, 0)
@@ -100,18 +105,18 @@ def _present_text(
     return Presentation(fitted.text, truncated=fitted.truncated, media=media)
 
 
-def _present_json(text: str, value: Any, limit: int, ref: AnswerRef) -> Presentation:
+def _present_json(text: str, value: Any, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
     # Without such a run, a walk over the values is saved.
     shown, media = extract_media(value) if may_hold_media(text) else (value, ())
     remarks: list[str] = []
     is_long = len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM
-    if is_long and may_hold_vectors(text):
+    if summarizes and is_long and may_hold_vectors(text):
         summary = summarize_vectors(shown)
         shown = summary.value
         if summary.count:
             vectors = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
             remarks.append(f"{vectors} summarized. {read_one_hint(summary.first, ref)}")
-    if len(text) > MIN_OPAQUE_IN_SHORT and may_hold_opaque(text):
+    if summarizes and len(text) > MIN_OPAQUE_IN_SHORT and may_hold_opaque(text):
         summary = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
         shown = summary.value
         if summary.count:

@@ -5,7 +5,7 @@ image beside structured content. So text and structured content say the same, me
 and errors are text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -14,18 +14,22 @@ import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.apis.embeddings import MAX_COMPARED
 from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_pointer import read_steps
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import OPAQUE, shown_media_type
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.receipt import result_meta
+from blaxel_mcp.inference.receipt import result_meta, visible_receipt
 from blaxel_mcp.settings.schema import ModelSettings, Settings
-from blaxel_mcp.settings.types import ResultKind
+from blaxel_mcp.settings.types import ReceiptKind, ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.media_files import write_media_file
 from blaxel_mcp.tools.results.presentation import Presentation, calls_tools, present
+from blaxel_mcp.tools.results.selection import present_file, present_parts, present_similarity
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
 
@@ -46,6 +50,9 @@ class ResultPolicy:
         output_dir: The folder for larger media; None uses the store's own.
         kind: `json` returns the answer as it came, `text` only the model's text.
         api: Finds that text in the answer.
+        select: JSON Pointers of the parts to return; none for the whole answer.
+        returns: The form of an embedding, as the argument `return` names it; empty for the usual one.
+        receipt: Whether the model sees the receipt in a line of text.
         reader: The name of the tool that reads the rest of an answer.
         writes_files: Whether media that are too large become files; otherwise they are only resources.
     """
@@ -56,6 +63,9 @@ class ResultPolicy:
     output_dir: str | None = None
     kind: ResultKind = "json"
     api: ModelAPI | None = None
+    select: tuple[str, ...] = ()
+    returns: str = ""
+    receipt: ReceiptKind = "meta"
     reader: str = "read_result"
     writes_files: bool = True
 
@@ -68,13 +78,41 @@ class ResultPolicy:
             max_media_bytes=settings.limits.max_media_bytes,
             output_dir=settings.files.output_dir,
             kind=settings.tools.result,
+            receipt=settings.tools.receipt,
             reader=f"{settings.tools.prefix}read_result",
             writes_files=writes_files,
         )
 
     def for_model(self, api: ModelAPI | None, model: ModelSettings | None) -> Self:
         """Return the policy for one model, whose own `result` takes precedence over the global one."""
-        return replace(self, api=api, kind=(model and model.result) or self.kind)
+        select = (model and model.select) or ()
+        return replace(self, api=api, kind=(model and model.result) or self.kind, select=select)
+
+    def for_call(self, arguments: JSONObject, names: Collection[str] = ("select",)) -> Self:
+        """Return the policy for one call, whose `select` takes precedence over the model's own.
+
+        Args:
+            arguments: The arguments of the tool.
+            names: Those of them that shape the result.
+
+        Raises:
+            InvalidArgumentsError: They cannot be used; nothing has been sent yet.
+        """
+        asked = {name: arguments[name] for name in names if name in arguments}
+        if not asked:
+            return self
+        select, returns = asked.get("select", self.select), asked.get("return", "")
+        pointers = (select,) if isinstance(select, str) else tuple(select)
+        for pointer in pointers:
+            read_steps(pointer)
+        texts = arguments.get("input")
+        are_many = isinstance(texts, list) and len(texts) > MAX_COMPARED and not isinstance(texts[0], int)
+        if returns == "similarity" and are_many:
+            raise InvalidArgumentsError(
+                f'return = "similarity" compares at most {MAX_COMPARED} texts with each other; there are more.',
+                hint='Send fewer texts, or use return = "file" and compare the vectors yourself; nothing was sent.',
+            )
+        return replace(self, select=pointers, returns=returns)
 
 
 async def answer_result(answer: Answer, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
@@ -85,14 +123,18 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     await policy.store.put(context.call_id, answer)
     shown = await _presented(answer, context, policy)
     media, sentences = await _media_blocks(shown.media, context, policy) if shown.media else ([], [])
-    texts = [text_block(sentence) for sentence in sentences]
     truncated = shown.truncated or bool(sentences)
+    structured = shown.structured
+    if policy.receipt == "text":
+        # Clients show structured content in place of the text, and the line would not be seen.
+        sentences, structured = [*sentences, visible_receipt(context)], None
+    texts = [text_block(sentence) for sentence in (*sentences, *shown.remarks)]
     if shown.text is None:
         # Some clients show only the first block: for a file it has to be the sentence.
         content = [*texts, *_lines(shown.media, media, context), *media]
         return _result(content, context, truncated=truncated)
     content = [text_block(shown.text), *media, *texts]
-    return _result(content, context, structured=shown.structured, truncated=truncated)
+    return _result(content, context, structured=structured, truncated=truncated)
 
 
 def value_result(value: dict[str, Any], context: CallContext) -> types.CallToolResult:
@@ -100,13 +142,16 @@ def value_result(value: dict[str, Any], context: CallContext) -> types.CallToolR
     return _result([text_block(json_text.dump(value))], context, structured=value)
 
 
-def error_result(error: BlaxelError, context: CallContext, *, max_chars: int = 0) -> types.CallToolResult:
+def error_result(
+    error: BlaxelError, context: CallContext, *, max_chars: int = 0, receipt: ReceiptKind = "meta"
+) -> types.CallToolResult:
     """Return the result of a call that failed: text for the agent, fields for a program.
 
     Args:
         error: The failure, with its final text.
         context: The call.
         max_chars: The most that is shown of the partial answer, in characters.
+        receipt: Whether the model sees the receipt in a line of text.
     """
     partial_text = error.partial or (context.stream.partial() if context.stream and max_chars else "")
     partial_text = partial_text[:max_chars]
@@ -121,7 +166,7 @@ def error_result(error: BlaxelError, context: CallContext, *, max_chars: int = 0
         "request_id": error.request_id,
         "hint": error.hint,
     }
-    texts = [str(error), partial_text] if partial_text else [str(error)]
+    texts = [str(error), *filter(None, (partial_text, visible_receipt(context) if receipt == "text" else ""))]
     return types.CallToolResult(
         content=list[types.ContentBlock](map(text_block, texts)),
         is_error=True,
@@ -157,10 +202,29 @@ async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy)
             # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
             model_text = None
     ref = AnswerRef(context.call_id, policy.reader)
+    if policy.select or policy.returns:
+        shape = partial(_shaped, answer, policy, ref)
+        if shown := await anyio.to_thread.run_sync(shape, abandon_on_cancel=True):
+            return shown
     if isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS:
         return present(answer, limit=policy.max_chars, ref=ref, model_text=model_text)
     work = partial(present, answer, limit=policy.max_chars, ref=ref, model_text=model_text)
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def _shaped(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation | None:
+    """Return the parts or the form of an answer that the call asks for; None for the usual one."""
+    if not isinstance(answer, JSONAnswer):
+        shown = present(answer, limit=policy.max_chars, ref=ref)
+        return replace(shown, remarks=("[`select` and `return` pick nothing: the answer is not JSON.]",))
+    if policy.select:
+        return present_parts(answer, policy.select, limit=policy.max_chars, ref=ref)
+    match policy.returns:
+        case "similarity":
+            return present_similarity(answer)
+        case "file":
+            return present_file(answer)
+    return present(answer, limit=policy.max_chars, ref=ref, summarizes=False)
 
 
 async def _media_blocks(
@@ -169,14 +233,18 @@ async def _media_blocks(
     """Return a block for each medium, and a sentence for each that had to become a file."""
     blocks: list[types.ContentBlock] = []
     sentences: list[str] = []
-    remaining = policy.max_media_bytes
+    remaining = -1 if policy.returns == "file" else policy.max_media_bytes
     for medium in media:
         if len(medium.data) <= remaining:
             remaining -= len(medium.data)
             blocks.append(media_block(medium, call_uri(context.call_id, medium.pointer)))
             continue
         link, sentence = await write_media_file(
-            medium, context, policy.store if policy.writes_files else None, policy.output_dir
+            medium,
+            context,
+            policy.store if policy.writes_files else None,
+            policy.output_dir,
+            is_asked=policy.returns == "file",
         )
         blocks.append(link)
         sentences.append(sentence)

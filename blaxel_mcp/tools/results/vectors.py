@@ -1,13 +1,11 @@
 """Summaries of embedding vectors, which no agent reads number by number."""
 
-import base64
 import math
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from sys import byteorder
 from typing import Any
 
+from blaxel_mcp.apis.embeddings import decode_floats
 from blaxel_mcp.core.json_pointer import spell
 from blaxel_mcp.core.json_text import run_finder
 from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
@@ -17,7 +15,6 @@ MIN_DIMENSIONS = 16
 
 _has_numbers = run_finder("0123456789.,+-eE \t\r\n", 2 * MIN_DIMENSIONS - 1)
 _FIRST_NUMBERS = 5
-_FLOAT_BYTES = 4
 _FLOAT_DIGITS = 7
 
 
@@ -80,7 +77,7 @@ class _Summarizer:
         }
         encoded = members.get("embedding")
         if members.get("object") == "embedding" and isinstance(encoded, str):
-            numbers = _decode_floats(encoded)
+            numbers = decode_floats(encoded)
             first = [_rounded(number) for number in numbers[:_FIRST_NUMBERS]]
             if summary := self._vector(numbers, first, (*steps, "embedding")):
                 changes["embedding"] = summary
@@ -107,17 +104,3 @@ class _Summarizer:
 def _rounded(number: float) -> float:
     """Round to the precision of a 32-bit float."""
     return float(f"{number:.{_FLOAT_DIGITS}g}")
-
-
-def _decode_floats(encoded: str) -> Sequence[float]:
-    """Decode little-endian float32 numbers from base64; empty for anything else."""
-    try:
-        data = base64.b64decode(encoded, validate=True)
-    except ValueError:
-        return []
-    if len(data) % _FLOAT_BYTES:
-        return []
-    numbers = array("f", data)
-    if byteorder == "big":
-        numbers.byteswap()
-    return numbers

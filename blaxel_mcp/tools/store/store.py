@@ -157,6 +157,10 @@ class CallStore:
             await self._make_room()
             return path
 
+    def has(self, call_id: str) -> bool:
+        """Return whether this process has an answer, which may expire before it is read."""
+        return call_id in self._records
+
     async def get(self, call_id: str) -> StoredAnswer:
         """Return an answer.
 

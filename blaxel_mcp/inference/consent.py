@@ -1,0 +1,107 @@
+"""A person's consent to a call whose estimate is above `budget.ask_over_usd`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+
+from blaxel_mcp.budget.caps import Budget, Estimate
+from blaxel_mcp.budget.figures import NANO
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.settings.schema import BudgetSettings, ModelSettings
+
+if TYPE_CHECKING:
+    from blaxel_mcp.inference.context import CallContext
+
+ANSWER_SECONDS = 300.0
+"""How long a person has for the answer; never more than half of the call's deadline."""
+
+Reply = Literal["person", "session", "declined", "cancelled", "nobody"]
+"""`person` agreed now, `session`: agreed earlier; `cancelled`: closed the question; `nobody` could be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingQuestion:
+    """What a person is asked before an expensive call.
+
+    Attributes:
+        model: The model's name.
+        usd: The estimated cost in USD; None if nobody knows the price.
+        tokens: The estimated tokens, input and output together.
+        budget: The caps that apply and their usage, as in the receipt; None without caps.
+    """
+
+    model: str
+    usd: float | None
+    tokens: int
+    budget: JSONObject | None
+
+    @property
+    def estimate(self) -> str:
+        """The estimate in words."""
+        return f"{self.tokens:,} tokens at an unknown price" if self.usd is None else f"${self.usd:.2f}"
+
+
+Asker = Callable[[SpendingQuestion], Awaitable[Reply]]
+
+
+def spending_question(
+    budget: Budget, model: ModelSettings | None, expected: Estimate, context: "CallContext"
+) -> SpendingQuestion | None:
+    """Return the question for a call; None if it needs no consent.
+
+    A call without a known price needs it, unless `unpriced` allows such calls.
+
+    Args:
+        budget: All caps.
+        model: The settings of the model that the call counts for, if it is configured.
+        expected: What the call is expected to take, and the price of the model.
+        context: The call; its budget is known by now.
+    """
+    limit = budget.ask_over_usd(model)
+    if limit is None:
+        return None
+    usd = expected.nano_usd / NANO if expected.price and expected.is_priced else None
+    is_fine = budget.allows_unpriced(model) if usd is None else usd <= limit
+    if is_fine:
+        return None
+    return SpendingQuestion(context.model or "", usd, expected.tokens, context.budget)
+
+
+async def require_consent(question: SpendingQuestion, asker: Asker, settings: BudgetSettings) -> str:
+    """Ask a person, and return who agreed: `person`, `session` or `settings` (`when_nobody_answers = "send"`).
+
+    Raises:
+        BlaxelError: `permission_denied`: the person does not agree. `budget_exceeded`: nobody answered.
+    """
+    reply: Reply = "nobody"
+    remaining = anyio.current_effective_deadline() - anyio.current_time()
+    with anyio.move_on_after(min(ANSWER_SECONDS, remaining / 2)):
+        reply = await asker(question)
+    if reply in ("person", "session"):
+        return reply
+    about = f"the call of {question.model!r}, estimated at {question.estimate}"
+    if reply == "nobody":
+        if settings.when_nobody_answers == "send":
+            return "settings"
+        raise unanswered(about)
+    done = "declined" if reply == "declined" else "closed the question about"
+    raise BlaxelError(
+        f"The person {done} {about}, so it was not sent.",
+        code="permission_denied",
+        origin="caller",
+        hint="Do not call it again unless they ask for it. A smaller call or another model may cost less.",
+    )
+
+
+def unanswered(about: str) -> BlaxelError:
+    """Make the error of a call to which nobody could agree."""
+    return BlaxelError(
+        f"Nobody agreed to {about}, so it was not sent: it is above budget.ask_over_usd.",
+        code="budget_exceeded",
+        origin="local",
+        hint="This client cannot ask a person, or nobody answered. Try a smaller call, or let the owner set "
+        'budget.when_nobody_answers = "send" or a higher budget.ask_over_usd.',
+    )

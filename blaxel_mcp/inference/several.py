@@ -1,0 +1,170 @@
+"""Ask several models the same question at once, with one reservation for all."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+
+from blaxel_mcp.apis.embeddings import read_vectors, similarities
+from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.catalog.entry import CatalogEntry
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.redaction import shorten
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.errors import describe
+from blaxel_mcp.inference.invocation import Invocation
+from blaxel_mcp.inference.receipt import Receipt, build_receipt
+from blaxel_mcp.inference.runtime import Runtime
+from blaxel_mcp.settings.schema import ModelSettings
+
+QUESTION_FIELDS = ("prompt", "input", "inputs", "query", "question", "text")
+SYSTEM_FIELDS = ("system", "instructions")
+"""Arguments that hold the question and the system instructions; the first one that a model's tool has counts."""
+
+_MAX_JSON_CHARS = 500
+_MAX_EMBEDDED_CHARS = 8000
+"""Characters of each answer that are embedded: embedding models read a few thousand tokens."""
+
+Send = Callable[[Invocation, CallContext], Awaitable[Answer]]
+
+
+@dataclass(slots=True)
+class AskedModel:
+    """One model and its answer so far.
+
+    Attributes:
+        model: The model as the caller named it.
+        context: The context of its call.
+        invocation: The call; None if it cannot be made.
+        answer: The complete answer; None while the call runs or if it failed.
+        error: Why it failed; None otherwise.
+        receipt: The receipt of the call, once it has ended.
+    """
+
+    model: str
+    context: CallContext = field(default_factory=CallContext)
+    invocation: Invocation | None = None
+    answer: Answer | None = None
+    error: BlaxelError | None = None
+    receipt: Receipt | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text of the answer; of one without text, its JSON or its size. None without an answer."""
+        match self.answer:
+            case None:
+                return None
+            case BinaryAnswer(data=data, media_type=media_type):
+                return f"({media_type}, {len(data):,} bytes)"
+        api = self.context.prepared.route.api if self.context.prepared else None
+        written = api.text(self.answer.value) if api and isinstance(self.answer, JSONAnswer) else None
+        return written or shorten(self.answer.text, _MAX_JSON_CHARS)
+
+
+Expected = tuple[CallContext, ModelSettings | None, Estimate]
+Agree = Callable[[Sequence[Expected]], Awaitable[None]]
+
+
+def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> str:
+    """Return the first of these arguments that a model's tool has.
+
+    Raises:
+        InvalidArgumentsError: It has none of them.
+    """
+    properties = entry.schema.full.get("properties", {})
+    if name := next((name for name in names if name in properties), None):
+        return name
+    raise InvalidArgumentsError(
+        f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.",
+        hint="Call it with a body of its own.",
+    )
+
+
+async def ask_together(
+    runtime: Runtime,
+    asked: Sequence[AskedModel],
+    send: Send,
+    *,
+    need: int | None = None,
+    deadline_seconds: float | None = None,
+    agree: Agree | None = None,
+) -> None:
+    """Ask all models at once, and fill in their answers and errors.
+
+    Args:
+        runtime: The parts that call models.
+        asked: The models, with the calls to make; those with an error are left out.
+        send: Makes one call; its errors have their final text.
+        need: After how many answers the other calls are cancelled; None waits for all.
+        deadline_seconds: When unfinished calls are cancelled; None for the deadline of each call.
+        agree: Asks for consent to all calls together, before they are reserved.
+
+    Raises:
+        BlaxelError: `budget_exceeded`: there is no room for all of them. Or nobody agreed to the calls.
+    """
+    expected: list[Expected] = []
+    for one in asked:
+        if one.error is None and one.invocation is not None:
+            # The call prepares its request itself, and a control plane that is asked twice answers from the cache.
+            context = CallContext(call_id=one.context.call_id, model_names=runtime.discovery.catalog.names)
+            try:
+                prepared, estimate = await runtime.inference.expect(one.invocation, context)
+            except BlaxelError as error:
+                one.error, one.receipt = describe(error, context), build_receipt(one.context)
+            else:
+                expected.append((context, prepared.settings, estimate))
+    if agree:
+        await agree(expected)
+    async with runtime.spending.reserve_together(expected):
+        with anyio.move_on_after(deadline_seconds):
+            async with anyio.create_task_group() as group:
+                for one in asked:
+                    if one.error is None:
+                        group.start_soon(partial(_ask, one, send, group.cancel_scope, asked, need))
+    for one in asked:
+        if one.error is None and one.answer is None:
+            one.error = _unfinished(one, deadline_seconds if _answers(asked) < (need or len(asked)) else None)
+            one.receipt = build_receipt(one.context)
+
+
+async def _ask(
+    one: AskedModel, send: Send, all_calls: anyio.CancelScope, asked: Sequence[AskedModel], need: int | None
+) -> None:
+    assert one.invocation is not None, "a model without a call has an error"
+    try:
+        one.answer = await send(one.invocation, one.context)
+    except BlaxelError as error:
+        one.error = error
+    one.receipt = build_receipt(one.context)
+    if need is not None and _answers(asked) >= need:
+        all_calls.cancel()
+
+
+def _answers(asked: Sequence[AskedModel]) -> int:
+    return sum(one.answer is not None for one in asked)
+
+
+def _unfinished(one: AskedModel, seconds: float | None) -> BlaxelError:
+    reason = "enough other models had answered" if seconds is None else f"it had no answer after {seconds:g} seconds"
+    return BlaxelError(
+        f"The call was cancelled: {reason}.",
+        code="cancelled" if seconds is None else "timeout",
+        origin="caller",
+        billed="maybe" if one.context.trace.sent else "no",
+    )
+
+
+async def compare_texts(
+    runtime: Runtime, entry: CatalogEntry, texts: Sequence[str], context: CallContext
+) -> list[list[float]] | None:
+    """Return the cosine similarity of texts to each other, by one call of an embedding model; None without vectors.
+
+    Raises:
+        BlaxelError: The call failed.
+    """
+    arguments = {"input": [text[:_MAX_EMBEDDED_CHARS] for text in texts]}
+    answer = await runtime.inference.run(Invocation.of_entry(entry, arguments), context)
+    vectors = read_vectors(answer.value) if isinstance(answer, JSONAnswer) else []
+    return similarities(vectors) if len(vectors) == len(texts) else None

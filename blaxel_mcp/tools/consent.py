@@ -1,0 +1,118 @@
+"""Ask the person behind a client whether an expensive call may be sent, by elicitation in either protocol era."""
+
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.inference.consent import Asker, Reply, SpendingQuestion
+
+_MODERN = "2026-07-28"
+"""From this version on, a server asks by its result, and the client repeats the request with the answer."""
+
+_KEY = "consent"
+
+Context = ServerRequestContext[Any, Any]
+
+
+class InputRequiredError(Exception):
+    """A call that goes on when the client repeats the request with a person's answer.
+
+    Attributes:
+        result: What the client is asked.
+    """
+
+    def __init__(self, result: types.InputRequiredResult) -> None:
+        super().__init__("the client is asked for input")
+        self.result = result
+
+
+def consent_asker(
+    context: Context, params: types.CallToolRequestParams, agreed: dict[str, float] | None, *, shows_budget: bool
+) -> Asker:
+    """Return what asks the person behind a request.
+
+    Args:
+        context: The request.
+        params: Its parameters, which may have the answer.
+        agreed: For each model, up to which estimate in USD the person has agreed for the session; it is updated.
+            None where callers have no session of their own.
+        shows_budget: Whether the caller may see the budget.
+
+    The function that is returned raises `InputRequiredError` where the client has to repeat the request.
+    """
+
+    async def ask(question: SpendingQuestion) -> Reply:
+        if agreed is not None and (question.usd or 0.0) <= agreed.get(question.model, -1.0):
+            return "session"
+        if not _can_ask(context):
+            return "nobody"
+        form = _form(question, remembers=agreed is not None, shows_budget=shows_budget)
+        if context.protocol_version >= _MODERN:
+            answer = _answer_in(params, question)
+            if answer is None:
+                requests: dict[str, Any] = {_KEY: types.ElicitRequest(params=form)}
+                state = json_text.dump(_state(question))
+                raise InputRequiredError(types.InputRequiredResult(input_requests=requests, request_state=state))
+        else:
+            try:
+                schema = form.requested_schema
+                answer = await context.session.elicit_form(form.message, schema, context.request_id)
+            except MCPError:
+                # The client cannot show the question, or its connection has no way back.
+                return "nobody"
+        if answer.action != "accept":
+            return "declined" if answer.action == "decline" else "cancelled"
+        if agreed is not None and (answer.content or {}).get("remember") is True:
+            agreed[question.model] = question.usd or 0.0
+        return "person"
+
+    return ask
+
+
+def _can_ask(context: Context) -> bool:
+    """Return whether the client shows forms; one that only says that it has elicitation does."""
+    capabilities = context.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+
+
+def _form(question: SpendingQuestion, *, remembers: bool, shows_budget: bool) -> types.ElicitRequestFormParams:
+    left = _left(question.budget) if shows_budget and question.budget else ""
+    text = f"Send this call to {question.model}? It is estimated at {question.estimate}"
+    text += "." if question.usd is None else f" ({question.tokens:,} tokens)."
+    title = f"Do not ask again in this session for {question.model}, up to this estimate"
+    remember = {"remember": {"type": "boolean", "title": title, "default": False}} if remembers else {}
+    schema = {"type": "object", "properties": remember}
+    return types.ElicitRequestFormParams(message=" ".join(filter(None, (text, left))), requested_schema=schema)
+
+
+def _left(budget: JSONObject) -> str:
+    """Return a sentence on what is left of the caps in USD; empty without such a cap."""
+    caps = (("of today's budget", budget["all"]), ("of the model's", budget["model"]))
+    left = [
+        f"${max(usage['usd']['cap'] - usage['usd']['used'], 0):.2f} of ${usage['usd']['cap']:.2f} {whose}"
+        for whose, usage in caps
+        if usage and usage["usd"]["cap"] is not None
+    ]
+    return f"{' and '.join(left)} is left." if left else ""
+
+
+def _state(question: SpendingQuestion) -> JSONObject:
+    return {"model": question.model, "usd": question.usd}
+
+
+def _answer_in(params: types.CallToolRequestParams, question: SpendingQuestion) -> types.ElicitResult | None:
+    """Return the answer to a question that a repeated request brings; None if it brings no answer to this question.
+
+    The state has been sealed by this server. It belongs to another question if the estimate has grown since.
+    """
+    answer = (params.input_responses or {}).get(_KEY)
+    if not isinstance(answer, types.ElicitResult) or not params.request_state:
+        return None
+    state = json_text.parse(params.request_state)
+    is_same = state["model"] == question.model and (question.usd is None) == (state["usd"] is None)
+    return answer if is_same and (question.usd or 0.0) <= (state["usd"] or 0.0) else None

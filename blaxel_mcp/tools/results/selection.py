@@ -1,0 +1,100 @@
+"""The parts of an answer that a call selects (`select`), and other forms of an embedding (`return`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from blaxel_mcp.apis.embeddings import read_vectors, similarities
+from blaxel_mcp.core import json_text
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.json_pointer import locate, read_steps
+from blaxel_mcp.inference.answers import JSONAnswer
+from blaxel_mcp.tools.results.media import Media, extract_media, media_at
+from blaxel_mcp.tools.results.presentation import Presentation, present
+from blaxel_mcp.tools.results.truncation import as_object, truncate_json, truncate_text
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
+
+MISSING = "not_selected"
+"""The member of a result with several parts that explains the pointers which select nothing. It is no pointer."""
+
+_MIN_CHARS = 1000
+"""Text that each of several parts may have, at the least."""
+
+
+def present_parts(answer: JSONAnswer, pointers: Sequence[str], *, limit: int, ref: AnswerRef) -> Presentation:
+    """Return the selected parts of an answer: a single one as it is, several as an object by pointer.
+
+    A pointer that selects nothing is explained and never an error, because the answer has been paid for. A single one
+    that selects nothing is followed by the whole answer.
+
+    Args:
+        answer: The answer.
+        pointers: JSON Pointers, at least one.
+        limit: The maximum length of the text, in characters.
+        ref: Where the complete answer can be read.
+    """
+    if len(pointers) == 1:
+        try:
+            return _part(answer.text, pointers[0], limit, ref)
+        except InvalidArgumentsError as error:
+            whole = present(answer, limit=limit, ref=ref)
+            return Presentation(
+                whole.text, whole.structured, whole.truncated, whole.media, (f"[`select`: {error.message}]",)
+            )
+    members: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    truncated = False
+    for pointer in pointers:
+        try:
+            part = _part(answer.text, pointer, max(_MIN_CHARS, limit // len(pointers)), ref)
+        except InvalidArgumentsError as error:
+            missing[pointer] = error.message
+            continue
+        truncated = truncated or part.truncated or bool(part.media)
+        if part.media:
+            members[pointer] = f"[a picture, a sound or a file; {ref.read_call(pointer=pointer)} returns it]"
+        else:
+            members[pointer] = part.text if part.structured is None else json_text.parse(part.text or "null")
+    value = {**members, MISSING: missing} if missing else members
+    return Presentation(json_text.dump(value), value, truncated)
+
+
+def present_similarity(answer: JSONAnswer) -> Presentation | None:
+    """Return how similar the embedded texts are to each other; None if the answer has no vectors."""
+    if not (vectors := read_vectors(answer.value)):
+        return None
+    value = {"similarity": similarities(vectors), **_without_vectors(answer.value)}
+    return Presentation(json_text.dump(value), value, truncated=True)
+
+
+def present_file(answer: JSONAnswer) -> Presentation | None:
+    """Return the number and the size of the vectors, and a file with them; None if the answer has none."""
+    if not (vectors := read_vectors(answer.value)):
+        return None
+    value = {"vectors": len(vectors), "dimensions": len(vectors[0]), **_without_vectors(answer.value)}
+    file = Media(json_text.dump(vectors).encode(), "application/json", "/data")
+    return Presentation(json_text.dump(value), truncated=True, media=(file,))
+
+
+def _without_vectors(value: Any) -> dict[str, Any]:
+    return {name: member for name, member in value.items() if name not in ("data", "object")}
+
+
+def _part(text: str, pointer: str, limit: int, ref: AnswerRef) -> Presentation:
+    """Return one part. Without structured content, it is a text or a medium.
+
+    Raises:
+        InvalidArgumentsError: The pointer selects nothing.
+    """
+    part, steps = text[locate(text, pointer)], tuple(read_steps(pointer))
+    value = json_text.parse(part)
+    if isinstance(value, str) or not json_text.survives_as_value(part, value):
+        if medium := media_at(text, pointer):
+            return Presentation(None, media=(medium,))
+        shown = value if isinstance(value, str) else part
+        fitted = truncate_text(shown, limit=limit, ref=ref, place=Truncation(pointer, 0, 0))
+        return Presentation(fitted.text, truncated=fitted.truncated)
+    shown, media = extract_media(value, steps=steps)
+    if shown is value and len(part) <= limit:
+        return Presentation(part, as_object(value))
+    fitted = truncate_json(shown, limit=limit, ref=ref, steps=steps)
+    return Presentation(fitted.text, None if media else fitted.structured, fitted.truncated, media)
