@@ -43,10 +43,10 @@ class _Connection:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the last response ended as it should, no byte follows it, and the peer has not closed."""
+        """Whether the last response ended as it should, and no byte follows it among those that were read."""
         # Only the library's internals know of bytes behind a body: it would read them as the next response.
         state = getattr(self.http, "_h11_state", None)
-        return self.http.is_idle() and state is not None and not state.trailing_data[0] and self.stream.is_quiet
+        return self.http.is_idle() and state is not None and not state.trailing_data[0]
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
@@ -118,14 +118,17 @@ class DirectTransport(httpx.AsyncBaseTransport):
         for index in range(len(self._idle) - 1, -1, -1):
             if self._idle[index].origin == origin:
                 connection = self._idle.pop(index)
-                if connection.is_reusable and time.monotonic() - connection.idle_since < self._idle_seconds:
+                is_recent = time.monotonic() - connection.idle_since < self._idle_seconds
+                if is_recent and connection.stream.is_quiet:
                     return connection
                 connection.stream.abort()
         return None
 
     async def _connect(self, origin: httpcore.Origin, seconds: float | None) -> _Connection:
         stream = await connect(origin, self._certificates, seconds)
-        return _Connection(origin, stream, httpcore.AsyncHTTP11Connection(origin, stream))
+        connection = httpcore.AsyncHTTP11Connection(origin, stream)
+        connection._state_lock = _NoLock()  # noqa: SLF001 - under another name, the library's own lock would go on working
+        return _Connection(origin, stream, connection)
 
     def _release(self, connection: _Connection) -> None:
         """Keep a connection whose response has been read for later requests; close any other."""
@@ -153,6 +156,16 @@ class DirectTransport(httpx.AsyncBaseTransport):
         if self._idle and self._idle_seconds < math.inf:
             remaining = self._idle_seconds - (now - self._idle[0].idle_since)
             self._expiry = asyncio.get_running_loop().call_later(remaining, self._expire)
+
+
+class _NoLock:
+    """In place of httpcore's lock: a connection has one request at a time, and each lock takes a turn of the loop."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
 
 class _Body(httpx.AsyncByteStream):

@@ -19,8 +19,8 @@ LIBRARY_ERRORS = (
 )
 """Every exception that the library raises for a request."""
 
-MAX_IDLE = 20
-"""Connections that are kept open for later requests."""
+MAX_IDLE = 128
+"""Connections that are kept open for later requests: as many as an agent's largest bursts of calls need."""
 
 _NOT_SENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, UnicodeError)
