@@ -43,6 +43,9 @@ MAX_ERROR_SECONDS = 10.0
 _REDACTED_INLINE_BYTES = 256 * 1024
 """A larger body is redacted in a thread."""
 
+_WITH_LENGTH = ("POST", "PUT", "PATCH")
+"""Methods whose requests have a length even without a body (RFC 9110, section 8.6)."""
+
 Listen = Callable[[Mapping[str, str]], OnBytes | None]
 """Takes the headers of a success; returns a callback for its decoded body, or None to ignore it."""
 
@@ -128,13 +131,20 @@ class APIClient:
             return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
 
     async def _signed(self, request: APIRequest, auth: WorkspaceAuth, trace: CallTrace) -> httpx.Request:
+        url, content = parsed_url(request.url), request.content or b""
+        host = url.netloc.decode("ascii")
         signed = httpx.Request(
             request.method,
-            parsed_url(request.url),
-            content=request.content,
-            headers=request_headers(request, api_version=self._settings.api_version),
+            url,
+            headers=request_headers(request, api_version=self._settings.api_version, host=host),
+            # With `content`, the library would make a second set of headers for each request.
+            stream=httpx.ByteStream(content),
             extensions={"timeout": self._timeout, "trace": SendTracker(trace)},
         )
+        # Otherwise the library tries to decode each header to find out.
+        signed.headers.encoding = "ascii"
+        if content or request.method in _WITH_LENGTH:
+            signed.headers["Content-Length"] = str(len(content))
         await auth.sign(signed)
         return signed
 

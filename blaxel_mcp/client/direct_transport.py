@@ -127,7 +127,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
     async def _connect(self, origin: httpcore.Origin, seconds: float | None) -> _Connection:
         stream = await connect(origin, self._certificates, seconds)
         connection = httpcore.AsyncHTTP11Connection(origin, stream)
-        connection._state_lock = _NoLock()  # noqa: SLF001 - under another name, the library's own lock would go on working
+        # If a later version names it otherwise, its own lock goes on working.
+        connection._state_lock = _NoLock()  # type: ignore[assignment]  # noqa: SLF001 - there is no public way
         return _Connection(origin, stream, connection)
 
     def _release(self, connection: _Connection) -> None:
