@@ -112,7 +112,7 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Send bytes, and wait while too many of them are still to be sent. A few are left to the next `write` or `read`.
+        """Send bytes, and wait while too many of them are unsent. A few are left to the next `write` or `read`.
 
         Raises:
             httpcore.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
