@@ -135,7 +135,7 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
         searches = _searches_in(answer, model)
     if not counts and not images and seconds is None and not searches:
         return None
-    usage = _token_usage(counts)
+    usage = _simple_usage(counts) if counts.keys() <= _SIMPLE else _token_usage(counts)
     tier = answer.get("service_tier") or counts.get("speed")
     if not images and seconds is None and not searches and not tier:
         return usage
@@ -179,8 +179,6 @@ def _places(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _token_usage(counts: Mapping[str, Any]) -> Usage:
-    if counts.keys() <= _SIMPLE:
-        return _simple_usage(counts)
     passes = _passes(counts) if isinstance(counts.get("iterations"), list) else [counts]
     read, written = _count(passes, _READ) or 0, _count(passes, _WRITTEN) or 0
     input_tokens, output = _count(passes, _INPUT), _count(passes, _OUTPUT)

@@ -22,10 +22,9 @@ from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
 from blaxel_mcp.client.transport import (
     LIBRARY_ERRORS,
     close_response,
-    content_encoding,
+    encoded_body,
     may_have_been_sent,
     new_transport,
-    raw_body,
     translate_error,
 )
 from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
@@ -176,7 +175,7 @@ class APIClient:
     async def _read(self, response: httpx.Response, trace: CallTrace, on_bytes: OnBytes | None) -> bytes:
         limit = self._settings.limits.max_response_bytes
         try:
-            body = await read_whole(raw_body(response), content_encoding(response), limit=limit, on_bytes=on_bytes)
+            body = await read_whole(*encoded_body(response), limit=limit, on_bytes=on_bytes)
         except BlaxelError as error:
             trace.annotate(error)
             raise
@@ -188,8 +187,7 @@ class APIClient:
         self, response: httpx.Response, headers: Mapping[str, str], url: httpx.URL, credentials_source: str | None
     ) -> UpstreamError:
         body = await read_some(
-            raw_body(response),
-            content_encoding(response),
+            *encoded_body(response),
             limit=MAX_ERROR_BYTES,
             seconds=self._error_seconds,
             tolerated=(httpx.TransportError,),
@@ -217,7 +215,7 @@ class APIClient:
             )
             response = await transport.handle_async_request(request)
             try:
-                body = await read_some(raw_body(response), content_encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
+                body = await read_some(*encoded_body(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
             finally:
                 await close_response(response)

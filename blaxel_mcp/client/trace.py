@@ -60,6 +60,7 @@ class CallTrace:
         return error
 
 
+@dataclass(slots=True, eq=False)
 class SendTracker:
     """Tracks whether a request has been sent; an instance is the request's httpcore `trace` extension.
 
@@ -70,9 +71,8 @@ class SendTracker:
         trace: The trace that is updated.
     """
 
-    def __init__(self, trace: CallTrace) -> None:
-        self.trace = trace
-        self._has_reported = False
+    trace: CallTrace
+    _has_reported: bool = field(default=False, init=False)
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """Handle an event of httpcore's `trace` extension."""

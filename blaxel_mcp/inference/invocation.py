@@ -41,7 +41,7 @@ class Invocation:
     def of_entry(cls, entry: CatalogEntry, arguments: JSONObject, *, timeout_seconds: float | None = None) -> Self:
         """Return the invocation that a call of the model's own tool makes."""
         return cls(
-            model=entry.name,
+            model=entry.settings.name,
             own_path=entry.path,
             api=entry.api,
             arguments=arguments,

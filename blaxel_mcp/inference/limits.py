@@ -212,7 +212,8 @@ class FairSemaphore:
     async def acquire(self, caller: str) -> None:
         """Wait for a slot."""
         if self.is_free(caller):
-            self._take(caller)
+            self._free -= 1
+            self._held[caller] += 1
             return
         granted = anyio.Event()
         self._waiting.setdefault(caller, deque()).append(granted)
@@ -239,12 +240,9 @@ class FairSemaphore:
             granted = queue.popleft()
             if queue:
                 self._waiting[following] = queue
-            self._take(following)
+            self._free -= 1
+            self._held[following] += 1
             granted.set()
-
-    def _take(self, caller: str) -> None:
-        self._free -= 1
-        self._held[caller] += 1
 
 
 class RateLimiter:
