@@ -8,7 +8,9 @@ from pathlib import Path
 from benchmarks import upstream
 from benchmarks.docs import PAGE, PICTURE, measured_parts, picture, write_page
 from benchmarks.driver import ROOT, BenchmarkError
-from benchmarks.peers import FOLDER, PEERS, install
+from benchmarks.installs import BARE as BARE_PACKAGES
+from benchmarks.installs import FOLDER, install
+from benchmarks.peers import PEERS
 from benchmarks.profiles import layers_table, profile, profile_text
 from benchmarks.report import machine, reasons_list, servers_table, targets_table
 from benchmarks.rounds import Results, measure
@@ -73,6 +75,14 @@ def available(peers: Sequence[str], results: Results) -> list[Contender]:
     return contenders
 
 
+def install_bare() -> None:
+    """Install what the bare server and the httpx loop need; otherwise they run in this environment."""
+    try:
+        install(BARE_PACKAGES)
+    except BenchmarkError as error:
+        say(f"bare and the httpx loop run in this environment, which has other packages too: {error}")
+
+
 def say(line: str) -> None:
     """Print a line of progress on stderr."""
     print(line, file=sys.stderr, flush=True)
@@ -84,6 +94,7 @@ def run(options: argparse.Namespace) -> None:
     rounds = options.rounds or (1 if options.quick else ROUNDS)
     unavailable = Results()
     peers = options.peers if options.peers is not None else [] if options.quick else list(PEERS)
+    install_bare()
     contenders = [OWN, BARE, LOOP, *available(peers, unavailable)]
     with upstream.running() as url:
         bench = Bench(url, QUICK if options.quick else FULL)

@@ -1,60 +1,14 @@
-"""Comparable servers of other projects: where they come from, and how to start and call each.
-
-Each is installed once below `build/benchmarks`, in an environment of its own and in exactly the version named here.
-"""
+"""Comparable servers of other projects: how to start and call each."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.driver import ROOT, BenchmarkError, Call, Launch
+from benchmarks.driver import ROOT, Call, Launch
+from benchmarks.installs import FOLDER
 from benchmarks.models import PROMPT, model_names
 from benchmarks.servers import Contender, Setup
-
-FOLDER = ROOT / "build" / "benchmarks"
-PACKAGES = {
-    "fastmcp": "fastmcp==4.2.3",
-    "awslabs": "awslabs.openapi-mcp-server==1.1.6",
-    "ivotoby": "@ivotoby/openapi-mcp-server@1.16.1",
-    "runpod": "@runpod/mcp-server@4.0.0",
-    "replicate": "replicate-mcp@0.9.0",
-}
-"""Each peer and its package: of PyPI with `==`, otherwise of npm."""
-
-INSTALL_SECONDS = 300
-_NPM = ("npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error", "--prefix")
-
-
-def installation(name: str) -> list[list[str]]:
-    """Return the commands that install a peer."""
-    folder, package = str(FOLDER / name), PACKAGES[name]
-    if "==" in package:
-        return [["python3", "-m", "venv", folder], [f"{folder}/bin/pip", "install", "--quiet", package]]
-    return [[*_NPM, folder, package]]
-
-
-def install(name: str) -> None:
-    """Install a peer, unless exactly this version is installed already.
-
-    Raises:
-        BenchmarkError: It is not available.
-    """
-    folder = FOLDER / name
-    marker = folder / "installed"
-    if marker.is_file() and marker.read_text(encoding="utf-8") == PACKAGES[name]:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        for command in installation(name):
-            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise BenchmarkError(f"{PACKAGES[name]} is not available: {error}") from None
-    # Written last: a folder without it is incomplete.
-    marker.write_text(PACKAGES[name], encoding="utf-8")
 
 
 def openapi_document(models: int) -> dict[str, Any]:

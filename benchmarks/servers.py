@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.driver import Call, Launch
+from benchmarks.installs import BARE as BARE_PACKAGES
+from benchmarks.installs import FOLDER, is_installed
 from benchmarks.models import EVENTS, PROMPT, model_names
 
 API_KEY = "benchmark-key"
@@ -87,15 +89,23 @@ def launch_own(setup: Setup) -> Launch:
     return Launch((sys.executable, "-m", *program, "--config", settings, *transport), places)
 
 
+def plain_python() -> str | Path:
+    """Return the Python with the SDK and httpx alone; our own if they are not installed.
+
+    Packages that this server needs, such as `sniffio`, make other programs faster or slower as well.
+    """
+    return FOLDER / BARE_PACKAGES / "bin/python" if is_installed(BARE_PACKAGES) else sys.executable
+
+
 def launch_bare(setup: Setup) -> Launch:
     """Return how to start the bare server."""
     port = ("--http", str(setup.port)) if setup.port else ()
-    return Launch((sys.executable, "-m", "benchmarks.bare", setup.url, str(setup.models), *port))
+    return Launch((plain_python(), "-m", "benchmarks.bare", setup.url, str(setup.models), *port))
 
 
 def launch_loop(setup: Setup) -> Launch:
     """Return how to start the httpx loop."""
-    return Launch((sys.executable, "-m", "benchmarks.loop", setup.url, str(setup.models)))
+    return Launch((plain_python(), "-m", "benchmarks.loop", setup.url, str(setup.models)))
 
 
 OWN = Contender("blaxel-mcp", launch_own)

@@ -45,6 +45,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "httpx": ("client", "server.http.auth"),
+    "h11": ("client",),
     "httpcore": ("client",),
     "mcp": ("tools", "server", "setup.doctor", "cli"),
     "opentelemetry": ("inference", "server"),

@@ -29,6 +29,8 @@ _OUTPUT = (
 _AT_THE_TOP = ("prompt_eval_count", "eval_count")
 """Ollama's counts. Other counts at the top are those of an endpoint that counts tokens, which is free."""
 _TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_SIMPLE = frozenset((*_INPUT, *_OUTPUT, *_TOTAL)) - {"promptTokenCount"}
+"""Counts that are all there is to say where no other stands beside them."""
 _MORE_INPUT = ("toolUsePromptTokenCount", "total_tool_use_tokens", "citation_tokens")
 """Input that the count of the input leaves out."""
 _THOUGHTS = ("thoughtsTokenCount", "total_thought_tokens")
@@ -128,13 +130,15 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
     seconds = next(filter(None, (_number(place, _SECONDS) for place in places)), None)
     if seconds is None and "text" in answer:
         seconds = _number(answer, ("duration",))
-    searches = max((_count([place], _SEARCHES) or 0 for place in places), default=0)
+    searches = max(_count([place], _SEARCHES) or 0 for place in places)
     if not searches and ("output" in answer or "candidates" in answer):
         searches = _searches_in(answer, model)
     if not counts and not images and seconds is None and not searches:
         return None
-    usage = _token_usage(counts)
+    usage = _simple_usage(counts) if counts.keys() <= _SIMPLE else _token_usage(counts)
     tier = answer.get("service_tier") or counts.get("speed")
+    if not images and seconds is None and not searches and not tier:
+        return usage
     return replace(
         usage, images=images, audio_seconds=seconds, searches=searches, tier=tier if isinstance(tier, str) else None
     )
@@ -219,6 +223,17 @@ def _token_usage(counts: Mapping[str, Any]) -> Usage:
         image_output_tokens=min(pictures, all_written),
         claude=read + written > 0,
     )
+
+
+def _simple_usage(counts: Mapping[str, Any]) -> Usage:
+    """Return the usage of counts of input, output and both, which need none of the questions that others raise."""
+    input_tokens, output, total = (_count([counts], names) for names in (_INPUT, _OUTPUT, _TOTAL))
+    if input_tokens is None and output is None:
+        input_tokens = total
+    if (over := (total or 0) - (input_tokens or 0) - (output or 0)) > 0:
+        output = (output or 0) + over
+    whole = None if input_tokens is None and output is None else (input_tokens or 0) + (output or 0)
+    return Usage(input_tokens=input_tokens, output_tokens=output, total_tokens=whole)
 
 
 def _passes(counts: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -11,7 +11,6 @@ import re
 import zlib
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
-from typing import Protocol
 
 import anyio.lowlevel
 
@@ -62,7 +61,9 @@ class BodyReader:
         encodings = [token for token in re.split(r"[,\s]+", content_encoding.lower()) if token not in _IDENTITY]
         known = [encoding for encoding in encodings if encoding in _WINDOW_BITS or encoding in _REFUSED]
         self._is_known = known == encodings
-        self._decoder = _decoder(known)
+        if len(known) > 1 or not _WINDOW_BITS.keys() >= {*known}:
+            raise undecodable("is in a compression that was not asked for")
+        self._decoder = _ZlibDecoder(_WINDOW_BITS[known[0]]) if known else None
         self.is_plain = not known
 
     @property
@@ -80,8 +81,10 @@ class BodyReader:
         while chunk:
             room = self._limit - self._decoded.tell()
             # One byte more than there is room for shows that there is more.
-            most = room + 1 if self.is_plain else min(room + 1, _PIECE_BYTES)
-            piece, chunk = self._decoder.decode(chunk, most)
+            if self._decoder is None:
+                piece, chunk = chunk[: room + 1], chunk[room + 1 :]
+            else:
+                piece, chunk = self._decoder.decode(chunk, min(room + 1, _PIECE_BYTES))
             kept = piece if len(piece) <= room else piece[:room]
             self._decoded.write(kept)
             if self._on_bytes and piece and self._on_bytes(kept):
@@ -95,7 +98,7 @@ class BodyReader:
         Raises:
             BlaxelError: `bad_response`: the body ended in the middle of its encoding.
         """
-        if not self._decoder.complete:
+        if self._decoder and not self._decoder.complete:
             raise undecodable("ended in the middle of its compressed body")
         body = self._decoded.getvalue()
         if not self._is_known and media_type_of(body) is None:
@@ -105,20 +108,6 @@ class BodyReader:
             except UnicodeDecodeError:
                 raise undecodable("is in a compression that was not asked for") from None
         return body
-
-
-class _Decoder(Protocol):
-    complete: bool
-
-    def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
-        """Return up to `limit` decoded bytes, and the rest of the chunk to be decoded next."""
-
-
-class _IdentityDecoder:
-    complete = True
-
-    def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
-        return (chunk, b"") if len(chunk) <= limit else (chunk[:limit], chunk[limit:])
 
 
 class _ZlibDecoder:
@@ -131,6 +120,7 @@ class _ZlibDecoder:
         self.complete = True
 
     def decode(self, chunk: bytes, limit: int) -> tuple[bytes, bytes]:
+        """Return up to `limit` decoded bytes, and the rest of the chunk to be decoded next."""
         if self._stream.eof:
             # A gzip body (RFC 1952, section 2.2) is any number of members in a row.
             self._stream = zlib.decompressobj(self._window_bits)
@@ -140,15 +130,6 @@ class _ZlibDecoder:
             raise undecodable("is not in its declared encoding") from error
         self.complete = self._stream.eof
         return piece, self._stream.unused_data if self.complete else self._stream.unconsumed_tail
-
-
-def _decoder(encodings: list[str]) -> _Decoder:
-    match encodings:
-        case []:
-            return _IdentityDecoder()
-        case [encoding] if encoding in _WINDOW_BITS:
-            return _ZlibDecoder(_WINDOW_BITS[encoding])
-    raise undecodable("is in a compression that was not asked for")
 
 
 async def read_whole(

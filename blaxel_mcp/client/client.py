@@ -22,10 +22,9 @@ from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
 from blaxel_mcp.client.transport import (
     LIBRARY_ERRORS,
     close_response,
-    content_encoding,
+    encoded_body,
     may_have_been_sent,
     new_transport,
-    raw_body,
     translate_error,
 )
 from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
@@ -42,6 +41,9 @@ MAX_ERROR_SECONDS = 10.0
 
 _REDACTED_INLINE_BYTES = 256 * 1024
 """A larger body is redacted in a thread."""
+
+_WITH_LENGTH = ("POST", "PUT", "PATCH")
+"""Methods whose requests have a length even without a body (RFC 9110, section 8.6)."""
 
 Listen = Callable[[Mapping[str, str]], OnBytes | None]
 """Takes the headers of a success; returns a callback for its decoded body, or None to ignore it."""
@@ -128,13 +130,20 @@ class APIClient:
             return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
 
     async def _signed(self, request: APIRequest, auth: WorkspaceAuth, trace: CallTrace) -> httpx.Request:
+        url, content = parsed_url(request.url), request.content or b""
+        host = url.netloc.decode("ascii")
         signed = httpx.Request(
             request.method,
-            parsed_url(request.url),
-            content=request.content,
-            headers=request_headers(request, api_version=self._settings.api_version),
+            url,
+            headers=request_headers(request, api_version=self._settings.api_version, host=host),
+            # With `content`, the library would make a second set of headers for each request.
+            stream=httpx.ByteStream(content),
             extensions={"timeout": self._timeout, "trace": SendTracker(trace)},
         )
+        # Otherwise the library tries to decode each header to find out.
+        signed.headers.encoding = "ascii"
+        if content or request.method in _WITH_LENGTH:
+            signed.headers["Content-Length"] = str(len(content))
         await auth.sign(signed)
         return signed
 
@@ -166,7 +175,7 @@ class APIClient:
     async def _read(self, response: httpx.Response, trace: CallTrace, on_bytes: OnBytes | None) -> bytes:
         limit = self._settings.limits.max_response_bytes
         try:
-            body = await read_whole(raw_body(response), content_encoding(response), limit=limit, on_bytes=on_bytes)
+            body = await read_whole(*encoded_body(response), limit=limit, on_bytes=on_bytes)
         except BlaxelError as error:
             trace.annotate(error)
             raise
@@ -178,8 +187,7 @@ class APIClient:
         self, response: httpx.Response, headers: Mapping[str, str], url: httpx.URL, credentials_source: str | None
     ) -> UpstreamError:
         body = await read_some(
-            raw_body(response),
-            content_encoding(response),
+            *encoded_body(response),
             limit=MAX_ERROR_BYTES,
             seconds=self._error_seconds,
             tolerated=(httpx.TransportError,),
@@ -207,7 +215,7 @@ class APIClient:
             )
             response = await transport.handle_async_request(request)
             try:
-                body = await read_some(raw_body(response), content_encoding(response), limit=MAX_TOKEN_REPLY_BYTES)
+                body = await read_some(*encoded_body(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
             finally:
                 await close_response(response)

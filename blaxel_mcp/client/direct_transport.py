@@ -2,51 +2,107 @@
 
 httpcore's pool looks at all of its requests and connections before and after each request, and its locks run a failing
 import unless `sniffio` is installed: with 32 requests in flight, two thirds of the time of a request went there. Its
-HTTP/1.1 connections, and with them h11's strict parser, are used here as they are.
+HTTP/1.1 connection is a shell around h11, with four turns of the event loop for its locks and a dozen calls for each
+piece of a body. So h11, whose strict parser decides what a response is, is used here directly.
 """
 
 import asyncio
 import math
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 
+import h11
 import httpcore
 import httpx
 
 from blaxel_mcp.client.socket_stream import SocketStream, connect
 from blaxel_mcp.client.trace import CallTrace, SendTracker
 
-_CLOSED = (httpcore.NetworkError, httpcore.RemoteProtocolError)
-_ERRORS = (*_CLOSED, httpcore.TimeoutException, httpcore.LocalProtocolError)
+_CLOSED = (httpcore.NetworkError, httpcore.RemoteProtocolError, h11.RemoteProtocolError)
+_ERRORS = (*_CLOSED, httpcore.TimeoutException, h11.LocalProtocolError)
+
+_MAX_HEAD_BYTES = 100 * 1024
+"""Maximum size of the head of a response, and of the head of a chunk; httpcore's."""
+
+_READ_BYTES = 64 * 1024
 
 
-@dataclass(slots=True, eq=False)
 class _Connection:
-    """A connection to one host.
+    """A connection to one host, which carries one request at a time.
 
-    Attributes:
+    Args:
         origin: Scheme, host and port.
         stream: Its bytes.
-        http: The requests and responses on it.
+
+    Attributes:
         idle_since: When its last response ended, by `time.monotonic`.
     """
 
-    origin: httpcore.Origin
-    stream: SocketStream
-    http: httpcore.AsyncHTTP11Connection
-    idle_since: float = 0
+    def __init__(self, origin: httpcore.Origin, stream: SocketStream) -> None:
+        self.origin = origin
+        self.stream = stream
+        self.idle_since = 0.0
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
 
-    @property
-    def is_reusable(self) -> bool:
-        """Whether the last response ended as it should, no byte follows it, and the peer has not closed."""
-        # Only the library's internals know of bytes behind a body: it would read them as the next response.
-        state = getattr(self.http, "_h11_state", None)
-        return self.http.is_idle() and state is not None and not state.trailing_data[0] and self.stream.is_quiet
+    async def send(self, request: httpx.Request) -> None:
+        """Send a request. If the peer takes no more of it, its response can still be read."""
+        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        with suppress(httpcore.WriteError):
+            await self._write(head)
+            async for chunk in request.stream:
+                await self._write(h11.Data(data=chunk))
+            await self._write(h11.EndOfMessage())
+
+    async def receive_head(self) -> h11.Response | h11.InformationalResponse:
+        """Return the head of the response, or of an interim one that ends HTTP on the connection."""
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                await self._read()
+            elif isinstance(event, h11.Response) or (
+                isinstance(event, h11.InformationalResponse) and event.status_code == httpx.codes.SWITCHING_PROTOCOLS
+            ):
+                return event
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the body: everything that has arrived together in one piece, in however many chunks it was sent."""
+        while True:
+            pieces: list[bytes] = []
+            event: object = None
+            error: h11.RemoteProtocolError | None = None
+            try:
+                while isinstance(event := self._http.next_event(), h11.Data):
+                    pieces.append(bytes(event.data))
+            except h11.RemoteProtocolError as broken:
+                error = broken
+            if pieces:
+                yield b"".join(pieces)
+            if error:
+                raise error
+            if event is not h11.NEED_DATA:
+                return
+            await self._read()
+
+    def finish(self) -> bool:
+        """End the exchange; return whether another request can be sent, as no byte follows the response."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return not self._http.trailing_data[0]
+
+    async def _write(self, event: h11.Event) -> None:
+        if data := self._http.send(event):
+            await self.stream.write(data)
+
+    async def _read(self) -> None:
+        data = await self.stream.read(_READ_BYTES)
+        if not data and self._http.their_state is h11.SEND_RESPONSE:
+            raise httpcore.RemoteProtocolError("Server disconnected without sending a response.")
+        self._http.receive_data(data)
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
@@ -77,31 +133,29 @@ class DirectTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: The request failed.
         """
-        url, timeout = request.url, request.extensions.get("timeout", {})
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        passed_on = httpcore.Request(
-            request.method, target, headers=request.headers.raw, content=request.stream, extensions={"timeout": timeout}
-        )
+        origin = _origin(request.url.raw_scheme, request.url.raw_host, request.url.port)
         tracker = request.extensions.get("trace")
         trace = tracker.trace if isinstance(tracker, SendTracker) else CallTrace()
         trace.sent = False
         with _library_errors():
             while True:
-                idle = self._take_idle(target.origin)
-                connection = idle or await self._connect(target.origin, timeout.get("connect"))
+                idle = self._take_idle(origin)
+                connection = idle or await self._connect(origin, request.extensions.get("timeout", {}).get("connect"))
                 connection.stream.trace = trace
                 self._busy.add(connection)
                 try:
-                    response = await connection.http.handle_async_request(passed_on)
+                    await connection.send(request)
+                    head = await connection.receive_head()
                 except BaseException as error:
                     self._release(connection)
                     if idle and not trace.sent and isinstance(error, _CLOSED):
                         continue
                     raise
-                assert isinstance(response.stream, AsyncIterable)
-                body = _Body(response.stream, partial(self._release, connection))
                 return httpx.Response(
-                    response.status, headers=response.headers, stream=body, extensions=response.extensions
+                    head.status_code,
+                    headers=head.headers.raw_items(),
+                    stream=_Body(connection.body(), partial(self._release, connection)),
+                    extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
                 )
 
     async def aclose(self) -> None:
@@ -118,21 +172,21 @@ class DirectTransport(httpx.AsyncBaseTransport):
         for index in range(len(self._idle) - 1, -1, -1):
             if self._idle[index].origin == origin:
                 connection = self._idle.pop(index)
-                if connection.is_reusable and time.monotonic() - connection.idle_since < self._idle_seconds:
+                is_recent = time.monotonic() - connection.idle_since < self._idle_seconds
+                if is_recent and connection.stream.is_quiet:
                     return connection
                 connection.stream.abort()
         return None
 
     async def _connect(self, origin: httpcore.Origin, seconds: float | None) -> _Connection:
-        stream = await connect(origin, self._certificates, seconds)
-        return _Connection(origin, stream, httpcore.AsyncHTTP11Connection(origin, stream))
+        return _Connection(origin, await connect(origin, self._certificates, seconds))
 
     def _release(self, connection: _Connection) -> None:
         """Keep a connection whose response has been read for later requests; close any other."""
         if connection not in self._busy:
             return
         self._busy.discard(connection)
-        if not connection.is_reusable:
+        if not connection.finish():
             connection.stream.abort()
             return
         connection.idle_since = time.monotonic()
@@ -158,25 +212,28 @@ class DirectTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """The body of a response, which returns the connection at its end."""
 
-    def __init__(self, stream: Any, release: Callable[[], None]) -> None:
-        self._stream = stream
+    def __init__(self, pieces: AsyncIterator[bytes], release: Callable[[], None]) -> None:
+        self._pieces = pieces
         self._release = release
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _library_errors():
-            async for chunk in self._stream:
-                yield chunk
+            async for piece in self._pieces:
+                yield piece
 
     async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        finally:
-            self._release()
+        self._release()
+
+
+@lru_cache(maxsize=64)
+def _origin(scheme: bytes, host: bytes, port: int | None) -> httpcore.Origin:
+    """Return scheme, host and port, the default one if none is given."""
+    return httpcore.URL(scheme=scheme, host=host, port=port, target=b"/").origin
 
 
 @contextmanager
 def _library_errors() -> Iterator[None]:
-    """Raise httpcore's exceptions as httpx's of the same name."""
+    """Raise httpcore's and h11's exceptions as httpx's of the same name."""
     try:
         yield
     except _ERRORS as error:

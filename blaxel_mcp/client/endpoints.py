@@ -60,6 +60,7 @@ def _checked_name(name: str, kind: str) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def join_url(base: str, path: str, query: str = "") -> str:
     """Return the URL of a path below a base URL.
 

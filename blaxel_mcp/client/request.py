@@ -48,21 +48,29 @@ def parsed_url(url: str) -> httpx.URL:
     return parsed
 
 
-def request_headers(request: APIRequest, *, api_version: str) -> httpx.Headers:
-    """Return a request's headers, without its credentials; the same object for the same headers.
+def request_headers(request: APIRequest, *, api_version: str, host: str | None = None) -> httpx.Headers:
+    """Return a request's headers, without its credentials and its length; the same object for the same headers.
 
     Args:
         request: The request.
         api_version: The value of `Blaxel-Version`.
+        host: The value of `Host`; None to leave that header out.
 
     Raises:
         InvalidArgumentsError: A header of the request is reserved or cannot be written.
     """
-    return _headers(tuple(request.headers.items()), request.workspace, request.content is not None, api_version)
+    has_content = request.content is not None
+    return _headers(tuple(request.headers.items()), request.workspace, has_content, api_version, host)
 
 
 @lru_cache(maxsize=64)
-def _headers(own: tuple[tuple[str, str], ...], workspace: str, has_content: bool, api_version: str) -> httpx.Headers:  # noqa: FBT001 - a private function
+def _headers(
+    own: tuple[tuple[str, str], ...],
+    workspace: str,
+    has_content: bool,  # noqa: FBT001 - a private function
+    api_version: str,
+    host: str | None,
+) -> httpx.Headers:
     for name, value in (*own, ("X-Blaxel-Workspace", workspace)):
         if not (HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
             raise InvalidArgumentsError(
@@ -76,6 +84,7 @@ def _headers(own: tuple[tuple[str, str], ...], workspace: str, has_content: bool
             )
     return httpx.Headers(
         {
+            **({} if host is None else {"Host": host}),
             **base_headers(),
             "X-Blaxel-Workspace": workspace,
             "Blaxel-Version": api_version,

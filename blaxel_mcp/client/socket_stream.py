@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -21,6 +22,9 @@ from blaxel_mcp.client.trace import CallTrace
 
 _BUFFERED_BYTES = 256 * 1024
 """Bytes received and not yet read from which on no more are received; asyncio receives as many at once."""
+
+_TOGETHER_BYTES = 64 * 1024
+"""A shorter request is passed to the operating system at once: one packet, and one system call, for head and body."""
 
 _NEXT_ADDRESS_SECONDS = 0.25
 """How long one address of a host is tried before the next one is too (RFC 8305, "Connection Attempt Delay")."""
@@ -36,6 +40,7 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def __init__(self) -> None:
         self.trace = CallTrace()
         self._transport: Any = None
+        self._unsent = b""
         self._chunks: list[bytes] = []
         self._size = 0
         self._ended = False
@@ -82,12 +87,16 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._drained = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - httpcore's
-        """Return everything that has arrived, once there is anything; no bytes at the end of the connection.
+        """Send what `write` left; return everything that has arrived, once there is anything; no bytes at the end.
 
         Raises:
             httpcore.ReadError: The connection broke.
             httpcore.ReadTimeout: Nothing arrived in time.
         """
+        if self._unsent and not self._ended:
+            # What the peer has sent can still be read.
+            with suppress(httpcore.WriteError):
+                await self._send(b"", timeout)
         if not self._chunks and not self._ended:
             self._received = asyncio.get_running_loop().create_future()
             await _wait(self._received, timeout, httpcore.ReadTimeout)
@@ -103,7 +112,7 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Send bytes, and wait while too many of them are still to be sent.
+        """Send bytes, and wait while too many of them are unsent. A few are left to the next `write` or `read`.
 
         Raises:
             httpcore.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
@@ -113,10 +122,18 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             return
         if self._ended:
             raise httpcore.WriteError("The connection is closed.")
+        if len(self._unsent) + len(buffer) > _TOGETHER_BYTES:
+            await self._send(buffer, timeout)
+        else:
+            self._unsent += buffer
+
+    async def _send(self, buffer: bytes, seconds: float | None) -> None:
         self.trace.sent = True
-        self._transport.write(buffer)
+        for piece in filter(None, (self._unsent, buffer)):
+            self._transport.write(piece)
+        self._unsent = b""
         if self._drained:
-            await _wait(self._drained, timeout, httpcore.WriteTimeout)
+            await _wait(self._drained, seconds, httpcore.WriteTimeout)
             if self._error:
                 raise httpcore.WriteError(str(self._error)) from self._error
 

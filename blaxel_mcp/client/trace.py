@@ -60,6 +60,7 @@ class CallTrace:
         return error
 
 
+@dataclass(slots=True, eq=False)
 class SendTracker:
     """Tracks whether a request has been sent; an instance is the request's httpcore `trace` extension.
 
@@ -70,9 +71,8 @@ class SendTracker:
         trace: The trace that is updated.
     """
 
-    def __init__(self, trace: CallTrace) -> None:
-        self.trace = trace
-        self._has_reported = False
+    trace: CallTrace
+    _has_reported: bool = field(default=False, init=False)
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """Handle an event of httpcore's `trace` extension."""
@@ -98,15 +98,16 @@ def deadline(seconds: float | None, trace: CallTrace) -> Iterator[None]:
     Raises:
         BlaxelError: `timeout`; its `billed` depends on `trace.sent`.
     """
-    with anyio.move_on_after(seconds) as scope:
-        timer = None
-        if seconds is not None:
-            due = scope.deadline - _BEFORE_SECONDS
-            timer = asyncio.get_running_loop().call_at(due, _extend_if_late, scope, due)
+    if seconds is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    with anyio.CancelScope(deadline=loop.time() + seconds) as scope:
+        due = scope.deadline - _BEFORE_SECONDS
+        timer = loop.call_at(due, _extend_if_late, scope, due)
         try:
             yield
         finally:
-            if timer:
-                timer.cancel()
-    if seconds is not None and scope.cancelled_caught:
+            timer.cancel()
+    if scope.cancelled_caught:
         raise trace.annotate(timed_out(seconds, sent=trace.sent))

@@ -19,8 +19,8 @@ LIBRARY_ERRORS = (
 )
 """Every exception that the library raises for a request."""
 
-MAX_IDLE = 20
-"""Connections that are kept open for later requests."""
+MAX_IDLE = 128
+"""Connections that are kept open for later requests: as many as an agent's largest bursts of calls need."""
 
 _NOT_SENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, UnicodeError)
@@ -43,15 +43,10 @@ async def new_transport() -> httpx.AsyncBaseTransport:
         ) from error
 
 
-def content_encoding(response: httpx.Response) -> str:
-    """Return the response's Content-Encoding; empty if it has none."""
-    return str(response.headers.get("content-encoding", ""))
-
-
-def raw_body(response: httpx.Response) -> httpx.AsyncByteStream:
-    """Return the body as received, still encoded: the library's own decoder has no limit."""
+def encoded_body(response: httpx.Response) -> tuple[httpx.AsyncByteStream, str]:
+    """Return the body as received and its Content-Encoding, which may be empty: the library's decoder has no limit."""
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    return response.stream
+    return response.stream, response.headers.get("content-encoding", "")
 
 
 async def close_response(response: httpx.Response) -> None:

@@ -151,7 +151,8 @@ class Inference:
             context.price = await self._table_price(context)
         elif self._settings.prices == "table":
             load_table()
-        return prepared, replace(prepared.estimate, price=context.price)
+        expected = prepared.estimate
+        return prepared, replace(expected, price=context.price) if context.price else expected
 
     async def _table_price(self, context: CallContext) -> ModelPrice | None:
         """Return the price of a model in the price table; None without one, or if the settings leave it out."""

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -103,16 +103,18 @@ class CallLimits:
             self._require_place(model)
             progress.set_status(f"waiting for a free slot, {self._queued[caller]} calls ahead")
         self._queued[caller] += 1
-        with ExitStack() as acquired:
+        acquired: list[FairSemaphore] = []
+        try:
             try:
                 for semaphore in semaphores:
                     await semaphore.acquire(caller)
-                    acquired.callback(semaphore.release, caller)
+                    acquired.append(semaphore)
                 for rate in self._rates:
                     await rate.acquire(caller)
             finally:
                 self._queued[caller] -= 1
-                self._queued += Counter()  # forgets callers with no call
+                if not self._queued[caller]:
+                    del self._queued[caller]
                 if waits:
                     progress.set_status("")
             if self._across is None:
@@ -122,6 +124,9 @@ class CallLimits:
                 if problem and notes is not None:
                     notes.append(f"the limits held for this server alone: {problem}")
                 yield
+        finally:
+            for semaphore in reversed(acquired):
+                semaphore.release(caller)
 
     @asynccontextmanager
     async def _placed_across(
@@ -207,7 +212,8 @@ class FairSemaphore:
     async def acquire(self, caller: str) -> None:
         """Wait for a slot."""
         if self.is_free(caller):
-            self._take(caller)
+            self._free -= 1
+            self._held[caller] += 1
             return
         granted = anyio.Event()
         self._waiting.setdefault(caller, deque()).append(granted)
@@ -234,12 +240,9 @@ class FairSemaphore:
             granted = queue.popleft()
             if queue:
                 self._waiting[following] = queue
-            self._take(following)
+            self._free -= 1
+            self._held[following] += 1
             granted.set()
-
-    def _take(self, caller: str) -> None:
-        self._free -= 1
-        self._held[caller] += 1
 
 
 class RateLimiter:

@@ -137,8 +137,7 @@ class Spending:
                 totals = _failed(call, maybe_billed=billed)
             raise
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._settle(call, totals, outcome)
+            await self._settle(call, totals, outcome)
 
     @asynccontextmanager
     async def reserve_together(
@@ -161,11 +160,10 @@ class Spending:
             self._held |= {call.context.call_id: call for call in held}
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                for call in held:
-                    # One that is no longer there was taken by `reserve`, which settles it.
-                    if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
-                        await self._settle(call, None)
+            for call in held:
+                # One that is no longer there was taken by `reserve`, which settles it.
+                if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
+                    await self._settle(call, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
         """Count an attempt that failed and may have been billed, and reserve the next one.
@@ -366,7 +364,10 @@ class Spending:
         ]
 
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
-        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error."""
+        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error.
+
+        A cancelled caller settles it all the same: nothing is awaited that cancellation reaches.
+        """
         reservation, context = call.reservation, call.context
         if reservation is None:
             return

@@ -134,11 +134,10 @@ class Tenants:
         Raises:
             MCPError: Too many callers are served already.
         """
-        tenant = self._tenants.get(caller.identity)
-        if tenant is None:
-            return await (self._placed(caller) if caller.credential is None else self._newcomer(caller))
-        tenant.last_used = self._now()
-        return tenant
+        if tenant := self._tenants.get(caller.identity):
+            tenant.last_used = self._now()
+            return tenant
+        return await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
 
     async def reconfigure(self, config: Configuration) -> None:
         """Apply other settings to every tenant.

@@ -20,7 +20,7 @@ from tests.support.connecting import connect, leading_to
 
 pytestmark = pytest.mark.anyio
 
-MAX_FUNCTIONS = 130
+MAX_FUNCTIONS = 120
 MAX_FRAMES = 10
 
 PACKAGE = Path(blaxel_mcp.__file__).parent

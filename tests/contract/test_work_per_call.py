@@ -20,8 +20,8 @@ from tests.support.connecting import connect
 
 pytestmark = pytest.mark.anyio
 
-MAX_CALLS_OF_OURS = 220
-"""At the time of writing 185."""
+MAX_CALLS_OF_OURS = 170
+"""At the time of writing 147."""
 
 ANSWER = {
     "id": "chatcmpl-1",

@@ -40,6 +40,7 @@ class Authenticator:
         redact: Replaces every known secret in some bytes, in any of its encodings, by `[redacted]`.
         partial_secret_length: Returns the length of the longest suffix of some bytes that is a proper prefix of a
             known secret.
+        is_trusted: Returns whether a URL has the origin of `run_url`, `api_url` or a trusted URL.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Authenticator:
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
         self._trusted = TrustedOrigins(config.settings.run_url, control_plane=config.settings.api_url)
+        self.is_trusted = self._trusted.is_trusted
         self._auths: dict[str, WorkspaceAuth] = {}
         self._token_sources: dict[Credentials, TokenSource] = {}
 
@@ -73,7 +75,7 @@ class Authenticator:
             self._auths[workspace] = WorkspaceAuth(
                 None if resolved is None else self._token_source(resolved),
                 source=None if resolved is None else resolved.source,
-                is_trusted=self._trusted.is_trusted,
+                is_trusted=self.is_trusted,
                 missing=partial(missing_credentials, self._config, workspace),
             )
         return self._auths[workspace]
@@ -85,10 +87,6 @@ class Authenticator:
             url: A model's own URL, as the control plane returned it.
         """
         self._trusted.trust(url)
-
-    def is_trusted(self, url: str) -> bool:
-        """Return whether the URL has the origin of `run_url`, `api_url` or a trusted URL."""
-        return self._trusted.is_trusted(url)
 
     async def aclose(self) -> None:
         """Cancel the token exchanges that are in progress."""

@@ -54,7 +54,8 @@ class KnownSecrets:
             data: Any bytes.
             in_string: Whether these are the content of a JSON string, which may be anything, also a number.
         """
-        original, plain = data, without_escapes(data)
+        original = data
+        plain = without_escapes(data) if b"\\" in data else data
         if plain is not data and any(encoding in plain for encoding, _ in self._narrow):
             data = plain
         # Text in UTF-16 and UTF-32 has zero bytes, which most data has not.

@@ -38,7 +38,7 @@ def whole_word(secret: str) -> re.Pattern[bytes]:
 
 def without_escapes(data: bytes) -> bytes:
     r"""Replace JSON escapes that are not required, such as `\u0041` for `A`; return `data` itself if it has none."""
-    return _ESCAPES.sub(_unescaped, data) if b"\\" in data and b"\\u00" in data else data
+    return _ESCAPES.sub(_unescaped, data) if b"\\u00" in data else data
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:

@@ -275,7 +275,7 @@ def is_platform_401(error: BlaxelError) -> bool:
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the id under which Blaxel finds a call; header names are in lower case."""
     value = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), "")
-    return quote(value, _MAX_REQUEST_ID_CHARS) or None
+    return (quote(value, _MAX_REQUEST_ID_CHARS) or None) if value else None
 
 
 def _code(status: int, author: Author, body: ErrorBody, *, bad_key: bool) -> ErrorCode:

@@ -94,6 +94,8 @@ class CallStore:
         self._disk_bytes = 0
         self._reasons: OrderedDict[str, str] = OrderedDict()
         self._shared = shared
+        # Of answers that are removed already.
+        self._deletions: list[Callable[[], None]] = []
         # Without contention, a turn of the event loop per answer would be for nothing.
         self._lock = anyio.Lock(fast_acquire=True)
         self._stored = anyio.Event()
@@ -123,13 +125,14 @@ class CallStore:
     async def put(self, call_id: str, answer: Answer) -> None:
         """Store an answer. A full disk is no error here; `get` reports it then."""
         complete = stored(answer)
-        size = len(complete.data)
+        is_added = not self._shared and not self._lock.locked()
+        if is_added:
+            self._add(call_id, complete)
+            if not self._deletions and self._memory_bytes <= self._limits.memory_bytes:
+                return
         async with self._exclusive():
-            if call_id in self._records:
-                await self._remove(call_id, _EVICTED)
-            self._records[call_id] = _Record(complete, self._now() + self._limits.lifetime_seconds, size)
-            self._memory_bytes += size
-            self._stored.set()
+            if not is_added:
+                self._add(call_id, complete)
             await self._make_room()
         if self._shared:
             try:
@@ -168,7 +171,8 @@ class CallStore:
             BlaxelError: `not_found`. The message says whether the answer was ever here, and why it was removed.
         """
         async with self._exclusive():
-            await self._remove_expired()
+            self._remove_expired()
+            await self._delete()
             record = self._records.get(call_id)
             if record is None:
                 return await self._get_shared(call_id)
@@ -180,7 +184,8 @@ class CallStore:
                 answer = replace(record.answer, data=await anyio.to_thread.run_sync(read_private, record.path))
                 return await anyio.to_thread.run_sync(answer.compacted)
             except OSError:
-                await self._remove(call_id, "its file was deleted or replaced")
+                self._remove(call_id, "its file was deleted or replaced")
+                await self._delete()
                 raise self._not_found(call_id) from None
 
     async def _get_shared(self, call_id: str) -> StoredAnswer:
@@ -209,7 +214,8 @@ class CallStore:
             oldest = next(iter(self._records.values()))
             await self._sleep(max(0.0, oldest.expires_at - self._now()))
             async with self._exclusive():
-                await self._remove_expired()
+                self._remove_expired()
+                await self._delete()
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
@@ -218,34 +224,44 @@ class CallStore:
             with anyio.CancelScope(shield=True):
                 yield
 
-    async def _remove_expired(self) -> None:
+    def _add(self, call_id: str, complete: StoredAnswer) -> None:
+        if call_id in self._records:
+            self._remove(call_id, _EVICTED)
+        size = len(complete.data)
+        self._records[call_id] = _Record(complete, self._now() + self._limits.lifetime_seconds, size)
+        self._memory_bytes += size
+        self._stored.set()
+        self._remove_expired()
+        while len(self._records) > self._limits.answers:
+            self._remove(next(iter(self._records)), _EVICTED)
+
+    def _remove_expired(self) -> None:
         while self._records:
             call_id, oldest = next(iter(self._records.items()))
             if oldest.expires_at > self._now():
                 break
-            await self._remove(call_id, f"answers are kept for {self._limits.lifetime_seconds / 60:g} minutes")
+            self._remove(call_id, f"answers are kept for {self._limits.lifetime_seconds / 60:g} minutes")
 
     async def _make_room(self) -> None:
-        await self._remove_expired()
-        while len(self._records) > self._limits.answers:
-            await self._remove(next(iter(self._records)), _EVICTED)
+        """Keep to the limits of memory and disk, and delete the files of removed answers."""
         while self._memory_bytes > self._limits.memory_bytes:
             await self._move_to_disk(next(key for key, record in self._records.items() if record.memory_bytes))
         while self._disk_bytes > self._limits.disk_bytes:
-            await self._remove(next(key for key, record in self._records.items() if record.disk_bytes), _EVICTED)
+            self._remove(next(key for key, record in self._records.items() if record.disk_bytes), _EVICTED)
+        await self._delete()
 
     async def _move_to_disk(self, call_id: str) -> None:
         record = self._records[call_id]
         try:
             record.path = await anyio.to_thread.run_sync(self._spool.write, record.answer.data)
         except OSError as error:
-            await self._remove(call_id, f"it could not be written to disk ({error.strerror or type(error).__name__})")
+            self._remove(call_id, f"it could not be written to disk ({error.strerror or type(error).__name__})")
         else:
             record.answer = replace(record.answer, data=b"")
             self._memory_bytes -= record.size
             self._disk_bytes += record.size
 
-    async def _remove(self, call_id: str, reason: str) -> None:
+    def _remove(self, call_id: str, reason: str) -> None:
         record = self._records.pop(call_id)
         self._memory_bytes -= record.memory_bytes
         self._disk_bytes -= record.disk_bytes
@@ -253,8 +269,12 @@ class CallStore:
         if len(self._reasons) > _MAX_REASONS:
             self._reasons.popitem(last=False)
         if record.path or record.files:
+            self._deletions.append(record.delete_files)
+
+    async def _delete(self) -> None:
+        while self._deletions:
             with suppress(OSError):
-                await anyio.to_thread.run_sync(record.delete_files)
+                await anyio.to_thread.run_sync(self._deletions.pop())
 
     def _not_found(self, call_id: str) -> BlaxelError:
         reason = self._reasons.get(call_id)
