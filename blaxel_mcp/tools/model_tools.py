@@ -39,7 +39,8 @@ def _model_tool(entry: CatalogEntry, inference: RunsCalls, policy: ResultPolicy,
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         context.model_names = names
-        call_policy = own_policy.for_call(arguments, entry.schema.result_arguments)
+        own = entry.schema.result_arguments
+        call_policy = own_policy if own.isdisjoint(arguments) else own_policy.for_call(arguments, own)
         answer = await inference.run(Invocation.of_entry(entry, arguments), context)
         return await answer_result(answer, context, call_policy)
 

@@ -110,11 +110,13 @@ class ToolRegistry:
         self.rejection: BlaxelError | None = None
         self._tools: dict[str, Tool] = {}
         self._settings = Settings()
+        self._silent_seconds = 0.0
 
     def replace(self, tools: Iterable[Tool], settings: Settings) -> None:
         """Use these tools and settings from now on; running calls go on."""
         self._tools = {tool.name: tool for tool in tools}
         self._settings = settings
+        self._silent_seconds = detach_seconds(settings)
 
     @property
     def definitions(self) -> list[types.Tool]:
@@ -161,7 +163,7 @@ class ToolRegistry:
         work = self._run(tool, arguments or {}, context, scope)
         if not tool.calls_a_model:
             return await work
-        seconds = detach_seconds(self._settings, client, reports=report is not None)
+        seconds = detach_seconds(self._settings, client, reports=True) if report else self._silent_seconds
         if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments or {}, sent_key, tool.takes_key)):
             making = (scope, work, report, seconds)
             return await self._call_once(self._once, key, (tool, arguments or {}), context, making)

@@ -114,8 +114,14 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "apis/test_text_apis::test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched",
         "server/test_server::test_every_tool_is_described_annotated_and_named_for_every_client",
     ),
-    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run`, `call_key` | calls any model of the "
-    "workspace, at any sub-endpoint, with any JSON body |": (
+    "| `ask_models` | `models`, `prompt`, `system`, `deadline_seconds`, `need` | asks up to 8 models at once "
+    "and returns their answers side by side |": (
+        "tools/test_ask_models::test_the_answers_stand_side_by_side_with_time_tokens_and_cost",
+        "tools/test_ask_models::test_wrong_arguments_are_rejected_before_anything_is_sent",
+        "tools/test_ask_models::test_with_enough_answers_the_other_calls_are_cancelled_upstream",
+    ),
+    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run`, `select`, `call_key` | calls any model "
+    "of the workspace, at any sub-endpoint, with any JSON body |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
         "tools/test_run_model::test_a_call_goes_to_the_model_and_path_that_it_names",
         "tools/test_run_model::test_the_body_is_sent_as_it_was_given",

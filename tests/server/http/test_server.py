@@ -318,7 +318,7 @@ async def test_a_stream_of_changes_does_not_hold_the_end_and_is_ended_as_the_pro
                 if "subscriptions/acknowledged" in line:
                     served.shutdown.begun.set()
 
-    assert received.count("data:") == 2
+    assert received.count("data: {") == 2
     assert '"resultType":"complete"' in received
 
 
