@@ -8,14 +8,13 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import anyio
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.lowlevel import Server
-from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
@@ -151,14 +150,34 @@ def build_server(
     return server
 
 
-def _state_boundary(key: bytes | None, *, over_http: bool) -> RequestStateBoundary:
+def _state_boundary(key: bytes | None, *, over_http: bool) -> ServerMiddleware[Any]:
     """Return the middleware that seals `requestState`, which the low-level server of the SDK leaves open."""
+    sealing_key = key or secrets.token_bytes(32)
 
     def principal(context: Context) -> str | None:
         return caller_of(context, over_http=over_http).identity or None
 
-    security = RequestStateSecurity(keys=[key or secrets.token_bytes(32)], bind_principal=principal)
-    return RequestStateBoundary(security, default_audience="blaxel")
+    @cache
+    def boundary() -> ServerMiddleware[Any]:
+        # With the first question: it brings `cryptography`, which would slow down each start.
+        from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity  # noqa: PLC0415
+
+        security = RequestStateSecurity(keys=[sealing_key], bind_principal=principal)
+        return RequestStateBoundary(security, default_audience="blaxel")
+
+    async def seal(context: Context, call_next: CallNext) -> HandlerResult:
+        if context.params and context.params.get("requestState") is not None:
+            return await boundary()(context, call_next)
+        result = await call_next(context)
+        if not isinstance(result, types.InputRequiredResult):
+            return result
+
+        async def question(_: Context) -> HandlerResult:
+            return result
+
+        return await boundary()(context, question)
+
+    return seal
 
 
 async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:

@@ -72,7 +72,7 @@ def shown_in_app(tools: Iterable[Tool], *, prefix: str) -> list[types.Tool]:
     shown = {"ui": {"resourceUri": RESULT_URI}}
     return [
         tool.definition.model_copy(update={"meta": shown})
-        if tool.calls_a_model or tool.name == f"{prefix}read_result"
+        if (tool.calls_a_model and tool.name != f"{prefix}ask_models") or tool.name == f"{prefix}read_result"
         else tool.definition
         for tool in tools
     ]
