@@ -151,11 +151,13 @@ class APIClient:
         self, request: httpx.Request, auth: WorkspaceAuth, trace: CallTrace, listen: Listen | None
     ) -> APIResponse:
         transport = self._transport or await self._open()
-        trace.record_attempt()
+        # The response of an earlier attempt is forgotten.
+        trace.attempts, trace.sent, trace.status, trace.request_id = trace.attempts + 1, True, None, None
         response = await transport.handle_async_request(request)
         try:
             headers = self._headers(response)
-            trace.record_response(response.status_code, request_id(headers), headers)
+            trace.first_byte_seconds = time.perf_counter() - trace.started
+            trace.status, trace.request_id, trace.headers = response.status_code, request_id(headers), headers
             if not response.is_success:
                 raise await self._response_error(response, headers, request.url, auth.source)
             self.has_been_answered = True

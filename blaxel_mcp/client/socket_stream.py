@@ -1,4 +1,4 @@
-"""A TCP or TLS connection as httpcore's connections use it, which knows whether any byte of it is left unread.
+"""A TCP or TLS connection with the interface of httpcore's streams, which knows whether any byte of it is left unread.
 
 httpcore's own stream reads 64 KiB of what the operating system had, keeps the rest to itself and takes it for the
 beginning of the next response (httpcore 1.0.9 on anyio 4.16). It also opens four cancel scopes and two timers for each

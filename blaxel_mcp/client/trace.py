@@ -44,16 +44,6 @@ class CallTrace:
     sent: bool = False
     started: float = field(default_factory=time.perf_counter, repr=False, compare=False)
 
-    def record_attempt(self) -> None:
-        """Record that the request is passed to the transport now; the response of an earlier attempt is forgotten."""
-        self.attempts, self.sent = self.attempts + 1, True
-        self.status = self.request_id = None
-
-    def record_response(self, status: int, request_id: str | None, headers: Mapping[str, str]) -> None:
-        """Record a response whose headers have just arrived."""
-        self.first_byte_seconds = time.perf_counter() - self.started
-        self.status, self.request_id, self.headers = status, request_id, headers
-
     def annotate(self, error: BlaxelError) -> BlaxelError:
         """Set the error's `status` and `request_id` to those of the last response, and return the error."""
         error.status, error.request_id = self.status, self.request_id
