@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import mcp_types as types
@@ -177,7 +177,7 @@ def _state_boundary(key: bytes | None, *, over_http: bool) -> ServerMiddleware[A
 
         return await boundary()(context, question)
 
-    return seal
+    return cast("ServerMiddleware[Any]", seal)
 
 
 async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
