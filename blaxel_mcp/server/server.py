@@ -142,7 +142,7 @@ def build_server(
         # Nobody traces this process: the SDK's middleware would make spans for nothing.
         server.middleware.clear()
     server.middleware[:0] = [*measured(environment.telemetry, over_http=over_http), repair_params]
-    server.middleware.append(_state_boundary(sharing.state_key, over_http=over_http))
+    server.middleware.append(_state_boundary(tenants, sharing.state_key, over_http=over_http))
     if not over_http:
         # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
@@ -150,7 +150,7 @@ def build_server(
     return server
 
 
-def _state_boundary(key: bytes | None, *, over_http: bool) -> ServerMiddleware[Any]:
+def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> ServerMiddleware[Any]:
     """Return the middleware that seals `requestState`, which the low-level server of the SDK leaves open."""
     sealing_key = key or secrets.token_bytes(32)
 
@@ -159,23 +159,15 @@ def _state_boundary(key: bytes | None, *, over_http: bool) -> ServerMiddleware[A
 
     @cache
     def boundary() -> ServerMiddleware[Any]:
-        # With the first question: it brings `cryptography`, which would slow down each start.
+        # Only if the settings ask for questions: it brings `cryptography`, which would slow down each start.
         from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity  # noqa: PLC0415
 
         security = RequestStateSecurity(keys=[sealing_key], bind_principal=principal)
         return RequestStateBoundary(security, default_audience="blaxel")
 
-    async def seal(context: Context, call_next: CallNext) -> HandlerResult:
-        if context.params and context.params.get("requestState") is not None:
-            return await boundary()(context, call_next)
-        result = await call_next(context)
-        if not isinstance(result, types.InputRequiredResult):
-            return result
-
-        async def question(_: Context) -> HandlerResult:
-            return result
-
-        return await boundary()(context, question)
+    def seal(context: Context, call_next: CallNext) -> Awaitable[HandlerResult]:
+        is_answer = context.params is not None and context.params.get("requestState") is not None
+        return boundary()(context, call_next) if is_answer or tenants.asks_a_person else call_next(context)
 
     return cast("ServerMiddleware[Any]", seal)
 

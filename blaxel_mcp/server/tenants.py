@@ -85,6 +85,13 @@ class Tenants:
         # Built at once, so that wrong settings are reported before the first caller comes.
         self._owner = self._new(OWNER)
 
+    @property
+    def asks_a_person(self) -> bool:
+        """Whether the settings have a call that a person is asked about."""
+        settings = self._config.settings
+        budgets = (settings.budget, *(model.budget for model in settings.models))
+        return any(budget is not None and budget.ask_over_usd is not None for budget in budgets)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""

@@ -343,6 +343,22 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "server/test_tenants::test_over_http_a_caller_makes_so_many_calls_of_any_tool_in_a_minute",
         "contract/test_security_promises::test_the_figures_of_the_page_are_those_of_the_code",
     ),
+    "Clients that show MCP Apps show answers in a page of ours, in their sandbox.": (
+        "server/test_result_app::test_a_client_with_apps_finds_the_app_of_each_tool_that_answers_for_a_model",
+        "server/test_result_app::test_a_client_without_apps_is_sent_the_same_bytes_as_if_there_were_none",
+    ),
+    "It loads nothing, connects to nothing, and its policy allows only its own script and style.": (
+        "server/test_result_app::test_the_app_declares_that_it_connects_to_nothing_and_allows_only_its_own_code",
+    ),
+    "What a model says becomes text, pictures and sounds, never markup.": (
+        "playground/test_result_app::test_a_long_text_is_read_page_by_page_and_runs_no_markup",
+        "server/http/test_playground::test_no_module_takes_text_for_markup",
+    ),
+    "It reaches this server through the host alone, with the calls that the host passes on; a repeated call is made "
+    "only when a person presses its button.": (
+        "playground/test_result_app::test_a_picture_is_shown_at_full_size_with_its_receipt_and_asked_for_again_with_changes",
+        "server/test_result_app::test_the_apps_own_tool_reads_resources_and_names_what_is_missing",
+    ),
     "`blaxel-mcp playground` listens on 127.0.0.1 only, and its link works once.": (
         "e2e/test_playground::test_the_link_of_the_command_opens_the_page_and_a_signal_ends_it",
         "server/http/test_playground::test_a_token_gives_one_page_a_session",
