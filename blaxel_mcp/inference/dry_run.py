@@ -60,12 +60,10 @@ async def dry_run(runtime: Runtime, invocation: Invocation, context: CallContext
 
 
 def masked_headers(request: APIRequest, api_version: str) -> dict[str, str]:
-    """Return the headers of a request, with eight asterisks in the place of each credential."""
-    headers = {"X-Blaxel-Authorization": "Bearer ********", **request_headers(request, api_version=api_version)}
-    return {
-        name: value if name == "X-Blaxel-Authorization" else "********" if _SECRET_NAME.search(name) else scrub(value)
-        for name, value in headers.items()
-    }
+    """Return the headers of a request by their names in title case, with eight asterisks for each credential."""
+    headers = {name.title(): value for name, value in request_headers(request, api_version=api_version).items()}
+    masked = {name: "********" if _SECRET_NAME.search(name) else scrub(value) for name, value in headers.items()}
+    return {"X-Blaxel-Authorization": "Bearer ********", **masked}
 
 
 def curl_command(url: str, workspace: str, headers: Mapping[str, str], content: str) -> str:

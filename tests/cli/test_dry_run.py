@@ -82,7 +82,7 @@ def test_the_lines_for_other_programs_send_the_same_body_and_have_no_key(
     assert json.loads(bl[bl.index("--data") + 1]) == report["request"]["body"]
     assert bl[:4] == ["bl", "run", "model", "house-chat"]
     assert bl[bl.index("--path") + 1] == "/v1/chat/completions"
-    assert "X-Blaxel-Authorization: Bearer $BL_API_KEY" in curl
+    assert {"X-Blaxel-Authorization: Bearer $BL_API_KEY", "Content-Type: application/json"} <= set(curl)
     assert KEY not in json.dumps(report)
     assert "hidden" not in json.dumps(report)
 
