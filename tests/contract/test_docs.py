@@ -107,6 +107,23 @@ async def test_the_tools_and_their_arguments_are_those_of_the_code(emulator: Emu
     }
 
 
+@pytest.mark.anyio
+async def test_the_arguments_of_ask_models_are_those_of_the_code(emulator: Emulator) -> None:
+    async with connect(leading_to(emulator)) as client:
+        listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+    arguments = rows("| tool | arguments")["ask_models"].split(" | ")[0]
+
+    assert re.findall(r"`(\w+)`", arguments) == list(listed["ask_models"].input_schema["properties"])
+
+
+def test_the_models_to_try_are_the_emulators() -> None:
+    listing = (ROOT / "docs" / "configure.md").read_text(encoding="utf-8").partition("$ blaxel-mcp models --demo")[2]
+    named = set(re.findall(r"house-\w+", block("sh", "blaxel-mcp compare")))
+
+    assert named
+    assert named <= set(re.findall(r"^house-\w+", listing, re.MULTILINE))
+
+
 def commands() -> dict[str, argparse.ArgumentParser]:
     parser = build_parser()
     (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
@@ -154,7 +171,7 @@ def test_the_folder_of_commands_is_pythons_on_windows() -> None:
 
 def test_the_readme_names_the_license() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = re.search(r"(\w+) licence\.", README)
+    found = re.search(r"(\w+) license\.", README)
 
     assert found is not None
     assert project["license"] == found[1]

@@ -36,16 +36,7 @@ PAGES = (
     *sorted((ROOT / "docs").glob("*.md")),
 )
 
-NOT_YET_REWRITTEN = {
-    "CHANGELOG.md",
-    "README.md",
-    "docs/clients.md",
-    "docs/configure.md",
-    "docs/cost-control.md",
-    "docs/http.md",
-    "docs/model-apis.md",
-    "docs/troubleshooting.md",
-}
+NOT_YET_REWRITTEN = {"CHANGELOG.md"}
 """Pages with such words in them: take a page off once it is rewritten; none is added."""
 
 LONGEST_SENTENCE = 28

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import anyio
@@ -28,8 +29,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-
 CALLS = re.findall(r"```sh\n(curl .*?)```(?:\n\n```json\n(.*?)```)?", PAGE, re.DOTALL)
 SETTINGS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
-AUTH = [{}, {}, {"auth": "token"}, {"auth": "token"}, {"auth": "caller"}]
-"""The settings before each of the calls."""
+TOKEN_AUTH, _, CALLER_AUTH = (tomllib.loads(text)["http"] for text in SETTINGS)
+HTTP = [{}, {}, TOKEN_AUTH, TOKEN_AUTH, CALLER_AUTH]
+"""The settings of the page that each of the calls is for."""
 
 SHOWN = ["ready", "6 * 7 = 42", '"name":"run_model"', "one of the tokens", "house-chat"]
 """A part of the answer to each."""
@@ -37,11 +39,11 @@ SHOWN = ["ready", "6 * 7 = 42", '"name":"run_model"', "one of the tokens", "hous
 
 @pytest.mark.anyio
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-@pytest.mark.parametrize("number", range(len(AUTH)))
+@pytest.mark.parametrize("number", range(len(HTTP)))
 async def test_each_call_on_the_page_is_answered_as_it_says(emulator: Emulator, number: int) -> None:
-    assert len(CALLS) == len(AUTH)
+    assert len(CALLS) == len(HTTP)
     command, answer = CALLS[number]
-    http = {**AUTH[number], "bearer_tokens": [SecretStr(HTTP_TOKEN)]}
+    http = {**HTTP[number], "host": "127.0.0.1", "bearer_tokens": [SecretStr(HTTP_TOKEN)]}
     environment = {"TOKEN": HTTP_TOKEN, "BL_API_KEY": CALLER_KEY, "BL_WORKSPACE": "demo", "PATH": "/usr/bin:/bin"}
     async with serving(leading_to(emulator, http=http)) as served:
         line = command.replace("http://127.0.0.1:8000", served.url)

@@ -10,8 +10,8 @@ from tests.support.docs_pages import README, read
 
 CLAIMS: dict[str, tuple[str, ...]] = {
     # What it is
-    "Gives the agent you already use one tool per [Blaxel](https://blaxel.ai) model API: a second opinion from another "
-    "model, an embedding, a picture, a classifier you trained.": (
+    "An MCP server that gives the agent you already use one tool per [Blaxel](https://blaxel.ai) model API: a second "
+    "opinion from another model, an embedding, a picture, a classifier you trained.": (
         "server/test_server::test_each_configured_model_has_a_tool_and_the_built_in_tools_follow",
         "catalog/test_discovered_tools::test_every_model_of_the_workspace_has_a_tool",
         "contract/test_docs_pages::test_a_call_of_a_page_goes_out_and_comes_back_as_it_says",
@@ -82,9 +82,12 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "e2e/test_commands::test_a_question_on_a_terminal_gets_text_and_a_line_with_its_cost",
         "cli/test_asking::test_a_question_gets_the_text_of_the_answer_alone",
     ),
+    "The models named here are the emulator's: add `--demo`, or name your own.": (
+        "contract/test_docs::test_the_models_to_try_are_the_emulators",
+    ),
     # Configure
     "Nothing has to be configured: without `[[models]]`, the workspace's models are listed, a tool is made of each, 30 "
-    "at most, and clients are told when the list changes.": (
+    "at most, and clients are notified when the list changes.": (
         "catalog/test_discovered_tools::test_every_model_of_the_workspace_has_a_tool",
         "catalog/test_discovered_tools::test_what_does_not_fit_stays_reachable_and_is_named",
         "contract/test_config_example::test_the_example_file_shows_the_default_where_there_is_one",
@@ -109,19 +112,22 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "contract/test_docs_pages::test_a_call_of_a_page_goes_out_and_comes_back_as_it_says",
     ),
     # The tools
-    "| one per model | the request body of the model's API, typed; other fields pass through | calls that model |": (
+    "| one per model | the request body of the model's API, typed, and `select`; other fields pass through | calls "
+    "that model |": (
+        "tools/results/test_selection::test_a_selected_text_comes_back_by_itself_and_the_whole_answer_stays_readable",
         "server/test_server::test_a_models_tool_sends_its_arguments_as_the_body_of_its_api",
         "apis/test_text_apis::test_what_the_api_itself_takes_is_accepted_and_goes_out_untouched",
         "server/test_server::test_every_tool_is_described_annotated_and_named_for_every_client",
     ),
-    "| `ask_models` | `models`, `prompt`, `system`, `deadline_seconds`, `need` | asks up to 8 models at once "
-    "and returns their answers side by side |": (
+    "| `ask_models` | `models`, `prompt`, `system`, `deadline_seconds`, `need` | asks up to 8 models at once and "
+    "returns their answers side by side |": (
+        "contract/test_docs::test_the_arguments_of_ask_models_are_those_of_the_code",
         "tools/test_ask_models::test_the_answers_stand_side_by_side_with_time_tokens_and_cost",
         "tools/test_ask_models::test_wrong_arguments_are_rejected_before_anything_is_sent",
         "tools/test_ask_models::test_with_enough_answers_the_other_calls_are_cancelled_upstream",
     ),
-    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run`, `select`, `call_key` | calls any model "
-    "of the workspace, at any sub-endpoint, with any JSON body |": (
+    "| `run_model` | `model`, `path`, `data`, `method`, `query`, `dry_run`, `select`, `call_key` | calls any model, at "
+    "any sub-endpoint, with any JSON body |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
         "tools/test_run_model::test_a_call_goes_to_the_model_and_path_that_it_names",
         "tools/test_run_model::test_the_body_is_sent_as_it_was_given",
@@ -134,16 +140,28 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "tools/test_list_models::test_a_query_narrows_the_listing",
         "tools/test_list_models::test_pages_lead_from_one_to_the_next_and_to_an_end",
     ),
-    "| `read_result` | `call_id`, `pointer`, `offset`, `length`, `wait_seconds` | more of an answer that was too "
-    "long for one result, exactly as it came; or the answer of a call that was handed back as a handle |": (
+    "| `read_result` | `call_id`, `pointer`, `offset`, `length`, `wait_seconds` | any part of a long answer, exactly "
+    "as it came; or the answer of a slow call |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
         "tools/test_read_result::test_a_large_answer_comes_together_again_byte_for_byte",
         "tools/test_read_result::test_any_part_can_be_read",
         "inference/test_streaming::test_a_slow_call_is_handed_back_and_its_answer_fetched_later",
     ),
-    "| `cancel_call` | `call_id` | stops such a call |": (
+    "| `cancel_call` | `call_id` | stops a slow call |": (
         "contract/test_docs::test_the_tools_and_their_arguments_are_those_of_the_code",
         "inference/test_streaming::test_a_call_that_was_handed_back_can_be_stopped",
+    ),
+    "With `select`, a call returns only the parts of the answer that it names.": (
+        "tools/results/test_selection::test_a_selected_text_comes_back_by_itself_and_the_whole_answer_stays_readable",
+        "tools/results/test_selection::test_several_parts_come_back_by_pointer_with_what_selects_nothing",
+        "tools/results/test_selection::test_run_model_selects_and_leaves_a_field_of_that_name_in_its_data",
+    ),
+    "The prompts `second_opinion`, `compare` and `illustrate` are commands in clients that show prompts.": (
+        "tools/test_prompts::test_a_client_lists_the_prompts_with_what_they_need",
+        "tools/test_prompts::test_a_prompt_holds_what_the_person_gave",
+    ),
+    'With hundreds of models, `layout = "per-api"` in `[tools]` lists one tool per API.': (
+        "tools/test_layouts::test_an_apis_tool_calls_the_model_that_its_argument_names",
     ),
     # The cost
     "A call is reserved in the budget before it is sent, and settled by the usage that the provider reports.": (
@@ -155,11 +173,18 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "inference/test_spending::test_the_figures_outlive_the_server",
         "e2e/test_spending::test_a_call_whose_process_was_killed_counts",
     ),
-    "A call that would go past it is refused before anything is sent.": (
+    "A call that would exceed it is refused before anything is sent.": (
         "inference/test_spending::test_a_budget_is_refused_before_anything_is_sent_and_told_in_every_receipt",
     ),
-    "A call is sent again only when it provably reached no model; where it may have been worked on, the error says "
-    "`billed: maybe` and leaves it to you, unless the model is marked `idempotent = true`.": (
+    "Above `budget.ask_over_usd`, the person at the client is asked first.": (
+        "tools/test_consent::test_a_person_who_agrees_gets_the_answer_and_the_receipt_says_so",
+        "tools/test_consent::test_without_consent_nothing_is_sent_and_the_agent_is_told_why",
+    ),
+    "A model without a `price` costs what an offline price table says.": (
+        "inference/test_spending::test_a_model_without_a_price_costs_what_the_table_says",
+    ),
+    "A call is retried only when it provably reached no model; where the model may have worked on it, the error says "
+    "`billed: maybe` and leaves the decision to you, unless the model is marked `idempotent = true`.": (
         "inference/test_retry::test_only_what_nobody_worked_on_is_sent_again",
         "inference/test_retry::test_what_may_have_been_worked_on_is_sent_once",
         "inference/test_retry::test_a_model_called_idempotent_is_sent_again_after_an_ambiguous_failure",
@@ -176,13 +201,13 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "inference/test_endpoint_choice::test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else",
     ),
     "Keys never appear in a result, a receipt, an error, a log or, without `--with-key`, a file; one that "
-    "upstream echoes is taken out of the answer.": (
+    "upstream echoes is removed from the answer.": (
         "e2e/test_leaks_check::test_a_test_that_leaks_a_secret_fails_with_the_place",
         "setup/install/test_install::test_a_client_gets_the_server_with_a_key_that_is_nowhere_in_its_file",
         "contract/test_failures::test_a_key_that_the_model_echoes_is_redacted",
     ),
     "A model name or path that could leave `/{workspace}/models/{model}` is refused before anything is sent, and so is "
-    "what `[access]` does not allow.": (
+    "a call that `[access]` forbids.": (
         "tools/test_run_model::test_a_path_that_could_leave_the_model_is_refused_before_anything_is_sent",
         "tools/test_run_model::test_a_model_name_that_could_leave_the_workspace_is_refused_before_anything_is_sent",
         "tools/test_run_model::test_what_access_does_not_allow_is_refused_before_anything_is_sent",
@@ -193,14 +218,34 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "inference/test_files::test_data_and_https_urls_need_no_setting_and_nothing_is_fetched",
         "apis/test_media_apis::test_a_recording_elsewhere_is_not_fetched",
     ),
-    "What models and providers say is data: errors are quoted, bounded, and scrubbed of what looks like "
-    "a credential.": (
+    "Text from models and providers is data: errors are quoted, bounded, and scrubbed of anything that looks like a "
+    "credential.": (
         "client/errors/test_classify::test_message_is_one_sentence_that_quotes_upstream_as_data",
         "client/errors/test_classify::test_message_is_bounded",
         "core/test_redaction::test_what_looks_like_a_credential_is_replaced",
         "core/test_redaction::test_credential_at_any_distance_from_the_cut_is_not_shown",
     ),
-    "MIT licence.": ("contract/test_docs::test_the_readme_names_the_license",),
+    # Many machines
+    "`blaxel-mcp serve --transport http` serves many callers from one process, and authenticates them by token, OAuth "
+    "or their own Blaxel key.": (
+        "server/http/auth/test_caller_auth::test_each_of_the_tokens_lets_in_and_none_of_them_is_sent_to_blaxel",
+        "server/http/auth/test_caller_auth::test_a_caller_with_a_key_of_its_own_is_served_with_it",
+        "server/http/auth/test_oauth::test_a_token_of_the_issuer_lets_its_bearer_in_and_is_not_sent_to_blaxel",
+    ),
+    "With `[shared]`, several servers have one budget and one set of limits, and each can return the answers of the "
+    "others.": (
+        "replicas/test_replicas::test_a_cap_holds_over_three_replicas_behind_a_load_balancer",
+        "replicas/test_limits::test_slots_hold_over_servers_and_all_calls_get_their_turn",
+        "replicas/test_answers::test_a_quick_answer_of_one_server_is_read_on_another",
+    ),
+    "Traces, metrics and an audit file show its calls from outside; prompts and answers are in none of them.": (
+        "inference/test_telemetry::test_a_call_is_a_client_span_with_the_names_of_the_conventions",
+        "inference/test_telemetry::test_no_span_holds_a_prompt_or_an_answer",
+        "inference/test_metrics::test_a_call_is_measured_by_the_names_of_the_conventions",
+        "inference/test_metrics::test_no_caller_can_name_a_metric_s_attributes",
+        "inference/test_audit::test_a_billed_call_is_a_line_of_names_and_numbers",
+    ),
+    "MIT license.": ("contract/test_docs::test_the_readme_names_the_license",),
 }
 
 
