@@ -67,7 +67,7 @@ async def test_an_entry_is_started_with_what_its_client_gives_it(emulator: Emula
     finding = (await look())["client:claude-desktop:blaxel"]
 
     assert (finding.outcome, finding.result.fix) == ("ok", "")
-    assert finding.result.message.startswith(f"the entry 'blaxel' in {file}: 16 tools in ")
+    assert finding.result.message.startswith(f"the entry 'blaxel' in {file}: 17 tools in ")
 
 
 async def test_variables_of_this_shell_do_not_hide_that_the_client_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from floors import declared, holes, known
 from tests.support.canaries import KEY
-from tests.support.connecting import answer_of, text_of
+from tests.support.connecting import TOOLS_OF_ONE, answer_of, text_of
 from tests.support.leaks import Client
 from tests.support.processes import variables
 from tests.support.released import MANIFEST, PYPROJECT, ROOT, SERVER, build_inputs, released
@@ -176,7 +176,7 @@ async def test_a_client_of_the_registry_may_pass_what_was_left_empty(left_empty:
     async with Client(stdio_client(server), mode="legacy") as client:
         tools = await client.list_tools()
 
-    assert {tool.name for tool in tools.tools} == set(BUILTIN_TOOLS)
+    assert {tool.name for tool in tools.tools} == set(TOOLS_OF_ONE)
 
 
 # The bundle
@@ -274,7 +274,7 @@ async def test_a_field_that_the_user_of_the_bundle_leaves_empty_is_unset(
 
     tools, result = await _started(bundle, variables(emulator) | environment)
 
-    assert tools == ["house-chat", *BUILTIN_TOOLS]
+    assert tools == ["house-chat", *TOOLS_OF_ONE]
     assert result.is_error
     assert "workspace" in text_of(result)
     assert "BL_WORKSPACE" in text_of(result)

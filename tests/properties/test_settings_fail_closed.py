@@ -117,7 +117,7 @@ def is_of_the_type(key: Key, value: Any) -> bool:
     if isinstance(value, bool):
         return bool in parts
     if value == []:
-        return get_origin(KEYS[key]) is tuple
+        return any(get_origin(part) is tuple for part in parts)
     if isinstance(value, dict):
         return any(get_origin(part) is dict for part in parts)
     return isinstance(value, str) and (str in parts or any("SecretStr" in str(part) for part in parts))
