@@ -9,11 +9,10 @@ import anyio
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from tests.clients.driving import DRIVERS, Client, Server, driven, stdio_server
 from tests.clients.fake_models import DONE, Call, FakeModel, serving
 from tests.clients.installed import needs
-from tests.support.connecting import inference_requests
+from tests.support.connecting import TOOLS_OF_ONE, inference_requests
 from tests.support.leaks import look_at
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +23,7 @@ MODELS = [
     {"name": "house-painter", "api": "images"},
     {"name": "house-voice", "api": "speech"},
 ]
-TOOLS = [*(model["name"] for model in MODELS), *BUILTIN_TOOLS]
+TOOLS = [*(model["name"] for model in MODELS), *TOOLS_OF_ONE]
 
 SCRIPT = (
     Call("An answer", "house-chat", {"prompt": "What is 6 * 7?"}),
