@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.anyio, needs("conformance")]
 BASELINES = Path(__file__).parent / "conformance"
 
 ON_BOTH_WIRES = {
-    *("completion-complete", "tools-list", "resources-list", "dns-rebinding-protection"),
+    *("completion-complete", "tools-list", "resources-list", "prompts-list", "dns-rebinding-protection"),
     *("tools-call-simple-text", "tools-call-image", "tools-call-audio", "tools-call-embedded-resource"),
     *("tools-call-mixed-content", "tools-call-error", "tools-call-with-progress", "server-sse-multiple-streams"),
 }
@@ -33,7 +33,7 @@ PASSED = {
     "2025-11-25": ON_BOTH_WIRES | {"server-initialize", "ping", "server-session-lifecycle"},
     "2026-07-28": ON_BOTH_WIRES
     | {
-        *("sep-2164-resource-not-found", "http-header-validation"),
+        *("sep-2164-resource-not-found", "http-header-validation", "caching"),
         *("input-required-result-missing-input-response", "input-required-result-unsupported-methods"),
         *("input-required-result-ignore-extra-params", "input-required-result-validate-input"),
     },
