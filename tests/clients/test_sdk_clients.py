@@ -14,13 +14,12 @@ from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.server.server import INSTRUCTIONS
-from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from tests.clients.driving import Client, Driver, driven, stdio_server
 from tests.clients.installed import needs
 from tests.clients.served_http import served_over_http
 from tests.support.canaries import CanaryEmulator, let_in
-from tests.support.connecting import inference_requests, is_slow_call
+from tests.support.connecting import TOOLS_OF_ONE, inference_requests, is_slow_call
 
 pytestmark = pytest.mark.anyio
 
@@ -118,11 +117,11 @@ async def test_it_receives_the_server_info_and_the_instructions(client: Client, 
 async def test_it_lists_every_tool_with_a_schema_and_the_hints(driver: Driver) -> None:
     tools = (await driver.take("list"))["tools"]
 
-    assert [tool["name"] for tool in tools] == [*(model["name"] for model in MODELS), *BUILTIN_TOOLS]
+    assert [tool["name"] for tool in tools] == [*(model["name"] for model in MODELS), *TOOLS_OF_ONE]
     for tool in tools:
         assert tool["inputSchema"]["type"] == "object"
         assert tool["inputSchema"]["properties"]
-        assert tool["annotations"]["readOnlyHint"] == (tool["name"] in ("list_models", "read_result"))
+        assert bool(tool["annotations"].get("readOnlyHint")) is (tool["name"] in ("list_models", "read_result"))
 
 
 async def test_it_gets_the_answer_as_text_and_as_structured_content(
