@@ -12,9 +12,10 @@ import pytest
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from tests.clients.installed import needs, node, program
-from tests.support.connecting import TOOLS_OF_ONE, inference_requests
+from tests.support.connecting import inference_requests
 from tests.support.leaks import look_at
 from tests.support.processes import SERVE, variables
 
@@ -93,7 +94,7 @@ async def test_the_inspector_lists_the_tools_and_finds_no_error_in_their_schemas
 
     assert inspected.code == 0, inspected
     names = [model["name"] for model in MODELS]
-    assert [tool["name"] for tool in inspected.reply["tools"]] == [*names, *TOOLS_OF_ONE]
+    assert [tool["name"] for tool in inspected.reply["tools"]] == [*names, *BUILTIN_TOOLS]
 
 
 async def test_the_inspector_calls_a_models_tool_with_arguments_typed_by_its_schema(
