@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.profiles import Function, charged, layers_table, package_of, shares
 
-CALL: Function = ("/work/blaxel_mcp/inference/inference.py", 1, "run")
+CALL: Function = ("/src/blaxel_mcp/inference/inference.py", 1, "run")
 SEND: Function = ("/env/lib/python3.11/site-packages/httpx/_client.py", 1, "send")
 WAIT: Function = ("~", 0, "<method 'poll' of 'select.epoll' objects>")
 
@@ -13,7 +13,7 @@ WAIT: Function = ("~", 0, "<method 'poll' of 'select.epoll' objects>")
     ("function", "package"),
     [
         (CALL, "blaxel_mcp.inference"),
-        (("/work/blaxel_mcp/__main__.py", 1, "main"), "blaxel_mcp"),
+        (("/src/blaxel_mcp/__main__.py", 1, "main"), "blaxel_mcp"),
         (SEND, "httpx"),
         (("/env/lib/site-packages/typing_extensions.py", 1, "f"), "typing_extensions"),
         (("/usr/lib/python3.11/asyncio/events.py", 80, "_run"), "asyncio"),
