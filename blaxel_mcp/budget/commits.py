@@ -5,7 +5,8 @@ import asyncio
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.ledger import Entry, Ledger, Used
+from blaxel_mcp.budget.figures import Entry, Used
+from blaxel_mcp.budget.ledger import Ledger
 
 DEFER_SECONDS = 0.25
 """The longest that an entry is deferred: what an abrupt end of the process loses, of calls that no cap applies to."""

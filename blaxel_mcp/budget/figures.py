@@ -1,7 +1,9 @@
-"""What the ledger counts, as values: the usage of calls, and the reservation for a call that is about to be sent."""
+"""The values in a ledger: usage, reservations, and records of calls."""
 
 import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Literal
 
 NANO = 1_000_000_000
@@ -127,6 +129,36 @@ class ClientUsage:
     calls: int
     total_tokens: int
     nano_usd: int
+
+
+Used = MappingProxyType[ModelKey, UsageTotals]
+"""The usage of each model on one day; calls in flight are included with their estimates."""
+
+CapCheck = Callable[[Used], None]
+"""Gets the usage of the day, and raises an exception to refuse a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change of the ledger for one call: its reservation or its settlement.
+
+    Attributes:
+        reservation: The reservation.
+        check: Decides whether the call is reserved; None settles the call.
+        usage: The usage of a settled call; None if it was never sent.
+        record: The record of a settled call; None for none.
+    """
+
+    reservation: Reservation
+    check: CapCheck | None = None
+    usage: UsageTotals | None = None
+    record: CallRecord | None = None
+
+
+def busiest_first(days: Iterable[ModelDay]) -> list[ModelDay]:
+    """Return days in reports' order: the latest day first, and within it the busiest model."""
+    by_calls = sorted(days, key=lambda entry: (-entry.totals.calls - entry.unsettled, entry.key))
+    return sorted(by_calls, key=lambda entry: entry.day, reverse=True)
 
 
 COLUMNS = tuple(field.name for field in fields(UsageTotals))

@@ -15,18 +15,9 @@ from pydantic import SecretStr
 
 from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import NANO, CallRecord, Reservation, UsageTotals
-from blaxel_mcp.budget.ledger import (
-    KEPT_DAYS,
-    MEMORY,
-    Entry,
-    LedgerError,
-    LedgerPath,
-    Used,
-    default_ledger,
-    release_ledger,
-    shared_ledger,
-)
+from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS, LedgerPath
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import require_extra
 from blaxel_mcp.budget.usage import Usage
@@ -97,7 +88,7 @@ class Spending:
         A server calls this as soon as it runs, so that the ledger outlives the settings before.
         """
         if not self._shared:
-            self._shared.append(GroupCommit(shared_ledger(self._path, lease_seconds=self._lease_seconds)))
+            self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(self._path, lease_seconds=self._lease_seconds)))
         return self._shared[-1]
 
     @asynccontextmanager
@@ -313,7 +304,7 @@ class Spending:
         while self._shared:
             commits = self._shared.pop()
             await commits.aclose()
-            await anyio.to_thread.run_sync(release_ledger, commits.ledger)
+            await anyio.to_thread.run_sync(OPEN_LEDGERS.release, commits.ledger)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context, model, expected = self._now(), call.context, call.model, call.expected
@@ -407,7 +398,7 @@ class Spending:
 
     def _count_in_memory(self, problem: str) -> None:
         """Count in memory from now on."""
-        self._shared.append(GroupCommit(shared_ledger(MEMORY, instead_of=str(self._path))))
+        self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(MEMORY, instead_of=str(self._path))))
         self._warn(f"{problem} Calls are now counted in this process only.")
 
     def _warn(self, problem: str) -> None:

@@ -18,7 +18,7 @@ import anyio.to_thread
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from blaxel_mcp.budget.ledger import ledgers_kept
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.inference.limits import CallLimits, RateLimiter
 from blaxel_mcp.inference.runtime import Environment
@@ -95,7 +95,7 @@ class Tenants:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
-        async with ledgers_kept(), self._closing_what_is_shared(), anyio.create_task_group() as group:
+        async with OPEN_LEDGERS.kept(), self._closing_what_is_shared(), anyio.create_task_group() as group:
             self._group = group
             try:
                 if self._serves_owner:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import anyio
 from mcp.server.lowlevel import NotificationOptions, Server
 
-from blaxel_mcp.budget.ledger import flush_ledgers
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.stdio.parent import wait_until_orphaned
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
@@ -31,7 +31,7 @@ async def serve_stdio(
     """
     options = server.create_initialization_options(NotificationOptions(tools_changed=tools_change))
     # What is still to be written there, if the cleaning up does not end in time.
-    streams.before_exit = flush_ledgers
+    streams.before_exit = OPEN_LEDGERS.flush
     sink = FrameSink(streams)
     source = FrameSource(streams, sink, limit=max_frame_bytes)
     try:
