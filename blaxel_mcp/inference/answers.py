@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.apis import ModelAPI
-from blaxel_mcp.budget.caps import is_base64
+from blaxel_mcp.budget.estimates import is_base64
 from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.client.errors.wording import shown_request_id
 from blaxel_mcp.core import json_text

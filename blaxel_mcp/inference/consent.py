@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from blaxel_mcp.budget.caps import Budget, Estimate
+from blaxel_mcp.budget.caps import Budget
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject

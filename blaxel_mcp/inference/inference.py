@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.prices import ModelPrice, configured_price, load_table, table_price
 from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.core.exceptions import Billed, BlaxelError
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.answers import Answer

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
-from blaxel_mcp.budget.caps import Estimate, estimate
+from blaxel_mcp.budget.estimates import Estimate, estimate
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.runtime_types import model_path
 from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base

@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 
 from blaxel_mcp.apis.embeddings import read_vectors, similarities
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import shorten

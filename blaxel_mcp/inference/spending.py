@@ -13,8 +13,9 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
+from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import GroupCommit
+from blaxel_mcp.budget.estimates import Estimate, usd_to_nano
 from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
 from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS, LedgerPath

@@ -21,8 +21,9 @@ from opentelemetry import trace
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import add_to_json_lines
+from blaxel_mcp.inference.attributes import OTHER
 from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
-from blaxel_mcp.inference.telemetry import OTHER, Telemetry
+from blaxel_mcp.inference.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import SHOWN_CHARS
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.limits import CallLimits, RateLimiter
+from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
+from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
@@ -26,9 +27,10 @@ from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
-from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult, detach_seconds
+from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.consent import consent_asker
+from blaxel_mcp.tools.handles import detach_seconds
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key

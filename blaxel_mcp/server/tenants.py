@@ -20,8 +20,9 @@ from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
-from blaxel_mcp.inference.limits import CallLimits, RateLimiter
+from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.credential_check import CredentialCheck, Verdict
 from blaxel_mcp.server.sharing import ALONE, Sharing

@@ -20,16 +20,9 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.calls import (
-    CallRegistry,
-    CallResult,
-    Report,
-    detach_seconds,
-    handle_result,
-    lost_call,
-    running_result,
-)
+from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report
 from blaxel_mcp.tools.consent import InputRequiredError
+from blaxel_mcp.tools.handles import detach_seconds, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
     CallKeysError,
     Claim,
@@ -171,7 +164,7 @@ class ToolRegistry:
         call = self._calls.start(context, scope, work)
         if await self._calls.join(call, seconds, report):
             return call.task.result()
-        return handle_result(call, prefix=self._settings.tools.prefix)
+        return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
 
     async def _call_once(
         self,
@@ -190,7 +183,7 @@ class ToolRegistry:
             work.close()
             joined = await self._calls.join(call, seconds, report, may_go_on=True)
             if not joined:
-                return handle_result(call, prefix=self._settings.tools.prefix)
+                return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
             first = call.task.result()
             if isinstance(first, types.InputRequiredResult):
                 return first
@@ -208,7 +201,7 @@ class ToolRegistry:
             call = self._calls.start(context, scope, _kept(once, digest, context.call_id, work), key=(digest, content))
         if await self._calls.join(call, seconds, report, may_go_on=True):
             return call.task.result()
-        return handle_result(call, prefix=self._settings.tools.prefix)
+        return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
 
     def _result_of(self, claim: Claim) -> types.CallToolResult:
         """Return the result of a call that another process makes or has made, as far as it is known."""

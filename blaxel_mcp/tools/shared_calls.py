@@ -77,7 +77,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class CallRecord:
+class RemoteCall:
     """What any server knows of a call.
 
     Attributes:
@@ -142,7 +142,7 @@ class SharedCalls:
         except SharedStateError as error:
             logger.warning("the result of a call is not shared yet: %s", error)
 
-    async def look(self, owner: str, call_id: str) -> CallRecord | None:
+    async def look(self, owner: str, call_id: str) -> RemoteCall | None:
         """Return what is known of a call; None if it was never handed back, or so long ago that it is forgotten.
 
         Raises:
@@ -150,7 +150,7 @@ class SharedCalls:
         """
         return await anyio.to_thread.run_sync(self._look, _place(owner, call_id))
 
-    async def wait(self, owner: str, call_id: str, seconds: float) -> CallRecord | None:
+    async def wait(self, owner: str, call_id: str, seconds: float) -> RemoteCall | None:
         """Do the same when a running call has ended or is lost, but no later than after so many seconds.
 
         Raises:
@@ -177,7 +177,7 @@ class SharedCalls:
                 if not self._waiting[place]:
                     del self._waiting[place]
 
-    async def cancel(self, owner: str, call_id: str) -> CallRecord | None:
+    async def cancel(self, owner: str, call_id: str) -> RemoteCall | None:
         """Ask the owner of a call to cancel it, and return what is known of it at its end; None if it is unknown.
 
         It is still running if its owner is not heard of until the call counts as lost.
@@ -262,12 +262,12 @@ class SharedCalls:
             for wake in () if self._own else tuple(self._idle):
                 _call(wake)
 
-    def _look(self, place: str) -> CallRecord | None:
+    def _look(self, place: str) -> RemoteCall | None:
         state, _, seen, result = self._engine.run(_LOOK, (place,))
         if state is None:
             return None
         model, progress, text = json.loads(self._cipher.decrypt(seen, f"{place}:seen")) if seen else ("", "", "")
-        return CallRecord(
+        return RemoteCall(
             state.decode(),
             Seen(model, progress, text),
             self._cipher.decrypt(result, f"{place}:result").decode() if result else None,

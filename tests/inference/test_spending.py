@@ -12,7 +12,7 @@ import anyio
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation
 from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.tables import KEPT_CALLS
