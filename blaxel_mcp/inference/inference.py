@@ -36,8 +36,9 @@ from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
+from blaxel_mcp.inference.reserved_call import ReservedCall
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
-from blaxel_mcp.inference.spending import ReservedCall, Spending
+from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 
 _UNSIGNED = (

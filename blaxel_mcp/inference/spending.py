@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,45 +15,24 @@ from pydantic import SecretStr
 
 from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.estimates import Estimate, usd_to_nano
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
 from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS, LedgerPath
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import require_extra
-from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consent, spending_question
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
+from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 logger = logging.getLogger(__name__)
 
 _utc_now = partial(datetime.now, UTC)
-
-
-@dataclass(slots=True, eq=False)
-class ReservedCall:
-    """A call that is reserved in the budget.
-
-    Attributes:
-        context: The call; `model` and `workspace` are known by now, `usage` at the end.
-        model: The settings of the model that it counts for, if it is configured.
-        expected: The tokens that the call is expected to take.
-        commits: Writes to the ledger that holds the reservation.
-        reservation: The reservation; None if it was settled, and no other could be made.
-        earlier_attempts: The attempts that are not the reservation's.
-    """
-
-    context: CallContext
-    model: ModelSettings | None
-    expected: Estimate
-    commits: GroupCommit
-    reservation: Reservation | None = None
-    earlier_attempts: int = 0
 
 
 class Spending:
@@ -117,7 +96,7 @@ class Spending:
         try:
             yield call
             outcome = "ok"
-            totals = _answered(context.usage, context.cost_usd, expected)
+            totals = answered_totals(context.usage, context.cost_usd, expected)
         except BaseException as error:
             # A cancelled call may have been worked on too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
@@ -126,7 +105,7 @@ class Spending:
             elif anyio.current_effective_deadline() <= anyio.current_time():
                 outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
-                totals = _failed(call, maybe_billed=billed)
+                totals = failed_totals(call, maybe_billed=billed)
             raise
         finally:
             await self._settle(call, totals, outcome)
@@ -164,7 +143,7 @@ class Spending:
             BlaxelError: `budget_exceeded`: there is no room for the next one.
         """
         with anyio.CancelScope(shield=True):
-            await self._settle(call, _failed(call, maybe_billed=True))
+            await self._settle(call, failed_totals(call, maybe_billed=True))
             call.reservation, call.earlier_attempts = None, call.context.trace.attempts
             await self._hold(call)
 
@@ -421,37 +400,3 @@ def _repair(path: LedgerPath) -> str:
     if isinstance(path, SecretStr):
         return "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
     return "Repair that file, or move it away and restart the server to begin a new one."
-
-
-def _answered(usage: Usage | None, cost_usd: float | None, expected: Estimate) -> UsageTotals:
-    reported = None if usage is None or usage.estimated else usage
-    tokens = reported and reported.total_tokens
-    known = cost_usd is not None and not (usage and usage.estimated)
-    if tokens is None or not known:
-        expected = expected.at_least(usage)
-    return UsageTotals(
-        calls=1,
-        without_tokens=tokens is None,
-        without_price=not known,
-        input_tokens=(reported and reported.input_tokens) or 0,
-        output_tokens=(reported and reported.output_tokens) or 0,
-        total_tokens=tokens or 0,
-        nano_usd=usd_to_nano(cost_usd or 0) if known else 0,
-        held_tokens=expected.tokens if tokens is None else 0,
-        held_nano_usd=0 if known else expected.nano_usd,
-    )
-
-
-def _failed(call: ReservedCall, *, maybe_billed: bool) -> UsageTotals:
-    """Return what a failed call took: if it may have been billed, its estimate, or more if more of the answer came."""
-    if not maybe_billed:
-        return UsageTotals(calls=1, failed=1)
-    stream = call.context.stream
-    expected = call.expected.at_least(stream.usage_so_far() if stream else None)
-    return UsageTotals(
-        calls=1,
-        failed=1,
-        failed_maybe_billed=1,
-        held_tokens=expected.tokens,
-        held_nano_usd=expected.nano_usd,
-    )
