@@ -1,6 +1,6 @@
-"""Decides whether one more call fits the caps per day on calls, tokens and cost, and words the refusal if not.
+"""Daily caps on calls, tokens and cost: whether one more call fits, and the error if it does not.
 
-These are pure decisions: `inference.spending` supplies what was used, from the ledger, and the time.
+These are pure functions: `inference.spending` supplies the usage, from the ledger, and the time.
 """
 
 import math
@@ -69,7 +69,7 @@ class Budget:
         return has_cap or self.ask_over_usd(model) is not None
 
     def ask_over_usd(self, model: ModelSettings | None) -> float | None:
-        """Return above which estimate in USD a person is asked, by the model's own setting first; None for never."""
+        """Return the estimate in USD above which a person is asked, the model's own first; None for never."""
         own = model.budget.ask_over_usd if model and model.budget else None
         return self.caps.ask_over_usd if own is None else own
 
@@ -148,7 +148,7 @@ class Budget:
         return refusal
 
     def _remaining(self, used: Mapping[ModelKey, UsageTotals]) -> str:
-        """Return a sentence that lists the models of which a small call would fit now."""
+        """Return a sentence that lists the models that a small call could still use."""
         keys = [((model.workspace or self.workspace or "", model.name), model) for model in self.models]
         names = [model.name for key, model in keys if self._refusal(key, model, _small_call(model), used) is None]
         listed = names[:_MAX_NAMES]

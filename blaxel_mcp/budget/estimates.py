@@ -29,7 +29,7 @@ _MAX_PICTURES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a call is expected to use.
+    """The expected usage of a call.
 
     Attributes:
         input_tokens: Tokens of the request.
@@ -37,8 +37,8 @@ class Estimate:
         images: Pictures in the answer, if the model draws.
         audio_seconds: Seconds of audio in the request; None if it has none.
         searches: Searches, if the model is asked for them.
-        metered: Whether the endpoint can report the tokens; without, its tokens have no cost that could be counted.
-        price: The price of the model; None if nobody knows it.
+        metered: Whether the endpoint can report the tokens. If it cannot, their cost is unknown.
+        price: The price of the model; None if it is not known.
     """
 
     input_tokens: int = 0
@@ -80,7 +80,7 @@ class Estimate:
 
     @property
     def is_priced(self) -> bool:
-        """Whether what the endpoint reports will tell the cost."""
+        """Whether the cost will be known from the usage that the endpoint reports."""
         if self.price is None or self.metered:
             return self.price is not None
         beside = Usage(images=self.images, audio_seconds=self.audio_seconds, searches=self.searches)
@@ -132,12 +132,12 @@ def _count_chars(body: Any) -> int:
 
 
 def is_base64(text: str) -> bool:
-    """Return whether text is probably an encoded medium: it begins with a word that no language has."""
+    """Return whether text is probably an encoded medium: its first word is longer than any in a language."""
     return len(text) > MAX_WORD_CHARS and " " not in text[:MAX_WORD_CHARS] and text[:MAX_WORD_CHARS].isascii()
 
 
 def _output_limit(body: Any) -> int:
-    """Return the most tokens that a body lets the model write, in the fields of any API and at any depth."""
+    """Return the maximum output tokens that a body allows, in the fields of any API and at any depth."""
     largest, answers, pending = 0, 1, [body]
     while pending:
         value = pending.pop()
@@ -158,7 +158,7 @@ def _output_limit(body: Any) -> int:
 
 
 def _whole_number(value: Any) -> int:
-    """Return a limit as providers read it, of a number or a number in text; 0 if it is none."""
+    """Return a limit as providers read it, from a number or a number in text; 0 for anything else."""
     if isinstance(value, str) and value.isdecimal() and len(value) <= _MAX_DIGITS:
         value = int(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

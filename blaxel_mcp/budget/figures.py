@@ -22,7 +22,7 @@ class UsageTotals:
 
     Attributes:
         calls: Calls that reached the endpoint or may have.
-        failed: Calls that brought no complete answer.
+        failed: Calls without a complete answer.
         failed_maybe_billed: Failed calls that may have been billed.
         without_tokens: Answers without token usage.
         without_price: Answers whose cost is not known.
@@ -57,8 +57,8 @@ class Cap:
 
     Attributes:
         figure: The figure that it limits.
-        limit: The most that may be used in a day, the reserved call included.
-        of_model: Whether it counts the calls of the reserved model alone.
+        limit: The maximum usage of a day, including the reserved call.
+        of_model: Whether it counts only the calls of the reserved model.
     """
 
     figure: Literal["calls", "tokens", "nano_usd"]
@@ -78,7 +78,7 @@ class Reservation:
         tokens: The estimated tokens.
         nano_usd: The estimated cost, in billionths of a dollar.
         caps: The caps that apply to it.
-        attempt: What tells it from the reservations of earlier attempts, which are settled by themselves.
+        attempt: The number of earlier attempts of the call, each with its own reservation.
     """
 
     call_id: str
@@ -110,7 +110,7 @@ class ModelDay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """What the ledger keeps of a call beside its usage.
+    """The record of a call, which the ledger keeps in addition to its usage.
 
     Attributes:
         client: The program that made the call; empty if it is not known.

@@ -17,8 +17,8 @@ LedgerPath = Path | str | SecretStr
 class OpenLedgers:
     """Opens each ledger once.
 
-    An edit of the settings or another caller must not begin to count at zero. So a ledger in memory, and what is known
-    of a file, last until the last user and the server are gone.
+    An edit of the settings or another caller must not restart the count at zero. So ledgers, those in memory too, stay
+    until the last user and the server are gone.
     """
 
     def __init__(self) -> None:

@@ -46,8 +46,8 @@ _MAX_SWEPT = 100
 class RedisLedger(Ledger):
     """A ledger in Redis or Valkey, with the methods and errors of `Ledger`.
 
-    What cannot be written is kept in this process, and written as soon as the engine is back. The records of calls stay
-    in the ledger of this machine: others see only figures.
+    Entries that cannot be written are kept in this process, and written as soon as the engine is back. The records of
+    calls stay in the ledger of this machine: others see only figures.
 
     Args:
         engine: The engine; `close` closes it.
@@ -74,7 +74,7 @@ class RedisLedger(Ledger):
             For each entry the usage of its day, or the exception by which its `check` refused it.
 
         Raises:
-            LedgerError: The engine is away. Settlements are kept; the others may not be taken for reserved.
+            LedgerError: The engine cannot be used. Settlements are kept for later; no call counts as reserved.
         """
         kept = self.take_deferred()
         every = [*kept, *entries]
@@ -126,10 +126,10 @@ class RedisLedger(Ledger):
         """Do nothing: each day expires by itself."""
 
     def close(self) -> None:
-        """Write what is kept, if the engine is there, and close the connections."""
+        """Write the deferred entries if the engine can be used, and close the connections."""
         self._heartbeat.stop()
         self.flush()
-        # What is left is booked by the next sweep of any other process, by its estimate.
+        # The next sweep of any other process books the rest, by its estimates.
         self.take_deferred()
         self._engine.close()
         self._records.close()
