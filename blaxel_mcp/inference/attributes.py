@@ -13,7 +13,7 @@ from blaxel_mcp.inference.observers import Outcome, billed, name_or_none
 from blaxel_mcp.inference.prepare import PreparedRequest
 
 OTHER = "_OTHER"
-"""OpenTelemetry's value for one that is not known, so that nobody can make a metric grow with names of their own."""
+"""OpenTelemetry's value for an unknown one, so that no caller can make a metric grow with invented names."""
 
 _OPERATIONS: Mapping[str, str] = {
     "chat-completions": "chat",
@@ -42,7 +42,7 @@ _MAX_REASONS = 16
 
 
 def request_attributes(prepared: PreparedRequest, context: CallContext) -> dict[str, str | int | bool]:
-    """Return what is known of an attempt before it is sent."""
+    """Return the attributes of an attempt that is about to be sent."""
     url = urlsplit(prepared.request.url)
     return {
         "gen_ai.operation.name": _operation(prepared),
@@ -58,7 +58,7 @@ def request_attributes(prepared: PreparedRequest, context: CallContext) -> dict[
 
 
 def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]:
-    """Return what is known of an attempt when it has ended; of an answer, its model, end, usage and cost."""
+    """Return the attributes of an attempt that has ended; with an answer, also its model, end, usage and cost."""
     error, status = error_type(outcome), context.trace.status
     found: dict[str, Any] = {
         "error.type": error,
@@ -89,11 +89,11 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
 
 
 def finish_reasons(value: Any, api: str | None) -> list[str]:
-    """Return why a model stopped writing, as the answer of an API says it: one word for each choice.
+    """Return the finish reasons in an answer, one word for each choice.
 
     Args:
         value: The answer.
-        api: The name of the API. Of an unknown one, any word may be what the model found.
+        api: The name of the API. The answers of an unknown one may use these fields for results.
     """
     if not isinstance(value, dict) or api in FREE_APIS:
         return []

@@ -1,4 +1,4 @@
-"""Concurrency and rate limits, and what one caller may take of them when several share a server."""
+"""Concurrency and rate limits, and the share of each caller when several share a server."""
 
 import secrets
 import time
@@ -22,14 +22,15 @@ from blaxel_mcp.settings.schema import LimitSettings
 class CallLimits:
     """Limits model calls: concurrent calls, concurrent calls per model, calls per minute.
 
-    Callers who wait get their turns one after the other, however many calls each of them has waiting. If the limits
-    are shared, one caller holds at most half of the slots and starts at most half of the calls per minute. It waits
-    with more calls only while the queue has more places left than it takes up. So no caller can fill the server.
+    Waiting callers get their turns one after the other, however many calls each has in the queue. If the limits are
+    shared, one caller holds at most half of the slots and starts at most half of the calls per minute. It may queue
+    more calls only while the queue has more places left than it occupies. So no caller can fill the server.
 
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
         shared: Whether several callers share the limits.
-        across: Counts the calls of all servers together; None for those of this one. `max_queue` is each server's own.
+        across: Counts the calls of all servers together; None to count those of this server. `max_queue` is each
+            server's own.
         scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
@@ -130,7 +131,7 @@ class CallLimits:
     async def _placed_across(
         self, across: SharedLimits, workspace: str, model: str, limit: int | None, progress: Progress
     ) -> AsyncIterator[SharedStateError | None]:
-        """Do the same across servers, and yield why that cannot be done, if so."""
+        """Do the same across servers; yield the error if the shared state cannot be used, otherwise None."""
         slots = self._and_share("all", self._limits.max_concurrency)
         if limit is not None:
             slots += self._and_share(f"model:{workspace}/{model}", limit)
@@ -173,7 +174,7 @@ class Load:
     """The calls under limits.
 
     Attributes:
-        limits: The same for all that count together.
+        limits: An id that is the same for all that count together.
         running: Calls that hold a slot.
         queued: Calls that wait for one.
     """

@@ -1,7 +1,7 @@
-"""Hold a model's locked fields in any request that a caller composes. Pure functions over four tables.
+"""Enforces a model's locked fields in any request that a caller composes. These are pure functions.
 
-A locked field is held if its value goes out once, where the API reads it, and no other field that means the same goes
-with it. A request in which that cannot be done is refused.
+A locked field is enforced if its value is sent once, where the API reads it, and no synonym is sent with it. A request
+in which that is impossible is rejected.
 """
 
 import re
@@ -46,7 +46,7 @@ class _Lock:
 
 @dataclass(slots=True)
 class _Locks:
-    """The locked fields of one request, by the folded names that must not go out otherwise."""
+    """The locked fields of one request, by the folded names that must not be sent with another value."""
 
     locks: list[_Lock]
     repairs: list[str] = field(default_factory=list)
@@ -117,7 +117,7 @@ def held(
         is_own_path: Whether the path is the model's own, as the settings or its record say.
 
     Raises:
-        BlaxelError: `permission_denied`: the locked fields cannot be held in this request.
+        BlaxelError: `permission_denied`: the locked fields cannot be enforced in this request.
     """
     configured = api if is_own_path else None
     form = configured if configured not in (None, "raw") else body_format(decoded_fully(path)) or configured
@@ -188,7 +188,7 @@ def _lock(place: tuple[str, ...], value: Any, form: str) -> _Lock:
 
 
 def _unholdable(body: JSONObject, locks: _Locks, form: str | None) -> str | None:
-    """Return why no body like this can be held; None if it can."""
+    """Return why locked fields cannot be enforced in a body like this; None if they can."""
     folded = {fold(name): value for name, value in body.items()}
     if not BATCHES.isdisjoint(folded):
         return "the body holds whole requests"

@@ -15,12 +15,12 @@ class ReservedCall:
     """A call that is reserved in the budget.
 
     Attributes:
-        context: The call; `model` and `workspace` are known by now, `usage` at the end.
+        context: The call; `model` and `workspace` are set already, `usage` at the end.
         model: The settings of the model that it counts for, if it is configured.
-        expected: The tokens that the call is expected to take.
+        expected: The estimate for the call.
         commits: Writes to the ledger that holds the reservation.
-        reservation: The reservation; None if it was settled, and no other could be made.
-        earlier_attempts: The attempts that are not the reservation's.
+        reservation: The reservation; None after it was settled and no other one could be made.
+        earlier_attempts: The number of attempts before the reservation's own.
     """
 
     context: CallContext

@@ -1,4 +1,4 @@
-"""Reserve calls in the budget before they are sent and settle them after, in the ledger that all processes share."""
+"""Reserves calls in the budget before they are sent, and settles them afterwards in the shared ledger."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -40,7 +40,7 @@ class Spending:
 
     Args:
         settings: The caps, the prices and the ledger's path.
-        account: Whose calls these are: caps count each account separately. Empty for the user's own.
+        account: The account of the calls; caps count each separately. Empty for the user's own.
         now: The clock.
 
     Attributes:
@@ -65,7 +65,7 @@ class Spending:
     def open(self) -> GroupCommit:
         """Return the ledger in use, which all callers of this process share, until `aclose` releases it.
 
-        A server calls this as soon as it runs, so that the ledger outlives the settings before.
+        A server calls this as soon as it runs, so that the ledger outlives the previous settings.
         """
         if not self._shared:
             self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(self._path, lease_seconds=self._lease_seconds)))
@@ -78,9 +78,9 @@ class Spending:
         """Reserve a call, and settle it when the context manager ends, however it ends.
 
         Args:
-            context: The call; `model` and `workspace` are known by now, `usage` and `cost_usd` at the end.
+            context: The call; `model` and `workspace` are set already, `usage` and `cost_usd` at the end.
             model: The settings of the model that it counts for, if it is configured.
-            expected: What the call is expected to take, and the price of the model.
+            expected: The estimate for the call.
 
         Raises:
             BlaxelError: `budget_exceeded`.
@@ -98,7 +98,7 @@ class Spending:
             outcome = "ok"
             totals = answered_totals(context.usage, context.cost_usd, expected)
         except BaseException as error:
-            # A cancelled call may have been worked on too.
+            # A cancelled call may have been billed too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
             if isinstance(error, BlaxelError):
                 outcome = error.code
@@ -120,7 +120,7 @@ class Spending:
             calls: The arguments of `reserve` for each call. The contexts may be others with the same call ids.
 
         Raises:
-            BlaxelError: `budget_exceeded`: there is no room for all of them.
+            BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
         held: list[ReservedCall] = []
         try:
@@ -132,7 +132,7 @@ class Spending:
             yield
         finally:
             for call in held:
-                # One that is no longer there was taken by `reserve`, which settles it.
+                # `reserve` took the others, and settles them.
                 if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
                     await self._settle(call, None)
 
@@ -140,7 +140,7 @@ class Spending:
         """Count an attempt that failed and may have been billed, and reserve the next one.
 
         Raises:
-            BlaxelError: `budget_exceeded`: there is no room for the next one.
+            BlaxelError: `budget_exceeded`: the budget has no room for the next one.
         """
         with anyio.CancelScope(shield=True):
             await self._settle(call, failed_totals(call, maybe_billed=True))
@@ -151,9 +151,9 @@ class Spending:
         """Return why a call would be refused, None if it fits, and set the budget of its context; nothing is reserved.
 
         Args:
-            context: The call; `workspace` is known by now.
+            context: The call; `workspace` is set already.
             model: The settings of the model that it counts for, if it is configured.
-            expected: What the call is expected to take, and the price of the model.
+            expected: The estimate for the call.
         """
         now = self._now()
         try:
@@ -177,9 +177,9 @@ class Spending:
 
         Args:
             asker: Asks the person.
-            context: The call; `model` and `workspace` are known by now.
+            context: The call; `model` and `workspace` are set already.
             model: The settings of the model that it counts for, if it is configured.
-            expected: What the call is expected to take, and the price of the model.
+            expected: The estimate for the call.
 
         Raises:
             BlaxelError: The person does not agree, or nobody answers; nothing is sent.
@@ -229,7 +229,7 @@ class Spending:
         return self._budget.limits_money(model)
 
     async def report(self, days: int) -> dict[str, Any]:
-        """Return what calls took in the last `days` days, today included, and what is left of the budget."""
+        """Return the usage of the last `days` days, including today, and the remaining budget."""
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
@@ -267,15 +267,15 @@ class Spending:
 
     @property
     def is_owners(self) -> bool:
-        """Whether these are calls that the owner of the server pays for."""
+        """Whether the owner of the server pays for these calls."""
         return not self._account
 
     def totals_today(self) -> UsageTotals | None:
-        """Return what counts against the caps of this day; None if no ledger is open or readable. It blocks."""
+        """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
         try:
             used = self._shared[-1].ledger.used(day_of(self._now()), self._account) if self._shared else None
         except LedgerError:
-            # Whoever makes a call is told.
+            # The next call reports it.
             return None
         return None if used is None else sum(used.values(), UsageTotals())
 
@@ -301,7 +301,7 @@ class Spending:
         )
 
         def check(used: Used) -> None:
-            """Runs in the ledger's transaction, so that no other process can reserve in between."""
+            """Check the caps, in the ledger's transaction: no other process can reserve in between."""
             context.budget = self._budget.report(reservation.key, model, used, now)
             self._budget.check(reservation.key, model, expected, used, now)
 
@@ -337,7 +337,7 @@ class Spending:
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
         """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error.
 
-        A cancelled caller settles it all the same: nothing is awaited that cancellation reaches.
+        Cancellation does not interrupt it.
         """
         reservation, context = call.reservation, call.context
         if reservation is None:

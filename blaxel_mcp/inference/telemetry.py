@@ -1,7 +1,7 @@
 """Spans and metrics of model calls, by OpenTelemetry's conventions for generative AI; never a prompt or an answer.
 
-Each attempt is a client span below the span of the MCP request. What a span says is made of names, numbers and codes.
-Text of the caller or from upstream becomes an attribute only if it has the form of a name.
+Each attempt is a client span below the span of the MCP request. Attributes are names, numbers and codes. Text from the
+caller or from upstream becomes an attribute only if it has the form of a name.
 """
 
 import logging
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 _READ_SECONDS = 1.0
-"""How long the gauges that were read are good for: an exporter asks for each of them in turn."""
+"""How long read gauges are reused: an exporter asks for each of them in turn."""
 
 _traceparent = TraceContextTextMapPropagator()
 
@@ -56,7 +56,7 @@ class _Readings:
 
 
 class Telemetry:
-    """Where the spans and metrics of a server go.
+    """The destination of a server's spans and metrics.
 
     Args:
         tracer: Makes spans; None for none.
@@ -81,7 +81,7 @@ class Telemetry:
                 self._spending.add(spending)
 
     def record(self, instrument: Instrument, value: float, attributes: Mapping[str, str | int | bool]) -> None:
-        """Take a value of a histogram or counter. A recorder that fails is logged, and costs no answer."""
+        """Record a value of a histogram or counter. A recorder that fails is logged, and affects no call."""
         for recorder in self.recorders:
             try:
                 recorder.record(Measurement(instrument, value, attributes))
@@ -96,7 +96,7 @@ class Telemetry:
         return readings.values
 
     def hold_gauges(self) -> None:
-        """Read the gauges for the last time: the ledger is about to be closed, and an exporter asks after that."""
+        """Read the gauges for the last time: exporters ask for them after the ledger is closed."""
         self._readings = None
         self._readings = _Readings(math.inf, self.read_gauges())
 
@@ -135,7 +135,7 @@ class CallTelemetry:
         context.attempts = AttemptSpans(self._telemetry, context)
 
     async def end(self, context: CallContext, outcome: Outcome) -> None:
-        """End the span of the last attempt, and record what the whole call took."""
+        """End the span of the last attempt, and record the usage of the whole call."""
         if isinstance(context.attempts, AttemptSpans):
             context.attempts.end(outcome)
         if isinstance(outcome, BlaxelError) and outcome.code == "budget_exceeded":
@@ -180,7 +180,7 @@ class AttemptSpans:
         self.end(error)
 
     def end(self, outcome: Outcome) -> None:
-        """End the span of the attempt, unless that has ended."""
+        """End the span of the attempt, unless it has ended already."""
         prepared, span, context = self._prepared, self._span, self._context
         self._prepared = self._span = None
         if prepared is None:
@@ -197,7 +197,7 @@ class AttemptSpans:
             if chunk_at is not None:
                 span.set_attribute("gen_ai.response.time_to_first_chunk", chunk_at - self._started)
             if error:
-                # No description: the error's message may quote what came from upstream.
+                # No description: the error's message may quote text from upstream.
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
 
