@@ -32,7 +32,7 @@ _MAX_EXPIRED = 2000
 
 
 REJOIN_SECONDS = 30.0
-"""How long a call with a key goes on over HTTP when its connection is gone: a client that repeats it does so soon."""
+"""How long a call with a key goes on over HTTP after its connection is lost: clients repeat it soon."""
 
 
 CallResult = types.CallToolResult | types.InputRequiredResult
@@ -41,7 +41,7 @@ CallResult = types.CallToolResult | types.InputRequiredResult
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Tells a waiting client how far its call is.
+    """Reports the progress of a call to a waiting client.
 
     Attributes:
         send: Sends a progress notification: a number that only grows, a sentence, and the text of the answer so far.
@@ -101,7 +101,7 @@ class Call:
         await asyncio.wait((self.task,), timeout=seconds)
 
     def state(self) -> str:
-        """Return in one sentence how far the call is."""
+        """Return the progress of the call in one sentence."""
         progress, model = self.context.progress, self.context.model
         seconds = (self.ended or self._now()) - self.started
         if progress.status:
@@ -111,7 +111,7 @@ class Call:
         return f"{model}: {seconds:.0f} s, {len(progress.text)} characters: ...{progress.text[-80:]}"
 
     def seen(self) -> Seen:
-        """Return how far the call is, for the holders of its handle."""
+        """Return the progress of the call, for the holders of its handle."""
         return Seen(self.context.model or "", self.state(), self.context.progress.text)
 
     def _end(self, _: object) -> None:
@@ -128,7 +128,7 @@ class CallRegistry:
         first_interval_seconds: When a waiting client first hears of its call.
         interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
         shared: Shows handed-back calls to other servers; None if nothing is shared.
-        owner: What stands for the caller there.
+        owner: The caller's id there.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
 
@@ -254,7 +254,7 @@ class CallRegistry:
         return self._handles.get(call_id)
 
     async def find_elsewhere(self, call_id: str, seconds: float) -> RemoteCall | None:
-        """Return what other servers know of a call, after waiting for its end; None if nobody knows it.
+        """Return another server's call, after waiting for its end; None if no server knows it.
 
         Raises:
             BlaxelError: The shared state cannot be used.
@@ -267,7 +267,7 @@ class CallRegistry:
             raise unreachable_call(call_id, error) from None
 
     async def cancel_elsewhere(self, call_id: str) -> RemoteCall | None:
-        """Cancel a call that another server runs, and return what is known of it then; None if nobody knows it.
+        """Cancel another server's call, and return its state after that; None if no server knows it.
 
         Raises:
             BlaxelError: The shared state cannot be used.

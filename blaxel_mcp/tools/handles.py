@@ -11,11 +11,11 @@ from blaxel_mcp.tools.results.results import value_result
 from blaxel_mcp.tools.shared_calls import Seen
 
 AUTO_DETACH_SECONDS = 50.0
-"""When a slow call is handed back if the settings leave it to the client: most give up after a minute."""
+"""The default time after which a slow call is handed back: most clients give up after a minute."""
 
 _BACKGROUND_CLIENTS = frozenset({"claude-code"})
-"""Clients that move a slow call to the background by themselves, by the name that they give: Claude Code 2.1.212 and
-later do after two minutes. A handle would only cost their model a turn per 50 seconds."""
+"""Names of clients that move a slow call to the background by themselves. Claude Code 2.1.212 and later do so after two
+minutes. A handle would only cost their model a turn per 50 seconds."""
 
 MAX_HANDLES = 200
 HANDLE_SECONDS = 3600.0
@@ -47,7 +47,7 @@ def running_result(context: CallContext, seen: Seen, *, prefix: str) -> types.Ca
 
     Args:
         context: Has the call's id.
-        seen: How far the call is, on whichever server it runs.
+        seen: The progress of the call, on any server.
         prefix: The prefix of the tools' names.
     """
     value = {
@@ -88,7 +88,7 @@ def unreachable_call(call_id: str, error: SharedStateError) -> BlaxelError:
 
 
 def unknown_call(call_id: str) -> BlaxelError:
-    """Make the error for a handle that this process never gave."""
+    """Make the error for a handle that is not from this process."""
     return BlaxelError(
         f"This server process knows no call {literal(call_id)}.",
         code="not_found",

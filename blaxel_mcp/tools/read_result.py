@@ -34,7 +34,7 @@ _INLINE_BYTES = 100_000
 """Parts of answers up to this size are read without a thread."""
 
 LAST = "last"
-"""In the place of a call's id: the caller's latest call that has an answer, or runs as a handle."""
+"""In place of a call's id: the caller's latest call with an answer or a handle."""
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
