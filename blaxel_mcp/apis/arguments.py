@@ -1,4 +1,4 @@
-"""Validation of tool arguments: what clients are known to write in another form is repaired, the rest is rejected.
+"""Validation of tool arguments: forms that clients are known to write by mistake are repaired, others are rejected.
 
 The SDK's low-level server does not check arguments against a tool's schema.
 """
@@ -88,7 +88,7 @@ class ArgumentValidator:
                 # The first check saw it as one string.
                 check_values(({name: value},))
             shape = self._shape.properties.get(name)
-            # A text where texts are due needs no repair.
+            # A string where the schema wants strings needs no repair.
             if shape and not (isinstance(value, str) and "string" in shape.types):
                 value = shape.repaired(value, name, repairs)  # noqa: PLW2901 - the same argument
             values[name] = value
@@ -100,7 +100,7 @@ class ArgumentValidator:
 
     @property
     def _schema(self) -> "BoundedSchema":
-        """The schema with all keywords and the words for what is wrong."""
+        """The schema with all keywords, which also describes what is wrong."""
         if self._bounded is None:
             from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see `plain_schema`
 
@@ -108,7 +108,7 @@ class ArgumentValidator:
         return self._bounded
 
     def _unwrapped(self, arguments: Mapping[str, Any], repairs: list[str]) -> Mapping[str, Any]:
-        """Return the arguments that stand in a wrapper, as a JSON string or an object; otherwise the ones given."""
+        """Return the arguments inside a wrapper, a JSON string or an object; without one, the arguments as they are."""
         [(wrapper, value)] = arguments.items()
         if wrapper not in _WRAPPERS:
             return arguments
@@ -122,7 +122,7 @@ class ArgumentValidator:
         return inner
 
     def _is_omission(self, value: Any, argument: Any) -> bool:
-        """Whether null or an empty string for an optional argument means that it was omitted: it cannot have it."""
+        """Return whether null or an empty string means that an argument was omitted: its schema rejects the value."""
         formatted = isinstance(argument, Mapping) and "format" in argument
         accepts = plain_check(argument) or partial(self._schema.accepts, argument)
         return (value == "" and formatted) or not accepts(value)

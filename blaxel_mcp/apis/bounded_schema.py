@@ -6,41 +6,26 @@ each level. Here errors stop at the first five, the steps of such keywords are c
 engine that pydantic brings, in linear time.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError as InvalidSchemaError
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+from pydantic_core import SchemaError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from blaxel_mcp.apis.schema_keywords import MAX_PROBLEMS, BoundedValidator, allow_steps, pattern_matcher
 from blaxel_mcp.apis.schema_problems import described
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal, shorten
-
-MAX_PROBLEMS = 5
 
 _MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 100_000
 """Steps of one validation, by the number of values. At most, they take some seconds in a thread. A plain schema needs
 none."""
 
-_MAX_COMPARED = 1000
-"""Items or properties for keywords that compare each with each."""
-
-_MAX_MATCHED = 2_000_000
-"""Characters that a pattern is matched against, divided by its size if it repeats by count. Matching them takes up to a
-tenth of a second, in which no other call proceeds."""
-
-_MATCHED_PER_STEP = 2000
 
 _PLAIN = frozenset(
     (
@@ -54,10 +39,6 @@ _PLAIN = frozenset(
 
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
 _DATA = frozenset(("default", "const", "enum", "examples", "required", "dependentRequired"))
-
-_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(?:,(\d*))?\}|.", re.DOTALL)
-
-_steps_left: ContextVar[list[int]] = ContextVar("steps_left")
 
 
 class BoundedSchema:
@@ -94,7 +75,7 @@ class BoundedSchema:
         _check_references(schema, owner)
         self.is_plain = keywords <= _PLAIN
         drop_open = "unevaluatedProperties" not in keywords
-        self._validator = _BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
+        self._validator = BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
 
     def problems(self, value: Any) -> list[str]:
         """Describe the first problems of a value, at most five, in the order of their paths.
@@ -102,7 +83,7 @@ class BoundedSchema:
         Raises:
             InvalidArgumentsError: The value takes too many steps to validate.
         """
-        _steps_left.set([_MAX_STEPS if self.is_plain else _allowed_steps(value)])
+        allow_steps(_MAX_STEPS if self.is_plain else _allowed_steps(value))
         try:
             errors = list(islice(self._validator.iter_errors(value), MAX_PROBLEMS))
         except RecursionError:
@@ -115,7 +96,7 @@ class BoundedSchema:
 
     def accepts(self, part: Any, value: Any) -> bool:
         """Return whether a part of the schema accepts a value."""
-        _steps_left.set([_MIN_STEPS])
+        allow_steps(_MIN_STEPS)
         try:
             return bool(self._validator.evolve(schema=part).is_valid(value))
         except (RecursionError, InvalidArgumentsError):
@@ -174,7 +155,7 @@ def _check_patterns(schema: Mapping[str, Any], owner: str) -> None:
             if not isinstance(pattern, str):
                 continue
             try:
-                _matcher(pattern)
+                pattern_matcher(pattern)
             except SchemaError as error:
                 reason = str(error).rpartition("rror: ")[2].strip().rstrip(".")
                 raise ConfigurationError(
@@ -196,159 +177,3 @@ def _check_references(schema: Mapping[str, Any], owner: str) -> None:
                     f"{owner} has a reference outside itself, or to nothing: {literal(reference)}.",
                     hint="Copy the definition into the schema; references are never fetched.",
                 ) from None
-
-
-@lru_cache(maxsize=256)
-def _matcher(pattern: str) -> tuple[SchemaValidator, int]:
-    """Return a matcher in linear time, and the size of the pattern."""
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")), _size(pattern)
-
-
-def _size(pattern: str) -> int:
-    """Return about how many elements a pattern has when its counted repetitions are written out; 1 without any."""
-    sizes, last, counted = [0], 0, False
-    for token in _TOKEN.finditer(pattern):
-        if token[1]:
-            times = max(int(token[2] or token[1]), 1)
-            sizes[-1] += last * (times - 1)
-            last, counted = last * times, True
-        elif token[0] == "(":
-            sizes.append(0)
-        elif token[0] == ")" and len(sizes) > 1:
-            last = sizes.pop()
-            sizes[-1] += last
-        elif token[0] not in "?*+|":
-            last = 1
-            sizes[-1] += 1
-    return max(sum(sizes), 1) if counted else 1
-
-
-def _matches(pattern: str, text: str) -> bool:
-    matcher, size = _matcher(pattern)
-    if len(text) * size > _MAX_MATCHED:
-        raise InvalidArgumentsError(
-            f"A text of {len(text):,} characters is too long for the pattern {literal(pattern)} in this tool's schema.",
-            hint="Shorten it and call again; nothing was sent.",
-        )
-    _spend(1 + len(text) * size // _MATCHED_PER_STEP)
-    return matcher.isinstance_python(text)
-
-
-def _spend(steps: int) -> None:
-    left = _steps_left.get()
-    left[0] -= steps
-    if left[0] < 0:
-        raise InvalidArgumentsError(
-            "The arguments take too long to validate against this tool's schema.",
-            hint="Send fewer or simpler values, and call again; nothing was sent.",
-        )
-
-
-def _first(errors: Iterable[ValidationError]) -> list[ValidationError]:
-    """Return the first errors, without their messages, which quote the whole value."""
-    first = list(islice(errors, MAX_PROBLEMS))
-    for error in first:
-        error.message = shorten(error.message)
-        error.args = ()
-    return first
-
-
-Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
-
-
-def _counted(keyword: str, *, max_compared: int | None = None) -> Keyword:
-    """Return the library's function for a keyword, with its steps counted and optionally its items limited."""
-    check = Draft202012Validator.VALIDATORS[keyword]
-
-    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        _spend(1)
-        if max_compared and isinstance(instance, dict | list) and len(instance) > max_compared:
-            yield ValidationError(f"more than {max_compared} entries cannot be checked for {keyword}")
-            return
-        yield from check(validator, value, instance, schema) or ()
-
-    return counted
-
-
-def _any_of(validator: Any, alternatives: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
-    context: list[ValidationError] = []
-    for index, alternative in enumerate(alternatives):
-        _spend(1)
-        errors = _first(validator.descend(instance, alternative, schema_path=index))
-        if not errors:
-            return
-        context += errors
-    yield ValidationError("it matches none of the alternatives", context=context)
-
-
-def _one_of(validator: Any, alternatives: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
-    context: list[ValidationError] = []
-    matches = 0
-    for index, alternative in enumerate(alternatives):
-        _spend(1)
-        errors = _first(validator.descend(instance, alternative, schema_path=index))
-        context += errors
-        matches += not errors
-        if matches > 1:
-            yield ValidationError("it matches more than one of the alternatives")
-            return
-    if not matches:
-        yield ValidationError("it matches none of the alternatives", context=context)
-
-
-def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _matches(pattern, instance):
-        yield ValidationError(f"{literal(instance)} does not match {literal(pattern)}")
-
-
-def _pattern_properties(validator: Any, patterns: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, dict):
-        for pattern, subschema in patterns.items():
-            for name, item in instance.items():
-                if _matches(pattern, name):
-                    yield from validator.descend(item, subschema, path=name, schema_path=pattern)
-
-
-def _additional_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not isinstance(instance, dict):
-        return
-    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    for name, item in instance.items():
-        if name in known or any(_matches(pattern, name) for pattern in patterns):
-            continue
-        if value is False:
-            yield ValidationError(f"unknown property {literal(name)}")
-            return
-        yield from validator.descend(item, value, path=name)
-
-
-def _unique_items(_: Any, value: Any, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if value and isinstance(instance, list) and len({_key(item) for item in instance}) < len(instance):
-        yield ValidationError("it has items that are equal")
-
-
-def _key(value: Any) -> Any:
-    """Return a hashable stand-in that is equal for equal JSON values; 1 equals 1.0 and differs from true."""
-    _spend(1)
-    if isinstance(value, dict):
-        return "object", frozenset((name, _key(item)) for name, item in value.items())
-    if isinstance(value, list):
-        return "array", tuple(map(_key, value))
-    return type(value) is bool, value
-
-
-_KEYWORDS: JSONObject = {
-    **{
-        keyword: _counted(keyword)
-        for keyword in ("allOf", "not", "if", "$ref", "$dynamicRef", "contains", "propertyNames", "dependentSchemas")
-    },
-    "unevaluatedItems": _counted("unevaluatedItems", max_compared=_MAX_COMPARED),
-    "unevaluatedProperties": _counted("unevaluatedProperties", max_compared=_MAX_COMPARED),
-    "anyOf": _any_of,
-    "oneOf": _one_of,
-    "pattern": _pattern,
-    "patternProperties": _pattern_properties,
-    "additionalProperties": _additional_properties,
-    "uniqueItems": _unique_items,
-}
-_BoundedValidator = extend(Draft202012Validator, _KEYWORDS)  # type: ignore[no-untyped-call] # the library's

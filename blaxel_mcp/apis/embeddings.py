@@ -1,4 +1,4 @@
-"""The embeddings API: OpenAI's `POST /v1/embeddings`, and what its vectors say."""
+"""The embeddings API: OpenAI's `POST /v1/embeddings`, and the similarity of its vectors."""
 
 import base64
 import math
@@ -13,7 +13,7 @@ from blaxel_mcp.apis.content import object_schema
 from blaxel_mcp.core.json_text import JSONObject
 
 MAX_COMPARED = 100
-"""Vectors that are compared with each other: the work grows with the square."""
+"""Maximum number of vectors that are compared with each other: the work grows with its square."""
 
 _FLOAT_BYTES = 4
 _DIGITS = 4
@@ -42,7 +42,7 @@ class Embeddings(ModelAPI):
         return _schema({"type": "array", "items": {"type": "string"}})
 
     def accepted_schema(self) -> JSONObject:
-        """Return the same for all that the API accepts: a text, texts, tokens, or arrays of tokens."""
+        """Return the same for every input that the API accepts: a text, texts, tokens, or arrays of tokens."""
         return _schema({"type": ["string", "array"]})
 
 
@@ -71,7 +71,7 @@ def read_vectors(answer: Any) -> list[Sequence[float]]:
 
 
 def similarities(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return the cosine similarity of each pair of vectors, from -1 to 1; a row for each vector, 0 for a null one."""
+    """Return the cosine similarity of each pair of vectors, from -1 to 1; a row per vector, 0 for a zero vector."""
     norms = [math.hypot(*vector) for vector in vectors]
     units = [[number / (norm or 1.0) for number in vector] for vector, norm in zip(vectors, norms, strict=True)]
     return [[round(sum(map(float.__mul__, one, other)), _DIGITS) for other in units] for one in units]

@@ -1,7 +1,7 @@
 """JSON Schemas of everyday keywords, as functions.
 
-A value that such a function accepts needs no look by `jsonschema`, which takes twenty times as long, and a fifth of the
-time in which the server starts to import. It is left to schemas with other keywords, and to saying what is wrong.
+A value that such a function accepts is not validated by `jsonschema`, which takes twenty times as long and a fifth of
+the server's start to import. Only schemas with other keywords need it, and descriptions of what is wrong.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sized
@@ -24,11 +24,11 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 class _NotPlainError(Exception):
-    """A schema has a keyword that is not known here, or a value that its keyword cannot have."""
+    """A schema has an unknown keyword, or a value that its keyword does not allow."""
 
 
 def plain_check(schema: Any) -> Check | None:
-    """Return a function that tells whether a JSON value is valid; None for an invalid schema or one of other keywords.
+    """Return a function that checks a JSON value; None for an invalid schema or one with other keywords.
 
     Args:
         schema: A JSON Schema (draft 2020-12).
@@ -63,7 +63,7 @@ def _demand(condition: object) -> None:
 
 
 def _annotation(*kinds: type) -> Callable[[Any, Mapping[str, Any]], None]:
-    """Return the function of a keyword that says nothing of a value's validity."""
+    """Return the function of a keyword that does not affect validity."""
 
     def annotation(value: Any, _: Mapping[str, Any]) -> None:
         _demand(not kinds or isinstance(value, kinds))

@@ -1,4 +1,4 @@
-"""The words for what is wrong with arguments, from the errors of `jsonschema`."""
+"""Descriptions of invalid arguments, from the errors of `jsonschema`."""
 
 from collections.abc import Mapping
 from typing import Any

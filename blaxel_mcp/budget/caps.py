@@ -1,98 +1,23 @@
-"""Decides whether one more call fits the caps per day on calls, tokens and cost, and words the refusal if not.
+"""Daily caps on calls, tokens and cost: whether one more call fits, and the error if it does not.
 
-These are pure decisions: `inference.spending` supplies what was used, from the ledger, and the time.
+These are pure functions: `inference.spending` supplies the usage, from the ledger, and the time.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO, Cap, ModelKey, UsageTotals
-from blaxel_mcp.budget.prices import ModelPrice, configured_price
-from blaxel_mcp.budget.usage import CHARS_PER_TOKEN, MAX_TOKENS, Usage
+from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.field_names import ANSWERS, BATCHES, DATA, MAX_OUTPUT, fold
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings
 
-DEFAULT_OUTPUT_TOKENS = 1000
-"""Estimated output of a call that does not limit its output."""
-
-_TOKENS_PER_MEDIUM = 1000
-MAX_WORD_CHARS = 2000
-"""A longer word is not text but base64."""
-
-UNKNOWN_WORK_TOKENS = 100_000
-"""Estimated output of a call whose work is not in its body, such as a batch of requests in a file."""
-
-_OUTPUT_LIMITS = MAX_OUTPUT | {"budgettokens", "thinkingbudget"}
-_MAX_DIGITS = 20
-_SECONDS_PER_RECORDING = 60
-_MAX_PICTURES = 1000
 _NO_CAPS = (None, None, None)
 _MAX_NAMES = 5
 """Configured models that a refusal lists."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What a call is expected to use.
-
-    Attributes:
-        input_tokens: Tokens of the request.
-        output_tokens: Tokens of the answer.
-        images: Pictures in the answer, if the model draws.
-        audio_seconds: Seconds of audio in the request; None if it has none.
-        searches: Searches, if the model is asked for them.
-        metered: Whether the endpoint can report the tokens; without, its tokens have no cost that could be counted.
-        price: The price of the model; None if nobody knows it.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    images: int = 1
-    audio_seconds: float | None = None
-    searches: int = 0
-    metered: bool = True
-    price: ModelPrice | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
-
-    def at_least(self, usage: Usage | None) -> "Estimate":
-        """Return this estimate, raised to the usage that is known."""
-        if usage is None:
-            return self
-        return replace(
-            self,
-            input_tokens=max(self.input_tokens, usage.input_tokens or 0),
-            output_tokens=max(self.output_tokens, usage.output_tokens or 0),
-        )
-
-    @property
-    def nano_usd(self) -> int:
-        """The estimated cost in billionths of a dollar; 0 without a price."""
-        if self.price is None:
-            return 0
-        usage = Usage(
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            images=self.images,
-            audio_seconds=self.audio_seconds,
-            searches=self.searches,
-        )
-        return usd_to_nano(self.price.usd(usage) or 0)
-
-    @property
-    def is_priced(self) -> bool:
-        """Whether what the endpoint reports will tell the cost."""
-        if self.price is None or self.metered:
-            return self.price is not None
-        beside = Usage(images=self.images, audio_seconds=self.audio_seconds, searches=self.searches)
-        return self.price.usd(beside) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,33 +31,6 @@ class _Refusal:
 
     reason: str
     fix: str = ""
-
-
-def usd_to_nano(usd: float) -> int:
-    """Return dollars in billionths of a dollar, rounded up."""
-    return math.ceil(usd * NANO - 1e-6)
-
-
-def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
-    """Estimate the tokens of a call from its request body.
-
-    Args:
-        body: The body as JSON values.
-        writes: Whether the model writes text; the body may limit how much.
-        metered: Whether the endpoint can report the tokens.
-    """
-    fields = body if isinstance(body, Mapping) else {}
-    output_tokens = _output_limit(body) if writes else 0
-    if writes and not metered:
-        output_tokens = max(output_tokens, UNKNOWN_WORK_TOKENS)
-    return Estimate(
-        input_tokens=math.ceil(_count_chars(body) / CHARS_PER_TOKEN),
-        output_tokens=output_tokens,
-        images=min(_whole_number(fields["n"]), _MAX_PICTURES) if "n" in fields else 1,
-        audio_seconds=_SECONDS_PER_RECORDING if any(isinstance(value, bytes) for value in fields.values()) else None,
-        searches=1 if "query" in fields and "documents" in fields else 0,
-        metered=metered,
-    )
 
 
 def next_midnight(now: datetime) -> datetime:
@@ -171,7 +69,7 @@ class Budget:
         return has_cap or self.ask_over_usd(model) is not None
 
     def ask_over_usd(self, model: ModelSettings | None) -> float | None:
-        """Return above which estimate in USD a person is asked, by the model's own setting first; None for never."""
+        """Return the estimate in USD above which a person is asked, the model's own first; None for never."""
         own = model.budget.ask_over_usd if model and model.budget else None
         return self.caps.ask_over_usd if own is None else own
 
@@ -250,7 +148,7 @@ class Budget:
         return refusal
 
     def _remaining(self, used: Mapping[ModelKey, UsageTotals]) -> str:
-        """Return a sentence that lists the models of which a small call would fit now."""
+        """Return a sentence that lists the models that a small call could still use."""
         keys = [((model.workspace or self.workspace or "", model.name), model) for model in self.models]
         names = [model.name for key, model in keys if self._refusal(key, model, _small_call(model), used) is None]
         listed = names[:_MAX_NAMES]
@@ -338,54 +236,3 @@ def _sum(totals: Iterable[UsageTotals]) -> UsageTotals:
 
 def _usd(nano: float) -> str:
     return f"{nano / NANO:.6f}"
-
-
-def _count_chars(body: Any) -> int:
-    """Return the characters of text in a body; an image or recording counts as one medium, whatever its size."""
-    total, pending = 0, [body]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, Mapping):
-            pending += value.values()
-            total += sum(map(len, value))
-        elif isinstance(value, list):
-            pending += value
-        elif isinstance(value, bytes) or (isinstance(value, str) and len(value) > MAX_WORD_CHARS and is_base64(value)):
-            total += _TOKENS_PER_MEDIUM * CHARS_PER_TOKEN
-        else:
-            total += len(value) if isinstance(value, str) else 1
-    return total
-
-
-def is_base64(text: str) -> bool:
-    """Return whether text is probably an encoded medium: it begins with a word that no language has."""
-    return len(text) > MAX_WORD_CHARS and " " not in text[:MAX_WORD_CHARS] and text[:MAX_WORD_CHARS].isascii()
-
-
-def _output_limit(body: Any) -> int:
-    """Return the most tokens that a body lets the model write, in the fields of any API and at any depth."""
-    largest, answers, pending = 0, 1, [body]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, list):
-            pending += value
-        elif isinstance(value, Mapping):
-            for name, item in value.items():
-                folded = fold(name)
-                if folded in _OUTPUT_LIMITS:
-                    largest = max(largest, _whole_number(item))
-                elif folded in ANSWERS:
-                    answers = max(answers, _whole_number(item))
-                elif folded in BATCHES and isinstance(item, list):
-                    largest = max(largest, sum(map(_output_limit, item)))
-                elif isinstance(item, list | Mapping) and folded not in DATA:
-                    pending.append(item)
-    return min((largest or DEFAULT_OUTPUT_TOKENS) * answers, MAX_TOKENS)
-
-
-def _whole_number(value: Any) -> int:
-    """Return a limit as providers read it, of a number or a number in text; 0 if it is none."""
-    if isinstance(value, str) and value.isdecimal() and len(value) <= _MAX_DIGITS:
-        value = int(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(min(value, MAX_TOKENS)) if is_number and value > 0 else 0

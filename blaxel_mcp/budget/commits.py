@@ -1,14 +1,16 @@
-"""Writes to the ledger from an event loop: all that wait at the same time share one transaction and one thread."""
+"""Group commits from an event loop: entries that wait at the same time share one transaction and one thread."""
 
 import asyncio
 
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.ledger import Entry, Ledger, Used
+from blaxel_mcp.budget.figures import Entry, Used
+from blaxel_mcp.budget.ledger import Ledger
 
 DEFER_SECONDS = 0.25
-"""The longest that an entry is deferred: what an abrupt end of the process loses, of calls that no cap applies to."""
+"""Maximum delay of a deferred entry. If the process is killed, the usage of this time is lost, of calls without a
+cap."""
 
 _Waiting = tuple[Entry, asyncio.Future[Used]]
 
@@ -27,7 +29,7 @@ class GroupCommit:
         self._timer: asyncio.TimerHandle | None = None
 
     async def write(self, entry: Entry) -> Used:
-        """Write an entry, and return the usage of its day. A cancelled caller gets the outcome first.
+        """Write an entry, and return the usage of its day. Cancellation waits for the outcome.
 
         Raises:
             LedgerError: The ledger cannot be used.
@@ -42,14 +44,14 @@ class GroupCommit:
         return outcome.result()
 
     def defer(self, entry: Entry) -> None:
-        """Write an entry, which may not refuse, with the next transaction, or in `DEFER_SECONDS`."""
+        """Write an entry within `DEFER_SECONDS`; its `check` is not called."""
         self.ledger.defer(entry)
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer.when() <= loop.time():
             self._timer = loop.call_later(DEFER_SECONDS, loop.run_in_executor, None, self.ledger.flush)
 
     async def aclose(self) -> None:
-        """Write what is deferred."""
+        """Write the deferred entries."""
         if self._timer is not None:
             self._timer.cancel()
         await anyio.to_thread.run_sync(self.ledger.flush)

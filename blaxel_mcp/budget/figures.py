@@ -1,7 +1,9 @@
-"""What the ledger counts, as values: the usage of calls, and the reservation for a call that is about to be sent."""
+"""The values in a ledger: usage, reservations, and records of calls."""
 
 import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Literal
 
 NANO = 1_000_000_000
@@ -20,7 +22,7 @@ class UsageTotals:
 
     Attributes:
         calls: Calls that reached the endpoint or may have.
-        failed: Calls that brought no complete answer.
+        failed: Calls without a complete answer.
         failed_maybe_billed: Failed calls that may have been billed.
         without_tokens: Answers without token usage.
         without_price: Answers whose cost is not known.
@@ -55,8 +57,8 @@ class Cap:
 
     Attributes:
         figure: The figure that it limits.
-        limit: The most that may be used in a day, the reserved call included.
-        of_model: Whether it counts the calls of the reserved model alone.
+        limit: The maximum usage of a day, including the reserved call.
+        of_model: Whether it counts only the calls of the reserved model.
     """
 
     figure: Literal["calls", "tokens", "nano_usd"]
@@ -76,7 +78,7 @@ class Reservation:
         tokens: The estimated tokens.
         nano_usd: The estimated cost, in billionths of a dollar.
         caps: The caps that apply to it.
-        attempt: What tells it from the reservations of earlier attempts, which are settled by themselves.
+        attempt: The number of earlier attempts of the call, each with its own reservation.
     """
 
     call_id: str
@@ -108,7 +110,7 @@ class ModelDay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """What the ledger keeps of a call beside its usage.
+    """The record of a call, which the ledger keeps in addition to its usage.
 
     Attributes:
         client: The program that made the call; empty if it is not known.
@@ -127,6 +129,36 @@ class ClientUsage:
     calls: int
     total_tokens: int
     nano_usd: int
+
+
+Used = MappingProxyType[ModelKey, UsageTotals]
+"""The usage of each model on one day; calls in flight are included with their estimates."""
+
+CapCheck = Callable[[Used], None]
+"""Gets the usage of the day, and raises an exception to refuse a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change of the ledger for one call: its reservation or its settlement.
+
+    Attributes:
+        reservation: The reservation.
+        check: Decides whether the call is reserved; None settles the call.
+        usage: The usage of a settled call; None if it was never sent.
+        record: The record of a settled call; None for none.
+    """
+
+    reservation: Reservation
+    check: CapCheck | None = None
+    usage: UsageTotals | None = None
+    record: CallRecord | None = None
+
+
+def busiest_first(days: Iterable[ModelDay]) -> list[ModelDay]:
+    """Return days in reports' order: the latest day first, and within it the busiest model."""
+    by_calls = sorted(days, key=lambda entry: (-entry.totals.calls - entry.unsettled, entry.key))
+    return sorted(by_calls, key=lambda entry: entry.day, reverse=True)
 
 
 COLUMNS = tuple(field.name for field in fields(UsageTotals))

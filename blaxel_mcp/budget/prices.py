@@ -1,8 +1,8 @@
-"""What a call costs: by the price that is configured, or else by the price table of `genai-prices`.
+"""The cost of a call, by the configured price or else by the price table of `genai-prices`.
 
 `genai-prices` (the authors of pydantic; its data are inside the package and nothing is downloaded) knows caches,
-reasoning, tiers and steps of long contexts. Importing it takes 0.2 s and 12 MB, so that only the first call of a model
-without a configured price imports it, while it waits for its answer.
+reasoning, tiers and steps of long contexts. Importing it takes 0.2 s and 12 MB, so only the first call of a model
+without a configured price does, while it waits for its answer.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.settings.schema import Price
 
 _CLAUDE_CACHED, _CLAUDE_WRITTEN, _CLAUDE_WRITTEN_FOR_AN_HOUR = 0.1, 1.25, 2.0
-"""What Claude's cache costs, as multiples of the input's price."""
+"""Prices of Claude's cache, as multiples of the input's price."""
 
 _PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -50,7 +50,7 @@ _LISTED: Mapping[str, tuple[Usage, int]] = MappingProxyType(
         "per_1k_searches": (Usage(searches=1), 1000),
     }
 )
-"""What a rate of the table is measured with: a usage, and how many of it the rate is for."""
+"""How a rate of the table is measured: by a usage, and by the number of units that the rate is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ModelPrice:
     """The price of one model.
 
     Attributes:
-        usd: Returns the cost of a usage in USD; None if the usage does not tell what it depends on.
+        usd: Returns the cost of a usage in USD; None if the usage lacks a figure that the cost depends on.
         source: Where the price is from, for the receipt.
         rates: The price as a listing shows it, by the keys of `price` in the settings. From the table, this is the
             price of the first tokens of a plain call; the table has more.
@@ -95,7 +95,7 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
     from genai_prices import calc_price, types  # noqa: PLC0415 - see the module's docstring
 
     def usd(usage: Usage) -> float | None:
-        # The table refuses counts whose parts do not add up: then nothing came from a cache, which costs the most.
+        # The table rejects counts whose parts do not add up. Then everything counts as uncached, which costs the most.
         for counts in (_table_usage(usage), _table_usage(replace(usage, cached_input_tokens=0, cached_audio_tokens=0))):
             try:
                 context = {"service_tier": usage.tier, "speed": usage.tier} if usage.tier else None
@@ -115,7 +115,7 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
 def listed_price(
     configured: Price | None, runtime_type: str | None, provider_model: str | None, *, table: bool
 ) -> dict[str, Any]:
-    """Return the `price` of a model and its `price_source` as a listing shows them; null if nobody knows it.
+    """Return the `price` of a model and its `price_source` as a listing shows them; null if the price is not known.
 
     Args:
         configured: The price in the settings.
@@ -168,7 +168,7 @@ def _token_usd(price: Price, per_input: float, per_output: float, usage: Usage) 
 
 
 def _table_usage(usage: Usage) -> dict[str, Any]:
-    """Return a usage in the table's terms, without what was not reported."""
+    """Return a usage in the table's terms, without the figures that were not reported."""
     counts = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,

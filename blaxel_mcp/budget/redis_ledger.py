@@ -1,4 +1,4 @@
-"""The ledger in Redis or Valkey: one budget for processes on many machines, with the methods of `ledger.Ledger`.
+"""The ledger in Redis or Valkey: one budget for processes on many machines.
 
 A reservation is a lease. Its owner renews it; any other process that finds it expired books the call as lost, with its
 estimate, and what the owner reports after that replaces the estimate. Reserving and settling are one script each, and
@@ -15,9 +15,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from blaxel_mcp.budget.figures import COLUMNS, ClientUsage, ModelDay, ModelKey, Reservation, UsageTotals, values_of
-from blaxel_mcp.budget.ledger import KEPT_DAYS, Entry, Ledger, LedgerError, Used, default_ledger
-from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, Command, Engine, SharedStateError, hashed
+from blaxel_mcp.budget import redis_scripts
+from blaxel_mcp.budget.figures import (
+    COLUMNS,
+    ClientUsage,
+    Entry,
+    ModelDay,
+    ModelKey,
+    Reservation,
+    UsageTotals,
+    Used,
+    busiest_first,
+    values_of,
+)
+from blaxel_mcp.budget.ledger import KEPT_DAYS, Ledger, LedgerError, default_ledger
+from blaxel_mcp.budget.shared.engine import TAG, Command, Engine, SharedStateError, hashed
 from blaxel_mcp.budget.shared.leases import Heartbeat
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
@@ -30,112 +42,12 @@ _SETTLED_SECONDS = 2 * _SECONDS_PER_DAY
 _MAX_SWEPT = 100
 """Expired reservations that one sweep books as lost; the next sweep is a few seconds away."""
 
-_BOOKS = """
-local function add(day, column, model, amount)
-  if tonumber(amount) ~= 0 then redis.call('HINCRBY', day, column .. '|' .. model, amount) end
-end
-local function hold(day, model, tokens, nano, sign)
-  add(day, 'reserved_calls', model, sign)
-  add(day, 'reserved_tokens', model, sign * tokens)
-  add(day, 'reserved_nano_usd', model, sign * nano)
-end
-local function lose(day, model, tokens, nano, sign)
-  add(day, 'calls', model, sign)
-  add(day, 'failed', model, sign)
-  add(day, 'failed_maybe_billed', model, sign)
-  add(day, 'held_tokens', model, sign * tokens)
-  add(day, 'held_nano_usd', model, sign * nano)
-end
-"""
-
-_RESERVE = f"""{NOW_LUA}{_BOOKS}
-local epoch_key, leases, held, day = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, owner, new_epoch, lease_ms, day_seconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local model, tokens, nano, caps = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
-redis.call('SET', epoch_key, new_epoch, 'NX')
-local epoch, fields = redis.call('GET', epoch_key), redis.call('HGETALL', day)
-if redis.call('EXISTS', held) == 1 then
-  -- The same owner sends it twice when a connection broke before the answer.
-  local mine = redis.call('HGET', held, 'owner') == owner and redis.call('HGET', held, 'state') == 'held'
-  return {{mine and 'held' or 'repeated', epoch, fields}}
-end
-local columns = {{
-  calls = {{'calls', 'reserved_calls'}},
-  tokens = {{'total_tokens', 'held_tokens', 'reserved_tokens'}},
-  nano_usd = {{'nano_usd', 'held_nano_usd', 'reserved_nano_usd'}},
-}}
-local function used(figure, of_model)
-  local sum = 0
-  for index = 1, #fields, 2 do
-    local column, its_model = string.match(fields[index], '^([^|]*)|(.*)$')
-    for _, counted in ipairs(columns[figure]) do
-      if column == counted and (not of_model or its_model == model) then sum = sum + fields[index + 1] end
-    end
-  end
-  return sum
-end
-local needed = {{calls = 1, tokens = tokens, nano_usd = nano}}
-for _, cap in ipairs(caps) do
-  if used(cap.figure, cap.of_model) + needed[cap.figure] > cap.limit then return {{'refused', epoch, fields}} end
-end
-hold(day, model, tokens, nano, 1)
-redis.call('EXPIRE', day, day_seconds)
-redis.call('HSET', held, 'state', 'held', 'owner', owner, 'day', day, 'model', model, 'tokens', tokens, 'nano', nano)
-redis.call('EXPIRE', held, day_seconds)
-redis.call('ZADD', leases, now + lease_ms, id)
-return {{'held', epoch, fields}}
-"""
-
-_SETTLE = f"""{_BOOKS}
-local leases, held, day, clients = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, model, settled_seconds, day_seconds, was_sent = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local client, all_tokens, all_nano = ARGV[6], ARGV[7], ARGV[8]
-local record = redis.call('HMGET', held, 'state', 'tokens', 'nano')
-local state, tokens, nano = record[1], tonumber(record[2]), tonumber(record[3])
-if state ~= 'settled' then
-  -- Without a state, the engine was emptied after the call was reserved.
-  if state == 'held' then hold(day, model, tokens, nano, -1) end
-  if state == 'lost' then lose(day, model, tokens, nano, -1) end
-  if was_sent == '1' then
-    for index = 9, #ARGV, 2 do add(day, ARGV[index], model, ARGV[index + 1]) end
-    add(clients, 'calls', client, 1)
-    add(clients, 'tokens', client, all_tokens)
-    add(clients, 'nano_usd', client, all_nano)
-    redis.call('EXPIRE', clients, day_seconds)
-  end
-  redis.call('EXPIRE', day, day_seconds)
-  redis.call('HSET', held, 'state', 'settled')
-  redis.call('EXPIRE', held, settled_seconds)
-  redis.call('ZREM', leases, id)
-end
-return redis.call('HGETALL', day)
-"""
-
-_SWEEP = f"""{NOW_LUA}{_BOOKS}
-local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
-for _, id in ipairs(expired) do
-  local held = ARGV[1] .. id
-  local record = redis.call('HMGET', held, 'state', 'day', 'model', 'tokens', 'nano')
-  if record[1] == 'held' then
-    hold(record[2], record[3], tonumber(record[4]), tonumber(record[5]), -1)
-    lose(record[2], record[3], tonumber(record[4]), tonumber(record[5]), 1)
-    redis.call('HSET', held, 'state', 'lost')
-  end
-  redis.call('ZREM', KEYS[1], id)
-end
-return #expired
-"""
-
-_BEAT = f"""{NOW_LUA}
-for index = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[index]) end
-"""
-
 
 class RedisLedger(Ledger):
-    """A ledger in Redis or Valkey. Every method blocks and has to be called in a thread.
+    """A ledger in Redis or Valkey, with the methods and errors of `Ledger`.
 
-    What cannot be written is kept in this process, and written as soon as the engine is back. The records of calls stay
-    in the ledger of this machine: others see only figures.
+    Entries that cannot be written are kept in this process, and written as soon as the engine is back. The records of
+    calls stay in the ledger of this machine: others see only figures.
 
     Args:
         engine: The engine; `close` closes it.
@@ -162,7 +74,7 @@ class RedisLedger(Ledger):
             For each entry the usage of its day, or the exception by which its `check` refused it.
 
         Raises:
-            LedgerError: The engine is away. Settlements are kept; the others may not be taken for reserved.
+            LedgerError: The engine cannot be used. Settlements are kept for later; no call counts as reserved.
         """
         kept = self.take_deferred()
         every = [*kept, *entries]
@@ -179,36 +91,22 @@ class RedisLedger(Ledger):
         return outcomes[len(kept) :]
 
     def used(self, day: str, account: str) -> Used:
-        """Return the usage of a day.
-
-        Raises:
-            LedgerError: The ledger cannot be used.
-        """
+        """Return the usage of a day."""
         (fields,) = self._read([_day_key(day, account)])
         return _used(fields)
 
     def days(self, since: str, account: str) -> list[ModelDay]:
-        """Return the usage of each model and day from the day `since` on, the latest day and the busiest model first.
-
-        Raises:
-            LedgerError: The ledger cannot be used.
-        """
+        """Return the usage of each model and day from the day `since` on, in reports' order."""
         days = [*_days_from(since)]
-        entries = [
+        return busiest_first(
             ModelDay(day=day, key=key, totals=totals, unsettled=reserved.calls)
             for day, fields in zip(days, self._read([_day_key(day, account) for day in days]), strict=True)
             for key, (totals, reserved) in _books(fields).items()
             if totals != UsageTotals() or reserved.calls
-        ]
-        entries.sort(key=lambda entry: (-entry.totals.calls - entry.unsettled, entry.key))
-        return sorted(entries, key=lambda entry: entry.day, reverse=True)
+        )
 
     def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, the busiest first.
-
-        Raises:
-            LedgerError: The ledger cannot be used.
-        """
+        """Return the usage of each client from the day `since` on, the busiest first."""
         sums: dict[str, Counter[str]] = {}
         for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
             for field, value in zip(fields[::2], fields[1::2], strict=True):
@@ -221,21 +119,17 @@ class RedisLedger(Ledger):
         return sorted(usages, key=lambda usage: (-usage.calls, usage.client))
 
     def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
-        """Return the records of the last calls of this machine, the latest first, or of one call.
-
-        Raises:
-            LedgerError: Their file cannot be used.
-        """
+        """Return the records of the last calls of this machine, the latest first, or of one call."""
         return self._records.calls(account, last=last, call_id=call_id)
 
     def forget(self, before: str) -> None:
         """Do nothing: each day expires by itself."""
 
     def close(self) -> None:
-        """Write what is kept, if the engine is there, and close the connections."""
+        """Write the deferred entries if the engine can be used, and close the connections."""
         self._heartbeat.stop()
         self.flush()
-        # What is left is booked by the next sweep of any other process, by its estimate.
+        # The next sweep of any other process books the rest, by its estimates.
         self.take_deferred()
         self._engine.close()
         self._records.close()
@@ -247,7 +141,7 @@ class RedisLedger(Ledger):
         if entry.check is not None:
             caps = [{"figure": cap.figure, "of_model": cap.of_model, "limit": cap.limit} for cap in reservation.caps]
             return Command(
-                _RESERVE,
+                redis_scripts.RESERVE,
                 (_EPOCH, _LEASES, held, day),
                 (
                     *(call_id, self._owner, secrets.token_hex(8), self._lease_ms, _DAY_SECONDS),
@@ -257,7 +151,7 @@ class RedisLedger(Ledger):
         usage = entry.usage
         totals = zip(COLUMNS, values_of(usage), strict=True) if usage else ()
         return Command(
-            _SETTLE,
+            redis_scripts.SETTLE,
             (_LEASES, held, day, _clients_key(reservation.day, reservation.account)),
             (
                 *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if usage is None else "1"),
@@ -298,11 +192,11 @@ class RedisLedger(Ledger):
             except LedgerError as error:
                 raise SharedStateError(str(error)) from None
         if running := tuple(self._running):
-            self._engine.run(_BEAT, (_LEASES,), self._lease_ms, *running)
+            self._engine.run(redis_scripts.BEAT, (_LEASES,), self._lease_ms, *running)
         self._sweep()
 
     def _sweep(self) -> None:
-        self._engine.run(_SWEEP, (_LEASES,), _held_key(""), _MAX_SWEPT)
+        self._engine.run(redis_scripts.SWEEP, (_LEASES,), _held_key(""), _MAX_SWEPT)
 
     def _watch_epoch(self, epoch: bytes, day: str) -> None:
         """Notice that the engine was emptied: what was used before no longer counts."""

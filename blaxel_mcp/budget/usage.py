@@ -1,8 +1,8 @@
-"""Read what a call took from the answer of any provider: tokens, images, seconds of audio, searches.
+"""Reads the usage that any provider's answer reports: tokens, images, seconds of audio, searches.
 
-`genai-prices` reads usage too, and is not asked: of the shapes in `tests/budget/test_usage.py` it misreads those of xAI
-(reasoning beside completion), of Claude's `iterations` and of `x_groq`, and it needs to know the provider, which a
-configured model does not tell.
+`genai-prices` reads usage too, but misreads three of the shapes in `tests/budget/test_usage.py`: xAI's (reasoning
+beside completion), Claude's `iterations` and `x_groq`. It also needs the provider, which a configured model does not
+name.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 
 _PLACES = ("usage", "usageMetadata", "meta", "x_groq")
 _INSIDE = ("billed_units", "tokens", "usage")
-"""Where counts stand within a place; Cohere bills its `billed_units` and not its `tokens`."""
+"""The fields that hold the counts; Cohere bills its `billed_units`, not its `tokens`."""
 
 _INPUT = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens", "total_input_tokens", "prompt_eval_count")
 _OUTPUT = (
@@ -27,14 +27,14 @@ _OUTPUT = (
     "eval_count",
 )
 _AT_THE_TOP = ("prompt_eval_count", "eval_count")
-"""Ollama's counts. Other counts at the top are those of an endpoint that counts tokens, which is free."""
+"""Ollama's counts. Other top-level counts come from endpoints that only count tokens, which is free."""
 _TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
 _SIMPLE = frozenset((*_INPUT, *_OUTPUT, *_TOTAL)) - {"promptTokenCount"}
-"""Counts that are all there is to say where no other stands beside them."""
+"""Counts that are complete if there are no others beside them."""
 _MORE_INPUT = ("toolUsePromptTokenCount", "total_tool_use_tokens", "citation_tokens")
-"""Input that the count of the input leaves out."""
+"""Input that is not part of the input count."""
 _THOUGHTS = ("thoughtsTokenCount", "total_thought_tokens")
-"""Output that the count of the output leaves out."""
+"""Output that is not part of the output count."""
 _REASONING = (
     "reasoning_tokens",
     "completion_tokens_details.reasoning_tokens",
@@ -48,10 +48,10 @@ _CACHED = (
     "cachedContentTokenCount",
     "total_cached_tokens",
 )
-"""Input from a cache, which the count of the input has in it."""
+"""Input from a cache, which is part of the input count."""
 _READ = ("cache_read_input_tokens", "cacheReadInputTokens")
 _WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens")
-"""Claude's input from and to a cache. Its own `input_tokens` leave them out; a `prompt_tokens` beside them does not."""
+"""Claude's input from and to a cache. Its own `input_tokens` exclude them; a `prompt_tokens` beside them does not."""
 _WRITTEN_FOR_AN_HOUR = ("cache_creation.ephemeral_1h_input_tokens",)
 _AUDIO = ("prompt_tokens_details.audio_tokens", "input_tokens_details.audio_tokens", "input_token_details.audio_tokens")
 _AUDIO_WRITTEN = ("completion_tokens_details.audio_tokens", "output_tokens_details.audio_tokens")
@@ -67,12 +67,12 @@ _GEMINI_2 = re.compile(r"\bgemini-[12](?!\d)")
 
 CHARS_PER_TOKEN = 4
 MAX_CHARS_PER_TOKEN = 12
-"""More characters for each reported token than any text has, save for rulers and white space."""
+"""More characters per reported token than any text has, except for rulers and white space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one call took.
+    """The usage of one call.
 
     Attributes:
         input_tokens: Everything that was read, from and to a cache included; None if the provider did not report it.
@@ -81,7 +81,7 @@ class Usage:
         cached_input_tokens: The part of the input that came from a cache.
         cache_write_tokens: The part of the input that was written to a cache.
         cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour.
-        reasoning_tokens: The part of the output that nobody sees.
+        reasoning_tokens: The part of the output that is hidden reasoning.
         audio_input_tokens: The part of the input that is audio.
         cached_audio_tokens: The part of `cached_input_tokens` that is audio.
         audio_output_tokens: The part of the output that is audio.
@@ -114,13 +114,13 @@ class Usage:
 
 
 def read_usage(answer: Any, model: str = "") -> Usage | None:
-    """Return what an answer reports of its usage; None if it reports nothing.
+    """Return the usage that an answer reports; None if it reports none.
 
-    Understands the fields of OpenAI, Anthropic, Gemini, Cohere, Bedrock, Ollama and those that imitate them.
+    It understands the fields of OpenAI, Anthropic, Gemini, Cohere, Bedrock, Ollama and compatible APIs.
 
     Args:
         answer: The response body as JSON values.
-        model: The provider's model, or text that names it, for answers that do not.
+        model: The provider's model, or text that names it, for answers that do not name it.
     """
     if not isinstance(answer, Mapping):
         return None
@@ -191,7 +191,7 @@ def _token_usage(counts: Mapping[str, Any]) -> Usage:
     reasoning = _count([counts], (*_THOUGHTS, *_REASONING)) or 0
     is_beside = "citation_tokens" in counts or any(name in counts for name in _THOUGHTS)
     if is_beside or (total is None and reasoning > (output or 0)):
-        # Gemini, Perplexity and xAI leave the reasoning out of the count of the output.
+        # Gemini, Perplexity and xAI do not count the reasoning as output.
         output = (output or 0) + reasoning
     audio = _count([counts], _AUDIO) or 0
     over = max((total or 0) - (input_tokens or 0) - (output or 0), 0)
@@ -226,7 +226,7 @@ def _token_usage(counts: Mapping[str, Any]) -> Usage:
 
 
 def _simple_usage(counts: Mapping[str, Any]) -> Usage:
-    """Return the usage of counts of input, output and both, which need none of the questions that others raise."""
+    """Return the usage of plain counts of input, output and both, which need no further rules."""
     input_tokens, output, total = (_count([counts], names) for names in (_INPUT, _OUTPUT, _TOTAL))
     if input_tokens is None and output is None:
         input_tokens = total
@@ -267,7 +267,7 @@ def _number(counts: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
 
 @cache
 def _steps(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], frozenset[str]]:
-    """Return for each name the field, and the field inside of it or an empty string; and all these fields."""
+    """Return each name as its field and the field inside it, or an empty string; and the set of these fields."""
     steps = tuple((outer, inner) for outer, _, inner in (name.partition(".") for name in names))
     return steps, frozenset(outer for outer, _ in steps)
 

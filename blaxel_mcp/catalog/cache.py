@@ -1,7 +1,7 @@
-"""The last list of a workspace's models, on disk: a server starts with it while it lists the models anew.
+"""The last list of a workspace's models, on disk: a server uses it until it has listed the models again.
 
-The file has no secrets. It has the URLs of models, and credentials are sent there: so a file
-counts only if nobody but this user could have written it.
+The file has no secrets, but credentials are sent to the URLs in it. So a file is used only if no other user could have
+written it.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ class CatalogCache:
 def catalog_cache(settings: Settings, workspace: str | None = None) -> CatalogCache | None:
     """Return the cache of a workspace, by default the top-level one; None without a workspace or a cache folder.
 
-    A control plane on loopback has none: it is an emulator, and its port is another one next time.
+    A control plane on loopback has none: it is an emulator, whose port changes with each start.
     """
     folder = user_folder("cache")
     workspace = workspace or settings.workspace

@@ -1,4 +1,4 @@
-"""The models that have a tool of their own: configured and discovered ones."""
+"""The models with a tool of their own: configured and discovered ones."""
 
 import hashlib
 import json
@@ -75,7 +75,7 @@ class Catalog:
         return [self.reference(entry) for entry in self.entries]
 
     def fingerprint(self, *, max_tools: int) -> str:
-        """Return a hash that changes with what clients are shown of the tools, or with what the tools call.
+        """Return a hash of everything that clients see of the tools, and of what the tools call.
 
         Args:
             max_tools: How many entries have a listed tool; `run_model` calls the others.
@@ -116,8 +116,8 @@ def build_catalog(
 ) -> Catalog:
     """Build the catalog of the configured models and those that the control plane listed.
 
-    A configured entry overrides the discovered model with the same name. Keys that it leaves out
-    come from that model's record.
+    A configured entry overrides the discovered model with the same name. Keys that it omits come from that model's
+    record.
 
     Args:
         settings: The configured entries, and which discovered models become tools.
@@ -165,7 +165,7 @@ def _discovered_entries(
         workspace: The workspace.
         records: The models without a configured entry, by name.
         taken: The tool names in use, in lower case; new ones are added.
-        is_first: Whether the tools' names leave out the workspace.
+        is_first: Whether the tools' names omit the workspace.
     """
     own_workspace = None if workspace == settings.workspace else workspace
     for name in sorted(records):

@@ -40,11 +40,11 @@ PAGE_SIZE = 200
 """Models in one page, the control plane's maximum (Blaxel docs, Pagination)."""
 
 MAX_PAGES = 100
-"""The most pages of one list that are read: cursors may go on forever."""
+"""Maximum number of pages of a list: cursors may go on forever."""
 
 _MAX_FAILURE_CHARS = 200
 _MAX_LOOKUPS = 1000
-"""Lookups that are cached: an agent may make up any number of names."""
+"""Maximum number of cached lookups: an agent may invent any number of names."""
 
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EXPIRED = float("-inf")

@@ -279,7 +279,7 @@ class Discovery:
             try:
                 await listener()
             except Exception:
-                # A client that is gone must not keep the change from the next one.
+                # A disconnected client must not keep the change from the next one.
                 logger.exception("a client could not be notified that the tools have changed")
 
     async def _save(self, cache: CatalogCache, snapshot: ModelSnapshot) -> None:

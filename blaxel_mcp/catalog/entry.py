@@ -86,7 +86,7 @@ def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> C
     """Create the entry of a model.
 
     Args:
-        model: The model's settings; keys that they leave out come from the record.
+        model: The model's settings; keys that they omit come from the record.
         tool: The tool's name.
         record: The model's record from the control plane; None if it was not listed.
 

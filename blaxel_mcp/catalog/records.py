@@ -1,8 +1,7 @@
 """Model records of the control plane, parsed leniently.
 
-A value of an unknown type is left out rather than rejected: the platform adds types, statuses
-and fields without notice. The fields are those of the Model resource in Blaxel's Python SDK,
-client/models/model.
+A value of an unknown type is omitted rather than rejected: the platform adds types, statuses and fields without notice.
+The fields are those of the Model resource in Blaxel's Python SDK, client/models/model.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ Redact = Callable[[bytes], bytes]
 class ModelRecord:
     """The fields of a Model resource that this server uses. Absent and empty values are None.
 
-    Identifiers are exactly as the platform sent them, or left out. `display_name` and `status` are
+    Identifiers are exactly as the platform sent them, or omitted. `display_name` and `status` are
     only shown, and are cleaned for that.
 
     Attributes:

@@ -28,10 +28,10 @@ _NO_ANSWER = (
 
 
 async def calls(options: argparse.Namespace) -> int:
-    """Print the last calls, or with `show ID` what is kept of one.
+    """Print the last calls, or with `show ID` the record of one.
 
     Raises:
-        InvalidArgumentsError: The words after the command are others.
+        InvalidArgumentsError: Other words follow the command.
         BlaxelError: There is no such call, or the ledger cannot be used.
     """
     call_id = None

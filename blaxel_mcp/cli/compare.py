@@ -26,7 +26,7 @@ from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.several import AskedModel, ask_together
 
 _MIN_WIDTH = 24
-"""Columns for each answer, at the least; in a narrower terminal they stand one under the other."""
+"""Minimum columns for each answer; in a narrower terminal they are printed one under the other."""
 
 
 def compare(options: argparse.Namespace) -> int:

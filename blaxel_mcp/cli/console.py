@@ -1,4 +1,4 @@
-"""The console on which commands print tables and reports, and text from outside as a terminal may get it."""
+"""The console for tables and reports, and the functions that make text from outside safe for a terminal."""
 
 import re
 import sys
@@ -31,7 +31,7 @@ def folded(text: str, width: int | None, indent: int = 0) -> str:
     """Return a text with each line but the first indented, and on a terminal folded between words.
 
     Args:
-        text: The text. What is in backquotes, such as a command, stays in one piece, so that it can be copied.
+        text: The text. A part in backquotes, such as a command, stays in one piece, so that it can be copied.
         width: The columns of the terminal; None to fold nothing.
         indent: The columns before the text.
     """
@@ -68,7 +68,7 @@ class ReportConsole(Console):
     """Prints to stdout without markup, highlighting or line breaks of its own.
 
     Raises:
-        BrokenPipeError: From `print`, when nothing reads stdout any more; rich itself would end the process.
+        BrokenPipeError: From `print`, when stdout is closed; rich itself would end the process.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:

@@ -60,7 +60,7 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
             tour.introduce(settings)
             server = StdioServerParameters(
                 command=sys.executable,
-                # -P: nothing is imported from the folder that the user happens to be in.
+                # -P: nothing is imported from the working directory.
                 args=["-P", "-m", "blaxel_mcp", "serve", "--config", str(file)],
                 env={"BL_API_KEY": DEMO_KEY, "BLAXEL_MCP_BUDGET__LEDGER": ":memory:"},
             )

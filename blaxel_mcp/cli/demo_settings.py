@@ -49,7 +49,7 @@ def demo_overrides(*, run_url: str, api_url: str, every_model: bool = False) -> 
     return {
         "workspace": DEMO_WORKSPACE,
         "api_key": DEMO_KEY,
-        # The user's own workspaces are no part of a demo, and their keys even less.
+        # A demo must not use the user's own workspaces or their keys.
         "workspaces": {},
         "discovery": {"workspaces": []},
         "run_url": run_url,

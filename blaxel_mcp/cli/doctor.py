@@ -27,7 +27,7 @@ _LABELS: Mapping[Outcome, tuple[str, str]] = {
 }
 _LABEL_WIDTH = 9
 _NARROW, _NARROW_INDENT = 100, 4
-"""The columns of a terminal below which a message has lines of its own, and their indent."""
+"""In a terminal with fewer columns, messages are on lines of their own, with this indent."""
 
 _REPEATING_LOGGERS = ("blaxel_mcp", "mcp")
 

@@ -25,7 +25,7 @@ _EMPTY = "Every setting in it is commented out. Without [[models]], each model i
 
 
 async def init(options: argparse.Namespace) -> int:
-    """Write the file and print what is in it; the exit code is 1 if the workspace cannot be read.
+    """Write the file and print a summary of it; the exit code is 1 if the workspace cannot be read.
 
     Raises:
         ConfigurationError: The file exists already or cannot be written, or the settings in the environment cannot

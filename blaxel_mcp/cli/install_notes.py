@@ -1,4 +1,4 @@
-"""What `blaxel-mcp install` adds to its report: where the key comes from, and what else changed or needs attention."""
+"""The notes of `blaxel-mcp install`: where the key comes from, and what else changed or needs attention."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ PLATFORM_VARIABLES = (
 
 
 def name_notes(client: Client, name: str, *, is_present: bool) -> Iterator[str]:
-    """Yield what to know about an entry's name, and whether its client is on this machine."""
+    """Yield notes on an entry's name, and on a client that is not on this machine."""
     if not is_present:
         yield f"{client.title} was not found on this machine; it will read the entry once it is installed."
     if name == EARLIER_NAME:
@@ -36,7 +36,7 @@ def name_notes(client: Client, name: str, *, is_present: bool) -> Iterator[str]:
 
 
 def entry_left_notes(client: Client, change: Change, name: str) -> Iterator[str]:
-    """Yield which other entries of a client's file run this server."""
+    """Yield notes on the other entries of a client's file that run this server."""
     for other in own_names(client, change.file):
         if other != name:
             yield (
@@ -46,7 +46,7 @@ def entry_left_notes(client: Client, change: Change, name: str) -> Iterator[str]
 
 
 def file_notes(client: Client, change: Change, *, was_open: bool = False) -> Iterator[str]:
-    """Yield what else changed in the file and its backups, after removing secrets from the backups."""
+    """Yield notes on other changes to the file and its backups, after removing secrets from the backups."""
     if was_open and change.is_private:
         yield f"other users of this machine could read {change.file}; now only you can."
     names = " and ".join(change.dropped)
@@ -59,7 +59,7 @@ def file_notes(client: Client, change: Change, *, was_open: bool = False) -> Ite
 
 
 def credential_notes(client: Client, launch: Launch, workspace: str) -> Iterator[str]:
-    """Yield how the server gets the credentials that are not in the entry, if any are missing there."""
+    """Yield notes on how the server gets credentials that are not in the entry."""
     missing = launch.forwarded or launch.missing
     if not missing:
         return
@@ -77,7 +77,7 @@ def credential_notes(client: Client, launch: Launch, workspace: str) -> Iterator
 
 
 def entry_notes(launch: Launch, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what to know about the entry: secrets in it, variables that are not, a command that may vanish."""
+    """Yield notes on the entry: secrets in it, variables that are not in it, a command that may vanish."""
     if launch.secret:
         yield f"the entry holds {' and '.join(launch.secret)} in clear text."
     known = {*CREDENTIAL_VARIABLES, *PLATFORM_VARIABLES, FILE_VARIABLE, f"{PREFIX}WORKSPACE"}

@@ -42,7 +42,7 @@ _Value = TypeVar("_Value")
 
 def run(options: argparse.Namespace) -> int:
     """Send one request and print its answer."""
-    # Read before the event loop starts: Ctrl-C would not interrupt a read of standard input in it.
+    # Read before the event loop starts: inside it, Ctrl-C would not interrupt a read of standard input.
     request = read_request(options)
     check_target(options.save)
     done = anyio.run(partial(until_signal, partial(_run, options, request)))

@@ -1,4 +1,4 @@
-"""What `run` and `compare` print: the text as it arrives, a spinner until then, files for media, and the receipt."""
+"""The output of `run` and `compare`: the text as it arrives, a spinner until then, files for media, and the receipt."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ class TextPrinter:
         self._ends_line = True
 
     def __call__(self, text: str) -> None:
-        """Print what follows the text of the previous call."""
+        """Print the part of the text that was not in the previous call."""
         if self._progress:
             self._progress.stop()
         print_text(text[self.printed :], end="")
@@ -45,7 +45,7 @@ class TextPrinter:
         self._ends_line = text.endswith("\n")
 
     def end(self) -> None:
-        """End the last line, so that what follows begins at its own."""
+        """End the last line, so that the next output begins on a new one."""
         if self.printed and not self._ends_line:
             print_text("")
 
@@ -94,7 +94,7 @@ def print_answer(
 def _parts(
     answer: Answer, api: ModelAPI | None, *, as_json: bool, on_terminal: bool
 ) -> tuple[str | None, Sequence[Media]]:
-    """Return the text of an answer to print, and what belongs into files on a terminal."""
+    """Return the text of an answer to print, and the parts that become files on a terminal."""
     if isinstance(answer, BinaryAnswer):
         return None, (Media(answer.data, answer.media_type),)
     if not isinstance(answer, JSONAnswer):

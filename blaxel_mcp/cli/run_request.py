@@ -35,7 +35,7 @@ _PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asks a model.
+    """A person's question to a model.
 
     Attributes:
         text: The question itself.
@@ -66,7 +66,7 @@ class RawRequest:
 
 
 def read_request(options: argparse.Namespace) -> Question | RawRequest:
-    """Read what `run` is to send, from its options, from files and from standard input. It blocks meanwhile.
+    """Read the request of `run` from its options, from files and from standard input; this blocks.
 
     Raises:
         InvalidArgumentsError: The options contradict each other, or a file cannot be read.
@@ -165,7 +165,7 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
         lookup = await runtime.control_plane.find(workspace, settings.name)
         record = lookup.record
         if record is None and lookup.problem and "unknown_model" not in lookup.problem and not (known or path):
-            # Without its API, the question would go out in a form that the model probably does not take.
+            # Without its API, the question would be sent in a form that the model probably rejects.
             raise BlaxelError(
                 f"The API of the model {name!r} is not known, so there is no body for the question: {lookup.problem}.",
                 code="model_unavailable",
@@ -308,7 +308,7 @@ def piped_text() -> str | None:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Report on stderr that standard input is awaited, if that takes long: nobody may be writing to it."""
+    """Report on stderr that the command waits for standard input, if that takes long."""
     timer = threading.Timer(
         _PATIENCE_SECONDS, print, ("note: waiting for standard input to end (Ctrl-D)",), {"file": sys.stderr}
     )

@@ -34,7 +34,7 @@ async def serve(options: argparse.Namespace) -> int:
 
         return await serve_over_http(options)
     if options.streams.stdin_is_terminal:
-        # Some clients give a terminal, so it goes on to serve.
+        # Some clients connect a terminal, so the server starts all the same.
         print(_FOR_PEOPLE, file=sys.stderr, flush=True)
     async with configured(options) as config:
         credentials = resolve_credentials(config, config.settings.workspace)

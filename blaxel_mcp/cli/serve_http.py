@@ -42,7 +42,7 @@ async def serve_over_http(options: argparse.Namespace) -> int:
     Once connections are accepted, stderr has the lines `serving MCP at URL`, with the actual port, and `callers: ...`.
 
     Raises:
-        ConfigurationError: The settings cannot be used, do not say who may call, or name an address that cannot be
+        ConfigurationError: The settings cannot be used, do not authenticate callers, or name an address that cannot be
             listened on.
     """
     async with configured(options, **_overrides(options)) as config:
@@ -89,12 +89,13 @@ def _run_workers(options: argparse.Namespace, config: Configuration, address: Ad
     """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do.
 
     Raises:
-        ConfigurationError: Nothing is shared, so that only one of them would know a handle, or it cannot be done here.
+        ConfigurationError: Nothing is shared, so each handle would be known to only one of them; or the system is
+            Windows.
     """
     if config.settings.shared.url is None:
         raise ConfigurationError(
             "--workers needs [shared]: without it, each process has its own limits and answers.",
-            hint="Set shared.url and shared.key, or leave --workers out.",
+            hint="Set shared.url and shared.key, or omit --workers.",
         )
     if sys.platform == "win32":
         raise ConfigurationError("--workers is not available on Windows.", hint="Start several servers instead.")

@@ -45,7 +45,7 @@ def named_config_file(options: argparse.Namespace) -> Path | None:
     """Return the settings file that `--config` or BLAXEL_MCP_CONFIG names, whether it exists or not.
 
     Raises:
-        ConfigurationError: The one that counts is blank or was not expanded.
+        ConfigurationError: The name is blank or was not expanded.
         RuntimeError: It begins with `~` and the home directory is unknown.
     """
     name = named_settings_file(options.config, process_environment())

@@ -82,7 +82,7 @@ def _table(days: list[dict[str, Any]], *, is_narrow: bool) -> Table:
 
 
 def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], resets_at: str) -> None:
-    """Print how much of a cap is used: as a bar on a terminal, and with a warning from 80 % on."""
+    """Print the usage of a cap: as a bar on a terminal, and with a warning from 80 % on."""
     used, cap = amounts["used"], amounts["cap"]
     share = used / cap if cap else 1.0
     figures = f"{used:,} of {cap:,} {unit}"

@@ -21,19 +21,19 @@ from blaxel_mcp.core.media_types import media_type_of
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _IDENTITY = ("", "identity")
 _REFUSED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "lz4", "snappy", "xz", "bzip2"})
-"""Real compressions; any other name is taken for no encoding, as browsers do, if the body reads well without one."""
+"""Real compressions. Like browsers, the reader ignores any other name if the body can be read without decoding."""
 
 _FEED_BYTES = 8 * 1024
-"""Decoded between two turns of the event loop; gzip can expand it a thousandfold."""
+"""Encoded bytes that are decoded in one turn of the event loop; gzip can expand them a thousandfold."""
 
 _PIECE_BYTES = 64 * 1024
-"""Decoded at once, so that little memory is used besides the body itself."""
+"""Bytes that are decoded at once: a bound on the memory used in addition to the body."""
 
 OnBytes = Callable[[bytes], bool]
 """Takes decoded bytes as they arrive, and returns whether no more are needed."""
 
 END_SECONDS = 0.2
-"""How long the end of a body is waited for that is not needed any more: its connection can then be used again."""
+"""How long to wait for the end of a body that is no longer needed, so that its connection can be reused."""
 
 
 class BodyReader:
@@ -49,7 +49,7 @@ class BodyReader:
         satisfied: Whether `on_bytes` needs no more.
 
     Raises:
-        BlaxelError: `bad_response`: the encoding is a compression that was not asked for.
+        BlaxelError: `bad_response`: the encoding is a compression that was not requested.
     """
 
     def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
@@ -62,7 +62,7 @@ class BodyReader:
         known = [encoding for encoding in encodings if encoding in _WINDOW_BITS or encoding in _REFUSED]
         self._is_known = known == encodings
         if len(known) > 1 or not _WINDOW_BITS.keys() >= {*known}:
-            raise undecodable("is in a compression that was not asked for")
+            raise undecodable("is in a compression that was not requested")
         self._decoder = _ZlibDecoder(_WINDOW_BITS[known[0]]) if known else None
         self.is_plain = not known
 
@@ -102,11 +102,11 @@ class BodyReader:
             raise undecodable("ended in the middle of its compressed body")
         body = self._decoded.getvalue()
         if not self._is_known and media_type_of(body) is None:
-            # In an unknown encoding, such as `UTF-8`, only what reads well without one is not encoded at all.
+            # An unknown encoding, such as `UTF-8`, is ignored only if the body can be read without decoding.
             try:
                 body.decode()
             except UnicodeDecodeError:
-                raise undecodable("is in a compression that was not asked for") from None
+                raise undecodable("is in a compression that was not requested") from None
         return body
 
 

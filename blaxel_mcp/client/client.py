@@ -37,7 +37,7 @@ MAX_ERROR_BYTES = 256 * 1024
 MAX_TOKEN_REPLY_BYTES = 64 * 1024
 
 MAX_ERROR_SECONDS = 10.0
-"""Limit for reading the body of an error; the status, which says most of it, has arrived by then."""
+"""Limit for reading the body of an error; by then its status, the most important part, has arrived."""
 
 _REDACTED_INLINE_BYTES = 256 * 1024
 """A larger body is redacted in a thread."""

@@ -1,4 +1,4 @@
-"""Carries requests over connections of their own to each host, the most recently used first.
+"""A transport with its own connections to each host; the most recently used one is reused first.
 
 httpcore's pool looks at all of its requests and connections before and after each request, and its locks run a failing
 import unless `sniffio` is installed: with 32 requests in flight, two thirds of the time of a request went there. Its
@@ -69,7 +69,7 @@ class _Connection:
                 return event
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body: everything that has arrived together in one piece, in however many chunks it was sent."""
+        """Yield the body. Bytes that arrived together are one piece, however many chunks they were sent in."""
         while True:
             pieces: list[bytes] = []
             event: object = None
@@ -88,7 +88,7 @@ class _Connection:
             await self._read()
 
     def finish(self) -> bool:
-        """End the exchange; return whether another request can be sent, as no byte follows the response."""
+        """End the exchange; return whether the connection can be reused: no byte may follow the response."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -197,7 +197,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             self._expire()
 
     def _expire(self) -> None:
-        """Close the connections that have been idle for too long, and come back for the others."""
+        """Close the connections that have been idle for too long, and schedule the next check."""
         now = time.monotonic()
         while self._idle and now - self._idle[0].idle_since >= self._idle_seconds:
             self._idle.pop(0).stream.abort()
@@ -227,7 +227,7 @@ class _Body(httpx.AsyncByteStream):
 
 @lru_cache(maxsize=64)
 def _origin(scheme: bytes, host: bytes, port: int | None) -> httpcore.Origin:
-    """Return scheme, host and port, the default one if none is given."""
+    """Return scheme, host and port, by default the scheme's own."""
     return httpcore.URL(scheme=scheme, host=host, port=port, target=b"/").origin
 
 

@@ -153,7 +153,7 @@ def _checked_own_url(url: str, model: str, settings: Settings) -> str:
         parts, host = urlsplit(""), None
     is_plain = url.isascii() and url.isprintable() and not set(url) & set(" \\@?#")
     is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
-    # A remote control plane must not lead the key to what only this machine or its network can reach.
+    # A remote control plane must not send the key to an address that only this machine or its network can reach.
     own = [urlsplit(base) for base in (settings.api_url, settings.run_url)]
     is_own = any((parts.scheme, parts.netloc) == (base.scheme, base.netloc) for base in own)
     is_reachable = is_own or is_loopback(own[0].hostname or "") or not is_internal(host or "")

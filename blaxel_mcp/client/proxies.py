@@ -71,7 +71,7 @@ class Proxies:
     def kind_for(self, url: str) -> str | None:
         """Return which proxy carries a URL: `http`, `https` or `all`; None for a direct connection.
 
-        ALL_PROXY is passed over if it cannot be used; the others are returned even then.
+        An unusable ALL_PROXY is ignored; the others are returned even if they cannot be used.
         """
         parts = urlsplit(url)
         host = (parts.hostname or "").lower().rstrip(".")
@@ -87,7 +87,7 @@ class Proxies:
         return "all" if "all" in self.urls else None
 
     def problems(self) -> Iterator[str]:
-        """Yield a sentence for each value that is passed over; none quotes a proxy's URL."""
+        """Yield a sentence for each ignored value; none quotes a proxy's URL."""
         if "all" in self.unusable:
             yield f"ALL_PROXY is not used: {self.unusable['all']}."
         if self.ignored:
@@ -208,7 +208,7 @@ class _Routes(httpx.AsyncBaseTransport):
 def network_transport(certificates: SSLContext, limits: httpx.Limits) -> httpx.AsyncBaseTransport:
     """Return a transport that uses the proxies of this process's environment, or of the system's settings.
 
-    What is passed over is named in the log once.
+    Ignored values are logged once.
     """
     proxies = proxies_in(getproxies())
     for problem in proxies.problems():

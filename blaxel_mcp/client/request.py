@@ -54,7 +54,7 @@ def request_headers(request: APIRequest, *, api_version: str, host: str | None =
     Args:
         request: The request.
         api_version: The value of `Blaxel-Version`.
-        host: The value of `Host`; None to leave that header out.
+        host: The value of `Host`; None to omit that header.
 
     Raises:
         InvalidArgumentsError: A header of the request is reserved or cannot be written.

@@ -1,8 +1,8 @@
-"""A TCP or TLS connection with the interface of httpcore's streams, which knows whether any byte of it is left unread.
+"""A TCP or TLS connection with the interface of httpcore's streams, which knows whether it has unread bytes.
 
-httpcore's own stream reads 64 KiB of what the operating system had, keeps the rest to itself and takes it for the
-beginning of the next response (httpcore 1.0.9 on anyio 4.16). It also opens four cancel scopes and two timers for each
-request; a call has one deadline.
+httpcore's own stream keeps bytes beyond its 64 KiB reads, and takes them for the beginning of the next response
+(httpcore 1.0.9 on anyio 4.16). It also opens four cancel scopes and two timers for each request; a call has one
+deadline.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import httpcore
 from blaxel_mcp.client.trace import CallTrace
 
 _BUFFERED_BYTES = 256 * 1024
-"""Bytes received and not yet read from which on no more are received; asyncio receives as many at once."""
+"""Receiving pauses at so many unread bytes; asyncio receives as many at once."""
 
 _TOGETHER_BYTES = 64 * 1024
 """A shorter request is passed to the operating system at once: one packet, and one system call, for head and body."""
@@ -34,7 +34,8 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """One connection; closing it discards what has not been sent.
 
     Attributes:
-        trace: Of the current request: `sent` is set when its first bytes are passed to the operating system.
+        trace: The trace of the current request; its `sent` is set when the first bytes are passed to the operating
+            system.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Store what has arrived, and stop receiving where it is not read fast enough."""
+        """Store the bytes, and pause receiving if they are not read fast enough."""
         self._chunks.append(data)
         self._size += len(data)
         if self._size >= _BUFFERED_BYTES:
@@ -87,14 +88,14 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._drained = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - httpcore's
-        """Send what `write` left; return everything that has arrived, once there is anything; no bytes at the end.
+        """Send the rest of the last `write`; return the bytes that have arrived, at least one, or none at the end.
 
         Raises:
             httpcore.ReadError: The connection broke.
             httpcore.ReadTimeout: Nothing arrived in time.
         """
         if self._unsent and not self._ended:
-            # What the peer has sent can still be read.
+            # Bytes that the peer has sent can still be read.
             with suppress(httpcore.WriteError):
                 await self._send(b"", timeout)
         if not self._chunks and not self._ended:
@@ -112,10 +113,10 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Send bytes, and wait while too many of them are unsent. A few are left to the next `write` or `read`.
+        """Send bytes, and wait while too many are unsent. A few may wait for the next `write` or `read`.
 
         Raises:
-            httpcore.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
+            httpcore.WriteError: The connection is closed, or broke; bytes that the peer has sent can still be read.
             httpcore.WriteTimeout: They were not sent in time.
         """
         if not buffer:
@@ -173,7 +174,7 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """Return `is_readable`, or what asyncio knows under that name."""
+        """Return `is_readable`, or asyncio's value of that name."""
         return not self.is_quiet if info == "is_readable" else self._transport.get_extra_info(info)
 
 

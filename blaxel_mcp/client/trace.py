@@ -1,4 +1,4 @@
-"""What is known of a call while it runs, and the call's deadline."""
+"""The trace of a running call, and the call's deadline."""
 
 import asyncio
 import time
@@ -13,13 +13,13 @@ from blaxel_mcp.client.errors.network import timed_out
 from blaxel_mcp.core.exceptions import BlaxelError
 
 _BEFORE_SECONDS = 0.001
-"""How long before a deadline it is decided whether it is late."""
+"""Time before a deadline at which to check whether it was missed."""
 
 _SUSPENDED_SECONDS = 0.5
 """A deadline that is later than this was missed while the process was suspended."""
 
 _GRACE_SECONDS = 5.0
-"""The time that a call then has to read an answer that is there."""
+"""Time that such a call has to read an answer that has arrived."""
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ def _extend_if_late(scope: anyio.CancelScope, due: float) -> None:
 def deadline(seconds: float | None, trace: CallTrace) -> Iterator[None]:
     """Cancel the enclosed work after `seconds`; None sets no limit.
 
-    A process that was suspended meanwhile (a laptop's lid, `docker pause`) first reads what has arrived.
+    A process that was suspended meanwhile (a laptop's lid, `docker pause`) first reads an answer that has arrived.
 
     Raises:
         BlaxelError: `timeout`; its `billed` depends on `trace.sent`.

@@ -67,7 +67,7 @@ _split_cached = lru_cache(maxsize=256)(_split)
 
 
 def _text_problem(text: str) -> str | None:
-    """Return what is wrong with the path as a whole; None if nothing is."""
+    """Return the problem with the path as a whole; None if there is none."""
     if len(text) > MAX_PATH_CHARS:
         return f"it is longer than {MAX_PATH_CHARS} characters"
     if any("\ud800" <= character <= "\udfff" for character in text):

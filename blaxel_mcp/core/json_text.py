@@ -32,7 +32,7 @@ MAX_ARGUMENT_VALUES = 220_000
 call proceeds: at this limit, for less than a tenth of a second and into some 15 MB."""
 
 _SMALL_VALUES, _SMALL_CHARS = 500, 100_000
-"""How much of a value is checked, repaired and written in a few milliseconds."""
+"""The size of a value that is checked, repaired and written in a few milliseconds."""
 
 _MAX_INTEGER_BITS = 1024
 """Integers beyond the range of a double (about 308 digits) are rejected; few JSON readers accept them."""
@@ -44,16 +44,16 @@ _ONE_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _SPACE = re.compile(r"[ \t\r\n]")
 _LARGE_EXPONENT = re.compile(r"[0-9][eE]\+?[0-9]{3}")
 _MANY_DIGITS = re.compile(r"[0-9]{200}")
-"""What a number beyond the range of a double has in it, and hardly any other. One pattern for both is slower."""
+"""Text that is in every number beyond the range of a double, and in few others. One pattern for both is slower."""
 
 _ESCAPED_BACKSLASH, _ESCAPED_QUOTE, _SEPARATOR = "\x01", "\x02", "\x03"
-"""Valid JSON has no control characters but white space, so these can stand for something else for a while."""
+"""Placeholders: valid JSON has no control characters other than white space."""
 
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789ED", b"000000000ed")
 _UNUSUAL = (b"e000", b"e+000", b"0" * 200, b"\\ud")
-"""What JSON with a number beyond the range of a double, or with half a surrogate pair, has in it in that spelling."""
+"""Text that is in all JSON with a number beyond the range of a double or with half a surrogate pair."""
 
 _NO_MARKS = bytes(set(range(256)) - set(b",:[{"))
 _LEAF_ROUNDS = 8
@@ -159,7 +159,7 @@ def has_few_values(data: bytes) -> bool:
 
 
 def is_small(value: Any) -> bool:
-    """Return whether a value is plain JSON and small enough to be worked on between two events of the event loop.
+    """Return whether a value is plain JSON and small enough to be processed on the event loop.
 
     Plain means that `check_argument` accepts it.
     """
@@ -278,7 +278,7 @@ def depth(text: str) -> int:
 
 
 def run_finder(characters: str, length: int) -> Callable[[str], bool]:
-    """Return a function that tells whether a text has a run of `length` of these ASCII characters.
+    """Return a function that checks whether a text has a run of `length` of these ASCII characters.
 
     It takes a twentieth of the time of a regular expression.
     """
@@ -296,7 +296,7 @@ def survives_as_value(text: str, value: Any) -> bool:
 
     Args:
         text: Valid JSON.
-        value: What `parse` made of it.
+        value: The result of `parse`.
     """
     if text.count("[") + text.count("{") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         return False
@@ -305,7 +305,7 @@ def survives_as_value(text: str, value: Any) -> bool:
         if any(part in shape for part in _UNUSUAL) and b"Infinity" in pydantic_core.to_json(
             value, inf_nan_mode="constants"
         ):
-            # Perhaps only as a word in a string.
+            # It may be only a word in a string.
             dump(value)
     except ValueError:
         return False

@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 0.2
 """How long a line waits for a reader that has stopped, once."""
 
 _PIPE_BYTES = 512
-"""The most that POSIX lets a pipe take without blocking when it has room."""
+"""POSIX: a pipe with room takes so many bytes without blocking."""
 
 
 class Redactor(Protocol):
@@ -77,7 +77,7 @@ def line_formatter(log_format: LogFormat) -> logging.Formatter:
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to stderr, and drops what nobody reads: a client that reads no log must not stop the server."""
+    """Writes to stderr, and drops lines that are not read: a client that reads no log must not stop the server."""
 
     _is_stalled = False
 
@@ -102,7 +102,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of `logging`
-        # Nobody would see the report of an error that is stderr's own.
+        # An error of stderr cannot be reported on stderr.
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 

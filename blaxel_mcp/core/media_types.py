@@ -1,6 +1,6 @@
 """Media types recognized by the first bytes of the content, since a declared media type may be wrong.
 
-Libraries were measured and do worse on what models return: filetype 1.2 misses WebM and MPEG 2.5 audio and takes the
+Measured libraries do worse on models' output: filetype 1.2 misses WebM and MPEG 2.5 audio and takes the
 text "BM hello" for a bitmap, and puremagic 1.30 takes AVIF for video/mp4 and raises an exception on text.
 """
 
@@ -72,7 +72,7 @@ IMAGE_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 """The pictures that models take; one of another type in a conversation makes every later request of it fail."""
 
 _MEDIA_TYPE = re.compile(r"(?:application|audio|font|image|model|text|video)/[a-z0-9][a-z0-9!#$&^_.+-]{0,47}")
-"""`type/subtype` of RFC 6838, section 4.2, of a registered type and of a length that is no sentence."""
+"""`type/subtype` of RFC 6838, section 4.2: a registered type, too short to be a sentence."""
 
 _RAW_AUDIO = re.compile(
     r"(?:audio/)?(?:x-)?(?:l16|lpcm|linear[-_]?(?:16|pcm)|s16le|pcm(?:[-_]?(?:s?16(?:[-_]?le)?|(?P<rate>\d{4,6})))?)"
@@ -122,8 +122,8 @@ def wav_of(samples: bytes, declared: str) -> bytes | None:
     """Return raw 16-bit audio as a WAV file; None if `declared` does not name raw audio.
 
     Args:
-        samples: The samples, little-endian. RFC 2586 has `audio/L16` the other way around, but what providers send
-            under that name is little-endian.
+        samples: The samples, little-endian. RFC 2586 defines `audio/L16` as big-endian, but providers send
+            little-endian samples under that name.
         declared: A media type with its parameters, such as `audio/L16;codec=pcm;rate=24000`, or a format's name.
     """
     declared = declared.lower()

@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 def open_missing_streams() -> None:
     """Open the null device for each standard stream that is closed.
 
-    Otherwise the next file or socket would get its number, and whatever is printed would go there.
+    Otherwise the next file or socket would get its number, and printed text would go there.
     """
     for descriptor in range(3):
         try:
@@ -83,7 +83,7 @@ async def received_signals() -> AsyncIterator[AsyncIterator[signal.Signals]]:
     Only the main thread can enter it. Afterwards the signals have their default actions again.
 
     Yields:
-        An iterator over the signals, in the order of arrival. It waits for ever when `ending_signals` is empty.
+        An iterator over the signals, in the order of arrival. It waits forever when `ending_signals` is empty.
     """
     with anyio.open_signal_receiver(*ending_signals()) as signals:
         yield signals

@@ -11,7 +11,7 @@ _TOLERANCE = 0.1
 """How much less similar than the best match a further suggestion may be."""
 
 _ABBREVIATED = 0.9
-"""The similarity of a name that is only the first word or words of another one, as `chat` is of `chat-completions`."""
+"""The similarity of a name that consists of the first words of another one, as `chat` does of `chat-completions`."""
 
 
 def closest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
@@ -46,5 +46,5 @@ def _similarity(matcher: "difflib.SequenceMatcher[str]", name: str, other: str) 
 
 
 def _pieces(name: str) -> list[str]:
-    """Return the words of a name and what is between them, such as ["chat", "-", "completions"]."""
+    """Return the words and separators of a name, such as ["chat", "-", "completions"]."""
     return re.findall(r"[^\W_]+|[\W_]+", name)

@@ -1,4 +1,4 @@
-"""What may be called, decided on what goes out: the allowlists of `[access]`, and the models that a request names."""
+"""The allowlists of `[access]`, applied to the request that is sent, and the models that it names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from blaxel_mcp.inference.locks import decoded_fully, query_parameters
 from blaxel_mcp.settings.schema import AccessSettings, Settings
 
 _MODEL_FIELDS = frozenset({"fallbackmodels", "fallbacks", "model", "modelid", "modelname", "models"})
-"""Folded names of fields that choose the model at any depth, at the providers and the gateways before them."""
+"""Folded names of fields that choose the model at any depth, for providers and for gateways in front of them."""
 
 _TOP_MODEL_FIELDS = _MODEL_FIELDS | {
     *("agentid", "assistantid", "deployment", "deploymentid", "engine", "engineid", "modelpath", "modeluri", "preset")
@@ -83,7 +83,7 @@ def check_other_models(settings: Settings, model: str, others: list[str]) -> Non
             "server do not allow there.",
             code="permission_denied",
             origin="local",
-            hint="Leave that name out. The setting `access.models` has to list a name in full to allow it there.",
+            hint="Omit that name. The setting `access.models` has to list a name in full to allow it there.",
         )
 
 

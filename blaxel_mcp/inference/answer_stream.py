@@ -1,4 +1,4 @@
-"""An answer that arrives as a stream of events: shown while it comes, assembled at its end."""
+"""An answer that arrives as a stream of events: shown as it arrives, assembled at the end."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ _MIN_GROWTH = 200
 
 
 class AnswerStream:
-    """Follows one response; a response that is not a stream passes by unread.
+    """Follows one response; a response that is not a stream is not read.
 
     Args:
         api: The name of the API that was called; None if it is not known.
@@ -64,7 +64,7 @@ class AnswerStream:
         """Return the consumer of a body with these response headers; None if it is neither a stream nor written text.
 
         The consumer returns whether the answer has ended, so that no more of the body is needed. A body that is no
-        stream is only measured, so that a torn one counts as much as has come.
+        stream is only measured, so that an interrupted one counts by its length.
         """
         self._decoder = event_decoder(headers.get("content-type", ""), self._path)
         self.is_stream = self._decoder is not None
@@ -89,7 +89,7 @@ class AnswerStream:
             error = self._assembler.error
             failure = _incomplete(reason, status) if error is None else self._reported(error, reason, status)
             generated = error.get("failed_generation") if isinstance(error, dict) else None
-            # Groq's name for what the model wrote, which is in no event before.
+            # Groq's name for the model's output, which is in no earlier event.
             failure.partial = self._clean(generated) if isinstance(generated, str) else ""
             raise failure
         shown = self._shown.advance(self._assembler.text, ended=True)
@@ -100,7 +100,7 @@ class AnswerStream:
         return JSONAnswer(text, json_text.parse(text))
 
     def _reported(self, error: Any, reason: str, status: int) -> UpstreamError:
-        """Return the error that an event reported: a limit, an empty account or a bad key as if it had come first."""
+        """Return the error that an event reported, classified like the body of an error response."""
         failure = _incomplete(reason, status, by_provider=True)
         read = error_in_success({"error": error}, status, None, redact=self._redact)
         if read.code == "provider_error":
@@ -119,20 +119,20 @@ class AnswerStream:
 
     @property
     def characters(self) -> int:
-        """The length of the text that has arrived so far; of a body that cannot be read before its end, all of it."""
+        """The length of the text received so far; the whole body counts if it cannot be read before its end."""
         if self._assembler is None:
             return self._received_bytes
         return self._assembler.characters or len(self.partial())
 
     def usage_so_far(self) -> Usage | None:
-        """Return the tokens of what has arrived: those that it reports, or an estimate if its text is longer."""
+        """Return the usage so far: as reported, or an estimate if the text is longer than that."""
         if not self._writes:
             return None
         reported = read_usage(self._assembler.value()) if self._assembler else None
         return plausible_usage(reported, self.characters, input_tokens=0)
 
     def partial(self) -> str:
-        """Return what has arrived so far: its text, or its JSON where there is no text; empty for nothing."""
+        """Return the answer so far: its text, or its JSON if it has no text; empty for nothing."""
         if self._assembler is None:
             return ""
         return self._text_so_far() or self._clean(json_text.dump(self._assembler.value()))
@@ -175,7 +175,7 @@ class _RedactedText:
 
     Args:
         redact: Removes our secrets.
-        partial_secret_length: Returns how many bytes at the end may be the beginning of one. They are held back until
+        partial_secret_length: Returns how many bytes at the end may be the beginning of one. They are withheld until
             more arrives.
     """
 
@@ -187,7 +187,7 @@ class _RedactedText:
         self._end = ""
 
     def advance(self, text: str, *, ended: bool = False) -> str:
-        """Return what may be shown of the text so far; all of it once it has ended."""
+        """Return the part of the text that may be shown; all of it once it has ended."""
         if text[max(0, self._length - _COMPARED_CHARS) : self._length] != self._end:
             # Another part of the answer now stands before the text shown so far.
             self._shown, self._length = "", 0

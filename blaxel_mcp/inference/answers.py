@@ -1,4 +1,4 @@
-"""What an endpoint answered, recognized by the content first and by the declared type second."""
+"""An endpoint's answer, recognized by its content first and by its declared type second."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.apis import ModelAPI
-from blaxel_mcp.budget.caps import is_base64
+from blaxel_mcp.budget.estimates import is_base64
 from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.client.errors.wording import shown_request_id
 from blaxel_mcp.core import json_text
@@ -22,18 +22,18 @@ _JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
 _CHARSET = re.compile(r'charset="?([\w.:-]+)')
 _CODECS = ("utf-8", "utf-16", "utf-32", "ascii", "iso8859", "cp125", "koi8", "shift_jis", "euc_", "gb", "big5")
-"""How the names begin of those that read any bytes in a time that goes by their number. Python has others
-beside them, which refuse to (`undefined`, `idna`) or take its square (`punycode`)."""
+"""Prefixes of encodings that decode any bytes in linear time. Python has others that refuse to (`undefined`, `idna`) or
+take quadratic time (`punycode`)."""
 
 _TEXT_TYPES = ("text/", "application/x-ndjson", "application/xml", "application/yaml")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-"""Characters that are in no text; a body that is all UTF-8 and has one of them is something else."""
+"""Characters that no text contains: a UTF-8 body with one of them is not text."""
 
 FREE_APIS = (None, "raw")
 """APIs whose answers may be anything: text that looks like JSON is text, and `error` may be a result."""
 
 _LONG_CHARS = 100_000
-"""JSON of more characters is not made compact before somebody reads all of it."""
+"""Longer JSON, in characters, is compacted only when all of it is read."""
 
 _ERROR_MEMBERS = frozenset(
     {"code", "detail", "errors", "message", "object", "param", "request_id", "status", "status_code", "title", "type"}
@@ -45,13 +45,13 @@ _COHERE_FAILURES = ("ERROR", "ERROR_TOXIC", "TIMEOUT")
 
 @dataclass(frozen=True, slots=True)
 class JSONAnswer:
-    """JSON: the text as it came, and the value it spells.
+    """JSON: its text verbatim, and its value.
 
     Attributes:
         text: The text.
         value: The value.
-        is_compact: Whether the text is without insignificant white space. Of a long text it is removed when somebody
-            reads all of it, as few do.
+        is_compact: Whether the text is without insignificant white space. From a long text it is removed only when all
+            of it is read.
     """
 
     text: str
@@ -61,14 +61,14 @@ class JSONAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TextAnswer:
-    """Text that is not JSON, or that is too much of it to be taken apart, verbatim."""
+    """Text that is not JSON, or JSON that is too large to be parsed, verbatim."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class BinaryAnswer:
-    """Bytes, with the media type that their content shows, or else a declared one that the content may have."""
+    """Bytes, with the media type of their content, or else a declared one that the content may have."""
 
     data: bytes
     media_type: str
@@ -80,11 +80,11 @@ Answer = JSONAnswer | TextAnswer | BinaryAnswer
 def read_answer(
     status: int, headers: Mapping[str, str], body: bytes, request_id: str | None = None, api: str | None = None
 ) -> Answer:
-    """Return what a 2xx response holds. An empty body is JSON's null; JSON of too many values stays text.
+    """Return the answer in a 2xx response. An empty body is JSON's null; JSON with too many values stays text.
 
     Args:
         status: The HTTP status, for the message of an error.
-        headers: Response headers with lower-case names; only `content-type` is looked at.
+        headers: Response headers with lower-case names; only `content-type` is used.
         body: The whole body, decoded.
         request_id: For the message of an error.
         api: The name of the API that was called; None if it is not known.
@@ -117,7 +117,7 @@ def read_answer(
 
 
 def _other_answer(body: bytes, media_type: str | None, content_type: str) -> Answer:
-    """Return an answer that is not JSON; `media_type` is what its first bytes say."""
+    """Return an answer that is not JSON; `media_type` is the one of its first bytes."""
     declared = declared_media_type(content_type)
     if content_type.startswith(_TEXT_TYPES):
         text = _decoded(body, content_type)
@@ -129,7 +129,7 @@ def _other_answer(body: bytes, media_type: str | None, content_type: str) -> Ans
         return BinaryAnswer(wav, "audio/wav")
     is_vague = declared == OPAQUE and not content_type.startswith(OPAQUE + ";") and content_type != OPAQUE
     if is_vague or (declared.startswith(("image/", "audio/")) and "xml" not in declared):
-        # A message in the place of a picture, or without a type.
+        # A message in place of a picture, or without a type.
         try:
             text = body.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -150,7 +150,7 @@ def check_answer(
         api: The name of the API that was called; None if it is not known.
         status: The HTTP status.
         request_id: The id under which Blaxel finds the call.
-        redact: Removes this server's own secrets from what is quoted.
+        redact: Removes this server's own secrets from quotations.
 
     Raises:
         UpstreamError: The error.
@@ -214,7 +214,7 @@ def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamErr
 
 
 def written_characters(answer: Answer, api: ModelAPI | None) -> int:
-    """Return the length of the text that a model wrote: for an API that is not known, of all strings but encoded media.
+    """Return the length of the text that a model wrote; for an unknown API, of all strings but encoded media.
 
     Args:
         answer: The answer.

@@ -71,7 +71,7 @@ class AuditLog:
         with self._lock:
             line = b"" if entry is None else json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
             had_problem, data = self.has_unwritten, self._unwritten + line
-            # A failed attempt may leave half a line, which the next one must not be glued to.
+            # A failed attempt may leave half a line, which the next line must not continue.
             self._unwritten = data if data.startswith(b"\n") else b"\n" + data
             size = append_private(self._path, data)
             self._unwritten = b""
@@ -155,7 +155,7 @@ class Audit:
 
 
 def audit_entry(context: CallContext, outcome: Outcome, caller: str) -> JSONObject:
-    """Return the entry of a call: who called what, what came of it, and what it took. Names and numbers only."""
+    """Return the entry of a call: caller, model, outcome and usage. It has names and numbers only."""
     route, usage, error = context.prepared and context.prepared.route, context.usage, None
     if isinstance(outcome, BaseException):
         error = outcome.code if isinstance(outcome, BlaxelError) else "cancelled"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from blaxel_mcp.budget.caps import Budget, Estimate
+from blaxel_mcp.budget.caps import Budget
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from blaxel_mcp.inference.context import CallContext
 
 ANSWER_SECONDS = 300.0
-"""How long a person has for the answer; never more than half of the call's deadline."""
+"""Time for a person's answer, but at most half of the time to the call's deadline."""
 
 Reply = Literal["person", "session", "declined", "cancelled", "nobody"]
 """`person` agreed now, `session`: agreed earlier; `cancelled`: closed the question; `nobody` could be asked."""
@@ -28,7 +29,7 @@ class SpendingQuestion:
 
     Attributes:
         model: The model's name.
-        usd: The estimated cost in USD; None if nobody knows the price.
+        usd: The estimated cost in USD; None without a known price.
         tokens: The estimated tokens, input and output together.
         budget: The caps that apply and their usage, as in the receipt; None without caps.
     """
@@ -57,8 +58,8 @@ def spending_question(
     Args:
         budget: All caps.
         model: The settings of the model that the call counts for, if it is configured.
-        expected: What the call is expected to take, and the price of the model.
-        context: The call; its budget is known by now.
+        expected: The estimate for the call.
+        context: The call; its `budget` is set already.
     """
     limit = budget.ask_over_usd(model)
     if limit is None:
@@ -97,7 +98,7 @@ async def require_consent(question: SpendingQuestion, asker: Asker, settings: Bu
 
 
 def unanswered(about: str) -> BlaxelError:
-    """Make the error of a call to which nobody could agree."""
+    """Make the error of a call that nobody has agreed to."""
     return BlaxelError(
         f"Nobody agreed to {about}, so it was not sent: it is above budget.ask_over_usd.",
         code="budget_exceeded",

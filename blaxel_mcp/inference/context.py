@@ -1,4 +1,4 @@
-"""The context of one call: what travels with it from its arguments to its result."""
+"""The context of one call, from its arguments to its result."""
 
 import secrets
 import time
@@ -31,7 +31,7 @@ class FollowsAttempts(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class CallContext:
-    """What is known of one call so far. It is filled in as the call goes on, so failed and cancelled calls have it too.
+    """The state of one call. It is filled in as the call goes on, so failed and cancelled calls have it too.
 
     Attributes:
         call_id: Unguessable; also the handle of a call that outlives its request.
@@ -43,12 +43,12 @@ class CallContext:
         prepared: The request, once it is composed.
         stream: The streamed answer of the last attempt.
         attempts: Follows the attempts, if the call is traced or measured.
-        trace: What is known of the HTTP exchange.
-        progress: What a waiting client is shown.
+        trace: The trace of the HTTP exchange.
+        progress: The progress to show a waiting client.
         retries: How many attempts were made after the first one failed.
         earlier_attempt_billed: Whether an attempt before the last one may have been billed.
-        price: The price of the model, once it is looked up; None if nobody knows it.
-        usage: What the answer reports of its usage.
+        price: The price of the model, once it is looked up; None if it is not known.
+        usage: The usage that the answer reports.
         cost_usd: Its cost in USD; None if it is not known.
         asker: Asks a person before an expensive call; None for the calls of a command, which a person has typed.
         agreed_by: Who agreed to an expensive call: `person`, `session` or `settings`; None if nobody was asked.

@@ -1,4 +1,4 @@
-"""A dry run: the request that a call would send, what it would take, and the same call with other programs."""
+"""A dry run: the request that a call would send, its estimated cost, and the same call with other programs."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ _SHOWN_BYTES = 32 * 1024
 
 
 async def dry_run(runtime: Runtime, invocation: Invocation, context: CallContext) -> JSONObject:
-    """Return what a call would send and take. The model is not called, and nothing is reserved.
+    """Return the request and the estimated cost of a call. The model is not called, and nothing is reserved.
 
     Returns:
         The request with masked credentials, the estimate in tokens and USD (null without a known price), the caps that
@@ -126,7 +126,7 @@ def _commands(prepared: PreparedRequest, invocation: Invocation) -> JSONObject:
     else:
         curl_data = f"-d {shlex.quote(data) if data else '@body.json'}"
         bl_data = f"--data {shlex.quote(data)}" if data else "--file body.json"
-    # As it goes out: with the query, and with the path of the stream.
+    # As it is sent: with the query, and with the path of the stream.
     path = request.url.removeprefix(route.endpoint.base)
     extra = (f"--header {shlex.quote(f'{name}: {value}')}" for name, value in headers.items() if name != _TYPE)
     options = " ".join(filter(None, (bl_method, bl_data, *extra)))

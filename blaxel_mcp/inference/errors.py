@@ -1,4 +1,4 @@
-"""Describe a failed call: the one place where an error gets the final text that an agent or a person reads."""
+"""The final text of an error, as agents and people read it: the one place where it is made."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from blaxel_mcp.inference.context import CallContext
 
 
 def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
-    """Return a new error with what the context adds; the one given stays as it is.
+    """Return a new error with the information of the context; the given error stays as it is.
 
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
     about the failure; `billed` covers all attempts together.
@@ -51,7 +51,7 @@ def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
 
 
 def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
-    """Return what the record says about the failure. It may be a few minutes old."""
+    """Return a hint from the model's record, which may be a few minutes old."""
     if error.code == "rate_limited" and record.policies:
         return f"These policies apply to the model and may cause the limit: {', '.join(map(literal, record.policies))}."
     if error.code != "model_unavailable":

@@ -1,6 +1,6 @@
 """Read the files that callers name: from allowed folders or from data: URLs; an https URL is passed on, never fetched.
 
-What an agent has read may talk it into naming any file. So a path counts only inside a folder in
+A text that an agent has read may trick it into naming any file. So a path counts only inside a folder in
 `files.allowed_dirs`, after all its links are resolved, and the error for a path outside does not reveal whether the
 file exists.
 """
@@ -128,7 +128,7 @@ def _absolute_path(value: str) -> str:
             raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
         value = unquote(parts.path)
     if _is_unc(value):
-        # Even a look at such a path makes Windows log in to the host that it names.
+        # Windows logs in to the host of such a path as soon as the file is checked.
         raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
     path = Path(value).expanduser() if value.startswith(("~/", "~\\")) else Path(value)
     if "\0" in value or not path.is_absolute():
@@ -174,7 +174,7 @@ _FOLDER = _FLAGS | getattr(os, "O_DIRECTORY", 0)
 def _content(folder: str, path: str, limit: int) -> bytes:
     """Read a regular file below a folder, at most one byte more than `limit`.
 
-    Neither path contains a link. Below the folder a link that has taken the place of a part since is not followed.
+    Neither path contains a link. A link that has replaced a part of the path since is not followed.
 
     Args:
         folder: The allowed folder.
@@ -210,7 +210,7 @@ def _opened(folder: str, path: str) -> int:
 
 
 def _not_allowed(path: str) -> InvalidArgumentsError:
-    # The same words for a file that is missing and for one that may not be read.
+    # The same text for a missing file and for one that may not be read.
     return _rejected(path, "is not a readable file inside a folder in files.allowed_dirs", _SETTING)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.prices import ModelPrice, configured_price, load_table, table_price
 from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
@@ -36,8 +36,9 @@ from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
+from blaxel_mcp.inference.reserved_call import ReservedCall
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
-from blaxel_mcp.inference.spending import ReservedCall, Spending
+from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 
 _UNSIGNED = (
@@ -65,7 +66,7 @@ class Inference:
         settings: Base URLs, allowlists and limits.
         spending: Reserves each call in the budget and settles it.
         limits: Concurrency and rate limits.
-        clock: How the waits between attempts pass.
+        clock: The clock of the waits between attempts.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Inference:
                 context.usage = _usage_of(answer, context, prepared)
                 context.price = context.price or await self._table_price(context)
                 if context.price is None and context.record is None and model and model.price:
-                    # What the request names is then probably the provider's name of this very model.
+                    # The request then probably has the provider's name of this model.
                     context.price = configured_price(model.price)
                 if context.price:
                     context.cost_usd = context.price.usd(context.usage or Usage())
@@ -124,12 +125,12 @@ class Inference:
     async def expect(
         self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
     ) -> tuple[PreparedRequest, Estimate]:
-        """Prepare the request of an invocation and estimate what it takes. Only the control plane is asked.
+        """Prepare the request of an invocation and estimate its usage. Only the control plane is called.
 
         Args:
             invocation: The call.
             context: Its context, which is filled in.
-            is_priced: Whether the price is wanted even if no cap depends on it.
+            is_priced: Whether to look up the price even if no cap depends on it.
 
         Raises:
             BlaxelError: The call cannot be made.
@@ -155,7 +156,7 @@ class Inference:
         return prepared, replace(expected, price=context.price) if context.price else expected
 
     async def _table_price(self, context: CallContext) -> ModelPrice | None:
-        """Return the price of a model in the price table; None without one, or if the settings leave it out."""
+        """Return the price of a model in the price table; None if it has none, or if the settings exclude the table."""
         record, named = context.record, context.prepared and context.prepared.model
         if self._settings.prices == "configured" or record is None:
             return None
@@ -199,7 +200,7 @@ class Inference:
         return given
 
     async def _send(self, prepared: PreparedRequest, call: ReservedCall, *, idempotent: bool) -> Answer:
-        """Send the request, and again where that is safe, until the deadline around this."""
+        """Send the request, and retry it where that is safe, until the deadline."""
         context, auth = call.context, self._client.auth
         while True:
             api = prepared.route.api
@@ -275,7 +276,7 @@ class Inference:
 
 
 def _usage_of(answer: Answer, context: CallContext, prepared: PreparedRequest) -> Usage | None:
-    """Return the reported usage; an estimate if it is missing, or far below what the model wrote."""
+    """Return the reported usage, or an estimate if it is missing or far too low for the text."""
     # Either may name the provider's model.
     model = f"{context.record.provider_model if context.record else None} {prepared.route.path}"
     usage = read_usage(answer.value, model) if isinstance(answer, JSONAnswer) else None

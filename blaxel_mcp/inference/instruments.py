@@ -22,7 +22,7 @@ class Instrument:
 
     Attributes:
         name: Its name in OpenTelemetry.
-        kind: histogram and counter: values are recorded as they occur. gauge: it is read when somebody asks.
+        kind: histogram and counter: values are recorded as they occur. gauge: the value is read on request.
         unit: Its unit; in braces where it only counts something.
         description: One sentence without its full stop.
         bounds: The upper bounds of a histogram's buckets.

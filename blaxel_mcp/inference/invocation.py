@@ -1,4 +1,4 @@
-"""What a caller asks of a model, independent of the tool or command it used."""
+"""A caller's request to a model, independent of the tool or command."""
 
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,9 +1,8 @@
-"""Concurrency and rate limits, and what one caller may take of them when several share a server."""
+"""Concurrency and rate limits, and the share of each caller when several share a server."""
 
-import math
 import secrets
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from copy import copy
@@ -15,23 +14,23 @@ import anyio
 from blaxel_mcp.budget.shared.engine import SharedStateError, hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.progress import Progress
+from blaxel_mcp.inference.semaphores import FairSemaphore, RateLimiter
 from blaxel_mcp.inference.shared_limits import Limit, SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
-
-_MINUTE_SECONDS = 60.0
 
 
 class CallLimits:
     """Limits model calls: concurrent calls, concurrent calls per model, calls per minute.
 
-    Callers who wait get their turns one after the other, however many calls each of them has waiting. If the limits
-    are shared, one caller holds at most half of the slots and starts at most half of the calls per minute. It waits
-    with more calls only while the queue has more places left than it takes up. So no caller can fill the server.
+    Waiting callers get their turns one after the other, however many calls each has in the queue. If the limits are
+    shared, one caller holds at most half of the slots and starts at most half of the calls per minute. It may queue
+    more calls only while the queue has more places left than it occupies. So no caller can fill the server.
 
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
         shared: Whether several callers share the limits.
-        across: Counts the calls of all servers together; None for those of this one. `max_queue` is each server's own.
+        across: Counts the calls of all servers together; None to count those of this server. `max_queue` is each
+            server's own.
         scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
@@ -132,7 +131,7 @@ class CallLimits:
     async def _placed_across(
         self, across: SharedLimits, workspace: str, model: str, limit: int | None, progress: Progress
     ) -> AsyncIterator[SharedStateError | None]:
-        """Do the same across servers, and yield why that cannot be done, if so."""
+        """Do the same across servers; yield the error if the shared state cannot be used, otherwise None."""
         slots = self._and_share("all", self._limits.max_concurrency)
         if limit is not None:
             slots += self._and_share(f"model:{workspace}/{model}", limit)
@@ -175,7 +174,7 @@ class Load:
     """The calls under limits.
 
     Attributes:
-        limits: The same for all that count together.
+        limits: An id that is the same for all that count together.
         running: Calls that hold a slot.
         queued: Calls that wait for one.
     """
@@ -183,127 +182,6 @@ class Load:
     limits: int
     running: int
     queued: int
-
-
-class FairSemaphore:
-    """A semaphore whose waiters are served caller by caller, each caller's in their order.
-
-    Args:
-        value: The number of slots.
-        share: The maximum number of slots that one caller holds; the owner, whose name is empty, may hold all.
-    """
-
-    def __init__(self, value: int, *, share: int) -> None:
-        self._free = self._value = value
-        self._share = share
-        self._held: Counter[str] = Counter()
-        # In the order of their turns.
-        self._waiting: dict[str, deque[anyio.Event]] = {}
-
-    def is_free(self, caller: str) -> bool:
-        """Return whether a caller would get a slot at once."""
-        return self._free > 0 and self._held[caller] < (self._share if caller else self._value)
-
-    @property
-    def taken(self) -> int:
-        """The number of slots that are taken."""
-        return self._value - self._free
-
-    async def acquire(self, caller: str) -> None:
-        """Wait for a slot."""
-        if self.is_free(caller):
-            self._free -= 1
-            self._held[caller] += 1
-            return
-        granted = anyio.Event()
-        self._waiting.setdefault(caller, deque()).append(granted)
-        try:
-            await granted.wait()
-        except BaseException:
-            if granted.is_set():
-                self.release(caller)
-            else:
-                self._waiting[caller].remove(granted)
-                if not self._waiting[caller]:
-                    del self._waiting[caller]
-            raise
-
-    def release(self, caller: str) -> None:
-        """Give a caller's slot to the next waiter."""
-        self._free += 1
-        self._held[caller] -= 1
-        if not self._held[caller]:
-            del self._held[caller]
-        while (following := next(filter(self.is_free, self._waiting), None)) is not None:
-            # The caller's next waiter has its turn after those of all other callers.
-            queue = self._waiting.pop(following)
-            granted = queue.popleft()
-            if queue:
-                self._waiting[following] = queue
-            self._free -= 1
-            self._held[following] += 1
-            granted.set()
-
-
-class RateLimiter:
-    """Starts at most so many calls in any minute. Callers who wait get their turns one after the other.
-
-    Args:
-        per_minute: Calls per minute, at least 1.
-        now: A monotonic clock, in seconds.
-        sleep: Waits for the given number of seconds.
-    """
-
-    def __init__(
-        self,
-        per_minute: int,
-        now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-    ) -> None:
-        self.per_minute = per_minute
-        self._now = now
-        self._sleep = sleep
-        self._starts: deque[float] = deque(maxlen=per_minute)
-        self._turn = FairSemaphore(1, share=1)
-
-    def delay(self) -> float:
-        """Return how long the next call would have to wait, in seconds; more than 0 also while others wait."""
-        if not self._turn.is_free(""):
-            return _MINUTE_SECONDS
-        return self._remaining()
-
-    async def acquire(self, caller: str) -> None:
-        """Wait until one more call may start."""
-        await self._turn.acquire(caller)
-        try:
-            while (seconds := self._remaining()) > 0:
-                await self._sleep(seconds)
-            self._starts.append(self._now())
-        finally:
-            self._turn.release(caller)
-
-    def require(self) -> None:
-        """Start one more call now.
-
-        Raises:
-            BlaxelError: `busy`: the limit is reached; `retry_after_seconds` says for how long.
-        """
-        seconds = math.ceil(self._remaining())
-        if seconds:
-            raise BlaxelError(
-                f"The call was not made: one caller may make {self.per_minute} tool calls per minute.",
-                code="busy",
-                origin="local",
-                hint=f"Try again in {seconds} second{'' if seconds == 1 else 's'}, and make fewer calls at a time.",
-                retryable=True,
-                retry_after_seconds=seconds,
-            )
-        self._starts.append(self._now())
-
-    def _remaining(self) -> float:
-        if len(self._starts) < self.per_minute:
-            return 0.0
-        return max(0.0, self._starts[0] + _MINUTE_SECONDS - self._now())
 
 
 def _half(count: int) -> int:

@@ -1,141 +1,30 @@
-"""Hold a model's locked fields in any request that a caller composes. Pure functions over four tables.
+"""Enforces a model's locked fields in any request that a caller composes. These are pure functions.
 
-A locked field is held if its value goes out once, where the API reads it, and no other field that means the same goes
-with it. A request in which that cannot be done is refused.
+A locked field is enforced if its value is sent once, where the API reads it, and no synonym is sent with it. A request
+in which that is impossible is rejected.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.field_names import ANSWERS, BATCHES, CONVERSATIONS, DATA, MAX_OUTPUT, fold
+from blaxel_mcp.core.field_names import BATCHES, CONVERSATIONS, DATA, fold
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
-
-_SYNONYMS: tuple[frozenset[str], ...] = (
-    MAX_OUTPUT | {"maxlength"},
-    ANSWERS,
-    frozenset(
-        {
-            "system",
-            "systeminstruction",
-            "systeminstructions",
-            "systemprompt",
-            "systemmessage",
-            "instructions",
-            "additionalinstructions",
-            "developer",
-            "preamble",
-            "preambleoverride",
-        }
-    ),
-    frozenset({"temperature"}),
-    frozenset({"topp", "p"}),
-    frozenset({"topk", "k"}),
-    frozenset({"stop", "stopsequence", "stopsequences", "stopwords"}),
-    frozenset({"seed", "randomseed"}),
-    frozenset({"reasoningeffort", "outputconfigeffort", "thinkinglevel", "thinkingconfigthinkinglevel"}),
-    frozenset({"thinkingbudget", "thinkingbudgettokens", "thinkingconfigthinkingbudget", "reasoningmaxtokens"}),
-    frozenset({"frequencypenalty"}),
-    frozenset({"presencepenalty"}),
-    frozenset({"repetitionpenalty", "repeatpenalty"}),
-    frozenset({"tools", "functions"}),
-    frozenset({"toolchoice", "functioncall", "toolconfig"}),
-    frozenset({"user", "safetyidentifier", "metadatauserid"}),
+from blaxel_mcp.inference.lock_tables import (
+    CONVERSATION_OF,
+    PLACES,
+    SYNONYMS,
+    SYSTEM,
+    SYSTEM_IS_A_MESSAGE,
+    WRAPPERS,
+    body_format,
 )
-"""Folded names that mean the same, in the APIs of all providers. They are removed at any depth."""
 
-_GROUPS: Mapping[str, frozenset[str]] = MappingProxyType({name: names for names in _SYNONYMS for name in names})
-_SYSTEM = _GROUPS["system"]
 _SYSTEM_ROLES = frozenset({"system", "developer"})
-
-_WRAPPERS = frozenset(
-    {
-        "additionalmodelrequestfields",
-        "body",
-        "config",
-        "extrabody",
-        "generationconfig",
-        "inferenceconfig",
-        "options",
-        "parameters",
-        "params",
-        "request",
-    }
-)
-"""Folded names of objects whose fields count as those of the request."""
-
-_GENERATION_CONFIG = "generationConfig"
-_PLACES: Mapping[str, Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
-    {
-        "chat-completions": {
-            "maxtokens": (("max_tokens",), ("max_completion_tokens",)),
-            "stop": (("stop",),),
-            "topp": (("top_p",),),
-        },
-        "completions": {"maxtokens": (("max_tokens",),), "stop": (("stop",),), "topp": (("top_p",),)},
-        "responses": {
-            "system": (("instructions",),),
-            "maxtokens": (("max_output_tokens",),),
-            "reasoningeffort": (("reasoning", "effort"),),
-            "topp": (("top_p",),),
-        },
-        "messages": {
-            "system": (("system",),),
-            "maxtokens": (("max_tokens",),),
-            "stop": (("stop_sequences",),),
-            "topp": (("top_p",),),
-            "topk": (("top_k",),),
-            "thinkingbudget": (("thinking", "budget_tokens"),),
-        },
-        "cohere-chat": {
-            "maxtokens": (("max_tokens",),),
-            "stop": (("stop_sequences",),),
-            "topp": (("p",),),
-            "topk": (("k",),),
-        },
-        "generate-content": {
-            "system": (("systemInstruction",),),
-            "maxtokens": ((_GENERATION_CONFIG, "maxOutputTokens"),),
-            "temperature": ((_GENERATION_CONFIG, "temperature"),),
-            "topp": ((_GENERATION_CONFIG, "topP"),),
-            "topk": ((_GENERATION_CONFIG, "topK"),),
-            "stop": ((_GENERATION_CONFIG, "stopSequences"),),
-            "n": ((_GENERATION_CONFIG, "candidateCount"),),
-            "seed": ((_GENERATION_CONFIG, "seed"),),
-            "frequencypenalty": ((_GENERATION_CONFIG, "frequencyPenalty"),),
-            "presencepenalty": ((_GENERATION_CONFIG, "presencePenalty"),),
-            "thinkingbudget": ((_GENERATION_CONFIG, "thinkingConfig", "thinkingBudget"),),
-        },
-    }
-)
-"""Where each API reads a field, the usual spelling first. A field that is not listed goes where the settings put it."""
-
-_CONVERSATION_OF: Mapping[str, str] = MappingProxyType(
-    {"chat-completions": "messages", "cohere-chat": "messages", "messages": "messages", "responses": "input"}
-)
-_SYSTEM_IS_A_MESSAGE = frozenset({"chat-completions", "cohere-chat"})
-
-_FORMATS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), name)
-    for pattern, name in (
-        (r"/chat/completions/?", "chat-completions"),
-        (r"/completions/?", "completions"),
-        (r"/responses/?", "responses"),
-        (r"/messages(/count_tokens)?/?", "messages"),
-        (r":(generatecontent|streamgeneratecontent)", "generate-content"),
-        (r"/v2/chat/?", "cohere-chat"),
-        (r"/embeddings/?", "embeddings"),
-        (r"/images/(generations|edits|variations)/?", "images"),
-        (r"/audio/(speech|transcriptions|translations)/?", "audio"),
-        (r"/rerank/?", "rerank"),
-    )
-)
-"""The body's format at a path that ends like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +46,7 @@ class _Lock:
 
 @dataclass(slots=True)
 class _Locks:
-    """The locked fields of one request, by the folded names that must not go out otherwise."""
+    """The locked fields of one request, by the folded names that must not be sent with another value."""
 
     locks: list[_Lock]
     repairs: list[str] = field(default_factory=list)
@@ -186,7 +75,7 @@ class _Locks:
         result: JSONObject = {}
         for name, item in value.items():
             folded, path = fold(name), (*place, name)
-            lock = self.by_name.get(chain + folded) or (self.by_name.get(folded) if folded in _GROUPS else None)
+            lock = self.by_name.get(chain + folded) or (self.by_name.get(folded) if folded in SYNONYMS else None)
             if lock:
                 self._report(lock, path, item)
             elif folded in CONVERSATIONS and isinstance(item, list):
@@ -194,7 +83,7 @@ class _Locks:
             elif folded in DATA and not (folded in ("input", "inputs") and isinstance(item, dict)):
                 result[name] = item
             else:
-                result[name] = self.scrub(item, path, "" if folded in _WRAPPERS else chain + folded)
+                result[name] = self.scrub(item, path, "" if folded in WRAPPERS else chain + folded)
         return result
 
     def _report(self, lock: _Lock, path: tuple[str, ...], value: Any) -> None:
@@ -228,10 +117,10 @@ def held(
         is_own_path: Whether the path is the model's own, as the settings or its record say.
 
     Raises:
-        BlaxelError: `permission_denied`: the locked fields cannot be held in this request.
+        BlaxelError: `permission_denied`: the locked fields cannot be enforced in this request.
     """
     configured = api if is_own_path else None
-    form = configured if configured not in (None, "raw") else body_format(path) or configured
+    form = configured if configured not in (None, "raw") else body_format(decoded_fully(path)) or configured
     locks = _Locks([_lock(path, value, form or "") for path, value in _leaves(locked)])
     names = ", ".join(f"`{lock.name}`" for lock in locks.locks)
     _check_query(query, locks)
@@ -247,9 +136,9 @@ def held(
         raise _not_held(names, problem)
     result: JSONObject = locks.scrub(body)
     for lock in locks.locks:
-        if lock.group is not _SYSTEM or form not in _SYSTEM_IS_A_MESSAGE:
+        if lock.group is not SYSTEM or form not in SYSTEM_IS_A_MESSAGE:
             _put(result, lock.place, lock.value)
-    if locks.system and form in _SYSTEM_IS_A_MESSAGE:
+    if locks.system and form in SYSTEM_IS_A_MESSAGE:
         result["messages"] = [{"role": "system", "content": locks.system.value}, *result.get("messages", [])]
     return result, locks.repairs
 
@@ -259,12 +148,6 @@ def _check_query(query: str, locks: _Locks) -> None:
         words = [fold(word) for word in re.split(r"[.\[\]]", name)]
         if lock := next((locks.by_name[word] for word in (*words, "".join(words)) if word in locks.by_name), None):
             raise _not_held(f"`{lock.name}`", f"the query parameter {literal(name)} means the same")
-
-
-def body_format(path: str) -> str | None:
-    """Return the format of a body at a path: the name of an API or of a family of APIs; None if it is not known."""
-    decoded = decoded_fully(path).casefold()
-    return next((name for pattern, name in _FORMATS if re.search(rf"(?:{pattern.pattern})\Z", decoded)), None)
 
 
 def query_parameters(query: str) -> list[tuple[str, str]]:
@@ -283,7 +166,7 @@ def decoded_fully(text: str) -> str:
 def _leaves(locked: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield the place and the value of each locked field; the fields of an object are locked one by one."""
     for name, value in locked.items():
-        if isinstance(value, Mapping) and value and not (not place and fold(name) in _SYSTEM):
+        if isinstance(value, Mapping) and value and not (not place and fold(name) in SYSTEM):
             yield from _leaves(value, (*place, name))
         else:
             yield (*place, name), value
@@ -292,20 +175,20 @@ def _leaves(locked: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[
 def _lock(place: tuple[str, ...], value: Any, form: str) -> _Lock:
     chain = ""
     for name in place[:-1]:
-        chain = "" if fold(name) in _WRAPPERS else chain + fold(name)
+        chain = "" if fold(name) in WRAPPERS else chain + fold(name)
     own = chain + fold(place[-1])
-    group = _GROUPS.get(own, frozenset({own}))
-    places = next((places for key, places in _PLACES.get(form, {}).items() if key in group), ())
-    if form == "generate-content" and fold(place[0]) == _GENERATION_CONFIG.lower():
-        place = (_GENERATION_CONFIG, *place[1:])
-    if group is _SYSTEM and form == "generate-content" and isinstance(value, str):
+    group = SYNONYMS.get(own, frozenset({own}))
+    places = next((places for key, places in PLACES.get(form, {}).items() if key in group), ())
+    if form == "generate-content" and fold(place[0]) == "generationconfig":
+        place = ("generationConfig", *place[1:])
+    if group is SYSTEM and form == "generate-content" and isinstance(value, str):
         value = {"parts": [{"text": value}]}
     target = place if place in places or not places else places[0]
     return _Lock(".".join(place), group, target, value)
 
 
 def _unholdable(body: JSONObject, locks: _Locks, form: str | None) -> str | None:
-    """Return why no body like this can be held; None if it can."""
+    """Return why locked fields cannot be enforced in a body like this; None if they can."""
     folded = {fold(name): value for name, value in body.items()}
     if not BATCHES.isdisjoint(folded):
         return "the body holds whole requests"
@@ -313,7 +196,7 @@ def _unholdable(body: JSONObject, locks: _Locks, form: str | None) -> str | None
         return "a stored prompt brings fields of its own"
     if locks.system and "cachedcontent" in folded:
         return "cached content brings instructions of its own"
-    conversation = _CONVERSATION_OF.get(form or "")
+    conversation = CONVERSATION_OF.get(form or "")
     if locks.system and conversation:
         if any(fold(name) == conversation and name != conversation for name in body):
             return f"the body spells `{conversation}` otherwise"

@@ -1,4 +1,4 @@
-"""Calls of models with observers, which see how each call begins and ends: the audit file, spans and metrics.
+"""Model calls with observers of their begin and end: the audit file, spans and metrics.
 
 Without observers, `runtime.build_runtime` leaves all of this out of a call.
 """
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.core.exceptions import Billed, BlaxelError
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.answers import Answer
@@ -39,7 +39,7 @@ class RunsCalls(Protocol):
     async def expect(
         self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
     ) -> tuple[PreparedRequest, Estimate]:
-        """Prepare the request of an invocation and estimate what it takes; nothing is sent to the model.
+        """Prepare the request of an invocation and estimate its usage; nothing is sent to the model.
 
         Raises:
             BlaxelError: The call cannot be made.
@@ -61,11 +61,11 @@ class CallObserver(Protocol):
 
 
 class ObservedCalls:
-    """Runs calls under the eyes of observers.
+    """Runs calls, and notifies observers of each.
 
     Args:
         inner: Runs the calls.
-        observers: Who sees them, the outermost first.
+        observers: The observers, the outermost first.
     """
 
     def __init__(self, inner: RunsCalls, observers: Sequence[CallObserver]) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
-from blaxel_mcp.budget.caps import Estimate, estimate
+from blaxel_mcp.budget.estimates import Estimate, estimate
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.runtime_types import model_path
 from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base
@@ -45,7 +45,7 @@ class Route:
         query: The query that the path carries, URL-encoded.
         api: The API that answers there; None if it is not known.
         record: The control plane's record of the model, if there is one.
-        is_mk3: Whether an mk3 gateway answers, which goes by Blaxel's name of the model.
+        is_mk3: Whether an mk3 gateway answers, which expects Blaxel's name of the model.
         is_own: Whether the path is the model's own, as the settings or its record say.
         workspace: The model's workspace.
     """
@@ -87,7 +87,7 @@ class PreparedRequest:
         body: Its body before encoding; None if it has none.
         model: The model that the request makes run, and that the call counts for.
         settings: That model's `[[models]]` entry, if it is configured.
-        estimate: The tokens that the call is expected to take.
+        estimate: The estimated tokens of the call.
         writes: Whether the answer is text that the model writes.
         repairs: One sentence per value of the caller's that was replaced.
     """
@@ -171,7 +171,7 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
     if own and own.locked:
         body, repairs = _held(own, body, invocation, route)
     if route.api and route.api.takes_model and isinstance(body, dict):
-        # An mk3 gateway goes by Blaxel's name (Blaxel's TypeScript SDK), a classic one by the provider's id.
+        # An mk3 gateway expects Blaxel's name (Blaxel's TypeScript SDK), a classic one the provider's id.
         name = invocation.model if route.is_mk3 else body.get("model", provider_model)
         if route.is_mk3 and body.get("model", name) != name:
             repairs.append("model was replaced by the Blaxel name, which an mk3 endpoint expects")

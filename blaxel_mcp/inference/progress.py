@@ -8,11 +8,11 @@ import anyio
 
 @dataclass(slots=True)
 class Progress:
-    """What a waiting client can be shown of a call.
+    """The progress of a call that a waiting client can be shown.
 
     Attributes:
         wanted: Whether the client asked for progress notifications.
-        source: Returns the text of the answer so far, which is made when somebody asks for it.
+        source: Returns the text of the answer so far, which is made on request.
         status: Why the call waits, as a sentence; empty while it does not.
         changed: Set, and replaced, when there is news that should not wait for the next interval.
         listener: Called with the text so far, each time it has grown.

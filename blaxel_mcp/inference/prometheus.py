@@ -1,7 +1,7 @@
 """Metrics as Prometheus text (version 0.0.4), for a server without OpenTelemetry's SDK.
 
-Own code: `prometheus-client` has a registry for the whole process, and OpenTelemetry's exporter for it is a beta that
-needs the SDK as well; all that is needed are sums.
+`prometheus-client` has one registry for the whole process, and OpenTelemetry's exporter is a beta that needs the SDK.
+Sums are all that is needed here.
 """
 
 import re
@@ -14,7 +14,7 @@ from blaxel_mcp.inference.instruments import INSTRUMENTS, Attributes, Instrument
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 MAX_SERIES = 2000
-"""Combinations of attributes of one metric; further ones are one series together, as OpenTelemetry does it."""
+"""Maximum combinations of attributes of one metric; further ones share a series, as in OpenTelemetry."""
 
 _OVERFLOW = (("otel_metric_overflow", "true"),)
 _UNITS = {"s": "seconds", "USD": "usd"}
@@ -53,7 +53,7 @@ class PrometheusRecorder:
             series.buckets[bucket] += 1
 
     def text(self, gauges: Iterable[Measurement]) -> str:
-        """Return everything that was recorded, and the given values of the gauges."""
+        """Return the recorded metrics and the given gauges as text."""
         values = list(gauges)
         return "".join(f"{line}\n" for instrument in INSTRUMENTS for line in self._lines(instrument, values))
 

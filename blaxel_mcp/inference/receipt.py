@@ -11,11 +11,11 @@ from blaxel_mcp.inference.context import CallContext
 RECEIPT_KEY = "blaxel-mcp/call"
 
 _shown_url = lru_cache(maxsize=256)(scrub)
-"""Most calls go to a few URLs."""
+"""Cached: most calls go to a few URLs."""
 
 
 class Receipt(TypedDict):
-    """What was called, what came of it and what it took; null where that is not known.
+    """The call, its outcome and its usage; null for unknown values.
 
     `elapsed_ms` runs from the arguments to the result, `first_byte_ms` to the headers of the last response. `usage` has
     `estimated` if the tokens are this server's estimate. `repairs` and `notes` are sentences. `truncated` says whether

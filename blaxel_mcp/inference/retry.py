@@ -1,8 +1,8 @@
-"""Decide whether a failed request may be sent again: only if provably no model worked on it.
+"""The retry policy: a failed request is retried only if provably no model worked on it.
 
 A call costs money and cannot be taken back. A failure that leaves open whether the model ran is reported, not retried,
-unless the settings mark the model `idempotent = true`. Own code: retry libraries decide by exception type, and the
-decision here depends on fields of the error; the policy is all there is to it.
+unless the settings mark the model `idempotent = true`. Retry libraries decide by exception type; this policy depends on
+fields of the error.
 """
 
 import random
@@ -18,7 +18,7 @@ MAX_ATTEMPTS = 3
 """Attempts per call."""
 
 LONGEST_WAIT_SECONDS = 30.0
-"""The longest `Retry-After` that is waited out; an agent has better uses for a longer wait."""
+"""Maximum `Retry-After` to wait for; with a longer one, the call fails at once."""
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 8.0
@@ -28,7 +28,7 @@ _SPREAD = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryClock:
-    """How the waits between attempts pass.
+    """The clock of the waits between attempts.
 
     Attributes:
         sleep: Waits for the given number of seconds.

@@ -1,4 +1,4 @@
-"""The parts that call models, put together from a configuration: for a server, or for a command without one."""
+"""Builds the parts that call models from a configuration, for a server or a command."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What a runtime takes from outside instead of from its settings.
+    """Dependencies of a runtime that do not come from its settings.
 
     Attributes:
-        transport: Carries the requests in place of the network; None for the network.
-        clock: How the waits between attempts pass.
+        transport: Replaces the network; None for the network.
+        clock: The clock of the waits between attempts.
         telemetry: Where spans and metrics go; None for none.
     """
 
@@ -110,10 +110,10 @@ def build_runtime(
     Args:
         config: The settings and the login file.
         account: Whose calls the ledger counts; empty for the user's own.
-        caller: Who calls, for the audit file; empty for the user.
+        caller: The caller's identity for the audit file; empty for the user.
         limits: Concurrency and rate limits shared with other runtimes; None for those of the settings.
         cached: Whether the list of models is kept on disk.
-        environment: What replaces the network and the clock.
+        environment: Replaces the network and the clock.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool, or the audit file cannot be written.

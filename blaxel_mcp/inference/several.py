@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 
 from blaxel_mcp.apis.embeddings import read_vectors, similarities
-from blaxel_mcp.budget.caps import Estimate
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import shorten
@@ -95,19 +95,19 @@ async def ask_together(
 
     Args:
         runtime: The parts that call models.
-        asked: The models, with the calls to make; those with an error are left out.
+        asked: The models, with the calls to make; those with an error are skipped.
         send: Makes one call; its errors have their final text.
         need: After how many answers the other calls are cancelled; None waits for all.
         deadline_seconds: When unfinished calls are cancelled; None for the deadline of each call.
         agree: Asks for consent to all calls together, before they are reserved.
 
     Raises:
-        BlaxelError: `budget_exceeded`: there is no room for all of them. Or nobody agreed to the calls.
+        BlaxelError: `budget_exceeded`: the budget has no room for all of them. Or nobody agreed to the calls.
     """
     expected: list[Expected] = []
     for one in asked:
         if one.error is None and one.invocation is not None:
-            # The call prepares its request itself, and a control plane that is asked twice answers from the cache.
+            # The call prepares its request again; a second lookup in the control plane is answered from the cache.
             context = CallContext(call_id=one.context.call_id, model_names=runtime.discovery.catalog.names)
             try:
                 prepared, estimate = await runtime.inference.expect(one.invocation, context)

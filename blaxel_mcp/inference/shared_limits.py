@@ -59,7 +59,7 @@ class Limit:
     """A limit that all servers share.
 
     Attributes:
-        name: What distinguishes it from the others; no secret, and no name of a person.
+        name: Distinguishes it from the others; no secret, and no name of a person.
         most: How many calls may be in flight, or may start in any minute.
     """
 
@@ -71,7 +71,7 @@ class SharedLimits:
     """The slots and the starts of all servers.
 
     Args:
-        engine: Where they are counted.
+        engine: Counts them.
         lease_seconds: How long a slot lasts without a beat.
     """
 

@@ -1,9 +1,9 @@
-"""Reserve calls in the budget before they are sent and settle them after, in the ledger that all processes share."""
+"""Reserves calls in the budget before they are sent, and settles them afterwards in the shared ledger."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,29 +13,21 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.caps import Budget, Estimate, day_of, usd_to_nano
+from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import NANO, CallRecord, Reservation, UsageTotals
-from blaxel_mcp.budget.ledger import (
-    KEPT_DAYS,
-    MEMORY,
-    Entry,
-    LedgerError,
-    LedgerPath,
-    Used,
-    default_ledger,
-    release_ledger,
-    shared_ledger,
-)
+from blaxel_mcp.budget.estimates import Estimate
+from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS, LedgerPath
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import require_extra
-from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consent, spending_question
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
+from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -43,33 +35,12 @@ logger = logging.getLogger(__name__)
 _utc_now = partial(datetime.now, UTC)
 
 
-@dataclass(slots=True, eq=False)
-class ReservedCall:
-    """A call that is reserved in the budget.
-
-    Attributes:
-        context: The call; `model` and `workspace` are known by now, `usage` at the end.
-        model: The settings of the model that it counts for, if it is configured.
-        expected: The tokens that the call is expected to take.
-        commits: Writes to the ledger that holds the reservation.
-        reservation: The reservation; None if it was settled, and no other could be made.
-        earlier_attempts: The attempts that are not the reservation's.
-    """
-
-    context: CallContext
-    model: ModelSettings | None
-    expected: Estimate
-    commits: GroupCommit
-    reservation: Reservation | None = None
-    earlier_attempts: int = 0
-
-
 class Spending:
     """Keeps calls within their budget, and counts them.
 
     Args:
         settings: The caps, the prices and the ledger's path.
-        account: Whose calls these are: caps count each account separately. Empty for the user's own.
+        account: The account of the calls; caps count each separately. Empty for the user's own.
         now: The clock.
 
     Attributes:
@@ -94,10 +65,10 @@ class Spending:
     def open(self) -> GroupCommit:
         """Return the ledger in use, which all callers of this process share, until `aclose` releases it.
 
-        A server calls this as soon as it runs, so that the ledger outlives the settings before.
+        A server calls this as soon as it runs, so that the ledger outlives the previous settings.
         """
         if not self._shared:
-            self._shared.append(GroupCommit(shared_ledger(self._path, lease_seconds=self._lease_seconds)))
+            self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(self._path, lease_seconds=self._lease_seconds)))
         return self._shared[-1]
 
     @asynccontextmanager
@@ -107,9 +78,9 @@ class Spending:
         """Reserve a call, and settle it when the context manager ends, however it ends.
 
         Args:
-            context: The call; `model` and `workspace` are known by now, `usage` and `cost_usd` at the end.
+            context: The call; `model` and `workspace` are set already, `usage` and `cost_usd` at the end.
             model: The settings of the model that it counts for, if it is configured.
-            expected: What the call is expected to take, and the price of the model.
+            expected: The estimate for the call.
 
         Raises:
             BlaxelError: `budget_exceeded`.
@@ -125,16 +96,16 @@ class Spending:
         try:
             yield call
             outcome = "ok"
-            totals = _answered(context.usage, context.cost_usd, expected)
+            totals = answered_totals(context.usage, context.cost_usd, expected)
         except BaseException as error:
-            # A cancelled call may have been worked on too.
+            # A cancelled call may have been billed too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
             if isinstance(error, BlaxelError):
                 outcome = error.code
             elif anyio.current_effective_deadline() <= anyio.current_time():
                 outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
-                totals = _failed(call, maybe_billed=billed)
+                totals = failed_totals(call, maybe_billed=billed)
             raise
         finally:
             await self._settle(call, totals, outcome)
@@ -149,7 +120,7 @@ class Spending:
             calls: The arguments of `reserve` for each call. The contexts may be others with the same call ids.
 
         Raises:
-            BlaxelError: `budget_exceeded`: there is no room for all of them.
+            BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
         held: list[ReservedCall] = []
         try:
@@ -161,7 +132,7 @@ class Spending:
             yield
         finally:
             for call in held:
-                # One that is no longer there was taken by `reserve`, which settles it.
+                # `reserve` took the others, and settles them.
                 if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
                     await self._settle(call, None)
 
@@ -169,10 +140,10 @@ class Spending:
         """Count an attempt that failed and may have been billed, and reserve the next one.
 
         Raises:
-            BlaxelError: `budget_exceeded`: there is no room for the next one.
+            BlaxelError: `budget_exceeded`: the budget has no room for the next one.
         """
         with anyio.CancelScope(shield=True):
-            await self._settle(call, _failed(call, maybe_billed=True))
+            await self._settle(call, failed_totals(call, maybe_billed=True))
             call.reservation, call.earlier_attempts = None, call.context.trace.attempts
             await self._hold(call)
 
@@ -180,9 +151,9 @@ class Spending:
         """Return why a call would be refused, None if it fits, and set the budget of its context; nothing is reserved.
 
         Args:
-            context: The call; `workspace` is known by now.
+            context: The call; `workspace` is set already.
             model: The settings of the model that it counts for, if it is configured.
-            expected: What the call is expected to take, and the price of the model.
+            expected: The estimate for the call.
         """
         now = self._now()
         try:
@@ -206,9 +177,9 @@ class Spending:
 
         Args:
             asker: Asks the person.
-            context: The call; `model` and `workspace` are known by now.
+            context: The call; `model` and `workspace` are set already.
             model: The settings of the model that it counts for, if it is configured.
-            expected: What the call is expected to take, and the price of the model.
+            expected: The estimate for the call.
 
         Raises:
             BlaxelError: The person does not agree, or nobody answers; nothing is sent.
@@ -258,7 +229,7 @@ class Spending:
         return self._budget.limits_money(model)
 
     async def report(self, days: int) -> dict[str, Any]:
-        """Return what calls took in the last `days` days, today included, and what is left of the budget."""
+        """Return the usage of the last `days` days, including today, and the remaining budget."""
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
@@ -296,15 +267,15 @@ class Spending:
 
     @property
     def is_owners(self) -> bool:
-        """Whether these are calls that the owner of the server pays for."""
+        """Whether the owner of the server pays for these calls."""
         return not self._account
 
     def totals_today(self) -> UsageTotals | None:
-        """Return what counts against the caps of this day; None if no ledger is open or readable. It blocks."""
+        """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
         try:
             used = self._shared[-1].ledger.used(day_of(self._now()), self._account) if self._shared else None
         except LedgerError:
-            # Whoever makes a call is told.
+            # The next call reports it.
             return None
         return None if used is None else sum(used.values(), UsageTotals())
 
@@ -313,7 +284,7 @@ class Spending:
         while self._shared:
             commits = self._shared.pop()
             await commits.aclose()
-            await anyio.to_thread.run_sync(release_ledger, commits.ledger)
+            await anyio.to_thread.run_sync(OPEN_LEDGERS.release, commits.ledger)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context, model, expected = self._now(), call.context, call.model, call.expected
@@ -330,7 +301,7 @@ class Spending:
         )
 
         def check(used: Used) -> None:
-            """Runs in the ledger's transaction, so that no other process can reserve in between."""
+            """Check the caps, in the ledger's transaction: no other process can reserve in between."""
             context.budget = self._budget.report(reservation.key, model, used, now)
             self._budget.check(reservation.key, model, expected, used, now)
 
@@ -366,7 +337,7 @@ class Spending:
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
         """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error.
 
-        A cancelled caller settles it all the same: nothing is awaited that cancellation reaches.
+        Cancellation does not interrupt it.
         """
         reservation, context = call.reservation, call.context
         if reservation is None:
@@ -407,7 +378,7 @@ class Spending:
 
     def _count_in_memory(self, problem: str) -> None:
         """Count in memory from now on."""
-        self._shared.append(GroupCommit(shared_ledger(MEMORY, instead_of=str(self._path))))
+        self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(MEMORY, instead_of=str(self._path))))
         self._warn(f"{problem} Calls are now counted in this process only.")
 
     def _warn(self, problem: str) -> None:
@@ -429,37 +400,3 @@ def _repair(path: LedgerPath) -> str:
     if isinstance(path, SecretStr):
         return "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
     return "Repair that file, or move it away and restart the server to begin a new one."
-
-
-def _answered(usage: Usage | None, cost_usd: float | None, expected: Estimate) -> UsageTotals:
-    reported = None if usage is None or usage.estimated else usage
-    tokens = reported and reported.total_tokens
-    known = cost_usd is not None and not (usage and usage.estimated)
-    if tokens is None or not known:
-        expected = expected.at_least(usage)
-    return UsageTotals(
-        calls=1,
-        without_tokens=tokens is None,
-        without_price=not known,
-        input_tokens=(reported and reported.input_tokens) or 0,
-        output_tokens=(reported and reported.output_tokens) or 0,
-        total_tokens=tokens or 0,
-        nano_usd=usd_to_nano(cost_usd or 0) if known else 0,
-        held_tokens=expected.tokens if tokens is None else 0,
-        held_nano_usd=0 if known else expected.nano_usd,
-    )
-
-
-def _failed(call: ReservedCall, *, maybe_billed: bool) -> UsageTotals:
-    """Return what a failed call took: if it may have been billed, its estimate, or more if more of the answer came."""
-    if not maybe_billed:
-        return UsageTotals(calls=1, failed=1)
-    stream = call.context.stream
-    expected = call.expected.at_least(stream.usage_so_far() if stream else None)
-    return UsageTotals(
-        calls=1,
-        failed=1,
-        failed_maybe_billed=1,
-        held_tokens=expected.tokens,
-        held_nano_usd=expected.nano_usd,
-    )

@@ -19,7 +19,7 @@ CHECK_SECONDS = 5.0
 """How long a caller's first request waits for the answer; after that, its credentials count as unchecked."""
 
 REJECTED_SECONDS = 10.0
-"""How long a rejection holds, so that one key cannot make the server ask again with each request."""
+"""How long a rejection is remembered, so that one key cannot make the server ask with each request."""
 
 OWN_CREDENTIAL = "the caller's own X-Blaxel-Authorization"
 """The label of a caller's credentials in messages."""
@@ -27,11 +27,11 @@ OWN_CREDENTIAL = "the caller's own X-Blaxel-Authorization"
 _MAX_REJECTIONS = 1000
 
 Verdict = Literal["accepted", "unknown"]
-"""Whether Blaxel accepted the credentials, or did not say: they may be good for calls without being good for this."""
+"""Whether Blaxel accepted the credentials, or gave no verdict: they may allow calls without allowing this request."""
 
 
 class CredentialCheck:
-    """Checks the credentials of callers who have no place yet.
+    """Checks the credentials of new callers.
 
     Args:
         environment: What replaces the network.

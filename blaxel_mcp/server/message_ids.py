@@ -1,4 +1,4 @@
-"""Find the id of a JSON-RPC message by its first and last bytes, without parsing it, and repair one that is a float.
+"""Finds the id of a JSON-RPC message in its first and last bytes, and repairs an id that is a float.
 
 The stdio transport answers a frame that it cannot parse by this id. The HTTP transport registers large requests by
 it: they are parsed once, by the SDK.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mcp_types import RequestId
 
 BOM = BOM_UTF8
-"""The byte order mark, with which some programs begin what they write."""
+"""The byte order mark, which some programs write first."""
 
 EDGE_BYTES = 4096
 """Length of each end of a message that is searched for the id."""

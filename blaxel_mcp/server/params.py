@@ -23,7 +23,7 @@ _EXPECTED = {
     "int_type": "must be an integer",
     "missing": "is required",
 }
-"""What is wrong, by pydantic's name of the error."""
+"""The problem, by pydantic's name of the error."""
 
 _TYPE_NAMES = {
     str: "a string",
@@ -45,7 +45,7 @@ def repair_params(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> C
     as absent.
 
     Raises:
-        MCPError: -32602, with the name of each wrong parameter and what is wrong with it.
+        MCPError: -32602, with the name and the problem of each wrong parameter.
     """
     params = ctx.params
     if ctx.method == "tools/call" and isinstance(params, Mapping) and params.keys() <= _ORDINARY:
@@ -83,7 +83,7 @@ async def _explained(context: ServerRequestContext[Any, Any], call_next: CallNex
 
 
 def _problem(error: Any) -> str:
-    """Return the name of a parameter and what is wrong with it."""
+    """Return the name of a parameter and its problem."""
     # A place in one of several alternatives ends in the alternative's type.
     place = ".".join(str(step) for step in error["loc"] if step not in ("str", "int")) or "params"
     expected = _EXPECTED.get(error["type"])

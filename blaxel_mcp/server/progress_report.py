@@ -10,11 +10,11 @@ from blaxel_mcp.tools.calls import Report
 from blaxel_mcp.tools.results.content_blocks import text_block
 
 PARTIAL_KEY = "blaxel-mcp/partial"
-"""In the `_meta` of a tool call, `true` asks for the text as it comes. In that of a notification, it is that text:
-`{"offset": 12, "text": "..."}`, where `offset` is the number of characters that came before."""
+"""In the `_meta` of a tool call, `true` requests the text as it arrives. In that of a notification, it is that text:
+`{"offset": 12, "text": "..."}`, where `offset` is the number of earlier characters."""
 
 PARTIAL_SECONDS = 0.1
-"""How often new text is sent: a reader sees it flow, and a fast model costs ten notifications a second."""
+"""Interval between two pieces of new text: it appears to flow, at no more than ten notifications a second."""
 
 Context = ServerRequestContext[Any, Any]
 
@@ -24,7 +24,7 @@ def progress_report(context: Context, shown: Callable[[str], str]) -> Report:
 
     Args:
         context: The request.
-        shown: Returns what the caller may see of a sentence.
+        shown: Returns the part of a sentence that the caller may see.
     """
     if not (context.meta and context.meta.get(PARTIAL_KEY) is True):
 

@@ -63,10 +63,10 @@ def build_server(
 
     Args:
         config: The settings and the login file; a settings file is watched for edits.
-        environment: What replaces the network and the clock.
+        environment: Replaces the network and the clock.
         look_seconds: How often the settings file is checked.
-        over_http: Whether all requests come over HTTP, where nobody is taken for the owner.
-        sharing: What the server shares with others; None for what the settings say.
+        over_http: Whether all requests come over HTTP, where no caller is the owner.
+        sharing: The state shared with other servers; None for that of the settings.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -139,12 +139,12 @@ def build_server(
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
     if isinstance(get_tracer_provider(), ProxyTracerProvider):
-        # Nobody traces this process: the SDK's middleware would make spans for nothing.
+        # This process is not traced: the SDK's middleware would make spans for nothing.
         server.middleware.clear()
     server.middleware[:0] = [*measured(environment.telemetry, over_http=over_http), repair_params]
     server.middleware.append(_state_boundary(tenants, sharing.state_key, over_http=over_http))
     if not over_http:
-        # Over HTTP, each request is a connection that is over at once, and nobody could be notified on it.
+        # Over HTTP, each request is a connection of its own, which cannot carry later notifications.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
         server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server

@@ -1,4 +1,4 @@
-"""What one server shares with others, by `[shared]`: put together once, and closed at the server's end."""
+"""The state that a server shares with others, by `[shared]`: built once, and closed at the server's end."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _CANCELLED_REQUESTS = f"{TAG}:cancelled-requests"
 
 
 class Sharing:
-    """The shared state of one server. Without `shared.url`, nothing of it is made.
+    """The shared state of one server; empty without `shared.url`.
 
     Args:
         settings: `[shared]`.
@@ -42,7 +42,7 @@ class Sharing:
 
     @property
     def state_key(self) -> bytes | None:
-        """The key that seals what clients bring back with a person's answer; None if nothing is shared."""
+        """The key that seals the state which clients return with a person's answer; None if nothing is shared."""
         return self._state.cipher.subkey("request state") if self._state else None
 
     def answers(self, owner: str) -> SharedAnswers | None:
@@ -50,15 +50,15 @@ class Sharing:
         return SharedAnswers(self._state, owner, StoreLimits()) if self._state else None
 
     def paid_once(self) -> PaidOnce:
-        """Return what makes calls with a key once: on all servers, or on this machine if nothing is shared."""
+        """Return the registry of calls with a key: of all servers, or of this machine if nothing is shared."""
         if self._state:
             return PaidOnce(SharedKeys(self._state), self._state.lease_seconds)
         return PaidOnce(LocalKeys(default_keys()))
 
     async def cancel_requests(self, key: bytes) -> None:
-        """Have the other servers cancel the requests with a key, by which a client names its own."""
+        """Cancel the requests with a key on the other servers. A client names its own requests by it."""
         if self._state:
-            # A client that cancels again is heard when the engine is back.
+            # The client can cancel again when the engine is back.
             with suppress(SharedStateError):
                 await anyio.to_thread.run_sync(self._state.engine.publish, _CANCELLED_REQUESTS, key)
 
@@ -70,7 +70,7 @@ class Sharing:
             await anyio.to_thread.run_sync(self._state.engine.listen, receivers)
 
     def close(self) -> None:
-        """Stop renewing what this server holds, and close the connections. It blocks."""
+        """Stop renewing leases, and close the connections. It blocks."""
         if self._state and self.limits and self.calls:
             self.limits.close()
             self.calls.close()

@@ -1,6 +1,6 @@
 """Set up OpenTelemetry for a server, by its standard variables, and measure the MCP requests.
 
-The API without an SDK does nothing, so a server whose process has no SDK that is set up has no telemetry at all.
+OpenTelemetry's API does nothing without an SDK, so a server without one has no telemetry.
 """
 
 import asyncio
@@ -21,8 +21,9 @@ from opentelemetry import trace
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import add_to_json_lines
+from blaxel_mcp.inference.attributes import OTHER
 from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
-from blaxel_mcp.inference.telemetry import OTHER, Telemetry
+from blaxel_mcp.inference.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ SCOPE = "blaxel_mcp"
 """The name of the instrumentation scope of every span and metric."""
 
 FLUSH_SECONDS = 0.8
-"""How long the last spans and metrics may take to go out. A stdio server has 1.2 s in all for its end."""
+"""Timeout for sending the last spans and metrics. A stdio server has 1.2 s in all for its exit."""
 
 _ENDPOINTS = {
     signal: ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
@@ -45,7 +46,7 @@ _METHODS = frozenset(
         *("notifications/initialized", "notifications/cancelled"),
     }
 )
-"""The methods that this server handles; all others are one, so that no client can make a metric grow."""
+"""The methods that this server handles; all others count as one, so that no client can make a metric grow."""
 
 _HTTP_PROTOBUF = "http/protobuf"
 
@@ -54,7 +55,7 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     """Return which of `traces` and `metrics` the variables of OpenTelemetry ask to export.
 
     Raises:
-        ConfigurationError: They ask for something else than OTLP over HTTP.
+        ConfigurationError: They ask for an exporter other than OTLP over HTTP.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
@@ -79,10 +80,10 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
 
 
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
-    """Set up what the variables of OpenTelemetry ask for, unless the process has an SDK already; None for nothing.
+    """Set up telemetry as OpenTelemetry's variables ask, unless the process has an SDK already; None for none.
 
     Raises:
-        ConfigurationError: The extra `otel` is missing, or the variables ask for what it does not have.
+        ConfigurationError: The extra `otel` is missing, or it cannot do what the variables ask.
     """
     if _is_sdk(trace.get_tracer_provider()):
         # By opentelemetry-instrument, or by the program that this server is a part of.
@@ -111,7 +112,7 @@ def trace_ids() -> dict[str, str]:
 
 
 def start_telemetry_or_warn(environ: Mapping[str, str]) -> Telemetry | None:
-    """Do the same, but log what is wrong: clients pass OpenTelemetry's variables on to servers that never asked."""
+    """Do the same, but log errors: clients pass OpenTelemetry's variables on to every server."""
     try:
         return start_telemetry(environ)
     except ConfigurationError as error:
@@ -121,7 +122,7 @@ def start_telemetry_or_warn(environ: Mapping[str, str]) -> Telemetry | None:
 
 @asynccontextmanager
 async def flushed(telemetry: Telemetry | None) -> AsyncIterator[None]:
-    """Send what is not sent yet when the context ends, for at most `FLUSH_SECONDS`; without telemetry, do nothing."""
+    """Send the remaining telemetry when the context ends, within `FLUSH_SECONDS`; do nothing without telemetry."""
     try:
         yield
     finally:
@@ -153,7 +154,7 @@ def _providers() -> list[Any]:
 
 
 async def _flush(provider: Any) -> None:
-    """Send what a provider has, in a thread that does not keep the process alive: a collector may never answer."""
+    """Flush a provider in a thread that does not keep the process alive: a collector may never answer."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def flush() -> None:
@@ -192,7 +193,7 @@ def _set_up(signals: list[str]) -> bool:
     resource = Resource({"service.version": __version__}).merge(Resource.create())
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
-    # `flushed` sends what is left. At the exit of the process, the SDK would wait for a collector that does not answer.
+    # `flushed` sends the rest. At exit, the SDK would wait for a collector that does not answer.
     if "traces" in signals:
         tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -214,7 +215,7 @@ class MeasureOperations:
     """Server middleware that measures each MCP request and notification.
 
     Args:
-        telemetry: Where the durations go.
+        telemetry: Records the durations.
         over_http: Whether they come over HTTP, otherwise over stdio.
     """
 
@@ -245,7 +246,7 @@ class MeasureOperations:
     def _attributes(
         self, context: ServerRequestContext[Any, Any], error: str, *, is_known: bool
     ) -> dict[str, str | int | bool]:
-        # A client can send any name of a method or tool; one that was served is one of a few.
+        # A client can send any name of a method or tool; a served one is known.
         attributes: dict[str, str | int | bool] = {
             "mcp.method.name": context.method if context.method in _METHODS else OTHER,
             "mcp.protocol.version": context.protocol_version or OTHER,

@@ -15,8 +15,9 @@ from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import SHOWN_CHARS
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.limits import CallLimits, RateLimiter
+from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
+from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
 from blaxel_mcp.server.list_changed import ToolChanges
@@ -26,9 +27,10 @@ from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
-from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult, detach_seconds
+from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.consent import consent_asker
+from blaxel_mcp.tools.handles import detach_seconds
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
@@ -45,7 +47,7 @@ Context = ServerRequestContext[Any, Any]
 
 @dataclass(slots=True, eq=False)
 class _Generation:
-    """A runtime in use, and what its caller is shown of the settings, until other settings replace it."""
+    """A runtime and its caller's view of the settings, until other settings replace them."""
 
     runtime: Runtime
     visibility: Visibility
@@ -53,18 +55,18 @@ class _Generation:
 
 
 class Tenant:
-    """What one caller is served with. The settings may change while it runs; calls and answers outlive that.
+    """The state of one caller. Its calls and answers outlive a change of the settings.
 
     Args:
         caller: The caller.
         config: The settings of the server.
         limits: The concurrency and rate limits of callers who spend the owner's credentials.
-        environment: What replaces the network and the clock.
+        environment: Replaces the network and the clock.
         rate: Limits the caller's tool calls; None for no limit.
-        is_trial: Whether Blaxel has not accepted the caller's credentials yet. Then the control plane is not asked, and
-            no call outlives its request.
+        is_trial: Whether Blaxel has not accepted the caller's credentials yet. The control plane is then not called,
+            and no call outlives its request.
 
-        sharing: What the server shares with other servers.
+        sharing: The state shared with other servers.
         once: Makes calls with a key once; None to make each call.
 
     Raises:
@@ -74,7 +76,7 @@ class Tenant:
         caller: The caller.
         last_used: When its caller last sent a request, by the clock of `Tenants`.
         evicted: Set to end `serve`.
-        rate: As given; another one replaces it with the settings.
+        rate: The limit of tool calls; replaced when the settings change.
         runtime: The runtime in use now.
     """
 
@@ -99,7 +101,7 @@ class Tenant:
         self.store = CallStore(shared=sharing.answers(owner))
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls, once=once, owner=owner)
-        # Only the owner has the process for a session; over HTTP, several people may share a caller's name.
+        # Only for the owner is the process a session; over HTTP, several people may be one caller.
         self._agreed: dict[str, float] | None = {} if caller.is_owner else None
         self._environment = environment
         self.rate = rate
@@ -115,7 +117,7 @@ class Tenant:
 
     @property
     def visibility(self) -> Visibility:
-        """What the caller may see."""
+        """The caller's view of the server."""
         return self._generation.visibility
 
     async def serve(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -164,11 +166,11 @@ class Tenant:
         old.retired.set()
 
     def notify(self, problem: str | None) -> None:
-        """Show the owner in `list_models` what is wrong with the settings file."""
+        """Show the owner in `list_models` the problem with the settings file; None clears it."""
         self.runtime.listing.notice = problem if self.caller.is_owner else None
 
     async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        """Return every tool; a client that shows apps is told which of them have one."""
+        """Return every tool; for a client that shows apps, the tools name their app."""
         await self.runtime.discovery.wait_ready()
         if not shows_apps(context):
             return types.ListToolsResult(tools=self.tools.definitions)
@@ -269,7 +271,7 @@ class Tenant:
         if generation is self._generation:
             definitions = self.tools.definitions
             self.tools.replace(self._make_tools(), self.runtime.config.settings)
-            # The first list is news to nobody: `tools/list` waits for it.
+            # No client needs a notification of the first list: `tools/list` waits for it.
             if self.runtime.discovery.is_ready and self.tools.definitions != definitions:
                 await self.changes.announce()
 
@@ -295,7 +297,7 @@ class Tenant:
         return tools if for_app.name in {tool.name for tool in tools} else [*tools, for_app]
 
     async def _run(self, generation: _Generation, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Keep a runtime running until it is retired and no call uses it any more."""
+        """Keep a runtime running until it is retired and no call uses it."""
         # Cancelling the tenant cancels its calls; the connections are closed after them.
         with anyio.CancelScope(shield=True):
             async with generation.runtime.running():

@@ -3,8 +3,8 @@
 Over stdio there is one caller, the user. Over HTTP there may be many. The models, answers, handles and budget of each
 are in a tenant of its own, so no lookup can reach those of another.
 
-A caller with credentials of its own gets a place once Blaxel has accepted them. Until then each request of it is served
-alone, and nothing is kept or done for it afterwards.
+A caller with its own credentials gets a tenant once Blaxel has accepted them. Until then each of its requests is served
+separately, and nothing is kept afterwards.
 """
 
 import time
@@ -18,10 +18,11 @@ import anyio.to_thread
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from blaxel_mcp.budget.ledger import ledgers_kept
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
-from blaxel_mcp.inference.limits import CallLimits, RateLimiter
+from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.credential_check import CredentialCheck, Verdict
 from blaxel_mcp.server.sharing import ALONE, Sharing
@@ -38,7 +39,7 @@ TOOL_CALLS_PER_MINUTE = 600
 limit tool invocations). `limits.calls_per_minute` counts, if it is more."""
 
 _MAX_RATES = 1000
-"""Callers whose last minute is remembered, those without a place included."""
+"""Callers whose rate is tracked, including those without a tenant."""
 
 
 class Tenants:
@@ -46,11 +47,11 @@ class Tenants:
 
     Args:
         config: The settings.
-        environment: What replaces the network and the clock of the tenants' runtimes.
+        environment: Replaces the network and the clock of the tenants' runtimes.
         now: A monotonic clock, in seconds.
         limit: How many callers are served at once.
         serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
-        sharing: What the server shares with others; the tenants close it at their end.
+        sharing: The state shared with other servers; the tenants close it at their end.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -87,7 +88,7 @@ class Tenants:
 
     @property
     def asks_a_person(self) -> bool:
-        """Whether the settings have a call that a person is asked about."""
+        """Whether the settings require a person's consent to any call."""
         settings = self._config.settings
         budgets = (settings.budget, *(model.budget for model in settings.models))
         return any(budget is not None and budget.ask_over_usd is not None for budget in budgets)
@@ -95,7 +96,7 @@ class Tenants:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
-        async with ledgers_kept(), self._closing_what_is_shared(), anyio.create_task_group() as group:
+        async with OPEN_LEDGERS.kept(), self._closing_what_is_shared(), anyio.create_task_group() as group:
             self._group = group
             try:
                 if self._serves_owner:
@@ -108,7 +109,7 @@ class Tenants:
 
     @asynccontextmanager
     async def _closing_what_is_shared(self) -> AsyncIterator[None]:
-        """Close it after the tenants, whose calls hold slots and keys until their end."""
+        """Close the shared state after the tenants, whose calls hold slots and keys until their end."""
         try:
             yield
         finally:
@@ -135,8 +136,8 @@ class Tenants:
     async def of(self, caller: Caller) -> Tenant:
         """Return the tenant of a caller, created now if needed.
 
-        If Blaxel has not accepted the caller's credentials, the tenant has no place: it is for one request, or, if
-        Blaxel rejects them, it refuses every call.
+        If Blaxel has not accepted the caller's credentials, the tenant is for this request only; if Blaxel rejects
+        them, it refuses every call.
 
         Raises:
             MCPError: Too many callers are served already.
@@ -186,7 +187,7 @@ class Tenants:
         return tenant
 
     async def _newcomer(self, caller: Caller) -> Tenant:
-        """Return the tenant of a caller whose credentials Blaxel has not accepted yet, after asking it."""
+        """Return the tenant of a caller whose credentials Blaxel has not accepted yet, after checking them."""
         checking = self._checking.setdefault(caller.identity, anyio.Lock())
         try:
             # Requests of one caller ask one after the other: the first answer usually serves the rest.
@@ -208,9 +209,9 @@ class Tenants:
         return tenant
 
     async def _keep(self, tenant: Tenant) -> None:
-        """Give a place to a tenant whose credentials Blaxel has accepted in a call, with its answers."""
+        """Keep a tenant whose credentials Blaxel has accepted in a call, with its answers."""
         async with self._creating:
-            # No place left, or another request of the caller was first.
+            # The server is full, or another request of the caller was first.
             with suppress(MCPError):
                 if tenant.caller.identity not in self._tenants and not tenant.evicted.is_set():
                     self._make_room()

@@ -34,7 +34,7 @@ _REPEATED = "is JSON in which an object has a key twice; write each key once"
 
 _OUR_NAME = re.compile(r"\s*BLAXEL[-_.]?MCP", re.IGNORECASE)
 _SIMILAR_NAME = re.compile(r"\s*(?:BLAXEL|BL[-_.]MCP|MCP[-_.]BLAXEL)[-_.]+(\w+__\w+)\s*", re.IGNORECASE)
-"""Names that others than this server may use: they are meant for it only if a setting follows."""
+"""Prefixes that other programs use too: such a variable is this server's only if a setting follows."""
 _SERVICE_VARIABLE = re.compile(
     r"BLAXEL_MCP(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -60,14 +60,14 @@ _ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 
 
 class _VariableSource(EnvSettingsSource):
-    """Reads a single variable, so that an error can name it; its base class reads the environment of the process."""
+    """Reads a single variable, so that an error can name it; the base class would read the whole environment."""
 
     def __init__(self, variable: str, value: str) -> None:
         super().__init__(Settings, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=_LEVEL)
         self.env_vars = {variable.lower(): value}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - pydantic's
-        """Return the value of JSON; raises ValueError for an object with a key twice, of which one would not count."""
+        """Return the value of JSON; raises ValueError for an object with a duplicate key."""
         return json.loads(value, object_pairs_hook=_object_of)
 
 
@@ -76,7 +76,7 @@ class _RepeatedKeyError(ValueError):
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # As the base class compares the keys of a section: in any case.
+    # Like the base class, ignore the case of a section's keys.
     if len({key.lower() for key, _ in pairs}) < len(pairs):
         raise _RepeatedKeyError
     return dict(pairs)
@@ -85,7 +85,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def our_variables(environ: Mapping[str, str]) -> Layer:
     """Read the variables named `BLAXEL_MCP_` + the key, with `__` between levels and lists and tables as JSON.
 
-    A variable whose name begins like ours and that is not a setting is a problem: it may be meant to shut something.
+    A variable with our prefix that is not a setting is a problem: it may be meant to restrict something.
     """
     # Sorted, so that the variable of a single key comes after that of its section and takes precedence.
     names = sorted(name for name in environ if _is_ours(name, environ[name]) and name != FILE_VARIABLE)
@@ -104,7 +104,7 @@ def blaxel_variables(environ: Mapping[str, str]) -> Layer:
 
 
 def hosting_variables(environ: Mapping[str, str]) -> Layer:
-    """Read where the hosting platform wants the server to listen; who may call is never taken from the platform.
+    """Read the address that the hosting platform wants the server to listen on; nothing else is taken from it.
 
     Blaxel sets HOST and PORT (contract, section 7.3), and so do other container platforms. HOST is read only together
     with PORT, since some shells set it to the name of the machine.
@@ -173,7 +173,7 @@ def _example(location: Location) -> str:
 
 
 def _advice(variable: str) -> str:
-    """Return what to do about a variable that is not a setting: the name that was meant, if one is similar."""
+    """Return the advice for a variable that is not a setting: the closest name, if one is similar."""
     keys = [_LEVEL.join(map(str, location)).upper() for location in setting_locations()]
     known = [FILE_VARIABLE.removeprefix(PREFIX), *sorted(keys)]
     similar = None if _OUR_NAME.match(variable) else _SIMILAR_NAME.fullmatch(variable)

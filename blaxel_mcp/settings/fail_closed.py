@@ -1,4 +1,4 @@
-"""Settings that would not shut what they are meant to shut: keys that contradict each other, tokens and locks."""
+"""Settings that would not restrict what they are meant to: keys that contradict each other, weak tokens, and locks."""
 
 import re
 import string
@@ -19,13 +19,13 @@ COMPANIONS: Mapping[str, HttpAuth] = {
 """The only `http.auth` with which each of these keys of `[http]` has an effect."""
 
 _MIN_DIFFERENT_CHARS = 6
-"""A random token of 16 characters has fewer different ones about never, even if it consists of digits."""
+"""A random token of 16 characters practically never has fewer different ones, even if it consists of digits."""
 
 _WORDS = re.compile(
     "replace(this|me|with|by)|change(this|me)|(your|my|some|the|test|secret|bearer|access|auth|api)(token|secret|key)"
     "|placeholder|example|insert(here|your)|putyour|password|supersecret|topsecret|letmein|openssl"
 )
-"""Words of documentation and of people who mean to choose a token later; letters and digits in lower case."""
+"""Words from documentation and placeholders for a token; letters and digits in lower case."""
 
 _REFERENCE = re.compile(
     r"[a-z][a-z0-9+.-]*://|(?:vault|env|file|ref|secrets?|arn|aws|ssm|gcp|azure|keyring|sops)[:+]", re.IGNORECASE
@@ -100,7 +100,7 @@ def weak_tokens(layer: Layer) -> Iterator[str]:
 def unexpanded_locks(layer: Layer) -> Iterator[str]:
     """Yield a sentence for each text in a source's `models[].locked` that is a placeholder and nothing else.
 
-    It would go out as it is: a system message would read `${SYSTEM}`. An empty text may be meant.
+    It would be sent as it is: a system message would read `${SYSTEM}`. An empty text may be intended.
     """
     models = layer.values.get(("models",))
     for index, model in enumerate(models if isinstance(models, list | tuple) else ()):

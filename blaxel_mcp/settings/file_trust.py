@@ -1,4 +1,4 @@
-"""Whether only this user can change a settings file: its commands are run, and its calls are paid, in their name."""
+"""Checks that only this user can change a settings file, whose commands and calls run in the user's name."""
 
 import os
 import shlex

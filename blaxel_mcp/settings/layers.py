@@ -1,7 +1,7 @@
 """The settings of one source as a value (`Layer`), and how layers combine.
 
-Each source becomes a layer without its unset values. `joined` puts the parts of one source together, `overlay` applies
-the precedence among sources.
+Each source becomes a layer without its unset values. `joined` combines the parts of one source, `overlay` applies the
+precedence among sources.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ class Layer:
 def layer_from(tree: Mapping[str, Any], source: str) -> Layer:
     """Return a source's nested tables as a layer, without the values that count as unset.
 
-    A blank or unexpanded value of a key that shuts something is a problem: unset, it would be open.
+    A blank or unexpanded value of a restricting key is a problem: if it counted as unset, nothing would be restricted.
     """
     reader = _Reader(source)
     values: dict[Location, Any] = {}
@@ -148,8 +148,8 @@ def _is_credential(location: Location) -> bool:
 def fails_closed(location: Location) -> bool:
     """Return whether a blank or unexpanded value at a location is an error; otherwise it counts as unset.
 
-    It is one for every key of a `ClosedSection` and wherever a list, a number or a table is due. The credentials are
-    the exception: unset, nothing can be called.
+    It is an error for every key of a `ClosedSection`, and for lists, numbers and tables. Credentials are the exception:
+    without them, nothing can be called.
     """
     model = _model_at(location[:-1])
     if model is None or _is_credential(location):
@@ -165,7 +165,7 @@ class _Reader:
 
     Attributes:
         unexpanded: The locations of placeholders that count as unset.
-        problems: A sentence for each value of a key that shuts something and that says nothing.
+        problems: A sentence for each blank or unexpanded value of a restricting key.
     """
 
     def __init__(self, source: str) -> None:
@@ -178,7 +178,7 @@ class _Reader:
         # A key that the schema does not have is kept: it is a mistake to report, or content for a model in which an
         # empty text means something (`defaults`, `locked`, `input_schema`).
         if at == ("workspaces",):
-            # Its keys are names. A value that is no table is a mistake, whatever it says.
+            # Its keys are names. A value that is not a table is a mistake.
             return {
                 key: self.table(item, (*at, key)) if isinstance(item, Mapping) else item for key, item in table.items()
             }
@@ -189,7 +189,7 @@ class _Reader:
     def _value(self, value: Any, at: Location) -> Any:
         """Return the value; None if it counts as unset or is a problem.
 
-        The elements of a list are kept: one glob less could allow more, and one word less changes a command.
+        The elements of a list are kept: without one, an allowlist or a command would change its meaning.
         """
         if isinstance(value, Mapping):
             return self.table(value, at)
@@ -236,7 +236,7 @@ def _model_at(table: Location) -> type[BaseModel] | None:
 
 
 def _is_section(key: str) -> bool:
-    """Return whether a top-level key is a section, such as `limits`; `models` is a list and none."""
+    """Return whether a top-level key is a section, such as `limits`; `models` is a list."""
     known = Settings.model_fields.get(key)
     annotation = known.annotation if known else None
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -42,7 +42,7 @@ class Configuration:
         file: The TOML file that was read; None if there was none.
         warnings: Sentences for the person who starts the server; none quotes a value.
         unexpanded: The places of placeholders that were not expanded and so count as unset.
-        watched: The path of the TOML file, even if there is none yet; None if the settings were made by hand.
+        watched: The path of the TOML file, even if it does not exist yet; None if the settings were made by hand.
         signature: The signature of the TOML file before it was read, from `file_signature`.
         reader: Loads the settings again from the same sources; None if they were made by hand.
     """
@@ -62,16 +62,16 @@ class Configuration:
         """Load the settings again from the same sources; blocks like `load_settings`.
 
         Raises:
-            ConfigurationError: A source has a mistake now, or the TOML file, which was read before, is missing, empty
-                or unreadable. The settings that it had stay in force then.
+            ConfigurationError: A source now has a mistake, or the TOML file, which was read before, is missing, empty
+                or unreadable. The previous settings then stay in force.
         """
         return self.reader() if self.reader else self
 
     def entries_error(self, problems: Iterable[tuple[int, str]]) -> ConfigurationError:
-        """Return the error for entries of `[[models]]` that cannot become tools, with the place of each.
+        """Return the error for entries of `[[models]]` that cannot become tools, with the location of each.
 
         Args:
-            problems: The index of each entry, and why.
+            problems: The index of each entry, and its problem.
         """
         source = self.sources.get("models", COMMAND_LINE)
         sentences = [
@@ -132,10 +132,10 @@ def load_settings(
 
 
 def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the settings file that `--config`, otherwise BLAXEL_MCP_CONFIG, names; None if neither is there.
+    """Return the settings file that `--config`, otherwise BLAXEL_MCP_CONFIG, names; None if neither is set.
 
     Raises:
-        ConfigurationError: The one that counts is blank or was not expanded.
+        ConfigurationError: The name is blank or was not expanded.
     """
     source, name = ("--config", config_file) if config_file is not None else (FILE_VARIABLE, environ.get(FILE_VARIABLE))
     if name is None or isinstance(name, Path):
@@ -150,7 +150,7 @@ def named_settings_file(config_file: Path | str | None, environ: Mapping[str, st
 def _load(
     overrides: Mapping[str, Any], config_file: Path | str | None, environ: Mapping[str, str] | None, last: Layer | None
 ) -> Configuration:
-    """Load the settings; `last` is what a running server has from the file, None at the start and without a file."""
+    """Load the settings; `last` is the file's layer in a running server, None at the start and without a file."""
     variables = os.environ if environ is None else environ
     unreadable: ConfigurationError | None = None
     watched, signature, file, file_layer = None, None, None, Layer()
@@ -171,7 +171,7 @@ def _load(
     problems = [problem for layer in layers for problem in problems_in(layer)]
     values, sources = overlay(layers)
     problems += sharing_problems(values, sources)
-    # Mistakes in [http] itself are reported already, and what its keys mean together depends on them.
+    # Checked only if [http] itself has no mistakes, which would change the meaning of its keys together.
     with suppress(ValidationError):
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
     if unreadable and len(problems) == 1:
@@ -202,7 +202,7 @@ def _load(
 
 
 def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
-    """Take a relative `budget.ledger` from the settings file's folder: clients start servers in any folder."""
+    """Resolve a relative `budget.ledger` against the settings file's folder: clients start servers in any folder."""
     budget = values.get("budget")
     if not isinstance(budget, dict):
         return
@@ -245,7 +245,7 @@ def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFi
 
 
 def _repeated_models(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each model with two entries; entries with another mistake are left out."""
+    """Yield a sentence for each model with two entries; entries with another mistake are skipped."""
     first: dict[tuple[str, str | None], int] = {}
     models, usual = values.get("models"), values.get("workspace")
     for index, model in enumerate(models if isinstance(models, list | tuple) else ()):

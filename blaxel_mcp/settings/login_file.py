@@ -46,7 +46,7 @@ class LoginFile:
         path: The file.
         current_workspace: The workspace that `bl` currently uses.
         entries: The entry of each workspace, by its name.
-        problem: What is wrong with the file, without quoting it; None if nothing is.
+        problem: The problem with the file, without quoting it; None if there is none.
     """
 
     path: Path

@@ -1,8 +1,8 @@
-"""Values that say nothing: blank ones and placeholders that were not expanded.
+"""Values that count as unset or as mistakes: blank ones, and placeholders that were not expanded.
 
 Several MCP clients pass `${NAME}` in their configuration to the server unchanged, and one expands an undefined variable
-to an empty string. For a credential, such a value counts as unset, and nothing can be called. For a key that shuts
-something, unset would mean open, so there it is an error.
+to an empty string. For a credential, such a value counts as unset, and nothing can be called. For a restricting key,
+unset would mean no restriction, so there it is an error.
 """
 
 import re
@@ -10,7 +10,7 @@ import re
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*")
 
 _ONLY_A_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Za-z_]\w*|\$?\{\{[^{}]*\}\}|#\{[^{}]*\}|%\w+%")
-"""A text of which nothing is left without the placeholder, in the syntaxes that no body of a model has for itself."""
+"""A text that consists of a placeholder, in the syntaxes that no model uses in its own bodies."""
 
 _UNEXPANDED = re.compile(
     r"""
@@ -28,7 +28,7 @@ def is_placeholder(value: str) -> bool:
 
 
 def is_unexpanded_text(value: str) -> bool:
-    """Return whether a text is a placeholder in any common syntax and nothing else; `<x>` may be a word of a model."""
+    """Return whether a text is a placeholder in any common syntax and nothing else; `<x>` may be a token."""
     return _ONLY_A_PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
@@ -38,7 +38,7 @@ def is_unset(value: str) -> bool:
 
 
 def fault_of(value: str) -> str | None:
-    """Return what is wrong with the value of a key that shuts something; None if it says something.
+    """Return the problem with the value of a restricting key; None if there is none.
 
     Stricter than `is_unset`: a placeholder in any common syntax counts, and so does one within a longer text.
     """

@@ -205,7 +205,8 @@ class BudgetSettings(CapSettings):
 
     when_nobody_answers: Literal["refuse", "send"] = Field(
         default="refuse",
-        description="What becomes of a call above ask_over_usd if the client cannot ask a person, or nobody answers.",
+        description="Whether to refuse or send a call above ask_over_usd when the client cannot ask a person, or "
+        "nobody answers.",
     )
     ledger: LedgerLocation | None = Field(
         default=None,
@@ -301,7 +302,7 @@ class HttpSettings(ClosedSection):
     )
     metrics_address: ListenAddress | None = Field(
         default=None,
-        description="Where Prometheus text is served at /metrics, to anybody who can connect: a port of loopback, or "
+        description="Where Prometheus text is served at /metrics, to anyone who can connect: a port of loopback, or "
         "address:port. Unset: nowhere.",
     )
 
@@ -331,7 +332,7 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Price(Section):
-    """The price of a model. What is left out costs nothing, but for parts of the input and output: these cost the same.
+    """The price of a model. Parts of the input or output that are omitted cost the same; anything else is free.
 
     Cached input and written caches of Claude cost 0.1 and 1.25 times `input` unless they are set, and twice `input` if
     they are kept for an hour.
@@ -452,8 +453,8 @@ class Settings(BaseSettings):
     )
     prices: PriceTable = Field(
         default="table",
-        description="What a model without a price costs. table: what the price table of genai-prices says, by the "
-        "provider and its model. configured: nobody knows.",
+        description="Where the price of a model without `price` comes from. table: the price table of genai-prices, by "
+        "the provider and its model. configured: nowhere, so it stays unknown.",
     )
     trace: TraceKind = Field(
         default="sampled",

@@ -1,4 +1,4 @@
-"""OpenTelemetry's variables, which operators and agents pass on to every process that they start."""
+"""OpenTelemetry's variables, which operators and agents pass to every process that they start."""
 
 import os
 
@@ -8,7 +8,8 @@ _GROUPS = {
     "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
     "OTEL_PYTHON_METER_PROVIDER": "opentelemetry_meter_provider",
 }
-"""The variables that name plug-ins, which the MCP SDK's imports or first span load; each with their entry points."""
+"""The variables that name plug-ins, each with its group of entry points. The SDK loads them at import or at the first
+span."""
 
 
 def drop_unusable_telemetry() -> list[str]:

@@ -46,8 +46,8 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     Args:
         path: The file; a leading `~` is the home directory.
         required: Whether the user named the file. It then has to exist and be readable.
-        last: The settings that a running server has from the file. It then has to be a file still, and not an empty
-            one unless it was: an editor, a dotfile manager or a mistake may have taken it away.
+        last: The settings that a running server has from the file. The file must then still exist, and must not have
+            become empty: an editor, a dotfile manager or a mistake may have removed it.
 
     Returns:
         The file's absolute path, or None if there is no file, and its settings. A file that contains credentials and is
@@ -101,7 +101,7 @@ def _holds_secrets(layer: Layer) -> bool:
 
 
 def _check_is_file(path: Path) -> None:
-    # To open a pipe that has taken the file's place would wait for somebody to write to it.
+    # Opening a pipe in place of the file would wait for a writer.
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a file")
 

@@ -50,7 +50,7 @@ def _with_a_port(url: str) -> str:
 
 
 def bare_credential(text: Any) -> Any:
-    """Return a credential without what env files and instructions put around it: quotes, and `Bearer` or `Basic`."""
+    """Return a credential without the decorations of env files and instructions: quotes, and `Bearer` or `Basic`."""
     bare = None
     while isinstance(text, str) and bare != text:
         bare = text
@@ -152,7 +152,7 @@ _RESERVED_IN_SETTINGS = re.compile(
     r"(?:.*[-_])?(?:access[-_]?key|subscription[-_]key|token|secret|password|credentials?)",
     re.IGNORECASE,
 )
-"""Further ones that settings may not set: the type of the body, and names of other credentials."""
+"""Other headers that settings may not set: the type of the body, and names of other credentials."""
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -164,7 +164,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
         if not HEADER_NAME.fullmatch(name):
             raise ValueError(f"has {name!a}, which is not the name of a header")
         if RESERVED_HEADER.fullmatch(name) or _RESERVED_IN_SETTINGS.fullmatch(name):
-            raise ValueError(f"may not set {name}: credentials, host, cookies and framing are up to this server")
+            raise ValueError(f"may not set {name}: this server sets credentials, host, cookies and framing itself")
         if names.count(name.lower()) > 1:
             raise ValueError(f"sets {name} twice")
         if not HEADER_VALUE.fullmatch(value) or value != value.strip():
@@ -250,7 +250,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # pydantic reads `true` as 1: a cap that nobody meant.
+        # pydantic reads `true` as 1, an unintended cap.
         parts = list(parts_of(cls.model_fields[str(info.field_name)].annotation))
         if isinstance(value, bool) and (int in parts or float in parts):
             raise ValueError("must be a number")
@@ -258,11 +258,11 @@ class Section(BaseModel):
 
 
 class ClosedSection(Section):
-    """Base class of the tables whose keys shut something: a value that cannot take effect is an error, not unset."""
+    """Base class of the tables with restricting keys: a value that cannot take effect is an error, not unset."""
 
 
 def parts_of(annotation: Any) -> Iterator[Any]:
-    """Yield a type and all that it consists of, such as `Price | None`, `Price` and `None`."""
+    """Yield a type and all its parts, such as `Price | None`, `Price` and `None`."""
     yield annotation
     for argument in get_args(annotation):
         yield from parts_of(argument)

@@ -1,4 +1,4 @@
-"""Validates one source of settings and words its mistakes; no message quotes a value, since it may be a secret."""
+"""Validates one source of settings and describes its mistakes; no message quotes a value, which may be a secret."""
 
 import re
 
@@ -24,7 +24,7 @@ _REQUIREMENTS = {
 def problems_in(layer: Layer) -> list[str]:
     """Return one sentence for each mistake in a source: the place, the key and what is required of it."""
     tree = nested(layer.values)
-    # Settings would take some unknown names for arguments of its own (`_env_file`).
+    # The constructor of Settings would accept some unknown names as its own arguments (`_env_file`).
     unknown = [key for key in tree if key not in Settings.model_fields]
     problems = [
         *layer.problems,

@@ -95,7 +95,7 @@ class FirstSettings:
 def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *, empty: bool = False) -> FirstSettings:
     """Return a first settings file; if it is to be `empty`, every key in it is commented out."""
     states = {record.name: record for record in records}
-    # Without what may change by tomorrow, which the description would otherwise keep for good.
+    # Without facts that may soon change, which the description would keep for good.
     lasting = (replace(record, status=None, enabled=True) for record in states.values())
     entries = build_catalog(Settings(workspace=workspace), lasting).entries
     limit, left_out = Settings().tools.max_tools, {}

@@ -38,7 +38,7 @@ from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 MAX_MODELS = 8
 
 _SIMILARITY_SECONDS = 20.0
-"""How long the answers wait for their similarity."""
+"""Timeout for the similarity of the answers."""
 
 _MIN_CHARS = 1000
 _SCHEMA: JSONObject = {
@@ -174,7 +174,7 @@ def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
 async def _similarity(
     asked: Sequence[AskedModel], embedder: CatalogEntry | None, runtime: Runtime, context: CallContext
 ) -> JSONObject:
-    """Return the similarity of the answers to each other; nothing with fewer than two, or without an embedding model.
+    """Return the similarity of the answers to each other; None with fewer than two, or without an embedding model.
 
     It is an extra: if the embedding fails, takes long or needs consent, the answers come back without it.
     """

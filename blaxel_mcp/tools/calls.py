@@ -17,35 +17,22 @@ import anyio
 import mcp_types as types
 
 from blaxel_mcp.budget.shared.engine import SharedStateError
-from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.results.results import ERROR_KEY, value_result
-from blaxel_mcp.tools.shared_calls import CallRecord, OwnCall, Seen, SharedCalls, State
+from blaxel_mcp.tools.handles import HANDLE_SECONDS, MAX_HANDLES, unreachable_call
+from blaxel_mcp.tools.results.results import ERROR_KEY
+from blaxel_mcp.tools.shared_calls import OwnCall, RemoteCall, Seen, SharedCalls, State
 
 FIRST_INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS = 5.0
 """The progress interval starts short, since some clients drop the final notification, and doubles up to the second."""
 
-AUTO_DETACH_SECONDS = 50.0
-"""When a slow call is handed back if the settings leave it to the client: most give up after a minute."""
-
-_BACKGROUND_CLIENTS = frozenset({"claude-code"})
-"""Clients that move a slow call to the background by themselves, by the name that they give: Claude Code 2.1.212 and
-later do after two minutes. A handle would only cost their model a turn per 50 seconds."""
-
-MAX_HANDLES = 200
-HANDLE_SECONDS = 3600.0
-"""How many handed-back calls are kept, and how long after their end."""
 
 _MAX_EXPIRED = 2000
 """Handles that are remembered as expired."""
 
-_PARTIAL_CHARS = 2000
 
 REJOIN_SECONDS = 30.0
-"""How long a call with a key goes on over HTTP when its connection is gone: a client that repeats it does so soon."""
+"""How long a call with a key goes on over HTTP after its connection is lost: clients repeat it soon."""
 
 
 CallResult = types.CallToolResult | types.InputRequiredResult
@@ -54,7 +41,7 @@ CallResult = types.CallToolResult | types.InputRequiredResult
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Tells a waiting client how far its call is.
+    """Reports the progress of a call to a waiting client.
 
     Attributes:
         send: Sends a progress notification: a number that only grows, a sentence, and the text of the answer so far.
@@ -114,7 +101,7 @@ class Call:
         await asyncio.wait((self.task,), timeout=seconds)
 
     def state(self) -> str:
-        """Return in one sentence how far the call is."""
+        """Return the progress of the call in one sentence."""
         progress, model = self.context.progress, self.context.model
         seconds = (self.ended or self._now()) - self.started
         if progress.status:
@@ -122,6 +109,10 @@ class Call:
         if not progress.text:
             return f"{model}: waiting for {seconds:.0f} s"
         return f"{model}: {seconds:.0f} s, {len(progress.text)} characters: ...{progress.text[-80:]}"
+
+    def seen(self) -> Seen:
+        """Return the progress of the call, for the holders of its handle."""
+        return Seen(self.context.model or "", self.state(), self.context.progress.text)
 
     def _end(self, _: object) -> None:
         self.ended = self._now()
@@ -137,7 +128,7 @@ class CallRegistry:
         first_interval_seconds: When a waiting client first hears of its call.
         interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
         shared: Shows handed-back calls to other servers; None if nothing is shared.
-        owner: What stands for the caller there.
+        owner: The caller's id there.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
 
@@ -262,8 +253,8 @@ class CallRegistry:
         self._expire()
         return self._handles.get(call_id)
 
-    async def find_elsewhere(self, call_id: str, seconds: float) -> CallRecord | None:
-        """Return what other servers know of a call, after waiting for its end; None if nobody knows it.
+    async def find_elsewhere(self, call_id: str, seconds: float) -> RemoteCall | None:
+        """Return another server's call, after waiting for its end; None if no server knows it.
 
         Raises:
             BlaxelError: The shared state cannot be used.
@@ -273,10 +264,10 @@ class CallRegistry:
         try:
             return await self._shared.wait(self._owner, call_id, seconds)
         except SharedStateError as error:
-            raise _unreachable(call_id, error) from None
+            raise unreachable_call(call_id, error) from None
 
-    async def cancel_elsewhere(self, call_id: str) -> CallRecord | None:
-        """Cancel a call that another server runs, and return what is known of it then; None if nobody knows it.
+    async def cancel_elsewhere(self, call_id: str) -> RemoteCall | None:
+        """Cancel another server's call, and return its state after that; None if no server knows it.
 
         Raises:
             BlaxelError: The shared state cannot be used.
@@ -286,13 +277,13 @@ class CallRegistry:
         try:
             return await self._shared.cancel(self._owner, call_id)
         except SharedStateError as error:
-            raise _unreachable(call_id, error) from None
+            raise unreachable_call(call_id, error) from None
 
     async def _share(self, call: Call, shared: SharedCalls) -> None:
         """Show a call to other servers until its end, and then its result."""
         context, loop = call.context, asyncio.get_running_loop()
         own = OwnCall(
-            look=lambda: Seen(context.model or "", call.state(), context.progress.text),
+            look=call.seen,
             cancel=partial(loop.call_soon_threadsafe, call.cancel),
         )
 
@@ -323,92 +314,7 @@ class CallRegistry:
             self._expired.append(call_id)
 
 
-def detach_seconds(settings: Settings, client: str = "", *, reports: bool = False) -> float:
-    """Return after how many seconds a slow call is handed back as a handle; 0 for never.
-
-    Args:
-        settings: The settings.
-        client: The name that the client gave.
-        reports: Whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
-            after five minutes, in the background too.
-    """
-    if "read_result" not in settings.tools.builtin:
-        # A handle is of no use without the tool that takes it.
-        return 0.0
-    setting = settings.limits.detach_after_seconds
-    if setting != "auto":
-        return setting
-    return 0.0 if reports and client in _BACKGROUND_CLIENTS else AUTO_DETACH_SECONDS
-
-
-def handle_result(call: Call, *, prefix: str) -> types.CallToolResult:
-    """Return the result of a call that is still running: its handle, the partial text and what to do next."""
-    return running_result(call.context, Seen("", call.state(), call.context.progress.text), prefix=prefix)
-
-
-def running_result(context: CallContext, seen: Seen, *, prefix: str) -> types.CallToolResult:
-    """Do the same with how far the call is, wherever it runs; `context` has its id."""
-    value = {
-        "call_id": context.call_id,
-        "state": "running",
-        "progress": seen.progress,
-        "so_far": seen.text[-_PARTIAL_CHARS:],
-        "next": f'The model is still working. Call {prefix}read_result with {{"call_id": "{context.call_id}", '
-        f'"wait_seconds": 50}} for the answer; do not send the request again, it would be billed twice.',
-    }
-    return value_result(value, context)
-
-
-def lost_call(call_id: str, seen: Seen) -> BlaxelError:
-    """Make the error for a call whose server has died."""
-    error = BlaxelError(
-        f"The server that ran the call {literal(call_id)} is gone, and nothing has been heard of it since.",
-        code="upstream_error",
-        origin="local",
-        hint="The call may have been billed, and was not retried. Read it once more in a minute, in case its server "
-        "comes back; call the model again only if paying twice is acceptable.",
-        billed="maybe",
-    )
-    error.partial = seen.text
-    return error
-
-
 def _ended_as(result: types.CallToolResult) -> State:
     if not result.is_error:
         return "done"
     return "cancelled" if (result.meta or {}).get(ERROR_KEY, {}).get("code") == "cancelled" else "failed"
-
-
-def _unreachable(call_id: str, error: SharedStateError) -> BlaxelError:
-    return BlaxelError(
-        f"This server does not run the call {literal(call_id)}, and cannot ask the others: {error}.",
-        code="upstream_error",
-        origin="local",
-        hint="Try again when the shared state can be used; do not send the request again, it would be billed twice.",
-        retryable=True,
-        billed="maybe",
-    )
-
-
-def unknown_call(call_id: str) -> BlaxelError:
-    """Make the error for a handle that this process never gave."""
-    return BlaxelError(
-        f"This server process knows no call {literal(call_id)}.",
-        code="not_found",
-        origin="caller",
-        hint="Use the call_id from the result that handed the call back. If another server process gave that handle, "
-        "the call may have been billed.",
-        billed="maybe",
-    )
-
-
-def expired_call(call_id: str) -> BlaxelError:
-    """Make the error for a handle that has expired."""
-    return BlaxelError(
-        f"The handle {call_id!r} has expired.",
-        code="not_found",
-        origin="local",
-        hint=f"The last {MAX_HANDLES} handles are kept, each for {HANDLE_SECONDS / 60:g} minutes after its call ended. "
-        "Call the model again if you still need the answer; you will be billed again.",
-        billed="yes",
-    )

@@ -22,7 +22,7 @@ class InputRequiredError(Exception):
     """A call that goes on when the client repeats the request with a person's answer.
 
     Attributes:
-        result: What the client is asked.
+        result: The question to the client.
     """
 
     def __init__(self, result: types.InputRequiredResult) -> None:
@@ -33,16 +33,16 @@ class InputRequiredError(Exception):
 def consent_asker(
     context: Context, params: types.CallToolRequestParams, agreed: dict[str, float] | None, *, shows_budget: bool
 ) -> Asker:
-    """Return what asks the person behind a request.
+    """Return a function that asks the person behind a request.
 
     Args:
         context: The request.
         params: Its parameters, which may have the answer.
-        agreed: For each model, up to which estimate in USD the person has agreed for the session; it is updated.
-            None where callers have no session of their own.
+        agreed: For each model, the highest estimate in USD that the person has agreed to in this session; it is
+            updated. None where callers have no session of their own.
         shows_budget: Whether the caller may see the budget.
 
-    The function that is returned raises `InputRequiredError` where the client has to repeat the request.
+    The returned function raises `InputRequiredError` if the client has to repeat the request.
     """
 
     async def ask(question: SpendingQuestion) -> Reply:
@@ -74,7 +74,7 @@ def consent_asker(
 
 
 def _can_ask(context: Context) -> bool:
-    """Return whether the client shows forms; one that only says that it has elicitation does."""
+    """Return whether the client shows forms; elicitation without a mode means forms."""
     capabilities = context.session.client_capabilities
     elicitation = capabilities.elicitation if capabilities else None
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
@@ -91,7 +91,7 @@ def _form(question: SpendingQuestion, *, remembers: bool, shows_budget: bool) ->
 
 
 def _left(budget: JSONObject) -> str:
-    """Return a sentence on what is left of the caps in USD; empty without such a cap."""
+    """Return a sentence on the remaining budget in USD; empty without such a cap."""
     caps = (("of today's budget", budget["all"]), ("of the model's", budget["model"]))
     left = [
         f"${max(usage['usd']['cap'] - usage['usd']['used'], 0):.2f} of ${usage['usd']['cap']:.2f} {whose}"
@@ -108,7 +108,7 @@ def _state(question: SpendingQuestion) -> JSONObject:
 def _answer_in(params: types.CallToolRequestParams, question: SpendingQuestion) -> types.ElicitResult | None:
     """Return the answer to a question that a repeated request brings; None if it brings no answer to this question.
 
-    The state has been sealed by this server. It belongs to another question if the estimate has grown since.
+    The state has been sealed by this server. If the estimate has grown since, the answer does not count.
     """
     answer = (params.input_responses or {}).get(_KEY)
     if not isinstance(answer, types.ElicitResult) or not params.request_state:

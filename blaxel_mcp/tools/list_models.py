@@ -22,7 +22,7 @@ _SCHEMA: JSONObject = {
 
 
 def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: str) -> Tool:
-    """Return the tool `list_models`, with what its caller may see."""
+    """Return the tool `list_models`, filtered for its caller."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))

@@ -52,9 +52,9 @@ def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RE
         lookup: Its record in the control plane, or why there is none.
 
     Returns:
-        What the record says, the tool's schema, an example of the tool's arguments and of the request body that they
-        become, and the same call with `curl` and, if it can make it, with Blaxel's own CLI. It never contains the key;
-        `$BL_API_KEY` stands for it.
+        The record, the tool's schema, an example of the tool's arguments and of the request body made from them, and
+        the same call with `curl` and, if possible, with Blaxel's own CLI. It never contains the key; `$BL_API_KEY`
+        stands for it.
     """
     arguments = example_arguments(entry)
     record = lookup.record
@@ -91,7 +91,7 @@ def request_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup, argum
 
 
 def example_arguments(entry: CatalogEntry) -> JSONObject:
-    """Return arguments that the model's tool takes: the required ones, and what the model is to work on."""
+    """Return arguments that the model's tool accepts: the required ones, and the model's input."""
     properties = entry.schema.full.get("properties", {})
     required = entry.schema.full.get("required", [])
     names = [name for name in properties if name in required or name in _QUESTIONS]

@@ -100,7 +100,7 @@ class _ModelChoice:
     """Validates the arguments of an API's tool: the model, and the rest as that model's own tool does.
 
     Attributes:
-        is_plain: As of `ArgumentValidator`.
+        is_plain: As in `ArgumentValidator`.
     """
 
     def __init__(self, listed: JSONObject, tools: Mapping[str, Tool]) -> None:

@@ -1,8 +1,7 @@
-"""Calls that are paid once, whoever asks again: a repeated call gets the result of the first one.
+"""Calls that are billed once: a repeated call gets the result of the first one.
 
-A client repeats a call after a dropped connection or in a resumed session. It says by a key that it is the same call:
-its own id for the tool call, which agents send with it, or the argument `call_key`. Keys are kept for a day, on this
-machine or in the shared state.
+A client repeats a call after a dropped connection or in a resumed session. A key identifies the call: the client's own
+id of the tool call, or the argument `call_key`. Keys are kept for a day, on this machine or in the shared state.
 """
 
 import hashlib
@@ -31,12 +30,12 @@ CALL_KEY = "call_key"
 """The argument of `run_model`."""
 
 CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
-"""The ids of a tool call in `_meta`: of Claude Code and of Codex. Each is another one for each call of the model."""
+"""The keys of a tool call's id in `_meta`: of Claude Code and of Codex. Each call has its own id."""
 
 KEPT_SECONDS = 86_400
 _MAX_KEY_CHARS = 256
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
-"""How often a repeated call looks for the end of the first one, which another process makes."""
+"""Interval at which a repeated call checks whether the first one, of another process, has ended."""
 
 
 class CallKeysError(Exception):
@@ -45,7 +44,7 @@ class CallKeysError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of a key.
+    """The state of a key.
 
     Attributes:
         state: `new`: the caller makes the call. `other`: the key belongs to other arguments. `lost`: the process that
@@ -60,29 +59,29 @@ class Claim:
 
 
 class CallKeys(Protocol):
-    """Where keys are kept. Every method blocks, and raises CallKeysError if it cannot be done."""
+    """A store of keys. Every method blocks, and raises CallKeysError on failure."""
 
     def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
+        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
 
     def renew(self, keys: Mapping[str, str]) -> None:
-        """Say that the calls of these keys are running; the values are the ids of the calls."""
+        """Renew the leases of running calls, given the id of the call with each key."""
 
     def finish(self, key: str, call_id: str, result: str) -> None:
-        """Keep the result of a call for those who repeat it."""
+        """Store the result of a call, for repeated calls."""
 
     def release(self, key: str, call_id: str) -> None:
-        """Forget a key: nothing was paid for, so that the call may be made again."""
+        """Delete a key: nothing was billed, so the call may be made again."""
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the store."""
 
 
 class PaidOnce:
     """Makes each call with a key once.
 
     Args:
-        keys: Where keys are kept.
+        keys: The store of keys.
         lease_seconds: After how many seconds without a sign of its process a call counts as lost.
     """
 
@@ -95,7 +94,7 @@ class PaidOnce:
     async def settled_claim(
         self, key: str, arguments: str, call_id: str, seconds: float, *, again: bool = False
     ) -> Claim:
-        """Take a key for a call; if it is taken, say what became of it once the first call is no longer running.
+        """Take a key for a call; if it is taken, return its state once the first call is no longer running.
 
         Args:
             key: The digest of the key.
@@ -122,7 +121,7 @@ class PaidOnce:
         return claim
 
     async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
-        """Keep the result of a call; one that failed and was not billed may be made again with the same key.
+        """Store the result of a call; a call that failed and was not billed may be made again with the same key.
 
         So may one that asks for a person's consent: the client repeats it with the answer and the same key.
         """
@@ -134,7 +133,7 @@ class PaidOnce:
                 text = result.model_dump_json(by_alias=True, exclude_none=True)
                 await anyio.to_thread.run_sync(self._keys.finish, key, call_id, text)
         except CallKeysError as error:
-            logger.warning("the result of a call is not kept for those who repeat it: %s", error)
+            logger.warning("the result of a call is not kept for repeated calls: %s", error)
         with self._lock:
             self._running.pop(key, None)
 
@@ -168,12 +167,12 @@ def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool)
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:
-    """Return what a key is kept under: no other caller and no other workspace can have the same one."""
+    """Return the digest under which a key is stored: it differs for each caller and workspace."""
     return hashlib.sha256(json.dumps([owner, workspace, key]).encode()).hexdigest()
 
 
 def arguments_digest(tool: str, arguments: Mapping[str, Any]) -> str:
-    """Return what tells the arguments of a call from others."""
+    """Return a digest of a tool's name and its arguments."""
     content = {name: value for name, value in arguments.items() if name != CALL_KEY}
     text = json.dumps([tool, content], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

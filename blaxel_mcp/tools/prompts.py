@@ -18,12 +18,12 @@ class _Prompt:
     """One prompt.
 
     Attributes:
-        description: What a person reads before picking it.
+        description: The description that a person reads before picking it.
         subject: The required argument, and its description.
         model: The optional argument that names one or more models.
         apis: The APIs of the models that are offered for `model`.
-        text: What the agent is asked to do, with `{subject}` and `{models}`.
-        any_model: What stands for `{models}` if the person names none.
+        text: The instructions for the agent, with `{subject}` and `{models}`.
+        any_model: Replaces `{models}` if the person names none.
     """
 
     description: str
@@ -111,7 +111,7 @@ def model_values(prompt: str, argument: str, typed: str, models: Sequence[tuple[
     Args:
         prompt: The prompt's name.
         argument: The argument's name.
-        typed: What the person has typed so far.
+        typed: The text typed so far.
         models: The name and the API of each model.
     """
     found = _PROMPTS.get(prompt)

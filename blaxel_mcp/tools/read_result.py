@@ -14,7 +14,8 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
-from blaxel_mcp.tools.calls import CallRegistry, expired_call, handle_result, lost_call, running_result
+from blaxel_mcp.tools.calls import CallRegistry
+from blaxel_mcp.tools.handles import expired_call, lost_call, running_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -33,7 +34,7 @@ _INLINE_BYTES = 100_000
 """Parts of answers up to this size are read without a thread."""
 
 LAST = "last"
-"""In the place of a call's id: the caller's latest call that has an answer, or runs as a handle."""
+"""In place of a call's id: the caller's latest call with an answer or a handle."""
 
 _ONLY_READS = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
@@ -80,7 +81,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
             seconds = arguments.get("wait_seconds", 0)
             await calls.wait(call, min(seconds, longest_wait or seconds))
             if not call.done:
-                return handle_result(call, prefix=prefix)
+                return running_result(call.context, call.seen(), prefix=prefix)
             result = call.task.result()
             assert isinstance(result, types.CallToolResult), "a handle asks nobody"
             if result.is_error or not arguments.keys() & _PARTS:

@@ -1,4 +1,4 @@
-"""The tools of a tenant: what a client lists, and what happens when it calls one."""
+"""The tools of a tenant: their list, and their calls."""
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -20,16 +20,9 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.calls import (
-    CallRegistry,
-    CallResult,
-    Report,
-    detach_seconds,
-    handle_result,
-    lost_call,
-    running_result,
-)
+from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report
 from blaxel_mcp.tools.consent import InputRequiredError
+from blaxel_mcp.tools.handles import detach_seconds, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
     CallKeysError,
     Claim,
@@ -49,7 +42,7 @@ _VALIDATORS = anyio.CapacityLimiter(2)
 """Threads that validate large arguments at the same time: with more, the event loop would wait for each in turn."""
 
 Run = Callable[[JSONObject, CallContext], Awaitable[types.CallToolResult]]
-"""What a tool does with valid arguments."""
+"""Runs a tool with valid arguments."""
 
 
 class Validator(Protocol):
@@ -65,13 +58,13 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: its definition as the client sees it, and what it does.
+    """A tool: its definition for the client, and its function.
 
     Attributes:
-        definition: What the client sees.
+        definition: The definition for the client.
         validator: Checks the arguments.
-        run: What it does.
-        calls_a_model: Whether a call of it costs money, and may outlive its request.
+        run: Runs it.
+        calls_a_model: Whether its calls cost money, and may outlive their requests.
         takes_key: Whether it has the argument `call_key`.
         may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
         is_for_apps: Whether only an app that the client shows may see it, and the model never does.
@@ -95,9 +88,9 @@ class ToolRegistry:
     """The tools of one tenant, in a fixed order.
 
     Args:
-        calls: Where the calls of models run.
+        calls: Runs the model calls.
         once: Makes calls with a key once.
-        owner: What stands for the caller in keys.
+        owner: The caller's id in keys.
 
     Attributes:
         rejection: The error that every call fails with; None if calls are accepted.
@@ -171,7 +164,7 @@ class ToolRegistry:
         call = self._calls.start(context, scope, work)
         if await self._calls.join(call, seconds, report):
             return call.task.result()
-        return handle_result(call, prefix=self._settings.tools.prefix)
+        return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
 
     async def _call_once(
         self,
@@ -181,7 +174,7 @@ class ToolRegistry:
         context: CallContext,
         making: tuple[anyio.CancelScope, Coroutine[Any, Any, CallResult], Report | None, float],
     ) -> CallResult:
-        """Make a call with a key, or return the result of the call that had the key before."""
+        """Make a call with a key, or return the result of the first call with that key."""
         (tool, arguments), (scope, work, report, seconds) = asked, making
         digest = key_digest(self._owner, self._settings.workspace, key)
         content = arguments_digest(tool.name, arguments)
@@ -190,7 +183,7 @@ class ToolRegistry:
             work.close()
             joined = await self._calls.join(call, seconds, report, may_go_on=True)
             if not joined:
-                return handle_result(call, prefix=self._settings.tools.prefix)
+                return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
             first = call.task.result()
             if isinstance(first, types.InputRequiredResult):
                 return first
@@ -208,10 +201,10 @@ class ToolRegistry:
             call = self._calls.start(context, scope, _kept(once, digest, context.call_id, work), key=(digest, content))
         if await self._calls.join(call, seconds, report, may_go_on=True):
             return call.task.result()
-        return handle_result(call, prefix=self._settings.tools.prefix)
+        return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
 
     def _result_of(self, claim: Claim) -> types.CallToolResult:
-        """Return the result of a call that another process makes or has made, as far as it is known."""
+        """Return the result or the state of another process's call."""
         context = CallContext(call_id=claim.call_id)
         if claim.state == "other":
             return error_result(other_arguments(claim.call_id), context)
@@ -241,7 +234,7 @@ class ToolRegistry:
             except InputRequiredError as pending:
                 if self._calls.find(context.call_id) is None:
                     return pending.result
-                # Who reads the result of a handle cannot answer.
+                # The reader of a handle cannot answer questions.
                 return error_result(unanswered(f"the call of {context.model!r}"), context, receipt=receipt)
             except BlaxelError as error:
                 return error_result(describe(error, context), context, max_chars=max_chars, receipt=receipt)
@@ -253,7 +246,7 @@ class ToolRegistry:
 
 
 async def _kept(once: PaidOnce, key: str, call_id: str, work: Coroutine[Any, Any, CallResult]) -> CallResult:
-    """Make a call, and keep its result for those who repeat it."""
+    """Make a call, and store its result for repeated calls."""
     result = await work
     with anyio.CancelScope(shield=True):
         await once.finish(key, call_id, result)

@@ -79,7 +79,7 @@ class Resources:
         settings: The workspace and the URLs of the models.
         look_up: Looks up the models' records.
         spending: Reports the usage.
-        visibility: What the caller may see.
+        visibility: The caller's view of the server.
     """
 
     def __init__(

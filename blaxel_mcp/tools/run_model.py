@@ -49,7 +49,7 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     definition = types.Tool(
         name=f"{settings.tools.prefix}run_model",
         description=_description(catalog, settings.tools),
-        # The layout for a short list leaves out what hardly any agent uses; it is accepted all the same.
+        # The layout for a short list omits rarely used arguments; they are accepted all the same.
         input_schema=_schema(FREE_FORM, settings.access.methods, is_short=settings.tools.layout == "per-api"),
         annotations=types.ToolAnnotations(destructive_hint=not _HARMLESS_METHODS.issuperset(settings.access.methods)),
     )
@@ -82,7 +82,7 @@ def read_invocation(
         arguments: The tool's arguments, validated.
         catalog: The configured models.
         timeout_seconds: The deadline of this call, which overrides the settings'.
-        workspaces: The workspaces that may stand before a model's name, as in `workspace/model`.
+        workspaces: The workspaces that may precede a model's name, as in `workspace/model`.
 
     Raises:
         InvalidArgumentsError: Several workspaces have a model of this name, a GET has a body, or a query parameter
@@ -91,7 +91,7 @@ def read_invocation(
     method, body = arguments.get("method", "POST"), arguments.get("data")
     if method == "GET" and body is not None:
         raise InvalidArgumentsError(
-            "A GET request carries no data.", hint="Use `query`, or leave `method` out to send a POST."
+            "A GET request carries no data.", hint="Use `query`, or omit `method` to send a POST."
         )
     name = arguments["model"]
     entry = catalog.find(name)
@@ -113,7 +113,7 @@ def _encoded_query(parameters: JSONObject) -> str:
     pairs = [
         (name, item) for name, value in parameters.items() for item in (value if isinstance(value, list) else [value])
     ]
-    # Before it is encoded and read again and again: a query of megabytes would hold up everybody.
+    # Checked before it is encoded and decoded repeatedly: a query of megabytes would block all callers.
     if sum(1 + len(name) + (len(item) if isinstance(item, str) else 1) for name, item in pairs) > _MAX_QUERY_CHARS:
         raise InvalidArgumentsError(
             f"The query has more than {_MAX_QUERY_CHARS:,} characters.", hint="Put large values in `data`."

@@ -1,7 +1,7 @@
 """Handed-back calls as every server sees them: their progress, their result, and a way to cancel them.
 
-The server that runs a call is its owner. It writes how far the call is with each beat, and the result at its end. A
-call whose owner has not been heard of for a lease is lost; if the owner comes back, it goes on.
+The server that runs a call is its owner. It writes the call's progress with each beat, and the result at its end. A
+call whose owner has missed a lease is lost; if the owner comes back, the call goes on.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "cancelled", "lost"]
 
 KEPT_SECONDS = 3600
-"""How long a call is known after its last sign."""
+"""How long a call is kept after its last beat."""
 
 _POLL_SECONDS = 1.0
-"""How often a waiting server looks by itself: for a lost call, nobody sends a message."""
+"""Interval at which a waiting server checks by itself: a lost call sends no message."""
 
 _CANCEL, _ENDED = f"{TAG}:cancel", f"{TAG}:ended"
 
@@ -63,7 +63,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How far a running call is.
+    """The progress of a running call.
 
     Attributes:
         model: Its model.
@@ -77,12 +77,12 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class CallRecord:
-    """What any server knows of a call.
+class RemoteCall:
+    """A call as any server sees it.
 
     Attributes:
         state: Whether it runs, how it ended, or that its server is gone.
-        seen: How far it was at the last beat.
+        seen: Its progress at the last beat.
         result: The result as JSON, once it has ended.
     """
 
@@ -96,7 +96,7 @@ class OwnCall:
     """A call that this server runs.
 
     Attributes:
-        look: Returns how far it is.
+        look: Returns its progress.
         cancel: Cancels it; it may be called in any thread.
     """
 
@@ -142,16 +142,16 @@ class SharedCalls:
         except SharedStateError as error:
             logger.warning("the result of a call is not shared yet: %s", error)
 
-    async def look(self, owner: str, call_id: str) -> CallRecord | None:
-        """Return what is known of a call; None if it was never handed back, or so long ago that it is forgotten.
+    async def look(self, owner: str, call_id: str) -> RemoteCall | None:
+        """Return a call; None if it was never handed back, or is no longer kept.
 
         Raises:
             SharedStateError: The engine cannot be used, or the servers have different keys.
         """
         return await anyio.to_thread.run_sync(self._look, _place(owner, call_id))
 
-    async def wait(self, owner: str, call_id: str, seconds: float) -> CallRecord | None:
-        """Do the same when a running call has ended or is lost, but no later than after so many seconds.
+    async def wait(self, owner: str, call_id: str, seconds: float) -> RemoteCall | None:
+        """Wait until a running call has ended or is lost, at most so many seconds, and return it like `look`.
 
         Raises:
             SharedStateError: The engine cannot be used, or the servers have different keys.
@@ -177,8 +177,8 @@ class SharedCalls:
                 if not self._waiting[place]:
                     del self._waiting[place]
 
-    async def cancel(self, owner: str, call_id: str) -> CallRecord | None:
-        """Ask the owner of a call to cancel it, and return what is known of it at its end; None if it is unknown.
+    async def cancel(self, owner: str, call_id: str) -> RemoteCall | None:
+        """Ask the owner of a call to cancel it, and return the call at its end; None if it is unknown.
 
         It is still running if its owner is not heard of until the call counts as lost.
 
@@ -189,7 +189,7 @@ class SharedCalls:
         return await self.wait(owner, call_id, self._lease_ms / 1000)
 
     async def wait_idle(self) -> None:
-        """Wait until this server runs no handed-back call."""
+        """Wait until all handed-back calls of this server have ended."""
         loop, idle = asyncio.get_running_loop(), asyncio.Event()
         wake = partial(loop.call_soon_threadsafe, idle.set)
         with self._lock:
@@ -262,12 +262,12 @@ class SharedCalls:
             for wake in () if self._own else tuple(self._idle):
                 _call(wake)
 
-    def _look(self, place: str) -> CallRecord | None:
+    def _look(self, place: str) -> RemoteCall | None:
         state, _, seen, result = self._engine.run(_LOOK, (place,))
         if state is None:
             return None
         model, progress, text = json.loads(self._cipher.decrypt(seen, f"{place}:seen")) if seen else ("", "", "")
-        return CallRecord(
+        return RemoteCall(
             state.decode(),
             Seen(model, progress, text),
             self._cipher.decrypt(result, f"{place}:result").decode() if result else None,

@@ -1,4 +1,4 @@
-"""What one caller is shown of a server: its owner everything, other callers nothing of the owner or of each other."""
+"""Filters results for each caller: the owner sees everything, other callers nothing of the owner or of each other."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _PATH = "[path]"
 _MIN_PATH_CHARS = 4
-"""Shorter paths, such as `/`, are in every text."""
+"""Minimum length of hidden paths: shorter ones, such as `/`, are in every text."""
 
 _OF_THE_SERVER = {
     "configuration_error": (
@@ -50,13 +50,13 @@ _USAGE = (
 
 
 class Visibility:
-    """What the owner is shown: everything, as it is. The filters of other callers are subclasses' own."""
+    """The owner's view: everything unchanged. Subclasses filter for other callers."""
 
     writes_files = True
     """Whether media that are too large for a result become files, whose paths are shown."""
 
     shows_budget = True
-    """Whether the caller sees what is left of the budget."""
+    """Whether the caller sees the remaining budget."""
 
     def text(self, text: str) -> str:
         """Return a message of ours."""
@@ -75,7 +75,7 @@ class Visibility:
         return page
 
     def lookup(self, lookup: Lookup) -> Lookup:
-        """Return what was found out about a model."""
+        """Return the lookup of a model."""
         return lookup
 
     def usage(self, report: JSONObject) -> JSONObject:
@@ -88,11 +88,11 @@ class Visibility:
 
 
 EVERYTHING = Visibility()
-"""What the owner is shown."""
+"""The owner's view."""
 
 
 class CallerVisibility(Visibility):
-    """What a caller over HTTP is shown.
+    """The view of a caller over HTTP.
 
     Args:
         config: The owner's settings, whose paths are hidden.
@@ -127,7 +127,7 @@ class CallerVisibility(Visibility):
             is_hidden = error["code"] == "configuration_error" or not self.shows_budget
             if error["origin"] == "local" and is_hidden and error["code"] in _OF_THE_SERVER:
                 if message != self._logged:
-                    # Once until it changes: a caller must not be able to fill the log.
+                    # Logged once until it changes: a caller must not be able to fill the log.
                     self._logged = message
                     logger.warning("a call over HTTP failed: %s %s", error["message"], error["hint"])
                 message, hint = _OF_THE_SERVER[error["code"]]
@@ -147,7 +147,7 @@ class CallerVisibility(Visibility):
         return {**page, "credentials": source, "notes": [_INCOMPLETE] if page["notes"] else []}
 
     def lookup(self, lookup: Lookup) -> Lookup:
-        """Return what was found out about a model, without the owner's problems."""
+        """Return the lookup of a model, without the owner's problems."""
         if not lookup.problem:
             return lookup
         return replace(lookup, problem=self.text(lookup.problem) if self._own_key else _INCOMPLETE)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.budget.caps import DEFAULT_OUTPUT_TOKENS, Budget, Estimate, estimate, next_midnight, usd_to_nano
+from blaxel_mcp.budget.caps import Budget, next_midnight
+from blaxel_mcp.budget.estimates import DEFAULT_OUTPUT_TOKENS, Estimate, estimate, usd_to_nano
 from blaxel_mcp.budget.figures import NANO, UsageTotals
 from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.core.exceptions import BlaxelError

@@ -8,8 +8,8 @@ import anyio.lowlevel
 import pytest
 
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import Reservation, UsageTotals
-from blaxel_mcp.budget.ledger import MEMORY, Entry, Ledger, LedgerError, Used
+from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.ledger import MEMORY, Ledger, LedgerError
 from blaxel_mcp.core.exceptions import BlaxelError
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,8 @@
 
 import pytest
 
-from blaxel_mcp.cli.parser import COMMANDS, Command, build_parser, parse_command_line
+from blaxel_mcp.cli.commands import COMMANDS, CommandSpec
+from blaxel_mcp.cli.parser import build_parser, parse_command_line
 from tests.support.docs_pages import commands
 
 EXAMPLES = [(command.name, example) for command in COMMANDS for example in command.examples]
@@ -11,7 +12,7 @@ each_command = pytest.mark.parametrize("command", COMMANDS, ids=[command.name fo
 
 
 @each_command
-def test_a_command_has_a_one_line_summary_a_paragraph_and_two_to_four_examples(command: Command) -> None:
+def test_a_command_has_a_one_line_summary_a_paragraph_and_two_to_four_examples(command: CommandSpec) -> None:
     assert "\n" not in command.summary + command.description
     assert not command.summary.endswith(".")
     assert command.description.endswith(".")
@@ -20,7 +21,7 @@ def test_a_command_has_a_one_line_summary_a_paragraph_and_two_to_four_examples(c
 
 @each_command
 def test_the_help_of_a_command_fits_a_terminal_but_for_its_examples(
-    command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: CommandSpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 

@@ -93,7 +93,7 @@ def test_cut_or_corrupt_body_is_never_given_back_as_whole(encoding: str, wire: b
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "gzip, gzip", "compress", "utf-8, br"])
 def test_encoding_that_was_not_asked_for_is_refused_at_once(encoding: str) -> None:
-    with pytest.raises(BlaxelError, match="compression that was not asked for") as refused:
+    with pytest.raises(BlaxelError, match="compression that was not requested") as refused:
         BodyReader(encoding, limit=MIB)
     assert refused.value.code == "bad_response"
 
@@ -148,5 +148,5 @@ def test_a_body_in_an_unknown_compression_is_refused() -> None:
     reader = BodyReader("made-up", limit=1000)
     reader.feed(b"\xff\xfe\x00\x80")
 
-    with pytest.raises(BlaxelError, match="compression that was not asked for"):
+    with pytest.raises(BlaxelError, match="compression that was not requested"):
         reader.finish()

@@ -12,7 +12,7 @@ import pytest
 
 from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
-from blaxel_mcp.cli.parser import COMMANDS
+from blaxel_mcp.cli.commands import COMMANDS
 from tests.support.terminal import on_a_terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes, shells and terminals are POSIX's here")

@@ -13,11 +13,12 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.attributes import OTHER
 from blaxel_mcp.inference.instruments import COST, INSTRUMENTS, OPERATION_DURATION, Measurement, OpenTelemetryRecorder
 from blaxel_mcp.inference.prometheus import MAX_SERIES, PrometheusRecorder, metric_name
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
-from blaxel_mcp.inference.telemetry import OTHER, Telemetry
+from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.server import build_server
 from tests.support.connecting import ERAS, Era, answer_of, inference_requests, leading_to, no_wait, receipt_of
 from tests.support.held import HeldAnswers

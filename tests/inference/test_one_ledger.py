@@ -7,7 +7,8 @@ import anyio
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.ledger import MEMORY, Ledger, ledgers_kept, release_ledger, shared_ledger
+from blaxel_mcp.budget.ledger import MEMORY, Ledger
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import Caller
@@ -110,17 +111,17 @@ async def test_a_file_that_is_removed_stays_refused_after_an_edit(emulator: Emul
 
 async def test_a_ledger_lasts_as_long_as_somebody_uses_it(tmp_path: Path) -> None:
     def shared() -> Ledger:
-        return shared_ledger(tmp_path / "usage.sqlite3")
+        return OPEN_LEDGERS.acquire(tmp_path / "usage.sqlite3")
 
     one, other = shared(), shared()
     assert one is other
-    await anyio.to_thread.run_sync(release_ledger, one)
+    await anyio.to_thread.run_sync(OPEN_LEDGERS.release, one)
     assert shared() is one
-    async with ledgers_kept():
-        release_ledger(one)
-        release_ledger(one)
+    async with OPEN_LEDGERS.kept():
+        OPEN_LEDGERS.release(one)
+        OPEN_LEDGERS.release(one)
         assert shared() is one
-        release_ledger(one)
+        OPEN_LEDGERS.release(one)
     new = shared()
     assert new is not one
-    release_ledger(new)
+    OPEN_LEDGERS.release(new)

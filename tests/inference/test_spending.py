@@ -12,9 +12,10 @@ import anyio
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.caps import Estimate
-from blaxel_mcp.budget.figures import CallRecord, Reservation
-from blaxel_mcp.budget.ledger import KEPT_CALLS, Entry, Ledger, LedgerError, default_ledger
+from blaxel_mcp.budget.estimates import Estimate
+from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation
+from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
+from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.spending import Spending

@@ -12,9 +12,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import blaxel_mcp
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.attributes import OTHER, finish_reasons
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
-from blaxel_mcp.inference.telemetry import OTHER, Telemetry, finish_reasons
+from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.server import build_server
 from tests.support.connecting import (
     ERAS,

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.budget.figures import ModelKey, Reservation, UsageTotals
-from blaxel_mcp.budget.ledger import MEMORY, Ledger, Used
+from blaxel_mcp.budget.figures import ModelKey, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.ledger import MEMORY, Ledger
 from blaxel_mcp.budget.usage import read_usage
 from blaxel_mcp.client.errors.body import read_error_body
 from blaxel_mcp.core import json_text

@@ -12,8 +12,8 @@ import anyio.lowlevel
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.figures import Cap, Reservation, UsageTotals
-from blaxel_mcp.budget.ledger import LedgerError, Used
+from blaxel_mcp.budget.figures import Cap, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.ledger import LedgerError
 from blaxel_mcp.budget.redis_ledger import RedisLedger
 from blaxel_mcp.budget.shared.engine import Engine
 from blaxel_mcp.core.exceptions import ConfigurationError

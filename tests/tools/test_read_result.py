@@ -290,7 +290,7 @@ async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: Cal
     await store.put("call_1", TextAnswer("plain"))
     policy = ResultPolicy(store=store)
 
-    with pytest.raises(InvalidArgumentsError, match="Leave `pointer` out"):
+    with pytest.raises(InvalidArgumentsError, match="Omit `pointer`"):
         await read_result({"call_id": "call_1", "pointer": "/a"}, CallContext(), policy)
     with pytest.raises(BlaxelError, match="Take the call_id from a result's receipt") as caught:
         await read_result({"call_id": "call_2"}, CallContext(), policy)

@@ -16,7 +16,7 @@ _DELTA_NOISE = ("channel", "token_id")
 _SIMPLE_CHOICE = frozenset({"index", "delta", "finish_reason"})
 _WORDS = frozenset({"content", "role"})
 _VARYING = frozenset({"choices", *_PADDING})
-"""Fields of a chunk that are another one's in each chunk."""
+"""Fields of a chunk that differ in each chunk."""
 
 _OBJECTS = {"chat.completion.chunk": "chat.completion", "": "chat.completion"}
 """The `object` of a chunk, and that of the completion."""

@@ -50,7 +50,7 @@ class MessagesAssembler(Assembler):
         """Return the message; a tool input that is not complete stays text."""
         inputs = {index: {"input": json_or_text(str(text))} for index, text in self._inputs.items() if text}
         blocks = in_order({index: {**block, **inputs.get(index, {})} for index, block in self._blocks.items()})
-        # A message that another model took over has the name of the last one.
+        # If another model took over, the message has the name of the last one.
         models = [object_in(block, "to").get("model") for block in blocks if block.get("type") == "fallback"]
         model = {"model": models[-1]} if models and models[-1] else {}
         return finalize(self._with_unknown({**self._message, **model, "content": blocks}))

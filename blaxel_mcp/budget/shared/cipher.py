@@ -1,4 +1,4 @@
-"""The encryption of what callers may read: nobody who reads the engine or its files sees a prompt or an answer."""
+"""Encryption of prompts and answers, so that they cannot be read from the engine or its files."""
 
 import hashlib
 import secrets
@@ -35,7 +35,7 @@ class Cipher:
         return nonce + self._aead.encrypt(nonce, data, place.encode())
 
     def decrypt(self, data: bytes, place: str) -> bytes:
-        """Decrypt what was encrypted for a place.
+        """Decrypt data that was encrypted for a place.
 
         Raises:
             SharedStateError: It was encrypted with another `shared.key`, or for another place.

@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 2.0
 """Timeout for connecting and for each answer; scripts take less than a millisecond."""
 
 _PAUSE_SECONDS = 1.0
-"""How long nothing is sent after a timeout: each call would wait for its own."""
+"""Pause after a timeout, in which nothing is sent: otherwise each call would wait for its own timeout."""
 
 _LISTEN_SECONDS = 1.0
 
@@ -240,7 +240,7 @@ def require_extra() -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return why the engine cannot be used. The library's own texts may quote what was sent."""
+    """Return why the engine cannot be used. The library's own texts may quote the request."""
     from redis.exceptions import AuthenticationError, ResponseError, TimeoutError  # noqa: A004, PLC0415
 
     if isinstance(error, AuthenticationError):

@@ -1,6 +1,6 @@
-"""Leases: what a process holds in the engine is its own only while it says so, every few seconds.
+"""Leases: a process keeps its entries in the engine only as long as it renews them, every few seconds.
 
-The process says so from a thread: a busy event loop must not cost it what it holds.
+It renews them from a thread, so that a busy event loop cannot lose them.
 """
 
 import logging
@@ -59,5 +59,5 @@ class Heartbeat:
                     logger.warning("shared state: %s; trying again until it is back", error)
                 self._away = True
             except Exception:
-                # Without its beats, a process would lose all that it holds.
+                # Without its beats, a process would lose its leases.
                 logger.exception("a beat failed")

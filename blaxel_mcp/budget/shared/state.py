@@ -1,4 +1,4 @@
-"""Everything that a server needs to share state: one engine, and how leases and encryption are set."""
+"""The shared state of a server: its engine, and the settings of leases and encryption."""
 
 from dataclasses import dataclass
 

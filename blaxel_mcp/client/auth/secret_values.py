@@ -1,4 +1,4 @@
-"""The secret strings inside credentials: as a header carries them, and all that have to be redacted."""
+"""The secret strings inside credentials: those that headers carry, and all those to redact."""
 
 import base64
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _id_and_secret(encoded: str) -> tuple[str, ...]:
         return ()
     if not (colon and identifier.isprintable() and secret.isprintable()):
         return ()
-    # An id of digits or of a few letters is no secret, and stands in answers as a number or a word.
+    # An id of digits or of a few letters is not secret, and occurs in answers as a number or a word.
     return (secret,) if identifier.isdecimal() or len(identifier) < MIN_CHARS else (identifier, secret)
 
 

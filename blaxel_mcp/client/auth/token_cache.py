@@ -139,7 +139,7 @@ class TokenCache:
     async def _renewed(self) -> Token:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew())
-            # Retrieves the exception, which asyncio would report if every caller had stopped waiting.
+            # Retrieve the exception: otherwise asyncio reports it if no caller waits any longer.
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         renewal = self._renewal
         # `wait` leaves the task running when the caller is cancelled, and unlike `shield` it reports nothing then.

@@ -1,1 +1,1 @@
-"""Turns a failed request into a `BlaxelError`: of the network, Blaxel or the provider."""
+"""Turns failed requests into `BlaxelError`s: failures of the network, of Blaxel or of the provider."""

@@ -15,19 +15,19 @@ from blaxel_mcp.client.errors.waits import JSONMapping, requested_wait
 from blaxel_mcp.core.redaction import quote, scrub
 
 MAX_MESSAGE_CHARS = 500
-"""Quoted at most of upstream's own message."""
+"""Maximum number of characters that are quoted from upstream's message."""
 
 _MAX_ADVICE_CHARS = 300
 _MAX_LISTED = 3
-"""Validation errors that a message has at most."""
+"""Maximum number of validation errors in a message."""
 
 _MAX_NESTED = 4
-"""Levels of objects and arrays in which a message is looked for."""
+"""Levels of nesting that are searched for a message."""
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _EDGE_CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 _VERSION_REFUSED = "invalid_api_version"
-"""The only error of the control plane with its code in place of the text."""
+"""The only control plane error with a code in place of the text."""
 
 Author = Literal["blaxel", "provider"]
 Form = Literal["json", "text", "page", "empty"]
@@ -52,7 +52,7 @@ class ErrorBody:
         do_not: What Blaxel advises against, safe to quote.
         names: All names of the error, in lower case: its codes, types and reasons.
         parameter: Whether the error is about a field of the request.
-        generated: What the model wrote before the provider rejected it, as it came; empty if there is nothing.
+        generated: The model's output that the provider rejected, verbatim; empty for none.
     """
 
     author: Author | None
@@ -81,7 +81,7 @@ def read_error_body(
         body: The response's body.
         now: Seconds since the epoch, from which a Retry-After date counts.
         status: The HTTP status, which decides where a wait is looked for.
-        redact: Removes this server's own secrets from what is quoted.
+        redact: Removes this server's own secrets from quotations.
     """
     is_platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
     code = _code(headers.get("x-blaxel-error-code"))
@@ -145,7 +145,7 @@ def _read_object(
     generated = _field(outer, inner, "failed_generation")
     if not message and isinstance(parameter, str):
         message = quote(f"param: {parameter}", MAX_MESSAGE_CHARS, redact)
-    # OpenAI's errors have both, Mistral's the object: a provider's, with a message or without.
+    # OpenAI's errors have both, Mistral's only the object: both are a provider's, with or without a message.
     is_provider = bool(message) or {"type", "param"} <= inner.keys() or outer.get("object") == "error"
     return ErrorBody(
         author=from_headers.author or _author(outer, inner) or ("provider" if is_provider else None),
@@ -246,5 +246,5 @@ def _advice(error: JSONMapping, name: str, redact: Redact | None) -> str:
 
 
 def _code(value: Any) -> str | None:
-    # The last condition rejects a key in the place of a code.
+    # The last condition rejects a key in place of a code.
     return value if isinstance(value, str) and _CODE.fullmatch(value) and scrub(value) == value else None

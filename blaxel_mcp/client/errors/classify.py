@@ -1,7 +1,7 @@
-"""Classifies an error response: who made the error, its code, whether it was billed and can be retried.
+"""Classifies an error response: its author, its code, whether the call was billed and can be retried.
 
-The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects
-its own key is distinguished from Blaxel rejecting the user's: otherwise people replace the wrong one.
+The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects its own key is told
+apart from Blaxel rejecting the user's key: otherwise people replace the wrong one.
 """
 
 import json
@@ -104,7 +104,7 @@ _KEY_NAMES = frozenset(
         "unauthenticated",
     }
 )
-"""Names of the error of a key that the provider refuses; some providers send it with status 400."""
+"""Names of errors about a key that the provider rejects; some providers send them with status 400."""
 
 _CREDIT_NAMES = frozenset(
     {
@@ -120,7 +120,7 @@ _CREDIT_NAMES = frozenset(
         "arrearage",
     }
 )
-"""Names of the error of an account without credit, which waiting does not refill."""
+"""Names of errors about an account without credit, for which waiting does not help."""
 
 _KEY = r"(?:api[ -](?:key|token)|x-api-key|access token|auth(?:entication|orization)? token|bearer token)"
 _BAD = r"(?:not valid|not found|invalid|incorrect|wrong|expired|revoked|disabled|malformed|missing)"
@@ -143,7 +143,7 @@ _NO_CREDIT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _QUOTED = re.compile(r"(?<!\w)(['\"`]).*?\1")
-"""Parts of a provider's message that quote the request, where any words can stand."""
+"""Parts of a provider's message that quote the request, and so may contain any words."""
 
 _PROXY_HEADERS = ("proxy-authenticate", "x-squid-error")
 _PROXY_PAGE = re.compile(
@@ -203,9 +203,9 @@ def error_in_success(
 
     Args:
         value: The response's JSON object.
-        status: The response's status; the error's is the one that the object names, if it names one.
+        status: The response's status, used for the error unless the object names another one.
         request_id: The id under which Blaxel finds the call.
-        redact: Removes this server's own secrets from what is quoted.
+        redact: Removes this server's own secrets from quotations.
     """
     levels = [level for level in (value.get("error"), value) if isinstance(level, Mapping)]
     named = (_FAILED.fullmatch(str(level.get(name))) for level in levels for name in _STATUS_FIELDS)
@@ -232,7 +232,7 @@ def _error(
         code=code,
         billed=_billed(status, author, read),
         retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
-        # A key that may not use the model is no bad one, and it is in the same place.
+        # A valid key without permission for the model is replaced in the same place.
         bad_key=author == "provider" and (bad_key or status == HTTPStatus.FORBIDDEN),
         body=read,
     )
@@ -253,7 +253,7 @@ def _error(
 
 
 def _is_of_proxy(status: int, headers: Mapping[str, str], body: bytes) -> bool:
-    """Return whether a proxy on the way to Blaxel made the response: by its status, its headers or its page."""
+    """Return whether a proxy on the way to Blaxel made the response, judged by status, headers and page."""
     return (
         status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
         or any(name in headers for name in _PROXY_HEADERS)
@@ -263,7 +263,7 @@ def _is_of_proxy(status: int, headers: Mapping[str, str], body: bytes) -> bool:
 
 
 def _says(pattern: re.Pattern[str], body: ErrorBody) -> bool:
-    """Return whether a message contains a pattern, other than in what it quotes of the request."""
+    """Return whether a message contains a pattern outside its quotations of the request."""
     return not body.parameter and pattern.search(_QUOTED.sub("", body.message)) is not None
 
 
@@ -297,7 +297,7 @@ def _code(status: int, author: Author, body: ErrorBody, *, bad_key: bool) -> Err
 
 def _billed(status: int, author: Author, body: ErrorBody) -> Billed:
     before_dispatch = author == "blaxel" and body.code in _BEFORE_DISPATCH
-    # Groq rejects what the model has written with a 400.
+    # Groq rejects the model's own output with a 400.
     rejected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and not body.generated
     unreached = body.dispatched is False or body.safe_to_retry or _is_loading(status, author, body)
     if unreached or rejected or (before_dispatch and not body.dispatched):

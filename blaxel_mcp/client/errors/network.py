@@ -1,4 +1,4 @@
-"""Errors of the connection to upstream and of the responses that it carries.
+"""Errors of the connection to upstream, and of responses that cannot be read.
 
 `client.transport` translates the HTTP library's exceptions. This module knows only their causes,
 which are the operating system's and OpenSSL's.
@@ -121,7 +121,7 @@ def proxy_failed(host: str, proxy: str | None, answer: str) -> BlaxelError:
     Args:
         host: The host that the connection was for.
         proxy: The proxy; None if it is not known.
-        answer: What the HTTP library says of it: the status and its reason phrase if the proxy answered.
+        answer: The HTTP library's message: the status and its reason phrase if the proxy answered.
     """
     status = int(answer[:3]) if re.match(r"\d{3}\b", answer) else 0
     name = f"The proxy {proxy}" if proxy else "The proxy"
@@ -138,7 +138,7 @@ def proxy_answered(status: int, name: str, *, is_page: bool) -> UpstreamError:
 
     Args:
         status: The HTTP status.
-        name: What the proxy calls itself, safe to quote; empty if it does not.
+        name: The proxy's name for itself, safe to quote; empty for none.
         is_page: Whether the response is an HTML page.
     """
     unsent = status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -208,7 +208,7 @@ def _maybe_billed(message: str, code: ErrorCode, more: str = "") -> BlaxelError:
 
 
 def too_large(limit: int) -> BlaxelError:
-    """Return the error for a response of more than `limit` bytes, which is the rest of a call that was paid for."""
+    """Return the error for a response of more than `limit` bytes, whose call has been paid for."""
     return UpstreamError(
         f"The response is larger than {limit} bytes (limits.max_response_bytes), and the rest was not read.",
         code="response_too_large",

@@ -81,7 +81,7 @@ def _structured(headers: Mapping[str, str], levels: tuple[JSONMapping, ...], now
 
 
 def _reset(headers: Mapping[str, str], levels: tuple[JSONMapping, ...], now: float) -> float | None:
-    """Return when a rate limit ends: the one that is used up if the headers say which, otherwise the first one."""
+    """Return when a rate limit ends: the exhausted one if the headers say which, otherwise the first one."""
     used_up: list[float] = []
     others: list[float] = []
     # OpenRouter puts the provider's headers into its body.

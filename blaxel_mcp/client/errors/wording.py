@@ -23,8 +23,8 @@ _REQUEST_ID = re.compile(r"[\w.:=+/@-]+")
 class Failure:
     """A classified error response.
 
-    `author` says who made the error and `bad_key` whether it is a provider's that refuses its own key; the other
-    fields are as in `BlaxelError`.
+    `author` is who made the error, `bad_key` whether a provider rejected its own key; the other fields are as in
+    `BlaxelError`.
     """
 
     status: int

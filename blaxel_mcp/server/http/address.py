@@ -92,7 +92,7 @@ def _resolved(host: str, port: int, key: str) -> Address:
 
 
 def require_safe(http: HttpSettings, address: Address) -> None:
-    """Check that the combination of address, authentication and allowed hosts lets nobody in by accident.
+    """Reject insecure combinations of address, authentication and allowed hosts.
 
     Raises:
         ConfigurationError: a setting is missing or contradicts another one.

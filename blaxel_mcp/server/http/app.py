@@ -40,15 +40,15 @@ _METADATA_PREFLIGHT = {
 class HttpApp:
     """An MCP server as an ASGI application, for one run.
 
-    Only the probes and the OAuth metadata are open: their paths are compared byte by byte, as they are on the wire.
-    Every other request is authenticated before anything else is decided about it, its path included.
+    Only the probes and the OAuth metadata are open; their paths are compared byte by byte, as they are on the wire.
+    Every other request is authenticated before anything else, its path included.
 
     Args:
         server: The MCP server.
         config: The settings.
         address: The address that it is served on.
         auth: Authenticates callers.
-        sharing: What the server shares with others.
+        sharing: The state shared with other servers.
 
     Attributes:
         requests: The in-flight requests.
@@ -77,7 +77,7 @@ class HttpApp:
             # Event streams without sessions: a client of either era that disconnects cancels its request.
             json_response=False,
             stateless=True,
-            # `check_names` has done it.
+            # `check_names` has checked them.
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=max_body_bytes,
         )
@@ -152,7 +152,7 @@ class HttpApp:
         """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.
 
         Raises:
-            RefusedError: The caller may not, or the request is none of MCP.
+            RefusedError: The caller is not authenticated, or the request is not an MCP request.
         """
         if self.requests.is_draining:
             raise draining()
@@ -167,7 +167,7 @@ class HttpApp:
         request.state.with_events = answers_with_events(request.headers)
 
     def _open_page(self, request: Request) -> Response | None:
-        """Return the page that everybody may read at the request's path; None if there is none."""
+        """Return the public page at the request's path; None if there is none."""
         page: Response | None = None
         match request.scope.get("raw_path"):
             case b"/healthz":

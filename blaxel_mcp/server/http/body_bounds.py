@@ -11,7 +11,7 @@ from blaxel_mcp.server.http.errors import invalid_id, too_many_values
 from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, find_id, is_id, may_have_odd_id, with_integer_id
 
 _MAX_PARSED_BYTES = 64 * 1024
-"""The largest body that is parsed here for its id; the id of a larger one is looked for at its ends."""
+"""The largest body that is parsed here for its id; in a larger one, only its ends are searched."""
 
 
 class ReadBody:
@@ -56,7 +56,7 @@ async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
         max_bytes: Where to stop. The application rejects a larger body without parsing it.
 
     Raises:
-        RefusedError: 413, the body has too many values; 400, its id is no id.
+        RefusedError: 413, the body has too many values; 400, its id is invalid.
     """
     messages: deque[Message] = deque()
     counter, size, is_complete = ValueCounter(), 0, False

@@ -15,8 +15,8 @@ class RefusedError(Exception):
 
     Args:
         status: The HTTP status.
-        error: The error code for programs; RFC 6750 defines those of authentication.
-        description: Sentences for people. They never repeat what the caller sent.
+        error: The error code for programs; those of authentication are from RFC 6750.
+        description: Sentences for people. They never quote the request.
         headers: Further headers of the response.
         code: The JSON-RPC error code, for a request that reached the protocol; the body is then its error response.
     """
@@ -71,7 +71,7 @@ def insufficient_scope(scopes: str, **parameters: str) -> RefusedError:
 
 
 def not_found(endpoint: str) -> RefusedError:
-    """Return the error for a path at which there is nothing (404)."""
+    """Return the error for an unknown path (404)."""
     return RefusedError(404, "not_found", f"Not Found. The MCP endpoint is {endpoint}.")
 
 
@@ -87,7 +87,7 @@ def misdirected() -> RefusedError:
 
 
 def foreign_origin() -> RefusedError:
-    """Return the error for a request of a page that may not call (403)."""
+    """Return the error for a request from a page that is not allowed (403)."""
     return RefusedError(
         403, "invalid_origin", "Invalid Origin header: http.allowed_origins lists the pages that may call."
     )
@@ -106,7 +106,7 @@ def unsupported_media_type() -> RefusedError:
 
 
 def invalid_id() -> RefusedError:
-    """Return the error for a request that no answer could name (400)."""
+    """Return the error for a request with an invalid id (400)."""
     description = "The `id` of a request must be a string or an integer."
     return RefusedError(400, "invalid_request", description, code=types.INVALID_REQUEST)
 

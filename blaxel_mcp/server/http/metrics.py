@@ -45,8 +45,8 @@ class MetricsApp:
     """The page, as an ASGI application.
 
     Args:
-        telemetry: Whose gauges are read.
-        recorder: What was recorded.
+        telemetry: The source of the gauges.
+        recorder: The recorded metrics.
         address: Where it is served.
     """
 

@@ -1,4 +1,4 @@
-"""Content negotiation as RFC 9110 has it, in front of the SDK, which reads the headers more narrowly.
+"""Content negotiation by RFC 9110, in front of the SDK, which is stricter.
 
 The SDK serves event streams to clients that accept both JSON and events, and compares the Content-Type by case. The
 MCP specification requires both media types of a client, but many send one of them, a wildcard or nothing.
@@ -21,9 +21,9 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 
 def answers_with_events(headers: Headers) -> bool:
-    """Return whether a client takes the answer as an event stream; otherwise it takes JSON.
+    """Return whether a client gets the answer as an event stream; otherwise it gets JSON.
 
-    Events come first where both are accepted, whatever the client prefers: they carry progress.
+    If it accepts both, it gets events whatever it prefers, since they carry progress.
 
     Raises:
         RefusedError: 406, it accepts neither.
@@ -94,7 +94,7 @@ def data_of(event: bytes) -> bytes:
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
-    """Yield the media ranges of an Accept header in lower case, each with its quality; malformed ones are left out."""
+    """Yield the media ranges of an Accept header in lower case, each with its quality; malformed ones are skipped."""
     for item in _ITEM.findall(accept):
         media_range = item.partition(";")[0].strip().lower()
         if _MEDIA_TYPE.fullmatch(media_range):

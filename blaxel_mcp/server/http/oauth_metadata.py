@@ -26,8 +26,8 @@ def metadata_pages(http: HttpSettings, address: Address) -> dict[bytes, JSONObje
     """Return the metadata by the path as it is on the wire; there is none unless `http.auth` is `oauth`.
 
     The SDK's `create_protected_resource_routes` turns the issuer `https://host` into `https://host/`, and clients
-    compare issuers character by character (RFC 8414, section 3.3). It also has the document cached for an hour, and
-    serves one path: behind a proxy that adds or strips a prefix, that path is not the one that is asked for.
+    compare issuers character by character (RFC 8414, section 3.3). It also lets the document be cached for an hour, and
+    serves one path, which is wrong behind a proxy that adds or strips a prefix.
     """
     if http.auth != "oauth":
         return {}

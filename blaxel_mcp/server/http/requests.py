@@ -53,7 +53,7 @@ class InFlightRequests:
 
     @asynccontextmanager
     async def until_drained(self) -> AsyncIterator[None]:
-        """Cancel the body of the context when the server starts to drain: for streams with no end of their own."""
+        """Cancel the body of the context when the server starts to drain, for streams that have no end."""
         with anyio.CancelScope() as stream_scope:
             self._scopes_until_drain.add(stream_scope)
             if self.is_draining:
@@ -64,7 +64,7 @@ class InFlightRequests:
                 self._scopes_until_drain.discard(stream_scope)
 
     def drain(self) -> None:
-        """Accept no more requests, and end the streams that have no end of their own."""
+        """Accept no more requests, and end the streams that have no end."""
         self.is_draining = True
         for stream_scope in list(self._scopes_until_drain):
             stream_scope.cancel()

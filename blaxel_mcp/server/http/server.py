@@ -16,14 +16,14 @@ from blaxel_mcp.settings.schema import Settings
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""Time that in-flight requests have to finish after shutdown has begun, unless the settings say another one."""
+"""Default time for in-flight requests to finish after the shutdown has begun."""
 
 _MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
 
 _IDLE_SECONDS = 75
-"""Time that an idle connection stays open. Proxies keep theirs for a minute; if we closed first, a request that is on
-its way would fail."""
+"""Time that an idle connection stays open. Proxies keep theirs for a minute; if the server closed first, a request in
+transit would fail."""
 
 _CLOSE_SECONDS = 1
 """Time that connections have to close after their last response."""
@@ -33,7 +33,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "interface": "asgi3",
     "http": "h11",
     "ws": "none",
-    # Our own logging is set up already, and access logs would contain what callers put into URLs.
+    # Logging is set up already, and access logs would contain callers' URLs.
     "log_config": None,
     "access_log": False,
     "server_header": False,
@@ -48,7 +48,7 @@ SERVER_OPTIONS: dict[str, Any] = {
 def drain_seconds_of(settings: Settings) -> float:
     """Return how long running calls may finish after the shutdown has begun.
 
-    Other servers can go on with what is shared, so a call that has been sent is worth waiting for.
+    With `[shared]`, other servers can return the answer, so a call that has been sent is worth waiting for.
     """
     if settings.http.drain_seconds is not None:
         return settings.http.drain_seconds
@@ -60,7 +60,7 @@ class Shutdown:
 
     Attributes:
         begun: Set when the server is to shut down, after its in-flight requests.
-        forced: Set when it is not to wait for them any longer.
+        forced: Set when it is to stop waiting for them.
         exit_code: The exit code of the process.
     """
 
@@ -110,7 +110,7 @@ async def serve_http(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with signals and the end left to us; it would log its start and cut requests off at a signal."""
+    """uvicorn's server without its signal handlers and its log: at a signal, it would abort requests."""
 
     def __init__(self, app: HttpApp, started: Callable[[], None]) -> None:
         super().__init__(

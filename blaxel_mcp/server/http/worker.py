@@ -1,6 +1,6 @@
-"""One of several worker processes, as uvicorn's supervisor runs it: an ASGI application that starts and drains itself.
+"""One of several worker processes below uvicorn's supervisor: an ASGI application that starts and drains itself.
 
-Each worker is a server of its own. What they have in common is in the shared state of `[shared]`.
+Each worker is a server of its own; they have only the shared state of `[shared]` in common.
 """
 
 import logging
@@ -27,12 +27,12 @@ Open = Callable[[], AbstractAsyncContextManager[HttpApp]]
 
 
 def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float) -> None:
-    """Run worker processes until a signal ends them, and start those that die again. It blocks.
+    """Run worker processes until a signal ends them, and replace those that die. It blocks.
 
     Args:
         factory: The import path of a function that returns the `Worker`.
         descriptor: The listening socket that they share.
-        count: How many there are.
+        count: The number of workers.
         drain_seconds: Time that requests in flight have to finish.
     """
     uvicorn.run(
@@ -51,7 +51,7 @@ class Worker:
     """The ASGI application of a worker.
 
     Args:
-        open_app: Builds what it serves; a BlaxelError ends the worker and the server.
+        open_app: Builds the application; a BlaxelError ends the worker and the server.
         report: Prints that error.
         drain_seconds: Time that handed-back calls have to finish, after requests in flight.
     """
@@ -90,7 +90,7 @@ class Worker:
 
 
 def _drain_at_signal(app: HttpApp) -> None:
-    """Have the application drain as soon as uvicorn is told to end, which tells it only after the last request."""
+    """Start to drain at the signal itself: uvicorn notifies the application only after the last request."""
     stop: Any = signal.getsignal(signal.SIGTERM)
 
     def drain(number: int, frame: FrameType | None) -> None:

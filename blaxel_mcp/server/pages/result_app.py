@@ -1,7 +1,7 @@
 """The result app, an MCP App (extension `io.modelcontextprotocol/ui`) that shows the answer of a call to people.
 
-Hosts show it in a sandbox, beside the answer of a tool that names it. It reaches this server through its host alone.
-Only clients that declare the extension see anything of it in the list of tools.
+Hosts show it in a sandbox, beside the answer of a tool that names it. It reaches this server only through its host.
+Only clients that declare the extension see it in the list of tools.
 """
 
 import html
@@ -33,7 +33,7 @@ _META = {
         "prefersBorder": True,
     }
 }
-"""No connection and no source from anywhere; copying a text needs the permission (MCP Apps, UI resource format)."""
+"""No connections and no external sources; copying a text needs the permission (MCP Apps, UI resource format)."""
 
 _SCHEMA: JSONObject = {
     "type": "object",
@@ -68,7 +68,7 @@ def result_app(prefix: str, *, has_reader: bool) -> types.TextResourceContents:
 
 
 def shown_in_app(tools: Iterable[Tool], *, prefix: str) -> list[types.Tool]:
-    """Return the definitions for a client that shows apps: those of tools with answers of models name the app."""
+    """Return the definitions for a client that shows apps: tools that return a model's answer name the app."""
     shown = {"ui": {"resourceUri": RESULT_URI}}
     return [
         tool.definition.model_copy(update={"meta": shown})
@@ -79,7 +79,7 @@ def shown_in_app(tools: Iterable[Tool], *, prefix: str) -> list[types.Tool]:
 
 
 def app_reader_tool(read: Callable[[str], Awaitable[ResourceContents]], *, prefix: str) -> Tool:
-    """Return the tool with which the app reads resources in hosts that pass on calls of tools alone.
+    """Return the tool with which the app reads resources, for hosts that pass on only tool calls.
 
     Hosts do not show it to the model (MCP Apps, visibility).
     """

@@ -1,7 +1,7 @@
 """Read JSON-RPC frames, one on each line, within a size limit, and answer invalid ones.
 
 The SDK's `stdio_server` has no limit, and leaves three of four invalid frames unanswered (not JSON, a batch, no
-`jsonrpc`), so a client would wait for ever. Here each frame that needs an answer gets one (JSON-RPC 2.0, section 5.1).
+`jsonrpc`), so a client would wait forever. Here each frame that needs an answer gets one (JSON-RPC 2.0, section 5.1).
 """
 
 import json
@@ -71,7 +71,7 @@ class FrameBuffer:
         if size > self._limit:
             message = f"The message has {size} bytes, more than limits.max_argument_bytes ({self._limit}) allows."
             self._lines.append(_refusal(types.INVALID_REQUEST, message, find_id(start, line)))
-        # Some programs begin what they write with a byte order mark.
+        # Some programs write a byte order mark first.
         elif line.removeprefix(BOM_UTF8).strip():
             self._lines.append(line)
             self.waiting_bytes += len(line)

@@ -1,6 +1,6 @@
-"""Detect the death of the parent process, after which nobody reads this server's answers.
+"""Detects the death of the parent process: no one reads the answers after it.
 
-The end of input shows it too, but not while another process holds the writing end of the pipe.
+The end of input shows it too, unless another process holds the writing end of the pipe.
 """
 
 import os

@@ -24,10 +24,10 @@ It always runs out if a thread is waiting for input: nothing but another line wa
 """
 
 NOT_POLLABLE = -1
-"""In place of a descriptor: a file, a terminal, or anything on Windows, which a thread reads and writes."""
+"""The value for a file, a terminal, or any stream on Windows, which a thread reads and writes."""
 
 _INPUT_BYTES = _IN_PLACE_BYTES = 64 * 1024
-"""The capacity of a pipe on Linux: the most that is read at once, and that is written without a thread."""
+"""The capacity of a pipe on Linux: the maximum read at once, and written without a thread."""
 
 
 class StdioStreams:
@@ -53,7 +53,7 @@ class StdioStreams:
                 # A parent may leave them non-blocking, as launchers written in JavaScript do; libuv clears that too.
                 os.set_blocking(descriptor, True)
         os.dup2(2, 1)
-        # What has been printed so far is in Python's buffer; this sends it to stderr.
+        # Printed text is still in Python's buffer; this sends it to stderr.
         sys.stdout.flush()
         with Path(os.devnull).open("rb") as null:
             os.dup2(null.fileno(), 0)
@@ -154,11 +154,11 @@ class StdioStreams:
             logging.shutdown()
             sys.stderr.flush()
         finally:
-            # Even if nobody reads stderr any more.
+            # Even if stderr is closed.
             os._exit(self.exit_code)
 
 
 def _is_pollable(descriptor: int) -> bool:
-    """Return whether a descriptor is a pipe or a socket: of others, poll does not say whether they would block."""
+    """Return whether a descriptor is a pipe or a socket: for others, poll does not show whether they would block."""
     mode = os.fstat(descriptor).st_mode
     return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))

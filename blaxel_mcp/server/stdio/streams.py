@@ -1,7 +1,7 @@
 """The SDK's streams of messages over the standard streams, without a thread where a pipe can be polled.
 
-The SDK's own `stdio_server` reads and writes each message in a thread, and so hands the interpreter over four times:
-under load, that costs more than reading, parsing and writing together.
+The SDK's own `stdio_server` reads and writes each message in a thread, which takes four thread switches: under load,
+they cost more than reading, parsing and writing together.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class FrameSink(_Stream):
 
     def __init__(self, streams: StdioStreams) -> None:
         self._streams = streams
-        # The first one may be being written.
+        # The first one may be in progress.
         self._unwritten: deque[bytes] = deque()
         self._added, self._removed = asyncio.Event(), asyncio.Event()
 
@@ -64,7 +64,7 @@ class FrameSink(_Stream):
             await self._wait_until_unwritten(_MAX_UNWRITTEN_FRAMES)
 
     async def write_slowly(self) -> None:
-        """Write, in a thread, what could not be written at once, until cancelled.
+        """Write queued messages in a thread, until cancelled.
 
         Raises:
             OSError: The client has closed the stream.

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import anyio
 from mcp.server.lowlevel import NotificationOptions, Server
 
-from blaxel_mcp.budget.ledger import flush_ledgers
+from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.stdio.parent import wait_until_orphaned
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
@@ -30,8 +30,8 @@ async def serve_stdio(
         max_frame_bytes: The maximum size of a frame from the client, in bytes.
     """
     options = server.create_initialization_options(NotificationOptions(tools_changed=tools_change))
-    # What is still to be written there, if the cleaning up does not end in time.
-    streams.before_exit = flush_ledgers
+    # Entries still to be written if the cleanup does not end in time.
+    streams.before_exit = OPEN_LEDGERS.flush
     sink = FrameSink(streams)
     source = FrameSource(streams, sink, limit=max_frame_bytes)
     try:
@@ -45,7 +45,7 @@ async def serve_stdio(
             # Write the frames that are complete; there will be no others.
             streams.start_shutdown_timer()
             await sink.flush()
-            # Inside of the block: at its end it would wait for the thread that may be waiting for a line.
+            # Inside the block: its end would wait for the thread that may be waiting for a line.
             streams.exit()
     except* OSError as errors:
         logger.info("the client closed the connection: %s", errors.exceptions[0])

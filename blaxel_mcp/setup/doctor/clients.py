@@ -1,4 +1,4 @@
-"""This server, started through each client's own entry with the variables that the client passes on."""
+"""The check of each client's own entry: this server, started with the variables that the client passes on."""
 
 import os
 import re
@@ -25,13 +25,13 @@ _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<ba
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """The variables of an entry, by what reaches its server.
+    """The variables of an entry, grouped by whether they reach its server.
 
     Attributes:
-        values: Those that reach it, with their values.
-        prompted: The names of those that the client asks its user for.
-        unset: The names of those that refer to a variable which is not set here.
-        literal: The names of those that hold a reference which the client does not expand.
+        values: Variables that reach the server, with their values.
+        prompted: Names of variables that the client asks its user for.
+        unset: Names of variables that refer to one that is not set here.
+        literal: Names of variables with a reference that the client does not expand.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -88,7 +88,7 @@ async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
 
 async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables) -> Result:
     try:
-        # In an empty folder: a command such as `python -m` or `uv run` takes code from the one that it is started in.
+        # In an empty folder: commands such as `python -m` and `uv run` run code from the folder they are started in.
         with tempfile.TemporaryDirectory(prefix="blaxel-mcp-doctor-") as folder:
             async with context.servers:
                 handshake = await shake_hands(entry.command, variables.values, ask_models=True, folder=folder)

@@ -19,7 +19,7 @@ class Result:
 
     Attributes:
         outcome: The outcome.
-        message: What was found, or why nothing was checked, in one or two sentences.
+        message: The finding, or why nothing was checked, in one or two sentences.
         fix: The command or the edit that fixes it; empty if nothing needs fixing.
     """
 
@@ -58,7 +58,7 @@ def failed(message: str, fix: str) -> Result:
 
 
 def failed_by(error: BlaxelError, fix: str = "") -> Result:
-    """Return the result of a check that an error ended: the fix is the error's hint, followed by `fix`."""
+    """Return the result of a check that ended with an error: the fix is the error's hint, followed by `fix`."""
     return failed(error.message, " ".join(part for part in (error.hint, fix) if part))
 
 

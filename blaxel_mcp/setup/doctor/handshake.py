@@ -54,7 +54,7 @@ class NoHandshakeError(Exception):
     """A server did not answer.
 
     Attributes:
-        reason: What happened, as the rest of a sentence that begins with "The server".
+        reason: The failure, as the rest of a sentence that begins with "The server".
         log: The end of its standard error.
         stray: As in `Handshake`.
     """
@@ -172,7 +172,7 @@ async def _transport(server: StdioServerParameters, log: IO[bytes], output: _Str
         try:
             yield receiving, outgoing
         except BaseException:
-            # What a server printed before it died may still be in the pipe.
+            # The last output of a dead server may still be in the pipe.
             with anyio.move_on_after(_DRAIN_SECONDS, shield=True):
                 await output.ended.wait()
             raise

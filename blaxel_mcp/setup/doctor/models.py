@@ -95,7 +95,7 @@ def judge_model(context: CheckContext, entry: CatalogEntry, lookup: Lookup, name
 
 
 def _trouble(context: CheckContext, entry: CatalogEntry, lookup: Lookup, names: list[str]) -> Result | None:
-    """Return why the record keeps a model from being called, or None: a failure only if the settings name the model."""
+    """Return why the model cannot be called, by its record; None if it can. It fails only if the settings name it."""
     record = lookup.record
     if record is None:
         if not lookup.problem:

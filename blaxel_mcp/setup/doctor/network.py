@@ -1,4 +1,4 @@
-"""Checks of the way to Blaxel: proxies, certificates, host names, connections, tokens, and access to the workspace."""
+"""Checks of the connection to Blaxel: proxies, certificates, host names, tokens, and access to the workspace."""
 
 import email.utils
 import re
@@ -163,7 +163,7 @@ async def _reach(context: CheckContext, client: APIClient, url: str) -> Result:
     except BlaxelError as error:
         if trace.status is None:
             if error.billed != "no":
-                # The error's hint is about a call of a model, and this was none.
+                # The error's hint is about model calls.
                 fix = "Check run_url and api_url in the settings: that server may not be Blaxel."
                 return failed(error.message, fix)
             if "certificate" in error.message:

@@ -24,7 +24,7 @@ RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check, or a group of checks that is only known once it runs.
+    """A check, or a group of checks whose members are known only when it runs.
 
     Attributes:
         id: The id for scripts; the findings of a group have ids of their own.
@@ -60,7 +60,7 @@ async def run_checks(
         The findings in the order of the plan.
     """
     ended = {check.id: anyio.Event() for check in plan}
-    # The failed check behind each one that failed or was skipped.
+    # For each failed or skipped check, the failed check that is its cause.
     causes: dict[str, str] = {}
     running: list[str] = []
 

@@ -18,7 +18,7 @@ CHARACTERS_PER_TOKEN = 4
 
 async def server(context: CheckContext) -> Result:
     """Start this server with the settings of this command, and list its tools as a client does."""
-    # -P: nothing is imported from the folder that the user happens to be in.
+    # -P: nothing is imported from the working directory.
     command = (sys.executable, "-P", "-m", "blaxel_mcp", *context.serve)
     try:
         async with context.servers:

@@ -1,4 +1,4 @@
-"""Checks of what is on this machine: the settings, the workspace, the credentials, the ledger and the versions."""
+"""Checks of this machine: the settings, the workspace, the credentials, the ledger and the versions."""
 
 import platform
 import shlex
@@ -31,7 +31,7 @@ _MAX_TIMESTAMP = 253_402_300_799
 
 
 async def settings(context: CheckContext) -> Result:
-    """Report the settings file and the source of each value, or what is wrong with them."""
+    """Report the settings file and the source of each value, or the mistakes in them."""
     if context.problem is not None:
         file = context.named_file
         if file is not None and not file.exists():
@@ -46,7 +46,7 @@ async def settings(context: CheckContext) -> Result:
     origin = str(config.file or f"no settings file (default: {default_settings_path()})")
     message = "; ".join([origin, *(f"{', '.join(names)} from {source}" for source, names in keys.items())])
     if config.warnings:
-        return warning(f"{message}. {' '.join(config.warnings)}", "Fix what is named here, or remove it.")
+        return warning(f"{message}. {' '.join(config.warnings)}", "Fix or remove each value named here.")
     return ok(message)
 
 

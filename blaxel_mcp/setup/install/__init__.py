@@ -1,4 +1,4 @@
-"""This server's entry in the files of MCP clients: where it belongs, what it looks like, and how to edit it."""
+"""This server's entry in the files of MCP clients: its place, its format, and edits of it."""
 
 from blaxel_mcp.setup.install.change import (
     DEFAULT_NAME,

@@ -19,7 +19,7 @@ DEFAULT_NAME = "blaxel-models"
 """The name of an entry: Blaxel's documentation calls its own hosted MCP server `blaxel`."""
 
 EARLIER_NAME = "blaxel"
-"""The default before. An entry of ours keeps it, since permissions and prompts in the client refer to it."""
+"""The earlier default. Our existing entries keep it, since permissions and prompts in the client refer to it."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -114,8 +114,7 @@ def redact_backups(client: Client, file: Path) -> dict[Path, str]:
     """Remove the secrets of this server's entries from the backups of a client's file.
 
     Returns:
-        Each backup that spelled out a secret, and what was done: it was edited, deleted if that is not possible, or
-        neither.
+        Each backup that spelled out a secret, and its treatment: edited, deleted if it cannot be edited, or neither.
     """
     redacted = {}
     for copy in backups_of(file):
@@ -147,7 +146,7 @@ def _change(client: Client, file: Path, kind: Kind, before: str | None, after: s
         try:
             backup = document.without_secrets()
         except ConfigurationError:
-            # A form that is not edited: the secrets are replaced as text.
+            # The form cannot be edited, so the secrets are replaced as text.
             for value in secrets.values():
                 backup = (backup or "").replace(value, "removed-by-blaxel-mcp")
     remaining = ConfigDocument(client, file, after).secrets()

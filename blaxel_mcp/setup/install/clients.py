@@ -15,7 +15,7 @@ Syntax = Literal["json", "jsonc", "toml"]
 """json allows no comments; jsonc allows comments and a trailing comma."""
 
 Forwarding = Literal["reference", "list", "prompt", "inherited", "none"]
-"""How a client passes a server a variable whose value is not in the file.
+"""How a client passes a variable to a server if its value is not in the file.
 
 reference: it expands a reference such as `${NAME}`. list: it takes a list of names. prompt: it asks its user, and also
 expands references. inherited: it passes on its own environment. none: it passes nothing.
@@ -37,7 +37,7 @@ class Client:
         reference: The reference to a variable, with NAME for the variable's name; empty for none.
         refused_in_names: A character that it does not allow in an entry's name; empty for none.
         program: The command that starts it; empty if there is none.
-        next_step: What the user does after the file is written, as a sentence.
+        next_step: A sentence with the user's next step after the file is written.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Images, audio and other media that an answer carries as base64 within its JSON.
 
-A string is a medium if its first bytes are those of a known format, wherever it stands, or if a `data:` URL or a
+A string anywhere in the answer is a medium if its first bytes are those of a known format, or if a `data:` URL or a
 member beside it declares a type. Among the places are `b64_json` (OpenAI, images), `inlineData` (Gemini), `source`
 (Anthropic), `audio.data` (OpenAI, chat), `audio_data` (Mistral, speech) and `bytesBase64Encoded` (Vertex).
 """
@@ -69,7 +69,7 @@ _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
 _MAY_HOLD_MEDIA = (str, dict, list)
-"""Most values of large answers are numbers, which are not worth a function call."""
+"""Values that are skipped without a function call: most values of large answers are numbers."""
 
 may_hold_media = json_text.run_finder(string.ascii_letters + string.digits + "_+/=\\-", 40)
 """Returns whether JSON has a run of characters, escapes included, as `_MIN_BYTES` in base64 are one."""
@@ -80,7 +80,7 @@ _MIN_BYTES = 32
 """Shorter data is no image or audio, and a few letters may spell the first bytes of a format by chance."""
 
 _HEAD = 1024
-"""Characters that are decoded first, to see whether the rest is worth decoding."""
+"""Characters that are decoded first: they show whether the rest is a medium."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def extract_media(
         first_block: The number of the content block that the first medium becomes; block 1 is the text.
 
     Returns:
-        The value with a short reference in the place of each medium, and the media in their order.
+        The value with a short reference in place of each medium, and the media in their order.
     """
     extractor = _MediaExtractor(first_block)
     return extractor.value(value, steps, {}), tuple(extractor.media)
@@ -162,7 +162,7 @@ def decode_media(
 
 
 def _as_declared(data: bytes, declared: str) -> tuple[bytes, str] | None:
-    """Return a medium whose first bytes do not say what it is: raw audio as WAV; None for a type of no media."""
+    """Return a medium of unknown first bytes by its declared type: raw audio as WAV; None if the type is no medium."""
     if (wav := wav_of(data, declared)) is not None:
         return wav, "audio/wav"
     media_type = declared_media_type(declared)

@@ -1,4 +1,4 @@
-"""Notes in the place of opaque strings: signatures and encrypted content, which no agent reads."""
+"""Notes in place of opaque strings: signatures and encrypted content, which no agent reads."""
 
 import re
 import string
@@ -21,10 +21,10 @@ may_hold_opaque = run_finder(string.ascii_letters + string.digits + "_+/=\\.~-",
 _OPAQUE = re.compile(r"[\w+/=.~-]+", re.ASCII)
 _HEAD = 400
 _MIN_DISTINCT = 24
-"""Distinct characters in the first `_HEAD` ones of random base64, at the least."""
+"""Minimum of distinct characters among the first `_HEAD` ones of random base64."""
 
 _TEXT_NAMES = frozenset({"arguments", "content", "generated_text", "input", "output_text", "reasoning_content", "text"})
-"""Members that hold what the model wrote, which is read even if it is base64."""
+"""Members with the model's own text, which agents read even if it is base64."""
 
 _MAX_POINTER = 120
 

@@ -48,7 +48,7 @@ class AnswerPart:
         offset: Where the text begins in the part.
         total: The size of the part.
         end: Where the text ends in the part.
-        truncated: Whether something within the text was left out; a note in the text says what.
+        truncated: Whether something within the text was omitted; a note in the text says what.
         media: The media that the text refers to.
     """
 
@@ -89,7 +89,7 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
     if not is_json:
         raise InvalidArgumentsError(
             "This answer is text and not JSON, so `pointer` picks nothing in it.",
-            hint="Leave `pointer` out; read slices with `offset` and `length`.",
+            hint="Omit `pointer`; read slices with `offset` and `length`.",
         )
     part = text[locate(text, request.pointer)]
     steps = tuple(read_steps(request.pointer))
@@ -158,7 +158,7 @@ def _read_long_item(
 def _fit(
     text: str, limit: int, ref: AnswerRef, steps: tuple[str | int, ...]
 ) -> tuple[FittedAnswer, tuple[Media, ...]] | None:
-    """Separate the media of a JSON value and truncate the rest; None if only its text says what it says."""
+    """Separate the media of a JSON value and truncate the rest; None if only its text represents it exactly."""
     value = json_text.parse(text)
     if not json_text.survives_as_value(text, value):
         return None

@@ -28,7 +28,8 @@ _CALL_TYPES = frozenset(
         "tool_use",
     }
 )
-"""Types of blocks of Anthropic and OpenAI; calls that the provider itself carries out have others."""
+"""Types of Anthropic's and OpenAI's blocks with calls for the caller; calls that the provider makes itself have other
+types."""
 
 _CALL_LEVELS = 7
 """Levels of an answer in which calls are: `candidates`, an item, `content`, `parts`, an item, `functionCall`."""
@@ -42,7 +43,7 @@ class Presentation:
         text: The text; None for an answer that is a medium.
         structured: The same as an object. None for anything but JSON, and beside media: some clients show
             nothing else then.
-        truncated: Whether anything of the answer was left out or summarized.
+        truncated: Whether anything in the answer was omitted or summarized.
         media: The media, in the order in which the text refers to them.
         remarks: Sentences that follow the answer.
     """
@@ -57,7 +58,7 @@ class Presentation:
 def present(
     answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | None = None, summarizes: bool = True
 ) -> Presentation:
-    """Decide what a tool result shows of an answer.
+    """Decide how a tool result shows an answer.
 
     Args:
         answer: The answer.

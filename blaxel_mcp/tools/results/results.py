@@ -45,10 +45,10 @@ class ResultPolicy:
 
     Attributes:
         store: Keeps the complete answers.
-        max_chars: The most text in a result, in characters.
-        max_media_bytes: The most media in a result, in bytes before base64.
+        max_chars: Maximum text in a result, in characters.
+        max_media_bytes: Maximum media in a result, in bytes before base64.
         output_dir: The folder for larger media; None uses the store's own.
-        kind: `json` returns the answer as it came, `text` only the model's text.
+        kind: `json` returns the answer unchanged, `text` only the model's text.
         api: Finds that text in the answer.
         select: JSON Pointers of the parts to return; none for the whole answer.
         returns: The form of an embedding, as the argument `return` names it; empty for the usual one.
@@ -150,7 +150,7 @@ def error_result(
     Args:
         error: The failure, with its final text.
         context: The call.
-        max_chars: The most that is shown of the partial answer, in characters.
+        max_chars: Maximum length of the shown part of the answer, in characters.
         receipt: Whether the model sees the receipt in a line of text.
     """
     partial_text = error.partial or (context.stream.partial() if context.stream and max_chars else "")

@@ -14,10 +14,10 @@ from blaxel_mcp.tools.results.truncation import as_object, truncate_json, trunca
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
 
 MISSING = "not_selected"
-"""The member of a result with several parts that explains the pointers which select nothing. It is no pointer."""
+"""The member, in a result with several parts, that explains pointers that select nothing. It is no pointer."""
 
 _MIN_CHARS = 1000
-"""Text that each of several parts may have, at the least."""
+"""Minimum text that each of several parts may have."""
 
 
 def present_parts(answer: JSONAnswer, pointers: Sequence[str], *, limit: int, ref: AnswerRef) -> Presentation:

@@ -24,10 +24,10 @@ from blaxel_mcp.tools.results.truncation_notes import (
 )
 
 TRUNCATION_KEY = "blaxel-mcp/truncated"
-"""The member of a truncated answer whose text says what was left out and how to read it."""
+"""The member of a truncated answer whose text says what was omitted and how to read it."""
 
 _MIN_PART = 64
-"""The smallest limit that a part gets, in characters: a marker for what was left out fits in."""
+"""The smallest limit that a part gets, in characters: a truncation marker fits in it."""
 
 _MARKER = 40
 """The longest such marker, in characters, with its quotes and the comma before it."""
@@ -48,7 +48,7 @@ class FittedAnswer:
     Attributes:
         text: The answer as text; JSON if the answer is JSON.
         structured: The same as an object; None if the answer is not JSON.
-        truncated: Whether anything was left out or summarized.
+        truncated: Whether anything was omitted or summarized.
     """
 
     text: str
@@ -91,7 +91,7 @@ def truncate_json(
         value: A value that JSON can write, nested no deeper than `json_text.MAX_DEPTH`.
         limit: The maximum length in characters, at least 1000.
         ref: Where the complete answer can be read.
-        remark: A sentence on what was summarized already; with one, the value always counts as truncated.
+        remark: A sentence on parts that are summarized already; with one, the value always counts as truncated.
         steps: The path from the top of the complete answer to the value.
 
     Returns:
@@ -134,7 +134,7 @@ class _Truncator:
     """One walk over a value that is too long.
 
     Attributes:
-        truncations: Where something was left out, in the order of the walk.
+        truncations: The truncated places, in the order of the walk.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The notes in a truncated answer: what was left out, and which call reads it."""
+"""The notes in a truncated answer: the omitted parts, and the call that reads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class AnswerRef:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """A place in an answer from which on something was left out.
+    """A truncated place in an answer.
 
     Attributes:
         pointer: The JSON Pointer of the truncated value; None for an answer that is read by characters only.
-        offset: The first character, or the index of the first item, that was left out.
-        omitted: About how many characters were left out.
+        offset: The first omitted character, or the index of the first omitted item.
+        omitted: The approximate number of omitted characters.
     """
 
     pointer: str | None
@@ -59,7 +59,7 @@ def truncation_note(truncations: Sequence[Truncation], ref: AnswerRef) -> str:
 
 
 def continue_hint(truncation: Truncation, ref: AnswerRef) -> str:
-    """Return the sentence on how to read what was left out at a place."""
+    """Return the sentence on how to read the omitted text at a place."""
     if truncation.pointer is None:
         return f"Continue with {ref.read_call(offset=truncation.offset)}."
     if _is_long(truncation.pointer):

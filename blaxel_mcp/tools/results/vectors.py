@@ -19,7 +19,7 @@ _FLOAT_DIGITS = 7
 
 
 def may_hold_vectors(text: str) -> bool:
-    """Return whether JSON may have a vector in it, which is sooner found out than by a walk over its values."""
+    """Return whether JSON may contain a vector, which is faster than a walk over its values."""
     return "embedding" in text or _has_numbers(text)
 
 
@@ -28,7 +28,7 @@ class Summary:
     """A JSON value in which some parts are summarized.
 
     Attributes:
-        value: The value with something short in the place of each of these parts.
+        value: The value with something short in place of each of these parts.
         count: The number of these parts.
         first: The JSON Pointer of the first one; empty if there is none.
     """
@@ -86,7 +86,7 @@ class _Summarizer:
     def _vector(
         self, numbers: Sequence[Any], first: list[float], steps: tuple[str | int, ...]
     ) -> dict[str, Any] | None:
-        """Return the summary of a vector, None if these are not the numbers of one."""
+        """Return the summary of a vector; None if these numbers are not a vector."""
         if len(numbers) < MIN_DIMENSIONS or not all(type(number) in (int, float) for number in numbers):
             return None
         try:

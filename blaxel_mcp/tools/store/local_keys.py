@@ -51,7 +51,7 @@ class LocalKeys:
         self._connection: sqlite3.Connection | None = None
 
     def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
+        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
         now = self._now()
         with self._transaction() as connection:
             connection.execute("DELETE FROM keys WHERE begun < ?", (now - KEPT_SECONDS,))
@@ -81,7 +81,7 @@ class LocalKeys:
         return Claim("running" if until > now else "lost", its_call)
 
     def renew(self, keys: Mapping[str, str]) -> None:
-        """Say that the calls of these keys are running."""
+        """Renew the leases of running calls, given the id of the call with each key."""
         until = self._now() + self._lease_seconds
         with self._transaction() as connection:
             connection.executemany(
@@ -90,7 +90,7 @@ class LocalKeys:
             )
 
     def finish(self, key: str, call_id: str, result: str) -> None:
-        """Keep the result of a call for those who repeat it."""
+        """Store the result of a call, for repeated calls."""
         kept = result if len(result) <= _MAX_RESULT_CHARS else None
         with self._transaction() as connection:
             connection.execute(

@@ -20,7 +20,7 @@ class SharedAnswers:
 
     Args:
         state: The engine and the encryption.
-        owner: What stands for the caller in keys.
+        owner: The caller's id in keys.
         limits: How long an answer is kept.
     """
 

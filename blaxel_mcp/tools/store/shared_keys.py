@@ -54,7 +54,7 @@ class SharedKeys:
         self._lease_ms = round(state.lease_seconds * 1000)
 
     def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a key for a call if nobody has, or, with `again`, from a lost call; else say what became of it."""
+        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
         place = _place(key)
         state, its_call, result = self._run(
             _CLAIM, [place], arguments, call_id, self._lease_ms, KEPT_SECONDS, int(again)
@@ -66,11 +66,11 @@ class SharedKeys:
         return Claim(state.decode(), its_call.decode(), text)
 
     def renew(self, keys: Mapping[str, str]) -> None:
-        """Say that the calls of these keys are running."""
+        """Renew the leases of running calls, given the id of the call with each key."""
         self._run(_RENEW, [_place(key) for key in keys], self._lease_ms, *keys.values())
 
     def finish(self, key: str, call_id: str, result: str) -> None:
-        """Keep the result of a call for those who repeat it."""
+        """Store the result of a call, for repeated calls."""
         self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(result.encode(), _place(key)))
 
     def release(self, key: str, call_id: str) -> None:

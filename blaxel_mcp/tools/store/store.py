@@ -72,7 +72,7 @@ class CallStore:
         limits: The number, size and lifetime of the answers.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
-        shared: Where other servers find the answers too; None if nothing is shared.
+        shared: The store that other servers share; None if nothing is shared.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class CallStore:
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
         async with self._lock:
-            # A caller that is cancelled half way would leave a file that is not counted.
+            # Cancellation halfway would leave a file that is not counted.
             with anyio.CancelScope(shield=True):
                 yield
 

@@ -28,7 +28,7 @@ class CallerAuth(Protocol):
     """Authenticates a request by its headers.
 
     Attributes:
-        announcement: Who may call, and whose credentials are used; printed when the server starts.
+        announcement: Names the callers, and the credentials that are used; printed when the server starts.
     """
 
     announcement: str
@@ -69,22 +69,22 @@ def caller_auth_for(
 
 
 class NoAuth:
-    """No `http.auth`: everybody who can connect may call. Only for loopback addresses."""
+    """No `http.auth`: anyone who can connect may call. Only for loopback addresses."""
 
     announcement = "every user of this machine, without a token, since http.auth is not set; your credentials are used"
 
     async def authenticate(self, _headers: Headers) -> Caller:
-        """Return the one caller that all requests are attributed to."""
+        """Return the caller that stands for all callers."""
         return ANYONE
 
 
 class PlatformAuth:
-    """`http.auth = "platform"`: the platform in front has authenticated callers, and does not say which it is."""
+    """`http.auth = "platform"`: the platform in front has authenticated the caller, but does not identify it."""
 
     announcement = "anyone authenticated by the platform in front of this server; your credentials are used"
 
     async def authenticate(self, _headers: Headers) -> Caller:
-        """Return the one caller that all requests are attributed to."""
+        """Return the caller that stands for all callers."""
         return ANYONE
 
 

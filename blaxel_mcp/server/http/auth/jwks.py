@@ -1,4 +1,4 @@
-"""The public keys of an OAuth issuer: discovered, fetched within limits, cached, and fetched again after a rotation.
+"""The public keys of an OAuth issuer: discovered, fetched within limits, cached, and refreshed after a rotation.
 
 PyJWT's `PyJWKClient` fetches with blocking urllib, reads a response of any size, discards its keys when they are old
 even if the issuer is down, and does not discover the key set from the issuer's metadata.
@@ -30,7 +30,7 @@ STALE_SECONDS = 24 * 3600.0
 """Time that keys are used while the issuer cannot be reached."""
 
 COOLDOWN_SECONDS = 10.0
-"""Minimum time between two fetches, so that callers who invent key ids cannot make us flood the issuer."""
+"""Minimum time between two fetches, so that invented key ids cannot make this server flood the issuer."""
 
 FETCH_SECONDS = 5.0
 MAX_DOCUMENT_BYTES = 256 * 1024

@@ -125,7 +125,7 @@ def _unverified_header(token: str) -> tuple[str, str | None, str | None]:
 
 
 def _require_no_id_token(claims: Mapping[str, Any]) -> None:
-    """Refuse a token of a plain type that is known to be something else than an access token.
+    """Refuse a token of a plain type that is known not to be an access token.
 
     Such a token says who has logged in to the issuer, which is no permission to call this server. Keycloak names the
     kind in the claim `typ`, and its access tokens may have a nonce; Amazon Cognito names it in `token_use`.

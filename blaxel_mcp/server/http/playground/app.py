@@ -37,9 +37,9 @@ def playground_app(config: Configuration, address: Address, about: Mapping[str, 
     """Return the application that serves the page and the MCP endpoint behind it, and the sessions that it accepts.
 
     Args:
-        config: The settings. `[http]`, which says how `serve` lets others in, does not count.
+        config: The settings, except for `[http]`, which is about `serve`.
         address: Where the server listens, on loopback.
-        about: What the page shows of the server: JSON values.
+        about: Facts about the server to show on the page, as JSON values.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -54,15 +54,15 @@ def playground_app(config: Configuration, address: Address, about: Mapping[str, 
 class PlaygroundApp:
     """Serves the page and passes its MCP requests on.
 
-    Every request has to name this server's own address as Host, so that no other name can be pointed at it, and the
-    same as Origin, if it has one.
+    Every request must have this server's own address as Host, and as Origin if it has one, so that no other name can be
+    pointed at it.
 
     Args:
         mcp: The application of the MCP endpoint; it authenticates with the same sessions.
         page: The page.
-        sessions: Who may use it.
+        sessions: Authenticates the page.
         address: Where the server listens, on loopback.
-        about: What the page shows of the server: JSON values.
+        about: Facts about the server to show on the page, as JSON values.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The page of the Playground as one HTML document, put together when the command starts.
 
-The document loads nothing. Its policy allows exactly this script and this style, by their hashes, connections to the
-server that it came from, and no string as markup anywhere (Trusted Types): what a model says cannot run.
+The document loads nothing. Its policy allows exactly this script and this style, by their hashes, and connections to
+its own server. No string becomes markup (Trusted Types), so a model's text cannot run as code.
 """
 
 from dataclasses import dataclass

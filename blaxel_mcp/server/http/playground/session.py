@@ -1,4 +1,4 @@
-"""Who may use the Playground: the person who has its link, in the page that opened it first."""
+"""Sessions of the Playground: only the page that first opened a link may use it."""
 
 import hmac
 import secrets
@@ -14,8 +14,8 @@ _BYTES = 32
 class PageSessions:
     """The one-time tokens of links, and the secrets of the pages that exchanged them.
 
-    A token may be seen: it is in a command line while a browser starts. So it works once, and the page then has a
-    secret that is nowhere but in its memory. Implements `CallerAuth`.
+    A token may be seen: it is in a command line while a browser starts. So it works once, and the page then gets a
+    secret that exists only in its memory. Implements `CallerAuth`.
     """
 
     announcement = "the page that opens the link"

@@ -1,0 +1,98 @@
+"""The ledgers of this process: one for each path, shared by everything that uses it."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from blaxel_mcp.budget.ledger import MEMORY, Ledger
+from blaxel_mcp.settings.schema import LEASE_SECONDS
+
+LedgerPath = Path | str | SecretStr
+"""A file, `MEMORY`, or the URL of a Redis, which may hold a password."""
+
+
+class OpenLedgers:
+    """Opens each ledger once.
+
+    An edit of the settings or another caller must not restart the count at zero. So ledgers, those in memory too, stay
+    until the last user and the server are gone.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ledgers: dict[tuple[str | SecretStr, str], Ledger] = {}
+        self._users: dict[Ledger, int] = {}
+        self._keepers = 0
+
+    def acquire(self, path: LedgerPath, *, instead_of: str = "", lease_seconds: float = LEASE_SECONDS) -> Ledger:
+        """Return the ledger at a path; call `release` after use.
+
+        Args:
+            path: The file, `MEMORY`, or the URL of a Redis.
+            instead_of: The unusable ledger that the one in memory replaces; empty for none.
+            lease_seconds: How long a call that is reserved in Redis counts as running without a sign of its process.
+
+        Raises:
+            ConfigurationError: The ledger is in Redis, and the extra `redis` is not installed.
+        """
+        key = (path if isinstance(path, SecretStr) else str(path), instead_of)
+        with self._lock:
+            ledger = self._ledgers.get(key)
+            if ledger is None:
+                ledger = self._ledgers[key] = _new(path, lease_seconds)
+            self._users[ledger] = self._users.get(ledger, 0) + 1
+            return ledger
+
+    def release(self, ledger: Ledger) -> None:
+        """Release a ledger; its file is closed after the last user."""
+        with self._lock:
+            self._users[ledger] -= 1
+            unused = [] if self._users[ledger] else self._unused()
+        for other in unused:
+            other.close()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Forget no ledger between two users while this context lasts: as long as a server runs."""
+        with self._lock:
+            self._keepers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._keepers -= 1
+                unused = self._unused()
+            for ledger in unused:
+                ledger.close()
+
+    def flush(self) -> None:
+        """Write the deferred entries of all ledgers."""
+        with self._lock:
+            ledgers = tuple(self._ledgers.values())
+        for ledger in ledgers:
+            ledger.flush()
+
+    def _unused(self) -> list[Ledger]:
+        """Return the ledgers to close, and forget them unless a server still runs."""
+        unused = {key: ledger for key, ledger in self._ledgers.items() if not self._users[ledger]}
+        if self._keepers:
+            return [ledger for ledger in unused.values() if ledger.path != MEMORY]
+        for key, ledger in unused.items():
+            del self._ledgers[key], self._users[ledger]
+        return list(unused.values())
+
+
+OPEN_LEDGERS = OpenLedgers()
+
+
+def _new(path: LedgerPath, lease_seconds: float) -> Ledger:
+    if not isinstance(path, SecretStr):
+        return Ledger(path)
+    # Imported here: a server that shares no budget starts without them.
+    from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
+    from blaxel_mcp.budget.shared.engine import Engine  # noqa: PLC0415
+
+    return RedisLedger(Engine(path), lease_seconds=lease_seconds)

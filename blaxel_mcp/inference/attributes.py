@@ -1,0 +1,152 @@
+"""Attributes of spans and metrics, by OpenTelemetry's conventions for generative AI."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from blaxel_mcp.budget.usage import read_usage
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference.answers import FREE_APIS, JSONAnswer
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.observers import Outcome, billed, name_or_none
+from blaxel_mcp.inference.prepare import PreparedRequest
+
+OTHER = "_OTHER"
+"""OpenTelemetry's value for an unknown one, so that no caller can make a metric grow with invented names."""
+
+_OPERATIONS: Mapping[str, str] = {
+    "chat-completions": "chat",
+    "responses": "chat",
+    "messages": "chat",
+    "cohere-chat": "chat",
+    "generate-content": "generate_content",
+}
+"""The operations of APIs that OpenTelemetry has names for; the others go by the API's own name."""
+
+_PROVIDERS: Mapping[str, str] = {
+    "azure-openai-service": "azure.ai.openai",
+    "azure-ai-inference": "azure.ai.inference",
+    "azure-marketplace": "azure.ai.inference",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "vertexai": "gcp.vertex_ai",
+    "mistral": "mistral_ai",
+    "xai": "x_ai",
+}
+"""OpenTelemetry's names of providers, by Blaxel's types; the others are the same."""
+
+_WORD = re.compile(r"[A-Za-z_-]{1,40}")
+
+_MAX_REASONS = 16
+
+
+def request_attributes(prepared: PreparedRequest, context: CallContext) -> dict[str, str | int | bool]:
+    """Return the attributes of an attempt that is about to be sent."""
+    url = urlsplit(prepared.request.url)
+    return {
+        "gen_ai.operation.name": _operation(prepared),
+        "gen_ai.provider.name": _provider(context),
+        "gen_ai.request.model": _request_model(prepared, context),
+        "gen_ai.request.stream": isinstance(prepared.body, dict) and prepared.body.get("stream") is True,
+        "server.address": url.hostname or OTHER,
+        "server.port": url.port or (443 if url.scheme == "https" else 80),
+        "blaxel.model": name_or_none(context.model) or OTHER,
+        "blaxel.workspace": context.workspace or OTHER,
+        "blaxel.call_id": context.call_id,
+    }
+
+
+def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]:
+    """Return the attributes of an attempt that has ended; with an answer, also its model, end, usage and cost."""
+    error, status = error_type(outcome), context.trace.status
+    found: dict[str, Any] = {
+        "error.type": error,
+        "http.response.status_code": status,
+        "blaxel.request_id": name_or_none(context.trace.request_id),
+        "blaxel.attempts": context.trace.attempts,
+        "blaxel.billed": billed(context, outcome),
+    }
+    if not isinstance(outcome, BaseException):
+        value = outcome.value if isinstance(outcome, JSONAnswer) else None
+        api = context.prepared.route.api.name if context.prepared and context.prepared.route.api else None
+        usage = context.usage or read_usage(value)
+        found |= {
+            "gen_ai.response.model": _response_model(value, api),
+            "gen_ai.response.finish_reasons": finish_reasons(value, api) or None,
+            "blaxel.cost": context.cost_usd,
+        }
+        if usage is not None:
+            found |= {
+                "gen_ai.usage.input_tokens": usage.input_tokens,
+                "gen_ai.usage.output_tokens": usage.output_tokens,
+                "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
+                "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
+                "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+                "blaxel.usage.estimated": usage.estimated,
+            }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def finish_reasons(value: Any, api: str | None) -> list[str]:
+    """Return the finish reasons in an answer, one word for each choice.
+
+    Args:
+        value: The answer.
+        api: The name of the API. The answers of an unknown one may use these fields for results.
+    """
+    if not isinstance(value, dict) or api in FREE_APIS:
+        return []
+    listed = [
+        each.get(name)
+        for place, name in (("choices", "finish_reason"), ("candidates", "finishReason"))
+        for each in (value[place] if isinstance(value.get(place), list) else ())
+        if isinstance(each, dict)
+    ]
+    single = ("status",) if api == "responses" else ("stop_reason", "finish_reason")
+    reasons = listed or [value.get(name) for name in single]
+    return [reason for reason in reasons if isinstance(reason, str) and _WORD.fullmatch(reason)][:_MAX_REASONS]
+
+
+def error_type(outcome: Outcome) -> str | None:
+    """Return the code of a failure; None for an answer."""
+    if not isinstance(outcome, BaseException):
+        return None
+    if isinstance(outcome, BlaxelError):
+        return outcome.code
+    return "cancelled" if not isinstance(outcome, Exception) else OTHER
+
+
+def _operation(prepared: PreparedRequest) -> str:
+    api = prepared.route.api
+    name = api.name if api else "raw"
+    return _OPERATIONS.get(name, name)
+
+
+def _provider(context: CallContext) -> str:
+    kind = (context.record and context.record.runtime_type) or "blaxel"
+    return name_or_none(_PROVIDERS.get(kind, kind)) or OTHER
+
+
+def _request_model(prepared: PreparedRequest, context: CallContext) -> str:
+    """Return the provider's name of the model if it is known, else the name in the request."""
+    own = (context.record and context.record.provider_model) or context.model
+    return name_or_none(own if prepared.model == context.model else prepared.model) or OTHER
+
+
+def _response_model(value: Any, api: str | None) -> str | None:
+    if not isinstance(value, dict) or api in FREE_APIS:
+        return None
+    return name_or_none(value.get("model") or value.get("modelVersion"))
+
+
+def metric_attributes(prepared: PreparedRequest, context: CallContext) -> dict[str, str | int | bool]:
+    """Return the attributes of a metric: of models, only the names of those that exist or are configured."""
+    is_known = prepared.settings is not None or (context.record is not None and prepared.model == context.model)
+    return {
+        "gen_ai.operation.name": _operation(prepared),
+        "gen_ai.provider.name": _provider(context),
+        "gen_ai.request.model": _request_model(prepared, context) if is_known else OTHER,
+        "blaxel.model": (context.model or OTHER) if is_known else OTHER,
+        "blaxel.workspace": context.workspace or OTHER,
+    }

@@ -1,0 +1,66 @@
+"""A call that is reserved in the budget, and what it counts when it ends."""
+
+from dataclasses import dataclass
+
+from blaxel_mcp.budget.commits import GroupCommit
+from blaxel_mcp.budget.estimates import Estimate, usd_to_nano
+from blaxel_mcp.budget.figures import Reservation, UsageTotals
+from blaxel_mcp.budget.usage import Usage
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.settings.schema import ModelSettings
+
+
+@dataclass(slots=True, eq=False)
+class ReservedCall:
+    """A call that is reserved in the budget.
+
+    Attributes:
+        context: The call; `model` and `workspace` are set already, `usage` at the end.
+        model: The settings of the model that it counts for, if it is configured.
+        expected: The estimate for the call.
+        commits: Writes to the ledger that holds the reservation.
+        reservation: The reservation; None after it was settled and no other one could be made.
+        earlier_attempts: The number of attempts before the reservation's own.
+    """
+
+    context: CallContext
+    model: ModelSettings | None
+    expected: Estimate
+    commits: GroupCommit
+    reservation: Reservation | None = None
+    earlier_attempts: int = 0
+
+
+def answered_totals(usage: Usage | None, cost_usd: float | None, expected: Estimate) -> UsageTotals:
+    """Return the totals of an answered call; what it does not report counts by the estimate."""
+    reported = None if usage is None or usage.estimated else usage
+    tokens = reported and reported.total_tokens
+    known = cost_usd is not None and not (usage and usage.estimated)
+    if tokens is None or not known:
+        expected = expected.at_least(usage)
+    return UsageTotals(
+        calls=1,
+        without_tokens=tokens is None,
+        without_price=not known,
+        input_tokens=(reported and reported.input_tokens) or 0,
+        output_tokens=(reported and reported.output_tokens) or 0,
+        total_tokens=tokens or 0,
+        nano_usd=usd_to_nano(cost_usd or 0) if known else 0,
+        held_tokens=expected.tokens if tokens is None else 0,
+        held_nano_usd=0 if known else expected.nano_usd,
+    )
+
+
+def failed_totals(call: ReservedCall, *, maybe_billed: bool) -> UsageTotals:
+    """Return the totals of a failed call: its estimate if it may have been billed, or more if more was received."""
+    if not maybe_billed:
+        return UsageTotals(calls=1, failed=1)
+    stream = call.context.stream
+    expected = call.expected.at_least(stream.usage_so_far() if stream else None)
+    return UsageTotals(
+        calls=1,
+        failed=1,
+        failed_maybe_billed=1,
+        held_tokens=expected.tokens,
+        held_nano_usd=expected.nano_usd,
+    )
