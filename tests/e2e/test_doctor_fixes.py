@@ -109,13 +109,13 @@ def log_in(home: Path, workspace: str) -> None:
     file.chmod(0o600)
 
 
-def commands(fix: str) -> list[str]:
+def commands(text: str) -> list[str]:
     """Return the commands of a fix: the first one, and those after a `then`."""
-    first, *others = re.split(r", then (?=`)", fix)
+    first, *others = re.split(r", then (?=`)", text)
     return [found[1] for part in (first, *others) if (found := re.search("`(.+?)`", part))]
 
 
-async def mend(check: Check, name: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+async def fix(check: Check, name: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Carry out the fix of a broken set-up, and require that the check passes."""
     broken = await check(name)
     assert broken.outcome in {"failed", "warning"}, broken
@@ -142,7 +142,7 @@ async def test_a_settings_file_that_is_missing(check: Check, monkeypatch: pytest
     monkeypatch.setenv("BL_API_URL", api_url)
     monkeypatch.setenv("BLAXEL_MCP_CONFIG", str(home / "my settings.toml"))
 
-    await mend(check, "settings", monkeypatch, home)
+    await fix(check, "settings", monkeypatch, home)
 
 
 @pytest.mark.parametrize("of_folder", [False, True], ids=["file", "folder"])
@@ -152,7 +152,7 @@ async def test_a_settings_file_that_others_can_change(
     file = default_settings_path()
     (file.parent if of_folder else file).chmod(0o777)
 
-    await mend(check, "settings", monkeypatch, home)
+    await fix(check, "settings", monkeypatch, home)
 
 
 async def test_a_key_that_others_can_read(check: Check, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -170,13 +170,13 @@ async def test_a_key_that_others_can_read(check: Check, monkeypatch: pytest.Monk
 async def test_no_workspace(check: Check, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.delenv("BL_WORKSPACE")
 
-    await mend(check, "workspace", monkeypatch, home)
+    await fix(check, "workspace", monkeypatch, home)
 
 
 async def test_no_credentials(check: Check, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.delenv("BL_API_KEY")
 
-    await mend(check, "credentials", monkeypatch, home)
+    await fix(check, "credentials", monkeypatch, home)
 
 
 async def test_an_expired_login(check: Check, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -200,36 +200,46 @@ async def test_an_expired_login(check: Check, emulator: Emulator, monkeypatch: p
 async def test_certificates_that_are_missing(check: Check, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/none/such.pem")
 
-    await mend(check, "certificates", monkeypatch, home)
+    await fix(check, "certificates", monkeypatch, home)
 
 
 async def test_a_broken_ledger(check: Check, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     default_ledger().parent.mkdir(parents=True)
     default_ledger().write_bytes(b"this is no ledger" * 500)
 
-    await mend(check, "ledger", monkeypatch, home)
+    await fix(check, "ledger", monkeypatch, home)
 
 
 REFERENCE = {"BL_API_KEY": "${env:BL_API_KEY}"}
 
 
 @pytest.mark.shows_secrets("some of the fixes write the key into the entry")
-@pytest.mark.parametrize("source", ["variable", "login", "nothing"])
 @pytest.mark.parametrize(
-    "broken",
+    ("source", "broken"),
     [
-        pytest.param(("cursor", ["bin/blaxel-mcp"], {}), id="a relative program"),
-        pytest.param(("cursor", ["/none/blaxel-mcp"], {}), id="a program that is gone"),
-        pytest.param(("cursor", [*SERVER, "--config", "/none/such.toml"], {}), id="a settings file that is gone"),
-        pytest.param(("cursor", WRAPPED, {}), id="a wrapper that prints"),
-        pytest.param(("cursor", SERVER, {}), id="a client that passes variables on, without the key"),
-        pytest.param(("cursor", SERVER, REFERENCE), id="a reference to the key"),
-        pytest.param(("claude-desktop", SERVER, {}), id="a client that passes nothing on"),
-        pytest.param(("claude-desktop", SERVER, {"BL_API_KEY": "${BL_API_KEY}"}), id="a placeholder that stays"),
+        pytest.param("variable", ("cursor", ["bin/blaxel-mcp"], {}), id="a relative program"),
+        pytest.param("login", ("cursor", ["/none/blaxel-mcp"], {}), id="a program that is gone"),
         pytest.param(
-            ("claude-desktop", SERVER, {"BL_WORKSPACE": "${BL_WORKSPACE}"}), id="a placeholder for the workspace"
+            "nothing", ("cursor", [*SERVER, "--config", "/none/such.toml"], {}), id="a settings file that is gone"
         ),
-        pytest.param(("zed", ["/none/blaxel-mcp"], {}), id="a client that passes its environment on"),
+        pytest.param("variable", ("cursor", WRAPPED, {}), id="a wrapper that prints"),
+        pytest.param("variable", ("cursor", SERVER, {}), id="a client that passes variables on, without the key"),
+        pytest.param("nothing", ("cursor", SERVER, REFERENCE), id="a reference to a key that is not there"),
+        pytest.param("variable", ("claude-desktop", SERVER, {}), id="a client that passes no variable on"),
+        pytest.param("login", ("claude-desktop", SERVER, {}), id="a client that passes nothing on, and a login"),
+        pytest.param("nothing", ("claude-desktop", SERVER, {}), id="a client that passes nothing on, and no key"),
+        pytest.param(
+            "variable", ("claude-desktop", SERVER, {"BL_API_KEY": "${BL_API_KEY}"}), id="a placeholder that stays"
+        ),
+        pytest.param(
+            "login", ("claude-desktop", SERVER, {"BL_API_KEY": "${BL_API_KEY}"}), id="a placeholder, and a login"
+        ),
+        pytest.param(
+            "nothing",
+            ("claude-desktop", SERVER, {"BL_WORKSPACE": "${BL_WORKSPACE}"}),
+            id="a placeholder for the workspace",
+        ),
+        pytest.param("nothing", ("zed", ["/none/blaxel-mcp"], {}), id="a client that passes its environment on"),
     ],
 )
 async def test_an_entry_of_a_client(
