@@ -128,6 +128,10 @@ def test_descriptions_are_whole_sentences_and_the_help_of_an_option_is_not() -> 
         for place, call in calls()
         for keyword in call.keywords
         if keyword.arg in {"description", "help"} and (text := text_of(keyword.value)) and not text.endswith(GAP)
+    ] + [
+        (place, "description", text)
+        for place, call in calls()
+        if isinstance(call.func, ast.Name) and call.func.id == "_setting" and (text := text_of(call.args[1]))
     ]
 
     assert {kind for _, kind, _ in said} == {"description", "help"}
