@@ -37,11 +37,7 @@ _SHOWN_CHARS = 300
 _LABEL_WIDTH = 12
 _TOOL_WIDTH = 18
 
-_SENTENCES = [
-    "The cat sat on the mat.",
-    "On the mat a cat was sitting.",
-    "Interest rates rose again in March.",
-]
+_SENTENCES = ["The cat sat on the mat.", "On the mat a cat was sitting.", "Interest rates rose again in March."]
 
 
 async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes the options

@@ -15,15 +15,7 @@ import anyio
 
 from blaxel_mcp.cli.console import print_text, waiting
 from blaxel_mcp.cli.run_output import TextPrinter, check_target, dry_run_text, print_answer, receipt_line
-from blaxel_mcp.cli.run_request import (
-    Question,
-    RawRequest,
-    adjusted,
-    ask,
-    find_entry,
-    raw_invocation,
-    read_request,
-)
+from blaxel_mcp.cli.run_request import Question, RawRequest, adjusted, ask, find_entry, raw_invocation, read_request
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError

@@ -282,10 +282,7 @@ class CallRegistry:
     async def _share(self, call: Call, shared: SharedCalls) -> None:
         """Show a call to other servers until its end, and then its result."""
         context, loop = call.context, asyncio.get_running_loop()
-        own = OwnCall(
-            look=call.seen,
-            cancel=partial(loop.call_soon_threadsafe, call.cancel),
-        )
+        own = OwnCall(look=call.seen, cancel=partial(loop.call_soon_threadsafe, call.cancel))
 
         async def report() -> None:
             await call.wait(None)

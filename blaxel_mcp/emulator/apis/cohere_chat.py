@@ -7,14 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall
 from blaxel_mcp.emulator.apis.cohere_chat_request import CohereChatRequest, parse_cohere_chat_request
-from blaxel_mcp.emulator.apis.completions import (
-    StopReason,
-    body_id,
-    complete,
-    prompt_tokens,
-    thought_about,
-    tokens_of,
-)
+from blaxel_mcp.emulator.apis.completions import StopReason, body_id, complete, prompt_tokens, thought_about, tokens_of
 from blaxel_mcp.emulator.apis.event_stream import named_events
 from blaxel_mcp.emulator.platform.provider_errors import cohere_error
 

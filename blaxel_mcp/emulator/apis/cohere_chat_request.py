@@ -28,9 +28,7 @@ _TEXT_PART = closed("text", text=TEXT)
 _IMAGE_PART = closed(
     "image_url",
     image_url=closed(
-        "url",
-        url={"type": "string", "pattern": "^(https?://|data:image/)"},
-        detail=one_of("auto", "low", "high"),
+        "url", url={"type": "string", "pattern": "^(https?://|data:image/)"}, detail=one_of("auto", "low", "high")
     ),
 )
 _TOOL_CALL = closed(

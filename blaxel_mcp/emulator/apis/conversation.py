@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-ANSWER_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"answer": {"type": "string"}},
-    "required": ["answer"],
-}
+ANSWER_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 """The form of an answer when JSON is requested without a schema."""
 
 

@@ -6,14 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.completions import (
-    StopReason,
-    body_id,
-    complete,
-    prompt_tokens,
-    thought_about,
-    tokens_of,
-)
+from blaxel_mcp.emulator.apis.completions import StopReason, body_id, complete, prompt_tokens, thought_about, tokens_of
 from blaxel_mcp.emulator.apis.event_stream import json_array, plain_events
 from blaxel_mcp.emulator.apis.generate_content_request import parse_content_request
 

@@ -8,14 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.completions import (
-    StopReason,
-    body_id,
-    complete,
-    prompt_tokens,
-    thought_about,
-    tokens_of,
-)
+from blaxel_mcp.emulator.apis.completions import StopReason, body_id, complete, prompt_tokens, thought_about, tokens_of
 from blaxel_mcp.emulator.apis.event_stream import named_events
 from blaxel_mcp.emulator.apis.messages_request import MessagesRequest, parse_messages_request
 from blaxel_mcp.emulator.platform.provider_errors import anthropic_error

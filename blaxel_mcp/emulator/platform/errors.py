@@ -124,12 +124,7 @@ def control_plane_error(code: EdgeCode, message: str) -> RefusedError:
 
 
 def openai_error(
-    status: int,
-    message: str,
-    *,
-    param: str | None = None,
-    code: str | None = None,
-    kind: str = "invalid_request_error",
+    status: int, message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
 ) -> RefusedError:
     """Refuse as an OpenAI endpoint does; the gateway passes such an answer through unchanged."""
     error = {"message": message, "type": kind, "param": param, "code": code}
