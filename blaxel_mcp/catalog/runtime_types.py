@@ -106,7 +106,7 @@ def choose_path(integration: Any) -> str | None:
     """Choose the path to call from the endpoints of an integration (`GET /integrations/{type}`).
 
     `bl run` picks one of the paths with "completions" at random. This prefers `/v1/chat/completions`,
-    then the shortest path for chat, then the shortest with "completions"; ties go by the alphabet.
+    then the shortest path for chat, then the shortest with "completions"; ties are decided by the alphabet.
 
     Returns:
         The path, empty for the base endpoint. Without a path with "completions", the only path there is;

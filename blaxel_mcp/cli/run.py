@@ -69,7 +69,7 @@ async def connected_runtime(
     Args:
         options: The options of the command.
         stream: Whether answers are wanted as they arrive.
-        files: Files that the person named on the command line, which may be read whatever the settings say.
+        files: Files that the person named on the command line, which may be read under any settings.
     """
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:

@@ -1,7 +1,7 @@
 """In-flight calls: waiting with progress, detaching into a background job, polling, cancellation.
 
-A client gives up on a call after its own timeout, whatever progress it is sent, and a paid answer would be lost. So a
-slow call goes on in the server, and the client gets its handle in time.
+A client gives up on a call after its own timeout, even with progress notifications, and a paid answer would be lost. So
+a slow call goes on in the server, and the client gets its handle in time.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Classifies an error response: its author, its code, whether the call was billed and can be retried.
 
-The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects its own key is told
-apart from Blaxel rejecting the user's key: otherwise people replace the wrong one.
+The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects its own key is
+distinguished from Blaxel rejecting the user's key: otherwise people replace the wrong one.
 """
 
 import json
@@ -243,7 +243,7 @@ def _code(status: int, author: Author, body: ErrorBody, *, bad_key: bool) -> Err
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "request_too_large"
     if author == "blaxel":
-        # An unknown caller gets a 401 for a model that does not exist, whatever code it carries.
+        # An unknown caller gets a 401 for a model that does not exist, with any code.
         code = "authentication_failed" if status == HTTPStatus.UNAUTHORIZED else _EDGE_CODES.get(body.code or "")
         return code or _BLAXEL_STATUSES.get(status, "upstream_error")
     unpaid = status == HTTPStatus.PAYMENT_REQUIRED or not body.names.isdisjoint(_CREDIT_NAMES)

@@ -21,7 +21,7 @@ _FINISH_REASONS: dict[StopReason, str] = {"stop": "stop", "length": "length", "s
 async def handle(call: ProviderCall) -> Response:
     """Answer a chat completion.
 
-    An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks leave it out.
+    An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks omit it.
 
     Raises:
         RefusedError: OpenAI would refuse the body, or the upstream server does not answer.

@@ -182,7 +182,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-truncated-gzip": lambda _request: gzipped(_COMPLETION_BYTES, share=0.5),
     }
 )
-"""The response of each model with a fault, whatever the request."""
+"""The response of each model with a fault, to any request."""
 
 _PASSING = re.compile(r"fault-first-(\d{1,3})-([a-z0-9-]+)")
 

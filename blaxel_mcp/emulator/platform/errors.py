@@ -24,7 +24,7 @@ EdgeCode = Literal[
     "GATEWAY_INTERNAL_ERROR",
     "ROUTING_UNAVAILABLE",
 ]
-"""The codes used here, from the error catalogue in Blaxel's documentation (Troubleshooting, Error codes)."""
+"""The codes used here, from the list of errors in Blaxel's documentation (Troubleshooting, Error codes)."""
 
 _STATUS: dict[EdgeCode, int] = {
     "BAD_REQUEST": 400,
