@@ -1,4 +1,4 @@
-"""JSON Schema validation with bounded work, whatever the schema in the settings and the arguments of the caller.
+"""JSON Schema validation with bounded work, for any schema in the settings and any arguments of the caller.
 
 `jsonschema` by itself collects every error of each alternative (3.6 kB each), compares unique items pairwise, and
 matches patterns with Python's `re`, which can take forever. Alternatives within a recursive schema double the work with

@@ -45,11 +45,7 @@ def messages_schema(content: Schema, *, roles: str) -> JSONObject:
         "required": ["role"],
         "additionalProperties": {},
     }
-    return {
-        "type": "array",
-        "items": message,
-        "description": "The conversation so far; prompt, if given, is appended.",
-    }
+    return {"type": "array", "items": message, "description": "The conversation so far; prompt, if given, is appended."}
 
 
 def object_schema(properties: JSONObject, *required: str) -> JSONObject:

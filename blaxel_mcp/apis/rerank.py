@@ -25,11 +25,7 @@ class Rerank(ModelAPI):
                     "items": {"type": "string"},
                     "description": "The texts to rank; results refer to them by index, from 0.",
                 },
-                "top_n": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "description": "Number of results (default: all).",
-                },
+                "top_n": {"type": "integer", "minimum": 1, "description": "Number of results (default: all)."},
             },
             "query",
             "documents",

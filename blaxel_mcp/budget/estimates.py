@@ -115,7 +115,7 @@ def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
 
 
 def _count_chars(body: Any) -> int:
-    """Return the characters of text in a body; an image or recording counts as one medium, whatever its size."""
+    """Return the characters of text in a body; an image or recording of any size counts as one medium."""
     total, pending = 0, [body]
     while pending:
         value = pending.pop()

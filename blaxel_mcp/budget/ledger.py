@@ -175,7 +175,7 @@ class Ledger:
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
             if _identity(self.path) != self._identity:
-                # SQLite would go on counting in a file that nobody can open anymore.
+                # SQLite would go on counting in a file that can no longer be opened.
                 raise OSError(None, _REMOVED)
             return self._connection
         if self._identity is not None and _identity(self.path) is None:

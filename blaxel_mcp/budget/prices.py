@@ -22,17 +22,9 @@ _CLAUDE_CACHED, _CLAUDE_WRITTEN, _CLAUDE_WRITTEN_FOR_AN_HOUR = 0.1, 1.25, 2.0
 
 _PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
-        "anthropic": "anthropic",
-        "azure-ai-inference": "azure",
-        "azure-marketplace": "azure",
-        "azure-openai-service": "azure",
-        "cerebras": "cerebras",
-        "cohere": "cohere",
-        "deepseek": "deepseek",
+        **{name: name for name in ("anthropic", "cerebras", "cohere", "deepseek", "groq", "mistral", "openai")},
+        **dict.fromkeys(("azure-ai-inference", "azure-marketplace", "azure-openai-service"), "azure"),
         "gemini": "google",
-        "groq": "groq",
-        "mistral": "mistral",
-        "openai": "openai",
         "perplexity": "perplexity",
         "together": "together",
         "vertexai": "google",

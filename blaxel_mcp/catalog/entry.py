@@ -102,14 +102,7 @@ def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> C
         raise ConfigurationError(
             f"In the entry of the model {model.name!r}: {error.message}", hint=error.hint
         ) from None
-    return CatalogEntry(
-        tool=tool,
-        settings=model,
-        api=api,
-        path=path,
-        schema=schema,
-        record=record,
-    )
+    return CatalogEntry(tool=tool, settings=model, api=api, path=path, schema=schema, record=record)
 
 
 def _api(model: ModelSettings, record: ModelRecord | None) -> ModelAPI:

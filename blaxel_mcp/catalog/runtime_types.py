@@ -46,23 +46,12 @@ _OTHER_PATHS: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 """Runtime types that serve an API at another path than the rest."""
 
+_CHAT_TYPES = (
+    *("azure-ai-inference", "azure-marketplace", "azure-openai-service", "cerebras", "deepseek", "groq", "mistral"),
+    *("openai", "public_model", "vertexai", "xai"),
+)
 _APIS: Mapping[str, str] = MappingProxyType(
-    {
-        "anthropic": "messages",
-        "azure-ai-inference": _CHAT,
-        "azure-marketplace": _CHAT,
-        "azure-openai-service": _CHAT,
-        "cerebras": _CHAT,
-        "cohere": _COHERE,
-        "deepseek": _CHAT,
-        "gemini": _GEMINI,
-        "groq": _CHAT,
-        "mistral": _CHAT,
-        "openai": _CHAT,
-        "public_model": _CHAT,
-        "vertexai": _CHAT,
-        "xai": _CHAT,
-    }
+    {"anthropic": "messages", "cohere": _COHERE, "gemini": _GEMINI, **dict.fromkeys(_CHAT_TYPES, _CHAT)}
 )
 """The API of each runtime type. Hugging Face types are missing on purpose: they serve chat and base-endpoint models."""
 
@@ -117,7 +106,7 @@ def choose_path(integration: Any) -> str | None:
     """Choose the path to call from the endpoints of an integration (`GET /integrations/{type}`).
 
     `bl run` picks one of the paths with "completions" at random. This prefers `/v1/chat/completions`,
-    then the shortest path for chat, then the shortest with "completions"; ties go by the alphabet.
+    then the shortest path for chat, then the shortest with "completions"; ties are decided by the alphabet.
 
     Returns:
         The path, empty for the base endpoint. Without a path with "completions", the only path there is;

@@ -13,9 +13,8 @@ _RESERVED = frozenset(BUILTIN_TOOLS)
 def tool_name(model: str, *, prefix: str = "") -> str:
     """Return a model's name fitted to `[a-z0-9_-]` and 40 characters, prefix included.
 
-    The name depends only on the model's name, so it is the same on every start, whatever other
-    models there are. A name that had to change ends in a hash of the original, so two models
-    never share one.
+    The name depends only on the model's name, so it is the same on every start, with any other models. A name that had
+    to change ends in a hash of the original, so two models never share one.
     """
     fitted = re.sub(r"[^a-z0-9_-]+", "-", model.lower()).strip("-") or "model"
     room = TOOL_NAME_LIMIT - len(prefix)

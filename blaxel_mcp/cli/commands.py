@@ -221,10 +221,7 @@ COMMANDS = (
         description="Checks the settings, the credentials, the network, each model, the server itself and its entries "
         "in MCP clients. Exits with 1 if a check failed.",
         examples=("blaxel-mcp doctor", "blaxel-mcp doctor --demo --call", "blaxel-mcp doctor --json"),
-        options=(
-            _flag("--call", "also call each model, which costs money"),
-            _JSON,
-        ),
+        options=(_flag("--call", "also call each model, which costs money"), _JSON),
     ),
     CommandSpec(
         name="usage",

@@ -10,7 +10,7 @@ from blaxel_mcp.cli.parser import build_parser, subparsers_of
 from blaxel_mcp.cli.settings import load
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.setup.install import CLIENTS
+from blaxel_mcp.setup.install.clients import CLIENTS
 
 _MODELS = {"bash": "_blaxel_mcp_models", "zsh": "_blaxel_mcp_models"}
 """The shell functions that list models; tcsh has none."""

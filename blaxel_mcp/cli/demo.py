@@ -27,7 +27,9 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
-from blaxel_mcp.setup.install import DEFAULT_NAME, own_command, toml_value
+from blaxel_mcp.setup.install.change import DEFAULT_NAME
+from blaxel_mcp.setup.install.launch import own_command
+from blaxel_mcp.setup.install.toml_edit import toml_value
 from blaxel_mcp.tools.results.results import ERROR_KEY
 
 _TOUR_SECONDS = 60
@@ -37,11 +39,7 @@ _SHOWN_CHARS = 300
 _LABEL_WIDTH = 12
 _TOOL_WIDTH = 18
 
-_SENTENCES = [
-    "The cat sat on the mat.",
-    "On the mat a cat was sitting.",
-    "Interest rates rose again in March.",
-]
+_SENTENCES = ["The cat sat on the mat.", "On the mat a cat was sitting.", "Interest rates rose again in March."]
 
 
 async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes the options

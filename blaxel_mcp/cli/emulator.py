@@ -23,8 +23,7 @@ async def emulator(options: argparse.Namespace) -> int:
         return ExitCode.OK
     if options.upstream and urlsplit(options.upstream).scheme not in ("http", "https"):
         raise ConfigurationError(
-            f"--upstream {options.upstream!r} is not an HTTP URL.",
-            hint="Give one such as http://127.0.0.1:11434.",
+            f"--upstream {options.upstream!r} is not an HTTP URL.", hint="Give one such as http://127.0.0.1:11434."
         )
     upstream = OpenAIServer(options.upstream) if options.upstream else None
     async with received_signals() as signals, AsyncExitStack() as stack:

@@ -26,24 +26,12 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.settings.environment import FILE_VARIABLE
 from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.placeholders import is_unset
-from blaxel_mcp.setup.install import (
-    CLIENTS,
-    Change,
-    Client,
-    ClientState,
-    Launch,
-    UserDirs,
-    addition,
-    client_named,
-    client_states,
-    edit_lock,
-    is_open_to_others,
-    own_command,
-    preview,
-    removal,
-    user_dirs,
-    usual_name,
-)
+from blaxel_mcp.setup.install.change import Change, addition, preview, removal, usual_name
+from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
+from blaxel_mcp.setup.install.file import edit_lock, is_open_to_others
+from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
+from blaxel_mcp.setup.install.installed import ClientState, client_states
+from blaxel_mcp.setup.install.launch import Launch, own_command
 
 _WORKSPACE, _KEY = "BL_WORKSPACE", "BL_API_KEY"
 

@@ -4,17 +4,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from blaxel_mcp.settings.environment import BLAXEL_ENVIRONMENT, FILE_VARIABLE, PREFIX
-from blaxel_mcp.setup.install import (
-    CREDENTIAL_VARIABLES,
-    DEFAULT_NAME,
-    EARLIER_NAME,
-    Change,
-    Client,
-    Launch,
-    is_ephemeral,
-    own_names,
-    redact_backups,
-)
+from blaxel_mcp.setup.install.change import DEFAULT_NAME, EARLIER_NAME, Change, own_names, redact_backups
+from blaxel_mcp.setup.install.clients import Client
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, Launch, is_ephemeral
 
 PLATFORM_VARIABLES = (
     BLAXEL_ENVIRONMENT,

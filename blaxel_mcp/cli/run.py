@@ -15,15 +15,7 @@ import anyio
 
 from blaxel_mcp.cli.console import print_text, waiting
 from blaxel_mcp.cli.run_output import TextPrinter, check_target, dry_run_text, print_answer, receipt_line
-from blaxel_mcp.cli.run_request import (
-    Question,
-    RawRequest,
-    adjusted,
-    ask,
-    find_entry,
-    raw_invocation,
-    read_request,
-)
+from blaxel_mcp.cli.run_request import Question, RawRequest, adjusted, ask, find_entry, raw_invocation, read_request
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -77,7 +69,7 @@ async def connected_runtime(
     Args:
         options: The options of the command.
         stream: Whether answers are wanted as they arrive.
-        files: Files that the person named on the command line, which may be read whatever the settings say.
+        files: Files that the person named on the command line, which may be read under any settings.
     """
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:

@@ -26,12 +26,7 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _QUERY_SAFE = _PATH_SAFE + "?"
 
-_SEPARATORS = {
-    "\\": "a backslash",
-    "/": "an encoded slash",
-    "?": "an encoded question mark",
-    "#": "an encoded '#'",
-}
+_SEPARATORS = {"\\": "a backslash", "/": "an encoded slash", "?": "an encoded question mark", "#": "an encoded '#'"}
 """Characters that separate the parts of a URL, and so must not be escaped."""
 
 

@@ -56,8 +56,8 @@ class BlaxelError(Exception):
         retryable: Whether the same call may succeed later.
         retry_after_seconds: How long to wait before a retry, in seconds; None if not known.
         billed: Whether the call was charged for.
-        unprocessed: Whether it is certain that no provider worked on the request. It can then be sent again without
-            being billed twice, even if the model is not marked `idempotent = true`.
+        unprocessed: Whether it is certain that no provider worked on the request. It can then be retried without being
+            billed twice, even if the model is not marked `idempotent = true`.
         status: The HTTP status of the upstream response; None if there was no response.
         request_id: The id of the upstream request, for Blaxel's or the provider's support; None if not known.
 

@@ -6,17 +6,10 @@ import re
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 
 MAX_OUTPUT = frozenset(
-    {
-        "maxtokens",
-        "maxcompletiontokens",
-        "maxoutputtokens",
-        "maxnewtokens",
-        "maxtokenstosample",
-        "maxtokencount",
-        "maxgenlen",
-        "numpredict",
-        "npredict",
-    }
+    (
+        *("maxtokens", "maxcompletiontokens", "maxoutputtokens", "maxnewtokens", "maxtokenstosample", "maxtokencount"),
+        *("maxgenlen", "numpredict", "npredict"),
+    )
 )
 """Folded names of the limit on an answer's tokens, in the APIs of all providers."""
 
@@ -30,23 +23,8 @@ CONVERSATIONS = frozenset({"messages", "contents", "input", "items", "additional
 """Folded names of an array of messages."""
 
 DATA = CONVERSATIONS | {
-    "arguments",
-    "args",
-    "content",
-    "documents",
-    "functions",
-    "inputs",
-    "inputschema",
-    "jsonschema",
-    "parts",
-    "prompt",
-    "properties",
-    "responsejsonschema",
-    "responseschema",
-    "schema",
-    "texts",
-    "toolcalls",
-    "tools",
+    *("arguments", "args", "content", "documents", "functions", "inputs", "inputschema", "jsonschema", "parts"),
+    *("prompt", "properties", "responsejsonschema", "responseschema", "schema", "texts", "toolcalls", "tools"),
 }
 """Folded names whose arrays and schemas hold a caller's data, not fields of the request."""
 

@@ -39,31 +39,18 @@ _SIGNATURES: tuple[tuple[str, tuple[_Mark, ...]], ...] = (
 """Media types and their signatures; the first that matches wins."""
 
 _EXTENSIONS = {
-    "application/json": ".json",
-    "application/octet-stream": ".bin",
-    "application/pdf": ".pdf",
-    "application/zip": ".zip",
-    "audio/aac": ".aac",
-    "audio/flac": ".flac",
+    **{f"audio/{name}": f".{name}" for name in ("aac", "flac", "ogg", "wav")},
+    **{f"image/{name}": f".{name}" for name in ("avif", "bmp", "gif", "heic", "jxl", "png", "tiff", "webp")},
+    **{f"application/{name}": f".{name}" for name in ("json", "pdf", "zip")},
+    **{f"video/{name}": f".{name}" for name in ("mp4", "webm")},
     "audio/mp4": ".m4a",
     "audio/mpeg": ".mp3",
-    "audio/ogg": ".ogg",
-    "audio/wav": ".wav",
-    "image/avif": ".avif",
-    "image/bmp": ".bmp",
-    "image/gif": ".gif",
-    "image/heic": ".heic",
     "image/jpeg": ".jpg",
-    "image/jxl": ".jxl",
-    "image/png": ".png",
     "image/svg+xml": ".svg",
-    "image/tiff": ".tiff",
-    "image/webp": ".webp",
+    "application/octet-stream": ".bin",
     "model/gltf-binary": ".glb",
     "text/csv": ".csv",
     "text/plain": ".txt",
-    "video/mp4": ".mp4",
-    "video/webm": ".webm",
 }
 
 OPAQUE = "application/octet-stream"

@@ -1,4 +1,4 @@
-"""Files and folders that only this user can read, whatever the umask, and replacements that are all or nothing."""
+"""Files and folders that only this user can read, under any umask, and replacements that are all or nothing."""
 
 import errno
 import os
@@ -17,8 +17,8 @@ _ROOT, _NOBODY = 0, 65534
 def make_folder(folder: Path) -> None:
     """Make a folder and its missing parents, each with mode 0700; a folder that exists keeps its mode.
 
-    `Path.mkdir(parents=True)` applies its mode to the last folder only: under a umask of 0, everybody could write
-    into the others.
+    `Path.mkdir(parents=True)` applies its mode to the last folder only: under a umask of 0, anyone could write into the
+    others.
 
     Raises:
         OSError: The folder cannot be made.

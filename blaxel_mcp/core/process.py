@@ -46,7 +46,7 @@ def open_missing_streams() -> None:
 
 
 def escape_unencodable() -> None:
-    """Let stdout and stderr print any text, whatever their encoding is.
+    """Let stdout and stderr print any text in any encoding.
 
     A character that it does not have is printed as JSON escapes it, so that JSON stays JSON.
     """

@@ -30,7 +30,7 @@ class OpenAIServer:
         """Post a JSON body to a path such as `/v1/embeddings`.
 
         Returns:
-            Status, content type and body of the answer, whatever the status is.
+            Status, content type and body of the answer, with any status.
 
         Raises:
             OSError: The server did not answer.

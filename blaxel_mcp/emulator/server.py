@@ -22,11 +22,7 @@ SHUTDOWN_SECONDS = 0.5
 
 @asynccontextmanager
 async def run_emulator(
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    upstream: Upstream | None = None,
-    emulator: Emulator | None = None,
+    *, host: str = "127.0.0.1", port: int = 0, upstream: Upstream | None = None, emulator: Emulator | None = None
 ) -> AsyncIterator[Emulator]:
     """Serve an emulated platform while the context lasts.
 

@@ -22,7 +22,7 @@ _OPERATIONS: Mapping[str, str] = {
     "cohere-chat": "chat",
     "generate-content": "generate_content",
 }
-"""The operations of APIs that OpenTelemetry has names for; the others go by the API's own name."""
+"""The operations of APIs that OpenTelemetry has names for; the others have the API's own name."""
 
 _PROVIDERS: Mapping[str, str] = {
     "azure-openai-service": "azure.ai.openai",

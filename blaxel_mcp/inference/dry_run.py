@@ -96,7 +96,7 @@ def bl_command(model: str, workspace: str, path: str, content: str) -> str:
 
 
 def form_options(fields: JSONObject) -> str:
-    """Return the fields of a form as options of `curl`; a file goes by its name in the current folder."""
+    """Return the fields of a form as options of `curl`; a file is named as in the current folder."""
     texts = (
         f"{name}=@{value.name}"
         if isinstance(value, FileData)

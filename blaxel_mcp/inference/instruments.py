@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    # Importing it takes 10 ms, and only a server whose metrics somebody reads needs it.
+    # Importing it takes 10 ms, and only a server with metrics needs it.
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 Attributes = Mapping[str, str | int | bool]

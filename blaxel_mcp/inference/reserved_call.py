@@ -58,9 +58,5 @@ def failed_totals(call: ReservedCall, *, maybe_billed: bool) -> UsageTotals:
     stream = call.context.stream
     expected = call.expected.at_least(stream.usage_so_far() if stream else None)
     return UsageTotals(
-        calls=1,
-        failed=1,
-        failed_maybe_billed=1,
-        held_tokens=expected.tokens,
-        held_nano_usd=expected.nano_usd,
+        calls=1, failed=1, failed_maybe_billed=1, held_tokens=expected.tokens, held_nano_usd=expected.nano_usd
     )

@@ -77,8 +77,7 @@ def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> st
     if name := next((name for name in names if name in properties), None):
         return name
     raise InvalidArgumentsError(
-        f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.",
-        hint="Call it with a body of its own.",
+        f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.", hint="Call it with a body of its own."
     )
 
 

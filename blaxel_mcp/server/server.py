@@ -106,12 +106,7 @@ def build_server(
     @asynccontextmanager
     async def lifespan(_: Server[Tenants]) -> AsyncIterator[Tenants]:
         telemetry = environment.telemetry
-        async with (
-            flushed(telemetry),
-            tenants.running(),
-            gauges_held(telemetry),
-            anyio.create_task_group() as group,
-        ):
+        async with flushed(telemetry), tenants.running(), gauges_held(telemetry), anyio.create_task_group() as group:
             watch = partial(watch_settings, seconds=look_seconds)
             group.start_soon(watch, config, tenants.reconfigure, tenants.notify)
             try:

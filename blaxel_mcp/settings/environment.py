@@ -9,15 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from blaxel_mcp.core.suggestions import closest
-from blaxel_mcp.settings.layers import (
-    Layer,
-    Location,
-    fails_closed,
-    joined,
-    known_keys,
-    layer_from,
-    setting_locations,
-)
+from blaxel_mcp.settings.layers import Layer, Location, fails_closed, joined, known_keys, layer_from, setting_locations
 from blaxel_mcp.settings.placeholders import fault_of, is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 

@@ -40,7 +40,7 @@ _SEQUENCES = (
 
 
 def contradictions(http: HttpSettings, sources: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each key of `[http]` that cannot take effect beside the others, whatever their sources."""
+    """Yield a sentence for each key of `[http]` that cannot take effect beside the others, from any source."""
     state = f'http.auth is "{http.auth}"' if http.auth else "http.auth is not set"
     for name, auth in COMPANIONS.items():
         if getattr(http, name) and http.auth != auth:

@@ -84,7 +84,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
     layer = replace(layer_from(_parse_toml(data, path), str(path)), text=data.decode("utf-8-sig"))
     if last is not None and last.values and not layer.values and not layer.problems:
-        raise ConfigurationError(f"The settings file {path} does not set anything any more.", hint=_RESTORE)
+        raise ConfigurationError(f"The settings file {path} no longer sets anything.", hint=_RESTORE)
     if _holds_secrets(layer) and status.st_mode & _OTHERS:
         fix = f"chmod 600 {shlex.quote(str(path))}"
         layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))

@@ -175,17 +175,8 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 RequestHeaders = Annotated[dict[str, str], AfterValidator(_check_headers)]
 
 API_NAMES = (
-    "chat-completions",
-    "responses",
-    "messages",
-    "generate-content",
-    "cohere-chat",
-    "embeddings",
-    "images",
-    "speech",
-    "transcriptions",
-    "rerank",
-    "raw",
+    *("chat-completions", "responses", "messages", "generate-content", "cohere-chat"),
+    *("embeddings", "images", "speech", "transcriptions", "rerank", "raw"),
 )
 """The names of the APIs, as the package `apis` defines them."""
 

@@ -114,9 +114,7 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
         *([_entry(entry, states[entry.name], left_out.get(entry.name)) for entry in entries] or [_EXAMPLE]),
     ]
     return FirstSettings(
-        "\n".join(parts),
-        tuple(entry.name for entry in entries if entry.name not in left_out),
-        left_out,
+        "\n".join(parts), tuple(entry.name for entry in entries if entry.name not in left_out), left_out
     )
 
 

@@ -1,7 +1,7 @@
 """In-flight calls: waiting with progress, detaching into a background job, polling, cancellation.
 
-A client gives up on a call after its own timeout, whatever progress it is sent, and a paid answer would be lost. So a
-slow call goes on in the server, and the client gets its handle in time.
+A client gives up on a call after its own timeout, even with progress notifications, and a paid answer would be lost. So
+a slow call goes on in the server, and the client gets its handle in time.
 """
 
 import asyncio
@@ -282,10 +282,7 @@ class CallRegistry:
     async def _share(self, call: Call, shared: SharedCalls) -> None:
         """Show a call to other servers until its end, and then its result."""
         context, loop = call.context, asyncio.get_running_loop()
-        own = OwnCall(
-            look=call.seen,
-            cancel=partial(loop.call_soon_threadsafe, call.cancel),
-        )
+        own = OwnCall(look=call.seen, cancel=partial(loop.call_soon_threadsafe, call.cancel))
 
         async def report() -> None:
             await call.wait(None)

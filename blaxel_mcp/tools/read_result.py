@@ -46,11 +46,7 @@ _SCHEMA: JSONObject = {
             "type": "string",
             "description": "JSON Pointer, such as /choices/0/message/content. Default: the text.",
         },
-        "offset": {
-            "type": "integer",
-            "minimum": 0,
-            "description": "The first item of an array, or character.",
-        },
+        "offset": {"type": "integer", "minimum": 0, "description": "The first item of an array, or character."},
         "length": {"type": "integer", "minimum": 1, "description": "How many of these."},
         "wait_seconds": {
             "type": "number",

@@ -70,13 +70,9 @@ _MAX_QUERY_CHARS = 8000
 
 
 def read_invocation(
-    arguments: JSONObject,
-    catalog: Catalog,
-    *,
-    timeout_seconds: float | None = None,
-    workspaces: Collection[str] = (),
+    arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None, workspaces: Collection[str] = ()
 ) -> Invocation:
-    """Return the invocation that a call of `run_model` describes; a configured model goes by its name or its tool's.
+    """Return the invocation of a call of `run_model`; a configured model is found by its name or its tool's.
 
     Args:
         arguments: The tool's arguments, validated.

@@ -22,7 +22,7 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.install import CLIENTS
+from blaxel_mcp.setup.install.clients import CLIENTS
 from blaxel_mcp.tools.results.results import ERROR_KEY, error_result
 from tests.support.connecting import connect, leading_to
 

@@ -1,6 +1,6 @@
-"""Rules of plain English that a program can check, in the strings of the package, the README and the pages of docs/.
+"""Rules of plain English that a program can check, in the package, the README and the pages of docs/.
 
-Docstrings and comments follow the same rules, and are left to reviewers.
+The rest of the rules is up to reviewers.
 """
 
 import ast
@@ -22,8 +22,14 @@ AVOIDED = {
     r"(go|goes|going) before": "takes precedence over",
     r"whose side": "where the fault lies",
     r"under way": "in flight, running",
-    r"left out": "omitted",
+    r"left out|(leave|leaves|leaving) (it|them|that \w+|--\w+|`\w+`) out": "omitted, omit",
     r"for ever": "forever",
+    r"any ?more": "no longer",
+    r"(any|every|some)body": "anyone, everyone, someone",
+    r"nobody knows": "unknown",
+    r"in the place of": "in place of",
+    r"at the least": "at least",
+    r"(go|goes) by": "is named after, depends on",
     r"(col|behavi|fav|hon|neighb)ours?|licences?|catalogues?|centres?|grey|whilst|amongst": "the American spelling",
     r"(recogn|summar|normal|organ|serial|initial|author|optim|minim|maxim|custom|categor|standard|visual)"
     r"(ise|ises|ised|ising|isation)": "the American spelling",
@@ -80,6 +86,17 @@ def test_no_string_of_the_package_has_a_word_to_avoid() -> None:
     assert found == []
 
 
+def test_no_docstring_and_no_comment_has_a_word_to_avoid() -> None:
+    found = [
+        (f"{file.relative_to(PACKAGE)}:{number}", offense)
+        for file in trees()
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        for offense in offenses(line)
+    ]
+
+    assert found == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_has_no_word_to_avoid_unless_it_is_still_to_be_rewritten(page: Path) -> None:
     found = offenses(CODE.sub("", page.read_text(encoding="utf-8")))
@@ -128,6 +145,10 @@ def test_descriptions_are_whole_sentences_and_the_help_of_an_option_is_not() -> 
         for place, call in calls()
         for keyword in call.keywords
         if keyword.arg in {"description", "help"} and (text := text_of(keyword.value)) and not text.endswith(GAP)
+    ] + [
+        (place, "description", text)
+        for place, call in calls()
+        if isinstance(call.func, ast.Name) and call.func.id == "_setting" and (text := text_of(call.args[1]))
     ]
 
     assert {kind for _, kind, _ in said} == {"description", "help"}

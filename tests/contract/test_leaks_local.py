@@ -27,13 +27,7 @@ from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
 from blaxel_mcp.settings.login_file import read_login_file
 from blaxel_mcp.settings.schema import HttpSettings, ModelSettings, Settings
-from tests.support.canaries import (
-    CLIENT_CREDENTIALS,
-    DEVICE_CODE,
-    HTTP_TOKEN,
-    KEY,
-    REFRESH_TOKEN,
-)
+from tests.support.canaries import CLIENT_CREDENTIALS, DEVICE_CODE, HTTP_TOKEN, KEY, REFRESH_TOKEN
 from tests.support.connecting import connect, error_of, leading_to, receipt_of
 from tests.support.leaks import look_at
 from tests.support.sources import trees

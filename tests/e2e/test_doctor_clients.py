@@ -18,7 +18,9 @@ from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
 from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
-from blaxel_mcp.setup.install import client_named, client_states, user_dirs
+from blaxel_mcp.setup.install.clients import client_named
+from blaxel_mcp.setup.install.folders import user_dirs
+from blaxel_mcp.setup.install.installed import client_states
 from tests.support.canaries import KEY, MARKER
 
 pytestmark = [

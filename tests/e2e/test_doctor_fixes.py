@@ -22,7 +22,9 @@ from blaxel_mcp.settings.loading import Configuration, configuration, load_setti
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
-from blaxel_mcp.setup.install import client_named, client_states, user_dirs
+from blaxel_mcp.setup.install.clients import client_named
+from blaxel_mcp.setup.install.folders import user_dirs
+from blaxel_mcp.setup.install.installed import client_states
 from tests.support.canaries import KEY
 
 pytestmark = [

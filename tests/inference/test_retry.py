@@ -13,13 +13,7 @@ from blaxel_mcp.client.errors.classify import classify
 from blaxel_mcp.client.errors.network import broken_off, not_connected, timed_out
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.retry import (
-    MAX_ATTEMPTS,
-    RetryClock,
-    backoff,
-    may_retry,
-    retry_delay,
-)
+from blaxel_mcp.inference.retry import MAX_ATTEMPTS, RetryClock, backoff, may_retry, retry_delay
 from tests.support.connecting import (
     ERAS,
     Era,

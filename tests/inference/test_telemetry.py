@@ -17,16 +17,7 @@ from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.server import build_server
-from tests.support.connecting import (
-    ERAS,
-    Era,
-    answer_of,
-    error_of,
-    inference_requests,
-    leading_to,
-    no_wait,
-    receipt_of,
-)
+from tests.support.connecting import ERAS, Era, answer_of, error_of, inference_requests, leading_to, no_wait, receipt_of
 from tests.support.leaks import Client
 
 pytestmark = pytest.mark.anyio

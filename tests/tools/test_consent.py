@@ -12,16 +12,7 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import MCP_PATH
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
-from tests.support.connecting import (
-    ERAS,
-    Era,
-    answer_of,
-    error_of,
-    inference_requests,
-    leading_to,
-    receipt_of,
-    text_of,
-)
+from tests.support.connecting import ERAS, Era, answer_of, error_of, inference_requests, leading_to, receipt_of, text_of
 from tests.support.http_serving import client_of, serving
 from tests.support.leaks import Client
 from tests.support.person import CHAT, QUESTION, SMALL, Person

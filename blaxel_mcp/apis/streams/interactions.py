@@ -2,15 +2,7 @@
 
 from typing import Any
 
-from blaxel_mcp.apis.streams.assembler import (
-    Assembler,
-    in_order,
-    index_in,
-    merge_usage,
-    object_in,
-    objects_in,
-    text_in,
-)
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 

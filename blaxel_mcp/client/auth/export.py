@@ -34,6 +34,5 @@ def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
 
 def _not_exportable(reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{reason}, so there is no key to write.",
-        hint="Omit --with-key: the server finds these credentials by itself.",
+        f"{reason}, so there is no key to write.", hint="Omit --with-key: the server finds these credentials by itself."
     )

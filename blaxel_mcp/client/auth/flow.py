@@ -69,7 +69,7 @@ class WorkspaceAuth:
         return math.inf if self._tokens is None else self._tokens.expires_at
 
     async def renew(self, request: httpx.Request) -> bool:
-        """Return whether a request that Blaxel answered with 401 can be sent again with another token.
+        """Return whether a request that Blaxel answered with 401 can be retried with another token.
 
         Callers whose requests were rejected with the same token share one renewal.
 

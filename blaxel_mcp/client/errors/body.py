@@ -44,7 +44,7 @@ class ErrorBody:
         code: The error's name, such as `WORKLOAD_NOT_FOUND`; never a number.
         message: Upstream's message, safe to quote; empty if there is none.
         retryable: Whether upstream calls the error retryable; None if it does not say.
-        safe_to_retry: Whether upstream says that this very request can be sent again.
+        safe_to_retry: Whether upstream says that this very request can be retried.
         dispatched: Whether the request reached the model; None if upstream does not say.
         retry_after_seconds: The wait that upstream asks for.
         loading: Whether the provider is loading the model, as Hugging Face reports it.

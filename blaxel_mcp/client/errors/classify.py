@@ -1,14 +1,13 @@
 """Classifies an error response: its author, its code, whether the call was billed and can be retried.
 
-The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects its own key is told
-apart from Blaxel rejecting the user's key: otherwise people replace the wrong one.
+The codes are those of Blaxel's documentation (troubleshooting/error-codes). A provider that rejects its own key is
+distinguished from Blaxel rejecting the user's key: otherwise people replace the wrong one.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
@@ -25,64 +24,40 @@ _MAX_REQUEST_ID_CHARS = 128
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode")
 _FAILED = re.compile(r"[45]\d\d")
 
-_EDGE_CODES: Mapping[str, ErrorCode] = MappingProxyType(
-    {
-        "BAD_REQUEST": "invalid_arguments",
-        "WORKSPACE_REQUIRED": "configuration_error",
-        "invalid_api_version": "configuration_error",
-        "AUTHENTICATION_REQUIRED": "authentication_failed",
-        "AUTHENTICATION_FAILED": "authentication_failed",
-        "TOKEN_REVOKED": "authentication_failed",
-        "AUTHENTICATION_UNAVAILABLE": "upstream_error",
-        "USAGE_LIMIT_EXCEEDED": "quota_exceeded",
-        "QUOTA_EXCEEDED": "quota_exceeded",
-        "FORBIDDEN": "permission_denied",
-        "UNAUTHORIZED": "permission_denied",
-        "UNAUTHORIZED_WORKSPACE": "permission_denied",
-        "POLICY_VIOLATION": "permission_denied",
-        "ROUTE_NOT_FOUND": "not_found",
-        "WORKSPACE_NOT_FOUND": "not_found",
-        "WORKLOAD_NOT_FOUND": "unknown_model",
-        "WORKLOAD_UNAVAILABLE": "model_unavailable",
-        "ROUTING_UNAVAILABLE": "model_unavailable",
-        "WORKLOAD_FAILED": "model_unavailable",
-        "REQUEST_ENTITY_TOO_LARGE": "request_too_large",
-        "RATE_LIMIT_EXCEEDED": "rate_limited",
-        "WORKSPACE_RATE_LIMIT_EXCEEDED": "rate_limited",
-        "UPSTREAM_CONNECT_FAILED": "upstream_error",
-        "UPSTREAM_CONNECT_TIMEOUT": "upstream_error",
-        "UPSTREAM_ERROR": "upstream_error",
-        "UPSTREAM_TIMEOUT": "upstream_error",
-        "GATEWAY_INTERNAL_ERROR": "upstream_error",
-    }
-)
-
-_BEFORE_DISPATCH = frozenset(
-    {
-        "AUTHENTICATION_UNAVAILABLE",
-        "WORKLOAD_UNAVAILABLE",
-        "ROUTING_UNAVAILABLE",
-        "UPSTREAM_CONNECT_FAILED",
-        "UPSTREAM_CONNECT_TIMEOUT",
-    }
-)
-"""Codes of a request that never reached the model: nothing is billed, and it can be retried."""
+_EDGE_CODES_OF: Mapping[ErrorCode, tuple[str, ...]] = {
+    "invalid_arguments": ("BAD_REQUEST",),
+    "configuration_error": ("WORKSPACE_REQUIRED", "invalid_api_version"),
+    "authentication_failed": ("AUTHENTICATION_REQUIRED", "AUTHENTICATION_FAILED", "TOKEN_REVOKED"),
+    "quota_exceeded": ("USAGE_LIMIT_EXCEEDED", "QUOTA_EXCEEDED"),
+    "permission_denied": ("FORBIDDEN", "UNAUTHORIZED", "UNAUTHORIZED_WORKSPACE", "POLICY_VIOLATION"),
+    "not_found": ("ROUTE_NOT_FOUND", "WORKSPACE_NOT_FOUND"),
+    "unknown_model": ("WORKLOAD_NOT_FOUND",),
+    "model_unavailable": ("WORKLOAD_UNAVAILABLE", "ROUTING_UNAVAILABLE", "WORKLOAD_FAILED"),
+    "request_too_large": ("REQUEST_ENTITY_TOO_LARGE",),
+    "rate_limited": ("RATE_LIMIT_EXCEEDED", "WORKSPACE_RATE_LIMIT_EXCEEDED"),
+    "upstream_error": (
+        *("AUTHENTICATION_UNAVAILABLE", "UPSTREAM_CONNECT_FAILED", "UPSTREAM_CONNECT_TIMEOUT", "UPSTREAM_ERROR"),
+        *("UPSTREAM_TIMEOUT", "GATEWAY_INTERNAL_ERROR"),
+    ),
+}
+_EDGE_CODES = {edge_code: code for code, edge_codes in _EDGE_CODES_OF.items() for edge_code in edge_codes}
 
 _NEVER_DISPATCHED = frozenset({"AUTHENTICATION_UNAVAILABLE", "WORKLOAD_UNAVAILABLE", "ROUTING_UNAVAILABLE"})
-"""The subset that Blaxel documents as never dispatched."""
+"""Codes that Blaxel documents as never dispatched."""
 
-_BLAXEL_STATUSES: Mapping[int, ErrorCode] = MappingProxyType(
-    {
-        400: "invalid_arguments",
-        402: "quota_exceeded",
-        403: "permission_denied",
-        404: "not_found",
-        405: "invalid_arguments",
-        415: "invalid_arguments",
-        422: "invalid_arguments",
-        429: "rate_limited",
-    }
-)
+_BEFORE_DISPATCH = _NEVER_DISPATCHED | {"UPSTREAM_CONNECT_FAILED", "UPSTREAM_CONNECT_TIMEOUT"}
+"""Codes of a request that never reached the model: nothing is billed, and it can be retried."""
+
+_BLAXEL_STATUSES: Mapping[int, ErrorCode] = {
+    400: "invalid_arguments",
+    405: "invalid_arguments",
+    415: "invalid_arguments",
+    422: "invalid_arguments",
+    402: "quota_exceeded",
+    403: "permission_denied",
+    404: "not_found",
+    429: "rate_limited",
+}
 
 _RETRYABLE_STATUSES = frozenset({408, 429, 503, 529})
 """Rejected for the moment and before any work; 529 is Anthropic's "overloaded"."""
@@ -91,34 +66,20 @@ _NEVER_RETRYABLE: frozenset[ErrorCode] = frozenset({"quota_exceeded", "authentic
 
 
 _KEY_NAMES = frozenset(
-    {
-        "invalid_api_key",
-        "api_key_invalid",
-        "api_key_expired",
-        "expired_api_key",
-        "incorrect_api_key",
-        "access_token_expired",
-        "authentication_error",
-        "invalid_authentication",
-        "invalid_authentication_error",
+    (
+        *("invalid_api_key", "api_key_invalid", "api_key_expired", "expired_api_key", "incorrect_api_key"),
+        *("access_token_expired", "authentication_error", "invalid_authentication", "invalid_authentication_error"),
         "unauthenticated",
-    }
+    )
 )
 """Names of errors about a key that the provider rejects; some providers send them with status 400."""
 
 _CREDIT_NAMES = frozenset(
-    {
-        "insufficient_quota",
-        "insufficient_balance",
-        "insufficient_credits",
-        "insufficient_funds",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "credit_balance_too_low",
-        "exceeded_current_quota_error",
-        "payment_required",
-        "arrearage",
-    }
+    (
+        *("insufficient_quota", "insufficient_balance", "insufficient_credits", "insufficient_funds"),
+        *("billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low", "exceeded_current_quota_error"),
+        *("payment_required", "arrearage"),
+    )
 )
 """Names of errors about an account without credit, for which waiting does not help."""
 
@@ -282,7 +243,7 @@ def _code(status: int, author: Author, body: ErrorBody, *, bad_key: bool) -> Err
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "request_too_large"
     if author == "blaxel":
-        # An unknown caller gets a 401 for a model that does not exist, whatever code it carries.
+        # An unknown caller gets a 401 for a model that does not exist, with any code.
         code = "authentication_failed" if status == HTTPStatus.UNAUTHORIZED else _EDGE_CODES.get(body.code or "")
         return code or _BLAXEL_STATUSES.get(status, "upstream_error")
     unpaid = status == HTTPStatus.PAYMENT_REQUIRED or not body.names.isdisjoint(_CREDIT_NAMES)

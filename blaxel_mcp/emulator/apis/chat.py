@@ -15,18 +15,13 @@ from blaxel_mcp.emulator.apis.openai_body import check_model
 from blaxel_mcp.emulator.platform.errors import openai_error
 from blaxel_mcp.emulator.platform.upstream import forward
 
-_FINISH_REASONS: dict[StopReason, str] = {
-    "stop": "stop",
-    "length": "length",
-    "stop_text": "stop",
-    "tool": "tool_calls",
-}
+_FINISH_REASONS: dict[StopReason, str] = {"stop": "stop", "length": "length", "stop_text": "stop", "tool": "tool_calls"}
 
 
 async def handle(call: ProviderCall) -> Response:
     """Answer a chat completion.
 
-    An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks leave it out.
+    An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks omit it.
 
     Raises:
         RefusedError: OpenAI would refuse the body, or the upstream server does not answer.

@@ -24,10 +24,7 @@ from blaxel_mcp.emulator.apis.refusals import openai_refusal
 _TOKEN_LIMIT = integer(1, 1_000_000)
 _PART = tagged(
     "type",
-    {
-        "text": fields("text", text=TEXT),
-        "image_url": fields("image_url", image_url=fields("url", url=TEXT)),
-    },
+    {"text": fields("text", text=TEXT), "image_url": fields("image_url", image_url=fields("url", url=TEXT))},
     open_tags=("input_audio", "file", "refusal"),
 )
 _CONTENT = {**text_or_array(_PART), "minItems": 1}
@@ -66,10 +63,7 @@ _BODY = closed(
     max_tokens=_TOKEN_LIMIT,
     n=integer(1, 128),
     response_format=_FORMAT,
-    stop={
-        "anyOf": [TEXT, array(TEXT, at_most=4)],
-        "description": "a string or an array of at most 4 strings",
-    },
+    stop={"anyOf": [TEXT, array(TEXT, at_most=4)], "description": "a string or an array of at most 4 strings"},
     stream=FLAG,
     stream_options=fields(include_usage={"type": ["boolean", "null"]}),
     temperature=number(0, 2),

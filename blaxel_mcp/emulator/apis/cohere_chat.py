@@ -6,15 +6,9 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.cohere_chat_request import CohereChatRequest, parse_cohere_chat_request
-from blaxel_mcp.emulator.apis.completions import (
-    StopReason,
-    body_id,
-    complete,
-    prompt_tokens,
-    thought_about,
-    tokens_of,
-)
+from blaxel_mcp.emulator.apis.cohere_chat_request import parse_cohere_chat_request
+from blaxel_mcp.emulator.apis.completions import StopReason, body_id, complete, prompt_tokens, thought_about, tokens_of
+from blaxel_mcp.emulator.apis.conversation import ChatRequest
 from blaxel_mcp.emulator.apis.event_stream import named_events
 from blaxel_mcp.emulator.platform.provider_errors import cohere_error
 
@@ -41,12 +35,12 @@ async def handle(call: ProviderCall) -> Response:
         raise cohere_error(400, f"model '{call.model_id}' is not supported by the chat API")
     request = parse_cohere_chat_request(call.body)
     answer = _cohere_answer(call, request)
-    return named_events(_cohere_events(answer)) if request.chat.stream else JSONResponse(answer)
+    return named_events(_cohere_events(answer)) if request.stream else JSONResponse(answer)
 
 
-def _cohere_answer(call: ProviderCall, request: CohereChatRequest) -> dict[str, Any]:
-    completion = complete(request.chat)
-    thought = thought_about(request.chat) if request.thinking else ""
+def _cohere_answer(call: ProviderCall, request: ChatRequest) -> dict[str, Any]:
+    completion = complete(request)
+    thought = thought_about(request) if request.thinking else ""
     content: list[dict[str, Any]] = [{"type": "thinking", "thinking": thought}] if thought else []
     message: dict[str, Any] = {"role": "assistant"}
     if completion.tool_call is None:
@@ -58,7 +52,7 @@ def _cohere_answer(call: ProviderCall, request: CohereChatRequest) -> dict[str, 
         message["tool_plan"] = f"I will call {function['name']}."
         message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
     tokens = {
-        "input_tokens": prompt_tokens(request.chat),
+        "input_tokens": prompt_tokens(request),
         "output_tokens": len(tokens_of(thought)) + completion.output_tokens,
     }
     return {

@@ -1,6 +1,5 @@
 """The body of a chat request, refused where Cohere would refuse it (Cohere API reference, Chat v2)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.emulator.apis.body_schema import (
@@ -28,9 +27,7 @@ _TEXT_PART = closed("text", text=TEXT)
 _IMAGE_PART = closed(
     "image_url",
     image_url=closed(
-        "url",
-        url={"type": "string", "pattern": "^(https?://|data:image/)"},
-        detail=one_of("auto", "low", "high"),
+        "url", url={"type": "string", "pattern": "^(https?://|data:image/)"}, detail=one_of("auto", "low", "high")
     ),
 )
 _TOOL_CALL = closed(
@@ -92,20 +89,7 @@ _BODY = closed(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohereChatRequest:
-    """A valid chat request.
-
-    Args:
-        chat: The conversation and its limits.
-        thinking: Whether the answer starts with a thinking block.
-    """
-
-    chat: ChatRequest
-    thinking: bool
-
-
-def parse_cohere_chat_request(body: dict[str, Any]) -> CohereChatRequest:
+def parse_cohere_chat_request(body: dict[str, Any]) -> ChatRequest:
     """Return the request that a body describes; its documents become messages.
 
     Raises:
@@ -124,15 +108,15 @@ def parse_cohere_chat_request(body: dict[str, Any]) -> CohereChatRequest:
         texts = [part["text"] for part in parts if part["type"] == "text"]
         images = sum(part["type"] == "image_url" for part in parts)
         messages.append(ChatMessage(message["role"], " ".join(texts), images))
-    chat = ChatRequest(
+    return ChatRequest(
         messages=tuple(messages),
         max_tokens=int(body["max_tokens"]) if "max_tokens" in body else None,
         stops=tuple(stop for stop in body.get("stop_sequences", ()) if stop),
         json_schema=_json_schema(body),
         forced_tool=_forced_tool(body),
         stream=body.get("stream", False),
+        thinking=body.get("thinking", {}).get("type") == "enabled",
     )
-    return CohereChatRequest(chat=chat, thinking=body.get("thinking", {}).get("type") == "enabled")
 
 
 def _json_schema(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-ANSWER_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"answer": {"type": "string"}},
-    "required": ["answer"],
-}
+ANSWER_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 """The form of an answer when JSON is requested without a schema."""
 
 
@@ -40,7 +36,8 @@ class ChatRequest:
         json_schema: JSON Schema of the answer; None for plain text.
         forced_tool: The function that the answer must call.
         stream: Whether to send the answer as events.
-        include_usage: Whether a stream ends with the usage, for the APIs that leave it out by default.
+        include_usage: Whether a stream ends with the usage, for the APIs that omit it by default.
+        thinking: Whether the answer begins with its reasoning.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -51,6 +48,7 @@ class ChatRequest:
     forced_tool: FunctionTool | None = None
     stream: bool = False
     include_usage: bool = False
+    thinking: bool = False
 
     @property
     def last_user_text(self) -> str:

@@ -6,14 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.completions import (
-    StopReason,
-    body_id,
-    complete,
-    prompt_tokens,
-    thought_about,
-    tokens_of,
-)
+from blaxel_mcp.emulator.apis.completions import StopReason, body_id, complete, prompt_tokens, thought_about, tokens_of
 from blaxel_mcp.emulator.apis.event_stream import json_array, plain_events
 from blaxel_mcp.emulator.apis.generate_content_request import parse_content_request
 
@@ -28,19 +21,19 @@ async def handle(call: ProviderCall) -> Response:
     """
     is_stream = call.path.endswith(":streamGenerateContent")
     request = parse_content_request(call.body, stream=is_stream)
-    completion = complete(request.chat)
+    completion = complete(request)
     parts: list[dict[str, Any]] = [{"text": completion.text}]
     if completion.tool_call is not None:
         parts = [{"functionCall": {"name": completion.tool_call.name, "args": completion.tool_call.arguments}}]
-    sent, received = prompt_tokens(request.chat), completion.output_tokens * request.chat.choices
+    sent, received = prompt_tokens(request), completion.output_tokens * request.choices
     usage = {"promptTokenCount": sent, "candidatesTokenCount": received, "totalTokenCount": sent + received}
-    if request.thoughts:
-        thought = thought_about(request.chat)
+    if request.thinking:
+        thought = thought_about(request)
         parts.insert(0, {"text": thought, "thought": True})
         usage["thoughtsTokenCount"] = len(tokens_of(thought))
         usage["totalTokenCount"] += usage["thoughtsTokenCount"]
     finish_reason = _FINISH_REASONS[completion.stop_reason]
-    candidates = [_candidate(index, parts, finish_reason) for index in range(request.chat.choices)]
+    candidates = [_candidate(index, parts, finish_reason) for index in range(request.choices)]
     ids = {"modelVersion": call.model_id, "responseId": body_id("", call.body)}
     answer = {"candidates": candidates, "usageMetadata": usage, **ids}
     if not is_stream:

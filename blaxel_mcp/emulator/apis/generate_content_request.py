@@ -1,7 +1,6 @@
 """The body of a request for content, refused where Gemini would refuse it (Gemini API, Generating content)."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.emulator.apis.body_schema import (
@@ -145,20 +144,7 @@ _LISTS = frozenset({"contents", "parts", "tools", "functionDeclarations", "safet
 """Lists in whose place Google also takes one object: the JSON of protobuf."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentRequest:
-    """A valid request for content.
-
-    Args:
-        chat: The conversation and its limits.
-        thoughts: Whether the answer includes its thoughts.
-    """
-
-    chat: ChatRequest
-    thoughts: bool
-
-
-def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentRequest:
+def parse_content_request(body: dict[str, Any], *, stream: bool) -> ChatRequest:
     """Return the request that a body describes.
 
     Raises:
@@ -170,7 +156,7 @@ def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentReque
     config = body.get("generationConfig", {})
     instruction = body.get("systemInstruction")
     system = [_message("system", instruction["parts"])] if instruction else []
-    chat = ChatRequest(
+    return ChatRequest(
         messages=(*system, *(_message(content.get("role", "user"), content["parts"]) for content in body["contents"])),
         choices=int(config.get("candidateCount", 1)),
         max_tokens=int(config["maxOutputTokens"]) if "maxOutputTokens" in config else None,
@@ -178,8 +164,8 @@ def parse_content_request(body: dict[str, Any], *, stream: bool) -> ContentReque
         json_schema=_json_schema(config),
         forced_tool=_forced_tool(body),
         stream=stream,
+        thinking=config.get("thinkingConfig", {}).get("includeThoughts", False),
     )
-    return ContentRequest(chat=chat, thoughts=config.get("thinkingConfig", {}).get("includeThoughts", False))
 
 
 def _canonical(value: Any) -> Any:

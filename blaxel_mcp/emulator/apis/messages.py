@@ -8,16 +8,10 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.completions import (
-    StopReason,
-    body_id,
-    complete,
-    prompt_tokens,
-    thought_about,
-    tokens_of,
-)
+from blaxel_mcp.emulator.apis.completions import StopReason, body_id, complete, prompt_tokens, thought_about, tokens_of
+from blaxel_mcp.emulator.apis.conversation import ChatRequest
 from blaxel_mcp.emulator.apis.event_stream import named_events
-from blaxel_mcp.emulator.apis.messages_request import MessagesRequest, parse_messages_request
+from blaxel_mcp.emulator.apis.messages_request import parse_messages_request
 from blaxel_mcp.emulator.platform.provider_errors import anthropic_error
 
 _STOP_REASONS: dict[StopReason, str] = {
@@ -40,13 +34,13 @@ async def handle(call: ProviderCall) -> Response:
     if call.body.get("model", call.model_id) != call.model_id:
         raise anthropic_error(404, f"model: {call.body['model']}")
     message = _answer_message(call, request)
-    return named_events(_message_events(message)) if request.chat.stream else JSONResponse(message)
+    return named_events(_message_events(message)) if request.stream else JSONResponse(message)
 
 
-def _answer_message(call: ProviderCall, request: MessagesRequest) -> dict[str, Any]:
-    completion = complete(request.chat)
+def _answer_message(call: ProviderCall, request: ChatRequest) -> dict[str, Any]:
+    completion = complete(request)
     content: list[dict[str, Any]] = []
-    thought = thought_about(request.chat) if request.thinking else ""
+    thought = thought_about(request) if request.thinking else ""
     if thought:
         signature = hashlib.sha256(thought.encode()).hexdigest()
         content.append({"type": "thinking", "thinking": thought, "signature": signature})
@@ -64,7 +58,7 @@ def _answer_message(call: ProviderCall, request: MessagesRequest) -> dict[str, A
         "stop_reason": _STOP_REASONS[completion.stop_reason],
         "stop_sequence": completion.stop_text,
         "usage": {
-            "input_tokens": prompt_tokens(request.chat),
+            "input_tokens": prompt_tokens(request),
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
             "output_tokens": len(tokens_of(thought)) + completion.output_tokens,

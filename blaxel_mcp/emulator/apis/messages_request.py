@@ -1,6 +1,5 @@
 """The body of a message request, refused where Anthropic would refuse it (Anthropic API reference, Messages)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.emulator.apis.body_schema import (
@@ -125,20 +124,7 @@ _BODY = closed(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesRequest:
-    """A valid request for a message.
-
-    Args:
-        chat: The conversation and its limits.
-        thinking: Whether the answer starts with a thinking block.
-    """
-
-    chat: ChatRequest
-    thinking: bool
-
-
-def parse_messages_request(body: dict[str, Any]) -> MessagesRequest:
+def parse_messages_request(body: dict[str, Any]) -> ChatRequest:
     """Return the request that a body describes.
 
     Raises:
@@ -151,15 +137,15 @@ def parse_messages_request(body: dict[str, Any]) -> MessagesRequest:
         _check_thinking(body)
     _check_tool_results(body["messages"])
     system = [_message("system", body["system"])] if "system" in body else []
-    chat = ChatRequest(
+    return ChatRequest(
         messages=(*system, *(_message(message["role"], message["content"]) for message in body["messages"])),
         max_tokens=int(body["max_tokens"]),
         stops=tuple(body.get("stop_sequences", ())),
         json_schema=body.get("output_config", {}).get("format", {}).get("schema"),
         forced_tool=_forced_tool(body),
         stream=body.get("stream", False),
+        thinking=is_thinking,
     )
-    return MessagesRequest(chat=chat, thinking=is_thinking)
 
 
 def _message(role: str, content: str | list[dict[str, Any]]) -> ChatMessage:

@@ -39,9 +39,7 @@ _COMPLETION = {
     "object": "chat.completion",
     "created": 1_787_000_000,
     "model": "gpt-4o-mini",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "Here at last."}, "finish_reason": "stop"},
-    ],
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Here at last."}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4},
 }
 _COMPLETION_BYTES = json.dumps(_COMPLETION).encode()
@@ -184,7 +182,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "fault-truncated-gzip": lambda _request: gzipped(_COMPLETION_BYTES, share=0.5),
     }
 )
-"""The response of each model with a fault, whatever the request."""
+"""The response of each model with a fault, to any request."""
 
 _PASSING = re.compile(r"fault-first-(\d{1,3})-([a-z0-9-]+)")
 

@@ -24,7 +24,7 @@ EdgeCode = Literal[
     "GATEWAY_INTERNAL_ERROR",
     "ROUTING_UNAVAILABLE",
 ]
-"""The codes used here, from the error catalogue in Blaxel's documentation (Troubleshooting, Error codes)."""
+"""The codes used here, from the list of errors in Blaxel's documentation (Troubleshooting, Error codes)."""
 
 _STATUS: dict[EdgeCode, int] = {
     "BAD_REQUEST": 400,
@@ -124,12 +124,7 @@ def control_plane_error(code: EdgeCode, message: str) -> RefusedError:
 
 
 def openai_error(
-    status: int,
-    message: str,
-    *,
-    param: str | None = None,
-    code: str | None = None,
-    kind: str = "invalid_request_error",
+    status: int, message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
 ) -> RefusedError:
     """Refuse as an OpenAI endpoint does; the gateway passes such an answer through unchanged."""
     error = {"message": message, "type": kind, "param": param, "code": code}

@@ -101,10 +101,7 @@ def demo_models() -> dict[str, EmulatedModel]:
     )
     sandbox = EmulatedModel(name="sandbox-openai", sandbox=True)
     edge = EmulatedModel(
-        name="edge-chat",
-        apis=("chat-completions", "embeddings"),
-        generation="mk3",
-        own_url="/direct/edge-chat",
+        name="edge-chat", apis=("chat-completions", "embeddings"), generation="mk3", own_url="/direct/edge-chat"
     )
     others: tuple[tuple[str, str, str, API], ...] = (
         ("house-claude", "anthropic", "claude-sonnet-4-5", "messages"),

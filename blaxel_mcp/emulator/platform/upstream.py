@@ -14,7 +14,7 @@ class Upstream(Protocol):
         """Post a JSON body to a path such as "/v1/embeddings".
 
         Returns:
-            Status, content type and body of the answer, whatever the status is.
+            Status, content type and body of the answer, with any status.
 
         Raises:
             Exception: The server did not answer; its text says why.

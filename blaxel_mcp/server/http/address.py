@@ -192,8 +192,7 @@ def listen(address: Address, *, hint: str = _OTHER_ADDRESS) -> tuple[socket.sock
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            f"The server cannot listen on {address.ip} port {address.port}: {_reason(error)}.",
-            hint=hint,
+            f"The server cannot listen on {address.ip} port {address.port}: {_reason(error)}.", hint=hint
         ) from None
     return listener, Address(address.family, address.ip, int(listener.getsockname()[1]))
 

@@ -23,7 +23,7 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 def answers_with_events(headers: Headers) -> bool:
     """Return whether a client gets the answer as an event stream; otherwise it gets JSON.
 
-    If it accepts both, it gets events whatever it prefers, since they carry progress.
+    If it accepts both, it gets events even if it prefers JSON, since they carry progress.
 
     Raises:
         RefusedError: 406, it accepts neither.

@@ -17,10 +17,7 @@ _INIT = 1
 
 
 async def wait_until_orphaned(
-    parent: int,
-    *,
-    getppid: Callable[[], int] = os.getppid,
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    parent: int, *, getppid: Callable[[], int] = os.getppid, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 ) -> None:
     """Return when the parent process has died; never on Windows, where that does not show, nor below PID 1.
 

@@ -1,4 +1,4 @@
-"""The stdio transport: one client on stdin and stdout, and a fast exit whatever the reason."""
+"""The stdio transport: one client on stdin and stdout, and a fast exit for any reason."""
 
 import logging
 from typing import Any, NoReturn

@@ -15,7 +15,9 @@ from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, ok, skipped, warning
 from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
 from blaxel_mcp.setup.doctor.runner import run_each
-from blaxel_mcp.setup.install import CREDENTIAL_VARIABLES, Client, InstalledEntry
+from blaxel_mcp.setup.install.clients import Client
+from blaxel_mcp.setup.install.installed import InstalledEntry
+from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES
 
 CLIENTS_SECONDS = 180.0
 

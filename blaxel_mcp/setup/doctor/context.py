@@ -12,7 +12,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.setup.doctor.handshake import Handshake
-from blaxel_mcp.setup.install import ClientState
+from blaxel_mcp.setup.install.installed import ClientState
 
 _MAX_SERVERS = 2
 """Servers that start at the same time: each is a Python process, and more of them only slow each other down."""

@@ -87,11 +87,7 @@ async def shake_hands(
         NoHandshakeError: The server did not start, or did not answer in time.
     """
     server = StdioServerParameters(
-        command=command[0],
-        args=list(command[1:]),
-        env=dict(environment),
-        cwd=folder,
-        encoding_error_handler="replace",
+        command=command[0], args=list(command[1:]), env=dict(environment), cwd=folder, encoding_error_handler="replace"
     )
     output = _StrayOutput()
     with tempfile.TemporaryFile() as log:

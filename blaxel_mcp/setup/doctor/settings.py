@@ -117,8 +117,7 @@ async def ledger(context: CheckContext) -> Result:
     keys = " and ".join(f"budget.{unit}_per_day" for unit in used_up)
     until = datetime.fromisoformat(usage["resets_at"]).strftime("%Y-%m-%d %H:%M UTC")
     return warning(
-        f"{message}, so calls are refused until {until}.",
-        f"Wait until then, or raise {keys} in the settings.",
+        f"{message}, so calls are refused until {until}.", f"Wait until then, or raise {keys} in the settings."
     )
 
 

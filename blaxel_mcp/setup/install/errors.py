@@ -17,8 +17,7 @@ class MalformedError(Exception):
 def malformed(error: MalformedError, file: object) -> ConfigurationError:
     """Return the error to show for a file that cannot be parsed."""
     return ConfigurationError(
-        f"{file} cannot be parsed at {error}.",
-        hint="Nothing was changed. Fix the file by hand, then run this again.",
+        f"{file} cannot be parsed at {error}.", hint="Nothing was changed. Fix the file by hand, then run this again."
     )
 
 

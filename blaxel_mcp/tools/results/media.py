@@ -28,38 +28,17 @@ from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*(?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
 _TYPE_NAMES = (
-    "mimeType",
-    "mime_type",
-    "media_type",
-    "mediaType",
-    "content_type",
-    "contentType",
-    "type",
-    "format",
-    "audio_format",
-    "output_format",
-    "encoding",
+    *("mimeType", "mime_type", "media_type", "mediaType", "content_type", "contentType"),
+    *("type", "format", "audio_format", "output_format", "encoding"),
 )
 """Members that may declare the type of a medium beside them."""
 
 _RATE_NAMES = ("sample_rate", "sampleRate", "sample_rate_hz", "sample_rate_hertz", "sampleRateHertz")
 _DATA_NAMES = frozenset(
-    {
-        "audio",
-        "audio_base64",
-        "audio_content",
-        "audio_data",
-        "audioContent",
-        "audioData",
-        "b64_json",
-        "base64",
-        "bytes",
-        "bytesBase64Encoded",
-        "data",
-        "image",
-        "result",
-        "video",
-    }
+    (
+        *("audio", "audio_base64", "audio_content", "audio_data", "audioContent", "audioData", "b64_json", "base64"),
+        *("bytes", "bytesBase64Encoded", "data", "image", "result", "video"),
+    )
 )
 """Members that hold a medium of the declared type."""
 

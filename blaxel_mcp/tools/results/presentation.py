@@ -17,16 +17,10 @@ VECTORS_FROM = 4000
 
 _CALL_MEMBERS = ("tool_calls", "function_call", "functionCall")
 _CALL_TYPES = frozenset(
-    {
-        "apply_patch_call",
-        "computer_call",
-        "custom_tool_call",
-        "function_call",
-        "local_shell_call",
-        "mcp_approval_request",
-        "shell_call",
-        "tool_use",
-    }
+    (
+        *("apply_patch_call", "computer_call", "custom_tool_call", "function_call", "local_shell_call"),
+        *("mcp_approval_request", "shell_call", "tool_use"),
+    )
 )
 """Types of Anthropic's and OpenAI's blocks with calls for the caller; calls that the provider makes itself have other
 types."""

@@ -270,7 +270,5 @@ def _result(
     truncated: bool = False,
 ) -> types.CallToolResult:
     return types.CallToolResult(
-        content=content,
-        structured_content=structured,
-        _meta=result_meta(context, truncated=truncated),
+        content=content, structured_content=structured, _meta=result_meta(context, truncated=truncated)
     )

@@ -4,10 +4,7 @@ import asyncio
 from typing import Any
 
 from fastmcp import Client  # type: ignore[import-not-found] # installed in an environment of its own
-from fastmcp.client.transports import (  # type: ignore[import-not-found] # the same
-    StdioTransport,
-    StreamableHttpTransport,
-)
+from fastmcp.client.transports import StdioTransport, StreamableHttpTransport  # type: ignore[import-not-found] # the same
 
 from python_steps import Calls, given, take
 

@@ -7,13 +7,7 @@ from typing import Any
 from fastmcp.client.transports import StdioTransport  # type: ignore[import-not-found] # installed in its own environment
 from pydantic_ai import Agent  # type: ignore[import-not-found] # the same
 from pydantic_ai.mcp import MCPToolset  # type: ignore[import-not-found] # the same
-from pydantic_ai.messages import (  # type: ignore[import-not-found] # the same
-    ModelMessage,
-    ModelMessagesTypeAdapter,
-    ModelResponse,
-    TextPart,
-    ToolCallPart,
-)
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, TextPart, ToolCallPart  # type: ignore[import-not-found] # the same
 from pydantic_ai.models.function import AgentInfo, FunctionModel  # type: ignore[import-not-found] # the same
 from pydantic_ai.models.test import TestModel  # type: ignore[import-not-found] # the same
 

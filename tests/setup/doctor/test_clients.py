@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.setup.doctor.clients import variables_of
-from blaxel_mcp.setup.install import InstalledEntry, client_named
+from blaxel_mcp.setup.install.clients import client_named
+from blaxel_mcp.setup.install.installed import InstalledEntry
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.setup.install import (
-    InstalledEntry,
-    UserDirs,
-    client_named,
-    client_states,
-    is_ephemeral,
-    own_command,
-    user_dirs,
-)
+from blaxel_mcp.setup.install.clients import client_named
+from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
+from blaxel_mcp.setup.install.installed import InstalledEntry, client_states
+from blaxel_mcp.setup.install.launch import is_ephemeral, own_command
 
 HOME = Path("/home/somebody")
 

@@ -8,15 +8,7 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from tests.support.connecting import (
-    answer_of,
-    connect,
-    error_of,
-    inference_requests,
-    leading_to,
-    receipt_of,
-    text_of,
-)
+from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of, text_of
 
 pytestmark = pytest.mark.anyio
 
