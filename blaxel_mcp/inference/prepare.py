@@ -226,7 +226,14 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body
     writes = body is not None and (api is RAW or api.streams)
     expected = estimate(body, writes=writes, metered=body is None or _is_metered(path))
-    if stream and api.streams and isinstance(body, dict) and "stream" not in body and invocation.method == "POST":
+    locked = composed.settings.locked if composed.settings else {}
+    if (
+        stream
+        and api.streams
+        and isinstance(body, dict)
+        and invocation.method == "POST"
+        and "stream" not in body | locked
+    ):
         path, query, body = _streamed(route, api, body)
     try:
         content = None if body is None else api.encode(body)
