@@ -119,3 +119,13 @@ def test_a_lock_on_streams_holds_where_the_path_asks_for_one(*, value: bool, oth
         composed("generate-content", {"contents": [{}]}, {"stream": value}, path=path)
 
     assert composed("generate-content", {"contents": [{}]}, {"stream": value}) == ({"contents": [{}]}, [])
+
+
+def test_a_locked_system_message_holds_against_a_role_in_an_array_and_where_none_is_read() -> None:
+    sent, _ = composed(
+        "chat-completions", {"messages": [{"role": ["system"], "content": "x"}]}, {"system": "Be brief."}
+    )
+
+    assert sent == {"messages": [{"role": "system", "content": "Be brief."}]}
+    with pytest.raises(BlaxelError, match="a completion has no system message"):
+        composed("chat-completions", {"prompt": "x"}, {"system": "Be brief."}, path="/v1/completions")
