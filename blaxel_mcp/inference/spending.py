@@ -351,7 +351,9 @@ class Spending:
             time = self._now().isoformat(timespec="seconds")
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
             text = json_text.dump({**about, "receipt": build_receipt(context)})
-        entry = Entry(reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller))
+        entry = Entry(
+            reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller)
+        )
         if not self._budget.caps_on(call.model):
             call.commits.defer(entry)
             return
