@@ -115,10 +115,12 @@ class CallRecord:
     Attributes:
         client: The program that made the call; empty if it is not known.
         text: Time, tool, outcome and receipt as a JSON object; None if the call goes on with another attempt.
+        caller: One of several callers of an account, whose usage is also counted by itself; empty for none.
     """
 
     client: str
     text: str | None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

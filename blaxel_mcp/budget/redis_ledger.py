@@ -106,7 +106,7 @@ class RedisLedger(Ledger):
         )
 
     def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, the busiest first."""
+        """Return the usage of each client from the day `since` on, of an account or a `CallRecord.caller`."""
         sums: dict[str, Counter[str]] = {}
         for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
             for field, value in zip(fields[::2], fields[1::2], strict=True):
@@ -148,11 +148,12 @@ class RedisLedger(Ledger):
                     *(model, reservation.tokens, reservation.nano_usd, json.dumps(caps)),
                 ),
             )
-        usage = entry.usage
+        usage, caller = entry.usage, entry.record.caller if entry.record else ""
+        accounts = {reservation.account, caller or reservation.account}
         totals = zip(COLUMNS, values_of(usage), strict=True) if usage else ()
         return Command(
             redis_scripts.SETTLE,
-            (_LEASES, held, day, _clients_key(reservation.day, reservation.account)),
+            (_LEASES, held, day, *(_clients_key(reservation.day, account) for account in accounts)),
             (
                 *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if usage is None else "1"),
                 *((entry.record and entry.record.client) or "",),

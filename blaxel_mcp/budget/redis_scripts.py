@@ -60,7 +60,7 @@ return {{'held', epoch, fields}}
 """Reserves a call if all caps allow it; returns `held`, `repeated` or `refused`, the epoch, and the day's figures."""
 
 SETTLE = f"""{_BOOKS}
-local leases, held, day, clients = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local leases, held, day = KEYS[1], KEYS[2], KEYS[3]
 local id, model, settled_seconds, day_seconds, was_sent = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local client, all_tokens, all_nano = ARGV[6], ARGV[7], ARGV[8]
 local record = redis.call('HMGET', held, 'state', 'tokens', 'nano')
@@ -71,10 +71,12 @@ if state ~= 'settled' then
   if state == 'lost' then lose(day, model, tokens, nano, -1) end
   if was_sent == '1' then
     for index = 9, #ARGV, 2 do add(day, ARGV[index], model, ARGV[index + 1]) end
-    add(clients, 'calls', client, 1)
-    add(clients, 'tokens', client, all_tokens)
-    add(clients, 'nano_usd', client, all_nano)
-    redis.call('EXPIRE', clients, day_seconds)
+    for index = 4, #KEYS do
+      add(KEYS[index], 'calls', client, 1)
+      add(KEYS[index], 'tokens', client, all_tokens)
+      add(KEYS[index], 'nano_usd', client, all_nano)
+      redis.call('EXPIRE', KEYS[index], day_seconds)
+    end
   end
   redis.call('EXPIRE', day, day_seconds)
   redis.call('HSET', held, 'state', 'settled')

@@ -152,7 +152,8 @@ def _write_record(
 ) -> None:
     if usage is not None:
         amounts = (usage.calls, usage.total_tokens, usage.nano_usd)
-        connection.execute(_ADD_CLIENT, (reservation.day, reservation.account, record.client, *amounts))
+        for account in {reservation.account, record.caller or reservation.account}:
+            connection.execute(_ADD_CLIENT, (reservation.day, account, record.client, *amounts))
     if record.text is not None:
         row = (reservation.call_id, reservation.account, record.text)
         connection.execute("INSERT OR REPLACE INTO calls (call_id, account, record) VALUES (?, ?, ?)", row)

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
-from blaxel_mcp.catalog.runtime_types import api_name, model_path
+from blaxel_mcp.catalog.runtime_types import RUNTIME_TYPES, api_name, model_path
 from blaxel_mcp.catalog.tool_schema import ToolSchema, tool_schema
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.settings.schema import ModelSettings
 
-# A description takes only single words from a record, so that no sentence of a third party gets into it.
+# A description quotes only single words of a record, so that no sentence of a third party gets into it.
 _WORD = re.compile(r"[A-Za-z0-9_./:@+~-]{1,80}")
 
 _TITLE = re.compile(r"(?=.{1,40}$)[\w.:/()-]+(?: [\w.:/()-]+){0,4}")
-"""A name of up to five words for people. A sentence would be read as this server's own, so it is no title."""
+"""A name of up to five words for people. A sentence would be read as this server's own, even in quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class CatalogEntry:
     def title(self) -> str:
         """The name that clients show to people."""
         display_name = (self.record and self.record.display_name) or ""
-        own = display_name if _TITLE.fullmatch(display_name) else self.name
+        own = self.name
+        if _TITLE.fullmatch(display_name):
+            # One that says more than the name is a quotation: it is somebody else's text.
+            own = display_name if fold(display_name) == fold(own) else f'"{display_name}" ({own})'
         # Another workspace may have a model of the same name.
         return self.settings.title or (f"{own} ({self.settings.workspace})" if self.settings.workspace else own)
 
@@ -64,10 +68,11 @@ class CatalogEntry:
         if self.settings.description:
             return self.settings.description
         record = self.record
-        words = [text for text in (record.runtime_type, record.provider_model) if _is_word(text)] if record else []
+        kind, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
+        words = [text if text in RUNTIME_TYPES else f'"{text}"' for text in (kind, provider_model) if _is_word(text)]
         where = f" in workspace {self.settings.workspace}" if self.settings.workspace else ""
         name = f"Blaxel model {self.name}{where}"
-        sentences = [f"{' '.join(map(str, words))} ({name})." if words else f"{name}."]
+        sentences = [f"{' '.join(words)} ({name})." if words else f"{name}."]
         if self.api is RAW and self.path:
             sentences.append(f"Call this model at {self.path}: the arguments are the body of the request.")
         else:
@@ -77,8 +82,8 @@ class CatalogEntry:
             sentences.append("The trial model of a new workspace.")
         if record and not record.enabled:
             sentences.append("It is disabled in Blaxel.")
-        if record and record.status != DEPLOYED and _is_word(record.status):
-            sentences.append(f"Its status is {record.status}.")
+        if record and record.status != DEPLOYED and record.status == record.shown_status:
+            sentences.append(f"Its status is {record.shown_status}.")
         return " ".join(sentences)
 
 

@@ -4,11 +4,12 @@ A value of an unknown type is omitted rather than rejected: the platform adds ty
 The fields are those of the Model resource in Blaxel's Python SDK, client/models/model.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blaxel_mcp.core.redaction import quote
+from blaxel_mcp.core.redaction import literal, quote
 
 DEPLOYED = "DEPLOYED"
 """The status of a model that serves requests."""
@@ -19,6 +20,7 @@ _MAX_DISPLAY_NAME = 80
 _MAX_STATUS = 40
 _MAX_POLICIES = 5
 _MAX_POLICY = 60
+_STATUS = re.compile(r"[A-Z]{1,20}")
 
 Redact = Callable[[bytes], bytes]
 
@@ -56,6 +58,12 @@ class ModelRecord:
     sandbox: bool = False
     policies: tuple[str, ...] = ()
     integration_path: str | None = None
+
+    @property
+    def shown_status(self) -> str:
+        """The status for a sentence: a word such as `FAILED` as it is, anything else quoted, empty if absent."""
+        status = self.status or ""
+        return status if not status or _STATUS.fullmatch(status) else literal(status)
 
 
 def read_record(value: Any, redact: Redact | None = None) -> ModelRecord | None:

@@ -55,6 +55,9 @@ _APIS: Mapping[str, str] = MappingProxyType(
 )
 """The API of each runtime type. Hugging Face types are missing on purpose: they serve chat and base-endpoint models."""
 
+RUNTIME_TYPES = frozenset({*_APIS, "hf_private_endpoint", "hf_public_endpoint", "huggingface"})
+"""The runtime types that are known; text shows any other only as a quotation."""
+
 _APIS_BY_ID: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
     {
         _CHAT: (

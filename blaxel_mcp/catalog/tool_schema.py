@@ -8,11 +8,18 @@ from typing import Any
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.embeddings import Embeddings
+from blaxel_mcp.core.json_pointer import MAX_POINTER_CHARS
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import ModelSettings
 
 SELECT: JSONObject = {"type": "array", "items": {"type": "string"}}
-ACCEPTED_SELECT: JSONObject = {**SELECT, "type": ["string", "array"]}
+_MAX_PARTS = 100
+ACCEPTED_SELECT: JSONObject = {
+    "type": ["string", "array"],
+    "maxLength": MAX_POINTER_CHARS,
+    "items": {"type": "string", "maxLength": MAX_POINTER_CHARS},
+    "maxItems": _MAX_PARTS,
+}
 """The argument `select` as it is listed, without a union, and as it is accepted: a single pointer is a text too."""
 
 _SELECT_HINT = "JSON Pointers of the parts of the answer to return: one as it is, several as an object."

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict
 from socket import AddressFamily, socket
@@ -64,8 +64,7 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                         "http.metrics_address is set, and each of several workers would have metrics of its own.",
                         hint="Remove it, or --workers; workers can export their metrics by OTLP.",
                     )
-                announce()
-                return _run_workers(options, config, address, listener)
+                return _run_workers(options, config, address, listener, announce)
             sharing = Sharing(config.settings.shared)
             environment = Environment(telemetry=telemetry_for(config.settings.http, process_environment()))
             async with metrics_served(config.settings.http, environment.telemetry):
@@ -85,7 +84,9 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {"http": {"host": options.host, "port": options.port}}
 
 
-def _run_workers(options: argparse.Namespace, config: Configuration, address: Address, listener: socket) -> int:
+def _run_workers(
+    options: argparse.Namespace, config: Configuration, address: Address, listener: socket, started: Callable[[], None]
+) -> int:
     """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do.
 
     Raises:
@@ -99,6 +100,7 @@ def _run_workers(options: argparse.Namespace, config: Configuration, address: Ad
         )
     if sys.platform == "win32":
         raise ConfigurationError("--workers is not available on Windows.", hint="Start several servers instead.")
+    started()
     names = ("config", "workspace", "host", "port", "demo", "log_level", "log_format")
     drain_seconds = drain_seconds_of(config.settings)
     given = {

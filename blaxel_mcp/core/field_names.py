@@ -13,8 +13,13 @@ MAX_OUTPUT = frozenset(
 )
 """Folded names of the limit on an answer's tokens, in the APIs of all providers."""
 
-ANSWERS = frozenset({"n", "bestof", "candidatecount", "numgenerations", "numreturnsequences"})
-"""Folded names of the number of answers."""
+ANSWERS = frozenset(
+    {
+        *("n", "bestof", "candidatecount", "numgenerations", "numreturnsequences"),
+        *("numberofimages", "numimages", "numimagesperprompt", "numoutputs", "samplecount"),
+    }
+)
+"""Folded names of the number of answers or pictures."""
 
 BATCHES = frozenset({"requests", "inlinedrequests"})
 """Folded names of an array of whole requests."""

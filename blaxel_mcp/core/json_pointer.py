@@ -18,6 +18,9 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 _SCALARS = {'"': "a string", "t": "true", "f": "false", "n": "null"}
 """Each scalar but a number, by the first character of its text."""
 
+MAX_POINTER_CHARS = 10_000
+"""Maximum length of a caller's pointer: each step is compared with the names of an answer."""
+
 _MAX_NAMES = 20
 """Members of an object that an error message lists."""
 

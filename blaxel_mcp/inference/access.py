@@ -39,7 +39,7 @@ def check_access(access: AccessSettings, model: str, path: str | None = None, me
         raise _denied("method", method, access.methods)
 
 
-def other_models(own: set[str], *, body: Any, path: str | None, query: str) -> list[str]:
+def other_models(own: set[str], *, body: Any, path: str | None, query: str, own_path: str | None = None) -> list[str]:
     """Return the models that a request names and that are not the endpoint's own.
 
     Args:
@@ -47,8 +47,12 @@ def other_models(own: set[str], *, body: Any, path: str | None, query: str) -> l
         body: The body before encoding. Conversations and schemas in it name no models.
         path: The sub-endpoint; None if the settings or the model's record chose it.
         query: The query, URL-encoded.
+        own_path: The path of the model's own endpoint, which names no other model; None if it is not known.
     """
-    names = [*_names_in_address(path or "", query, own)] if path or query else []
+    names = []
+    if path or query:
+        own = own | {*_names_in_address(own_path or "", "", set())}
+        names = [*_names_in_address(path or "", query, own)]
     pending, fields = [body], _TOP_MODEL_FIELDS
     while pending:
         value = pending.pop()

@@ -59,8 +59,7 @@ def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
     if not record.enabled:
         return "The model is disabled in Blaxel: enable it there before you retry."
     if record.status and record.status != DEPLOYED:
-        # One word is a status of Blaxel's; anything longer is text from outside and quoted.
-        status = record.status if record.status.isidentifier() else repr(record.status)
+        status = record.shown_status
         return f"Its last known status is {status}; it answers once that is {DEPLOYED}, which list_models shows."
     return "It was deployed when last checked, so this should pass in a minute or so."
 

@@ -13,7 +13,7 @@ _SYNONYMS = (
         *("system", "systeminstruction", "systeminstructions", "systemprompt", "systemmessage", "instructions"),
         *("additionalinstructions", "developer", "preamble", "preambleoverride"),
     },
-    {"temperature"},
+    {"temperature", "temp"},
     {"topp", "p"},
     {"topk", "k"},
     {"stop", "stopsequence", "stopsequences", "stopwords"},
@@ -26,6 +26,11 @@ _SYNONYMS = (
     {"tools", "functions"},
     {"toolchoice", "functioncall", "toolconfig"},
     {"user", "safetyidentifier", "metadatauserid"},
+    {
+        *("responseformat", "textformat", "outputconfigformat", "outputformat"),
+        *("responseformattype", "textformattype", "outputconfigformattype", "outputformattype"),
+    },
+    {"servicetier", "servicetiertype"},
 )
 
 SYNONYMS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -34,6 +39,30 @@ SYNONYMS: Mapping[str, frozenset[str]] = MappingProxyType(
 """Each folded name with those that mean the same, in the APIs of all providers. They are removed at any depth."""
 
 SYSTEM = SYNONYMS["system"]
+TOOLS = SYNONYMS["tools"]
+
+RELATED: Mapping[frozenset[str], frozenset[str]] = MappingProxyType(
+    {
+        SYNONYMS["reasoningeffort"]: SYNONYMS["thinkingbudget"]
+        | {"enablethinking", "think", "reasoningenabled", "thinkingtype"},
+        SYNONYMS["thinkingbudget"]: SYNONYMS["reasoningeffort"],
+        SYNONYMS["responseformat"]: frozenset(
+            {"guidedjson", "responsejsonschema", "responsemimetype", "responseschema", "structuredoutputs"}
+        ),
+        # Anthropic's fast mode, and the latency of Amazon Bedrock.
+        SYNONYMS["servicetier"]: frozenset({"speed", "performanceconfiglatency"}),
+        # A template decides whether the model sees its instructions.
+        SYSTEM: frozenset({"chattemplate", "prompttemplate", "template"}),
+        # Tools of the provider's own, which no list of tools names.
+        TOOLS: frozenset(
+            {
+                *("connectors", "containerskills", "datasources", "enablesearch", "enablewebsearch", "mcpservers"),
+                *("plugins", "searchoptions", "searchparameters", "toolresources", "websearch", "websearchoptions"),
+            }
+        ),
+    }
+)
+"""Folded names of fields that change the same in another way. They are removed with the group, at any depth."""
 
 WRAPPERS = frozenset(
     (

@@ -17,9 +17,11 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.lock_tables import (
     CONVERSATION_OF,
     PLACES,
+    RELATED,
     SYNONYMS,
     SYSTEM,
     SYSTEM_IS_A_MESSAGE,
+    TOOLS,
     WRAPPERS,
     body_format,
 )
@@ -51,9 +53,12 @@ class _Locks:
     locks: list[_Lock]
     repairs: list[str] = field(default_factory=list)
     by_name: dict[str, _Lock] = field(default_factory=dict)
+    anywhere: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.by_name = {name: lock for lock in self.locks for name in lock.group}
+        related = {name: lock for lock in self.locks for name in RELATED.get(lock.group, ())}
+        self.by_name = related | {name: lock for lock in self.locks for name in lock.group}
+        self.anywhere = related.keys() | (self.by_name.keys() & SYNONYMS.keys())
 
     @property
     def system(self) -> _Lock | None:
@@ -75,11 +80,11 @@ class _Locks:
         result: JSONObject = {}
         for name, item in value.items():
             folded, path = fold(name), (*place, name)
-            lock = self.by_name.get(chain + folded) or (self.by_name.get(folded) if folded in SYNONYMS else None)
+            lock = self.by_name.get(chain + folded) or (self.by_name[folded] if folded in self.anywhere else None)
             if lock:
                 self._report(lock, path, item)
             elif folded in CONVERSATIONS and isinstance(item, list):
-                result[name] = self._without_system(item)
+                result[name] = self._without_what_is_locked(item)
             elif folded in DATA and not (folded in ("input", "inputs") and isinstance(item, dict)):
                 result[name] = item
             else:
@@ -93,13 +98,17 @@ class _Locks:
         elif value != lock.value:
             self.repairs.append(f"{name} is locked by the settings and was reset to its locked value")
 
-    def _without_system(self, messages: list[Any]) -> list[Any]:
-        if self.system is None:
-            return messages
-        others = [message for message in messages if not _is_system(message)]
-        if len(others) < len(messages):
-            self.repairs.append(f"a system message was removed: {self.system.name} is locked by the settings")
-        return others
+    def _without_what_is_locked(self, messages: list[Any]) -> list[Any]:
+        """Return a conversation without system messages, and without items that bring tools, if those are locked."""
+        for lock, kind, is_one in (
+            (self.system, "a system message", _is_system),
+            (self.by_name.get("tools"), "an item with tools", _has_tools),
+        ):
+            others = [message for message in messages if not (lock and is_one(message))]
+            if lock and len(others) < len(messages):
+                self.repairs.append(f"{kind} was removed: {lock.name} is locked by the settings")
+            messages = others
+        return messages
 
 
 def held(
@@ -132,11 +141,14 @@ def held(
         raise _not_held(names, f"the format of a body at {literal(path or '/')} is not known")
     if not isinstance(body, dict):
         raise _not_held(names, "the body is not an object")
-    if problem := _unholdable(body, locks, form):
+    streams = locks.by_name.get("stream") if form == "generate-content" else None
+    if problem := _unholdable(body, locks, form, is_own_path=is_own_path):
         raise _not_held(names, problem)
+    if streams and not is_own_path and streams.value is not (":stream" in decoded_fully(path).casefold()):
+        raise _not_held("`stream`", "the path says whether the answer is a stream")
     result: JSONObject = locks.scrub(body)
     for lock in locks.locks:
-        if lock.group is not SYSTEM or form not in SYSTEM_IS_A_MESSAGE:
+        if lock is not streams and (lock.group is not SYSTEM or form not in SYSTEM_IS_A_MESSAGE):
             _put(result, lock.place, lock.value)
     if locks.system and form in SYSTEM_IS_A_MESSAGE:
         result["messages"] = [{"role": "system", "content": locks.system.value}, *result.get("messages", [])]
@@ -187,23 +199,30 @@ def _lock(place: tuple[str, ...], value: Any, form: str) -> _Lock:
     return _Lock(".".join(place), group, target, value)
 
 
-def _unholdable(body: JSONObject, locks: _Locks, form: str | None) -> str | None:
+def _unholdable(body: JSONObject, locks: _Locks, form: str | None, *, is_own_path: bool) -> str | None:
     """Return why locked fields cannot be enforced in a body like this; None if they can."""
     folded = {fold(name): value for name, value in body.items()}
     if not BATCHES.isdisjoint(folded):
         return "the body holds whole requests"
     if form == "responses" and isinstance(folded.get("prompt"), Mapping):
         return "a stored prompt brings fields of its own"
-    if locks.system and "cachedcontent" in folded:
-        return "cached content brings instructions of its own"
+    if "cachedcontent" in folded and not locks.by_name.keys().isdisjoint({"system", "tools"}):
+        return "cached content brings instructions and tools of its own"
+    return _no_place_for_system(body, form, is_own_path=is_own_path) if locks.system else None
+
+
+def _no_place_for_system(body: JSONObject, form: str | None, *, is_own_path: bool) -> str | None:
+    """Return why a locked system message cannot be enforced in a body like this; None if it can."""
+    if form == "completions" and not is_own_path:
+        return "a completion has no system message"
     conversation = CONVERSATION_OF.get(form or "")
-    if locks.system and conversation:
-        if any(fold(name) == conversation and name != conversation for name in body):
-            return f"the body spells `{conversation}` otherwise"
-        messages = body.get(conversation, [])
-        if not isinstance(messages, list) and not (form == "responses" and isinstance(messages, str)):
-            return f"`{conversation}` is not an array"
-    return None
+    if conversation is None:
+        return None
+    if any(fold(name) == conversation and name != conversation for name in body):
+        return f"the body spells `{conversation}` otherwise"
+    messages = body.get(conversation, [])
+    is_text = form == "responses" and isinstance(messages, str)
+    return None if is_text or isinstance(messages, list) else f"`{conversation}` is not an array"
 
 
 def _put(body: JSONObject, place: tuple[str, ...], value: Any) -> None:
@@ -220,9 +239,15 @@ def _put(body: JSONObject, place: tuple[str, ...], value: Any) -> None:
 
 
 def _is_system(message: Any) -> bool:
+    # A role that is no text, such as `["system"]`, counts as what it holds.
     return isinstance(message, dict) and any(
-        fold(name) == "role" and isinstance(role, str) and fold(role) in _SYSTEM_ROLES for name, role in message.items()
+        fold(name) == "role" and fold(str(role)) in _SYSTEM_ROLES for name, role in message.items()
     )
+
+
+def _has_tools(item: Any) -> bool:
+    """Return whether an item of OpenAI's Responses API, such as the result of a search for tools, brings tools."""
+    return isinstance(item, dict) and any(fold(name) in TOOLS for name in item)
 
 
 def _not_held(names: str, reason: str) -> BlaxelError:

@@ -16,6 +16,7 @@ from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.access import check_access, check_other_models, other_models
 from blaxel_mcp.inference.body import with_defaults
@@ -30,7 +31,8 @@ _REPORTS_USAGE = frozenset({"openai", "azure-openai-service"})
 _HAS_DEBUG = re.compile(r"(^|&)debug=")
 
 _UNMETERED = re.compile(
-    r"/(async)?batch|:(async)?batch|/fine[_-]?tun|/videos|/realtime|/threads|/assistants|/audio/speech|/rerank"
+    r"/(async)?batch|:(async)?batch|/async|/fine[_-]?tun|/tunedmodels|/videos|/realtime|/threads|/assistants|/evals"
+    r"|/containers|/vector_stores|/cachedcontents|:predictlongrunning|/audio/speech|/rerank|/ocr"
 )
 """Sub-endpoints whose answers report no tokens: the work is done later or elsewhere, or is not counted in tokens."""
 
@@ -181,7 +183,8 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
     if own:
         names |= {str(fields["model"]) for fields in (own.locked, own.defaults) if "model" in fields}
     query = "&".join(filter(None, (route.query, invocation.query)))
-    others = other_models(names, body=body, path=None if route.is_own else route.path, query=query)
+    path = None if route.is_own else route.path
+    others = other_models(names, body=body, path=path, query=query, own_path=invocation.own_path)
     if not others:
         return ComposedBody(body, invocation.model, own, repairs)
     check_other_models(settings, invocation.model, others)
@@ -225,8 +228,18 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
     composed = compose_body(invocation, route, given, settings)
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body
     writes = body is not None and (api is RAW or api.streams)
-    expected = estimate(body, writes=writes, metered=body is None or _is_metered(path))
-    if stream and api.streams and isinstance(body, dict) and "stream" not in body and invocation.method == "POST":
+    is_later = isinstance(body, dict) and any(
+        value is True and fold(name) == "background" for name, value in body.items()
+    )
+    expected = estimate(body, writes=writes, metered=body is None or (_is_metered(path) and not is_later))
+    locked = composed.settings.locked if composed.settings else {}
+    if (
+        stream
+        and api.streams
+        and isinstance(body, dict)
+        and invocation.method == "POST"
+        and "stream" not in body | locked
+    ):
         path, query, body = _streamed(route, api, body)
     try:
         content = None if body is None else api.encode(body)

@@ -101,6 +101,7 @@ def build_runtime(
     *,
     account: str = "",
     caller: str = "",
+    shares_account: bool = False,
     limits: CallLimits | None = None,
     cached: bool = True,
     environment: Environment = _DEFAULT,
@@ -110,7 +111,8 @@ def build_runtime(
     Args:
         config: The settings and the login file.
         account: Whose calls the ledger counts; empty for the user's own.
-        caller: The caller's identity for the audit file; empty for the user.
+        caller: The caller's identity, for the audit file and its own usage; empty for the user.
+        shares_account: Whether other callers are counted in the same account.
         limits: Concurrency and rate limits shared with other runtimes; None for those of the settings.
         cached: Whether the list of models is kept on disk.
         environment: Replaces the network and the clock.
@@ -121,7 +123,7 @@ def build_runtime(
     settings = config.settings
     client = APIClient(config, transport=environment.transport)
     control_plane = ControlPlane(client, settings)
-    spending = Spending(settings, account=account)
+    spending = Spending(settings, account=account, caller=caller if shares_account else "")
     caches = {name: catalog_cache(settings, name) for name in settings.listed_workspaces if cached}
     try:
         discovery = Discovery(settings, control_plane, caches=caches)

@@ -20,7 +20,7 @@ from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, Usag
 from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
 from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS, LedgerPath
 from blaxel_mcp.budget.report import usage_report
-from blaxel_mcp.budget.shared.engine import require_extra
+from blaxel_mcp.budget.shared.engine import hashed, require_extra
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
@@ -41,17 +41,21 @@ class Spending:
     Args:
         settings: The caps, the prices and the ledger's path.
         account: The account of the calls; caps count each separately. Empty for the user's own.
+        caller: One of several callers who share the account, and whose report is of its own calls; empty for none.
         now: The clock.
 
     Attributes:
         asks: Whether there are calls that need a person's consent.
     """
 
-    def __init__(self, settings: Settings, *, account: str = "", now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self, settings: Settings, *, account: str = "", caller: str = "", now: Callable[[], datetime] = _utc_now
+    ) -> None:
         self._budget = budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
         self.asks = any(budget.ask_over_usd(model) is not None for model in (None, *settings.models))
         self._settings = settings.budget
         self._account = account
+        self._caller = caller and f"caller:{hashed(caller)}"
         self._now = now
         self._path = _ledger_path(settings)
         self._lease_seconds = settings.shared.lease_seconds
@@ -235,7 +239,7 @@ class Spending:
         try:
             ledger = self.open().ledger
             model_days = await anyio.to_thread.run_sync(ledger.days, since, self._account)
-            clients = await anyio.to_thread.run_sync(ledger.clients, since, self._account)
+            clients = await anyio.to_thread.run_sync(ledger.clients, since, self._caller or self._account)
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
             self._warn(str(error))
@@ -347,7 +351,9 @@ class Spending:
             time = self._now().isoformat(timespec="seconds")
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
             text = json_text.dump({**about, "receipt": build_receipt(context)})
-        entry = Entry(reservation, usage=totals, record=CallRecord(client=context.client, text=text))
+        entry = Entry(
+            reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller)
+        )
         if not self._budget.caps_on(call.model):
             call.commits.defer(entry)
             return

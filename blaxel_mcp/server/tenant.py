@@ -225,7 +225,13 @@ class Tenant:
     def _build_runtime(self, config: Configuration, limits: CallLimits) -> Runtime:
         if self.caller.credential is None:
             limits = limits.for_caller(self.caller.identity)
-            return build_runtime(config, caller=self.caller.identity, limits=limits, environment=self._environment)
+            return build_runtime(
+                config,
+                caller=self.caller.identity,
+                shares_account=not (self.caller.is_owner or self.caller == ANYONE),
+                limits=limits,
+                environment=self._environment,
+            )
         # The caller brings its own credentials: none of the owner's credentials, models, limits or files are used.
         own: dict[str, Any] = {
             "workspace": self.caller.workspace,

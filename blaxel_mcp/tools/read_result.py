@@ -10,6 +10,7 @@ import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.json_pointer import MAX_POINTER_CHARS
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
@@ -97,7 +98,9 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
     )
-    accepted = {**_SCHEMA, "additionalProperties": False}
+    pointer = {**_SCHEMA["properties"]["pointer"], "maxLength": MAX_POINTER_CHARS}
+    properties = {**_SCHEMA["properties"], "pointer": pointer}
+    accepted = {**_SCHEMA, "properties": properties, "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
 
 

@@ -177,7 +177,10 @@ class ToolRegistry:
         """Make a call with a key, or return the result of the first call with that key."""
         (tool, arguments), (scope, work, report, seconds) = asked, making
         digest = key_digest(self._owner, self._settings.workspace, key)
-        content = arguments_digest(tool.name, arguments)
+        if json_text.is_small(arguments):
+            content = arguments_digest(tool.name, arguments)
+        else:
+            content = await anyio.to_thread.run_sync(arguments_digest, tool.name, arguments, limiter=_VALIDATORS)
         call = self._calls.keyed(digest, content)
         if call is not None:
             work.close()

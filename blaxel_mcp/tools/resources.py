@@ -36,6 +36,7 @@ CALL_TEMPLATE = f"{CALLS_URI}{{call_id}}"
 
 _ALL = f"The resources are {MODELS_URI}, {MODEL_TEMPLATE}, {REQUEST_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
 _JSON = "application/json"
+_MAX_URI_CHARS = 100_000
 _MAX_COMPLETIONS = 100
 """The maximum number of values in a completion (MCP specification, completion)."""
 
@@ -125,6 +126,8 @@ class Resources:
         Raises:
             MCPError: As `read`.
         """
+        if len(uri) > _MAX_URI_CHARS:
+            raise _missing(uri[:_MAX_URI_CHARS], f"A URI has at most {_MAX_URI_CHARS:,} characters.")
         if uri == MODELS_URI:
             return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
         if uri == USAGE_URI:

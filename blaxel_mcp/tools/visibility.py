@@ -44,8 +44,8 @@ _OF_THE_SERVER = {
 _SOURCE = "the settings of this server"
 _INCOMPLETE = "Some of this could not be looked up; the server's log says why."
 _USAGE = (
-    "Several callers share this key, so only its owner sees the usage, with `blaxel-mcp usage`. The receipt of each of "
-    "your calls has its tokens and its cost."
+    "Several callers share this key: `clients` has your own calls only. Its owner sees those of all callers, with "
+    "`blaxel-mcp usage`."
 )
 
 
@@ -153,11 +153,11 @@ class CallerVisibility(Visibility):
         return replace(lookup, problem=self.text(lookup.problem) if self._own_key else _INCOMPLETE)
 
     def usage(self, report: JSONObject) -> JSONObject:
-        """Return the usage report without the ledger's path; of a shared budget, only when the day ends."""
+        """Return the usage report without the ledger's path; of a shared budget, only the caller's own calls."""
         if self.shows_budget:
             problem = report["problem"] and self.text(report["problem"])
             return {**report, "ledger": None, "problem": problem}
-        return {**report, "budget": None, "days": [], "clients": [], "ledger": None, "problem": _USAGE}
+        return {**report, "budget": None, "days": [], "ledger": None, "problem": _USAGE}
 
     def dry_run(self, report: JSONObject) -> JSONObject:
         """Return the report of a dry run without the owner's paths; of a shared budget, only whether it refuses."""

@@ -69,7 +69,7 @@ async def test_an_agent_can_choose_by_what_is_said_of_a_model(emulator: Emulator
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
 
     assert tools["house-claude"].description == (
-        "anthropic claude-sonnet-4-5 (Blaxel model house-claude). Answers `prompt`, or a conversation in `messages`."
+        'anthropic "claude-sonnet-4-5" (Blaxel model house-claude). Answers `prompt`, or a conversation in `messages`.'
     )
     assert "DEACTIVATED" in (tools["house-chat"].description or "")
 

@@ -127,9 +127,11 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "client/errors/test_classify::test_a_secret_in_a_header_or_message_is_found_behind_invisible_characters",
         "properties/test_redaction_holds::test_a_key_of_ours_with_invisible_characters_in_it_is_not_quoted",
     ),
-    "A display name of more than five words or 40 characters is not shown as a title.": (
+    "A display name is quoted in a title, and not shown if it has more than five words or 40 characters; a word of a "
+    "model's record is quoted in a description.": (
         "catalog/test_catalog::test_a_display_name_that_is_no_name_is_no_title",
-        "catalog/test_catalog::test_a_display_name_is_a_title",
+        "catalog/test_catalog::test_a_display_name_is_quoted_beside_the_models_name_in_a_title",
+        "catalog/test_catalog::test_a_word_of_a_record_is_quoted_in_a_description",
     ),
     "The extension of a file comes from a table of this server.": (
         "core/test_media_types::test_the_ending_of_a_file_is_never_upstreams",

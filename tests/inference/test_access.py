@@ -18,6 +18,7 @@ ANSWER = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], 
 MESSAGES = {"messages": [{"role": "user", "content": "Hi"}]}
 CHAT = {"name": "house-chat", "api": "chat-completions", "price": {"input": 1, "output": 1}}
 GEMINI = {"name": "house-gemini", "api": "generate-content"}
+TUNED = {"name": "house-tuned", "path": "/v1/tunedModels/ours-1:generateContent"}
 RECORDS = {
     "house-chat": {"type": "openai", "model": "gpt-4o-mini"},
     "house-gemini": {"type": "gemini", "model": "gemini-2.5-flash"},
@@ -41,7 +42,7 @@ class Wire:
 
 async def call(emulator: Emulator, arguments: dict[str, Any], **settings: Any) -> tuple[Any, list[httpx.Request]]:
     wire = Wire()
-    config = leading_to(emulator, **{"models": [CHAT, GEMINI], **settings})
+    config = leading_to(emulator, **{"models": [CHAT, GEMINI, TUNED], **settings})
     async with connect(config, transport=wire.transport) as client:
         return await client.call_tool("run_model", arguments), wire.sent
 
@@ -99,6 +100,7 @@ async def test_a_request_that_names_another_model_is_refused(
         {"data": {"messages": [{"role": "user", "content": "Hi", "model": "o1-pro"}]}},
         {"data": {**MESSAGES, "tools": [{"function": {"parameters": {"properties": {"model": {"type": "string"}}}}}]}},
         {"model": "house-gemini", "data": {"contents": [{}]}, "path": "/v1beta/models/gemini-2.5-flash:countTokens"},
+        {"model": "house-tuned", "data": {"contents": [{}]}, "path": "/v1/tunedModels/ours-1:streamGenerateContent"},
         {"method": "GET", "path": "/v1/models"},
     ],
 )

@@ -172,6 +172,10 @@ async def days(client: Client) -> list[dict[str, Any]]:
         ("/v1/%62atches", {"input_file_id": "file-1"}),
         ("/v1/messages/batches", {"requests": [{"params": {"max_tokens": 5000}}] * 40}),
         ("/v1/fine_tuning/jobs", {"training_file": "file-1"}),
+        ("/v1/responses", {"input": "Hi", "background": True}),
+        ("/v1/evals", {"name": "nightly"}),
+        ("/v1beta/cachedContents", {"ttl": "999999s"}),
+        ("/async/chat/completions", {"messages": []}),
         ("/v1/audio/speech", {"input": "Hi", "voice": "a"}),
     ],
 )

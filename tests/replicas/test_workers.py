@@ -44,6 +44,7 @@ async def test_workers_need_shared_state(emulator: Emulator) -> None:
 
     assert finished.returncode == 2
     assert b"--workers needs [shared]" in finished.stderr
+    assert b"serving MCP" not in finished.stderr
     assert b"Traceback" not in finished.stderr
 
 

@@ -452,3 +452,5 @@ async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
     assert len(tool.definition.model_dump_json()) < 1500
     with pytest.raises(InvalidArgumentsError, match="'call_id' is required"):
         tool.validator.validate({})
+    with pytest.raises(InvalidArgumentsError, match="pointer: expected maxLength 10000"):
+        tool.validator.validate({"call_id": "call_1", "pointer": "/a" * 6000})

@@ -258,6 +258,13 @@ async def test_a_missing_resource_is_a_protocol_error_that_names_it(tmp_path: Pa
     assert why in caught.value.message
 
 
+@pytest.mark.parametrize("uri", ["blaxel://calls/call_json/", "blaxel://models/chat/request?arguments="])
+async def test_a_uri_is_not_read_beyond_its_limit(tmp_path: Path, uri: str) -> None:
+    async with _connect(tmp_path) as client:
+        with pytest.raises(MCPError, match="A URI has at most 100,000 characters"):
+            await client.read_resource(uri + "%22" * 50_000)
+
+
 @pytest.mark.parametrize(
     ("template", "typed", "values"),
     [

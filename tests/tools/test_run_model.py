@@ -142,6 +142,11 @@ async def test_data_given_as_a_json_string_is_repaired_and_the_repair_is_told(em
         pytest.param({"model": "x", "pth": "/v1"}, "did you mean 'path'?", id="a misspelled argument"),
         pytest.param({"model": "x", "query": {"a": {"b": 1}}}, "query parameter", id="a nested query"),
         pytest.param({"model": "x", "method": "GET", "data": {}}, "GET request carries no data", id="GET with data"),
+        pytest.param({"model": "x", "select": "/" * 10_001}, "$.select: expected maxLength 10000", id="a long pointer"),
+        pytest.param(
+            {"model": "x", "select": ["/a" * 6000]}, "$.select[0]: expected maxLength", id="one of its pointers"
+        ),
+        pytest.param({"model": "x", "select": ["/a"] * 101}, "$.select: expected maxItems 100", id="many pointers"),
     ],
 )
 async def test_arguments_that_do_not_fit_are_refused_with_the_reason(

@@ -84,7 +84,7 @@ def judge_model(context: CheckContext, entry: CatalogEntry, lookup: Lookup, name
     if record and record.url:
         context.runtime.client.auth.trust(record.url)
     path = {None: "a path with the provider's model id", "": "its base endpoint"}.get(entry.path, entry.path)
-    status = f", {record.status}" if record and record.status else ""
+    status = f", {record.shown_status}" if record and record.status else ""
     message = f"tool {entry.tool}, {entry.api.name} at {path}{status}, base URL {endpoint.base}"
     if not context.runtime.client.auth.is_trusted(endpoint.base):
         return warning(
@@ -116,7 +116,7 @@ def _trouble(context: CheckContext, entry: CatalogEntry, lookup: Lookup, names: 
         return outcome(f"Its status is {record.status}.", f"Deploy it again in Blaxel's console, or {leave_out}.")
     if record.status not in (None, DEPLOYED):
         return warning(
-            f"Its status is {record.status}; it can be called once that is {DEPLOYED}.",
+            f"Its status is {record.shown_status}; it can be called once that is {DEPLOYED}.",
             "Wait for it; if that takes long, check it in Blaxel's console.",
         )
     return None

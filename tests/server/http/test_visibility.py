@@ -192,7 +192,8 @@ async def test_callers_who_share_a_key_do_not_learn_what_the_others_call(emulato
             await alice.call_tool("house-classifier", {"inputs": "kind"})
         after = (await usage_of(mallory), receipt_of(await mallory.call_tool("house-chat", {"prompt": "Hi"})))
 
-    assert before[0] == after[0]
+    assert (before[0]["clients"], [own["calls"] for own in after[0]["clients"]]) == ([], [1])
+    assert {**before[0], "clients": []} == {**after[0], "clients": []}
     assert (before[0]["days"], before[0]["ledger"], before[0]["budget"]) == ([], None, None)
     assert (before[1]["budget"], after[1]["budget"]) == (None, None)
 
@@ -207,7 +208,13 @@ async def test_a_caller_who_shares_a_key_sees_what_its_own_calls_take(emulator: 
 
     assert receipt["usage"]["total_tokens"] > 0
     assert receipt["cost_usd"] > 0
-    assert usage["problem"].endswith("The receipt of each of your calls has its tokens and its cost.")
+    (own,) = usage["clients"]
+    assert (own["calls"], own["total_tokens"], own["cost_usd"]) == (
+        1,
+        receipt["usage"]["total_tokens"],
+        receipt["cost_usd"],
+    )
+    assert "your own calls only" in usage["problem"]
 
 
 async def test_a_budget_that_others_have_used_up_is_refused_without_their_figures(

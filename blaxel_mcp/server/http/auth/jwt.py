@@ -22,8 +22,8 @@ _ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _PLAIN_TYPES = frozenset({None, "jwt", "application/jwt"})
 """The values of `typ` that any JWT may have. Most issuers give them to access tokens, and to ID tokens too."""
 
-_ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash", "s_hash")
-"""Claims that only ID tokens have (OpenID Connect Core, sections 2 and 3.3.2.11)."""
+_ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash", "s_hash", "events")
+"""Claims that only ID tokens have (OpenID Connect Core, sections 2 and 3.3.2.11), and logout tokens."""
 
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
@@ -118,10 +118,9 @@ def _unverified_header(token: str) -> tuple[str, str | None, str | None]:
     if algorithm not in ALGORITHMS:
         raise TokenRefusedError("The token is not signed with an asymmetric algorithm that this server accepts.")
     kind = header.get("typ")
-    kind = kind.lower() if isinstance(kind, str) else kind
-    if kind not in _PLAIN_TYPES and kind not in _ACCESS_TOKEN_TYPES:
+    if not isinstance(kind, str | None) or (kind and kind.lower()) not in _PLAIN_TYPES | _ACCESS_TOKEN_TYPES:
         raise TokenRefusedError("The token is not an access token.")
-    return algorithm, kid if isinstance(kid, str) else None, kind
+    return algorithm, kid if isinstance(kid, str) else None, kind and kind.lower()
 
 
 def _require_no_id_token(claims: Mapping[str, Any]) -> None:

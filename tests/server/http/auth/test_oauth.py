@@ -69,7 +69,7 @@ async def test_a_token_of_the_issuer_lets_its_bearer_in_and_is_not_sent_to_blaxe
     assert not any(token in value for request in emulator.requests for _, value in request.headers)
 
 
-def typed(kind: str, issuer: Issuer) -> str:
+def typed(kind: Any, issuer: Issuer) -> str:
     return issuer.token(header={"typ": kind})
 
 
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[Callable[[Issuer], str], str]] = {
     ),
     **{
         f"the type {kind!r}": (partial(typed, kind), "The token is not an access token.")
-        for kind in ("id+jwt", "logout+jwt", "secevent+jwt", "dpop+jwt", "jwt+at", "at", "JWT ", "ID")
+        for kind in ("id+jwt", "logout+jwt", "secevent+jwt", "dpop+jwt", "jwt+at", "at", "JWT ", "ID", 7, ["at+jwt"])
     },
     **{
         f"an ID token by its {claim}": (partial(with_claim, claim, value), "The token is not an access token.")
@@ -155,6 +155,7 @@ REFUSED: dict[str, tuple[Callable[[Issuer], str], str]] = {
             ("typ", "Refresh"),
             ("typ", "Logout"),
             ("typ", 7),
+            ("events", {"http://schemas.openid.net/event/backchannel-logout": {}}),
         )
     },
     "no JWT": (lambda _: "nothing-of-the-kind", "The token is not a JWT."),
