@@ -31,6 +31,8 @@ _AT_THE_TOP = ("prompt_eval_count", "eval_count")
 _TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
 _SIMPLE = frozenset((*_INPUT, *_OUTPUT, *_TOTAL)) - {"promptTokenCount"}
 """Counts that are complete if there are no others beside them."""
+_BESIDE = frozenset((*_PLACES, *_AT_THE_TOP, "data", "text", "output", "candidates", "service_tier")) - {"usage"}
+"""Fields beside `usage` that may hold further counts."""
 _MORE_INPUT = ("toolUsePromptTokenCount", "total_tool_use_tokens", "citation_tokens")
 """Input that is not part of the input count."""
 _THOUGHTS = ("thoughtsTokenCount", "total_thought_tokens")
@@ -124,6 +126,10 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
     """
     if not isinstance(answer, Mapping):
         return None
+    counts = answer.get("usage")
+    if isinstance(counts, dict) and counts.keys() <= _SIMPLE and _BESIDE.isdisjoint(answer):
+        usage = _simple_usage(counts)
+        return None if usage.total_tokens is None else usage
     places = _places(answer)
     counts = next((place for place in places if _count([place], _INPUT + _OUTPUT + _TOTAL) is not None), {})
     images = _pictures_in(answer["data"]) if isinstance(answer.get("data"), list) else 0
@@ -227,7 +233,8 @@ def _token_usage(counts: Mapping[str, Any]) -> Usage:
 
 def _simple_usage(counts: Mapping[str, Any]) -> Usage:
     """Return the usage of plain counts of input, output and both, which need no further rules."""
-    input_tokens, output, total = (_count([counts], names) for names in (_INPUT, _OUTPUT, _TOTAL))
+    numbers = [_number(counts, names) for names in (_INPUT, _OUTPUT, _TOTAL)]
+    input_tokens, output, total = [None if number is None else int(number) for number in numbers]
     if input_tokens is None and output is None:
         input_tokens = total
     if (over := (total or 0) - (input_tokens or 0) - (output or 0)) > 0:

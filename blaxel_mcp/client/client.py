@@ -5,8 +5,7 @@ model ran, so it is sent a second time if the credentials can be renewed.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -117,17 +116,20 @@ class APIClient:
         """
         trace = trace if trace is not None else CallTrace()
         auth = self.auth.for_workspace(request.workspace)
-        with deadline(timeout_seconds, trace), self._translated_errors(request.url, trace):
-            signed = await self._signed(request, auth, trace)
+        with deadline(timeout_seconds, trace):
             try:
-                return await self._exchange(signed, auth, trace, listen)
-            except UpstreamError as error:
-                if not is_platform_401(error):
-                    raise
-                trace.sent = False
-                if not await auth.renew(signed):
-                    raise
-            return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
+                signed = await self._signed(request, auth, trace)
+                try:
+                    return await self._exchange(signed, auth, trace, listen)
+                except UpstreamError as error:
+                    if not is_platform_401(error):
+                        raise
+                    trace.sent = False
+                    if not await auth.renew(signed):
+                        raise
+                return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
+            except LIBRARY_ERRORS as error:
+                raise self._translated(error, request.url, trace) from error
 
     async def _signed(self, request: APIRequest, auth: WorkspaceAuth, trace: CallTrace) -> httpx.Request:
         url, content = parsed_url(request.url), request.content or b""
@@ -206,7 +208,7 @@ class APIClient:
 
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
         """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
-        with self._translated_errors(url, CallTrace()):
+        try:
             transport = self._transport or await self._open()
             request = httpx.Request(
                 "POST",
@@ -221,17 +223,14 @@ class APIClient:
                 return TokenReply(response.status_code, body)
             finally:
                 await close_response(response)
-
-    @contextmanager
-    def _translated_errors(self, url: str, trace: CallTrace) -> Iterator[None]:
-        """Raise the HTTP library's exceptions as `BlaxelError`; none of them passes this point."""
-        try:
-            yield
         except LIBRARY_ERRORS as error:
-            trace.sent = trace.sent and may_have_been_sent(error)
-            connect_seconds = self._settings.limits.connect_seconds
-            translated = translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds)
-            raise trace.annotate(translated) from error
+            raise self._translated(error, url, CallTrace()) from error
+
+    def _translated(self, error: Exception, url: str, trace: CallTrace) -> BlaxelError:
+        """Return the `BlaxelError` for an exception of the HTTP library; none of those leaves this class."""
+        trace.sent = trace.sent and may_have_been_sent(error)
+        connect_seconds = self._settings.limits.connect_seconds
+        return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
 
     async def _open(self) -> httpx.AsyncBaseTransport:
         async with self._opening:

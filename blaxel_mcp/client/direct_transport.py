@@ -10,9 +10,9 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import lru_cache
 
 import h11
 import httpcore
@@ -50,10 +50,10 @@ class _Connection:
     async def send(self, request: httpx.Request) -> None:
         """Send a request. If the peer takes no more of it, its response can still be read."""
         head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-        assert isinstance(request.stream, httpx.AsyncByteStream)
+        assert isinstance(request.stream, httpx.SyncByteStream)
         with suppress(httpcore.WriteError):
             await self._write(head)
-            async for chunk in request.stream:
+            for chunk in request.stream:
                 await self._write(h11.Data(data=chunk))
             await self._write(h11.EndOfMessage())
 
@@ -69,23 +69,30 @@ class _Connection:
                 return event
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body. Bytes that arrived together are one piece, however many chunks they were sent in."""
-        while True:
-            pieces: list[bytes] = []
-            event: object = None
-            error: h11.RemoteProtocolError | None = None
-            try:
-                while isinstance(event := self._http.next_event(), h11.Data):
-                    pieces.append(bytes(event.data))
-            except h11.RemoteProtocolError as broken:
-                error = broken
-            if pieces:
-                yield b"".join(pieces)
-            if error:
-                raise error
-            if event is not h11.NEED_DATA:
-                return
-            await self._read()
+        """Yield the body. Bytes that arrived together are one piece, however many chunks they were sent in.
+
+        Raises:
+            httpx.TransportError: The body is incomplete, or not HTTP.
+        """
+        try:
+            while True:
+                pieces: list[bytes] = []
+                event: object = None
+                problem: h11.RemoteProtocolError | None = None
+                try:
+                    while isinstance(event := self._http.next_event(), h11.Data):
+                        pieces.append(bytes(event.data))
+                except h11.RemoteProtocolError as error:
+                    problem = error
+                if pieces:
+                    yield b"".join(pieces)
+                if problem:
+                    raise problem
+                if event is not h11.NEED_DATA:
+                    return
+                await self._read()
+        except _ERRORS as error:
+            raise _as_httpx(error) from error
 
     def finish(self) -> bool:
         """End the exchange; return whether the connection can be reused: no byte may follow the response."""
@@ -128,7 +135,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
         An idle connection that the peer closes before anything has been sent on it is replaced by another.
 
         Args:
-            request: The request. A `SendTracker` in its extension `trace` learns whether it has been sent.
+            request: The request, with a body in memory. A `SendTracker` in its extension `trace` learns whether it has
+                been sent.
 
         Raises:
             httpx.TransportError: The request failed.
@@ -137,7 +145,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         tracker = request.extensions.get("trace")
         trace = tracker.trace if isinstance(tracker, SendTracker) else CallTrace()
         trace.sent = False
-        with _library_errors():
+        try:
             while True:
                 idle = self._take_idle(origin)
                 connection = idle or await self._connect(origin, request.extensions.get("timeout", {}).get("connect"))
@@ -154,9 +162,11 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 return httpx.Response(
                     head.status_code,
                     headers=head.headers.raw_items(),
-                    stream=_Body(connection.body(), partial(self._release, connection)),
+                    stream=_Body(connection, self._release),
                     extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
                 )
+        except _ERRORS as error:
+            raise _as_httpx(error) from error
 
     async def aclose(self) -> None:
         """Close every connection; a later request would open new ones."""
@@ -212,17 +222,15 @@ class DirectTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """The body of a response, which returns the connection at its end."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], release: Callable[[], None]) -> None:
-        self._pieces = pieces
+    def __init__(self, connection: _Connection, release: Callable[[_Connection], None]) -> None:
+        self._connection = connection
         self._release = release
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _library_errors():
-            async for piece in self._pieces:
-                yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._connection.body()
 
     async def aclose(self) -> None:
-        self._release()
+        self._release(self._connection)
 
 
 @lru_cache(maxsize=64)
@@ -231,11 +239,7 @@ def _origin(scheme: bytes, host: bytes, port: int | None) -> httpcore.Origin:
     return httpcore.URL(scheme=scheme, host=host, port=port, target=b"/").origin
 
 
-@contextmanager
-def _library_errors() -> Iterator[None]:
-    """Raise httpcore's and h11's exceptions as httpx's of the same name."""
-    try:
-        yield
-    except _ERRORS as error:
-        kind: type[httpx.TransportError] = getattr(httpx, type(error).__name__)
-        raise kind(str(error)) from error
+def _as_httpx(error: Exception) -> httpx.TransportError:
+    """Return httpx's exception with the name of httpcore's or h11's."""
+    kind: type[httpx.TransportError] = getattr(httpx, type(error).__name__)
+    return kind(str(error))

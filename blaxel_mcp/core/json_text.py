@@ -163,26 +163,28 @@ def is_small(value: Any) -> bool:
 
     Plain means that `check_argument` accepts it.
     """
-    values, chars = 0, 0
-    pending: list[tuple[Any, int]] = [(value, 1)]
-    while pending:
-        item, depth = pending.pop()
-        values += 1
-        if isinstance(item, str):
-            chars += len(item)
-        elif isinstance(item, dict | list):
-            values += len(item)
-            if values > _SMALL_VALUES or depth > MAX_DEPTH:
+    values, chars, depth = 0, 0, 0
+    level = [value]
+    while level:
+        items, level = level, []
+        values += len(items)
+        for item in items:
+            if isinstance(item, str):
+                chars += len(item)
+            elif isinstance(item, dict | list):
+                values += len(item)
+                if values > _SMALL_VALUES or depth >= MAX_DEPTH:
+                    return False
+                if isinstance(item, dict):
+                    chars += sum(map(len, item))
+                    level += item.values()
+                else:
+                    level += item
+            elif not (item is None or (isinstance(item, int | float) and is_finite(item))):
                 return False
-            if isinstance(item, dict):
-                chars += sum(map(len, item))
-                pending += ((inner, depth + 1) for inner in item.values())
-            else:
-                pending += ((inner, depth + 1) for inner in item)
-        elif not (item is None or (isinstance(item, int | float) and is_finite(item))):
-            return False
         if chars > _SMALL_CHARS:
             return False
+        depth += 1
     return True
 
 
@@ -302,7 +304,7 @@ def survives_as_value(text: str, value: Any) -> bool:
         return False
     try:
         shape = text.encode().translate(_DIGITS_AS_ZERO)
-        if any(part in shape for part in _UNUSUAL) and b"Infinity" in pydantic_core.to_json(
+        if any(map(shape.__contains__, _UNUSUAL)) and b"Infinity" in pydantic_core.to_json(
             value, inf_nan_mode="constants"
         ):
             # It may be only a word in a string.

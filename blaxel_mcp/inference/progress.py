@@ -14,15 +14,14 @@ class Progress:
         wanted: Whether the client asked for progress notifications.
         source: Returns the text of the answer so far, which is made on request.
         status: Why the call waits, as a sentence; empty while it does not.
-        changed: Set, and replaced, when there is news that should not wait for the next interval.
         listener: Called with the text so far, each time it has grown.
     """
 
     wanted: bool = False
     source: Callable[[], str] = str
     status: str = ""
-    changed: anyio.Event = field(default_factory=anyio.Event)
     listener: Callable[[str], None] | None = None
+    _changed: anyio.Event | None = field(default=None, init=False)
 
     @property
     def text(self) -> str:
@@ -36,7 +35,14 @@ class Progress:
             if status:
                 self.notify()
 
+    async def wait(self) -> None:
+        """Wait for news that should not wait for the next interval."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
     def notify(self) -> None:
-        """Wake the task that reports progress."""
-        changed, self.changed = self.changed, anyio.Event()
-        changed.set()
+        """Wake the tasks that report progress."""
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

@@ -53,6 +53,9 @@ class Tenants:
         serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
         sharing: The state shared with other servers; the tenants close it at their end.
 
+    Attributes:
+        asks_a_person: Whether the settings require a person's consent to any call.
+
     Raises:
         ConfigurationError: A configured model cannot become a tool.
     """
@@ -67,14 +70,13 @@ class Tenants:
         serves_owner: bool = True,
         sharing: Sharing = ALONE,
     ) -> None:
-        self._config = config
         self._environment = environment
         self._now = now
         self._limit = limit
         self._serves_owner = serves_owner
         self._sharing = sharing
         self._once = sharing.paid_once()
-        self._limits = self._make_limits(config.settings)
+        self._use(config, self._make_limits(config.settings))
         self._tenants: dict[str, Tenant] = {}
         self._trials: set[Tenant] = set()
         self._rates: OrderedDict[str, RateLimiter] = OrderedDict()
@@ -86,12 +88,11 @@ class Tenants:
         # Built at once, so that wrong settings are reported before the first caller comes.
         self._owner = self._new(OWNER)
 
-    @property
-    def asks_a_person(self) -> bool:
-        """Whether the settings require a person's consent to any call."""
-        settings = self._config.settings
+    def _use(self, config: Configuration, limits: CallLimits) -> None:
+        self._config, self._limits = config, limits
+        settings = config.settings
         budgets = (settings.budget, *(model.budget for model in settings.models))
-        return any(budget is not None and budget.ask_over_usd is not None for budget in budgets)
+        self.asks_a_person = any(budget is not None and budget.ask_over_usd is not None for budget in budgets)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -157,13 +158,13 @@ class Tenants:
             if config.settings.shared != self._config.settings.shared:
                 raise ConfigurationError("[shared] cannot change while the server runs.", hint="Restart the server.")
             previous = self._config, self._limits
-            self._config, self._limits = config, self._make_limits(config.settings)
+            self._use(config, self._make_limits(config.settings))
             try:
                 self._new(OWNER)
                 for tenant in list(self._tenants.values()):
                     await tenant.reconfigure(config, self._limits)
             except ConfigurationError:
-                self._config, self._limits = previous
+                self._use(*previous)
                 raise
             self._rates.clear()
             for tenant in self._tenants.values():

@@ -243,7 +243,7 @@ class CallRegistry:
         interval, longest = self._intervals if (fixed := report.interval_seconds) is None else (fixed, fixed)
         while not call.done and (remaining := deadline - self._now()) > 0:
             with anyio.move_on_after(min(interval, remaining)):
-                await call.context.progress.changed.wait()
+                await call.context.progress.wait()
             if not call.done:
                 await report.send(round(self._now() - call.started, 3), call.state(), call.context.progress.text)
             interval = min(2 * interval, longest)
