@@ -11,7 +11,7 @@ DEMO_MODELS: tuple[dict[str, Any], ...] = (
     {
         "name": "house-chat",
         "api": "chat-completions",
-        "description": "The in-house chat model: short questions, arithmetic, a second opinion.",
+        "description": "Short questions, arithmetic, a second opinion.",
         "price": {"input": 0.15, "output": 0.60},
     },
     {"name": "house-embed", "api": "embeddings", "description": "Embeds texts, to compare their meaning."},
