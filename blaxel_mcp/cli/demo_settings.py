@@ -39,7 +39,7 @@ _OTHERS: tuple[dict[str, str], ...] = (
 
 
 def demo_overrides(*, run_url: str, api_url: str, every_model: bool = False) -> dict[str, Any]:
-    """Return settings, as from the command line, that lead every call to an emulator.
+    """Return the settings that `--demo` stands for, which lead every call to an emulator.
 
     Args:
         run_url: The emulator's base URL of inference.
