@@ -30,6 +30,8 @@ def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> Non
 def folded(text: str, width: int | None, indent: int = 0) -> str:
     """Return a text with each line but the first indented, and on a terminal folded between words.
 
+    A line that begins with a space, as of a file that is quoted, stays as it is.
+
     Args:
         text: The text. A part in backquotes, such as a command, stays in one piece, so that it can be copied.
         width: The columns of the terminal; None to fold nothing.
@@ -37,7 +39,7 @@ def folded(text: str, width: int | None, indent: int = 0) -> str:
     """
     lines = []
     for line in text.split("\n"):
-        words, row = re.findall(r"`[^`]*`\S*|\S+", line) if width else [line], ""
+        words, row = re.findall(r"`[^`]*`\S*|\S+", line) if width and line[:1] != " " else [line], ""
         for word in words:
             if row and width and indent + len(row) + 1 + len(word) > width:
                 lines.append(row)

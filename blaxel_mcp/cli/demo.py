@@ -8,6 +8,7 @@ import argparse
 import base64
 import json
 import math
+import re
 import sys
 import tempfile
 import textwrap
@@ -205,13 +206,20 @@ class _Tour:
         self._console.print(Text(f"{self._stops}. {title}", style="bold"))
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(f"   {text}"))
+        self._print("   ", text)
 
     def _block(self, text: str) -> None:
         self._console.print(Text(textwrap.indent(text, "      "), style="dim"))
 
     def _line(self, label: str, text: str, *, style: str = "default", width: int = _LABEL_WIDTH) -> None:
-        self._console.print(Text.assemble((f"   {label:<{width}} ", "dim"), (text, style)))
+        self._print(f"   {label:<{width}} ", text, style)
+
+    def _print(self, label: str, text: str, style: str = "default") -> None:
+        """Print a label and its text; on a terminal, the text is wrapped beside it, after a space or a comma."""
+        width = self._console.width - len(label) if self._console.is_terminal else max(1, len(text))
+        for row in re.findall(rf".{{1,{width}}}(?:(?<=[ ,])|$)|.{{{width}}}", text):
+            self._console.print(Text.assemble((label, "dim"), (row.rstrip(), style)))
+            label = " " * len(label)
 
 
 def _structured(result: types.CallToolResult) -> dict[str, Any]:

@@ -11,7 +11,7 @@ DEMO_MODELS: tuple[dict[str, Any], ...] = (
     {
         "name": "house-chat",
         "api": "chat-completions",
-        "description": "The in-house chat model: short questions, arithmetic, a second opinion.",
+        "description": "Short questions, arithmetic, a second opinion.",
         "price": {"input": 0.15, "output": 0.60},
     },
     {"name": "house-embed", "api": "embeddings", "description": "Embeds texts, to compare their meaning."},
@@ -39,7 +39,7 @@ _OTHERS: tuple[dict[str, str], ...] = (
 
 
 def demo_overrides(*, run_url: str, api_url: str, every_model: bool = False) -> dict[str, Any]:
-    """Return settings, as from the command line, that lead every call to an emulator.
+    """Return the settings that `--demo` stands for, which lead every call to an emulator.
 
     Args:
         run_url: The emulator's base URL of inference.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from blaxel_mcp.cli.console import ReportConsole, folded
 from blaxel_mcp.cli.install_notes import (
     PLATFORM_VARIABLES,
     credential_notes,
@@ -59,7 +60,7 @@ def install(options: argparse.Namespace) -> int:
                     f"--{name.replace('_', '-')} needs the name of a client, or --all.",
                     hint="Use `blaxel-mcp install CLIENT ...`; `blaxel-mcp install` lists the clients.",
                 )
-        _print_clients(client_states(folders))
+        _print_clients(client_states(folders), folders.home)
         return ExitCode.OK
     client = None if options.all else client_named(options.client)
     if options.remove:
@@ -94,8 +95,8 @@ def _change_all(run: "_Run") -> int:
     return code if present else ExitCode.FAILED
 
 
-def _print_clients(states: list[ClientState]) -> None:
-    rows = []
+def _print_clients(states: list[ClientState], home: Path) -> None:
+    console, rows = ReportConsole(), []
     for state in states:
         if state.problem:
             status = "cannot be read"
@@ -103,14 +104,24 @@ def _print_clients(states: list[ClientState]) -> None:
             status = f"installed as {', '.join(entry.name for entry in state.entries)}"
         else:
             status = "not installed" if state.exists else "no file"
-        rows.append((state.client.name, status, str(state.file)))
-    name_width, status_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+        rows.append((state.client.name, status, _in_home(state.file, home) if console.is_terminal else str(state.file)))
+    name_width, status_width, file_width = (max(map(len, column)) for column in zip(*rows, strict=True))
+    width = console.width if console.is_terminal else None
+    is_narrow = width is not None and name_width + status_width + file_width + 4 > width
     for name, status, file in rows:
-        print(f"{name:<{name_width}}  {status:<{status_width}}  {file}")
+        if is_narrow:
+            print(f"{name}  {status}\n  {file}")
+        else:
+            print(f"{name:<{name_width}}  {status:<{status_width}}  {file}")
     for state in states:
         if state.problem:
-            print(f"{state.client.name}: {state.problem}")
-    print("`blaxel-mcp install CLIENT` adds the server to one of them, `--all` to each that is on this machine.")
+            print(folded(f"{state.client.name}: {state.problem}", width, 2))
+    end = "`blaxel-mcp install CLIENT` adds the server to one of them, `--all` to each that is on this machine."
+    print(folded(end, width))
+
+
+def _in_home(file: Path, home: Path) -> str:
+    return str(Path("~", file.relative_to(home))) if file.is_relative_to(home) else str(file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="blaxel-mcp",
         description="An MCP server that gives an agent one tool per Blaxel model API.",
-        epilog="`blaxel-mcp COMMAND --help` shows a command's options and examples. "
-        "Without a command, `blaxel-mcp` runs `serve`.",
+        epilog="`blaxel-mcp COMMAND --help` shows a command's options and examples. Without a command, `blaxel-mcp` "
+        "runs `serve`.\n\nexamples:\n  blaxel-mcp demo\n  blaxel-mcp install claude-code\n"
+        '  blaxel-mcp run house-chat --demo "What is 17 * 23?"\n  blaxel-mcp doctor',
         parents=[_common_options()],
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"blaxel-mcp {__version__}", help="print the version")
+    parser.add_argument(
+        "--version", "-V", action="version", version=f"blaxel-mcp {__version__}", help="print the version"
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     common = _common_options()
     for command in COMMANDS:
@@ -54,6 +58,8 @@ def parse_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
         argv: The words after the program's name; None for those of this process. Options of `serve` need no `serve`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
     is_serve = any(word.partition("=")[0] in ("--transport", *_HTTP_OPTIONS) for word in words)
     if is_serve and {command.name for command in COMMANDS}.isdisjoint(words):
         words.insert(0, "serve")

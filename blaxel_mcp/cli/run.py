@@ -21,6 +21,7 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.inference.answer_stream import PARTIAL_FOLLOWS
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.dry_run import dry_run, masked_headers
@@ -109,6 +110,8 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
                 progress.stop()
                 if error.partial and not printer.printed:
                     printer(error.partial)
+                where = "The answer above is incomplete." if printer.printed else ""
+                error.hint = error.hint.replace(PARTIAL_FOLLOWS, where).strip()
                 raise
             finally:
                 progress.stop()
@@ -136,6 +139,8 @@ async def answered(runtime: Runtime, invocation: Invocation, context: CallContex
     except BlaxelError as error:
         if error.code == "unknown_model":
             await runtime.discovery.refresh()
+            # The error says it.
+            context.notes[:] = [note for note in context.notes if error.code not in note]
         context.model_names = runtime.discovery.catalog.names
         raise describe(error, context) from None
 

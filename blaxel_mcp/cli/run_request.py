@@ -143,8 +143,16 @@ def read_question(options: argparse.Namespace, text: str | None, piped: str | No
         try:
             arguments[name] = json_text.parse(value)
         except ValueError:
-            arguments[name] = value
-    return Question(text or "", tuple(material), options.system, tuple(files), arguments)
+            arguments[name] = _as_utf8(value)
+    return Question(
+        _as_utf8(text or ""), tuple(material), options.system and _as_utf8(options.system), tuple(files), arguments
+    )
+
+
+def _as_utf8(word: str) -> str:
+    """Return a word of the command line whose bytes were decoded by a locale such as `C`, which has no UTF-8."""
+    is_text = not any("\udc80" <= character <= "\udcff" for character in word)
+    return word if is_text else os.fsencode(word).decode("utf-8", "replace")
 
 
 async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEntry:

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIterator[Configuration]:
     """Provide the settings of `load`. With `--demo`, they lead to an emulator that runs while the context lasts."""
+    demo: dict[str, Any] = {}
     async with AsyncExitStack() as stack:
         if options.demo:
             # Imported here: a server that calls Blaxel does not need the emulator's web framework.
@@ -23,19 +24,23 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
 
             emulator = await stack.enter_async_context(run_emulator())
             demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url, every_model=True)
-            overrides = {**demo, **overrides}
-        yield load(options, **overrides)
+        yield load(options, demo, **overrides)
 
 
-def load(options: argparse.Namespace, **overrides: Any) -> Configuration:
-    """Load the settings in force and log the warnings about them; `overrides` are those that the command decides.
+def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **overrides: Any) -> Configuration:
+    """Load the settings in force and log the warnings about them.
+
+    Args:
+        options: The options of the command.
+        demo: The settings that `--demo` stands for.
+        overrides: The settings that the command decides.
 
     Raises:
         ConfigurationError: The settings cannot be used.
     """
     if options.workspace:
         overrides["workspace"] = options.workspace
-    config = load_settings(overrides=overrides, config_file=options.config)
+    config = load_settings(overrides=overrides, demo=demo, config_file=options.config)
     for warning in config.warnings:
         logger.warning(warning)
     return config

@@ -26,22 +26,20 @@ _UNITS = ("calls", "tokens", "usd")
 
 
 async def usage(options: argparse.Namespace) -> int:
-    """Print the usage and the budget."""
+    """Print the usage and the budget; the exit code is 1 if the ledger cannot be read."""
     async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
         report = await spending.report(options.days)
     if options.json:
         print_text(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         _print_report(report)
-    return ExitCode.OK
+    return ExitCode.FAILED if report["problem"] else ExitCode.OK
 
 
 def _print_report(report: dict[str, Any]) -> None:
     console = ReportConsole()
     if not console.is_terminal:
         console.width = PIPE_WIDTH
-    if report["problem"]:
-        console.print(for_terminal(report["problem"]))
     if report["days"]:
         console.print(_table(report["days"], is_narrow=console.width < _WIDE))
         if len(report["clients"]) > 1 or (report["clients"] and console.is_terminal):
@@ -55,7 +53,7 @@ def _print_report(report: dict[str, Any]) -> None:
             console.print(table)
         if console.is_terminal:
             _print_chart(console, report["days"])
-    else:
+    elif not report["problem"]:
         console.print("No calls are in the ledger for these days.")
     capped = [(unit, amounts) for unit in _UNITS if (amounts := report["budget"][unit])["cap"] is not None]
     for unit, amounts in capped:

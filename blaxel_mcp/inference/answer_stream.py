@@ -18,6 +18,9 @@ _COMPARED_CHARS = 32
 _MIN_GROWTH = 200
 """Progress is reported when the text has grown by 1/200: reporting every event would be quadratic."""
 
+PARTIAL_FOLLOWS = "The partial answer, if any, follows."
+"""The sentence of an error about a stream that broke off: results and commands show the text beside the error."""
+
 
 class AnswerStream:
     """Follows one response; a response that is not a stream is not read.
@@ -204,7 +207,7 @@ def _incomplete(reason: str, status: int, *, by_provider: bool = False) -> Upstr
         reason,
         code="provider_error" if by_provider else "bad_response",
         origin="provider" if by_provider else "network",
-        hint="The partial answer, if any, follows. It was probably billed.",
+        hint=f"{PARTIAL_FOLLOWS} It was probably billed.",
         billed="maybe",
         status=status,
     )

@@ -15,7 +15,7 @@ from blaxel_mcp.settings.placeholders import fault_of, is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.types import ClosedSection, parts_of
 
-COMMAND_LINE = "command line"
+COMMAND_LINE, DEMO = "command line", "--demo"
 """The source label of values from the command line."""
 
 Location = tuple[int | str, ...]
@@ -109,6 +109,8 @@ def place(source: str, key: str) -> str:
     """Return the place where a key is set, such as `BL_API_KEY` or `api_key in /path/config.toml`."""
     if source == COMMAND_LINE:
         return f"{key} on the command line"
+    if source == DEMO:
+        return f"{key} of {DEMO}"
     return source if source.isidentifier() else f"{key} in {source}"
 
 

@@ -20,7 +20,7 @@ from blaxel_mcp.settings.environment import (
     our_variables,
 )
 from blaxel_mcp.settings.fail_closed import contradictions, sharing_problems
-from blaxel_mcp.settings.layers import COMMAND_LINE, Layer, exact_place, joined, layer_from, overlay, place
+from blaxel_mcp.settings.layers import COMMAND_LINE, DEMO, Layer, exact_place, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
 from blaxel_mcp.settings.schema import HttpSettings, Settings
@@ -109,17 +109,19 @@ def configuration(
 def load_settings(
     *,
     overrides: Mapping[str, Any] | None = None,
+    demo: Mapping[str, Any] | None = None,
     config_file: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Configuration:
     """Load the settings from all sources; the first source that sets a key wins.
 
-    The sources are, in order: `overrides`, the `BLAXEL_MCP_*` variables, Blaxel's own `BL_*` variables, the TOML file,
-    the variables of a hosting platform (`HOST`, `PORT`), the `bl login` file. Loading blocks while it reads two small
-    files.
+    The sources are, in order: `overrides`, `demo`, the `BLAXEL_MCP_*` variables, Blaxel's own `BL_*` variables, the
+    TOML file, the variables of a hosting platform (`HOST`, `PORT`), the `bl login` file. Loading blocks while it reads
+    two small files.
 
     Args:
         overrides: Values from the command line, nested like the file's tables; None means unset.
+        demo: The values that `--demo` stands for, nested like them.
         config_file: The TOML file, which has to exist. Without it, `BLAXEL_MCP_CONFIG` names the file; otherwise the
             default one is read if it exists.
         environ: The environment variables; by default those of this process. The home and configuration folders come
@@ -128,7 +130,7 @@ def load_settings(
     Raises:
         ConfigurationError: A source has a mistake. The message has one line per mistake and quotes no value.
     """
-    return _load(overrides or {}, config_file, environ, None)
+    return _load((overrides or {}, demo or {}), config_file, environ, None)
 
 
 def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str]) -> Path | None:
@@ -148,9 +150,19 @@ def named_settings_file(config_file: Path | str | None, environ: Mapping[str, st
 
 
 def _load(
-    overrides: Mapping[str, Any], config_file: Path | str | None, environ: Mapping[str, str] | None, last: Layer | None
+    options: tuple[Mapping[str, Any], Mapping[str, Any]],
+    config_file: Path | str | None,
+    environ: Mapping[str, str] | None,
+    last: Layer | None,
 ) -> Configuration:
-    """Load the settings; `last` is the file's layer in a running server, None at the start and without a file."""
+    """Load the settings.
+
+    Args:
+        options: The values from the command line, and those of `--demo`.
+        config_file: The file that the command line names.
+        environ: The environment variables; None for those of this process.
+        last: What a running server has from the file; None at the start and without a file.
+    """
     variables = os.environ if environ is None else environ
     unreadable: ConfigurationError | None = None
     watched, signature, file, file_layer = None, None, None, Layer()
@@ -162,7 +174,7 @@ def _load(
     except ConfigurationError as error:
         unreadable, file_layer = error, Layer(problems=(str(error),))
     layers = [
-        layer_from(overrides, COMMAND_LINE),
+        *map(layer_from, options, (COMMAND_LINE, DEMO)),
         our_variables(variables),
         blaxel_variables(variables),
         file_layer,
@@ -197,7 +209,7 @@ def _load(
         unexpanded,
         watched=watched,
         signature=signature,
-        reader=partial(_load, overrides, config_file, environ, file_layer if file else last),
+        reader=partial(_load, options, config_file, environ, file_layer if file else last),
     )
 
 

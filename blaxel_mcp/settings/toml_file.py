@@ -15,9 +15,12 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.toml_statements import names_in, statements
 from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
-from blaxel_mcp.settings.layers import Layer, Location, dotted, layer_from
+from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, layer_from, setting_locations
 
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
+
+_EXCERPT_CHARS = 40
+"""The most that is shown of a line on each side of a mistake."""
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO if os.name == "posix" else 0
 """The permissions of other users in a file's mode, which means nothing on Windows."""
@@ -107,18 +110,31 @@ def _check_is_file(path: Path) -> None:
 
 
 def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
+    excerpt = ""
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text at {_end_of(data[: error.start])}"
     except tomllib.TOMLDecodeError as error:
         stated = re.search(r" \(at (line \d+, column \d+)\)$", str(error))
-        problem = f"is not valid TOML at {stated[1] if stated else _end_of(data)}{_reason(str(error))}"
+        where = stated[1] if stated else _end_of(data)
+        problem = f"is not valid TOML at {where}{_reason(str(error))}"
+        excerpt = _excerpt(data.decode("utf-8-sig"), *map(int, re.findall(r"\d+", where)))
     except (ValueError, RecursionError):
         # A number with thousands of digits, or thousands of nested brackets.
         problem = "is not valid TOML"
     # Raised outside of `except`, so that the parser's error, which quotes the file, is not chained.
-    raise ConfigurationError(f"The settings file {path} {problem}.")
+    raise ConfigurationError(f"The settings file {path} {problem}.{excerpt}")
+
+
+def _excerpt(text: str, line: int, column: int) -> str:
+    """Return the line of a mistake and a mark below it; of its words, only names of settings before `=` are shown."""
+    name, equals, value = text.split("\n")[line - 1].replace("\t", " ").rstrip("\r").partition("=")
+    known = {str(part) for location in setting_locations() for part in location} | {*known_keys(("models", 0))}
+    shown = re.sub(r"[\w-]+", lambda word: word[0] if word[0] in known else "*" * len(word[0]), name)
+    masked = re.sub(r"[^\s\w\[\]{}=\"'#,.*-]", "*", shown) + equals + re.sub(r"[^\s\[\]{}=\"'#,]", "*", value)
+    start = max(0, column - _EXCERPT_CHARS)
+    return f"\n    {masked[start : start + 2 * _EXCERPT_CHARS]}\n    {' ' * (column - 1 - start)}^"
 
 
 def _reason(message: str) -> str:

@@ -197,6 +197,23 @@ def test_a_stream_that_breaks_keeps_its_text_on_a_line_of_its_own(capsys: pytest
     printed = capsys.readouterr()
     assert printed.out == "I count\n"
     assert "bad_response" in printed.err
+    assert "The answer above is incomplete. It was probably billed." in printed.err
+
+
+@pytest.mark.usefixtures("platform")
+def test_an_unknown_model_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "hose-chat", "Hi"]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("blaxel-mcp: unknown_model: ")
+
+
+@pytest.mark.usefixtures("platform")
+def test_a_question_from_a_shell_without_utf8_is_read_as_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    in_ascii = "Grüße".encode().decode("ascii", "surrogateescape")
+
+    assert main(["run", "house-chat", in_ascii]) == 0
+    assert "Grüße" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

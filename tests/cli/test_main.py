@@ -212,11 +212,15 @@ def test_with_demo_no_account_is_needed(run: Run) -> None:
 
     assert finished.code == 0
     assert "42" in finished.out
-    assert "house-classifier" in run("models", "--demo").out
+    listing = run("models", "--demo").out
+    assert "house-classifier" in listing
+    assert "credentials  api_key of --demo\n" in listing
 
 
 def test_version_and_help_go_to_stdout(run: Run) -> None:
-    assert run("--version") == Finished(0, f"blaxel-mcp {__version__}\n", "")
+    assert run("--version") == run("-V") == Finished(0, f"blaxel-mcp {__version__}\n", "")
+    assert run("help") == run("--help")
+    assert run("help", "usage") == run("usage", "--help")
     assert all(command in run("--help").out for command in ("serve", "run", "models", "demo", "emulator"))
 
 

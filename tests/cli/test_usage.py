@@ -1,5 +1,6 @@
 """`blaxel-mcp usage`, in a pipe and on a terminal."""
 
+import argparse
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.cli.main import main
+from blaxel_mcp.cli.settings import configured
 
 TODAY = datetime.now(UTC).date()
 
@@ -112,6 +114,29 @@ def test_the_demo_counts_nothing_in_the_users_ledger(home: Path) -> None:
 
     assert not default_ledger().exists()
     assert home in default_ledger().parents
+
+
+@pytest.mark.anyio
+async def test_what_a_command_decides_leaves_the_demo_its_own_ledger() -> None:
+    options = argparse.Namespace(demo=True, workspace=None, config=None)
+
+    async with configured(options, budget={"when_nobody_answers": "send"}) as config:
+        budget = config.settings.budget
+
+    assert (budget.when_nobody_answers, budget.ledger) == ("send", ":memory:")
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_ledger_that_cannot_be_read_is_a_failure(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BLAXEL_MCP_BUDGET__LEDGER", str(tmp_path))
+
+    assert main(["usage", *words]) == 1
+
+    printed = capsys.readouterr()
+    assert f"The ledger {tmp_path} cannot be used" in printed.err
+    assert "No calls" not in printed.out
 
 
 def test_a_cap_that_is_nearly_used_up_is_warned_of(

@@ -116,7 +116,7 @@ def test_an_example_of_run_works_when_pasted(example: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80])
-@pytest.mark.parametrize("command", ["models", "doctor"])
+@pytest.mark.parametrize("command", ["models", "doctor", "install"])
 def test_a_narrow_terminal_breaks_no_word(command: str, columns: int, home: Path) -> None:
     lines = plain(on_a_terminal(command, "--demo", home=home, COLUMNS=str(columns))).splitlines()
 

@@ -84,6 +84,23 @@ def test_the_demo_has_color_on_a_terminal(on_terminal: str) -> None:
 
 
 @on_posix
+def test_the_demo_fits_a_terminal_of_80_columns(on_terminal: str) -> None:
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_terminal)
+
+    # The entry to paste has a path of this machine.
+    assert [line for line in shown.splitlines() if len(line) > 80 and '"command"' not in line] == []
+    assert "on the mat a cat was sitting" in " ".join(shown.lower().split())
+
+
+def test_the_picture_says_what_it_leaves_out() -> None:
+    lines = text_of_picture(PICTURE.read_text(encoding="utf-8"))
+
+    assert max(map(len, lines)) <= 80
+    marked = [int(line.split()[1]) for line in lines if line.startswith("   ... ")]
+    assert sum(marked) + sum(bool(re.match(r"\d+\. ", line)) for line in lines) == 11
+
+
+@on_posix
 def test_the_picture_shows_what_the_demo_prints(on_terminal: str) -> None:
     made = picture_of(on_terminal)
     if os.environ.get("UPDATE_DOCS"):

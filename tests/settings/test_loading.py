@@ -19,6 +19,7 @@ from blaxel_mcp.settings.types import API_NAMES
 from tests.support.canaries import MARKER
 
 CANARY = f"{MARKER}-do-not-show"
+HIDDEN = "*" * len(CANARY)
 PLACEHOLDERS = ["${NAME}", "${env:NAME}", "${input:name}", "${user_config.name}", "$NAME", "  ${NAME} "]
 EMPTY = ["", "  ", "\n"]
 
@@ -430,27 +431,51 @@ def test_a_file_in_a_home_that_does_not_exist_is_an_error() -> None:
     [
         pytest.param(
             f'a = 1\n"{CANARY}" 2',
-            "is not valid TOML at line 2, column 27: expected '=' after a key in a key/value pair",
+            f"""is not valid TOML at line 2, column 27: expected '=' after a key in a key/value pair.
+    "{HIDDEN}" *
+                              ^""",
             id="no equals sign",
         ),
-        pytest.param(f'a = "{CANARY}', "is not valid TOML at line 1, column 29: unterminated string", id="open string"),
+        pytest.param(
+            f'api_key = "{CANARY}',
+            f"""is not valid TOML at line 1, column 35: unterminated string.
+    api_key = "{HIDDEN}
+                                      ^""",
+            id="open string",
+        ),
+        pytest.param(
+            "[limits\ntimeout_seconds = 3",
+            """is not valid TOML at line 1, column 8: expected ']' at the end of a table declaration.
+    [limits
+           ^""",
+            id="open table",
+        ),
         pytest.param(
             f"{CANARY}-a = 1\n{CANARY}-a = 2",
-            "is not valid TOML at line 2, column 30: cannot overwrite a value",
+            f"""is not valid TOML at line 2, column 30: cannot overwrite a value.
+    {HIDDEN}** = *
+                                 ^""",
             id="twice, at the end",
         ),
-        pytest.param(b'a = 1\nb = "caf\xe9"', "is not UTF-8 text at line 2, column 9", id="latin-1"),
-        pytest.param("a = " + "1" * 10_000, "is not valid TOML", id="endless number"),
-        pytest.param("a = " + "[" * 100_000, "is not valid TOML", id="endless nesting"),
+        pytest.param(
+            f'api_key = [{" " * 500}"{CANARY}',
+            f"""is not valid TOML at line 1, column 536: unterminated string.
+    {" " * 15}"{HIDDEN}
+    {" " * 39}^""",
+            id="long line",
+        ),
+        pytest.param(b'a = 1\nb = "caf\xe9"', "is not UTF-8 text at line 2, column 9.", id="latin-1"),
+        pytest.param("a = " + "1" * 10_000, "is not valid TOML.", id="endless number"),
+        pytest.param("a = " + "[" * 100_000, "is not valid TOML.", id="endless nesting"),
     ],
 )
-def test_a_file_that_is_not_toml_is_told_by_its_place_and_not_quoted(
+def test_a_file_that_is_not_toml_is_reported_with_its_place_and_no_value(
     home: Path, content: str | bytes, problem: str
 ) -> None:
     path = write_file(home, content)
     with pytest.raises(ConfigurationError) as caught:
         load_settings(config_file=path, environ={})
-    assert str(caught.value) == f"The settings file {path} {problem}."
+    assert str(caught.value) == f"The settings file {path} {problem}"
     assert caught.value.__context__ is None
 
 

@@ -1,10 +1,11 @@
 """Draw docs/demo.svg: `blaxel-mcp demo` on a terminal, from its output there.
 
-The picture has some stops of the tour, with long lines truncated. `docs_steady.steady` replaces what differs between
-runs. The fonts are the viewer's: the picture fetches nothing.
+The picture has some stops of the tour, and says how many it leaves out. `docs_steady.steady` replaces what differs
+between runs. The fonts are the viewer's: the picture fetches nothing.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -16,13 +17,11 @@ from tests.support.docs_steady import steady
 
 PICTURE = Path(__file__).parents[2] / "docs" / "demo.svg"
 
-COLUMNS = 100
+COLUMNS = 80
 _SHOWN = ("3. The tools", "4. A chat model", "10. A failure")
 """The beginnings of the stops in the picture."""
 
-_LABEL = 16
-_WRAPPED = ("error", "fields")
-"""The beginnings of the lines that are wrapped instead of truncated."""
+_STOP = re.compile(r"\d+\. ")
 
 _FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
     <style>
@@ -62,25 +61,26 @@ def picture_of(printed: str) -> str:
 
 
 def _lines(printed: str) -> Iterator[Text]:
-    """Yield the lines of the stops in the picture."""
-    for stop in printed.split("\n\n"):
+    """Yield the lines of the stops in the picture, with a line in place of those that are left out."""
+    omitted = 0
+    for stop in [part for part in printed.strip("\n").split("\n\n") if part.strip()]:
         lines = [Text.from_ansi(line) for line in stop.strip("\n").split("\n")]
-        if lines[0].plain.startswith(_SHOWN):
-            yield Text()
-            for line in lines:
-                yield from _fitted(line)
+        if not _STOP.match(lines[0].plain):
+            continue
+        if not lines[0].plain.startswith(_SHOWN):
+            omitted += 1
+            continue
+        yield from _mark(omitted)
+        omitted = 0
+        yield Text()
+        yield from lines
+    yield from _mark(omitted)
 
 
-def _fitted(line: Text) -> Iterable[Text]:
-    """Return a line that fits the width: truncated, or wrapped into several."""
-    if line.cell_len <= COLUMNS:
-        return [line]
-    if not line.plain.strip().startswith(_WRAPPED):
-        line.truncate(COLUMNS, overflow="ellipsis")
-        return [line]
-    label, text = line[:_LABEL], line[_LABEL:]
-    first, *rest = text.wrap(Console(), COLUMNS - _LABEL)
-    return [label + first, *(Text(" " * _LABEL) + more for more in rest)]
+def _mark(omitted: int) -> Iterator[Text]:
+    if omitted:
+        yield Text()
+        yield Text(f"   ... {omitted} more {'step' if omitted == 1 else 'steps'}", "dim italic")
 
 
 def text_of_picture(svg: str) -> list[str]:
