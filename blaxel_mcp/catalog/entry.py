@@ -57,7 +57,7 @@ class CatalogEntry:
         display_name = (self.record and self.record.display_name) or ""
         own = self.name
         if _TITLE.fullmatch(display_name):
-            # One that says more than the name is a quotation: it is somebody else's text.
+            # A name that adds words is quoted, because the words are not ours.
             own = display_name if fold(display_name) == fold(own) else f'"{display_name}" ({own})'
         # Another workspace may have a model of the same name.
         return self.settings.title or (f"{own} ({self.settings.workspace})" if self.settings.workspace else own)

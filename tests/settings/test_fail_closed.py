@@ -356,7 +356,7 @@ def test_a_file_that_is_gone_leaves_the_rules_of_a_running_server(
     edit(path)
 
     assert file_signature(path) != before
-    with pytest.raises(ConfigurationError, match=r"The settings file .*\.toml (cannot be|does not|can be)"):
+    with pytest.raises(ConfigurationError, match=r"The settings file .*\.toml (cannot be|does not|can be|no longer)"):
         config.read_again()
     assert config.settings.access == AccessSettings(models=("cheap", "dear"))
 
