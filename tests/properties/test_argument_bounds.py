@@ -58,7 +58,7 @@ def test_what_is_written_in_pieces_is_what_is_written_at_once(value: Any) -> Non
     assert json_text.dump_in_pieces(value) == whole
 
 
-@tried(300)
+@tried(100)
 @given(
     validator=st.sampled_from(VALIDATORS),
     arguments=st.dictionaries(
@@ -79,7 +79,7 @@ def test_arguments_that_have_been_repaired_need_no_repair_and_can_be_sent(
     json_text.dump(ready)
 
 
-@tried(100)
+@tried(50)
 @given(value=json_values, items=st.lists(json_values, max_size=6))
 def test_unique_items_are_those_that_python_tells_apart_as_json_does(value: Any, items: list[Any]) -> None:
     bounded = BoundedSchema({"uniqueItems": True}, "x")

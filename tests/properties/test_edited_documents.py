@@ -60,7 +60,7 @@ def comments_in(text: str) -> list[str]:
     return [found[1].rstrip() for found in COMMENT.finditer(text) if found[1]]
 
 
-@tried(150)
+@tried(50)
 @given(documents(comments=False))
 def test_json_with_our_entry_keeps_all_other_data(document: tuple[dict[str, Any], str]) -> None:
     data, text = document
@@ -74,7 +74,7 @@ def test_json_with_our_entry_keeps_all_other_data(document: tuple[dict[str, Any]
     assert changed.drop("mcpServers", "blaxel").text == text
 
 
-@tried(150)
+@tried(50)
 @given(documents(comments=True))
 def test_json_with_comments_keeps_them_and_is_restored_byte_for_byte(document: tuple[dict[str, Any], str]) -> None:
     data, text = document
@@ -91,7 +91,7 @@ def test_json_with_comments_keeps_them_and_is_restored_byte_for_byte(document: t
     assert changed.drop("mcpServers", "blaxel").text == text
 
 
-@tried(150)
+@tried(50)
 @given(documents(comments=True), st.data())
 def test_removing_an_entry_removes_nothing_else(document: tuple[dict[str, Any], str], more: st.DataObject) -> None:
     data, text = document
@@ -125,7 +125,7 @@ LINES = st.sampled_from(
 )
 
 
-@tried(400)
+@tried(150)
 @given(st.lists(LINES, max_size=9), st.sampled_from(["\n", "\r\n"]))
 def test_toml_with_our_section_keeps_all_other_data_and_is_restored_byte_for_byte(
     lines: list[str], newline: str

@@ -59,7 +59,7 @@ def fed(pieces: list[bytes]) -> FrameBuffer:
     return buffer
 
 
-@tried(250)
+@tried(120)
 @given(line=hostile_bytes | (nearly_messages | json_values).map(lambda value: json.dumps(value).encode()))
 @example(b'{"id":' + b"9" * 5000 + b"}")
 @example(b"[" * 100_000)
@@ -79,7 +79,7 @@ def test_any_bytes_are_a_message_or_get_an_answer(line: bytes) -> None:
         assert len(written) < 1000 + len(line)
 
 
-@tried(150)
+@tried(60)
 @given(
     request_id=st.integers(-(10**17), 10**17) | st.from_regex(r"[\w -]{1,60}", fullmatch=True),
     params=st.dictionaries(st.text(max_size=6), json_values, max_size=4),

@@ -48,7 +48,7 @@ def records_of_a_workspace(draw: st.DrawFn) -> list[ModelRecord]:
     return list(found.values())
 
 
-@tried(150)
+@tried(40)
 @given(records_of_a_workspace())
 def test_the_file_loads_and_makes_the_same_tools_for_any_records(
     tmp_path_factory: pytest.TempPathFactory, records: list[ModelRecord]

@@ -46,7 +46,7 @@ def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.booleans() | st.just({}), schemas, max_leaves=6)
 
 
-@tried(1000)
+@tried(250)
 @given(schema=SCHEMAS, values=st.lists(VALUES, min_size=1, max_size=6))
 @example({"enum": [1]}, [True, 1.0, 1])
 @example({"type": "integer"}, [1.0, True, 1e308])

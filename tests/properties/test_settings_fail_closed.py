@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("settings")
 
 
-@tried(250)
+@tried(80)
 @given(key=ONE_KEY, value=USELESS)
 def test_a_blank_or_unexpanded_value_of_a_key_that_shuts_something_is_an_error(
     folder: Path, key: Key, value: str
@@ -102,7 +102,7 @@ def test_a_blank_or_unexpanded_value_of_a_key_that_shuts_something_is_an_error(
         assert names_it(key, message), message
 
 
-@tried(150)
+@tried(60)
 @given(key=st.sampled_from(LIST_KEYS), value=USELESS, before=st.lists(st.just("gpt-4o"), max_size=2))
 def test_a_blank_or_unexpanded_item_of_a_list_that_shuts_something_is_an_error(
     folder: Path, key: Key, value: str, before: list[str]
@@ -123,7 +123,7 @@ def is_of_the_type(key: Key, value: Any) -> bool:
     return isinstance(value, str) and (str in parts or any("SecretStr" in str(part) for part in parts))
 
 
-@tried(200)
+@tried(80)
 @given(key=ONE_KEY, value=WRONG_TYPES)
 def test_a_value_of_another_type_is_an_error_for_a_key_that_shuts_something(folder: Path, key: Key, value: Any) -> None:
     if not is_of_the_type(key, value):

@@ -61,7 +61,7 @@ def answer_or_error(content_type: str, body: bytes) -> Answer | BlaxelError:
         return error
 
 
-@tried(250)
+@tried(120)
 @given(value=large_values, limit=LIMITS)
 @example(value={"k" * 3000: [0.5] * 5000}, limit=1000)
 @example(value={'"' * 900: [0.5] * 5000}, limit=1000)
@@ -97,7 +97,7 @@ def test_the_parts_that_a_truncated_answer_points_to_exist(value: Any, limit: in
         assert "".join(parts)
 
 
-@tried(200)
+@tried(100)
 @given(value=large_values, limit=LIMITS, length=st.none() | st.integers(1, 3000))
 def test_an_answer_read_to_its_end_is_the_whole_answer(value: Any, limit: int, length: int | None) -> None:
     text = json_text.dump(value)
@@ -108,7 +108,7 @@ def test_an_answer_read_to_its_end_is_the_whole_answer(value: Any, limit: int, l
         assert [item for part in parts for item in json_text.parse(part)] == value
 
 
-@tried(200)
+@tried(100)
 @given(value=nested(scalars | long_texts), data=st.data(), limit=LIMITS)
 def test_every_part_of_an_answer_is_where_its_pointer_says(value: Any, data: st.DataObject, limit: int) -> None:
     steps: list[str | int] = []
@@ -124,7 +124,7 @@ def test_every_part_of_an_answer_is_where_its_pointer_says(value: Any, data: st.
         assert "".join(read_to_the_end(text, PartRequest(pointer), is_json=True, limit=limit)) == inner
 
 
-@tried(200)
+@tried(100)
 @given(
     value=large_values,
     pointer=st.lists(names | st.sampled_from(["0", "-", "01", "99999999999999999999", "~"])).map(
@@ -173,7 +173,7 @@ def test_an_answer_that_nests_deeply_is_shown_as_text_and_read_like_any(
     assert len(part.text) <= 1000
 
 
-@tried(200)
+@tried(100)
 @given(text=long_texts | any_text, limit=LIMITS)
 def test_text_is_truncated_within_the_limit_and_readable_to_its_end(text: str, limit: int) -> None:
     shown = present(TextAnswer(text), limit=limit, ref=ANSWER)
@@ -209,7 +209,7 @@ CODINGS = (
 )
 
 
-@tried(200)
+@tried(100)
 @given(
     body=st.binary(max_size=60) | any_text.map(lambda text: text.encode("utf-8", "surrogatepass")),
     media_type=st.sampled_from(

@@ -147,7 +147,7 @@ crooked = st.recursive(
 crooked_events = st.dictionaries(FIELDS, crooked, max_size=6) | json_values | nested(any_text)
 
 
-@tried(300)
+@tried(150)
 @given(
     api=st.sampled_from([*FORMATS, None]),
     content_type=st.sampled_from(list(WRITTEN)),
