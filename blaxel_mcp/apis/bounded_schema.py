@@ -27,14 +27,12 @@ _MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 100_000
 none."""
 
 
-_PLAIN = frozenset(
-    (
-        *("type", "properties", "required", "items", "prefixItems", "additionalProperties", "enum", "const"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
-        *("minItems", "maxItems", "minProperties", "maxProperties", "title", "description", "default", "examples"),
-        *("deprecated", "readOnly", "writeOnly", "format", "$comment", "$schema"),
-    )
-)
+_PLAIN = {
+    *("type", "properties", "required", "items", "prefixItems", "additionalProperties", "enum", "const"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
+    *("minItems", "maxItems", "minProperties", "maxProperties", "title", "description", "default", "examples"),
+    *("deprecated", "readOnly", "writeOnly", "format", "$comment", "$schema"),
+}
 """Keywords whose work grows with the size of the arguments, and no faster."""
 
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))

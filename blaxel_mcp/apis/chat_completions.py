@@ -17,6 +17,7 @@ from blaxel_mcp.apis.content import (
     messages_schema,
     object_schema,
     whole_numbers,
+    with_messages,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -60,20 +61,12 @@ class ChatCompletions(ModelAPI):
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` with `images` as the last one."""
-        messages: list[Any] = list(arguments.get("messages", []))
-        if "system" in arguments:
-            messages.insert(0, {"role": "system", "content": arguments["system"]})
-        prompt, images = arguments.get("prompt"), arguments.get("images")
-        if images:
+        question = prompt = arguments.get("prompt")
+        if images := arguments.get("images"):
             text = [{"type": "text", "text": prompt}] if prompt else []
             parts = ({"type": "image_url", "image_url": {"url": image_url(image)}} for image in images)
-            messages.append({"role": "user", "content": [*text, *parts]})
-        elif "prompt" in arguments:
-            messages.append({"role": "user", "content": prompt})
-        body = {
-            name: value for name, value in arguments.items() if name not in ("prompt", "system", "images", "messages")
-        }
-        return {"messages": messages, **body} if messages else body
+            question = [*text, *parts]
+        return with_messages(arguments, question, shorthands=("prompt", "system", "images"))
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the first choice."""

@@ -15,6 +15,7 @@ from blaxel_mcp.apis.content import (
     messages_schema,
     object_schema,
     whole_numbers,
+    with_messages,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -60,13 +61,7 @@ class CohereChat(ModelAPI):
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` as the last one."""
-        messages: list[Any] = list(arguments.get("messages", []))
-        if "system" in arguments:
-            messages.insert(0, {"role": "system", "content": arguments["system"]})
-        if "prompt" in arguments:
-            messages.append({"role": "user", "content": arguments["prompt"]})
-        body = {name: value for name, value in arguments.items() if name not in ("prompt", "system", "messages")}
-        return {"messages": messages, **body} if messages else body
+        return with_messages(arguments, arguments.get("prompt"), shorthands=("prompt", "system"))
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the message, without thinking."""

@@ -1,7 +1,7 @@
 """Fields and content blocks that several APIs share."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, Schema
@@ -52,6 +52,23 @@ def object_schema(properties: JSONObject, *required: str) -> JSONObject:
     """Return the schema of a tool's arguments, which accepts further fields."""
     schema: JSONObject = {"type": "object", "properties": properties, "additionalProperties": {}}
     return {**schema, "required": list(required)} if required else schema
+
+
+def with_messages(arguments: JSONObject, question: Any, *, shorthands: Collection[str]) -> JSONObject:
+    """Return the body of a conversation.
+
+    Args:
+        arguments: The tool's arguments; fields that are no shorthands pass through.
+        question: The content of the user's last message; None for none.
+        shorthands: The arguments that become messages. If `system` is among them, it becomes the first one.
+    """
+    messages: list[Any] = list(arguments.get("messages", []))
+    if "system" in shorthands and "system" in arguments:
+        messages.insert(0, {"role": "system", "content": arguments["system"]})
+    if question is not None:
+        messages.append({"role": "user", "content": question})
+    body = {name: value for name, value in arguments.items() if name != "messages" and name not in shorthands}
+    return {"messages": messages, **body} if messages else body
 
 
 def whole_numbers(schema: Schema, *names: str) -> JSONObject:

@@ -15,6 +15,7 @@ from blaxel_mcp.apis.content import (
     messages_schema,
     object_schema,
     whole_numbers,
+    with_messages,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
@@ -68,17 +69,13 @@ class Messages(ModelAPI):
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `prompt` and `images` as the last message; `system` is a field of the API itself."""
-        messages: list[Any] = list(arguments.get("messages", []))
-        prompt, images = arguments.get("prompt"), arguments.get("images")
-        if images:
+        question = prompt = arguments.get("prompt")
+        if images := arguments.get("images"):
             # Anthropic's documentation advises images before text.
             text = [{"type": "text", "text": prompt}] if prompt else []
             blocks = ({"type": "image", "source": _image_source(image)} for image in images)
-            messages.append({"role": "user", "content": [*blocks, *text]})
-        elif "prompt" in arguments:
-            messages.append({"role": "user", "content": prompt})
-        body = {name: value for name, value in arguments.items() if name not in ("prompt", "images", "messages")}
-        return {"messages": messages, **body} if messages else body
+            question = [*blocks, *text]
+        return with_messages(arguments, question, shorthands=("prompt", "images"))
 
     def encode(self, body: Any) -> Encoded:
         """Encode the body, with a default for `max_tokens`, which the API requires.

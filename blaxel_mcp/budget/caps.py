@@ -115,7 +115,6 @@ class Budget:
         raise BlaxelError(
             f"The call to {key[1]!r} was not sent: {refusal.reason}.",
             code="budget_exceeded",
-            origin="local",
             hint=f"{refusal.fix or f'The caps reset at {resets:%Y-%m-%d %H:%M} UTC.'} {self._remaining(used)}",
             retryable=True,
             retry_after_seconds=math.ceil((resets - now).total_seconds()),

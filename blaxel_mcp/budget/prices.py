@@ -11,7 +11,6 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from threading import Thread
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.budget.usage import Usage
@@ -20,28 +19,24 @@ from blaxel_mcp.settings.schema import Price
 _CLAUDE_CACHED, _CLAUDE_WRITTEN, _CLAUDE_WRITTEN_FOR_AN_HOUR = 0.1, 1.25, 2.0
 """Prices of Claude's cache, as multiples of the input's price."""
 
-_PROVIDERS: Mapping[str, str] = MappingProxyType(
-    {
-        **{name: name for name in ("anthropic", "cerebras", "cohere", "deepseek", "groq", "mistral", "openai")},
-        **dict.fromkeys(("azure-ai-inference", "azure-marketplace", "azure-openai-service"), "azure"),
-        "gemini": "google",
-        "perplexity": "perplexity",
-        "together": "together",
-        "vertexai": "google",
-        "xai": "x-ai",
-    }
-)
+_PROVIDERS: Mapping[str, str] = {
+    **{name: name for name in ("anthropic", "cerebras", "cohere", "deepseek", "groq", "mistral", "openai")},
+    **dict.fromkeys(("azure-ai-inference", "azure-marketplace", "azure-openai-service"), "azure"),
+    "gemini": "google",
+    "perplexity": "perplexity",
+    "together": "together",
+    "vertexai": "google",
+    "xai": "x-ai",
+}
 """The table's provider for each runtime type of Blaxel."""
 
-_LISTED: Mapping[str, tuple[Usage, int]] = MappingProxyType(
-    {
-        "input": (Usage(input_tokens=1), 1_000_000),
-        "output": (Usage(output_tokens=1), 1_000_000),
-        "cached_input": (Usage(input_tokens=1, cached_input_tokens=1), 1_000_000),
-        "per_minute": (Usage(audio_seconds=60), 1),
-        "per_1k_searches": (Usage(searches=1), 1000),
-    }
-)
+_LISTED: Mapping[str, tuple[Usage, int]] = {
+    "input": (Usage(input_tokens=1), 1_000_000),
+    "output": (Usage(output_tokens=1), 1_000_000),
+    "cached_input": (Usage(input_tokens=1, cached_input_tokens=1), 1_000_000),
+    "per_minute": (Usage(audio_seconds=60), 1),
+    "per_1k_searches": (Usage(searches=1), 1000),
+}
 """How a rate of the table is measured: by a usage, and by the number of units that the rate is for."""
 
 

@@ -7,7 +7,6 @@ counts too.
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.catalog.records import ModelRecord
@@ -19,57 +18,54 @@ _COHERE = "cohere-chat"
 _GEMINI = "generate-content"
 _RAW = "raw"
 
-_PATHS: Mapping[str, str] = MappingProxyType(
-    {
-        _CHAT: "/v1/chat/completions",
-        _COHERE: "/v2/chat",
-        "embeddings": "/v1/embeddings",
-        _GEMINI: "/v1beta/models/{provider_model}:generateContent",
-        "images": "/v1/images/generations",
-        "messages": "/v1/messages",
-        "rerank": "/v2/rerank",
-        "responses": "/v1/responses",
-        "speech": "/v1/audio/speech",
-        "transcriptions": "/v1/audio/transcriptions",
-    }
-)
+_PATHS: Mapping[str, str] = {
+    _CHAT: "/v1/chat/completions",
+    _COHERE: "/v2/chat",
+    "embeddings": "/v1/embeddings",
+    _GEMINI: "/v1beta/models/{provider_model}:generateContent",
+    "images": "/v1/images/generations",
+    "messages": "/v1/messages",
+    "rerank": "/v2/rerank",
+    "responses": "/v1/responses",
+    "speech": "/v1/audio/speech",
+    "transcriptions": "/v1/audio/transcriptions",
+}
 
-_OTHER_PATHS: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        # Blaxel's older Python SDK leaves the version out for this type.
-        ("azure-ai-inference", _CHAT): "/chat/completions",
-        ("azure-ai-inference", "embeddings"): "/embeddings",
-        # Cohere's own API for embeddings has another shape; this is its Compatibility API.
-        ("cohere", "embeddings"): "/compatibility/v1/embeddings",
-        ("gemini", _RAW): "/v1beta/models/{provider_model}:embedContent",
-    }
-)
+_OTHER_PATHS: Mapping[tuple[str, str], str] = {
+    # Blaxel's older Python SDK leaves the version out for this type.
+    ("azure-ai-inference", _CHAT): "/chat/completions",
+    ("azure-ai-inference", "embeddings"): "/embeddings",
+    # Cohere's own API for embeddings has another shape; this is its Compatibility API.
+    ("cohere", "embeddings"): "/compatibility/v1/embeddings",
+    ("gemini", _RAW): "/v1beta/models/{provider_model}:embedContent",
+}
 """Runtime types that serve an API at another path than the rest."""
 
 _CHAT_TYPES = (
     *("azure-ai-inference", "azure-marketplace", "azure-openai-service", "cerebras", "deepseek", "groq", "mistral"),
     *("openai", "public_model", "vertexai", "xai"),
 )
-_APIS: Mapping[str, str] = MappingProxyType(
-    {"anthropic": "messages", "cohere": _COHERE, "gemini": _GEMINI, **dict.fromkeys(_CHAT_TYPES, _CHAT)}
-)
+_APIS: Mapping[str, str] = {
+    "anthropic": "messages",
+    "cohere": _COHERE,
+    "gemini": _GEMINI,
+    **dict.fromkeys(_CHAT_TYPES, _CHAT),
+}
 """The API of each runtime type. Hugging Face types are missing on purpose: they serve chat and base-endpoint models."""
 
 RUNTIME_TYPES = frozenset({*_APIS, "hf_private_endpoint", "hf_public_endpoint", "huggingface"})
 """The runtime types that are known; text shows any other only as a quotation."""
 
-_APIS_BY_ID: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
-    {
-        _CHAT: (
-            (re.compile(r"embed"), "embeddings"),
-            (re.compile(r"(?<![a-z])tts(?![a-z])"), "speech"),
-            (re.compile(r"whisper|transcribe"), "transcriptions"),
-            (re.compile(r"dall-e|gpt-image|grok-[\w.-]*image"), "images"),
-        ),
-        _COHERE: ((re.compile(r"rerank"), "rerank"), (re.compile(r"embed"), "embeddings")),
-        _GEMINI: ((re.compile(r"embed"), _RAW),),
-    }
-)
+_APIS_BY_ID: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
+    _CHAT: (
+        (re.compile(r"embed"), "embeddings"),
+        (re.compile(r"(?<![a-z])tts(?![a-z])"), "speech"),
+        (re.compile(r"whisper|transcribe"), "transcriptions"),
+        (re.compile(r"dall-e|gpt-image|grok-[\w.-]*image"), "images"),
+    ),
+    _COHERE: ((re.compile(r"rerank"), "rerank"), (re.compile(r"embed"), "embeddings")),
+    _GEMINI: ((re.compile(r"embed"), _RAW),),
+}
 """For each API of a type, the ids whose models speak another API instead; the first match counts."""
 
 

@@ -137,7 +137,6 @@ def _save(medium: Media, target: Path, number: int, *, is_named: bool) -> None:
             raise BlaxelError(
                 f"The answer cannot be saved as {path}: {error.strerror}.",
                 code="configuration_error",
-                origin="local",
                 hint="The call has been billed. Choose another file with --save.",
                 billed="yes",
             ) from None

@@ -177,7 +177,6 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
             raise BlaxelError(
                 f"The API of the model {name!r} is not known, so there is no body for the question: {lookup.problem}.",
                 code="model_unavailable",
-                origin="local",
                 hint="Set `api` in its [[models]] entry, or give --path, or the whole body with --data.",
                 retryable=True,
             )

@@ -54,7 +54,6 @@ class APIClient:
     Args:
         config: The settings and the credentials.
         transport: Carries the requests instead of the network.
-        now: The clock, in seconds since the epoch.
         error_seconds: Limit for reading the body of an error, in seconds.
 
     Attributes:
@@ -67,13 +66,11 @@ class APIClient:
         config: Configuration,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        now: Callable[[], float] = time.time,
         error_seconds: float = MAX_ERROR_SECONDS,
     ) -> None:
-        self.auth = Authenticator(config, self._post_json, now=now)
+        self.auth = Authenticator(config, self._post_json)
         self._settings = config.settings
         self._transport = transport
-        self._now = now
         self._error_seconds = error_seconds
         self._timeout = httpx.Timeout(None, connect=self._settings.limits.connect_seconds).as_dict()
         self._opening = anyio.Lock()
@@ -201,7 +198,7 @@ class APIClient:
             headers,
             body,
             redact=self.auth.redact,
-            now=self._now(),
+            now=time.time(),
             control_plane=str(url).startswith(f"{self._settings.api_url}/"),
             credentials_source=credentials_source,
         )

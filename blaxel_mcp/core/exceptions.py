@@ -51,7 +51,7 @@ class BlaxelError(Exception):
     Args:
         message: One sentence that says what happened.
         code: The error code.
-        origin: Where the fault lies.
+        origin: Where the fault lies; by default, at this server or its settings.
         hint: One or two sentences that say what to do next; empty if nothing can be done.
         retryable: Whether the same call may succeed later.
         retry_after_seconds: How long to wait before a retry, in seconds; None if not known.
@@ -71,7 +71,7 @@ class BlaxelError(Exception):
         message: str,
         *,
         code: ErrorCode,
-        origin: Origin,
+        origin: Origin = "local",
         hint: str = "",
         retryable: bool = False,
         retry_after_seconds: float | None = None,

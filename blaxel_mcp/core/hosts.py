@@ -3,9 +3,8 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
-DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
+DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 """The default port of each URL scheme that this project uses."""
 
 

@@ -86,7 +86,6 @@ def check_other_models(settings: Settings, model: str, others: list[str]) -> Non
             f"The request to the model {literal(model)} names the model {literal(denied)}, which the settings of this "
             "server do not allow there.",
             code="permission_denied",
-            origin="local",
             hint="Omit that name. The setting `access.models` has to list a name in full to allow it there.",
         )
 
@@ -117,6 +116,5 @@ def _denied(kind: str, value: str, allowed: tuple[str, ...]) -> BlaxelError:
     return BlaxelError(
         f"The settings of this server do not allow the {kind} {literal(value)}.",
         code="permission_denied",
-        origin="local",
         hint=f"Allowed {kind}s match {', '.join(allowed) or 'nothing'}; the setting is `access.{kind}s`.",
     )

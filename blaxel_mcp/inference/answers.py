@@ -35,9 +35,9 @@ FREE_APIS = (None, "raw")
 _LONG_CHARS = 100_000
 """Longer JSON, in characters, is compacted only when all of it is read."""
 
-_ERROR_MEMBERS = frozenset(
-    {"code", "detail", "errors", "message", "object", "param", "request_id", "status", "status_code", "title", "type"}
-)
+_ERROR_MEMBERS = {
+    *("code", "detail", "errors", "message", "object", "param", "request_id", "status", "status_code", "title", "type")
+}
 """An object with a text and no members but these has no answer in it."""
 
 _COHERE_FAILURES = ("ERROR", "ERROR_TOXIC", "TIMEOUT")

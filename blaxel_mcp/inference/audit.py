@@ -135,7 +135,6 @@ class Audit:
             raise BlaxelError(
                 f"The call was not sent: an earlier one could not be written to audit.file ({error.strerror}).",
                 code="configuration_error",
-                origin="local",
                 hint="Make room for that file, or make it writable again; then calls are accepted without a restart.",
                 retryable=True,
             ) from None

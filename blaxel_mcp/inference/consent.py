@@ -102,7 +102,6 @@ def unanswered(about: str) -> BlaxelError:
     return BlaxelError(
         f"Nobody agreed to {about}, so it was not sent: it is above budget.ask_over_usd.",
         code="budget_exceeded",
-        origin="local",
         hint="This client cannot ask a person, or nobody answered. Try a smaller call, or let the owner set "
         'budget.when_nobody_answers = "send" or a higher budget.ask_over_usd.',
     )

@@ -86,7 +86,6 @@ def unexpected(context: CallContext) -> BlaxelError:
     return BlaxelError(
         "Internal error in this server.",
         code="upstream_error",
-        origin="local",
         hint=f"Please report it with call_id {context.call_id}; the server's log has the details.",
         billed="maybe" if context.trace.sent else "no",
     )

@@ -189,6 +189,4 @@ def _half(count: int) -> int:
 
 
 def _busy(model: str, reason: str, *, hint: str) -> BlaxelError:
-    return BlaxelError(
-        f"The call of {model!r} was not sent: {reason}.", code="busy", origin="local", hint=hint, retryable=True
-    )
+    return BlaxelError(f"The call of {model!r} was not sent: {reason}.", code="busy", hint=hint, retryable=True)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from blaxel_mcp.core.field_names import ANSWERS, MAX_OUTPUT
 
@@ -33,35 +32,31 @@ _SYNONYMS = (
     {"servicetier", "servicetiertype"},
 )
 
-SYNONYMS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {name: group for group in map(frozenset, _SYNONYMS) for name in group}
-)
+SYNONYMS: Mapping[str, frozenset[str]] = {name: group for group in map(frozenset, _SYNONYMS) for name in group}
 """Each folded name with those that mean the same, in the APIs of all providers. They are removed at any depth."""
 
 SYSTEM = SYNONYMS["system"]
 TOOLS = SYNONYMS["tools"]
 
-RELATED: Mapping[frozenset[str], frozenset[str]] = MappingProxyType(
-    {
-        SYNONYMS["reasoningeffort"]: SYNONYMS["thinkingbudget"]
-        | {"enablethinking", "think", "reasoningenabled", "thinkingtype"},
-        SYNONYMS["thinkingbudget"]: SYNONYMS["reasoningeffort"],
-        SYNONYMS["responseformat"]: frozenset(
-            {"guidedjson", "responsejsonschema", "responsemimetype", "responseschema", "structuredoutputs"}
-        ),
-        # Anthropic's fast mode, and the latency of Amazon Bedrock.
-        SYNONYMS["servicetier"]: frozenset({"speed", "performanceconfiglatency"}),
-        # A template decides whether the model sees its instructions.
-        SYSTEM: frozenset({"chattemplate", "prompttemplate", "template"}),
-        # Tools of the provider's own, which no list of tools names.
-        TOOLS: frozenset(
-            {
-                *("connectors", "containerskills", "datasources", "enablesearch", "enablewebsearch", "mcpservers"),
-                *("plugins", "searchoptions", "searchparameters", "toolresources", "websearch", "websearchoptions"),
-            }
-        ),
-    }
-)
+RELATED: Mapping[frozenset[str], frozenset[str]] = {
+    SYNONYMS["reasoningeffort"]: SYNONYMS["thinkingbudget"]
+    | {"enablethinking", "think", "reasoningenabled", "thinkingtype"},
+    SYNONYMS["thinkingbudget"]: SYNONYMS["reasoningeffort"],
+    SYNONYMS["responseformat"]: frozenset(
+        {"guidedjson", "responsejsonschema", "responsemimetype", "responseschema", "structuredoutputs"}
+    ),
+    # Anthropic's fast mode, and the latency of Amazon Bedrock.
+    SYNONYMS["servicetier"]: frozenset({"speed", "performanceconfiglatency"}),
+    # A template decides whether the model sees its instructions.
+    SYSTEM: frozenset({"chattemplate", "prompttemplate", "template"}),
+    # Tools of the provider's own, which no list of tools names.
+    TOOLS: frozenset(
+        {
+            *("connectors", "containerskills", "datasources", "enablesearch", "enablewebsearch", "mcpservers"),
+            *("plugins", "searchoptions", "searchparameters", "toolresources", "websearch", "websearchoptions"),
+        }
+    ),
+}
 """Folded names of fields that change the same in another way. They are removed with the group, at any depth."""
 
 WRAPPERS = frozenset(
@@ -105,17 +100,18 @@ _PLACES = {
     },
 }
 
-PLACES: Mapping[str, Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
-    {
-        form: {name: tuple(tuple(place.split(".")) for place in places.split()) for name, places in fields.items()}
-        for form, fields in _PLACES.items()
-    }
-)
+PLACES: Mapping[str, Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    form: {name: tuple(tuple(place.split(".")) for place in places.split()) for name, places in fields.items()}
+    for form, fields in _PLACES.items()
+}
 """Where each API reads a field, the usual spelling first. A field that is not listed goes where the settings put it."""
 
-CONVERSATION_OF: Mapping[str, str] = MappingProxyType(
-    {"chat-completions": "messages", "cohere-chat": "messages", "messages": "messages", "responses": "input"}
-)
+CONVERSATION_OF: Mapping[str, str] = {
+    "chat-completions": "messages",
+    "cohere-chat": "messages",
+    "messages": "messages",
+    "responses": "input",
+}
 SYSTEM_IS_A_MESSAGE = frozenset({"chat-completions", "cohere-chat"})
 
 _FORMATS = (

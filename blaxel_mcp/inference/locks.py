@@ -254,6 +254,5 @@ def _not_held(names: str, reason: str) -> BlaxelError:
     return BlaxelError(
         f"The settings of this server lock {names}, and {reason}.",
         code="permission_denied",
-        origin="local",
         hint="POST an object to the model's own path, without other spellings of the locked fields.",
     )

@@ -120,7 +120,6 @@ class RateLimiter:
             raise BlaxelError(
                 f"The call was not made: one caller may make {self.per_minute} tool calls per minute.",
                 code="busy",
-                origin="local",
                 hint=f"Try again in {seconds} second{'' if seconds == 1 else 's'}, and make fewer calls at a time.",
                 retryable=True,
                 retry_after_seconds=seconds,

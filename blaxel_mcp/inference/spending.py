@@ -378,7 +378,6 @@ class Spending:
                 f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it cannot "
                 f"be used. {problem}",
                 code="budget_exceeded",
-                origin="local",
                 hint=f'{_repair(self._path)} budget.on_ledger_failure = "allow" allows calls without it.',
             )
 

@@ -18,23 +18,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.inference import instruments
 from blaxel_mcp.inference.attributes import OTHER, error_type, metric_attributes, outcome_attributes, request_attributes
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.instruments import (
-    ATTEMPT_DURATION,
-    BUDGET_HELD,
-    BUDGET_REFUSED,
-    BUDGET_USED,
-    CALLS_LOST,
-    CALLS_QUEUED,
-    CALLS_RUNNING,
-    COST,
-    TIME_TO_FIRST_CHUNK,
-    TOKEN_USAGE,
-    Instrument,
-    Measurement,
-    Recorder,
-)
+from blaxel_mcp.inference.instruments import Instrument, Measurement, Recorder
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.observers import Outcome
 from blaxel_mcp.inference.prepare import PreparedRequest
@@ -104,8 +91,8 @@ class Telemetry:
         # The callers of a server share their limits, and each has an object of its own for them.
         with self._watching:
             loads = {load.limits: load for load in (limits.load() for limits in self._limits)}.values()
-        yield Measurement(CALLS_RUNNING, sum(load.running for load in loads), {})
-        yield Measurement(CALLS_QUEUED, sum(load.queued for load in loads), {})
+        yield Measurement(instruments.CALLS_RUNNING, sum(load.running for load in loads), {})
+        yield Measurement(instruments.CALLS_QUEUED, sum(load.queued for load in loads), {})
 
     def _read_budget(self) -> Iterator[Measurement]:
         # All of them count in the owner's ledger, and one may have fallen back to memory.
@@ -119,9 +106,9 @@ class Telemetry:
             ("tokens", totals.total_tokens, totals.held_tokens),
             ("usd", totals.nano_usd / 1e9, totals.held_nano_usd / 1e9),
         ):
-            yield Measurement(BUDGET_USED, used, {"blaxel.budget.unit": unit})
-            yield Measurement(BUDGET_HELD, held, {"blaxel.budget.unit": unit})
-        yield Measurement(CALLS_LOST, totals.failed_maybe_billed, {})
+            yield Measurement(instruments.BUDGET_USED, used, {"blaxel.budget.unit": unit})
+            yield Measurement(instruments.BUDGET_HELD, held, {"blaxel.budget.unit": unit})
+        yield Measurement(instruments.CALLS_LOST, totals.failed_maybe_billed, {})
 
 
 class CallTelemetry:
@@ -139,13 +126,13 @@ class CallTelemetry:
         if isinstance(context.attempts, AttemptSpans):
             context.attempts.end(outcome)
         if isinstance(outcome, BlaxelError) and outcome.code == "budget_exceeded":
-            self._telemetry.record(BUDGET_REFUSED, 1, {"blaxel.workspace": context.workspace or OTHER})
+            self._telemetry.record(instruments.BUDGET_REFUSED, 1, {"blaxel.workspace": context.workspace or OTHER})
         if context.prepared and not isinstance(outcome, BaseException):
             attributes = metric_attributes(context.prepared, context)
             if context.cost_usd is not None:
-                self._telemetry.record(COST, context.cost_usd, attributes)
+                self._telemetry.record(instruments.COST, context.cost_usd, attributes)
             for kind, count in _tokens(context.usage):
-                self._telemetry.record(TOKEN_USAGE, count, {**attributes, "gen_ai.token.type": kind})
+                self._telemetry.record(instruments.TOKEN_USAGE, count, {**attributes, "gen_ai.token.type": kind})
 
 
 class AttemptSpans:
@@ -187,11 +174,11 @@ class AttemptSpans:
             return
         error = error_type(outcome)
         attributes = metric_attributes(prepared, context) | ({"error.type": error} if error else {})
-        self._telemetry.record(ATTEMPT_DURATION, time.perf_counter() - self._started, attributes)
+        self._telemetry.record(instruments.ATTEMPT_DURATION, time.perf_counter() - self._started, attributes)
         stream = context.stream
         chunk_at = stream.first_chunk_at if stream and stream.is_stream else None
         if chunk_at is not None:
-            self._telemetry.record(TIME_TO_FIRST_CHUNK, chunk_at - self._started, attributes)
+            self._telemetry.record(instruments.TIME_TO_FIRST_CHUNK, chunk_at - self._started, attributes)
         if span is not None:
             span.set_attributes(outcome_attributes(context, outcome))
             if chunk_at is not None:

@@ -20,6 +20,7 @@ from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from blaxel_mcp import __version__
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.callers import caller_of
 from blaxel_mcp.server.icon import ICON
 from blaxel_mcp.server.params import repair_params
@@ -74,53 +75,14 @@ def build_server(
     sharing = sharing or Sharing(config.settings.shared)
     tenants = Tenants(config, environment, serves_owner=not over_http, sharing=sharing)
 
-    def of_caller(
-        pick: Callable[[Tenant], Handler[Params, Reply]], *, if_rejected: bool = False
-    ) -> Handler[Params, Any]:
-        """Return a request handler that passes each request on to the tenant of its caller.
-
-        Args:
-            pick: Returns the tenant's own handler.
-            if_rejected: Whether that handler also serves callers whose credentials Blaxel rejects.
-        """
-
-        async def handle(context: Context, params: Params) -> Any:
-            try:
-                async with tenants.serving(caller_of(context, over_http=over_http)) as tenant:
-                    if tenant.tools.rejection and not if_rejected:
-                        raise MCPError(code=types.INVALID_REQUEST, message=str(tenant.tools.rejection))  # noqa: TRY301 - one function fewer in each call
-                    try:
-                        reply = await pick(tenant)(context, params)
-                        return prepared_result(reply) if isinstance(reply, types.CallToolResult) else reply
-                    except MCPError as error:
-                        raise tenant.visibility.protocol_error(error) from None
-            except MCPError:
-                raise
-            except Exception:
-                # Left alone, the SDK sends the exception's text to clients of the handshake era.
-                logger.exception("a %s request failed", context.method)
-                raise MCPError(code=types.INTERNAL_ERROR, message="Internal error in this server.") from None
-
-        return handle
-
-    @asynccontextmanager
-    async def lifespan(_: Server[Tenants]) -> AsyncIterator[Tenants]:
-        telemetry = environment.telemetry
-        async with flushed(telemetry), tenants.running(), gauges_held(telemetry), anyio.create_task_group() as group:
-            watch = partial(watch_settings, seconds=look_seconds)
-            group.start_soon(watch, config, tenants.reconfigure, tenants.notify)
-            try:
-                yield tenants
-            finally:
-                group.cancel_scope.cancel()
-
+    of_caller = partial(_of_caller, tenants, over_http)
     server = Server(
         "blaxel",
         version=__version__,
         title="Blaxel models",
         icons=[ICON],
         instructions=INSTRUCTIONS,
-        lifespan=lifespan,
+        lifespan=lambda _: _lifespan(config, tenants, environment.telemetry, look_seconds),
         # No tool takes an argument from a header; otherwise every call over HTTP would list the tools first.
         get_tool_input_schema=lambda _: None,
         on_list_tools=of_caller(lambda tenant: tenant.list_tools, if_rejected=True),
@@ -143,6 +105,55 @@ def build_server(
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
         server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
     return server
+
+
+def _of_caller(
+    tenants: Tenants,
+    over_http: bool,  # noqa: FBT001 - as for `build_server`
+    pick: Callable[[Tenant], Handler[Params, Reply]],
+    *,
+    if_rejected: bool = False,
+) -> Handler[Params, Any]:
+    """Return a request handler that passes each request on to the tenant of its caller.
+
+    Args:
+        tenants: The tenants.
+        over_http: As for `build_server`.
+        pick: Returns the tenant's own handler.
+        if_rejected: Whether that handler also serves callers whose credentials Blaxel rejects.
+    """
+
+    async def handle(context: Context, params: Params) -> Any:
+        try:
+            async with tenants.serving(caller_of(context, over_http=over_http)) as tenant:
+                if tenant.tools.rejection and not if_rejected:
+                    raise MCPError(code=types.INVALID_REQUEST, message=str(tenant.tools.rejection))  # noqa: TRY301 - one function fewer in each call
+                try:
+                    reply = await pick(tenant)(context, params)
+                    return prepared_result(reply) if isinstance(reply, types.CallToolResult) else reply
+                except MCPError as error:
+                    raise tenant.visibility.protocol_error(error) from None
+        except MCPError:
+            raise
+        except Exception:
+            # Left alone, the SDK sends the exception's text to clients of the handshake era.
+            logger.exception("a %s request failed", context.method)
+            raise MCPError(code=types.INTERNAL_ERROR, message="Internal error in this server.") from None
+
+    return handle
+
+
+@asynccontextmanager
+async def _lifespan(
+    config: Configuration, tenants: Tenants, telemetry: Telemetry | None, look_seconds: float
+) -> AsyncIterator[Tenants]:
+    async with flushed(telemetry), tenants.running(), gauges_held(telemetry), anyio.create_task_group() as group:
+        watch = partial(watch_settings, seconds=look_seconds)
+        group.start_soon(watch, config, tenants.reconfigure, tenants.notify)
+        try:
+            yield tenants
+        finally:
+            group.cancel_scope.cancel()
 
 
 def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> ServerMiddleware[Any]:

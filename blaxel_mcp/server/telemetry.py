@@ -38,14 +38,12 @@ _ENDPOINTS = {
     for signal in ("traces", "metrics")
 }
 _EXPORTERS = {signal: f"OTEL_{signal.upper()}_EXPORTER" for signal in _ENDPOINTS}
-_METHODS = frozenset(
-    {
-        *("initialize", "ping", "server/discover", "completion/complete", "subscriptions/listen"),
-        *("tools/list", "tools/call", "prompts/list", "prompts/get"),
-        *("resources/list", "resources/read", "resources/templates/list"),
-        *("notifications/initialized", "notifications/cancelled"),
-    }
-)
+_METHODS = {
+    *("initialize", "ping", "server/discover", "completion/complete", "subscriptions/listen"),
+    *("tools/list", "tools/call", "prompts/list", "prompts/get"),
+    *("resources/list", "resources/read", "resources/templates/list"),
+    *("notifications/initialized", "notifications/cancelled"),
+}
 """The methods that this server handles; all others count as one, so that no client can make a metric grow."""
 
 _HTTP_PROTOBUF = "http/protobuf"

@@ -149,6 +149,17 @@ def named_settings_file(config_file: Path | str | None, environ: Mapping[str, st
     return Path(name.strip())
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The TOML file: where it was looked for, and its layer; `error` is why it cannot be read."""
+
+    watched: Path | None = None
+    signature: tuple[int, ...] | None = None
+    path: Path | None = None
+    layer: Layer = field(default_factory=Layer)
+    error: ConfigurationError | None = None
+
+
 def _load(
     options: tuple[Mapping[str, Any], Mapping[str, Any]],
     config_file: Path | str | None,
@@ -164,53 +175,62 @@ def _load(
         last: What a running server has from the file; None at the start and without a file.
     """
     variables = os.environ if environ is None else environ
-    unreadable: ConfigurationError | None = None
-    watched, signature, file, file_layer = None, None, None, Layer()
-    try:
-        named = named_settings_file(config_file, variables)
-        watched = named or default_settings_path()
-        signature = file_signature(watched)
-        file, file_layer = read_settings_file(watched, required=named is not None, last=last)
-    except ConfigurationError as error:
-        unreadable, file_layer = error, Layer(problems=(str(error),))
+    file = _read_file(config_file, variables, last)
     layers = [
         *map(layer_from, options, (COMMAND_LINE, DEMO)),
         our_variables(variables),
         blaxel_variables(variables),
-        file_layer,
+        file.layer,
         hosting_variables(variables),
     ]
+    problems = _problems_in_all(layers, variables)
+    if file.error and len(problems) == 1:
+        raise file.error
+    login, login_layer = _login(layers, variables)
+    problems += problems_in(login_layer)
+    layers.append(login_layer)
+    values, sources = overlay(layers)
+    problems += _repeated_models(values, sources)
+    if problems:
+        lines = with_lines(problems, file.path, file.layer.text) if file.path else problems
+        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
+    _locate_ledger(values, (file.path or file.watched or default_settings_path()).parent)
+    unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
+    ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
+    return Configuration(
+        Settings.model_validate(values),
+        login,
+        sources,
+        file.path,
+        (*(warning for layer in layers for warning in layer.warnings), *ignored),
+        unexpanded,
+        watched=file.watched,
+        signature=file.signature,
+        reader=partial(_load, options, config_file, environ, file.layer if file.path else last),
+    )
+
+
+def _read_file(config_file: Path | str | None, variables: Mapping[str, str], last: Layer | None) -> _File:
+    watched = signature = None
+    try:
+        named = named_settings_file(config_file, variables)
+        watched = named or default_settings_path()
+        signature = file_signature(watched)
+        path, layer = read_settings_file(watched, required=named is not None, last=last)
+    except ConfigurationError as error:
+        return _File(watched, signature, None, Layer(problems=(str(error),)), error)
+    return _File(watched, signature, path, layer)
+
+
+def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> list[str]:
+    """Return the mistakes in each source, and those of the sources together."""
     problems = [problem for layer in layers for problem in problems_in(layer)]
     values, sources = overlay(layers)
     problems += sharing_problems(values, sources)
     # Checked only if [http] itself has no mistakes, which would change the meaning of its keys together.
     with suppress(ValidationError):
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
-    if unreadable and len(problems) == 1:
-        raise unreadable
-    login, login_layer = _login(layers, variables)
-    problems += problems_in(login_layer)
-    layers = [*layers, login_layer]
-    values, sources = overlay(layers)
-    problems += _repeated_models(values, sources)
-    if problems:
-        lines = with_lines(problems, file, file_layer.text) if file else problems
-        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
-    _locate_ledger(values, (file or watched or default_settings_path()).parent)
-    settings = Settings.model_validate(values)
-    unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
-    ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
-    return Configuration(
-        settings,
-        login,
-        sources,
-        file,
-        (*(warning for layer in layers for warning in layer.warnings), *ignored),
-        unexpanded,
-        watched=watched,
-        signature=signature,
-        reader=partial(_load, options, config_file, environ, file_layer if file else last),
-    )
+    return problems
 
 
 def _locate_ledger(values: dict[str, Any], folder: Path) -> None:

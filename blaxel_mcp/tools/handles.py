@@ -66,7 +66,6 @@ def lost_call(call_id: str, seen: Seen) -> BlaxelError:
     error = BlaxelError(
         f"The server that ran the call {literal(call_id)} is gone, and nothing has been heard of it since.",
         code="upstream_error",
-        origin="local",
         hint="The call may have been billed, and was not retried. Read it once more in a minute, in case its server "
         "comes back; call the model again only if paying twice is acceptable.",
         billed="maybe",
@@ -80,7 +79,6 @@ def unreachable_call(call_id: str, error: SharedStateError) -> BlaxelError:
     return BlaxelError(
         f"This server does not run the call {literal(call_id)}, and cannot ask the others: {error}.",
         code="upstream_error",
-        origin="local",
         hint="Try again when the shared state can be used; do not send the request again, it would be billed twice.",
         retryable=True,
         billed="maybe",
@@ -104,7 +102,6 @@ def expired_call(call_id: str) -> BlaxelError:
     return BlaxelError(
         f"The handle {call_id!r} has expired.",
         code="not_found",
-        origin="local",
         hint=f"The last {MAX_HANDLES} handles are kept, each for {HANDLE_SECONDS / 60:g} minutes after its call ended. "
         "Call the model again if you still need the answer; you will be billed again.",
         billed="yes",

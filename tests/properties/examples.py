@@ -17,7 +17,7 @@ def tried(examples: int = 100) -> settings:
         derandomize=_WISHED is None,
         database=None,
         deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
 

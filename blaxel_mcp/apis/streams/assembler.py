@@ -66,7 +66,6 @@ class Assembler(ABC):
             raise UpstreamError(
                 f"The endpoint's event stream holds more than {json_text.MAX_VALUES} values; the rest was not read.",
                 code="response_too_large",
-                origin="local",
                 hint="The call was billed. Request the answer without a stream, or a shorter one.",
                 billed="yes",
             )

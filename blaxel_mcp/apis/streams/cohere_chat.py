@@ -4,12 +4,10 @@ from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, obj
 from blaxel_mcp.apis.streams.deltas import finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
-_KINDS = frozenset(
-    {
-        *("message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "message-end"),
-        *("tool-call-start", "tool-call-delta", "tool-call-end", "citation-start", "citation-end"),
-    }
-)
+_KINDS = {
+    *("message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "message-end"),
+    *("tool-call-start", "tool-call-delta", "tool-call-end", "citation-start", "citation-end"),
+}
 
 
 class CohereChatAssembler(Assembler):

@@ -7,12 +7,10 @@ from blaxel_mcp.core.json_text import JSONObject
 _LISTS = ("search_queries", "search_results", "documents", "citations", "tool_calls")
 """Arrays of an answer that events bring whole or in parts."""
 
-_KINDS = frozenset(
-    {
-        *("stream-start", "search-queries-generation", "search-results", "text-generation", "citation-generation"),
-        *("tool-calls-generation", "tool-calls-chunk", "stream-end"),
-    }
-)
+_KINDS = {
+    *("stream-start", "search-queries-generation", "search-results", "text-generation", "citation-generation"),
+    *("tool-calls-generation", "tool-calls-chunk", "stream-end"),
+}
 
 
 class CohereChatV1Assembler(Assembler):

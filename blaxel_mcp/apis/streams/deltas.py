@@ -70,9 +70,9 @@ def finalize(value: JSONObject) -> JSONObject:
     return copy
 
 
-def joined_text(items: Iterable[JSONObject], name: str = "text") -> str:
-    """Join the strings that the items have under a name."""
-    return "".join(str(text) for item in items if isinstance(text := item.get(name), str | TextBuffer))
+def joined_text(items: Iterable[JSONObject]) -> str:
+    """Join the strings that the items have as `text`."""
+    return "".join(str(text) for item in items if isinstance(text := item.get("text"), str | TextBuffer))
 
 
 def text_length(delta: Any) -> int:

@@ -1,7 +1,6 @@
 """Message events (Anthropic's documentation, "Streaming messages")."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from blaxel_mcp.apis.streams.assembler import (
     Assembler,
@@ -16,16 +15,14 @@ from blaxel_mcp.apis.streams.assembler import (
 from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
-_TEXT_DELTAS: Mapping[str, str] = MappingProxyType({"text_delta": "text", "thinking_delta": "thinking"})
+_TEXT_DELTAS: Mapping[str, str] = {"text_delta": "text", "thinking_delta": "thinking"}
 """Deltas that append to a string, and the field that holds it in both the delta and its block."""
 
 
-_KINDS = frozenset(
-    {
-        *("message_start", "message_delta", "message_stop"),
-        *("content_block_start", "content_block_delta", "content_block_stop"),
-    }
-)
+_KINDS = {
+    *("message_start", "message_delta", "message_stop"),
+    *("content_block_start", "content_block_delta", "content_block_stop"),
+}
 
 
 class MessagesAssembler(Assembler):

@@ -1,7 +1,6 @@
 """Choice of decoder and assembler: by the API that was called, or by the shape of the first events."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
@@ -19,31 +18,27 @@ from blaxel_mcp.apis.streams.ollama import OllamaAssembler
 from blaxel_mcp.apis.streams.responses import ResponsesAssembler
 from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
-_DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
-    {
-        "text/event-stream": ServerSentEventDecoder,
-        "application/x-ndjson": NDJSONDecoder,
-        "application/ndjson": NDJSONDecoder,
-        "application/jsonl": NDJSONDecoder,
-        "application/x-jsonlines": NDJSONDecoder,
-        # Cohere's version 1.
-        "application/stream+json": NDJSONDecoder,
-    }
-)
+_DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
+    "text/event-stream": ServerSentEventDecoder,
+    "application/x-ndjson": NDJSONDecoder,
+    "application/ndjson": NDJSONDecoder,
+    "application/jsonl": NDJSONDecoder,
+    "application/x-jsonlines": NDJSONDecoder,
+    # Cohere's version 1.
+    "application/stream+json": NDJSONDecoder,
+}
 
 _GEMINI_STREAM = ":streamGenerateContent"
 
-_BY_API: Mapping[str, type[Assembler]] = MappingProxyType(
-    {
-        "chat-completions": ChatCompletionsAssembler,
-        "responses": ResponsesAssembler,
-        "messages": MessagesAssembler,
-        "generate-content": GenerateContentAssembler,
-        "cohere-chat": CohereChatAssembler,
-        "images": ImagesAssembler,
-        "transcriptions": TranscriptionsAssembler,
-    }
-)
+_BY_API: Mapping[str, type[Assembler]] = {
+    "chat-completions": ChatCompletionsAssembler,
+    "responses": ResponsesAssembler,
+    "messages": MessagesAssembler,
+    "generate-content": GenerateContentAssembler,
+    "cohere-chat": CohereChatAssembler,
+    "images": ImagesAssembler,
+    "transcriptions": TranscriptionsAssembler,
+}
 
 _BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
     ("/completions", ChatCompletionsAssembler),

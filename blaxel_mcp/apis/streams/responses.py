@@ -6,7 +6,6 @@ assembled from the items, parts and deltas received.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import (
@@ -38,26 +37,22 @@ class _PartPlace:
     field: str = ""
 
 
-_PART_PLACES: Mapping[str, _PartPlace] = MappingProxyType(
-    {
-        "response.output_text": _PartPlace("content", "content_index", "output_text", "text"),
-        "response.refusal": _PartPlace("content", "content_index", "refusal", "refusal"),
-        "response.reasoning_text": _PartPlace("content", "content_index", "reasoning_text", "text"),
-        "response.reasoning_summary_text": _PartPlace("summary", "summary_index", "summary_text", "text"),
-        "response.content_part": _PartPlace("content", "content_index"),
-        "response.reasoning_summary_part": _PartPlace("summary", "summary_index"),
-    }
-)
+_PART_PLACES: Mapping[str, _PartPlace] = {
+    "response.output_text": _PartPlace("content", "content_index", "output_text", "text"),
+    "response.refusal": _PartPlace("content", "content_index", "refusal", "refusal"),
+    "response.reasoning_text": _PartPlace("content", "content_index", "reasoning_text", "text"),
+    "response.reasoning_summary_text": _PartPlace("summary", "summary_index", "summary_text", "text"),
+    "response.content_part": _PartPlace("content", "content_index"),
+    "response.reasoning_summary_part": _PartPlace("summary", "summary_index"),
+}
 """By event name without its stage: `.delta` and `.done` change the text of a part, `.added` and `.done` the part."""
 
-_ITEM_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "response.function_call_arguments": ("function_call", "arguments"),
-        "response.mcp_call_arguments": ("mcp_call", "arguments"),
-        "response.custom_tool_call_input": ("custom_tool_call", "input"),
-        "response.code_interpreter_call_code": ("code_interpreter_call", "code"),
-    }
-)
+_ITEM_TEXTS: Mapping[str, tuple[str, str]] = {
+    "response.function_call_arguments": ("function_call", "arguments"),
+    "response.mcp_call_arguments": ("mcp_call", "arguments"),
+    "response.custom_tool_call_input": ("custom_tool_call", "input"),
+    "response.code_interpreter_call_code": ("code_interpreter_call", "code"),
+}
 """By event name without its stage: the type of the item and its field that holds the text."""
 
 

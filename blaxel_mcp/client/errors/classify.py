@@ -65,22 +65,18 @@ _RETRYABLE_STATUSES = frozenset({408, 429, 503, 529})
 _NEVER_RETRYABLE: frozenset[ErrorCode] = frozenset({"quota_exceeded", "authentication_failed", "permission_denied"})
 
 
-_KEY_NAMES = frozenset(
-    (
-        *("invalid_api_key", "api_key_invalid", "api_key_expired", "expired_api_key", "incorrect_api_key"),
-        *("access_token_expired", "authentication_error", "invalid_authentication", "invalid_authentication_error"),
-        "unauthenticated",
-    )
-)
+_KEY_NAMES = {
+    *("invalid_api_key", "api_key_invalid", "api_key_expired", "expired_api_key", "incorrect_api_key"),
+    *("access_token_expired", "authentication_error", "invalid_authentication", "invalid_authentication_error"),
+    "unauthenticated",
+}
 """Names of errors about a key that the provider rejects; some providers send them with status 400."""
 
-_CREDIT_NAMES = frozenset(
-    (
-        *("insufficient_quota", "insufficient_balance", "insufficient_credits", "insufficient_funds"),
-        *("billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low", "exceeded_current_quota_error"),
-        *("payment_required", "arrearage"),
-    )
-)
+_CREDIT_NAMES = {
+    *("insufficient_quota", "insufficient_balance", "insufficient_credits", "insufficient_funds"),
+    *("billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low", "exceeded_current_quota_error"),
+    *("payment_required", "arrearage"),
+}
 """Names of errors about an account without credit, for which waiting does not help."""
 
 _KEY = r"(?:api[ -](?:key|token)|x-api-key|access token|auth(?:entication|orization)? token|bearer token)"

@@ -9,7 +9,6 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from types import MappingProxyType
 
 from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
@@ -36,23 +35,18 @@ _COMPANY_PROXY = "If a company proxy signs connections, set SSL_CERT_FILE to a f
 _CLOCK = "Check the clock of this machine; if it is right, the owner of the host has to renew the certificate."
 _OTHER_HOST = ("its certificate is for another host name", "Check the host name of the URL in the settings.")
 _UNKNOWN_ISSUER = ("its certificate is from an issuer that this machine does not trust", _COMPANY_PROXY)
-_CERTIFICATE_FAULTS: Mapping[int, tuple[str, str]] = MappingProxyType(
-    {
-        2: _UNKNOWN_ISSUER,
-        9: ("its certificate is not valid yet", _CLOCK),
-        10: ("its certificate has expired", _CLOCK),
-        18: (
-            "its certificate is self-signed",
-            "If you trust the host, set SSL_CERT_FILE to a file with that certificate.",
-        ),
-        19: ("a self-signed certificate that this machine does not trust signed its certificate", _COMPANY_PROXY),
-        20: _UNKNOWN_ISSUER,
-        21: _UNKNOWN_ISSUER,
-        23: ("its certificate was revoked", "Check the host name of the URL in the settings."),
-        62: _OTHER_HOST,
-        64: _OTHER_HOST,
-    }
-)
+_CERTIFICATE_FAULTS: Mapping[int, tuple[str, str]] = {
+    2: _UNKNOWN_ISSUER,
+    9: ("its certificate is not valid yet", _CLOCK),
+    10: ("its certificate has expired", _CLOCK),
+    18: ("its certificate is self-signed", "If you trust the host, set SSL_CERT_FILE to a file with that certificate."),
+    19: ("a self-signed certificate that this machine does not trust signed its certificate", _COMPANY_PROXY),
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    23: ("its certificate was revoked", "Check the host name of the URL in the settings."),
+    62: _OTHER_HOST,
+    64: _OTHER_HOST,
+}
 """OpenSSL's reasons to reject a certificate (`X509_V_ERR_*` in x509_vfy.h)."""
 
 _UNTRUSTED = ("its certificate is not trusted on this machine", _COMPANY_PROXY)
@@ -212,7 +206,6 @@ def too_large(limit: int) -> BlaxelError:
     return UpstreamError(
         f"The response is larger than {limit} bytes (limits.max_response_bytes), and the rest was not read.",
         code="response_too_large",
-        origin="local",
         hint="Ask the model for less or raise limits.max_response_bytes. The call was billed, and a retry costs again.",
         billed="yes",
     )

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import MappingProxyType
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody
 from blaxel_mcp.client.errors.retry_advice import retry_advice
@@ -42,42 +41,36 @@ _TOO_LARGE = "Send a smaller request body."
 _FIX_BODY = "Fix the request body: the provider's message says what is wrong."
 _CHECK_REQUEST = "Check the request's method, path and body."
 
-_BLAXEL_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
-    {
-        "authentication_failed": "Check the Blaxel credentials of this server, or run `bl login WORKSPACE`.",
-        "permission_denied": "Check the workspace name, and the role of these credentials in the workspace.",
-        "unknown_model": "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models.",
-        "not_found": "Check the path and the workspace name.",
-        "model_unavailable": "Check the model's status in the Blaxel console: it must be deployed.",
-        "rate_limited": "A token policy of the model or a limit of the workspace applies: see the Blaxel console.",
-        "quota_exceeded": "Waiting does not help: raise the workspace's plan in the Blaxel console.",
-        "request_too_large": _TOO_LARGE,
-        "configuration_error": "Check the settings `workspace` and `api_version`.",
-    }
-)
+_BLAXEL_HINTS: Mapping[ErrorCode, str] = {
+    "authentication_failed": "Check the Blaxel credentials of this server, or run `bl login WORKSPACE`.",
+    "permission_denied": "Check the workspace name, and the role of these credentials in the workspace.",
+    "unknown_model": "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models.",
+    "not_found": "Check the path and the workspace name.",
+    "model_unavailable": "Check the model's status in the Blaxel console: it must be deployed.",
+    "rate_limited": "A token policy of the model or a limit of the workspace applies: see the Blaxel console.",
+    "quota_exceeded": "Waiting does not help: raise the workspace's plan in the Blaxel console.",
+    "request_too_large": _TOO_LARGE,
+    "configuration_error": "Check the settings `workspace` and `api_version`.",
+}
 
-_PROVIDER_HINTS: Mapping[ErrorCode, str] = MappingProxyType(
-    {
-        "model_unavailable": "The provider is loading the model (cold start).",
-        "request_too_large": _TOO_LARGE,
-        "rate_limited": "This is the provider's own limit, which only the provider can raise.",
-        "quota_exceeded": "Waiting does not help: the account at the provider has no credit left.",
-    }
-)
+_PROVIDER_HINTS: Mapping[ErrorCode, str] = {
+    "model_unavailable": "The provider is loading the model (cold start).",
+    "request_too_large": _TOO_LARGE,
+    "rate_limited": "This is the provider's own limit, which only the provider can raise.",
+    "quota_exceeded": "Waiting does not help: the account at the provider has no credit left.",
+}
 
 _PROVIDER_KEY = (
     "The Blaxel credentials are fine: the provider refused its own key, "
     "which is in the workspace's integration connection in Blaxel."
 )
 
-_PROVIDER_STATUS_HINTS: Mapping[int, str] = MappingProxyType(
-    {
-        404: "Check the path, and `model` in the body: the provider does not know one of them.",
-        405: _WRONG_METHOD,
-        408: _TIMED_OUT,
-        415: "Check the path: the provider does not accept this content type there.",
-    }
-)
+_PROVIDER_STATUS_HINTS: Mapping[int, str] = {
+    404: "Check the path, and `model` in the body: the provider does not know one of them.",
+    405: _WRONG_METHOD,
+    408: _TIMED_OUT,
+    415: "Check the path: the provider does not accept this content type there.",
+}
 
 
 def describe(failure: Failure, *, content_type: str, request_id: str | None) -> str:

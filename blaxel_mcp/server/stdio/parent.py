@@ -5,7 +5,6 @@ The end of input shows it too, unless another process holds the writing end of t
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -16,17 +15,13 @@ _INIT = 1
 """PID 1. A process whose parent it is has been orphaned already, or was started by it."""
 
 
-async def wait_until_orphaned(
-    parent: int, *, getppid: Callable[[], int] = os.getppid, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-) -> None:
+async def wait_until_orphaned(parent: int) -> None:
     """Return when the parent process has died; never on Windows, where that does not show, nor below PID 1.
 
     Args:
-        parent: The parent's process id when this process started.
-        getppid: Returns the current parent's process id. On POSIX, an orphan gets another parent.
-        sleep: Waits for a number of seconds.
+        parent: The parent's process id when this process started. On POSIX, an orphan gets another parent.
     """
     if sys.platform == "win32" or parent <= _INIT:
         await anyio.sleep_forever()
-    while getppid() == parent:
-        await sleep(POLL_SECONDS)
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing else reports it
+        await anyio.sleep(POLL_SECONDS)

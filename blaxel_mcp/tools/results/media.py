@@ -10,7 +10,6 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.core import json_text
@@ -34,16 +33,14 @@ _TYPE_NAMES = (
 """Members that may declare the type of a medium beside them."""
 
 _RATE_NAMES = ("sample_rate", "sampleRate", "sample_rate_hz", "sample_rate_hertz", "sampleRateHertz")
-_DATA_NAMES = frozenset(
-    (
-        *("audio", "audio_base64", "audio_content", "audio_data", "audioContent", "audioData", "b64_json", "base64"),
-        *("bytes", "bytesBase64Encoded", "data", "image", "result", "video"),
-    )
-)
+_DATA_NAMES = {
+    *("audio", "audio_base64", "audio_content", "audio_data", "audioContent", "audioData", "b64_json", "base64"),
+    *("bytes", "bytesBase64Encoded", "data", "image", "result", "video"),
+}
 """Members that hold a medium of the declared type."""
 
 _DECLARED = ("image/", "audio/", "video/", "model/", "application/pdf")
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = {}
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 

@@ -16,12 +16,10 @@ VECTORS_FROM = 4000
 """Vectors and all opaque strings are summarized only in answers of more characters of JSON than this."""
 
 _CALL_MEMBERS = ("tool_calls", "function_call", "functionCall")
-_CALL_TYPES = frozenset(
-    (
-        *("apply_patch_call", "computer_call", "custom_tool_call", "function_call", "local_shell_call"),
-        *("mcp_approval_request", "shell_call", "tool_use"),
-    )
-)
+_CALL_TYPES = {
+    *("apply_patch_call", "computer_call", "custom_tool_call", "function_call", "local_shell_call"),
+    *("mcp_approval_request", "shell_call", "tool_use"),
+}
 """Types of Anthropic's and OpenAI's blocks with calls for the caller; calls that the provider makes itself have other
 types."""
 

@@ -196,7 +196,6 @@ class CallStore:
             raise BlaxelError(
                 f"The answer of call {literal(call_id)} cannot be read: {error}.",
                 code="upstream_error",
-                origin="local",
                 hint="It is kept for an hour: try again when the shared state can be used.",
                 retryable=True,
                 billed="yes",
@@ -282,7 +281,6 @@ class CallStore:
             return BlaxelError(
                 f"The answer of call {literal(call_id)} is gone: {reason}.",
                 code="not_found",
-                origin="local",
                 hint="Call the model again if you still need the answer; that call is billed again.",
                 billed="yes",
             )

@@ -6,7 +6,7 @@ its own server. No string becomes markup (Trusted Types), so a model's text cann
 
 from dataclasses import dataclass
 
-from blaxel_mcp.server.pages.bundle import Read, bundle, inlined, policy_text, read_asset
+from blaxel_mcp.server.pages.bundle import bundle, inlined, policy_text, read_asset
 
 _RULES = {"connect-src": "'self'", "img-src": "data:", "media-src": "data:", "frame-ancestors": "'none'"}
 
@@ -19,11 +19,7 @@ class Page:
     policy: str
 
 
-def build_page(read: Read = read_asset) -> Page:
-    """Return the page.
-
-    Args:
-        read: Reads its files; by default those of the package.
-    """
-    style, script = read("style.css"), bundle(read, "main.js")
-    return Page(inlined(read("page.html"), style, script), policy_text(_RULES, style, script))
+def build_page() -> Page:
+    """Return the page, made of the package's files."""
+    style, script = read_asset("style.css"), bundle(read_asset, "main.js")
+    return Page(inlined(read_asset("page.html"), style, script), policy_text(_RULES, style, script))
