@@ -136,7 +136,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
         Args:
             request: The request, with a body in memory. A `SendTracker` in its extension `trace` learns whether it has
-                been sent.
+                been sent. With the extension `must_be_public`, it is sent to no address of this machine or of a private
+                network.
 
         Raises:
             httpx.TransportError: The request failed.
@@ -148,7 +149,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         try:
             while True:
                 idle = self._take_idle(origin)
-                connection = idle or await self._connect(origin, request.extensions.get("timeout", {}).get("connect"))
+                connection = idle or await self._connect(origin, request)
                 connection.stream.trace = trace
                 self._busy.add(connection)
                 try:
@@ -188,8 +189,11 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 connection.stream.abort()
         return None
 
-    async def _connect(self, origin: httpcore.Origin, seconds: float | None) -> _Connection:
-        return _Connection(origin, await connect(origin, self._certificates, seconds))
+    async def _connect(self, origin: httpcore.Origin, request: httpx.Request) -> _Connection:
+        seconds = request.extensions.get("timeout", {}).get("connect")
+        must_be_public = request.extensions.get("must_be_public", False)
+        stream = await connect(origin, self._certificates, seconds, must_be_public=must_be_public)
+        return _Connection(origin, stream)
 
     def _release(self, connection: _Connection) -> None:
         """Keep a connection whose response has been read for later requests; close any other."""

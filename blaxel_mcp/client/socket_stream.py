@@ -19,6 +19,7 @@ import anyio
 import httpcore
 
 from blaxel_mcp.client.trace import CallTrace
+from blaxel_mcp.core.hosts import InternalAddressError, is_public_address
 
 _BUFFERED_BYTES = 256 * 1024
 """Receiving pauses at so many unread bytes; asyncio receives as many at once."""
@@ -178,13 +179,16 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return not self.is_quiet if info == "is_readable" else self._transport.get_extra_info(info)
 
 
-async def connect(origin: httpcore.Origin, certificates: ssl.SSLContext, seconds: float | None) -> SocketStream:
+async def connect(
+    origin: httpcore.Origin, certificates: ssl.SSLContext, seconds: float | None, *, must_be_public: bool = False
+) -> SocketStream:
     """Open a connection: to the first address of the host that answers, tried in turn and then beside each other.
 
     Args:
         origin: Scheme, host and port.
         certificates: For `https`.
         seconds: Timeout for all of it, the TLS handshake included.
+        must_be_public: Whether the addresses of this machine and of private networks are left out.
 
     Raises:
         httpcore.ConnectTimeout: It took longer.
@@ -193,7 +197,7 @@ async def connect(origin: httpcore.Origin, certificates: ssl.SSLContext, seconds
     host = origin.host.decode("ascii")
     try:
         with anyio.fail_after(seconds):
-            stream = await _connect_any(host, origin.port)
+            stream = await _connect_any(host, origin.port, must_be_public=must_be_public)
             if origin.scheme == b"https":
                 await stream.start_tls(certificates, host, seconds)
             return stream
@@ -203,12 +207,16 @@ async def connect(origin: httpcore.Origin, certificates: ssl.SSLContext, seconds
         raise httpcore.ConnectError(str(error)) from error
 
 
-async def _connect_any(host: str, port: int) -> SocketStream:
+async def _connect_any(host: str, port: int, *, must_be_public: bool) -> SocketStream:
     """Connect to one of the addresses of a host; raises a group of the errors if there are several and none answers."""
     if _is_address(host):
         return await _connect_to(host, port)
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(place[0]) for *_, place in _alternating(found)]
+    if must_be_public:
+        addresses = [address for address in addresses if is_public_address(address)]
+        if not addresses:
+            raise InternalAddressError(f"{host} resolves to internal addresses only")
     if len(addresses) == 1:
         return await _connect_to(addresses[0], port)
     connected: list[SocketStream] = []

@@ -54,6 +54,19 @@ def is_internal(host: str) -> bool:
     return not address.is_global or address.is_multicast
 
 
+class InternalAddressError(OSError):
+    """A name that has to be public resolves to addresses of this machine or its network only."""
+
+
+_FAKED = ipaddress.ip_network("198.18.0.0/15")
+"""Addresses that some VPNs answer for every name, and carry to its real one (RFC 2544)."""
+
+
+def is_public_address(address: str) -> bool:
+    """Return whether a resolved address may be that of a public host."""
+    return not is_internal(address) or ipaddress.ip_address(address.partition("%")[0]) in _FAKED
+
+
 def _ipv4_number(text: str) -> int | None:
     """Return an IPv4 address as `inet_aton` reads it: one to four numbers, each decimal, octal or hexadecimal."""
     number, parts = 0, text.split(".")

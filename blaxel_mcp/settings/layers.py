@@ -23,6 +23,8 @@ Location = tuple[int | str, ...]
 
 _CREDENTIALS: tuple[Location, ...] = (("api_key",), ("client_credentials",), ("api_key_command",))
 _WORKSPACE_KEY_PARTS = 3
+_RESTRICTING_CHOICES: tuple[Location, ...] = (("url_source",), ("prices",))
+"""`"run"` keeps the key at `run_url`, and `"configured"` refuses models without a price under a cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,11 @@ def _is_credential(location: Location) -> bool:
 def fails_closed(location: Location) -> bool:
     """Return whether a blank or unexpanded value at a location is an error; otherwise it counts as unset.
 
-    It is an error for every key of a `ClosedSection`, and for lists, numbers and tables. Credentials are the exception:
-    without them, nothing can be called.
+    It is an error for every key of a `ClosedSection`, for lists, numbers and tables, and for choices of which another
+    than the default restricts something. Credentials are the exception: without them, nothing can be called.
     """
+    if location in _RESTRICTING_CHOICES:
+        return True
     model = _model_at(location[:-1])
     if model is None or _is_credential(location):
         return False

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.client.transport import translate_error
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.loading import configuration
 from blaxel_mcp.settings.schema import Settings
@@ -390,3 +391,18 @@ async def test_a_certificate_that_is_not_trusted_is_named(certificates: tuple[Pa
 
     assert failed.value.billed == "no"
     assert not upstream.requests
+
+
+async def test_a_name_that_leads_to_this_machine_is_not_connected_to_if_it_has_to_be_public() -> None:
+    upstream = Upstream(sized(b"hi"))
+
+    async with serving(upstream, host="localhost"):
+        transport = DirectTransport(ssl.create_default_context(), httpx.Limits())
+        request = httpx.Request("GET", upstream.url, extensions={"must_be_public": True})
+        with pytest.raises(httpx.ConnectError) as failed:
+            await transport.handle_async_request(request)
+        await transport.aclose()
+
+    error = translate_error(failed.value, upstream.url, sent=False, connect_seconds=10)
+    assert "its name leads to this machine or a private network" in str(error)
+    assert (error.retryable, upstream.requests) == (False, 0)

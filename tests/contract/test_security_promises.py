@@ -215,8 +215,12 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "client/auth/test_authenticator::test_model_url_is_trusted_over_tls_or_on_this_machine_only",
         "client/auth/test_authenticator::test_credentials_go_to_no_clear_text_token_endpoint",
     ),
-    "A control plane that is not on loopback cannot send the key to loopback, link-local or private addresses.": (
+    "A control plane that is not on loopback cannot send the key to loopback, link-local or private addresses, nor to "
+    "a name that resolves to them.": (
         "client/test_endpoints::test_a_remote_control_plane_sends_the_key_to_no_internal_host",
+        "client/auth/test_authenticator::test_a_name_that_a_remote_control_plane_gave_must_lead_to_a_public_address",
+        "client/test_direct_transport::test_a_name_that_leads_to_this_machine_is_not_connected_to_if_it_has_to_be_public",
+        "core/test_hosts::test_an_address_of_a_private_network_is_not_public",
     ),
     "Nothing that an answer names is fetched.": (
         "client/test_client::test_redirect_is_an_error_and_the_other_host_hears_nothing",

@@ -134,7 +134,9 @@ def test_a_value_of_another_type_is_an_error_for_a_key_that_shuts_something(fold
 def test_the_keys_that_shut_something_are_those_that_are_meant() -> None:
     assert {("http",), ("http", "auth"), ("http", "bearer_tokens"), ("http", "scopes"), ("http", "host")} <= set(KEYS)
     assert {("access", "models"), ("access", "paths"), ("budget", "usd_per_day"), ("budget",), ("access",)} <= set(KEYS)
-    assert {("files", "allowed_dirs"), ("limits", "calls_per_minute"), ("models", "budget")} <= set(KEYS)
+    assert {("files", "allowed_dirs"), ("limits", "calls_per_minute"), ("models", "budget"), ("url_source",)} <= set(
+        KEYS
+    )
     assert {("models", "budget", "calls_per_day"), ("models", "locked"), ("models",)} <= set(KEYS)
     # Unset, these let nobody in.
     assert not {("workspace",), ("api_key",), ("client_credentials",), ("api_key_command",)} & set(KEYS)

@@ -75,7 +75,7 @@ class Authenticator:
             self._auths[workspace] = WorkspaceAuth(
                 None if resolved is None else self._token_source(resolved),
                 source=None if resolved is None else resolved.source,
-                is_trusted=self.is_trusted,
+                trusted=self._trusted,
                 missing=partial(missing_credentials, self._config, workspace),
             )
         return self._auths[workspace]

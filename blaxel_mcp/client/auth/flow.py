@@ -36,12 +36,12 @@ class WorkspaceAuth:
         tokens: TokenSource | None,
         *,
         source: str | None,
-        is_trusted: Callable[[str], bool],
+        trusted: "TrustedOrigins",
         missing: Callable[[], ConfigurationError],
     ) -> None:
         self.source = source
         self._tokens = tokens
-        self._is_trusted = is_trusted
+        self._trusted = trusted
         self._missing = missing
 
     async def sign(self, request: httpx.Request) -> None:
@@ -53,7 +53,9 @@ class WorkspaceAuth:
         for name in _AUTH_HEADERS:
             if name in request.headers:
                 del request.headers[name]
-        if self._is_trusted(str(request.url)):
+        if self._trusted.is_trusted(str(request.url)):
+            if request.url.netloc in self._trusted.remote:
+                request.extensions["must_be_public"] = True
             request.headers[AUTH_HEADER] = f"Bearer {await self._bearer_value()}"
 
     async def check(self) -> float:
@@ -96,12 +98,17 @@ class TrustedOrigins:
     Args:
         urls: URLs from the settings, all trusted.
         control_plane: The URL of the control plane, trusted as well.
+
+    Attributes:
+        remote: Host and port of the URLs that a control plane beyond loopback returned. Their names must not resolve to
+            addresses of this machine or its network.
     """
 
     def __init__(self, *urls: str, control_plane: str) -> None:
         own = _origin(control_plane)
         self._is_local = own is not None and is_loopback(own[1])
         self._origins = {own, *map(_origin, urls)} - {None}
+        self.remote: set[bytes] = set()
 
     def trust(self, url: str) -> None:
         """Add the origin of a URL that Blaxel returned: https to a public host, or loopback if Blaxel is there too."""
@@ -111,6 +118,8 @@ class TrustedOrigins:
         scheme, host, _port = origin
         is_allowed = self._is_local or not is_internal(host)
         if is_allowed and (scheme == "https" or (scheme == "http" and is_loopback(host))):
+            if not self._is_local and origin not in self._origins:
+                self.remote.add(httpx.URL(url).netloc)
             self._origins.add(origin)
 
     def is_trusted(self, url: str) -> bool:

@@ -12,9 +12,15 @@ from http import HTTPStatus
 
 from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
+from blaxel_mcp.core.hosts import InternalAddressError
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     ((ssl.SSLError,), "the TLS handshake failed", "Check that the URL's port speaks https."),
+    (
+        (InternalAddressError,),
+        "its name leads to this machine or a private network, where a model's record may not send your key",
+        "Set `url` in the model's [[models]] entry, or url_source = 'run', if that host is meant.",
+    ),
     (
         # A name that IDNA cannot encode fails as a UnicodeError, before any name server is asked.
         (socket.gaierror, UnicodeError),
@@ -74,7 +80,7 @@ def not_connected(host: str, error: BaseException, *, variable: str = "") -> Bla
         known = ((reason, hint) for cause in chain for kinds, reason, hint in _CAUSES if isinstance(cause, kinds))
         reason, hint = next(known, _UNKNOWN_CAUSE)
     # Waiting makes no certificate trusted and no name valid.
-    lasting = refused is not None or any(isinstance(cause, UnicodeError) for cause in chain)
+    lasting = refused is not None or any(isinstance(cause, UnicodeError | InternalAddressError) for cause in chain)
     if variable:
         host = f"The proxy {host}"
         hint = hint if refused else _CHECK_VARIABLE.format(variable)

@@ -286,6 +286,19 @@ async def test_model_url_is_trusted_over_tls_or_on_this_machine_only(
         assert authenticator.is_trusted(url) is expected
 
 
+async def test_a_name_that_a_remote_control_plane_gave_must_lead_to_a_public_address(endpoint: TokenEndpoint) -> None:
+    local = Settings(workspace="acme", api_key=SecretStr(KEY), api_url="http://127.0.0.1:1/v0")
+    record, own = "https://mdl-x-acme.us-pdx-1.bl.run/v1", "https://run.blaxel.ai/acme/models/x"
+    for config, expected in ((configuration(local), [None, None]), (key_configuration(), [True, None])):
+        authenticator = Authenticator(config, endpoint)
+        authenticator.trust(record)
+        authenticator.trust(own)
+        requests = [httpx.Request("POST", url) for url in (record, own)]
+        for request in requests:
+            await authenticator.for_workspace("acme").sign(request)
+        assert [request.extensions.get("must_be_public") for request in requests] == expected
+
+
 @pytest.mark.parametrize(
     ("url", "is_private"),
     [
