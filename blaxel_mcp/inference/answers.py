@@ -14,9 +14,6 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.media_types import IMAGE_TYPES, OPAQUE, declared_media_type, media_type_of, wav_of
 
-EVENTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
-"""The beginning of server-sent events with JSON in them, of any declared type."""
-
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)|text/json")
 _JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)

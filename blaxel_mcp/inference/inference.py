@@ -22,8 +22,6 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import (
-    EVENTS,
-    FREE_APIS,
     Answer,
     BinaryAnswer,
     JSONAnswer,
@@ -50,8 +48,6 @@ _SHORT_CHARS = 1000
 
 _LABEL_CHARS = 200
 """An answer with less text and without usage may come from a model that knows no tokens."""
-
-_EVENT_STREAM = {"content-type": "text/event-stream"}
 
 _READ_INLINE_BYTES = 1024 * 1024
 """A larger answer is parsed in a thread: it may take seconds."""
@@ -211,6 +207,7 @@ class Inference:
                 auth.redact,
                 auth.partial_secret_length,
                 writes=prepared.writes,
+                expected=prepared.may_stream,
             )
             request = context.attempts.begin(prepared) if context.attempts else prepared.request
             try:
@@ -246,9 +243,8 @@ class Inference:
         """
         api = prepared.route.api.name if prepared.route.api else None
         status, body, request_id = response.status, response.body, context.trace.request_id
-        asked = api not in FREE_APIS or (isinstance(prepared.body, dict) and prepared.body.get("stream"))
-        if not stream.is_stream and asked and EVENTS.match(body) and (consume := stream.listen(_EVENT_STREAM)):
-            consume(body)
+        if stream.is_stream or b"\n" in body:
+            stream.finish()
         if stream.is_stream:
             answer: Answer = stream.answer(status)
         else:

@@ -32,6 +32,9 @@ class Assembler(ABC):
     announces_end: ClassVar[bool] = True
     """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
 
+    linger_seconds: ClassVar[float] = 5.0
+    """How long a stream that is complete, but has no end marker yet, is waited for: usage may follow."""
+
     ignored_kinds: ClassVar[frozenset[str]] = frozenset()
     """Events of the format that add nothing to the answer."""
 

@@ -1,5 +1,7 @@
 """Choice of decoder and assembler: by the API that was called, or by the shape of the first events."""
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -32,6 +34,9 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
 )
 
 _GEMINI_STREAM = ":streamGenerateContent"
+
+_EVENTS = re.compile(rb"(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
+"""The beginning of server-sent events with JSON in them."""
 
 _BY_API: Mapping[str, type[Assembler]] = MappingProxyType(
     {
@@ -90,6 +95,28 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
         return JSONArrayDecoder()
     decoder = _DECODERS.get(media_type)
     return decoder() if decoder else None
+
+
+def decoder_by_content(start: bytes) -> EventDecoder | None:
+    """Return the decoder for a body of any declared type; None if its start does not show a stream of events.
+
+    Args:
+        start: The first bytes of the body. The start of JSON lines is two lines, the first in a known format.
+    """
+    text = start.removeprefix(BOM_UTF8).lstrip()
+    if _EVENTS.match(text):
+        return ServerSentEventDecoder()
+    first, newline, rest = text.partition(b"\n")
+    if not newline or not first.startswith(b"{") or not rest.lstrip().startswith(b"{"):
+        return None
+    value = json_or_text(first.decode("utf-8", "replace"))
+    is_known = isinstance(value, dict) and any(each.recognizes(kind_of("", value), value) for each in _FORMATS)
+    return NDJSONDecoder() if is_known else None
+
+
+def has_stream_format(path: str) -> bool:
+    """Return whether the streams of a sub-endpoint are in a known format."""
+    return path.partition("?")[0].endswith(tuple(suffix for suffix, _ in _BY_PATH_SUFFIX))
 
 
 def assembler_for(api: str | None, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
