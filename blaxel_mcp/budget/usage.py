@@ -131,12 +131,12 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
         usage = _simple_usage(counts)
         return None if usage.total_tokens is None else usage
     places = _places(answer)
-    counts = next((place for place in places if _count([place], _INPUT + _OUTPUT + _TOTAL) is not None), {})
+    counts = next((place for place in places if _number(place, _INPUT + _OUTPUT + _TOTAL) is not None), {})
     images = _pictures_in(answer["data"]) if isinstance(answer.get("data"), list) else 0
     seconds = next(filter(None, (_number(place, _SECONDS) for place in places)), None)
     if seconds is None and "text" in answer:
         seconds = _number(answer, ("duration",))
-    searches = max(_count([place], _SEARCHES) or 0 for place in places)
+    searches = int(max(_number(place, _SEARCHES) or 0 for place in places))
     if not searches and ("output" in answer or "candidates" in answer):
         searches = _searches_in(answer, model)
     if not counts and not images and seconds is None and not searches:

@@ -218,7 +218,14 @@ class Inference:
                     # Only the connection ended badly.
                     status = context.trace.status or 0
                     answer = stream.answer(status)
-                    check_answer(answer, api.name if api else None, status, context.trace.request_id, auth.redact)
+                    check_answer(
+                        answer,
+                        api.name if api else None,
+                        status,
+                        context.trace.request_id,
+                        auth.redact,
+                        path=prepared.route.path,
+                    )
                     return answer
                 if context.attempts:
                     context.attempts.fail(error)
@@ -251,7 +258,7 @@ class Inference:
             read = partial(read_answer, status, response.headers, body, request_id, api)
             is_short = len(body) <= _READ_INLINE_BYTES
             answer = read() if is_short else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
-        check_answer(answer, api, status, request_id, self._client.auth.redact)
+        check_answer(answer, api, status, request_id, self._client.auth.redact, path=prepared.route.path)
         return answer
 
     async def _wait_to_retry(self, error: BlaxelError, delay: float, call: ReservedCall) -> None:

@@ -193,6 +193,8 @@ async def test_plain_json_that_is_called_a_stream_is_the_answer(indent: int | No
 
 
 LIMIT = {"error": {"message": "Rate limit reached, try again in 300s", "code": 429}}
+ANTHROPIC_LIMIT = {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}}
+OPENAI_LIMIT = {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down", "param": None}
 NO_CREDIT = {"error": {"message": "Insufficient credits", "code": 402}}
 BAD_KEY = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
 
@@ -204,6 +206,8 @@ BAD_KEY = {"error": {"message": "Incorrect API key provided", "code": "invalid_a
         pytest.param([CHUNK, LIMIT], ("rate_limited", True, 300.0, "maybe"), id="a limit midway"),
         pytest.param([NO_CREDIT], ("quota_exceeded", False, None, "no"), id="no credit"),
         pytest.param([CHUNK, NO_CREDIT], ("quota_exceeded", False, None, "maybe"), id="no credit midway"),
+        pytest.param([ANTHROPIC_LIMIT], ("rate_limited", True, None, "no"), id="a limit by its name"),
+        pytest.param([OPENAI_LIMIT], ("rate_limited", True, None, "no"), id="a limit without an object"),
         pytest.param([BAD_KEY], ("authentication_failed", False, None, "maybe"), id="a bad key"),
         pytest.param([{"x_groq": {"error": "over capacity"}}], ("provider_error", False, None, "maybe"), id="Groq's"),
     ],

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from blaxel_mcp.apis.reported_errors import reported_error
 from blaxel_mcp.apis.streams.assembler import DONE, Assembler, json_or_text, object_in, text_in
 from blaxel_mcp.apis.streams.deltas import TextBuffer, finalize
 from blaxel_mcp.apis.streams.events import Event
@@ -46,6 +47,8 @@ class GenericAssembler(Assembler):
         return True
 
     def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - no kind of event is known
+        if error := reported_error(data, is_known=False):
+            self.record_error(error.get("error") or error)
         self._events.append(data)
         # Hugging Face's text-generation-inference has a token in each event, Ollama a message.
         holders = (data, object_in(data, "token"), object_in(data, "message"))
