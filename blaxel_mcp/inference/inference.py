@@ -110,7 +110,7 @@ class Inference:
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")
                 context.usage = _usage_of(answer, context, prepared)
-                context.price = context.price or await self._table_price(context)
+                context.price = context.price or await self._table_price(context, answer)
                 if context.price is None and context.record is None and model and model.price:
                     # The request then probably has the provider's name of this model.
                     context.price = configured_price(model.price)
@@ -151,13 +151,20 @@ class Inference:
         expected = prepared.estimate
         return prepared, replace(expected, price=context.price) if context.price else expected
 
-    async def _table_price(self, context: CallContext) -> ModelPrice | None:
-        """Return the price of a model in the price table; None if it has none, or if the settings exclude the table."""
+    async def _table_price(self, context: CallContext, answer: Answer | None = None) -> ModelPrice | None:
+        """Return the price of a model in the price table; None if it has none, or if the settings exclude it.
+
+        The name of a deployment of Azure's is in no table, but its answers name the model.
+        """
         record, named = context.record, context.prepared and context.prepared.model
         if self._settings.prices == "configured" or record is None:
             return None
         model = record.provider_model if named == context.model else named
-        return await anyio.to_thread.run_sync(table_price, record.runtime_type, model)
+        price = await anyio.to_thread.run_sync(table_price, record.runtime_type, model)
+        answered = answer.value if isinstance(answer, JSONAnswer) else None
+        if price or not isinstance(answered, dict) or not isinstance(answered.get("model"), str):
+            return price
+        return await anyio.to_thread.run_sync(table_price, record.runtime_type, answered["model"])
 
     async def _prepare(self, invocation: Invocation, context: CallContext, workspace: str) -> PreparedRequest:
         lookup = await self._control_plane.find(workspace, invocation.model)
