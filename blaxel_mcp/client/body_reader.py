@@ -23,6 +23,10 @@ _IDENTITY = ("", "identity")
 _REFUSED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "lz4", "snappy", "xz", "bzip2"})
 """Real compressions. Like browsers, the reader ignores any other name if the body can be read without decoding."""
 
+_UNCOMPRESSED = b"{[:de \t\r\n"
+"""First bytes of JSON and of events, with which neither gzip nor deflate begins: a proxy that decompresses a body may
+leave its header as it was."""
+
 _FEED_BYTES = 8 * 1024
 """Encoded bytes that are decoded in one turn of the event loop; gzip can expand them a thousandfold."""
 
@@ -48,9 +52,6 @@ class BodyReader:
     Attributes:
         is_plain: Whether the body is not encoded, so that no chunk becomes longer.
         patience: For how many seconds `on_bytes` waits for more.
-
-    Raises:
-        BlaxelError: `bad_response`: the encoding is a compression that was not requested.
     """
 
     def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
@@ -62,9 +63,9 @@ class BodyReader:
         encodings = [token for token in re.split(r"[,\s]+", content_encoding.lower()) if token not in _IDENTITY]
         known = [encoding for encoding in encodings if encoding in _WINDOW_BITS or encoding in _REFUSED]
         self._is_known = known == encodings
-        if len(known) > 1 or not _WINDOW_BITS.keys() >= {*known}:
-            raise undecodable("is in a compression that was not requested")
-        self._decoder = _ZlibDecoder(_WINDOW_BITS[known[0]]) if known else None
+        self._is_refused = len(known) > 1 or not _WINDOW_BITS.keys() >= {*known}
+        self._decoder = _ZlibDecoder(_WINDOW_BITS[known[0]]) if known and not self._is_refused else None
+        self._has_begun = not known
         self.is_plain = not known
 
     @property
@@ -77,8 +78,15 @@ class BodyReader:
 
         Raises:
             BlaxelError: `response_too_large`, after which `body` is as long as the limit allows,
-                or `bad_response` for bytes that are not in the declared encoding.
+                or `bad_response` for bytes that are not in the declared encoding, or in one that was not requested.
         """
+        if chunk and not self._has_begun:
+            self._has_begun = True
+            # Other compressions may begin with white space or a letter, and hardly with a bracket.
+            if chunk[0] in (_UNCOMPRESSED[:2] if self._is_refused else _UNCOMPRESSED):
+                self._decoder, self._is_known = None, False
+            elif self._is_refused:
+                raise undecodable("is in a compression that was not requested")
         while chunk:
             room = self._limit - self._decoded.tell()
             # One byte more than there is room for shows that there is more.

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,7 @@ def read_answer(
     is_verbatim = api in FREE_APIS and content_type.startswith(_TEXT_TYPES) and not is_html
     if says_json or (not is_verbatim and _JSON_START.match(body)):
         try:
-            text = body.decode("utf-8-sig")
+            text = _decoded(body, content_type, errors="strict")
             if not json_text.is_affordable(text):
                 return TextAnswer(text)
             value = json_text.parse(text)
@@ -104,7 +105,9 @@ def read_answer(
     if media_type is None and (is_html or _HTML.match(body)):
         raise _bad_response("with an HTML page instead of an answer", status, request_id)
     if media_type is None and says_json:
-        raise _bad_response("with a body that it calls JSON and that is not", status, request_id)
+        failure = _bad_response("with a body that it calls JSON and that is not", status, request_id)
+        failure.partial = _decoded(body, content_type)
+        raise failure
     return _other_answer(body, media_type, content_type)
 
 
@@ -167,13 +170,15 @@ def check_answer(
         raise failure
 
 
-def _decoded(body: bytes, content_type: str) -> str:
+def _decoded(body: bytes, content_type: str, errors: str = "replace") -> str:
     charset = _CHARSET.search(content_type)
+    if body.startswith(BOM_UTF8):
+        return body.decode("utf-8-sig", errors)
     try:
         codec = codecs.lookup(charset[1] if charset else "utf-8").name
     except LookupError:
         codec = ""
-    return body.decode(codec if codec.startswith(_CODECS) else "utf-8", "replace")
+    return body.decode(codec if codec.startswith(_CODECS) else "utf-8", errors)
 
 
 def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamError:

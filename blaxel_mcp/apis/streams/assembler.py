@@ -30,7 +30,7 @@ class Assembler(ABC):
         ended: Whether the format's end marker was received: nothing follows it.
     """
 
-    announces_end: ClassVar[bool] = True
+    announces_end: bool = True
     """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
 
     linger_seconds: ClassVar[float] = 5.0

@@ -20,6 +20,7 @@ from blaxel_mcp.apis.streams.line_decoders import NDJSONDecoder, ServerSentEvent
 from blaxel_mcp.apis.streams.messages import MessagesAssembler
 from blaxel_mcp.apis.streams.ollama import OllamaAssembler
 from blaxel_mcp.apis.streams.responses import ResponsesAssembler
+from blaxel_mcp.apis.streams.speech import SpeechAssembler
 from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = MappingProxyType(
@@ -47,6 +48,7 @@ _BY_API: Mapping[str, type[Assembler]] = MappingProxyType(
         "generate-content": GenerateContentAssembler,
         "cohere-chat": CohereChatAssembler,
         "images": ImagesAssembler,
+        "speech": SpeechAssembler,
         "transcriptions": TranscriptionsAssembler,
     }
 )
@@ -60,6 +62,7 @@ _BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
     ("/v1/chat", CohereChatV1Assembler),
     ("/interactions", InteractionsAssembler),
     ("/audio/transcriptions", TranscriptionsAssembler),
+    ("/audio/speech", SpeechAssembler),
     ("/images/generations", ImagesAssembler),
     ("/images/edits", ImagesAssembler),
     ("/api/chat", OllamaAssembler),
@@ -72,6 +75,7 @@ _FORMATS: tuple[type[Assembler], ...] = (
     CohereChatAssembler,
     CohereChatV1Assembler,
     TranscriptionsAssembler,
+    SpeechAssembler,
     ImagesAssembler,
     InteractionsAssembler,
     OllamaAssembler,

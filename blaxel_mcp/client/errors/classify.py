@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
