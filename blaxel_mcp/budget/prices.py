@@ -5,9 +5,10 @@ reasoning, tiers and steps of long contexts. Importing it takes 0.2 s and 12 MB,
 without a configured price does, while it waits for its answer.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import version
 from threading import Thread
@@ -29,6 +30,8 @@ _PROVIDERS: Mapping[str, str] = {
     "xai": "x-ai",
 }
 """The table's provider for each runtime type of Blaxel."""
+
+_BEDROCK = re.compile(r"(?:(?:us|eu|apac|au|ca|jp|sa|us-gov|global)\.)?[a-z0-9]+\.[a-z]")
 
 _LISTED: Mapping[str, tuple[Usage, int]] = {
     "input": (Usage(input_tokens=1), 1_000_000),
@@ -68,7 +71,7 @@ def load_table() -> None:
     Thread(target=import_module, args=("genai_prices.data",), daemon=True, name="price table").start()
 
 
-@cache
+@lru_cache(maxsize=1000)
 def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPrice | None:
     """Return the price in the table of `genai-prices`; None if it does not know the model.
 
@@ -79,6 +82,22 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
     provider_id = _PROVIDERS.get(runtime_type or "")
     if provider_id is None or not provider_model:
         return None
+    prices = (_price_in_table(*name) for name in _names_in_table(provider_id, provider_model))
+    return next(filter(None, prices), None)
+
+
+def _names_in_table(provider_id: str, provider_model: str) -> list[tuple[str, str]]:
+    """Return the provider and the name under which the table may know a model, the likeliest first.
+
+    A name may be that of a resource (`models/gemini-2.5-pro`), of a router (`openai/gpt-4o`) or of Amazon Bedrock
+    (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`), whose prices go by the region.
+    """
+    last = provider_model.rpartition("/")[2]
+    bedrock = [("aws", last)] if _BEDROCK.match(last) else []
+    return [*bedrock, (provider_id, provider_model), (provider_id, last)]
+
+
+def _price_in_table(provider_id: str, name: str) -> ModelPrice | None:
     from genai_prices import calc_price, types  # noqa: PLC0415 - see the module's docstring
 
     def usd(usage: Usage) -> float | None:
@@ -86,16 +105,21 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
         for counts in (_table_usage(usage), _table_usage(replace(usage, cached_input_tokens=0, cached_audio_tokens=0))):
             try:
                 context = {"service_tier": usage.tier, "speed": usage.tier} if usage.tier else None
-                price = calc_price(
-                    types.Usage(**counts), provider_model, provider_id=provider_id, price_context=context
-                )
+                price = calc_price(types.Usage(**counts), name, provider_id=provider_id, price_context=context)
             except (LookupError, ValueError):
                 continue
             return float(price.total_price) or None
         return None
 
-    costs = {name: (usd(taken), times) for name, (taken, times) in _LISTED.items()}
-    rates = {name: round(cost * times, 6) for name, (cost, times) in costs.items() if cost is not None}
+    per_call = usd(Usage())
+    costs = {key: (usd(taken), times) for key, (taken, times) in _LISTED.items()}
+    rates = {
+        key: round((cost - (per_call or 0)) * times, 6)
+        for key, (cost, times) in costs.items()
+        if cost is not None and cost != per_call
+    }
+    if per_call:
+        rates["per_call"] = per_call
     return ModelPrice(usd, f"genai-prices {version('genai-prices')}", rates) if rates else None
 
 

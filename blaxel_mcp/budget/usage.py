@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-_PLACES = ("usage", "usageMetadata", "meta", "x_groq")
+_PLACES = ("usage", "usageMetadata", "meta", "x_groq", "result")
 _INSIDE = ("billed_units", "tokens", "usage")
 """The fields that hold the counts; Cohere bills its `billed_units`, not its `tokens`."""
 
@@ -44,6 +44,7 @@ _REASONING = (
 )
 _CACHED = (
     "prompt_tokens_details.cached_tokens",
+    "prompt_token_details.cached_tokens",
     "input_tokens_details.cached_tokens",
     "prompt_cache_hit_tokens",
     "cached_tokens",
@@ -51,9 +52,10 @@ _CACHED = (
     "total_cached_tokens",
 )
 """Input from a cache, which is part of the input count."""
-_READ = ("cache_read_input_tokens", "cacheReadInputTokens")
-_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens")
-"""Claude's input from and to a cache. Its own `input_tokens` exclude them; a `prompt_tokens` beside them does not."""
+_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
+_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+"""Claude's input from and to a cache. Its own `input_tokens` exclude them; a `prompt_tokens` beside them does not,
+unless it is smaller."""
 _WRITTEN_FOR_AN_HOUR = ("cache_creation.ephemeral_1h_input_tokens",)
 _AUDIO = ("prompt_tokens_details.audio_tokens", "input_tokens_details.audio_tokens", "input_token_details.audio_tokens")
 _AUDIO_WRITTEN = ("completion_tokens_details.audio_tokens", "output_tokens_details.audio_tokens")
@@ -131,12 +133,12 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
         usage = _simple_usage(counts)
         return None if usage.total_tokens is None else usage
     places = _places(answer)
-    counts = next((place for place in places if _count([place], _INPUT + _OUTPUT + _TOTAL) is not None), {})
+    counts = next((place for place in places if _number(place, _INPUT + _OUTPUT + _TOTAL) is not None), {})
     images = _pictures_in(answer["data"]) if isinstance(answer.get("data"), list) else 0
     seconds = next(filter(None, (_number(place, _SECONDS) for place in places)), None)
     if seconds is None and "text" in answer:
         seconds = _number(answer, ("duration",))
-    searches = max(_count([place], _SEARCHES) or 0 for place in places)
+    searches = int(max(_number(place, _SEARCHES) or 0 for place in places))
     if not searches and ("output" in answer or "candidates" in answer):
         searches = _searches_in(answer, model)
     if not counts and not images and seconds is None and not searches:
@@ -186,13 +188,14 @@ def _places(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _token_usage(counts: Mapping[str, Any]) -> Usage:
     passes = _passes(counts) if isinstance(counts.get("iterations"), list) else [counts]
-    read, written = _count(passes, _READ) or 0, _count(passes, _WRITTEN) or 0
+    # A pass may lack the figures of the cache, which the whole then has.
+    read, written = (max(_count(passes, names) or 0, _count([counts], names) or 0) for names in (_READ, _WRITTEN))
     input_tokens, output = _count(passes, _INPUT), _count(passes, _OUTPUT)
     total = _count([counts], _TOTAL)
     if input_tokens is None and output is None:
         input_tokens = total
     if input_tokens is not None:
-        beside = 0 if "prompt_tokens" in counts else read + written
+        beside = 0 if "prompt_tokens" in counts and input_tokens >= read + written else read + written
         input_tokens += beside + sum(_count([counts], (name,)) or 0 for name in _MORE_INPUT)
     reasoning = _count([counts], (*_THOUGHTS, *_REASONING)) or 0
     is_beside = "citation_tokens" in counts or any(name in counts for name in _THOUGHTS)

@@ -23,14 +23,19 @@ _IDENTITY = ("", "identity")
 _REFUSED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "lz4", "snappy", "xz", "bzip2"})
 """Real compressions. Like browsers, the reader ignores any other name if the body can be read without decoding."""
 
+_UNCOMPRESSED = b"{[:de \t\r\n"
+"""First bytes of JSON and of events, with which neither gzip nor deflate begins: a proxy that decompresses a body may
+leave its header as it was."""
+
 _FEED_BYTES = 8 * 1024
 """Encoded bytes that are decoded in one turn of the event loop; gzip can expand them a thousandfold."""
 
 _PIECE_BYTES = 64 * 1024
 """Bytes that are decoded at once: a bound on the memory used in addition to the body."""
 
-OnBytes = Callable[[bytes], bool]
-"""Takes decoded bytes as they arrive, and returns whether no more are needed."""
+OnBytes = Callable[[bytes], float]
+"""Takes decoded bytes as they arrive, and returns for how many seconds the rest is worth waiting: infinity while it is
+needed, `END_SECONDS` if nothing of it is."""
 
 END_SECONDS = 0.2
 """How long to wait for the end of a body that is no longer needed, so that its connection can be reused."""
@@ -46,24 +51,21 @@ class BodyReader:
 
     Attributes:
         is_plain: Whether the body is not encoded, so that no chunk becomes longer.
-        satisfied: Whether `on_bytes` needs no more.
-
-    Raises:
-        BlaxelError: `bad_response`: the encoding is a compression that was not requested.
+        patience: For how many seconds `on_bytes` waits for more.
     """
 
     def __init__(self, content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None) -> None:
         self._limit = limit
         self._on_bytes = on_bytes
-        self.satisfied = False
+        self.patience = math.inf
         # Unlike a bytearray, it becomes `bytes` without a copy.
         self._decoded = io.BytesIO()
         encodings = [token for token in re.split(r"[,\s]+", content_encoding.lower()) if token not in _IDENTITY]
         known = [encoding for encoding in encodings if encoding in _WINDOW_BITS or encoding in _REFUSED]
         self._is_known = known == encodings
-        if len(known) > 1 or not _WINDOW_BITS.keys() >= {*known}:
-            raise undecodable("is in a compression that was not requested")
-        self._decoder = _ZlibDecoder(_WINDOW_BITS[known[0]]) if known else None
+        self._is_refused = len(known) > 1 or not _WINDOW_BITS.keys() >= {*known}
+        self._decoder = _ZlibDecoder(_WINDOW_BITS[known[0]]) if known and not self._is_refused else None
+        self._has_begun = not known
         self.is_plain = not known
 
     @property
@@ -76,8 +78,15 @@ class BodyReader:
 
         Raises:
             BlaxelError: `response_too_large`, after which `body` is as long as the limit allows,
-                or `bad_response` for bytes that are not in the declared encoding.
+                or `bad_response` for bytes that are not in the declared encoding, or in one that was not requested.
         """
+        if chunk and not self._has_begun:
+            self._has_begun = True
+            # Other compressions may begin with white space or a letter, and hardly with a bracket.
+            if chunk[0] in (_UNCOMPRESSED[:2] if self._is_refused else _UNCOMPRESSED):
+                self._decoder, self._is_known = None, False
+            elif self._is_refused:
+                raise undecodable("is in a compression that was not requested")
         while chunk:
             room = self._limit - self._decoded.tell()
             # One byte more than there is room for shows that there is more.
@@ -87,8 +96,8 @@ class BodyReader:
                 piece, chunk = self._decoder.decode(chunk, min(room + 1, _PIECE_BYTES))
             kept = piece if len(piece) <= room else piece[:room]
             self._decoded.write(kept)
-            if self._on_bytes and piece and self._on_bytes(kept):
-                self.satisfied = True
+            if self._on_bytes and piece:
+                self.patience = self._on_bytes(kept)
             if kept is not piece:
                 raise too_large(self._limit)
 
@@ -147,8 +156,8 @@ async def read_whole(
         BlaxelError: `response_too_large` or `bad_response`.
     """
     reader = BodyReader(content_encoding, limit=limit, on_bytes=on_bytes)
-    await _feed(reader, chunks)
-    return reader.body if reader.satisfied else reader.finish()
+    has_ended = await _feed(reader, chunks)
+    return reader.finish() if has_ended and reader.patience > END_SECONDS else reader.body
 
 
 async def read_some(
@@ -176,17 +185,21 @@ async def read_some(
     return b""
 
 
-async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> None:
-    arriving = aiter(chunks)
-    async for chunk in arriving:
-        if reader.is_plain:
-            reader.feed(chunk)
-        else:
-            for start in range(0, len(chunk), _FEED_BYTES):
-                reader.feed(chunk[start : start + _FEED_BYTES])
-                await anyio.lowlevel.checkpoint()
-        if reader.satisfied:
-            with anyio.move_on_after(END_SECONDS):
-                async for _ in arriving:
-                    pass
-            return
+async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> bool:
+    """Feed the reader with a body, and return whether its end came before the reader had enough of waiting."""
+    latest = anyio.current_effective_deadline()
+    with anyio.CancelScope() as scope:
+        async for chunk in chunks:
+            if reader.patience <= END_SECONDS:
+                continue
+            if reader.is_plain:
+                reader.feed(chunk)
+            else:
+                for start in range(0, len(chunk), _FEED_BYTES):
+                    reader.feed(chunk[start : start + _FEED_BYTES])
+                    await anyio.lowlevel.checkpoint()
+            if reader.patience < math.inf or scope.deadline < math.inf:
+                # Half of what is left, so that an answer without an end marker is not lost to the call's deadline.
+                now = anyio.current_time()
+                scope.deadline = now + min(reader.patience, (latest - now) / 2)
+    return not scope.cancelled_caught

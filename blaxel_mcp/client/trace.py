@@ -74,7 +74,8 @@ class SendTracker:
 
 
 def _extend_if_late(scope: anyio.CancelScope, due: float) -> None:
-    now = anyio.current_time()
+    # Not `anyio.current_time`, which raises an exception in a callback unless `anyio.run` started the loop.
+    now = asyncio.get_running_loop().time()
     if now - due > _SUSPENDED_SECONDS:
         scope.deadline = now + _GRACE_SECONDS
 

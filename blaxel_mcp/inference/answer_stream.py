@@ -1,11 +1,22 @@
 """An answer that arrives as a stream of events: shown as it arrives, assembled at the end."""
 
+import math
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, assembler_for, event_decoder, incomplete_reason
+from blaxel_mcp.apis.streams import (
+    Assembler,
+    Event,
+    EventDecoder,
+    assembler_for,
+    decoder_by_content,
+    event_decoder,
+    incomplete_reason,
+)
 from blaxel_mcp.budget.usage import Usage, plausible_usage, read_usage
+from blaxel_mcp.client.body_reader import END_SECONDS
 from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
@@ -21,6 +32,11 @@ _MIN_GROWTH = 200
 PARTIAL_FOLLOWS = "The partial answer, if any, follows."
 """The sentence of an error about a stream that broke off: results and commands show the text beside the error."""
 
+_MAX_START = 16 * 1024
+"""Bytes of a body within which a stream of events shows that it is one."""
+
+_JSON_STARTS = (b"{", b"[")
+
 
 class AnswerStream:
     """Follows one response; a response that is not a stream is not read.
@@ -32,6 +48,7 @@ class AnswerStream:
         redact: Removes our secrets from upstream's bytes.
         partial_secret_length: Returns how many bytes at the end may be the beginning of a secret.
         writes: Whether the answer is text that the model writes.
+        expected: Whether a body of another declared type is a stream if it begins like one.
 
     Attributes:
         is_stream: Whether the response is a stream of events.
@@ -47,10 +64,13 @@ class AnswerStream:
         partial_secret_length: Callable[[bytes], int] = lambda _: 0,
         *,
         writes: bool = True,
+        expected: bool = False,
     ) -> None:
         self.is_stream = False
         self.first_chunk_at: float | None = None
         self._writes = writes
+        self._expected = expected
+        self._start: bytearray | None = None
         self._api = api
         self._path = path
         self._progress = progress
@@ -63,18 +83,30 @@ class AnswerStream:
         self._reported_chars = 0
         self._received_bytes = 0
 
-    def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], bool] | None:
+    def listen(self, headers: Mapping[str, str]) -> Callable[[bytes], float] | None:
         """Return the consumer of a body with these response headers; None if it is neither a stream nor written text.
 
-        The consumer returns whether the answer has ended, so that no more of the body is needed. A body that is no
-        stream is only measured, so that an interrupted one counts by its length.
+        The consumer returns for how many seconds the rest of the body is worth waiting. A body that is no stream is
+        only measured, so that an interrupted one counts by its length.
         """
-        self._decoder = event_decoder(headers.get("content-type", ""), self._path)
-        self.is_stream = self._decoder is not None
-        if self.is_stream:
+        decoder = event_decoder(headers.get("content-type", ""), self._path)
+        if decoder:
+            self._follow(decoder)
+        # What is declared may be wrong either way: a provider that cannot stream answers with plain JSON.
+        self._start = bytearray() if decoder or self._expected else None
+        return self._consume if decoder or self._expected or self._writes else None
+
+    def _follow(self, decoder: EventDecoder | None) -> None:
+        self._decoder = decoder
+        self.is_stream = decoder is not None
+        if decoder:
             self._progress.source = self._text_so_far
             self._shown = _RedactedText(self._redact, self._partial_secret_length)
-        return self._consume if self.is_stream or self._writes else None
+
+    def finish(self) -> None:
+        """Decide whether a body that has ended is a stream, if it was too short to show that before."""
+        if self._start is not None and (rest := self._recognize(ended=True)) and self._decoder:
+            self._add(self._decoder.feed(rest))
 
     def answer(self, status: int) -> JSONAnswer:
         """Return the complete answer, in the shape that the provider gives without a stream.
@@ -145,13 +177,31 @@ class AnswerStream:
         """Whether the answer is complete, however the connection ends."""
         return self._assembler is not None and self._assembler.error is None and self._assembler.complete
 
-    def _consume(self, chunk: bytes) -> bool:
+    def _consume(self, chunk: bytes) -> float:
         if self.first_chunk_at is None:
             self.first_chunk_at = time.perf_counter()
         self._received_bytes += len(chunk)
-        if self._decoder:
+        if self._start is not None:
+            self._start += chunk
+            # JSON in one line, as most answers are, is no stream.
+            is_plain = not self._decoder and self._start.startswith(_JSON_STARTS) and b"\n" not in self._start
+            chunk = b"" if is_plain else self._recognize()
+        if self._decoder and chunk:
             self._add(self._decoder.feed(chunk))
-        return self._assembler is not None and self._assembler.ended
+        return _patience(self._assembler) if self._assembler else math.inf
+
+    def _recognize(self, *, ended: bool = False) -> bytes:
+        """Choose the decoder by the first bytes, and return those to decode; none if more are needed to choose one."""
+        start = bytes(self._start or b"")
+        first = start.removeprefix(BOM_UTF8).lstrip()[:1]
+        if not (self._decoder and first and self._decoder.begins_with(first)):
+            decoder = decoder_by_content(start)
+            if decoder is None and not ended and len(start) <= _MAX_START:
+                return b""
+            if decoder or first in _JSON_STARTS:
+                self._follow(decoder)
+        self._start = None
+        return start
 
     def _add(self, events: list[Event], *, ended: bool = False) -> None:
         if self._assembler is None:
@@ -200,6 +250,13 @@ class _RedactedText:
         self._length += len(safe.decode("utf-8", "surrogatepass"))
         self._end = text[max(0, self._length - _COMPARED_CHARS) : self._length]
         return self._shown
+
+
+def _patience(assembler: Assembler) -> float:
+    """Return for how many seconds the rest of a stream is worth waiting."""
+    if assembler.ended:
+        return END_SECONDS
+    return assembler.linger_seconds if assembler.error is not None or assembler.complete else math.inf
 
 
 def _incomplete(reason: str, status: int, *, by_provider: bool = False) -> UpstreamError:

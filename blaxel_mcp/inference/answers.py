@@ -2,20 +2,20 @@
 
 import codecs
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.apis import ModelAPI
+from blaxel_mcp.apis.reported_errors import has_answer_shape, reported_error
+from blaxel_mcp.apis.streams import has_stream_format
 from blaxel_mcp.budget.estimates import is_base64
 from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.client.errors.wording import shown_request_id
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.media_types import IMAGE_TYPES, OPAQUE, declared_media_type, media_type_of, wav_of
-
-EVENTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
-"""The beginning of server-sent events with JSON in them, of any declared type."""
 
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)|text/json")
 _JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
@@ -34,13 +34,6 @@ FREE_APIS = (None, "raw")
 
 _LONG_CHARS = 100_000
 """Longer JSON, in characters, is compacted only when all of it is read."""
-
-_ERROR_MEMBERS = {
-    *("code", "detail", "errors", "message", "object", "param", "request_id", "status", "status_code", "title", "type")
-}
-"""An object with a text and no members but these has no answer in it."""
-
-_COHERE_FAILURES = ("ERROR", "ERROR_TOXIC", "TIMEOUT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ def read_answer(
     is_verbatim = api in FREE_APIS and content_type.startswith(_TEXT_TYPES) and not is_html
     if says_json or (not is_verbatim and _JSON_START.match(body)):
         try:
-            text = body.decode("utf-8-sig")
+            text = _decoded(body, content_type, errors="strict")
             if not json_text.is_affordable(text):
                 return TextAnswer(text)
             value = json_text.parse(text)
@@ -112,7 +105,9 @@ def read_answer(
     if media_type is None and (is_html or _HTML.match(body)):
         raise _bad_response("with an HTML page instead of an answer", status, request_id)
     if media_type is None and says_json:
-        raise _bad_response("with a body that it calls JSON and that is not", status, request_id)
+        failure = _bad_response("with a body that it calls JSON and that is not", status, request_id)
+        failure.partial = _decoded(body, content_type)
+        raise failure
     return _other_answer(body, media_type, content_type)
 
 
@@ -141,7 +136,13 @@ def _other_answer(body: bytes, media_type: str | None, content_type: str) -> Ans
 
 
 def check_answer(
-    answer: Answer, api: str | None, status: int, request_id: str | None, redact: Callable[[bytes], bytes]
+    answer: Answer,
+    api: str | None,
+    status: int,
+    request_id: str | None,
+    redact: Callable[[bytes], bytes],
+    *,
+    path: str = "",
 ) -> None:
     """Reject an answer that is an error, which some providers and gateways send with status 200.
 
@@ -151,53 +152,33 @@ def check_answer(
         status: The HTTP status.
         request_id: The id under which Blaxel finds the call.
         redact: Removes this server's own secrets from quotations.
+        path: The sub-endpoint that was called; answers at the base endpoint itself may be anything.
 
     Raises:
         UpstreamError: The error.
     """
-    if api in FREE_APIS or not isinstance(answer, JSONAnswer):
+    if api == "raw" or not (api or path) or not isinstance(answer, JSONAnswer):
         return
     # Google's streaming endpoints wrap their error object in an array.
     value = answer.value[0] if isinstance(answer.value, list) and len(answer.value) == 1 else answer.value
     if not isinstance(value, dict):
         return
-    error = value.get("error")
-    found = value if (any(error.values()) if isinstance(error, dict) else error) else None
-    choices = value.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        # OpenRouter's and Mistral's, of a model that failed halfway.
-        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
-            found = found or {"error": choice.get("error") or "The choice ended with finish_reason error."}
-    if found is None and not value.keys() >= {"choices", "id"}:
-        found = _other_error(value)
+    found = reported_error(value, is_known=api is not None or has_stream_format(path) or has_answer_shape(path))
     if found is not None:
         failure = error_in_success(found, status, request_id, redact=redact)
-        failure.partial = failure.partial or (answer.text if choices else "")
+        failure.partial = failure.partial or (answer.text if value.get("choices") else "")
         raise failure
 
 
-def _other_error(value: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the error in an answer that has no `error`; None if it is none."""
-    base = value.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code"):
-        # MiniMax.
-        return {"error": {"message": base.get("status_msg"), "code": base["status_code"]}}
-    is_failed = value.get("status") in ("failed", "error") or value.get("success") is False
-    is_failed = is_failed or "error" in (value.get("type"), value.get("object"))
-    words = any(isinstance(value.get(name), str | list) and value[name] for name in ("detail", "errors", "message"))
-    if is_failed or (words and value.keys() <= _ERROR_MEMBERS):
-        return value
-    reason = value.get("finish_reason")
-    return {"error": f"The answer ended with finish_reason {reason}."} if reason in _COHERE_FAILURES else None
-
-
-def _decoded(body: bytes, content_type: str) -> str:
+def _decoded(body: bytes, content_type: str, errors: str = "replace") -> str:
     charset = _CHARSET.search(content_type)
+    if body.startswith(BOM_UTF8):
+        return body.decode("utf-8-sig", errors)
     try:
         codec = codecs.lookup(charset[1] if charset else "utf-8").name
     except LookupError:
         codec = ""
-    return body.decode(codec if codec.startswith(_CODECS) else "utf-8", "replace")
+    return body.decode(codec if codec.startswith(_CODECS) else "utf-8", errors)
 
 
 def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamError:

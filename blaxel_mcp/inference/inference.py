@@ -22,8 +22,6 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import (
-    EVENTS,
-    FREE_APIS,
     Answer,
     BinaryAnswer,
     JSONAnswer,
@@ -50,8 +48,6 @@ _SHORT_CHARS = 1000
 
 _LABEL_CHARS = 200
 """An answer with less text and without usage may come from a model that knows no tokens."""
-
-_EVENT_STREAM = {"content-type": "text/event-stream"}
 
 _READ_INLINE_BYTES = 1024 * 1024
 """A larger answer is parsed in a thread: it may take seconds."""
@@ -114,7 +110,7 @@ class Inference:
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")
                 context.usage = _usage_of(answer, context, prepared)
-                context.price = context.price or await self._table_price(context)
+                context.price = context.price or await self._table_price(context, answer)
                 if context.price is None and context.record is None and model and model.price:
                     # The request then probably has the provider's name of this model.
                     context.price = configured_price(model.price)
@@ -155,13 +151,20 @@ class Inference:
         expected = prepared.estimate
         return prepared, replace(expected, price=context.price) if context.price else expected
 
-    async def _table_price(self, context: CallContext) -> ModelPrice | None:
-        """Return the price of a model in the price table; None if it has none, or if the settings exclude the table."""
+    async def _table_price(self, context: CallContext, answer: Answer | None = None) -> ModelPrice | None:
+        """Return the price of a model in the price table; None if it has none, or if the settings exclude it.
+
+        The name of a deployment of Azure's is in no table, but its answers name the model.
+        """
         record, named = context.record, context.prepared and context.prepared.model
         if self._settings.prices == "configured" or record is None:
             return None
         model = record.provider_model if named == context.model else named
-        return await anyio.to_thread.run_sync(table_price, record.runtime_type, model)
+        price = await anyio.to_thread.run_sync(table_price, record.runtime_type, model)
+        answered = answer.value if isinstance(answer, JSONAnswer) else None
+        if price or not isinstance(answered, dict) or not isinstance(answered.get("model"), str):
+            return price
+        return await anyio.to_thread.run_sync(table_price, record.runtime_type, answered["model"])
 
     async def _prepare(self, invocation: Invocation, context: CallContext, workspace: str) -> PreparedRequest:
         lookup = await self._control_plane.find(workspace, invocation.model)
@@ -211,6 +214,7 @@ class Inference:
                 auth.redact,
                 auth.partial_secret_length,
                 writes=prepared.writes,
+                expected=prepared.may_stream,
             )
             request = context.attempts.begin(prepared) if context.attempts else prepared.request
             try:
@@ -221,7 +225,14 @@ class Inference:
                     # Only the connection ended badly.
                     status = context.trace.status or 0
                     answer = stream.answer(status)
-                    check_answer(answer, api.name if api else None, status, context.trace.request_id, auth.redact)
+                    check_answer(
+                        answer,
+                        api.name if api else None,
+                        status,
+                        context.trace.request_id,
+                        auth.redact,
+                        path=prepared.route.path,
+                    )
                     return answer
                 if context.attempts:
                     context.attempts.fail(error)
@@ -246,16 +257,15 @@ class Inference:
         """
         api = prepared.route.api.name if prepared.route.api else None
         status, body, request_id = response.status, response.body, context.trace.request_id
-        asked = api not in FREE_APIS or (isinstance(prepared.body, dict) and prepared.body.get("stream"))
-        if not stream.is_stream and asked and EVENTS.match(body) and (consume := stream.listen(_EVENT_STREAM)):
-            consume(body)
+        if stream.is_stream or b"\n" in body:
+            stream.finish()
         if stream.is_stream:
             answer: Answer = stream.answer(status)
         else:
             read = partial(read_answer, status, response.headers, body, request_id, api)
             is_short = len(body) <= _READ_INLINE_BYTES
             answer = read() if is_short else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
-        check_answer(answer, api, status, request_id, self._client.auth.redact)
+        check_answer(answer, api, status, request_id, self._client.auth.redact, path=prepared.route.path)
         return answer
 
     async def _wait_to_retry(self, error: BlaxelError, delay: float, call: ReservedCall) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
+from blaxel_mcp.apis.streams import has_stream_format
 from blaxel_mcp.budget.estimates import Estimate, estimate
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.catalog.runtime_types import model_path
@@ -91,6 +92,7 @@ class PreparedRequest:
         settings: That model's `[[models]]` entry, if it is configured.
         estimate: The estimated tokens of the call.
         writes: Whether the answer is text that the model writes.
+        may_stream: Whether the answer may be a stream of events, whatever its declared type.
         repairs: One sentence per value of the caller's that was replaced.
     """
 
@@ -101,6 +103,7 @@ class PreparedRequest:
     settings: ModelSettings | None
     estimate: Estimate
     writes: bool
+    may_stream: bool
     repairs: tuple[str, ...] = ()
 
 
@@ -268,6 +271,7 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
         settings=composed.settings,
         estimate=expected,
         writes=writes,
+        may_stream=api is not RAW or has_stream_format(path) or (isinstance(body, dict) and bool(body.get("stream"))),
         repairs=tuple(composed.repairs),
     )
 

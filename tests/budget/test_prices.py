@@ -137,6 +137,45 @@ def test_the_table_knows_what_providers_take(
 
 
 @pytest.mark.parametrize(
+    ("runtime_type", "model", "same"),
+    [
+        ("openai", "openai/gpt-4o", ("openai", "gpt-4o")),
+        ("gemini", "models/gemini-2.5-pro", ("gemini", "gemini-2.5-pro")),
+        ("vertexai", "publishers/google/models/gemini-2.5-pro", ("vertexai", "gemini-2.5-pro")),
+        ("xai", "x-ai/grok-3", ("xai", "grok-3")),
+        ("azure-openai-service", "azure/gpt-4o", ("azure-openai-service", "gpt-4o")),
+        ("mistral", "mistralai/mistral-small-2506", ("mistral", "mistral-small-2506")),
+        ("anthropic", "anthropic.claude-3-haiku-20240307-v1:0", ("anthropic", "claude-3-haiku-20240307")),
+    ],
+)
+def test_a_name_with_the_prefix_of_a_router_or_a_cloud_has_the_price_of_the_model(
+    runtime_type: str, model: str, same: tuple[str, str]
+) -> None:
+    usage = Usage(input_tokens=1000, output_tokens=1000)
+    price, expected = table_price(runtime_type, model), table_price(*same)
+
+    assert price is not None
+    assert expected is not None
+    assert price.usd(usage) == expected.usd(usage)
+
+
+@pytest.mark.parametrize("prefix", ["", "arn:aws:bedrock:us-east-1:1:inference-profile/"])
+def test_a_model_at_bedrock_has_the_price_of_its_region(prefix: str) -> None:
+    price = table_price("anthropic", f"{prefix}us.anthropic.claude-sonnet-4-5-20250929-v1:0")
+
+    assert price is not None
+    assert price.usd(Usage(input_tokens=1000)) == pytest.approx(0.0033)
+
+
+def test_a_price_for_each_call_is_listed_by_itself() -> None:
+    price = table_price("perplexity", "sonar-pro")
+
+    assert price is not None
+    assert price.rates == {"input": 3.0, "output": 15.0, "cached_input": 3.0, "per_call": 0.014}
+    assert price.usd(Usage(input_tokens=1000, output_tokens=1000)) == pytest.approx(0.014 + 0.018)
+
+
+@pytest.mark.parametrize(
     ("runtime_type", "model"),
     [("openai", "house-model"), ("hf_private_endpoint", "gpt-4o"), (None, "gpt-4o"), ("openai", None)],
 )

@@ -20,6 +20,29 @@ HOUR = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 80}
     ("answer", "expected"),
     [
         pytest.param({"usage": CHAT}, usage(30, 5), id="OpenAI"),
+        pytest.param({"result": {"response": "Hi", "usage": CHAT}}, usage(30, 5), id="Cloudflare's envelope"),
+        pytest.param(
+            {"usage": {**CHAT, "cache_read_input_tokens": 500, "cache_creation_input_tokens": 100}},
+            usage(630, 5, cached_input_tokens=500, cache_write_tokens=100, claude=True),
+            id="a gateway's cache beside the prompt",
+        ),
+        pytest.param(
+            {"usage": {"inputTokens": 5, "outputTokens": 9, "totalTokens": 14, "cacheReadInputTokenCount": 1000}},
+            usage(1005, 9, cached_input_tokens=1000, claude=True),
+            id="Bedrock's other names",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "input_tokens": 3,
+                    "output_tokens": 7,
+                    "cache_read_input_tokens": 100,
+                    "iterations": [{"type": "message", "input_tokens": 3, "output_tokens": 7}],
+                }
+            },
+            usage(103, 7, cached_input_tokens=100, claude=True),
+            id="a pass without its cache",
+        ),
         pytest.param({"usage": {"prompt_tokens": 3, "total_tokens": 3}}, usage(3, None), id="OpenAI embeddings"),
         pytest.param({"usage": {"total_tokens": 9}}, usage(9, None), id="a total alone"),
         pytest.param(

@@ -93,9 +93,22 @@ def test_cut_or_corrupt_body_is_never_given_back_as_whole(encoding: str, wire: b
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "gzip, gzip", "compress", "utf-8, br"])
 def test_encoding_that_was_not_asked_for_is_refused_at_once(encoding: str) -> None:
+    reader = BodyReader(encoding, limit=MIB)
     with pytest.raises(BlaxelError, match="compression that was not requested") as refused:
-        BodyReader(encoding, limit=MIB)
+        reader.feed(b"\x1b\x03\x00")
     assert refused.value.code == "bad_response"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
+@pytest.mark.parametrize("chunk", [1, MIB])
+def test_json_that_a_proxy_has_decompressed_is_read_whatever_its_header_still_says(encoding: str, chunk: int) -> None:
+    assert _read(encoding, b'{"ok": true}', limit=1000, chunk=chunk) == b'{"ok": true}'
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("body", [b"data: {}\n\n", b": soon\n\n", b"event: x\ndata: {}\n\n", b"\n\n[1]"])
+def test_events_that_a_proxy_has_decompressed_are_read(encoding: str, body: bytes) -> None:
+    assert _read(encoding, body, limit=1000, chunk=1) == body
 
 
 @pytest.mark.parametrize("members", [1, 40])

@@ -10,6 +10,7 @@ from blaxel_mcp.core.media_types import OPAQUE
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 
 PNG = b"\x89PNG\r\n\x1a\n rest of the picture"
+ONE = JSONAnswer('{"a":1}', {"a": 1})
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,8 @@ PNG = b"\x89PNG\r\n\x1a\n rest of the picture"
         pytest.param("application/json", b'{"a": 1}', JSONAnswer('{"a":1}', {"a": 1}), id="JSON"),
         pytest.param("Application/JSON; charset=utf-8", b"[1]", JSONAnswer("[1]", [1]), id="with a charset"),
         pytest.param("application/problem+json", b"1", JSONAnswer("1", 1), id="a kind of JSON"),
+        pytest.param("application/json; charset=latin-1", b'"\xe9"', JSONAnswer('"é"', "é"), id="JSON in a charset"),
+        pytest.param("application/json; charset=utf-16", '{"a":1}'.encode("utf-16"), ONE, id="JSON in UTF-16"),
         pytest.param("application/json", b"\xef\xbb\xbf{}", JSONAnswer("{}", {}), id="with a byte order mark"),
         pytest.param("application/json", b"", JSONAnswer("null", None), id="empty"),
         pytest.param("", b" \n", JSONAnswer("null", None), id="blank"),
@@ -97,3 +100,10 @@ def test_raw_audio_is_wrapped_with_its_declared_rate(declared: str) -> None:
     assert answer.media_type == "audio/wav"
     with wave.open(io.BytesIO(answer.data)) as file:
         assert (file.getframerate(), file.readframes(999)) == (16_000, bytes(range(256)))
+
+
+def test_json_that_broke_off_is_kept_as_the_part_that_came() -> None:
+    with pytest.raises(UpstreamError) as caught:
+        read_answer(200, {"content-type": "application/json"}, b'{"choices": [{"text": "Hi th')
+
+    assert caught.value.partial == '{"choices": [{"text": "Hi th'

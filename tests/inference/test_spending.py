@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import mcp_types as types
 import pytest
 
@@ -201,6 +202,25 @@ async def test_a_model_without_a_price_costs_what_the_table_says(emulator: Emula
     cost = {"usd": receipt["cost_usd"], "model": "text-embedding-3-small", "provider": "openai"}
     assert result.meta["cost"] == cost
     assert receipt_of(configured)["price_source"] == "configured"
+
+
+async def test_a_deployment_whose_name_is_its_own_costs_what_the_model_does_that_answers_name() -> None:
+    runtime = {"type": "azure-openai-service", "model": "chat-for-sales"}
+    record = {"metadata": {"name": "m", "workspace": "demo"}, "spec": {"runtime": runtime}, "status": "DEPLOYED"}
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+    completion = {"id": "c", "model": "gpt-4o-2024-08-06", "choices": [], "usage": usage}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_listing = request.url.path.endswith("/v0/models")
+        is_record = request.url.path.endswith("/v0/models/m")
+        return httpx.Response(200, json=[record] if is_listing else record if is_record else completion)
+
+    config = leading_to(Emulator(), models=[{"name": "m", "api": "chat-completions"}], discovery={"enabled": True})
+    async with connect(config, transport=httpx.MockTransport(answer)) as client:
+        receipt = receipt_of(await client.call_tool("m", {"prompt": "Hi"}))
+
+    assert receipt["cost_usd"] == pytest.approx(0.0035)
+    assert receipt["price_source"].startswith("genai-prices ")
 
 
 async def test_a_cap_of_money_holds_against_an_agent_that_does_nothing_but_call(emulator: Emulator) -> None:

@@ -26,6 +26,10 @@ def events(*payloads: dict[str, Any] | str) -> bytes:
 
 CHUNK = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
 LAST = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+LINES = b"".join(
+    json.dumps({"model": "m", "message": {"role": "assistant", "content": text}, "done": not text}).encode() + b"\n"
+    for text in ("Hi", " there", "")
+)
 RESPONSE = {"id": "r", "object": "response", "status": "completed", "output": []}
 STREAMS = {
     "chat-completions": ("v1/chat/completions", events(CHUNK, LAST, "[DONE]")),
@@ -64,13 +68,19 @@ class Stream(httpx.AsyncByteStream):
         await self._then()
 
 
-async def called(path: str, body: bytes, then: Callable[[], Awaitable[None]]) -> types.CallToolResult:
+async def called(
+    path: str,
+    body: bytes,
+    then: Callable[[], Awaitable[None]],
+    content_type: str = "text/event-stream",
+    **model: Any,
+) -> types.CallToolResult:
     """The result of a call whose stream sends these bytes and then neither more nor its end."""
 
     async def answer(_request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream(body, then))
+        return httpx.Response(200, headers={"content-type": content_type}, stream=Stream(body, then))
 
-    config = leading_to(Emulator(), models=[{"name": "m"}], discovery={"enabled": False})
+    config = leading_to(Emulator(), models=[{"name": "m", **model}], discovery={"enabled": False})
     arguments = {"model": "m", "path": path, "data": {"stream": True}}
     async with connect(config, transport=httpx.MockTransport(answer)) as client:
         with anyio.fail_after(PATIENCE):
@@ -107,7 +117,84 @@ async def test_a_gemini_stream_that_breaks_after_its_finish_reason_is_an_answer(
     assert answer_of(result)["candidates"] == [{**candidate, "content": {"parts": [{"text": "Hi"}]}}]
 
 
+CANDIDATE = {"content": {"parts": [{"text": "Hi"}], "role": "model"}, "finishReason": "STOP"}
+PICTURE = {"type": "image_generation.completed", "b64_json": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "content_type"),
+    [
+        pytest.param("v1/chat/completions", events(CHUNK, LAST), "text/event-stream", id="chat"),
+        pytest.param(
+            "v1beta/models/m:streamGenerateContent?alt=sse",
+            events({"candidates": [CANDIDATE]}),
+            "text/event-stream",
+            id="Gemini",
+        ),
+        pytest.param(
+            "v1beta/models/m:streamGenerateContent",
+            json.dumps([{"candidates": [CANDIDATE]}]).encode()[:-1],
+            "application/json",
+            id="Gemini's array",
+        ),
+        pytest.param("v1/images/generations", events(PICTURE), "text/event-stream", id="pictures"),
+    ],
+)
+async def test_a_complete_answer_without_an_end_marker_is_not_lost_to_the_deadline_of_an_open_connection(
+    path: str, body: bytes, content_type: str
+) -> None:
+    result = await called(path, body, anyio.sleep_forever, content_type, timeout_seconds=2)
+
+    assert not result.is_error
+
+
+async def test_what_follows_a_finish_reason_belongs_to_the_answer() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    body = events(CHUNK, LAST, {"id": "c", "choices": [], "usage": usage})
+
+    result = await called("v1/chat/completions", body, anyio.sleep_forever, timeout_seconds=2)
+
+    assert answer_of(result)["usage"] == usage
+
+
+async def test_a_stream_that_ends_with_an_error_does_not_wait_for_the_end_of_the_connection() -> None:
+    result = await called("v1/chat/completions", events(CHUNK, NO_CREDIT), anyio.sleep_forever, timeout_seconds=2)
+
+    assert error_of(result)["code"] == "quota_exceeded"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "application/x-ndjson", "text/html", ""])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("v1/chat/completions", events(CHUNK, LAST, "[DONE]"), id="events"),
+        pytest.param("v1/chat/completions", b": soon\n\nretry: 9\n\n" + events(CHUNK, LAST, "[DONE]"), id="comment"),
+        pytest.param("api/chat", LINES, id="lines"),
+    ],
+)
+async def test_a_stream_of_any_declared_type_ends_with_its_end_marker(
+    path: str, body: bytes, content_type: str
+) -> None:
+    result = await called(path, body, anyio.sleep_forever, content_type)
+
+    assert "Hi" in json.dumps(answer_of(result))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_plain_json_that_is_called_a_stream_is_the_answer(indent: int | None) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    completion = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+
+    result = await called(
+        "v1/chat/completions", json.dumps(completion, indent=indent).encode(), anyio.lowlevel.checkpoint
+    )
+
+    assert answer_of(result) == completion
+
+
 LIMIT = {"error": {"message": "Rate limit reached, try again in 300s", "code": 429}}
+ANTHROPIC_LIMIT = {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}}
+OPENAI_LIMIT = {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down", "param": None}
 NO_CREDIT = {"error": {"message": "Insufficient credits", "code": 402}}
 BAD_KEY = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
 
@@ -119,6 +206,8 @@ BAD_KEY = {"error": {"message": "Incorrect API key provided", "code": "invalid_a
         pytest.param([CHUNK, LIMIT], ("rate_limited", True, 300.0, "maybe"), id="a limit midway"),
         pytest.param([NO_CREDIT], ("quota_exceeded", False, None, "no"), id="no credit"),
         pytest.param([CHUNK, NO_CREDIT], ("quota_exceeded", False, None, "maybe"), id="no credit midway"),
+        pytest.param([ANTHROPIC_LIMIT], ("rate_limited", True, None, "no"), id="a limit by its name"),
+        pytest.param([OPENAI_LIMIT], ("rate_limited", True, None, "no"), id="a limit without an object"),
         pytest.param([BAD_KEY], ("authentication_failed", False, None, "maybe"), id="a bad key"),
         pytest.param([{"x_groq": {"error": "over capacity"}}], ("provider_error", False, None, "maybe"), id="Groq's"),
     ],

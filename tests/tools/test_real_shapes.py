@@ -167,7 +167,8 @@ NESTED = {"message": FAILED, "code": 502}
         pytest.param({"error": NESTED}, 502, id="an error"),
         pytest.param([{"error": NESTED}], 502, id="an error in an array"),
         pytest.param({"error": FAILED}, 200, id="an error in words"),
-        pytest.param({"type": "error", "error": {"type": "overloaded_error", "message": FAILED}}, 200, id="Anthropic"),
+        pytest.param({"type": "error", "error": {"type": "api_error", "message": FAILED}}, 200, id="Anthropic"),
+        pytest.param({"error": {"type": "overloaded_error", "message": FAILED}}, 529, id="a named status"),
         pytest.param({"object": "error", "message": FAILED, "code": 400}, 400, id="vLLM"),
         pytest.param(chat({"content": ""}, finish_reason="error", error=NESTED), 502, id="OpenRouter"),
         pytest.param({"detail": FAILED}, 200, id="FastAPI"),
@@ -175,6 +176,12 @@ NESTED = {"message": FAILED, "code": 502}
             {"success": False, "errors": [{"code": 7000, "message": FAILED}], "result": None}, 200, id="Cloudflare"
         ),
         pytest.param({"base_resp": {"status_code": 1004, "status_msg": FAILED}}, 200, id="MiniMax"),
+        pytest.param({"error_code": 336001, "error_msg": FAILED}, 200, id="Baidu"),
+        pytest.param({"code": 50001, "msg": FAILED, "data": None}, 200, id="a gateway"),
+        pytest.param({"errorMessage": FAILED, "errorType": "Runtime.ExitError"}, 200, id="Lambda"),
+        pytest.param({"__type": "InternalServerException", "message": FAILED}, 200, id="AWS"),
+        pytest.param({"type": "about:blank", "title": FAILED, "status": 500}, 500, id="RFC 9457"),
+        pytest.param({"ok": False, "message": FAILED}, 200, id="not ok"),
         pytest.param({"status": "failed", "error": {"code": "server_error", "message": FAILED}}, 200, id="responses"),
     ],
 )
@@ -215,8 +222,44 @@ async def test_no_error_is_no_error(emulator: Emulator, value: Any) -> None:
     assert json.loads(text_of(result)) == value
 
 
-async def test_an_error_may_be_the_answer_of_an_api_that_is_not_known(emulator: Emulator) -> None:
-    result = await ask(emulator, Answering(200, b'{"error":"none found"}'), "/own/checker")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/completions", "/v1/moderations", "/v1/rerank", "/api/chat", "/api/generate", "/v1/chat"),
+        *("/v1beta/interactions", "/v1beta/models/g:embedContent", "/v2/embed", "/v1/ocr", "/v1/fim/completions"),
+    ],
+)
+@pytest.mark.parametrize("value", [{"error": FAILED}, {"error": NESTED}, {"code": "BadRequest", "message": FAILED}])
+async def test_an_error_with_status_200_is_one_at_paths_without_a_tool_of_their_own(
+    emulator: Emulator, path: str, value: dict[str, Any]
+) -> None:
+    result = await ask(emulator, Answering(200, json.dumps(value).encode()), path)
+
+    assert FAILED in error_of(result)["message"]
+
+
+async def test_an_error_object_is_an_error_of_an_api_that_is_not_known(emulator: Emulator) -> None:
+    result = await ask(emulator, Answering(200, json.dumps({"error": NESTED}).encode()), "/own/api")
+
+    assert FAILED in error_of(result)["message"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"error": "none found"},
+        {"error": 0.25, "score": 1},
+        {"message": "hello"},
+        {"detail": "x"},
+        {"status": "failed", "error": "job failed"},
+        {"error": {"message": "deprecated"}, "result": {"score": 1}},
+        {"type": "error", "count": 3},
+    ],
+)
+async def test_an_error_may_be_the_answer_of_an_api_that_is_not_known(
+    emulator: Emulator, value: dict[str, Any]
+) -> None:
+    result = await ask(emulator, Answering(200, json.dumps(value).encode()), "/own/checker")
 
     assert not result.is_error
 
@@ -335,6 +378,28 @@ async def test_a_content_type_neither_speaks_nor_names_a_file(emulator: Emulator
     assert ".bat" not in shown
     assert ("too large for this result" in shown) is (size > 700_000)
     assert size < 700_000 or re.search(r"some-model-[\w-]+\.(?:bin|txt) ?", shown)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"object": "error", "message": FAILED, "code": 400}, id="vLLM"),
+        pytest.param({"detail": FAILED}, id="FastAPI"),
+        pytest.param({"success": False, "errors": [{"message": FAILED}], "result": {}}, id="Cloudflare"),
+        pytest.param({"code": "InvalidParameter", "message": FAILED, "request_id": "r"}, id="DashScope"),
+    ],
+)
+@pytest.mark.parametrize("part", ["", "Hal"])
+async def test_an_event_that_is_nothing_but_an_error_is_one(
+    emulator: Emulator, value: dict[str, Any], part: str
+) -> None:
+    chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": part}}]}
+    events = "".join(f"data: {json.dumps(event)}\n\n" for event in ([chunk, value] if part else [value]))
+    result = await ask(emulator, Answering(200, events.encode(), "text/event-stream"), CHAT)
+
+    assert error_of(result)["code"] == "provider_error"
+    assert FAILED in error_of(result)["message"]
+    assert part in all_text(result)
 
 
 async def test_an_error_of_a_choice_is_an_error_in_a_stream_too(emulator: Emulator) -> None:

@@ -6,7 +6,7 @@ Nothing here does I/O. A new format is a new assembler and its entries in `regis
 from blaxel_mcp.apis.streams.assembler import Assembler
 from blaxel_mcp.apis.streams.completeness import incomplete_reason
 from blaxel_mcp.apis.streams.events import MAX_EVENT_BYTES, Event, EventDecoder
-from blaxel_mcp.apis.streams.registry import assembler_for, event_decoder
+from blaxel_mcp.apis.streams.registry import assembler_for, decoder_by_content, event_decoder, has_stream_format
 
 __all__ = [
     "MAX_EVENT_BYTES",
@@ -14,6 +14,8 @@ __all__ = [
     "Event",
     "EventDecoder",
     "assembler_for",
+    "decoder_by_content",
     "event_decoder",
+    "has_stream_format",
     "incomplete_reason",
 ]

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from blaxel_mcp.apis.reported_errors import reported_error
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
@@ -29,8 +30,11 @@ class Assembler(ABC):
         ended: Whether the format's end marker was received: nothing follows it.
     """
 
-    announces_end: ClassVar[bool] = True
+    announces_end: bool = True
     """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
+
+    linger_seconds: ClassVar[float] = 5.0
+    """How long a stream that is complete, but has no end marker yet, is waited for: usage may follow."""
 
     ignored_kinds: ClassVar[frozenset[str]] = frozenset()
     """Events of the format that add nothing to the answer."""
@@ -105,7 +109,10 @@ class Assembler(ABC):
         if data.keys() == {"error"} or kind in HEARTBEATS or kind in self.ignored_kinds:
             return
         if not self._apply(kind, data):
-            self._unknown.append(data)
+            if error := reported_error(data):
+                self.record_error(error.get("error") or error)
+            else:
+                self._unknown.append(data)
 
     @abstractmethod
     def _apply(self, kind: str, data: JSONObject) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from blaxel_mcp.apis.reported_errors import ERROR_WORDS
 from blaxel_mcp.apis.streams.assembler import Assembler
 from blaxel_mcp.core.redaction import quote, visible
 
@@ -35,5 +36,5 @@ def _error_message(error: Any) -> str:
     """Return a provider's message or, if it has none, its error code."""
     if not isinstance(error, dict):
         return str(error)
-    values = (error.get(name) for name in ("message", "detail", "code", "type", "status"))
+    values = (error.get(name) for name in (*ERROR_WORDS, "code", "type", "status"))
     return str(next((value for value in values if value), "no message"))

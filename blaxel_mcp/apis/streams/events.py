@@ -22,6 +22,11 @@ class EventDecoder(ABC):
     unfinished: bool = False
     """Whether the stream ended inside an event, which is dropped; known after `finish`."""
 
+    @staticmethod
+    @abstractmethod
+    def begins_with(first: bytes) -> bool:
+        """Return whether a stream in this encoding may begin with a byte that is no white space."""
+
     @abstractmethod
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next chunk and return the events that it completes.

@@ -12,6 +12,9 @@ _TEXT_FIELDS = {"text", "thought"}
 class GenerateContentAssembler(Assembler):
     """Assembles pieces of generated content."""
 
+    linger_seconds = 10.0
+    """Earlier models finish their candidate in each piece."""
+
     def __init__(self) -> None:
         super().__init__()
         self._top: JSONObject = {}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from blaxel_mcp.apis.reported_errors import reported_error
 from blaxel_mcp.apis.streams.assembler import DONE, Assembler, json_or_text, object_in, text_in
 from blaxel_mcp.apis.streams.deltas import TextBuffer, finalize
 from blaxel_mcp.apis.streams.events import Event
@@ -10,11 +11,15 @@ from blaxel_mcp.core.json_text import JSONObject
 _TEXT_FIELDS = ("content", "text", "message", "response", "delta")
 """The first three are where `bl run` looks for text (Blaxel's toolkit, cli/core/sse.go), then Ollama's and OpenAI's."""
 
+_LAST_FLAGS = ("stop", "done", "is_finished")
+"""Flags of the last event: llama.cpp's, Ollama's and Cohere's."""
+
 
 class GenericAssembler(Assembler):
     """Keeps the data of each event, as JSON if it is JSON, otherwise as text.
 
-    An unknown format has no known end marker, so such a stream is complete when it ends.
+    An unknown format has no known end marker, so such a stream is complete when it ends, unless its events say that
+    they are not the last one.
     """
 
     announces_end = False
@@ -23,6 +28,12 @@ class GenericAssembler(Assembler):
         super().__init__()
         self._events: list[Any] = []
         self._text = TextBuffer()
+        self._is_last = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the latest event says that it is the last one."""
+        return super().complete or self._is_last
 
     @property
     def text(self) -> str:
@@ -46,6 +57,8 @@ class GenericAssembler(Assembler):
         return True
 
     def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - no kind of event is known
+        if error := reported_error(data, is_known=False):
+            self.record_error(error.get("error") or error)
         self._events.append(data)
         # Hugging Face's text-generation-inference has a token in each event, Ollama a message.
         holders = (data, object_in(data, "token"), object_in(data, "message"))
@@ -53,4 +66,14 @@ class GenericAssembler(Assembler):
         piece = next(texts, "")
         self._text.append(piece)
         self.characters += len(piece)
+        if (is_last := _is_last(data)) is not None:
+            self.announces_end, self._is_last = True, is_last
         return True
+
+
+def _is_last(data: JSONObject) -> bool | None:
+    """Return whether an event is the last one; None if it does not say."""
+    if "token" in data and "generated_text" in data:
+        # Hugging Face's text-generation-inference sends the whole text with the last token.
+        return data["generated_text"] is not None
+    return next((data[name] for name in _LAST_FLAGS if isinstance(data.get(name), bool)), None)

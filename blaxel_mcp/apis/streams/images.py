@@ -11,6 +11,9 @@ _IMAGE_FIELDS = ("b64_json", "url", "revised_prompt")
 class ImagesAssembler(Assembler):
     """Assembles image events. Partial images are dropped: the final one contains all that they show."""
 
+    linger_seconds = 60.0
+    """The next of several images may take so long."""
+
     def __init__(self) -> None:
         super().__init__()
         self._top: JSONObject = {}

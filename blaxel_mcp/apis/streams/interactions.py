@@ -62,7 +62,8 @@ class InteractionsAssembler(Assembler):
         # The last event may repeat an empty list of steps.
         fields = {name: value for name, value in interaction.items() if value not in (None, [], {})}
         self._interaction |= {**fields, **({} if usage is None else {"usage": usage})}
-        self.record_error(interaction.get("error"))
+        is_failed = interaction.get("status") == "failed"
+        self.record_error(interaction.get("error") or (is_failed and "The interaction has failed."))
 
     def _apply_step_delta(self, step: JSONObject, delta: JSONObject) -> None:
         self.characters += text_length(delta)

@@ -22,6 +22,11 @@ class JSONArrayDecoder(EventDecoder):
         self._in_string = False
         self._escaped = False
 
+    @staticmethod
+    def begins_with(first: bytes) -> bool:
+        """Return whether a byte begins an array, or an object that is the only one."""
+        return first in b"[{"
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next chunk and return the events that it completes."""
         events: list[Event] = []

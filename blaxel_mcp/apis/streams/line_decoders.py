@@ -61,6 +61,11 @@ class ServerSentEventDecoder(EventDecoder):
         self._data: list[str] = []
         self._size = 0
 
+    @staticmethod
+    def begins_with(first: bytes) -> bool:
+        """Return whether a byte may begin a field or a comment: no field's name begins like JSON."""
+        return first not in b"[{"
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next chunk and return the events that it completes."""
         events: list[Event] = []
@@ -104,6 +109,11 @@ class NDJSONDecoder(EventDecoder):
 
     def __init__(self) -> None:
         self._lines = _LineSplitter()
+
+    @staticmethod
+    def begins_with(first: bytes) -> bool:
+        """Return whether a byte begins an object."""
+        return first == b"{"
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next chunk and return the events that it completes."""

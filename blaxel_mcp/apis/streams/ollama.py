@@ -38,6 +38,9 @@ class OllamaAssembler(Assembler):
             elif name in _TEXTS and isinstance(value, str):
                 append_text(self._answer, name, value)
                 self.characters += len(value)
+            elif isinstance(value, list):
+                # The log probabilities of each piece are its own.
+                self._answer[name] = [*(self._answer.get(name) or ()), *value]
             else:
                 self._answer[name] = value
         self.ended = self.ended or data["done"] is True

@@ -1,7 +1,10 @@
 """Choice of decoder and assembler: by the API that was called, or by the shape of the first events."""
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 
+from blaxel_mcp.apis.reported_errors import reported_error
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
@@ -16,6 +19,7 @@ from blaxel_mcp.apis.streams.line_decoders import NDJSONDecoder, ServerSentEvent
 from blaxel_mcp.apis.streams.messages import MessagesAssembler
 from blaxel_mcp.apis.streams.ollama import OllamaAssembler
 from blaxel_mcp.apis.streams.responses import ResponsesAssembler
+from blaxel_mcp.apis.streams.speech import SpeechAssembler
 from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
@@ -30,6 +34,9 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
 
 _GEMINI_STREAM = ":streamGenerateContent"
 
+_EVENTS = re.compile(rb"(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
+"""The beginning of server-sent events with JSON in them."""
+
 _BY_API: Mapping[str, type[Assembler]] = {
     "chat-completions": ChatCompletionsAssembler,
     "responses": ResponsesAssembler,
@@ -37,6 +44,7 @@ _BY_API: Mapping[str, type[Assembler]] = {
     "generate-content": GenerateContentAssembler,
     "cohere-chat": CohereChatAssembler,
     "images": ImagesAssembler,
+    "speech": SpeechAssembler,
     "transcriptions": TranscriptionsAssembler,
 }
 
@@ -49,6 +57,7 @@ _BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
     ("/v1/chat", CohereChatV1Assembler),
     ("/interactions", InteractionsAssembler),
     ("/audio/transcriptions", TranscriptionsAssembler),
+    ("/audio/speech", SpeechAssembler),
     ("/images/generations", ImagesAssembler),
     ("/images/edits", ImagesAssembler),
     ("/api/chat", OllamaAssembler),
@@ -61,6 +70,7 @@ _FORMATS: tuple[type[Assembler], ...] = (
     CohereChatAssembler,
     CohereChatV1Assembler,
     TranscriptionsAssembler,
+    SpeechAssembler,
     ImagesAssembler,
     InteractionsAssembler,
     OllamaAssembler,
@@ -87,6 +97,28 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
     return decoder() if decoder else None
 
 
+def decoder_by_content(start: bytes) -> EventDecoder | None:
+    """Return the decoder for a body of any declared type; None if its start does not show a stream of events.
+
+    Args:
+        start: The first bytes of the body. The start of JSON lines is two lines, the first in a known format.
+    """
+    text = start.removeprefix(BOM_UTF8).lstrip()
+    if _EVENTS.match(text):
+        return ServerSentEventDecoder()
+    first, newline, rest = text.partition(b"\n")
+    if not newline or not first.startswith(b"{") or not rest.lstrip().startswith(b"{"):
+        return None
+    value = json_or_text(first.decode("utf-8", "replace"))
+    is_known = isinstance(value, dict) and any(each.recognizes(kind_of("", value), value) for each in _FORMATS)
+    return NDJSONDecoder() if is_known else None
+
+
+def has_stream_format(path: str) -> bool:
+    """Return whether the streams of a sub-endpoint are in a known format."""
+    return path.partition("?")[0].endswith(tuple(suffix for suffix, _ in _BY_PATH_SUFFIX))
+
+
 def assembler_for(api: str | None, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
     """Return a new assembler for a stream, to be fed every event; None if more events are needed to choose one.
 
@@ -106,7 +138,8 @@ def assembler_for(api: str | None, events: Sequence[Event], *, ended: bool = Fal
         value = json_or_text(event.data)
         data = value if isinstance(value, dict) else {}
         kind = kind_of(event.name, data)
-        if expected and (expected.recognizes(kind, data) or "error" in data or kind == "error" or event.data == DONE):
+        is_error = "error" in data or kind == "error" or (expected and reported_error(data))
+        if expected and (expected.recognizes(kind, data) or is_error or event.data == DONE):
             return expected()
         if known := next((assembler for assembler in _FORMATS if assembler.recognizes(kind, data)), None):
             return known()

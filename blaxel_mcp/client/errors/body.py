@@ -197,6 +197,8 @@ def _message(outer: JSONMapping, inner: JSONMapping) -> str:
         (outer, "errors"),
         (outer, "detail"),
         (inner, "detail"),
+        # Of gateways and clouds in front of a provider.
+        *((outer, name) for name in ("msg", "error_msg", "err_msg", "errorMessage", "title")),
     )
     message = next((text for level, name in places if (text := _words(level.get(name)))), "")
     metadata = inner.get("metadata")

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
@@ -22,6 +23,20 @@ REQUEST_ID_HEADERS = ("x-cf-request-id", "x-amz-cf-id", "cf-ray")
 _MAX_REQUEST_ID_CHARS = 128
 
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode")
+_NAMED_STATUSES: Mapping[str, int] = MappingProxyType(
+    {
+        "rate_limit_error": 429,
+        "rate_limit_exceeded": 429,
+        "rate_limit_reached_error": 429,
+        "too_many_requests": 429,
+        "resource_exhausted": 429,
+        "overloaded_error": 529,
+        "server_overloaded": 503,
+        "unavailable": 503,
+    }
+)
+"""The status that an error with this name has where the response has one."""
+
 _FAILED = re.compile(r"[45]\d\d")
 
 _EDGE_CODES_OF: Mapping[ErrorCode, tuple[str, ...]] = {
@@ -167,8 +182,16 @@ def error_in_success(
     levels = [level for level in (value.get("error"), value) if isinstance(level, Mapping)]
     named = (_FAILED.fullmatch(str(level.get(name))) for level in levels for name in _STATUS_FIELDS)
     status = next((int(match[0]) for match in named if match), status)
-    read = read_error_body({}, json.dumps(value).encode(), now=0.0, status=status, redact=redact)
+    body = json.dumps(value).encode()
+    read = read_error_body({}, body, now=0.0, status=status, redact=redact)
+    if status < HTTPStatus.BAD_REQUEST and (named_status := _status_of(read.names)):
+        status = named_status
+        read = read_error_body({}, body, now=0.0, status=status, redact=redact)
     return _error(status, "provider", read, content_type="application/json", request_id=request_id)
+
+
+def _status_of(names: frozenset[str]) -> int | None:
+    return next((status for name, status in _NAMED_STATUSES.items() if name in names), None)
 
 
 def _error(

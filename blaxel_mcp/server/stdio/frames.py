@@ -107,6 +107,11 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     if isinstance(request_id, float) and request_id.is_integer():
         # Some languages write every number like this.
         content["id"] = request_id = int(request_id)
+    match content:
+        case {"method": "notifications/cancelled", "params": {"requestId": float() as number} as params} if (
+            number.is_integer()
+        ):
+            params["requestId"] = int(number)
     try:
         message = types.jsonrpc_message_adapter.validate_python(content, by_name=False)
     except ValidationError:

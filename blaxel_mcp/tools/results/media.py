@@ -52,6 +52,8 @@ may_hold_media = json_text.run_finder(string.ascii_letters + string.digits + "_+
 
 _START = re.compile(r"data:|[\w+/-]{16}", re.ASCII)
 
+_PADDING = re.compile("={1,2}")
+
 _MIN_BYTES = 32
 """Shorter data is no image or audio, and a few letters may spell the first bytes of a format by chance."""
 
@@ -200,8 +202,14 @@ class _MediaExtractor:
 
 
 def _decode_base64(text: str) -> bytes | None:
-    """Decode base64 without white space, with or without its padding; None if it is not valid."""
+    """Decode base64 without white space, with or without its padding; None if it is not valid.
+
+    Padding inside of it ends a piece of a stream whose pieces were encoded one by one.
+    """
     text = text.rstrip("=")
+    if "=" in text:
+        pieces = [_decode_base64(piece) for piece in _PADDING.split(text)]
+        return None if None in pieces else b"".join(piece for piece in pieces if piece is not None)
     if len(text) % 4 == 1:
         return None
     try:

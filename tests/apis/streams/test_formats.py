@@ -1,5 +1,6 @@
 """Formats in their less usual shapes: each adds up to the provider's plain answer, and loses nothing that is new."""
 
+import base64
 import json
 from typing import Any
 
@@ -246,6 +247,62 @@ def test_each_line_of_ollamas_has_tool_calls_of_its_own() -> None:
     calls = assembled(call("a"), call("b")).value()["message"]["tool_calls"]
 
     assert [each["function"]["name"] for each in calls] == ["a", "b"]
+
+
+def test_each_line_of_ollamas_has_log_probabilities_of_its_own() -> None:
+    lines = [{"message": {"content": word}, "done": False, "logprobs": [{"token": word}]} for word in ("a", "b")]
+
+    assembler = assembled(*lines, {"done": True, "message": {"content": ""}})
+
+    assert assembler.value()["logprobs"] == [{"token": "a"}, {"token": "b"}]
+
+
+def test_an_interaction_that_has_failed_is_an_error() -> None:
+    created = {"event_type": "interaction.created", "interaction": {"id": "i", "status": "in_progress"}}
+    failed = {"event_type": "interaction.completed", "interaction": {"id": "i", "status": "failed"}}
+
+    assert incomplete_reason(assembled(created, failed)) is not None
+
+
+def test_the_pieces_of_a_recording_are_one_recording() -> None:
+    sound = b"ID3" + bytes(range(200))
+    pieces = [base64.b64encode(sound[start : start + 50]).decode() for start in range(0, len(sound), 50)]
+    usage = {"input_tokens": 14, "output_tokens": 101, "total_tokens": 115}
+    deltas = [{"type": "speech.audio.delta", "audio": piece} for piece in pieces]
+
+    assembler = assembled(*deltas, {"type": "speech.audio.done", "usage": usage})
+
+    assert assembler.ended
+    assert assembler.value() == {"audio": base64.b64encode(sound).decode(), "usage": usage}
+    assert incomplete_reason(assembled(*deltas)) is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "last"),
+    [
+        pytest.param(
+            {"token": {"text": "Hel"}, "generated_text": None},
+            {"token": {"text": "lo"}, "generated_text": "Hello"},
+            id="text-generation-inference",
+        ),
+        pytest.param({"content": "Hel", "stop": False}, {"content": "lo", "stop": True}, id="llama.cpp"),
+        pytest.param({"text": "Hel", "is_finished": False}, {"text": "lo", "is_finished": True}, id="finished"),
+    ],
+)
+def test_events_that_tell_whether_they_are_the_last_are_complete_with_the_last(
+    more: dict[str, Any], last: dict[str, Any]
+) -> None:
+    whole, broken = assembled(more, last), assembled(more)
+
+    assert incomplete_reason(whole) is None
+    assert whole.text == "Hello"
+    assert incomplete_reason(broken) == "The stream ended without the provider's end marker."
+    assert broken.text == "Hel"
+
+
+@pytest.mark.parametrize("event", [{"content": "a", "stop": None}, {"content": "a", "done": "no"}, {"content": "a"}])
+def test_events_that_do_not_tell_whether_they_are_the_last_are_complete(event: dict[str, Any]) -> None:
+    assert incomplete_reason(assembled(event, event)) is None
 
 
 def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -> None:

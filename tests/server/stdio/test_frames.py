@@ -87,6 +87,13 @@ def test_a_notification_stays_one(line: bytes) -> None:
     assert isinstance(read_frame(line), types.JSONRPCNotification)
 
 
+def test_a_cancellation_names_the_request_by_the_number_that_it_is() -> None:
+    notification = read_frame(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":50.0}}')
+
+    assert isinstance(notification, types.JSONRPCNotification)
+    assert json.dumps(notification.params) == '{"requestId": 50}'
+
+
 @pytest.mark.parametrize(
     ("frame_", "number"),
     [

@@ -139,6 +139,16 @@ def test_a_long_medium_may_be_in_lines_of_any_width(width: int) -> None:
     assert extract_media({"b64_json": lines})[1] == (Media(data, "image/png", "/b64_json"),)
 
 
+def test_a_medium_may_be_in_pieces_that_were_encoded_one_by_one() -> None:
+    data = PNG + bytes(500)
+    pieces = [base64.b64encode(data[start : start + 100]).decode() for start in range(0, len(data), 100)]
+
+    _, (medium,) = extract_media({"data": "".join(pieces)})
+
+    assert "=" in "".join(pieces)[:-2]
+    assert (medium.data, medium.media_type) == (data, "image/png")
+
+
 def test_media_are_counted_in_their_order_and_the_rest_is_neither_copied_nor_changed() -> None:
     usage, vectors = {"tokens": 1}, [[0.5] * 20]
     value: dict[str, Any] = {
