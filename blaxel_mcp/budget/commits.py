@@ -12,6 +12,9 @@ DEFER_SECONDS = 0.25
 """Maximum delay of a deferred entry. If the process is killed, the usage of this time is lost, of calls without a
 cap."""
 
+SETTLE_SECONDS = 0.02
+"""Maximum delay of the usage of a call that is reserved; until then, its estimate counts."""
+
 _Waiting = tuple[Entry, asyncio.Future[Used]]
 
 
@@ -43,12 +46,15 @@ class GroupCommit:
             await outcome
         return outcome.result()
 
-    def defer(self, entry: Entry) -> None:
-        """Write an entry within `DEFER_SECONDS`; its `check` is not called."""
+    def defer(self, entry: Entry, seconds: float = DEFER_SECONDS) -> None:
+        """Write an entry with the next transaction, within so many seconds; its `check` is not called."""
         self.ledger.defer(entry)
         loop = asyncio.get_running_loop()
-        if self._timer is None or self._timer.when() <= loop.time():
-            self._timer = loop.call_later(DEFER_SECONDS, loop.run_in_executor, None, self.ledger.flush)
+        due = loop.time() + seconds
+        if self._timer is None or not loop.time() < self._timer.when() <= due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(due, loop.run_in_executor, None, self.ledger.flush)
 
     async def aclose(self) -> None:
         """Write the deferred entries."""
