@@ -12,6 +12,9 @@ DEFER_SECONDS = 0.25
 """Maximum delay of a deferred entry. If the process is killed, the usage of this time is lost, of calls without a
 cap."""
 
+SETTLE_SECONDS = 0.02
+"""Maximum delay of the usage of a call that is reserved; until then, its estimate counts."""
+
 _Waiting = tuple[Entry, asyncio.Future[Used]]
 
 
@@ -25,7 +28,7 @@ class GroupCommit:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._waiting: list[_Waiting] = []
-        self._task: asyncio.Task[None] | None = None
+        self._committed: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
 
     async def write(self, entry: Entry) -> Used:
@@ -37,18 +40,21 @@ class GroupCommit:
         """
         outcome: asyncio.Future[Used] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, outcome))
-        if self._task is None:
-            self._task = asyncio.create_task(self._commit())
+        if not self._committed:
+            self._commit()
         with anyio.CancelScope(shield=True):
             await outcome
         return outcome.result()
 
-    def defer(self, entry: Entry) -> None:
-        """Write an entry within `DEFER_SECONDS`; its `check` is not called."""
+    def defer(self, entry: Entry, seconds: float = DEFER_SECONDS) -> None:
+        """Write an entry with the next transaction, within so many seconds; its `check` is not called."""
         self.ledger.defer(entry)
         loop = asyncio.get_running_loop()
-        if self._timer is None or self._timer.when() <= loop.time():
-            self._timer = loop.call_later(DEFER_SECONDS, loop.run_in_executor, None, self.ledger.flush)
+        due = loop.time() + seconds
+        if self._timer is None or not loop.time() < self._timer.when() <= due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(due, loop.run_in_executor, None, self.ledger.flush)
 
     async def aclose(self) -> None:
         """Write the deferred entries."""
@@ -56,16 +62,24 @@ class GroupCommit:
             self._timer.cancel()
         await anyio.to_thread.run_sync(self.ledger.flush)
 
-    async def _commit(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                outcomes = await anyio.to_thread.run_sync(self.ledger.write, [entry for entry, _ in batch])
-            except Exception as error:  # noqa: BLE001 - each of them raises it
-                outcomes = [error] * len(batch)
-            for (_, waiting), outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    waiting.set_exception(outcome)
-                else:
-                    waiting.set_result(outcome)
-        self._task = None
+    def _commit(self) -> None:
+        """Write the entries that wait, in one transaction, and then those that have come meanwhile."""
+        self._committed, self._waiting = self._waiting, []
+        entries = [entry for entry, _ in self._committed]
+        # A task, or a thread of anyio's, would take several turns of the event loop more.
+        written = asyncio.get_running_loop().run_in_executor(None, self.ledger.write, entries)
+        written.add_done_callback(self._announce)
+
+    def _announce(self, written: asyncio.Future[list[Used | Exception]]) -> None:
+        committed, self._committed = self._committed, []
+        error = written.exception()
+        outcomes = written.result() if error is None else [error] * len(committed)
+        for (_, waiting), outcome in zip(committed, outcomes, strict=True):
+            if waiting.cancelled():
+                continue
+            if isinstance(outcome, BaseException):
+                waiting.set_exception(outcome)
+            else:
+                waiting.set_result(outcome)
+        if self._waiting:
+            self._commit()

@@ -1,8 +1,8 @@
 """The cost of a call, by the configured price or else by the price table of `genai-prices`.
 
 `genai-prices` (the authors of pydantic; its data are inside the package and nothing is downloaded) knows caches,
-reasoning, tiers and steps of long contexts. Importing it takes 0.2 s and 12 MB, so only the first call of a model
-without a configured price does, while it waits for its answer.
+reasoning, tiers and steps of long contexts. Importing it takes 0.2 s and 12 MB. So only the first call does it of a
+model without a configured price whose provider the table knows, while it waits for its answer.
 """
 
 import re
@@ -65,9 +65,15 @@ def configured_price(price: Price) -> ModelPrice:
     return ModelPrice(lambda usage: _usd(price, usage), "configured", price.model_dump(exclude_none=True))
 
 
+def expect_table_price(runtime_type: str) -> None:
+    """Begin to import the price table, if it may have a price for this type of provider."""
+    if runtime_type in _PROVIDERS:
+        _load_table()
+
+
 @cache
-def load_table() -> None:
-    """Begin to import the price table in a thread, so that it is there when an answer has arrived."""
+def _load_table() -> None:
+    """Import the price table in a thread, so that it is there when an answer has arrived."""
     Thread(target=import_module, args=("genai_prices.data",), daemon=True, name="price table").start()
 
 

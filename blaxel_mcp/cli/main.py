@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "serve":
         from blaxel_mcp.cli.quick_start import quick_start  # noqa: PLC0415 - for the reason above
 
-        quick_start()
+        quick_start(over_http=options.transport == "http")
     command: Callable[[argparse.Namespace], Any] = getattr(
         import_module(f"blaxel_mcp.cli.{options.command}"), options.command
     )

@@ -6,6 +6,8 @@ to the first `tools/list`.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -14,10 +16,14 @@ from typing import Any
 from pydantic import BaseModel
 
 
-def quick_start() -> None:
-    """Import what a server needs of `httpx` and `mcp`, before anything else imports them."""
+def quick_start(*, over_http: bool) -> None:
+    """Import what a server needs of `httpx` and `mcp`, before anything else imports them.
+
+    Without HTTP, the SDK needs no `uvicorn`: `sse_starlette` does without, and the two take 5 % of the start.
+    """
     import_without_command_line("httpx")
-    import_alone("mcp.server.lowlevel")
+    with nullcontext() if over_http else _hidden("uvicorn"):
+        import_alone("mcp.server.lowlevel")
 
 
 def import_without_command_line(package: str) -> None:
@@ -25,17 +31,27 @@ def import_without_command_line(package: str) -> None:
 
     The command line of httpx takes 7 % of the start.
     """
-    command_line = f"{package}._main"
     if package in sys.modules:
         return
-    # Python raises ImportError for a module of None, as if the packages of the command line were not installed.
-    sys.modules[command_line] = None  # type: ignore[assignment]
+    with _hidden(f"{package}._main"):
+        try:
+            import_module(package)
+        except ImportError:
+            _forget(package)
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Let imports of a module fail as if it was not installed."""
+    if module in sys.modules:
+        yield
+        return
+    # Python raises ImportError for a module of None.
+    sys.modules[module] = None  # type: ignore[assignment]
     try:
-        import_module(package)
-    except ImportError:
-        _forget(package)
+        yield
     finally:
-        sys.modules.pop(command_line, None)
+        sys.modules.pop(module, None)
 
 
 def import_alone(module: str) -> None:

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.estimates import Estimate
-from blaxel_mcp.budget.prices import ModelPrice, configured_price, load_table, table_price
+from blaxel_mcp.budget.prices import ModelPrice, configured_price, expect_table_price, table_price
 from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.client.client import APIClient
@@ -146,8 +146,8 @@ class Inference:
             context.price = configured_price(prepared.settings.price)
         elif is_priced or self._spending.limits_money(prepared.settings):
             context.price = await self._table_price(context)
-        elif self._settings.prices == "table":
-            load_table()
+        elif self._settings.prices == "table" and context.record and context.record.runtime_type:
+            expect_table_price(context.record.runtime_type)
         expected = prepared.estimate
         return prepared, replace(expected, price=context.price) if context.price else expected
 

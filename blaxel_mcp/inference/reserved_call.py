@@ -1,10 +1,11 @@
 """A call that is reserved in the budget, and what it counts when it ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from blaxel_mcp.budget.commits import GroupCommit
 from blaxel_mcp.budget.estimates import Estimate, usd_to_nano
-from blaxel_mcp.budget.figures import Reservation, UsageTotals
+from blaxel_mcp.budget.figures import Reservation, UsageTotals, Used
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.settings.schema import ModelSettings
@@ -19,6 +20,7 @@ class ReservedCall:
         model: The settings of the model that it counts for, if it is configured.
         expected: The estimate for the call.
         commits: Writes to the ledger that holds the reservation.
+        used: The usage of the day when it was reserved.
         reservation: The reservation; None after it was settled and no other one could be made.
         earlier_attempts: The number of attempts before the reservation's own.
     """
@@ -27,6 +29,7 @@ class ReservedCall:
     model: ModelSettings | None
     expected: Estimate
     commits: GroupCommit
+    used: Used = field(default_factory=lambda: MappingProxyType({}))
     reservation: Reservation | None = None
     earlier_attempts: int = 0
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 from pydantic import SecretStr
 
 from blaxel_mcp.budget.caps import Budget, day_of
-from blaxel_mcp.budget.commits import GroupCommit
+from blaxel_mcp.budget.commits import SETTLE_SECONDS, GroupCommit
 from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
@@ -306,6 +306,7 @@ class Spending:
 
         def check(used: Used) -> None:
             """Check the caps, in the ledger's transaction: no other process can reserve in between."""
+            call.used = used
             context.budget = self._budget.report(reservation.key, model, used, now)
             self._budget.check(reservation.key, model, expected, used, now)
 
@@ -357,14 +358,21 @@ class Spending:
         if not self._budget.caps_on(call.model):
             call.commits.defer(entry)
             return
+        if not call.commits.ledger.is_remote and not call.commits.ledger.failure:
+            call.commits.defer(entry, SETTLE_SECONDS)
+            used = dict(call.used)
+            if totals:
+                used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
+            context.budget = self._budget.report(reservation.key, call.model, used, self._now())
+            return
         try:
-            used = await call.commits.write(entry)
+            usage = await call.commits.write(entry)
         except LedgerError as error:
             self._warn(f"{error} A call was not settled in it.")
             context.notes.append(f"{error} This call was not settled in it.")
         else:
             if context.budget is not None:
-                context.budget = self._budget.report(reservation.key, call.model, used, self._now())
+                context.budget = self._budget.report(reservation.key, call.model, usage, self._now())
 
     def _require_ledger(self, problem: str, context: CallContext, model: ModelSettings | None) -> None:
         """Refuse a call without a ledger if a cap applies, unless the settings allow it.

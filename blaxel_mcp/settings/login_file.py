@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import SecretStr
 
 from blaxel_mcp.settings.placeholders import is_unset
@@ -19,7 +18,7 @@ REREAD_PAUSE_SECONDS = 0.05
 """How long `bl` gets to finish a file that it is writing, in seconds."""
 
 # PyYAML raises these too: for a value that does not fit its explicit tag (`!!int`, `!!timestamp`) and for deep nesting.
-_YAML_FAILURES = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+_YAML_FAILURES = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
 
 _Container = TypeVar("_Container", bound="dict[Any, Any] | list[Any]")
@@ -66,9 +65,11 @@ def parse_yaml(text: str) -> Any:
     Raises:
         ValueError: It is not valid YAML; the message says where.
     """
+    import yaml  # noqa: PLC0415 - most servers start without a login file
+
     try:
         return yaml.safe_load(text)
-    except _YAML_FAILURES as error:
+    except (yaml.YAMLError, *_YAML_FAILURES) as error:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         raise ValueError(f"line {mark.line + 1}, column {mark.column + 1}" if mark else "invalid value") from None
 
@@ -110,15 +111,12 @@ def _read_once(path: Path) -> LoginFile | None:
 def _login_from(path: Path, data: bytes) -> LoginFile:
     # No problem quotes the parser's error, which contains the file's text.
     try:
-        document = yaml.safe_load(data.decode())
+        document = parse_yaml(data.decode())
     except UnicodeDecodeError:
         return LoginFile(path, problem="it is not UTF-8 text")
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    except ValueError as error:
+        where = f" at {error}" if str(error).startswith("line ") else ""
         return LoginFile(path, problem=f"it is not valid YAML{where}")
-    except _YAML_FAILURES:
-        return LoginFile(path, problem="it is not valid YAML")
     problems: list[str] = []
     root = _typed(document, dict, "its top level", problems)
     context = _typed(root.get("context"), dict, "context", problems)
