@@ -102,12 +102,12 @@ async def _under_load(started: Fleet, size: Size, story: Story) -> None:
                 reached[number].set()
             await _one_call(started.port, number, until, story)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(size.clients):
-            group.create_task(client())
+    async def fail() -> None:
         for event, fault in zip(reached.values(), (_kill_replica, _restart_redis, _drain_replica), strict=True):
             await event.wait()
             await asyncio.to_thread(fault, started)
+
+    await asyncio.gather(fail(), *(client() for _ in range(size.clients)))
     for number in [int(mark.removeprefix("m")) for mark in story.answers][:: max(1, size.calls // _REPEATED)]:
         await _one_call(started.port, number, until, story)
 

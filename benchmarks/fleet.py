@@ -35,6 +35,9 @@ _PROGRAMS = ("redis-server", "haproxy")
 TOKENS = [f"a-token-of-the-benchmarks-{number:03d}" for number in range(150)]
 """The callers: a server takes at most 600 tool calls in a minute from one, and keeps up to 200 of them."""
 
+_SERVER_OPTIONS = "check inter 200ms fall 2 rise 1 maxconn 350 pool-max-conn 20"
+"""A replica takes at most 400 connections, and one that is busy is ready all the same."""
+
 SHARED_KEY = "a-key-of-the-benchmarks-5f0c9be1d27a4438b6c1"
 
 
@@ -254,7 +257,10 @@ def _settings(more: Mapping[str, object], upstream_port: int, redis_port: int) -
 
 
 def _haproxy(port: int, ports: Sequence[int]) -> str:
-    servers = (f"  server replica{each} 127.0.0.1:{each} check inter 200ms fall 2 rise 1" for each in ports)
+    servers = (
+        f"  server replica{each} 127.0.0.1:{each} check inter 200ms fall 2 rise 1 maxconn 350 pool-max-conn 20"
+        for each in ports
+    )
     return f"""\
 defaults
   mode http
