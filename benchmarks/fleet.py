@@ -35,16 +35,18 @@ _PROGRAMS = ("redis-server", "haproxy")
 TOKENS = [f"a-token-of-the-benchmarks-{number:03d}" for number in range(150)]
 """The callers: a server takes at most 600 tool calls in a minute from one, and keeps up to 200 of them."""
 
+MODELS = [f"other{number}" for number in range(100)]
+
 _SERVER_OPTIONS = "check inter 200ms fall 2 rise 1 maxconn 350 pool-max-conn 20"
 """A replica takes at most 400 connections, and one that is busy is ready all the same."""
 
 SHARED_KEY = "a-key-of-the-benchmarks-5f0c9be1d27a4438b6c1"
 
 
-def marked_call(mark: str, delay_ms: int = 0, *, has_key: bool = False) -> Call:
+def marked_call(mark: str, delay_ms: int = 0, *, has_key: bool = False, model: str = "house") -> Call:
     """Return a call that the upstream counts under its mark, and answers with the mark after so many milliseconds."""
     messages = [{"role": "user", "content": f"mark-{mark} delay-{delay_ms}"}]
-    arguments = {"model": "house", "data": {"messages": messages}}
+    arguments = {"model": model, "data": {"messages": messages}}
     return Call("run_model", {**arguments, "call_key": mark} if has_key else arguments)
 
 
@@ -253,7 +255,9 @@ def _settings(more: Mapping[str, object], upstream_port: int, redis_port: int) -
         **more,
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-    return "\n".join([*lines, "[[models]]", 'name = "house"', 'api = "chat-completions"', ""])
+    for name in ("house", *MODELS):
+        lines += ["[[models]]", f'name = "{name}"', 'api = "chat-completions"']
+    return "\n".join([*lines, ""])
 
 
 def _haproxy(port: int, ports: Sequence[int]) -> str:

@@ -16,7 +16,18 @@ from redis import Redis
 
 from benchmarks.driver import BenchmarkError, Call, check, processor_seconds, resident_megabytes
 from benchmarks.faults import faults
-from benchmarks.fleet import FULL, QUICK, TOKENS, Fleet, Size, marked_call, missing_programs, request_of, running
+from benchmarks.fleet import (
+    FULL,
+    MODELS,
+    QUICK,
+    TOKENS,
+    Fleet,
+    Size,
+    marked_call,
+    missing_programs,
+    request_of,
+    running,
+)
 from benchmarks.http_driver import connected, message_in, read_answer
 from benchmarks.report import table
 
@@ -92,6 +103,7 @@ def _processor_times(started: Fleet) -> dict[str, float]:
 KINDS: Mapping[str, tuple[Mapping[str, object], Callable[[str], Call]]] = {
     "a call": ({}, marked_call),
     "under a cap": ({"budget.calls_per_day": 10_000_000}, marked_call),
+    "under a cap, 100 models used today": ({"budget.calls_per_day": 10_000_000}, marked_call),
     "with a key, under a cap": (
         {"budget.calls_per_day": 10_000_000},
         lambda mark: marked_call(mark, has_key=True),
@@ -109,6 +121,8 @@ def operations(size: Size) -> str:
     for name, (settings, call) in KINDS.items():
         with running(1, settings) as started, started.engine() as engine:
             asyncio.run(_each(started.port, [call(f"warm{number}") for number in range(_CALLERS)]))
+            if "100 models" in name:
+                asyncio.run(_each(started.port, [marked_call("warm", model=model) for model in MODELS]))
             time.sleep(1)
             kept = _kept_bytes(engine)
             engine.config_resetstat()
