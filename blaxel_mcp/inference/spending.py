@@ -360,8 +360,10 @@ class Spending:
         try:
             used = await call.commits.write(entry)
         except LedgerError as error:
-            self._warn(f"{error} A call was not settled in it.")
-            context.notes.append(f"{error} This call was not settled in it.")
+            is_kept = call.commits.ledger.is_remote
+            then = "is settled when it is back; until then, its estimate counts" if is_kept else "was not settled in it"
+            self._warn(f"{error} A call {then}.")
+            context.notes.append(f"{error} This call {then}.")
         else:
             if context.budget is not None:
                 context.budget = self._budget.report(reservation.key, call.model, used, self._now())
@@ -380,6 +382,7 @@ class Spending:
                 code="budget_exceeded",
                 origin="local",
                 hint=f'{_repair(self._path)} budget.on_ledger_failure = "allow" allows calls without it.',
+                retryable=isinstance(self._path, SecretStr),
             )
 
     def _count_in_memory(self, problem: str) -> None:
