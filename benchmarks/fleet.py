@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -28,7 +29,7 @@ from benchmarks import upstream
 from benchmarks.driver import ROOT, SECONDS, BenchmarkError, Call
 from benchmarks.http_driver import request
 
-_MARK, _DELAY = re.compile(rb"mark-(\w+)"), re.compile(rb"delay-(\d+)")
+_MARK, _DELAY, _WORDS = (re.compile(pattern) for pattern in (rb"mark-(\w+)", rb"delay-(\d+)", rb"words-(\d+)"))
 _COUNTS = "/counts"
 _PROGRAMS = ("redis-server", "haproxy")
 
@@ -43,9 +44,17 @@ _SERVER_OPTIONS = "check inter 200ms fall 2 rise 1 maxconn 350 pool-max-conn 20"
 SHARED_KEY = "a-key-of-the-benchmarks-5f0c9be1d27a4438b6c1"
 
 
-def marked_call(mark: str, delay_ms: int = 0, *, has_key: bool = False, model: str = "house") -> Call:
-    """Return a call that the upstream counts under its mark, and answers with the mark after so many milliseconds."""
-    messages = [{"role": "user", "content": f"mark-{mark} delay-{delay_ms}"}]
+def marked_call(mark: str, delay_ms: int = 0, *, words: int = 0, has_key: bool = False, model: str = "house") -> Call:
+    """Return a call that the upstream counts under its mark.
+
+    Args:
+        mark: The first word of the answer.
+        delay_ms: After how many milliseconds the answer comes.
+        words: How many more words it has.
+        has_key: Whether the mark is the key of the call.
+        model: The model.
+    """
+    messages = [{"role": "user", "content": f"mark-{mark} delay-{delay_ms} words-{words}"}]
     arguments = {"model": model, "data": {"messages": messages}}
     return Call("run_model", {**arguments, "call_key": mark} if has_key else arguments)
 
@@ -59,12 +68,14 @@ class CountingConnection(upstream.Connection):
         if request.startswith(f"GET {_COUNTS} ".encode()):
             self._transport.write(upstream.response(json.dumps(self.counts).encode()))
             return
-        mark, delay = _MARK.search(request), _DELAY.search(request)
-        if mark is None or delay is None:
+        mark, delay, words = (pattern.search(request) for pattern in (_MARK, _DELAY, _WORDS))
+        if mark is None or delay is None or words is None:
             self._transport.write(upstream.SHORT_ANSWER)
             return
         self.counts[mark[1].decode()] += 1
-        message = {"role": "assistant", "content": mark[0].decode()}
+        # Words with as many letters, and as much to compress, as in a text.
+        more = random.Random(mark[0]).choices(range(10_000, 12_000), k=int(words[1]))  # noqa: S311 - no secret
+        message = {"role": "assistant", "content": " ".join([mark[0].decode(), *map(str, more)])}
         answer = upstream.completion(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])
         data = upstream.response(json.dumps(answer).encode())
         asyncio.get_running_loop().call_later(int(delay[1]) / 1000, self._write, data)

@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -104,13 +105,15 @@ KINDS: Mapping[str, tuple[Mapping[str, object], Callable[[str], Call]]] = {
     "a call": ({}, marked_call),
     "under a cap": ({"budget.calls_per_day": 10_000_000}, marked_call),
     "under a cap, 100 models used today": ({"budget.calls_per_day": 10_000_000}, marked_call),
-    "with a key, under a cap": (
+    "under a cap, 2 kB": ({"budget.calls_per_day": 10_000_000}, partial(marked_call, words=300)),
+    "with a key, under a cap": ({"budget.calls_per_day": 10_000_000}, partial(marked_call, has_key=True)),
+    "with a key, under a cap, 2 kB": (
         {"budget.calls_per_day": 10_000_000},
-        lambda mark: marked_call(mark, has_key=True),
+        partial(marked_call, words=300, has_key=True),
     ),
     "handed back, under a cap": (
         {"budget.calls_per_day": 10_000_000, "limits.detach_after_seconds": 0.05},
-        lambda mark: marked_call(mark, 300),
+        partial(marked_call, delay_ms=300),
     ),
 }
 

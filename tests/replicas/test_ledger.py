@@ -230,6 +230,20 @@ async def test_a_call_under_a_cap_is_refused_without_the_engine(emulator: Emulat
     assert inference_requests(emulator.requests) == []
 
 
+async def test_a_call_under_a_cap_is_refused_while_the_engine_is_full(emulator: Emulator, redis: RedisServer) -> None:
+    async with connect(capped(emulator, redis.url, calls_per_day=5)) as client:
+        with redis.client() as engine:
+            engine.config_set("maxmemory", 1)
+            refused = await client.call_tool("house-chat", {"prompt": "Hi"})
+            engine.config_set("maxmemory", 0)
+        result = await client.call_tool("house-chat", {"prompt": "Hi"})
+
+    assert error_of(refused)["code"] == "budget_exceeded"
+    assert f"{redis.address} refused a command" in text_of(refused)
+    assert receipt_of(result)["budget"]["all"]["calls"]["used"] == 1
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_call_without_a_cap_is_sent_and_its_receipt_says_why_it_is_not_counted(
     emulator: Emulator, redis: RedisServer
 ) -> None:
