@@ -93,9 +93,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer)
 
 
-async def serve() -> None:
+async def serve(connection: type[Connection] = Connection) -> None:
     """Serve until the end of input, which is also the end of the process that started this one."""
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=_BACKLOG)
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()

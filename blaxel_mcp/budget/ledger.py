@@ -198,7 +198,8 @@ class Ledger:
         self._identity = _identity(self.path)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > tables.VERSION:
-            raise sqlite3.DatabaseError(f"it has version {version}, from a newer blaxel-mcp")
+            reason = f"it has version {version}, from a newer blaxel-mcp; update this one"
+            raise sqlite3.DatabaseError(reason)
         # A crash of the process loses nothing; a crash of the machine may lose the last calls, never the file.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -34,10 +34,10 @@ from blaxel_mcp.budget.shared.leases import Heartbeat
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 
-_SECONDS_PER_DAY = 86_400
-_DAY_SECONDS = KEPT_DAYS * _SECONDS_PER_DAY
-_SETTLED_SECONDS = 2 * _SECONDS_PER_DAY
-"""How long a settled reservation is remembered, so that it is not settled twice."""
+_DAY_SECONDS = KEPT_DAYS * 86_400
+_SETTLED_SECONDS = 3600
+"""How long a settled reservation is remembered, so that it is not settled twice. A process that did not hear of the
+first time repeats it within seconds, or when the engine is back."""
 
 _MAX_SWEPT = 100
 """Expired reservations that one sweep books as lost; the next sweep is a few seconds away."""

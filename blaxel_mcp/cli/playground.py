@@ -12,10 +12,12 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import listen, resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.playground.app import playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
+from blaxel_mcp.server.telemetry import start_telemetry_or_warn
 from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.schema import HttpSettings
 
@@ -39,7 +41,8 @@ async def playground(options: argparse.Namespace) -> int:
     async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
         listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
         with closing(listener):
-            app, sessions = playground_app(config, address, _about(options, config))
+            environment = Environment(telemetry=start_telemetry_or_warn(process_environment()))
+            app, sessions = playground_app(config, address, _about(options, config), environment)
 
             def new_link() -> str:
                 return f"{address.url}/#token={sessions.new_token()}"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -28,7 +28,11 @@ from blaxel_mcp.inference.dry_run import dry_run, masked_headers
 from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.receipt import build_receipt
-from blaxel_mcp.inference.runtime import Runtime, build_runtime
+from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
+from blaxel_mcp.settings.loading import process_environment
+
+if TYPE_CHECKING:
+    from blaxel_mcp.inference.telemetry import Telemetry
 
 _Value = TypeVar("_Value")
 
@@ -75,10 +79,25 @@ async def connected_runtime(
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:
         overrides["files"] = {"allowed_dirs": [str(Path(file).parent) for file in files]}
-    async with configured(options, **overrides) as config:
-        runtime = build_runtime(config)
+    async with configured(options, **overrides) as config, _telemetry() as telemetry:
+        runtime = build_runtime(config, environment=Environment(telemetry=telemetry))
         async with runtime.connected():
             yield runtime
+
+
+@asynccontextmanager
+async def _telemetry() -> AsyncIterator["Telemetry | None"]:
+    """Provide what OpenTelemetry's variables ask for, and send what is left at the end."""
+    environ = process_environment()
+    if "opentelemetry.sdk" not in sys.modules and not any(name.startswith("OTEL_") for name in environ):
+        # Its imports take longer than many a call.
+        yield None
+        return
+    from blaxel_mcp.server.telemetry import flushed, start_telemetry_or_warn  # noqa: PLC0415 - for the reason above
+
+    telemetry = start_telemetry_or_warn(environ)
+    async with flushed(telemetry):
+        yield telemetry
 
 
 async def _run(options: argparse.Namespace, request: Question | RawRequest) -> ExitCode:

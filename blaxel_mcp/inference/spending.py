@@ -368,8 +368,10 @@ class Spending:
         try:
             usage = await call.commits.write(entry)
         except LedgerError as error:
-            self._warn(f"{error} A call was not settled in it.")
-            context.notes.append(f"{error} This call was not settled in it.")
+            is_kept = call.commits.ledger.is_remote
+            then = "is settled when it is back; until then, its estimate counts" if is_kept else "was not settled in it"
+            self._warn(f"{error} A call {then}.")
+            context.notes.append(f"{error} This call {then}.")
         else:
             if context.budget is not None:
                 context.budget = self._budget.report(reservation.key, call.model, usage, self._now())
@@ -387,6 +389,7 @@ class Spending:
                 f"be used. {problem}",
                 code="budget_exceeded",
                 hint=f'{_repair(self._path)} budget.on_ledger_failure = "allow" allows calls without it.',
+                retryable=isinstance(self._path, SecretStr),
             )
 
     def _count_in_memory(self, problem: str) -> None:

@@ -1,7 +1,8 @@
-"""Spans and metrics of model calls, by OpenTelemetry's conventions for generative AI; never a prompt or an answer.
+"""Spans and metrics of model calls, by OpenTelemetry's conventions for generative AI.
 
 Each attempt is a client span below the span of the MCP request. Attributes are names, numbers and codes. Text from the
-caller or from upstream becomes an attribute only if it has the form of a name.
+caller or from upstream becomes an attribute only if it has the form of a name. Prompts and answers are in spans only
+if the operator asks for them, by the variable in `message_content`.
 """
 
 import logging
@@ -47,11 +48,15 @@ class Telemetry:
 
     Args:
         tracer: Makes spans; None for none.
+        has_content: Whether spans have prompts and answers.
         now: A monotonic clock, in seconds.
     """
 
-    def __init__(self, tracer: Tracer | None = None, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, tracer: Tracer | None = None, *, has_content: bool = False, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.tracer = tracer
+        self.has_content = has_content
         self._now = now
         self.recorders: list[Recorder] = []
         # Exporters read in threads of their own.
@@ -183,10 +188,20 @@ class AttemptSpans:
             span.set_attributes(outcome_attributes(context, outcome))
             if chunk_at is not None:
                 span.set_attribute("gen_ai.response.time_to_first_chunk", chunk_at - self._started)
+            if self._telemetry.has_content:
+                self._add_content(span, prepared, outcome)
             if error:
                 # No description: the error's message may quote text from upstream.
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
+
+    def _add_content(self, span: Span, prepared: PreparedRequest, outcome: Outcome) -> None:
+        from blaxel_mcp.inference.message_content import content_attributes  # noqa: PLC0415 - seldom used
+
+        try:
+            span.set_attributes(content_attributes(prepared, outcome))
+        except Exception as error:  # noqa: BLE001 - no content of any form may cost an answer
+            logger.warning("the content of a call is not in its span: %s", type(error).__name__)
 
 
 def _tokens(usage: Usage | None) -> Iterator[tuple[str, int]]:

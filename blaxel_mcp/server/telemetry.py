@@ -23,6 +23,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import add_to_json_lines
 from blaxel_mcp.inference.attributes import OTHER
 from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
+from blaxel_mcp.inference.message_content import is_wanted
 from blaxel_mcp.inference.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     else:
         return None
     add_to_json_lines(trace_ids)
-    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__))
+    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=is_wanted(environ))
     if has_meters:
         from opentelemetry import metrics  # noqa: PLC0415 - the same
 

@@ -34,6 +34,9 @@ CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 
 KEPT_SECONDS = 86_400
 _MAX_KEY_CHARS = 256
+_MAX_UNSENT = 1000
+"""Ends of calls that are kept in this process while keys cannot be used."""
+
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 """Interval at which a repeated call checks whether the first one, of another process, has ended."""
 
@@ -56,6 +59,15 @@ class Claim:
     state: Literal["new", "running", "done", "lost", "other"]
     call_id: str
     result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a call that has to be kept under its key; without a result, the key is released."""
+
+    call_id: str
+    arguments: str
+    result: str | None
 
 
 class CallKeys(Protocol):
@@ -88,7 +100,8 @@ class PaidOnce:
     def __init__(self, keys: CallKeys, lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
         self._lock = threading.Lock()
-        self._running: dict[str, str] = {}
+        self._running: dict[str, tuple[str, str]] = {}
+        self._unsent: dict[str, _End] = {}
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     async def settled_claim(
@@ -106,6 +119,8 @@ class PaidOnce:
         Raises:
             CallKeysError: Keys cannot be used.
         """
+        if (end := self._unsent.get(key)) and not await anyio.to_thread.run_sync(self._try_to_send, key) and end.result:
+            return Claim("done" if end.arguments == arguments else "other", end.call_id, end.result)
         deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
         # A first call that failed without being billed releases its key, and the next look takes it.
         look = partial(self._keys.claim, key, arguments, call_id, again=again)
@@ -116,7 +131,7 @@ class PaidOnce:
             delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
         if claim.state == "new":
             with self._lock:
-                self._running[key] = call_id
+                self._running[key] = call_id, arguments
             self._heartbeat.start()
         return claim
 
@@ -126,30 +141,58 @@ class PaidOnce:
         So may one that asks for a person's consent: the client repeats it with the answer and the same key.
         """
         billed = (result.meta or {}).get(ERROR_KEY, {}).get("billed", "yes")
-        try:
-            if isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no"):
-                await anyio.to_thread.run_sync(self._keys.release, key, call_id)
-            else:
-                text = result.model_dump_json(by_alias=True, exclude_none=True)
-                await anyio.to_thread.run_sync(self._keys.finish, key, call_id, text)
-        except CallKeysError as error:
-            logger.warning("the result of a call is not kept for repeated calls: %s", error)
+        is_unpaid = isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no")
+        text = None if is_unpaid else result.model_dump_json(by_alias=True, exclude_none=True)
         with self._lock:
-            self._running.pop(key, None)
+            _, arguments = self._running.get(key, ("", ""))
+            self._unsent[key] = _End(call_id, arguments, text)
+            for oldest in list(self._unsent)[:-_MAX_UNSENT]:
+                self._forget(oldest)
+        if not await anyio.to_thread.run_sync(self._try_to_send, key):
+            logger.warning("the result of a call is not kept yet for repeated calls; trying again")
 
     def close(self) -> None:
-        """Stop renewing, and close the keys. It blocks."""
+        """Stop renewing, send what is not sent yet if keys can be used, and close them. It blocks."""
         self._heartbeat.stop()
+        self._send_all()
         self._keys.close()
 
     def _beat(self) -> None:
+        self._send_all()
         with self._lock:
-            running = dict(self._running)
+            running = {key: call_id for key, (call_id, _) in self._running.items()}
         if running:
             try:
                 self._keys.renew(running)
             except CallKeysError as error:
                 logger.debug("the keys of running calls are not renewed: %s", error)
+
+    def _send_all(self) -> None:
+        for key in tuple(self._unsent):
+            self._try_to_send(key)
+
+    def _try_to_send(self, key: str) -> bool:
+        """Keep the end of a call under its key, and return whether that is done."""
+        end = self._unsent.get(key)
+        if end is None:
+            return True
+        try:
+            if end.result is None:
+                self._keys.release(key, end.call_id)
+            else:
+                self._keys.finish(key, end.call_id, end.result)
+        except CallKeysError as error:
+            logger.debug("a key cannot be used: %s", error)
+            return False
+        with self._lock:
+            # Two threads may send the same end, and a new call may have the key by then.
+            if self._unsent.get(key) is end:
+                self._forget(key)
+        return True
+
+    def _forget(self, key: str) -> None:
+        self._unsent.pop(key, None)
+        self._running.pop(key, None)
 
 
 def client_key(meta: Mapping[str, Any]) -> str | None:

@@ -72,7 +72,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         if arguments["call_id"] == LAST:
-            arguments["call_id"] = _last_call(calls, policy.store)
+            arguments["call_id"] = await policy.store.last_shared() or _last_call(calls, policy.store)
         call = calls.find(arguments["call_id"])
         if call is not None:
             seconds = arguments.get("wait_seconds", 0)

@@ -181,30 +181,29 @@ class ToolRegistry:
             content = arguments_digest(tool.name, arguments)
         else:
             content = await anyio.to_thread.run_sync(arguments_digest, tool.name, arguments, limiter=_VALIDATORS)
-        call = self._calls.keyed(digest, content)
-        if call is not None:
+        earlier = self._calls.keyed(digest, content)
+        if earlier is None:
+            try:
+                again = tool.may_repeat(arguments)
+                claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
+            except CallKeysError as error:
+                context.notes.append(f"a repetition of this call would be paid again: {error}")
+                # Another request with this key may have started it meanwhile.
+                earlier = self._calls.keyed(digest, content)
+            else:
+                if claim.state != "new":
+                    work.close()
+                    return self._result_of(claim)
+                work = _kept(once, digest, context.call_id, work)
+        if earlier:
             work.close()
-            joined = await self._calls.join(call, seconds, report, may_go_on=True)
-            if not joined:
-                return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
-            first = call.task.result()
-            if isinstance(first, types.InputRequiredResult):
-                return first
-            return replayed(first.model_dump_json(by_alias=True, exclude_none=True))
-        try:
-            again = tool.may_repeat(arguments)
-            claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
-        except CallKeysError as error:
-            context.notes.append(f"a repetition of this call would be paid again: {error}")
-            call = self._calls.start(context, scope, work)
-        else:
-            if claim.state != "new":
-                work.close()
-                return self._result_of(claim)
-            call = self._calls.start(context, scope, _kept(once, digest, context.call_id, work), key=(digest, content))
-        if await self._calls.join(call, seconds, report, may_go_on=True):
-            return call.task.result()
-        return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
+        call = earlier or self._calls.start(context, scope, work, key=(digest, content))
+        if not await self._calls.join(call, seconds, report, may_go_on=True):
+            return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
+        result = call.task.result()
+        if earlier is None or isinstance(result, types.InputRequiredResult):
+            return result
+        return replayed(result.model_dump_json(by_alias=True, exclude_none=True))
 
     def _result_of(self, claim: Claim) -> types.CallToolResult:
         """Return the result or the state of another process's call."""

@@ -19,6 +19,7 @@ import anyio.to_thread
 from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, SharedStateError
 from blaxel_mcp.budget.shared.leases import Heartbeat
 from blaxel_mcp.budget.shared.state import SharedState
+from blaxel_mcp.tools.store.shared_answers import last_place
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,14 @@ KEPT_SECONDS = 3600
 _POLL_SECONDS = 1.0
 """Interval at which a waiting server checks by itself: a lost call sends no message."""
 
+_PREFIX = f"{TAG}:call:"
 _CANCEL, _ENDED = f"{TAG}:cancel", f"{TAG}:ended"
 
 _BEAT = f"""{NOW_LUA}
 -- A record that is gone is made again: the engine was emptied.
-if redis.call('HSETNX', KEYS[1], 'state', 'running') == 1 or redis.call('HGET', KEYS[1], 'state') == 'running' then
+local is_new = redis.call('HSETNX', KEYS[1], 'state', 'running') == 1
+if is_new then redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[3]) end
+if is_new or redis.call('HGET', KEYS[1], 'state') == 'running' then
   redis.call('HSET', KEYS[1], 'until', now + ARGV[1], 'seen', ARGV[2])
   redis.call('EXPIRE', KEYS[1], ARGV[3])
 end
@@ -142,16 +146,11 @@ class SharedCalls:
         except SharedStateError as error:
             logger.warning("the result of a call is not shared yet: %s", error)
 
-    async def look(self, owner: str, call_id: str) -> RemoteCall | None:
-        """Return a call; None if it was never handed back, or is no longer kept.
-
-        Raises:
-            SharedStateError: The engine cannot be used, or the servers have different keys.
-        """
-        return await anyio.to_thread.run_sync(self._look, _place(owner, call_id))
-
     async def wait(self, owner: str, call_id: str, seconds: float) -> RemoteCall | None:
-        """Wait until a running call has ended or is lost, at most so many seconds, and return it like `look`.
+        """Return a call once it has ended or is lost, or after so many seconds at the latest.
+
+        Returns:
+            The call; None if it was never handed back, or is no longer kept.
 
         Raises:
             SharedStateError: The engine cannot be used, or the servers have different keys.
@@ -241,7 +240,9 @@ class SharedCalls:
         text = json.dumps([seen.model, seen.progress, seen.text])
         encrypted = self._cipher.encrypt(text.encode("utf-8", "surrogatepass"), f"{place}:seen")
         try:
-            is_cancelled = self._engine.run(_BEAT, (place,), self._lease_ms, encrypted, KEPT_SECONDS)
+            owner, call_id = place.removeprefix(_PREFIX).split(":")
+            keys = (place, last_place(owner))
+            is_cancelled = self._engine.run(_BEAT, keys, self._lease_ms, encrypted, KEPT_SECONDS, call_id)
         except SharedStateError as error:
             if not is_first:
                 raise
@@ -275,7 +276,7 @@ class SharedCalls:
 
 
 def _place(owner: str, call_id: str) -> str:
-    return f"{TAG}:call:{owner}:{call_id}"
+    return f"{_PREFIX}{owner}:{call_id}"
 
 
 def _call(wake: Callable[[], Any]) -> None:

@@ -238,9 +238,11 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "replicas/test_limits::test_slots_hold_over_servers_and_all_calls_get_their_turn",
         "replicas/test_answers::test_a_quick_answer_of_one_server_is_read_on_another",
     ),
-    "Traces, metrics and an audit file show its calls from outside; prompts and answers are in none of them.": (
+    "Traces, metrics and an audit file show its calls from outside; prompts and answers are in none of them unless you "
+    "ask for it.": (
         "inference/test_telemetry::test_a_call_is_a_client_span_with_the_names_of_the_conventions",
         "inference/test_telemetry::test_no_span_holds_a_prompt_or_an_answer",
+        "inference/test_telemetry::test_prompts_and_answers_are_in_spans_if_the_operator_asks_for_them",
         "inference/test_metrics::test_a_call_is_measured_by_the_names_of_the_conventions",
         "inference/test_metrics::test_no_caller_can_name_a_metric_s_attributes",
         "inference/test_audit::test_a_billed_call_is_a_line_of_names_and_numbers",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import StdioServerParameters
@@ -63,6 +64,17 @@ async def test_a_server_over_stdio_exports_its_calls_before_it_ends(emulator: Em
 
     check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
     assert sink.resource["service.name"] == "models-for-tests"
+
+
+@pytest.mark.parametrize("value", ["true", "span_only", "event_only", "no"])
+async def test_content_is_exported_only_if_the_variable_asks_for_it_in_spans(emulator: Emulator, value: str) -> None:
+    with otlp_sink() as sink:
+        environment = exporting(emulator, sink, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=value)
+        server = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)
+        async with Client(server) as client:
+            await client.call_tool("house-chat", {"prompt": PROMPT})
+
+    assert any(PROMPT.encode() in body for body in sink.bodies) is (value in ("true", "span_only"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here")
@@ -125,3 +137,37 @@ async def test_a_collector_that_is_down_costs_no_answer_and_no_patience(emulator
         result = await client.call_tool("house-chat", {"prompt": "What is 6 * 7?"})
 
     assert "42" in json.dumps(answer_of(result))
+
+
+@pytest.mark.parametrize("words", [("run", "house-chat", PROMPT), ("compare", "house-chat", "house-chat", PROMPT)])
+async def test_the_calls_of_a_command_are_exported_too(emulator: Emulator, words: tuple[str, ...]) -> None:
+    with otlp_sink() as sink:
+        command = [*SERVE[:-1], *words]
+        await anyio.run_process(command, env=exporting(emulator, sink), stdin=subprocess.DEVNULL)
+
+    calls = sink.named("chat ")
+    assert len(calls) == words.count("house-chat")
+    assert {attributes_of(call)["blaxel.billed"] for call in calls} == {"yes"}
+    assert "gen_ai.client.operation.duration" in {metric.name for metric in sink.metrics}
+    assert not any(PROMPT.encode() in body for body in sink.bodies)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's here")
+async def test_the_calls_of_the_playground_are_exported_too(emulator: Emulator) -> None:
+    command = [*SERVE[:-1], "playground", "--no-open", "--port", "0"]
+    with otlp_sink() as sink:
+        async with started(command, exporting(emulator, sink), stdin=subprocess.DEVNULL) as process:
+            assert process.stdout
+            lines = BufferedByteReceiveStream(process.stdout)
+            with anyio.fail_after(ENDING_SECONDS):
+                while b"token=" not in (line := await lines.receive_until(b"\n", 1000)):
+                    pass
+                url, _, token = line.decode().split()[-1].partition("/#token=")
+                async with httpx.AsyncClient(headers={"origin": url}) as http:
+                    session = (await http.post(f"{url}/session", json={"token": token})).json()
+                async with client_of(f"{url}/mcp", headers={"authorization": f"Bearer {session['secret']}"}) as client:
+                    assert answer_of(await client.call_tool("house-chat", {"prompt": PROMPT}))
+                process.send_signal(signal.SIGTERM)
+                await process.wait()
+
+    assert len(sink.named("chat ")) == 1

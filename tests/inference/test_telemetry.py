@@ -1,5 +1,6 @@
 """Spans of model calls: what they say, when there are any, and what is in none of them."""
 
+import json
 import sys
 from types import FrameType
 from typing import Any
@@ -204,3 +205,63 @@ async def test_without_telemetry_a_call_makes_no_span(emulator: Emulator) -> Non
 )
 def test_the_reasons_why_a_model_stopped_are_words(api: str, answer: Any, reasons: list[str]) -> None:
     assert finish_reasons(answer, api) == reasons
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "asked"),
+    [
+        ("house-chat", {"messages": [{"role": "user", "content": PROMPT}]}, "user"),
+        (
+            "house-chat",
+            {"messages": [{"role": "developer", "content": [{"type": "text", "text": PROMPT}]}]},
+            "developer",
+        ),
+        ("house-embed", {"input": [PROMPT]}, "user"),
+        ("house-classifier", {"inputs": PROMPT}, "user"),
+    ],
+)
+async def test_prompts_and_answers_are_in_spans_if_the_operator_asks_for_them(
+    emulator: Emulator, spans: Spans, model: str, data: dict[str, Any], asked: str
+) -> None:
+    spans.telemetry.has_content = True
+    async with spans.client(emulator) as client:
+        answer = answer_of(await client.call_tool("run_model", {"model": model, "data": data}))
+
+    (span,) = spans.finished
+    found = attributes_of(span)
+    (message,) = json.loads(found["gen_ai.input.messages"])
+    assert message["role"] == asked
+    assert PROMPT in message["parts"][0]["content"]
+    (written,) = json.loads(found["gen_ai.output.messages"])
+    assert written["role"] == "assistant"
+    if "choices" in answer:
+        assert written["parts"] == [{"type": "text", "content": answer["choices"][0]["message"]["content"]}]
+        assert written["finish_reason"] == "stop"
+
+
+async def test_content_in_spans_has_no_credential_and_no_picture(emulator: Emulator, spans: Spans) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo"}}
+    text = {"type": "text", "text": "my key is sk-1234567890abcdef"}
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [text, picture]}]
+    spans.telemetry.has_content = True
+    async with spans.client(emulator) as client:
+        await client.call_tool("run_model", {"model": "house-chat", "data": {"messages": messages}})
+
+    (span,) = spans.finished
+    exported = attributes_of(span)["gen_ai.input.messages"]
+    assert json.loads(exported)[1]["parts"] == [
+        {"type": "text", "content": "my key is [redacted]"},
+        {"type": "image_url"},
+    ]
+    assert "base64" not in exported
+
+
+async def test_a_failed_call_has_its_prompt_and_no_answer(emulator: Emulator, spans: Spans) -> None:
+    spans.telemetry.has_content = True
+    async with spans.client(emulator) as client:
+        await client.call_tool("run_model", {"model": "fault-truncated", "data": {"inputs": PROMPT}})
+
+    (span,) = spans.finished
+    found = attributes_of(span)
+    assert PROMPT in found["gen_ai.input.messages"]
+    assert "gen_ai.output.messages" not in found

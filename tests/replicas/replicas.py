@@ -116,6 +116,8 @@ async def balanced(servers: Sequence[Replica], folder: Path) -> AsyncIterator[st
         "defaults",
         "  mode http",
         "  timeout connect 2s",
+        # A server that is busy for a moment is ready all the same.
+        "  timeout check 30s",
         "  timeout client 60s",
         "  timeout server 60s",
         "frontend all",

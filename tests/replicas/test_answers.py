@@ -150,6 +150,22 @@ async def test_a_result_is_the_same_on_another_server(emulator: Emulator, redis:
     assert here.content == there.content
 
 
+async def test_the_last_call_is_known_to_other_servers(emulator: Emulator, redis: RedisServer) -> None:
+    HeldAnswers(emulator)
+    async with two_servers(emulator, redis) as (one, other):
+        unknown = await read(other, "last")
+        quick = await one.call_tool("run_model", {"model": "house-classifier", "data": {"inputs": "x"}})
+        answer = await read(other, "last")
+        call_id = await handed_back(one)
+        running = await read(other, "last")
+        redis.kill()
+        own = await read(one, "last")
+
+    assert error_of(unknown)["code"] == "not_found"
+    assert answer_of(answer) == answer_of(quick)
+    assert answer_of(running)["call_id"] == answer_of(own)["call_id"] == call_id
+
+
 async def test_a_handle_that_nobody_gave_is_unknown_everywhere(emulator: Emulator, redis: RedisServer) -> None:
     async with two_servers(emulator, redis) as (_, other):
         read_unknown = await read(other, "call_of_nobody")

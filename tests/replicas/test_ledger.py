@@ -20,6 +20,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from tests.replicas.engines import RedisServer, leases_in, needs_redis
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of, text_of
+from tests.support.held import HeldAnswers
 
 pytestmark = [needs_redis, pytest.mark.anyio]
 
@@ -225,7 +226,22 @@ async def test_a_call_under_a_cap_is_refused_without_the_engine(emulator: Emulat
     assert error_of(result)["code"] == "budget_exceeded"
     assert f"{redis.address} cannot be reached" in text_of(result)
     assert "budget.ledger or shared.url" in error_of(result)["hint"]
+    assert error_of(result)["retryable"]
     assert inference_requests(emulator.requests) == []
+
+
+async def test_a_call_under_a_cap_is_refused_while_the_engine_is_full(emulator: Emulator, redis: RedisServer) -> None:
+    async with connect(capped(emulator, redis.url, calls_per_day=5)) as client:
+        with redis.client() as engine:
+            engine.config_set("maxmemory", 1)
+            refused = await client.call_tool("house-chat", {"prompt": "Hi"})
+            engine.config_set("maxmemory", 0)
+        result = await client.call_tool("house-chat", {"prompt": "Hi"})
+
+    assert error_of(refused)["code"] == "budget_exceeded"
+    assert f"{redis.address} refused a command" in text_of(refused)
+    assert receipt_of(result)["budget"]["all"]["calls"]["used"] == 1
+    assert len(inference_requests(emulator.requests)) == 1
 
 
 async def test_a_call_without_a_cap_is_sent_and_its_receipt_says_why_it_is_not_counted(
@@ -237,6 +253,34 @@ async def test_a_call_without_a_cap_is_sent_and_its_receipt_says_why_it_is_not_c
 
     assert not result.is_error
     assert any(f"{redis.address} cannot be reached" in note for note in receipt_of(result)["notes"])
+
+
+async def test_a_call_that_the_engine_could_not_settle_is_settled_when_it_is_back(
+    emulator: Emulator, redis: RedisServer, ledger: RedisLedger
+) -> None:
+    held, results = HeldAnswers(emulator), list[Any]()
+    budget = {"ledger": redis.url, "calls_per_day": 5}
+    shared = {"lease_seconds": LEASE_SECONDS}
+    config = leading_to(emulator, models=[CHAT], budget=budget, shared=shared)
+    async with connect(config) as client:
+
+        async def call() -> None:
+            results.append(await client.call_tool("house-chat", {"prompt": "Hi"}))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await emulator.wait_for(lambda request: request.path.startswith("/demo/models/"), timeout_seconds=20)
+            redis.kill()
+            held.release()
+        redis.start()
+        with anyio.fail_after(30):
+            # It counts as lost for a moment if its lease has ended meanwhile.
+            while ledger.used(today(), "").get(("demo", "house-chat"), LOST).failed:
+                await anyio.lowlevel.checkpoint()
+
+    (result,) = results
+    assert not result.is_error
+    assert any("This call is settled when it is back" in note for note in receipt_of(result)["notes"])
 
 
 async def test_a_call_that_was_sent_without_the_engine_is_counted_when_it_is_back(

@@ -1,6 +1,10 @@
 """A call that carries a key is paid once over several servers."""
 
+from typing import Any
+
 import anyio
+import anyio.lowlevel
+import mcp_types as types
 import pytest
 from pydantic import SecretStr
 
@@ -53,6 +57,138 @@ async def test_a_call_is_joined_replayed_and_refused_on_another_server(emulator:
     assert len(inference_requests(emulator.requests)) == 1
     for secret in (QUESTION, "At last.", SHARED_KEY):
         assert secret.encode() not in kept
+
+
+async def test_servers_that_get_a_call_at_the_same_moment_make_it_once(emulator: Emulator, redis: RedisServer) -> None:
+    held = HeldAnswers(emulator)
+    config, replays = leading_to(emulator, models=[CHAT], shared=sharing(redis)), []
+    async with connect(config) as one, connect(config) as other, connect(config) as third:
+
+        async def call(client: Client) -> None:
+            replays.append(receipt_of(await client.call_tool("run_model", KEYED))["replayed"])
+
+        async with anyio.create_task_group() as group:
+            for client in (one, other, third, one, other, third):
+                group.start_soon(call, client)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            held.release()
+
+    assert sorted(replays) == [False] + [True] * 5
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_key_is_kept_for_a_day_and_then_the_call_is_made_again(emulator: Emulator, redis: RedisServer) -> None:
+    config = leading_to(emulator, models=[CHAT], shared=sharing(redis))
+    async with connect(config) as client:
+        await client.call_tool("run_model", KEYED)
+        with redis.client() as engine:
+            (key,) = engine.scan_iter("{blaxel-mcp}:key:*")
+            seconds = engine.ttl(key)
+            engine.pexpire(key, 1)
+            while engine.exists(key):
+                pass
+        again = await client.call_tool("run_model", KEYED)
+
+    assert 86_000 < seconds <= 86_400
+    assert not receipt_of(again)["replayed"]
+    assert len(inference_requests(emulator.requests)) == 2
+
+
+async def test_a_failed_call_is_made_again_on_another_server_only_if_it_was_not_billed(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    unpaid = {**KEYED, "model": "no-such-model", "call_key": "unpaid"}
+    maybe = {"model": "fault-truncated", "data": {"inputs": "x"}, "call_key": "maybe"}
+    config = leading_to(emulator, models=[CHAT], shared=sharing(redis))
+    async with connect(config) as one, connect(config) as other:
+        results = [await client.call_tool("run_model", call) for call in (unpaid, maybe) for client in (one, other)]
+
+    first, second, third, fourth = results
+    assert error_of(first)["billed"] == error_of(second)["billed"] == "no"
+    assert receipt_of(first)["call_id"] != receipt_of(second)["call_id"]
+    assert error_of(third)["billed"] == "maybe"
+    assert error_of(fourth) == error_of(third)
+    assert receipt_of(fourth)["call_id"] == receipt_of(third)["call_id"]
+    assert [b"truncated" in request.path.encode() for request in inference_requests(emulator.requests)].count(True) == 1
+
+
+async def test_a_result_that_the_engine_could_not_take_is_repeated_when_it_is_back(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held = HeldAnswers(emulator)
+    config, results = leading_to(emulator, models=[CHAT], shared=sharing(redis)), list[types.CallToolResult]()
+    async with connect(config) as one, connect(config) as other:
+
+        async def call() -> None:
+            results.append(await one.call_tool("run_model", KEYED))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            redis.kill()
+            held.release()
+        redis.start()
+        repeated = [await client.call_tool("run_model", KEYED) for client in (one, other)]
+
+    assert [receipt_of(result)["replayed"] for result in (*results, *repeated)] == [False, True, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_call_that_was_not_billed_may_be_made_again_when_the_engine_is_back(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held = HeldAnswers(emulator)
+    budget = {"calls_per_day": 9, "ledger": redis.url}
+    config, results = leading_to(emulator, models=[CHAT], shared=sharing(redis), budget=budget), list[Any]()
+    slot = {"max_concurrency": 1}
+    with redis.behind_a_gate() as gate:
+        cut_off = leading_to(
+            emulator, models=[CHAT], shared=sharing(redis, url=gate.url), budget={"calls_per_day": 9}, limits=slot
+        )
+        async with connect(cut_off) as one, connect(config) as other:
+
+            async def call(arguments: dict[str, Any]) -> None:
+                results.append(await one.call_tool("run_model", arguments))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, {**KEYED, "call_key": "first"})
+                await emulator.wait_for(is_chat, timeout_seconds=20)
+                group.start_soon(call, KEYED)
+                with redis.client() as engine:
+                    while len(list(engine.scan_iter("{blaxel-mcp}:key:*"))) < 2:
+                        await anyio.lowlevel.checkpoint()
+                gate.close()
+                held.release()
+            gate.open()
+            again = await other.call_tool("run_model", KEYED)
+
+    refused = [result for result in results if result.is_error]
+    assert [error_of(result)["billed"] for result in refused] == ["no"]
+    assert not again.is_error
+    assert len(inference_requests(emulator.requests)) == 2
+
+
+async def test_without_the_engine_a_repetition_joins_the_running_call_of_its_server(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held = HeldAnswers(emulator)
+    config, replays = leading_to(emulator, models=[CHAT], shared=sharing(redis)), []
+    redis.kill()
+    async with connect(config) as client:
+
+        async def call() -> None:
+            replays.append(receipt_of(await client.call_tool("run_model", KEYED))["replayed"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            group.start_soon(call)
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()
+            held.release()
+
+    assert sorted(replays) == [False, True]
+    assert len(inference_requests(emulator.requests)) == 1
 
 
 async def test_a_call_is_made_without_the_engine_and_says_what_that_means(

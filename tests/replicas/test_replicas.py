@@ -8,6 +8,8 @@ import anyio
 import httpx
 import pytest
 
+from benchmarks.faults import faults
+from benchmarks.fleet import QUICK
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.tools.results.results import ERROR_KEY
@@ -211,3 +213,8 @@ async def test_calls_go_on_while_redis_restarts(emulator: Emulator, redis: Redis
 
     assert error_in(refused)["code"] == "budget_exceeded"
     assert (before, after) == (1, 2)
+
+
+@needs_haproxy
+def test_no_call_is_sent_or_counted_twice_while_replicas_and_redis_fail_under_load() -> None:
+    assert "requests at the upstream" in faults(QUICK)

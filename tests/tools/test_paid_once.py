@@ -12,6 +12,7 @@ import pytest
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
 from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
+from tests.support.canaries import KEY
 from tests.support.connecting import (
     ERAS,
     Era,
@@ -168,9 +169,11 @@ async def test_a_call_that_failed_and_may_have_been_billed_is_not_sent_again(emu
     assert len(inference_requests(emulator.requests)) == 1
 
 
-async def test_a_call_whose_connection_was_cut_is_joined_by_its_repetition(emulator: Emulator) -> None:
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_whose_connection_was_cut_is_joined_by_its_repetition(emulator: Emulator, era: Era) -> None:
     held = HeldAnswers(emulator)
-    body, headers = message("tools/call", "2026-07-28", name="house-chat", arguments=PROMPT, more_meta=CLAUDE)
+    arguments = {**RUN, "call_key": "question 7"}
+    body, headers = message("tools/call", era, name="run_model", arguments=arguments)
     async with serving(leading_to(emulator, models=[CHAT])) as server, anyio.create_task_group() as group:
 
         async def first() -> None:
@@ -194,6 +197,19 @@ async def test_a_call_whose_connection_was_cut_is_joined_by_its_repetition(emula
     assert '"replayed":true' in texts[0].replace(" ", "")
     assert "At last." in texts[0]
     assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_key_belongs_to_its_caller(emulator: Emulator) -> None:
+    tokens = [f"{KEY[:11]}-{name}-9d2c71b0e5" for name in ("anna", "bert")]
+    config = leading_to(emulator, models=[CHAT], http={"auth": "token", "bearer_tokens": tokens})
+    replays = []
+    async with serving(config) as server:
+        for token in (*tokens, *tokens):
+            async with server.client(headers={"authorization": f"Bearer {token}"}) as client:
+                replays.append(receipt_of(await ask(client))["replayed"])
+
+    assert replays == [False, False, True, True]
+    assert len(inference_requests(emulator.requests)) == 2
 
 
 def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class SharedAnswers:
     def __init__(self, state: SharedState, owner: str, limits: StoreLimits) -> None:
         self._state = state
         self._prefix = f"{TAG}:answer:{owner}:"
+        self._last = last_place(owner)
         self._milliseconds = round(limits.lifetime_seconds * 1000)
 
     def write(self, call_id: str, answer: StoredAnswer) -> None:
@@ -43,7 +44,7 @@ class SharedAnswers:
         for key, part in others:
             self._set({key: part})
         # At the end, so that another server finds the complete answer or none.
-        self._set({last: end, place: head})
+        self._set({last: end, place: head}, call_id)
 
     def read(self, call_id: str) -> StoredAnswer | None:
         """Return an answer; None if it is unknown or has expired.
@@ -62,15 +63,31 @@ class SharedAnswers:
             return None
         return StoredAnswer(fields["kind"], fields["media_type"], b"".join(parts))
 
-    def _set(self, values: dict[str, bytes]) -> None:
+    def last(self) -> str | None:
+        """Return the id of the caller's call that was answered or handed back last, on any server; None without one.
+
+        Raises:
+            SharedStateError: The engine cannot be used.
+        """
+        (call_id,) = self._state.engine.batch(lambda pipeline: pipeline.get(self._last))
+        return call_id.decode() if call_id else None
+
+    def _set(self, values: dict[str, bytes], call_id: str | None = None) -> None:
         encrypted = {place: self._state.cipher.encrypt(data, place) for place, data in values.items()}
 
         def fill(pipeline: Any) -> None:
             for place, data in encrypted.items():
                 pipeline.set(place, data, px=self._milliseconds)
+            if call_id:
+                pipeline.set(self._last, call_id, px=self._milliseconds)
 
         self._state.engine.batch(fill)
 
     def _get(self, place: str) -> bytes | None:
         (encrypted,) = self._state.engine.batch(lambda pipeline: pipeline.get(place))
         return None if encrypted is None else self._state.cipher.decrypt(encrypted, place)
+
+
+def last_place(owner: str) -> str:
+    """Return the key for the id of a caller's last call."""
+    return f"{TAG}:last:{owner}"

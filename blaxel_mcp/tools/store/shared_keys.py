@@ -1,5 +1,6 @@
 """Keys of calls in Redis or Valkey, for all servers. Results are encrypted. Every method blocks."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,7 +61,7 @@ class SharedKeys:
             _CLAIM, [place], arguments, call_id, self._lease_ms, KEPT_SECONDS, int(again)
         )
         try:
-            text = self._cipher.decrypt(result, place).decode() if result else None
+            text = zlib.decompress(self._cipher.decrypt(result, place)).decode() if result else None
         except SharedStateError as error:
             raise CallKeysError(str(error)) from None
         return Claim(state.decode(), its_call.decode(), text)
@@ -71,7 +72,9 @@ class SharedKeys:
 
     def finish(self, key: str, call_id: str, result: str) -> None:
         """Store the result of a call, for repeated calls."""
-        self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(result.encode(), _place(key)))
+        # It is kept for a day, and has the answer twice: as text, and as structured content.
+        compressed = zlib.compress(result.encode())
+        self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(compressed, _place(key)))
 
     def release(self, key: str, call_id: str) -> None:
         """Forget a key."""

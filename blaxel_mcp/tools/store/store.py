@@ -164,6 +164,13 @@ class CallStore:
         """Return whether this process has an answer, which may expire before it is read."""
         return call_id in self._records
 
+    async def last_shared(self) -> str | None:
+        """Return the caller's last call on any server; None if nothing is shared, or it cannot be known."""
+        try:
+            return await anyio.to_thread.run_sync(self._shared.last) if self._shared else None
+        except SharedStateError:
+            return None
+
     async def get(self, call_id: str) -> StoredAnswer:
         """Return an answer.
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import MCP_PATH, Address
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
@@ -21,6 +22,7 @@ from blaxel_mcp.settings.schema import HttpSettings
 SESSION_PATH = "/session"
 
 _MAX_TOKEN_BYTES = 4096
+_DEFAULT = Environment()
 
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
@@ -33,20 +35,23 @@ _PAGE_HEADERS = {
 }
 
 
-def playground_app(config: Configuration, address: Address, about: Mapping[str, Any]) -> tuple[HttpApp, PageSessions]:
+def playground_app(
+    config: Configuration, address: Address, about: Mapping[str, Any], environment: Environment = _DEFAULT
+) -> tuple[HttpApp, PageSessions]:
     """Return the application that serves the page and the MCP endpoint behind it, and the sessions that it accepts.
 
     Args:
         config: The settings, except for `[http]`, which is about `serve`.
         address: Where the server listens, on loopback.
         about: Facts about the server to show on the page, as JSON values.
+        environment: The network, the clock and the telemetry of the server.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
     """
     sessions = PageSessions()
     own = replace(config, settings=config.settings.model_copy(update={"http": HttpSettings()}))
-    app = HttpApp(build_server(config), own, address, sessions)
+    app = HttpApp(build_server(config, environment=environment), own, address, sessions)
     app.asgi = PlaygroundApp(app.asgi, build_page(), sessions, address, about)
     return app, sessions
 
