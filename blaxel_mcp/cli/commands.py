@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 
@@ -277,11 +277,12 @@ COMMANDS = (
     CommandSpec(
         name="completion",
         summary="print the completion script of a shell",
-        description="The script completes commands, options and clients, and in bash and zsh also models: those of the "
+        description="The script completes commands, options and clients, and except in tcsh also models: those of the "
         "settings file and of the last list from Blaxel.",
         examples=(
             "blaxel-mcp completion bash >> ~/.bash_completion",
             'blaxel-mcp completion zsh > "${fpath[1]}/_blaxel-mcp"',
+            "blaxel-mcp completion fish > ~/.config/fish/completions/blaxel-mcp.fish",
         ),
         options=(
             _option("shell", None, "shell (default: bash)", nargs="?", default="bash", choices=SHELLS),

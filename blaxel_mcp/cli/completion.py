@@ -12,21 +12,22 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.setup.install.clients import CLIENTS
 
-_MODELS = {"bash": "_blaxel_mcp_models", "zsh": "_blaxel_mcp_models"}
-"""The shell functions that list models; tcsh has none."""
+_LISTED = "blaxel-mcp completion --models 2>/dev/null"
+_MODELS = {"bash": "_blaxel_mcp_models", "zsh": "_blaxel_mcp_models", "fish": f"({_LISTED})"}
+"""What lists models in each shell: a function, or a command; tcsh has none."""
 
 _PREAMBLE = {
-    "bash": """
-_blaxel_mcp_models() {
-  compgen -W "$(blaxel-mcp completion --models 2>/dev/null)" -- "$1"
-}
+    "bash": f"""
+_blaxel_mcp_models() {{
+  compgen -W "$({_LISTED})" -- "$1"
+}}
 """,
-    "zsh": """
-_blaxel_mcp_models() {
+    "zsh": f"""
+_blaxel_mcp_models() {{
   local -a names
-  names=(${(f)"$(blaxel-mcp completion --models 2>/dev/null)"})
+  names=(${{(f)"$({_LISTED})"}})
   compadd -a names
-}
+}}
 """,
 }
 

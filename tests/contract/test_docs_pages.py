@@ -37,7 +37,7 @@ from tests.support.docs_tables import (
     apis_table,
     arguments_table,
     closed_table,
-    commands_table,
+    commands_part,
     common_options_table,
     exit_codes_table,
     fields_table,
@@ -65,7 +65,7 @@ async def arguments_of(tool: str, emulator: Emulator) -> str:
 
 
 TABLES: dict[Key, Callable[[], str]] = {
-    (INDEX, "commands"): commands_table,
+    (INDEX, "commands"): commands_part,
     (INDEX, "common options"): common_options_table,
     (INDEX, "exit codes"): exit_codes_table,
     (CONFIGURE, "settings"): settings_table,
@@ -226,6 +226,16 @@ def test_the_index_leads_to_every_page() -> None:
     linked = {target.partition("#")[0] for target in links(INDEX)}
 
     assert {page.name for page in DOCS.glob("*.md")} - {INDEX.name} <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_a_table_fits_the_column_of_a_page_on_github(page: Path) -> None:
+    for rows in re.findall(r"(?:^\|.*\n)+", re.sub(r"\]\([^)]*\)", "]", read(page)), re.MULTILINE):
+        cells = [re.split(r"(?<!\\)\|", row.strip("|\n")) for row in rows.splitlines()]
+        # What cannot be wrapped: the longest word of each column.
+        widths = [max(max(map(len, cell.split()), default=0) for cell in column) for column in zip(*cells, strict=True)]
+        assert sum(widths) + 3 * len(widths) <= 90, cells[0]
+        assert max(len(cell) for row in cells for cell in row) <= 330, cells[0]
 
 
 def test_no_part_of_a_page_is_empty() -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -206,15 +207,15 @@ def test_answers_to_compare_stand_side_by_side_on_a_wide_terminal(home: Path) ->
     assert not any(line.split() == ["17", "*", "23", "=", "391"] * 2 for line in narrow)
 
 
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        (["ru"], ["run"]),
-        (["run", "--sy"], ["--system"]),
-        (["run", "hou"], ["house-chat"]),
-        (["install", "curs"], ["cursor"]),
-    ],
-)
+COMPLETED = [
+    (["ru"], ["run"]),
+    (["run", "--sy"], ["--system"]),
+    (["run", "hou"], ["house-chat"]),
+    (["install", "curs"], ["cursor"]),
+]
+
+
+@pytest.mark.parametrize(("typed", "completed"), COMPLETED)
 def test_bash_completes_commands_options_models_and_clients(typed: list[str], completed: list[str], home: Path) -> None:
     search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     models = '[{"name": "house-chat", "api": "chat-completions"}]'
@@ -233,3 +234,22 @@ def test_bash_completes_commands_options_models_and_clients(typed: list[str], co
     )
 
     assert finished.stdout.split() == completed
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(("typed", "completed"), COMPLETED)
+def test_fish_completes_them_too(typed: list[str], completed: list[str], home: Path) -> None:
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    models = '[{"name": "house-chat", "api": "chat-completions"}]'
+    script = f'blaxel-mcp completion fish | source; complete -C "blaxel-mcp {" ".join(typed)}"'
+
+    finished = subprocess.run(
+        [shutil.which("fish") or "", "-c", script],
+        env={"PATH": search_path, "HOME": str(home), "BLAXEL_MCP_MODELS": models},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert [line.partition("\t")[0] for line in finished.stdout.splitlines()] == completed

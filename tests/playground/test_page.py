@@ -8,6 +8,7 @@ import pytest
 from blaxel_mcp.emulator import Emulator
 from tests.playground.conftest import OpenPage, Says
 from tests.support.canaries import WRONG_KEY
+from tests.support.connecting import inference_requests
 from tests.support.docs_pages import README
 from tests.support.held import HeldAnswers
 from tests.support.playground import require_browser, until
@@ -34,6 +35,35 @@ async def test_a_question_is_answered_with_a_receipt_and_counted(open_page: Open
     await opened.page.get_by_text("1 call of 10 calls").wait_for()
     assert await opened.page.get_by_label("Budget of calls").evaluate("meter => meter.value") == 0.1
     assert "done in" in await opened.page.locator("#history li").inner_text()
+    assert (opened.complaints, opened.foreign) == ([], [])
+
+
+async def test_a_dry_run_shows_request_cost_and_budget_and_sends_nothing(
+    open_page: OpenPage, emulator: Emulator
+) -> None:
+    opened = await open_page({"budget": {"ledger": ":memory:", "calls_per_day": 1}})
+    await opened.choose("house-chat")
+    await opened.fill(prompt="What is 17 * 23?")
+    await opened.page.get_by_role("button", name="Dry run").click()
+    text = await opened.page.get_by_role("article", name="Dry run of house-chat").inner_text()
+
+    assert "Nothing was sent to the model." in text
+    assert "/demo/models/house-chat/v1/chat/completions" in text
+    assert '"content": "What is 17 * 23?"' in text
+    assert "Bearer ********" in text
+    assert "in, at most 1,000 out" in text
+    assert "Cost\nat most $0.000" in text
+    assert "1 call of 1 call after this call" in text
+    assert inference_requests(emulator.requests) == []
+
+    await opened.ask("house-chat", prompt="What is 17 * 23?")
+    await opened.page.get_by_role("button", name="Dry run").click()
+    await opened.page.get_by_text("The budget refuses this call").wait_for()
+    await opened.choose("Any other model")
+    await opened.fill(model="fault-402", data='{"inputs": "x"}')
+    await opened.page.get_by_role("button", name="Dry run").click()
+    await opened.page.get_by_role("article", name="Dry run of fault-402").wait_for()
+    assert len(inference_requests(emulator.requests)) == 1
     assert (opened.complaints, opened.foreign) == ([], [])
 
 
@@ -297,6 +327,10 @@ async def test_axe_finds_nothing_serious(open_page: OpenPage, emulator: Emulator
         )
 
     await look("the empty page")
+    await opened.fill(prompt="Hello")
+    await opened.page.get_by_role("button", name="Dry run").click()
+    await opened.page.get_by_role("article", name="Dry run of").wait_for()
+    await look("a dry run")
     Says(emulator, RICH, reasoning_content="Well.")
     await opened.ask("house-chat", "edge-chat", prompt="Hello")
     await opened.page.locator("summary").first.click()

@@ -1,5 +1,7 @@
 """The result app in a host of `@modelcontextprotocol/ext-apps` and a real browser, under the policy of such hosts."""
 
+from typing import Any
+
 import pytest
 
 from blaxel_mcp.emulator import Emulator
@@ -100,3 +102,30 @@ async def test_an_error_says_what_happened_and_a_slow_call_is_waited_for(emulato
         await host.app.locator(".error").wait_for()
         assert "Billed" in await host.app.locator(".error").inner_text()
         assert (host.complaints, host.foreign) == ([], [])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_in_the_app(emulator: Emulator, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="axe-core is not installed").Axe()
+    found: list[tuple[str, str, list[str]]] = []
+    calls: dict[str, dict[str, Any]] = {
+        "house-chat": {"prompt": f"Repeat: {LONG}"},
+        "house-embed": {"input": ["a house", "a home"]},
+        "run_model": {"model": "fault-402", "data": {}},
+    }
+    budget = {"ledger": ":memory:", "calls_per_day": 100}
+    for tool, arguments in calls.items():
+        settings = {"models": None, "budget": budget, "limits": {"max_result_chars": 10_000}}
+        # Its script is let in only here.
+        async with hosting(leading_to(emulator, **settings), color_scheme=theme, bypass_csp=True) as host:
+            await host.show(tool, arguments, theme=theme, availableDisplayModes=["inline", "fullscreen"])
+            await host.app.get_by_label("Today's usage").get_by_text("of 100 calls").wait_for()
+            await host.app.get_by_text("Again with changes").click()
+            (frame,) = host.page.main_frame.child_frames
+            violations = (await axe.run(frame)).response["violations"]
+            found += [
+                (tool, violation["id"], [node["target"] for node in violation["nodes"]])
+                for violation in violations
+                if violation["impact"] in ("serious", "critical")
+            ]
+    assert found == []

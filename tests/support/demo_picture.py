@@ -23,7 +23,7 @@ _SHOWN = ("3. The tools", "4. A chat model", "10. A failure")
 
 _STOP = re.compile(r"\d+\. ")
 
-_FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+SVG_FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
     <style>
     .{unique_id}-matrix {{
         font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -57,7 +57,7 @@ def picture_of(printed: str) -> str:
     console.print(Text("$ blaxel-mcp demo"))
     for line in _lines(steady(printed)):
         console.print(line)
-    return console.export_svg(title="blaxel-mcp demo", code_format=_FORMAT, unique_id="demo")
+    return console.export_svg(title="blaxel-mcp demo", code_format=SVG_FORMAT, unique_id="demo")
 
 
 def _lines(printed: str) -> Iterator[Text]:

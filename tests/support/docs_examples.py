@@ -160,16 +160,18 @@ _SURE = {
 
 
 async def errors_table(emulator: Emulator) -> str:
-    """Return the table of error codes: the meaning of each, and an error of this run."""
-    rows = []
+    """Return the table of error codes, and below it an error of this run for each."""
+    rows, examples = [], []
     for code_, meaning in MEANINGS.items():
         emulator.requests.clear()
         with anyio.fail_after(20):
             result = await {**MET, **_SURE}[code_](emulator)
         error = (result.meta or {})[ERROR_KEY]
         facts = [error["origin"], "yes" if error["retryable"] else "no", error["billed"]]
-        rows.append([f"`{code_}`", meaning, *facts, f"{error['message']} *{error['hint']}*"])
-    return steady(table(("code", "means", "origin", "retryable", "billed", "for example, *and what to do*"), rows))
+        rows.append([f"`{code_}`", meaning, *facts])
+        examples.append(f"- `{code_}`: {error['message']} *{error['hint']}*\n")
+    head = ("code", "means", "origin", "retryable", "billed")
+    return steady(f"{table(head, rows)}The messages of these examples, *and what to do*:\n\n{''.join(examples)}\n")
 
 
 async def _furnish(emulator: Emulator, home: Path) -> None:

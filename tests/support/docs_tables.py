@@ -221,17 +221,17 @@ def _type(schema: Mapping[str, Any]) -> str:
 # Commands
 
 
-def commands_table() -> str:
-    """Return the commands with their own options."""
+def commands_part() -> str:
+    """Return a table of the commands, and a section on each command that has options of its own."""
     parser = build_parser()
     (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     about = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}
     common = {option for action in parser._actions for option in action.option_strings}
-    rows = [
-        [f"`blaxel-mcp {name}`", about[name], "<br>".join(_option(action) for action in _own(command, common)) or "-"]
-        for name, command in subparsers.choices.items()
-    ]
-    return table(("command", "does", "options"), rows)
+    parts = [table(("command", "does"), [[f"`blaxel-mcp {name}`", about[name]] for name in subparsers.choices])]
+    for name, command in subparsers.choices.items():
+        if rows := [[_spelled(action), _help(action)] for action in _own(command, common)]:
+            parts.append(f"### `blaxel-mcp {name}`\n{table(('option', 'meaning'), rows)}")
+    return "".join(parts)
 
 
 def common_options_table() -> str:
@@ -254,10 +254,6 @@ def _own(command: argparse.ArgumentParser, common: set[str]) -> Iterator[argpars
     for action in command._actions:
         if not common.intersection(action.option_strings):
             yield action
-
-
-def _option(action: argparse.Action) -> str:
-    return f"{_spelled(action)} {_help(action)}"
 
 
 def _help(action: argparse.Action) -> str:

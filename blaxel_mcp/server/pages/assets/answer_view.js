@@ -165,7 +165,8 @@ function receiptNode(receipt) {
   return element("div", { class: "receipt" }, element("h3", {}, "Receipt"), factList(facts), notes);
 }
 
-function factList(facts) {
+/** Return a list of facts by their names; those without a value are left out. */
+export function factList(facts) {
   const known = Object.entries(facts).filter(([, value]) => value !== null && value !== undefined);
   return element(
     "dl",
