@@ -10,7 +10,7 @@ from blaxel_mcp.apis.streams import (
     Assembler,
     Event,
     EventDecoder,
-    assembler_for,
+    FormatChooser,
     decoder_by_content,
     event_decoder,
     incomplete_reason,
@@ -71,7 +71,6 @@ class AnswerStream:
         self._writes = writes
         self._expected = expected
         self._start: bytearray | None = None
-        self._api = api
         self._path = path
         self._progress = progress
         self._redact = redact
@@ -79,7 +78,7 @@ class AnswerStream:
         self._shown: _RedactedText | None = None
         self._decoder: EventDecoder | None = None
         self._assembler: Assembler | None = None
-        self._undecided: list[Event] = []
+        self._chooser = FormatChooser(api or path)
         self._reported_chars = 0
         self._received_bytes = 0
 
@@ -205,12 +204,11 @@ class AnswerStream:
 
     def _add(self, events: list[Event], *, ended: bool = False) -> None:
         if self._assembler is None:
-            events = self._undecided = [*self._undecided, *events]
-            if events:
-                self._assembler = assembler_for(self._api or self._path, events, ended=ended)
-        if self._assembler is not None:
+            self._assembler = self._chooser.choose(events, ended=ended)
+        else:
             for event in events:
                 self._assembler.feed(event)
+        if self._assembler is not None:
             characters, listener = self._assembler.characters, self._progress.listener
             if listener and characters > self._reported_chars + self._reported_chars // _MIN_GROWTH:
                 self._reported_chars = characters

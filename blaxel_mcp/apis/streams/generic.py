@@ -46,10 +46,10 @@ class GenericAssembler(Assembler):
 
     def feed(self, event: Event) -> None:
         """Add the next event; unlike other assemblers, keep data that is no object."""
+        super().feed(event)
         data = event.data.strip()
         if not data.startswith("{") and data not in ("", DONE):
             self._events.append(json_or_text(data))
-        super().feed(event)
 
     @staticmethod
     def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - any event will do

@@ -80,7 +80,10 @@ _FORMATS: tuple[type[Assembler], ...] = (
 """Every known format, those whose events have a distinctive kind first."""
 
 _MAX_UNDECIDED = 4
-"""Events in no known format after which a stream counts as one of an unknown format."""
+"""Objects in no known format after which a stream counts as one of an unknown format."""
+
+_MAX_PENDING = 200
+"""Events of any kind, heartbeats included, after which the format is not waited for any longer."""
 
 
 def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
@@ -119,31 +122,54 @@ def has_stream_format(path: str) -> bool:
     return path.partition("?")[0].endswith(tuple(suffix for suffix, _ in _BY_PATH_SUFFIX))
 
 
-def assembler_for(api: str | None, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
-    """Return a new assembler for a stream, to be fed every event; None if more events are needed to choose one.
+class FormatChooser:
+    """Chooses the assembler of one stream by its first events, each of which is parsed once.
 
     The API that was called decides if one of the events is in its format. Otherwise the events decide: an endpoint may
     answer in another format than its path suggests.
 
     Args:
         api: The name of the API that was called, or the sub-endpoint; None if neither is known.
-        events: The events received so far, at least one.
-        ended: Whether no more will come.
     """
-    path = (api or "").partition("?")[0]
-    by_path = (assembler for suffix, assembler in _BY_PATH_SUFFIX if path.endswith(suffix))
-    expected = _BY_API.get(api or "") or next(by_path, None)
-    undecided = 0
-    for event in events:
-        value = json_or_text(event.data)
+
+    def __init__(self, api: str | None) -> None:
+        path = (api or "").partition("?")[0]
+        by_path = (assembler for suffix, assembler in _BY_PATH_SUFFIX if path.endswith(suffix))
+        self._expected = _BY_API.get(api or "") or next(by_path, None)
+        self._pending: list[Event] = []
+        self._undecided = 0
+
+    def choose(self, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
+        """Return the assembler, fed with all events so far; None if more are needed to choose one.
+
+        Args:
+            events: The next events.
+            ended: Whether no more will come.
+
+        Raises:
+            UpstreamError: `response_too_large`: the events hold more values than one answer may.
+        """
+        chosen = None
+        for event in events:
+            chosen = chosen or self._format_of(event)
+            self._pending.append(event)
+        if self._undecided > _MAX_UNDECIDED or len(self._pending) > _MAX_PENDING or (ended and self._pending):
+            chosen = chosen or (self._expected if not self._undecided else None) or GenericAssembler
+        if chosen is None:
+            return None
+        assembler = chosen()
+        for event in self._pending:
+            assembler.feed(event)
+        return assembler
+
+    def _format_of(self, event: Event) -> type[Assembler] | None:
+        """Return the format that an event shows; None if it shows none, which is counted if it holds an object."""
+        value = json_or_text(event.data) if event.data.lstrip().startswith("{") else None
         data = value if isinstance(value, dict) else {}
         kind = kind_of(event.name, data)
+        expected = self._expected
         is_error = "error" in data or kind == "error" or (expected and reported_error(data))
         if expected and (expected.recognizes(kind, data) or is_error or event.data == DONE):
-            return expected()
-        if known := next((assembler for assembler in _FORMATS if assembler.recognizes(kind, data)), None):
-            return known()
-        undecided += bool(data) and kind not in HEARTBEATS
-    if undecided > _MAX_UNDECIDED or ended:
-        return GenericAssembler() if undecided or not expected else expected()
-    return None
+            return expected
+        self._undecided += bool(data) and kind not in HEARTBEATS
+        return next((assembler for assembler in _FORMATS if assembler.recognizes(kind, data)), None)

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis.streams import Assembler, Event, assembler_for, incomplete_reason
+from blaxel_mcp.apis.streams import Assembler, Event, FormatChooser, incomplete_reason
+from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 
 
 def assembled(*datas: dict[str, Any] | str, api: str | None = None) -> Assembler:
     """The assembler for these events, after the last one."""
     events = [Event("message", data if isinstance(data, str) else json.dumps(data)) for data in datas]
-    assembler = assembler_for(api, events, ended=True)
+    assembler = FormatChooser(api).choose(events, ended=True)
     assert assembler is not None
-    for event in events:
-        assembler.feed(event)
     return assembler
 
 
@@ -317,9 +316,19 @@ def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -
 def test_more_events_are_awaited_while_none_tells_the_format() -> None:
     ping, odd = Event("message", '{"type": "ping"}'), Event("message", '{"x": 1}')
 
-    assert assembler_for("chat-completions", [ping] * 50) is None
-    assert assembler_for(None, [ping, odd]) is None
-    assert assembler_for(None, [odd] * 5) is not None
+    assert FormatChooser("chat-completions").choose([ping] * 50) is None
+    assert FormatChooser(None).choose([ping, odd]) is None
+    assert FormatChooser(None).choose([odd] * 5) is not None
+
+
+def test_a_stream_that_shows_no_format_is_not_waited_for_without_end() -> None:
+    ping = [Event("message", '{"type": "ping"}')] * 201
+    words = [Event("message", "word")] * 201
+
+    assert isinstance(FormatChooser("chat-completions").choose(ping), ChatCompletionsAssembler)
+    unknown = FormatChooser(None).choose(words)
+    assert unknown is not None
+    assert unknown.value() == {"events": ["word"] * 201}
 
 
 PARTIAL_ARGUMENTS: dict[str, tuple[list[dict[str, Any]], Any]] = {
