@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from blaxel_mcp.core import exceptions
+from blaxel_mcp.settings import schema
+from blaxel_mcp.settings.types import parts_of
+from tests.support.docs_tables import setting_descriptions
 from tests.support.sources import GAP, PACKAGE, ROOT, text_of, texts, trees
 
 AVOIDED = {
@@ -145,14 +149,24 @@ def test_descriptions_are_whole_sentences_and_the_help_of_an_option_is_not() -> 
         for place, call in calls()
         for keyword in call.keywords
         if keyword.arg in {"description", "help"} and (text := text_of(keyword.value)) and not text.endswith(GAP)
-    ] + [
-        (place, "description", text)
-        for place, call in calls()
-        if isinstance(call.func, ast.Name) and call.func.id == "_setting" and (text := text_of(call.args[1]))
     ]
 
     assert {kind for _, kind, _ in said} == {"description", "help"}
     assert [found for found in said if found[2].endswith(".") != (found[1] == "description")] == []
+
+
+def test_each_setting_has_a_description_of_whole_sentences() -> None:
+    tables = [kind for kind in vars(schema).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    described = [
+        (table.__name__, key, setting_descriptions(table).get(key, ""))
+        for table in tables
+        if table.__module__ == schema.__name__
+        for key, field in table.model_fields.items()
+        if table is not schema.Settings or not any(part in tables for part in parts_of(field.annotation))
+    ]
+
+    assert len(described) > 60
+    assert [found for found in described if not found[2].endswith(".")] == []
 
 
 def test_the_words_are_found_wherever_they_stand() -> None:
