@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sized
 from operator import ge, gt, le, lt
 from typing import Any
 
-Check = Callable[[Any], bool]
+Predicate = Callable[[Any], bool]
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -27,7 +27,7 @@ class _NotPlainError(Exception):
     """A schema has an unknown keyword, or a value that its keyword does not allow."""
 
 
-def plain_check(schema: Any) -> Check | None:
+def plain_check(schema: Any) -> Predicate | None:
     """Return a function that checks a JSON value; None for an invalid schema or one with other keywords.
 
     Args:
@@ -39,7 +39,7 @@ def plain_check(schema: Any) -> Check | None:
         return None
 
 
-def _check(schema: Any) -> Check:
+def _check(schema: Any) -> Predicate:
     if isinstance(schema, bool):
         return lambda _: schema
     _demand(isinstance(schema, Mapping) and schema.keys() <= _KEYWORDS.keys())
@@ -47,7 +47,7 @@ def _check(schema: Any) -> Check:
     return checks[0] if len(checks) == 1 else _all_of(checks)
 
 
-def _all_of(checks: list[Check]) -> Check:
+def _all_of(checks: list[Predicate]) -> Predicate:
     def check(value: Any) -> bool:
         for each in checks:  # noqa: SIM110 - a generator takes twice as long
             if not each(value):
@@ -71,7 +71,7 @@ def _annotation(*kinds: type) -> Callable[[Any, Mapping[str, Any]], None]:
     return annotation
 
 
-def _type(kinds: Any, _: Mapping[str, Any]) -> Check:
+def _type(kinds: Any, _: Mapping[str, Any]) -> Predicate:
     names = [kinds] if isinstance(kinds, str) else kinds
     _demand(isinstance(names, list) and names and all(isinstance(name, str) and name in _TYPES for name in names))
     _demand(len(set(names)) == len(names))
@@ -81,7 +81,7 @@ def _type(kinds: Any, _: Mapping[str, Any]) -> Check:
     return lambda value: type(value) in types
 
 
-def _enum(values: Any, _: Mapping[str, Any]) -> Check:
+def _enum(values: Any, _: Mapping[str, Any]) -> Predicate:
     _demand(isinstance(values, list) and all(type(value) in _SCALARS for value in values))
     # True equals 1 in Python, and does not in JSON.
     flags = frozenset(value for value in values if type(value) is bool)
@@ -89,39 +89,39 @@ def _enum(values: Any, _: Mapping[str, Any]) -> Check:
     return lambda value: type(value) in _SCALARS and value in (flags if type(value) is bool else others)
 
 
-def _bound(is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str, Any]], Check]:
+def _bound(is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str, Any]], Predicate]:
     """Return the function of a keyword for numbers."""
 
-    def bound(limit: Any, _: Mapping[str, Any]) -> Check:
+    def bound(limit: Any, _: Mapping[str, Any]) -> Predicate:
         _demand(type(limit) in _NUMBERS)
         return lambda value: type(value) not in _NUMBERS or not is_beyond(value, limit)
 
     return bound
 
 
-def _size(kind: type[Sized], is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str, Any]], Check]:
+def _size(kind: type[Sized], is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str, Any]], Predicate]:
     """Return the function of a keyword for the length of strings, arrays or objects."""
 
-    def size(limit: Any, _: Mapping[str, Any]) -> Check:
+    def size(limit: Any, _: Mapping[str, Any]) -> Predicate:
         _demand(type(limit) is int and limit >= 0)
         return lambda value: not isinstance(value, kind) or not is_beyond(len(value), limit)
 
     return size
 
 
-def _items(schema: Any, _: Mapping[str, Any]) -> Check:
+def _items(schema: Any, _: Mapping[str, Any]) -> Predicate:
     item = _check(schema)
     return lambda value: not isinstance(value, list) or all(map(item, value))
 
 
-def _required(names: Any, _: Mapping[str, Any]) -> Check:
+def _required(names: Any, _: Mapping[str, Any]) -> Predicate:
     _demand(isinstance(names, list) and all(isinstance(name, str) for name in names))
     demanded = frozenset(names)
     _demand(len(demanded) == len(names))
     return lambda value: not isinstance(value, dict) or demanded <= value.keys()
 
 
-def _properties(schemas: Any, _: Mapping[str, Any]) -> Check:
+def _properties(schemas: Any, _: Mapping[str, Any]) -> Predicate:
     _demand(isinstance(schemas, Mapping) and all(isinstance(name, str) for name in schemas))
     checks = {name: _check(schema) for name, schema in schemas.items()}
 
@@ -136,7 +136,7 @@ def _properties(schemas: Any, _: Mapping[str, Any]) -> Check:
     return check
 
 
-def _additional_properties(schema: Any, parent: Mapping[str, Any]) -> Check | None:
+def _additional_properties(schema: Any, parent: Mapping[str, Any]) -> Predicate | None:
     check = _check(schema)
     if schema in (True, {}):
         return None
@@ -148,7 +148,7 @@ def _additional_properties(schema: Any, parent: Mapping[str, Any]) -> Check | No
     return lambda value: not isinstance(value, dict) or all(map(check, others(value)))
 
 
-_KEYWORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], Check | None]] = {
+_KEYWORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], Predicate | None]] = {
     **dict.fromkeys(("title", "description", "format", "$comment", "$schema"), _annotation(str)),
     **dict.fromkeys(("deprecated", "readOnly", "writeOnly"), _annotation(bool)),
     "default": _annotation(),

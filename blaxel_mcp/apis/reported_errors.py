@@ -7,13 +7,11 @@ from blaxel_mcp.core.json_text import JSONObject
 ERROR_WORDS = ("message", "detail", "errors", "msg", "error_msg", "err_msg", "errorMessage", "title")
 """Members in which an error tells what happened, in the order in which they are looked for."""
 
-_ERROR_MEMBERS = frozenset(
-    {
-        *(*ERROR_WORDS, "code", "error", "error_code", "err_code", "errorType", "__type", "object", "param", "type"),
-        *("request_id", "requestId", "trace_id", "timestamp", "path", "status", "status_code", "success", "ok"),
-        *("error_type", "instance", "log_id"),
-    }
-)
+_ERROR_MEMBERS = {
+    *(*ERROR_WORDS, "code", "error", "error_code", "err_code", "errorType", "__type", "object", "param", "type"),
+    *("request_id", "requestId", "trace_id", "timestamp", "path", "status", "status_code", "success", "ok"),
+    *("error_type", "instance", "log_id"),
+}
 """Members of an object that is nothing but an error."""
 
 _RESULTS = frozenset({"data", "result", "results", "messages"})

@@ -5,11 +5,11 @@ The fields are those of the Model resource in Blaxel's Python SDK, client/models
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blaxel_mcp.core.redaction import literal, quote
+from blaxel_mcp.core.redaction import Redact, literal, quote
 
 DEPLOYED = "DEPLOYED"
 """The status of a model that serves requests."""
@@ -21,8 +21,6 @@ _MAX_STATUS = 40
 _MAX_POLICIES = 5
 _MAX_POLICY = 60
 _STATUS = re.compile(r"[A-Z]{1,20}")
-
-Redact = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,22 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import configuration, process_environment
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, Finding, Outcome, has_failed, report, run_checks, summary
+from blaxel_mcp.setup.doctor import (
+    CALLS,
+    PLAN,
+    CheckContext,
+    CheckOutcome,
+    Finding,
+    has_failed,
+    report,
+    run_checks,
+    summary,
+)
 from blaxel_mcp.setup.install.folders import user_dirs
 from blaxel_mcp.setup.install.installed import ClientState, client_states
 
 _TITLE_WIDTH = 24
-_LABELS: Mapping[Outcome, tuple[str, str]] = {
+_LABELS: Mapping[CheckOutcome, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "warning": ("warning", "yellow"),
     "failed": ("FAILED", "bold red"),

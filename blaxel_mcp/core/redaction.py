@@ -58,6 +58,10 @@ _FIELDS = tuple(
 )
 
 
+Redact = Callable[[bytes], bytes]
+"""Removes this server's own secrets from bytes."""
+
+
 def scrub(text: str) -> str:
     """Return the text with everything that looks like a credential replaced by `[redacted]`."""
     text = _SCHEME.sub(rf"\1 {REDACTED}", text)
@@ -91,7 +95,7 @@ def visible(text: str) -> str:
     return "".join(char for char in text if char.isspace() or unicodedata.category(char) not in _INVISIBLE)
 
 
-def quote(text: str, limit: int, redact: Callable[[bytes], bytes] | None = None) -> str:
+def quote(text: str, limit: int, redact: Redact | None = None) -> str:
     """Return upstream's text as one line that can be quoted as data, in at most `limit` characters.
 
     White space is collapsed, control and bidirectional formatting characters are dropped, and everything that looks

@@ -10,7 +10,7 @@ from blaxel_mcp.emulator.control_plane import ControlPlaneRoutes
 from blaxel_mcp.emulator.gateway import Gateway
 from blaxel_mcp.emulator.middleware import RecordingMiddleware
 from blaxel_mcp.emulator.oauth import TokenRoute
-from blaxel_mcp.emulator.platform.errors import RefusedError
+from blaxel_mcp.emulator.platform.errors import RefusalError
 from blaxel_mcp.emulator.platform.state import Emulator
 
 ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -23,7 +23,7 @@ def create_app(emulator: Emulator) -> Starlette:
     """
 
     async def refuse(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, RefusedError)
+        assert isinstance(error, RefusalError)
         return error.response
 
     control_plane = ControlPlaneRoutes(emulator)
@@ -36,7 +36,7 @@ def create_app(emulator: Emulator) -> Starlette:
             Route("/v0/{path:path}", control_plane.not_found, methods=ANY_METHOD),
         ],
         middleware=[Middleware(RecordingMiddleware, emulator=emulator)],
-        exception_handlers={RefusedError: refuse},
+        exception_handlers={RefusalError: refuse},
     )
     app.router.redirect_slashes = False
     # Not a route: no route pattern matches every path, such as one with a line feed in it.

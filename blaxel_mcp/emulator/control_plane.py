@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from blaxel_mcp.emulator.faults.faults import find_model
 from blaxel_mcp.emulator.listing import list_page, parse_list_query
 from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
-from blaxel_mcp.emulator.platform.errors import RefusedError, control_plane_error
+from blaxel_mcp.emulator.platform.errors import RefusalError, control_plane_error
 from blaxel_mcp.emulator.platform.paths import path_segments
 from blaxel_mcp.emulator.platform.records import EmulatedModel, integrations
 from blaxel_mcp.emulator.platform.state import Emulator
@@ -64,7 +64,7 @@ class ControlPlaneRoutes:
         """Return a request's workspace and API version.
 
         Raises:
-            RefusedError: The path, the credentials, the workspace or the version is not accepted.
+            RefusalError: The path, the credentials, the workspace or the version is not accepted.
         """
         if path_segments(request.scope["raw_path"]) is None:
             raise control_plane_error("BAD_REQUEST", "the path is not acceptable")
@@ -75,7 +75,7 @@ class ControlPlaneRoutes:
         version = request.headers.get("blaxel-version", OLDEST_VERSION)
         if version not in VERSIONS:
             body = {"error": "invalid_api_version", "message": f"known versions are {', '.join(VERSIONS)}"}
-            raise RefusedError(JSONResponse(body, 400, headers={"X-Blaxel-Source": "platform"}))
+            raise RefusalError(JSONResponse(body, 400, headers={"X-Blaxel-Source": "platform"}))
         return names[0], version
 
     def _to_json(self, record: EmulatedModel, workspace: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from blaxel_mcp.emulator.apis.base import EndpointHandler, ProviderCall, read_fo
 from blaxel_mcp.emulator.faults.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
 from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
-from blaxel_mcp.emulator.platform.errors import RefusedError, edge_error, provider_error
+from blaxel_mcp.emulator.platform.errors import RefusalError, edge_error, provider_error
 from blaxel_mcp.emulator.platform.paths import path_segments
 from blaxel_mcp.emulator.platform.records import (
     CHAT_PATH,
@@ -96,7 +96,7 @@ class Gateway:
         """Check the credentials, the workspaces in path and headers, and the size of the body.
 
         Raises:
-            RefusedError: One of them is not accepted.
+            RefusalError: One of them is not accepted.
         """
         names = [*workspaces, *request.headers.getlist(WORKSPACE_HEADER)]
         denial = authenticate(request, self._emulator)
@@ -119,7 +119,7 @@ class Gateway:
         if fault is not None:
             return fault
         if record.sandbox and path not in SANDBOX_PATHS:
-            raise RefusedError(PlainTextResponse("Endpoint not allowed on sandbox model", 403))
+            raise RefusalError(PlainTextResponse("Endpoint not allowed on sandbox model", 403))
         handlers = ENDPOINTS.get(record.type, {})
         handler = next((handlers[known] for known in handlers if known.replace("{model}", record.model) == path), None)
         if handler is None:

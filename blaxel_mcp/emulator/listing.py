@@ -63,7 +63,7 @@ class ListQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListingPage:
     """One page of the list; `next_cursor` is None on the last page."""
 
     records: tuple[EmulatedModel, ...]
@@ -75,7 +75,7 @@ def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
     """Return the query in a URL's parameters.
 
     Raises:
-        RefusedError: A parameter is unknown or out of range.
+        RefusalError: A parameter is unknown or out of range.
     """
     unknown = sorted(parameters.keys() - PARAMETERS)
     if unknown:
@@ -95,7 +95,7 @@ def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
     return ListQuery(int(limit), sort, text, statuses, parameters.get("cursor", ""))
 
 
-def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) -> Page:
+def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) -> ListingPage:
     """Return one page of the records that match the query.
 
     Args:
@@ -104,7 +104,7 @@ def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) ->
         now: The time in Unix seconds, for the lifetime of cursors.
 
     Raises:
-        RefusedError: The cursor is malformed, too old, or from another query.
+        RefusalError: The cursor is malformed, too old, or from another query.
     """
     matches = [
         record
@@ -116,7 +116,7 @@ def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) ->
     start = _cursor_position(query, now) if query.cursor else 0
     end = start + query.limit
     cursor = base64.urlsafe_b64encode(json.dumps([end, query.fingerprint, now]).encode()).decode()
-    return Page(tuple(matches[start:end]), len(matches), cursor if end < len(matches) else None)
+    return ListingPage(tuple(matches[start:end]), len(matches), cursor if end < len(matches) else None)
 
 
 def _cursor_position(query: ListQuery, now: float) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.platform.errors import RefusedError
+from blaxel_mcp.emulator.platform.errors import RefusalError
 from blaxel_mcp.emulator.platform.state import Emulator
 
 CLIENT_ID = "blaxel"
@@ -26,7 +26,7 @@ class TokenRoute:
         """Answer one exchange.
 
         Raises:
-            RefusedError: The grant is not accepted.
+            RefusalError: The grant is not accepted.
         """
         fields = await _read_fields(request)
         match fields.get("grant_type"):
@@ -66,9 +66,9 @@ class TokenRoute:
         return refresh_token
 
 
-def oauth_error(error: str, description: str, status: int = 400) -> RefusedError:
+def oauth_error(error: str, description: str, status: int = 400) -> RefusalError:
     """Refuse as an OAuth token endpoint does (RFC 6749, section 5.2)."""
-    return RefusedError(JSONResponse({"error": error, "error_description": description}, status))
+    return RefusalError(JSONResponse({"error": error, "error_description": description}, status))
 
 
 async def _read_fields(request: Request) -> dict[str, Any]:

@@ -21,14 +21,7 @@ from blaxel_mcp.core.logs import call_id
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
-from blaxel_mcp.inference.answers import (
-    Answer,
-    BinaryAnswer,
-    JSONAnswer,
-    check_answer,
-    read_answer,
-    written_characters,
-)
+from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, check_answer, read_answer, written_characters
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation

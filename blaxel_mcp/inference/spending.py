@@ -6,26 +6,24 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
-from pydantic import SecretStr
 
 from blaxel_mcp.budget.caps import Budget, day_of
-from blaxel_mcp.budget.commits import SETTLE_SECONDS, GroupCommit
+from blaxel_mcp.budget.commits import SETTLE_SECONDS
 from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
-from blaxel_mcp.budget.ledger import KEPT_DAYS, MEMORY, LedgerError, default_ledger
-from blaxel_mcp.budget.open_ledgers import OPEN_LEDGERS, LedgerPath
+from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
 from blaxel_mcp.budget.report import usage_report
-from blaxel_mcp.budget.shared.engine import hashed, require_extra
+from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consent, spending_question
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.ledger_in_use import LedgerInUse
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
 from blaxel_mcp.settings.schema import ModelSettings, Settings
@@ -57,23 +55,13 @@ class Spending:
         self._account = account
         self._caller = caller and f"caller:{hashed(caller)}"
         self._now = now
-        self._path = _ledger_path(settings)
-        self._lease_seconds = settings.shared.lease_seconds
-        if isinstance(self._path, SecretStr):
-            require_extra()
-        self._shared: list[GroupCommit] = []
-        self._problem: str | None = None
+        self._ledger = LedgerInUse(settings)
         self._is_usable = False
         self._held: dict[str, ReservedCall] = {}
 
-    def open(self) -> GroupCommit:
-        """Return the ledger in use, which all callers of this process share, until `aclose` releases it.
-
-        A server calls this as soon as it runs, so that the ledger outlives the previous settings.
-        """
-        if not self._shared:
-            self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(self._path, lease_seconds=self._lease_seconds)))
-        return self._shared[-1]
+    def open(self) -> None:
+        """Open the ledger. A server does as soon as it runs, so that the ledger outlives the previous settings."""
+        self._ledger.open()
 
     @asynccontextmanager
     async def reserve(
@@ -91,7 +79,7 @@ class Spending:
         """
         call = self._held.pop(context.call_id, None)
         if call is None:
-            call = ReservedCall(context, model, expected, self._shared[-1] if self._shared else self.open())
+            call = ReservedCall(context, model, expected, self._ledger.opened or self._ledger.open())
             await self._hold(call)
         else:
             context.budget, call.context = call.context.budget, context
@@ -129,7 +117,7 @@ class Spending:
         held: list[ReservedCall] = []
         try:
             for context, model, expected in calls:
-                call = ReservedCall(context, model, expected, self.open())
+                call = ReservedCall(context, model, expected, self._ledger.open())
                 await self._hold(call)
                 held.append(call)
             self._held |= {call.context.call_id: call for call in held}
@@ -161,7 +149,7 @@ class Spending:
         """
         now = self._now()
         try:
-            used = await anyio.to_thread.run_sync(self.open().ledger.used, day_of(now), self._account)
+            used = await anyio.to_thread.run_sync(self._ledger.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
             if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
@@ -237,20 +225,20 @@ class Spending:
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
-            ledger = self.open().ledger
+            ledger = self._ledger.open().ledger
             model_days = await anyio.to_thread.run_sync(ledger.days, since, self._account)
             clients = await anyio.to_thread.run_sync(ledger.clients, since, self._caller or self._account)
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
-            self._warn(str(error))
+            self._ledger.warn(str(error))
             model_days, clients, used = [], [], Used({})
         return usage_report(
             model_days,
             clients,
             self._budget.overall(used),
             now=now,
-            ledger=self.open().ledger.label,
-            problem=self._problem,
+            ledger=self._ledger.open().ledger.label,
+            problem=self._ledger.problem,
         )
 
     async def recent_calls(self, *, last: int | None = None, call_id: str | None = None) -> list[JSONObject]:
@@ -263,7 +251,7 @@ class Spending:
         Raises:
             BlaxelError: `configuration_error`: the ledger cannot be used.
         """
-        read = partial(self.open().ledger.calls, self._account, last=last, call_id=call_id)
+        read = partial(self._ledger.open().ledger.calls, self._account, last=last, call_id=call_id)
         try:
             return [json_text.parse(record) for record in await anyio.to_thread.run_sync(read)]
         except LedgerError as error:
@@ -277,7 +265,8 @@ class Spending:
     def totals_today(self) -> UsageTotals | None:
         """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
         try:
-            used = self._shared[-1].ledger.used(day_of(self._now()), self._account) if self._shared else None
+            commits = self._ledger.opened
+            used = commits.ledger.used(day_of(self._now()), self._account) if commits else None
         except LedgerError:
             # The next call reports it.
             return None
@@ -285,10 +274,7 @@ class Spending:
 
     async def aclose(self) -> None:
         """Release the ledger."""
-        while self._shared:
-            commits = self._shared.pop()
-            await commits.aclose()
-            await anyio.to_thread.run_sync(OPEN_LEDGERS.release, commits.ledger)
+        await self._ledger.aclose()
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context, model, expected = self._now(), call.context, call.model, call.expected
@@ -310,34 +296,35 @@ class Spending:
             context.budget = self._budget.report(reservation.key, model, used, now)
             self._budget.check(reservation.key, model, expected, used, now)
 
-        entry = Entry(reservation, check)
+        entry, commits = Entry(reservation, check), call.commits
         try:
-            if self._is_usable and not self._budget.caps_on(model) and not call.commits.ledger.failure:
+            if self._is_usable and not self._budget.caps_on(model) and not commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
-                call.commits.defer(entry)
+                commits.defer(entry)
             else:
-                await call.commits.write(entry)
+                await commits.write(entry)
             if not self._is_usable:
                 self._is_usable = True
-                oldest = day_of(now - timedelta(days=KEPT_DAYS))
-                await anyio.to_thread.run_sync(call.commits.ledger.forget, oldest)
+                await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
         except LedgerError as error:
             self._require_ledger(str(error), context, model)
-            if call.commits.ledger.is_remote:
+            if commits.ledger.is_remote:
                 # It is written when the engine is back.
-                call.commits.defer(replace(entry, reservation=replace(reservation, caps=())))
+                commits.defer(Entry(replace(reservation, caps=()), check))
                 context.notes.append(f"{error} This call is counted in it later.")
                 call.reservation = reservation
                 return
-            self._count_in_memory(str(error))
-            unwritten, call.commits = call.commits.ledger.take_deferred(), self._shared[-1]
-            for other in unwritten:
-                call.commits.defer(other)
-            await call.commits.write(entry)
+            await self._reserve_in_memory(str(error), call, entry)
         call.reservation = reservation
         context.notes += [
-            note for note in (self._problem, call.commits.ledger.notice) if note and note not in context.notes
+            note for note in (self._ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
         ]
+
+    async def _reserve_in_memory(self, problem: str, call: ReservedCall, entry: Entry) -> None:
+        unwritten, call.commits = call.commits.ledger.take_deferred(), self._ledger.fall_back(problem)
+        for other in unwritten:
+            call.commits.defer(other)
+        await call.commits.write(entry)
 
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
         """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error.
@@ -370,7 +357,7 @@ class Spending:
         except LedgerError as error:
             is_kept = call.commits.ledger.is_remote
             then = "is settled when it is back; until then, its estimate counts" if is_kept else "was not settled in it"
-            self._warn(f"{error} A call {then}.")
+            self._ledger.warn(f"{error} A call {then}.")
             context.notes.append(f"{error} This call {then}.")
         else:
             if context.budget is not None:
@@ -383,36 +370,11 @@ class Spending:
             BlaxelError: `budget_exceeded`.
         """
         if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
-            self._warn(problem)
+            self._ledger.warn(problem)
             raise BlaxelError(
                 f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it cannot "
                 f"be used. {problem}",
                 code="budget_exceeded",
-                hint=f'{_repair(self._path)} budget.on_ledger_failure = "allow" allows calls without it.',
-                retryable=isinstance(self._path, SecretStr),
+                hint=f'{self._ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
+                retryable=self._ledger.is_remote,
             )
-
-    def _count_in_memory(self, problem: str) -> None:
-        """Count in memory from now on."""
-        self._shared.append(GroupCommit(OPEN_LEDGERS.acquire(MEMORY, instead_of=str(self._path))))
-        self._warn(f"{problem} Calls are now counted in this process only.")
-
-    def _warn(self, problem: str) -> None:
-        if problem != self._problem:
-            self._problem = problem
-            logger.warning(problem)
-
-
-def _ledger_path(settings: Settings) -> LedgerPath:
-    path = settings.budget.ledger
-    if path is None:
-        return settings.shared.url or default_ledger()
-    if "://" in path:
-        return SecretStr(path)
-    return MEMORY if path == MEMORY else Path(path).expanduser()
-
-
-def _repair(path: LedgerPath) -> str:
-    if isinstance(path, SecretStr):
-        return "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
-    return "Repair that file, or move it away and restart the server to begin a new one."

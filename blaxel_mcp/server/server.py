@@ -46,10 +46,10 @@ INSTRUCTIONS = (
 
 _DEFAULT = Environment()
 
-Context = ServerRequestContext[Tenants, Any]
+ServerContext = ServerRequestContext[Tenants, Any]
 Params = TypeVar("Params")
-Reply = TypeVar("Reply")
-Handler = Callable[[Context, Params], Awaitable[Reply]]
+Handled = TypeVar("Handled")
+Handler = Callable[[ServerContext, Params], Awaitable[Handled]]
 
 
 def build_server(
@@ -110,7 +110,7 @@ def build_server(
 def _of_caller(
     tenants: Tenants,
     over_http: bool,  # noqa: FBT001 - as for `build_server`
-    pick: Callable[[Tenant], Handler[Params, Reply]],
+    pick: Callable[[Tenant], Handler[Params, Handled]],
     *,
     if_rejected: bool = False,
 ) -> Handler[Params, Any]:
@@ -123,7 +123,7 @@ def _of_caller(
         if_rejected: Whether that handler also serves callers whose credentials Blaxel rejects.
     """
 
-    async def handle(context: Context, params: Params) -> Any:
+    async def handle(context: ServerContext, params: Params) -> Any:
         try:
             async with tenants.serving(caller_of(context, over_http=over_http)) as tenant:
                 if tenant.tools.rejection and not if_rejected:
@@ -160,7 +160,7 @@ def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> 
     """Return the middleware that seals `requestState`, which the low-level server of the SDK leaves open."""
     sealing_key = key or secrets.token_bytes(32)
 
-    def principal(context: Context) -> str | None:
+    def principal(context: ServerContext) -> str | None:
         return caller_of(context, over_http=over_http).identity or None
 
     @cache
@@ -171,16 +171,16 @@ def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> 
         security = RequestStateSecurity(keys=[sealing_key], bind_principal=principal)
         return RequestStateBoundary(security, default_audience="blaxel")
 
-    def seal(context: Context, call_next: CallNext) -> Awaitable[HandlerResult]:
+    def seal(context: ServerContext, call_next: CallNext) -> Awaitable[HandlerResult]:
         is_answer = context.params is not None and context.params.get("requestState") is not None
         return boundary()(context, call_next) if is_answer or tenants.asks_a_person else call_next(context)
 
     return cast("ServerMiddleware[Any]", seal)
 
 
-async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+async def _list_prompts(_: ServerContext, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
     return list_prompts()
 
 
-async def _get_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+async def _get_prompt(_: ServerContext, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     return get_prompt(params)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.apis.base import ProviderCall
 from blaxel_mcp.emulator.gateway import ENDPOINTS
-from blaxel_mcp.emulator.platform.errors import RefusedError
+from blaxel_mcp.emulator.platform.errors import RefusalError
 from blaxel_mcp.emulator.platform.records import TRANSCRIPTIONS_PATH
 from tests.properties.examples import json_values, tried
 
@@ -164,7 +164,7 @@ async def _status_of(endpoint: str, body: dict[str, Any]) -> tuple[int, str]:
     call = ProviderCall(emulator=emulator, record=record, model_id=record.model, path=path, query="", body=body)
     try:
         response = await ENDPOINTS[record.type][path](call)
-    except RefusedError as error:
+    except RefusalError as error:
         response = error.response
     # A stream is computed while it is sent.
     chunks = [chunk async for chunk in response.body_iterator] if hasattr(response, "body_iterator") else []

@@ -1,10 +1,12 @@
 """The tables of docs/ that are generated from the code: settings, variables, APIs, tools, commands, fields."""
 
 import argparse
+import ast
 import inspect
 import json
 import types as pytypes
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -19,7 +21,9 @@ from blaxel_mcp.settings.layers import fails_closed
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings, WorkspaceSettings
 from tests.support.docs_pages import table
 from tests.support.docs_words import EXIT_CODES
+from tests.support.sources import PACKAGE, trees
 
+SCHEMA = trees()[PACKAGE / "settings/schema.py"]
 JSON_NAMES = {"input_schema": "a JSON Schema"}
 
 # Settings
@@ -28,22 +32,35 @@ JSON_NAMES = {"input_schema": "a JSON Schema"}
 def settings_table() -> str:
     """Return the settings, section by section."""
     plain = {name: field for name, field in Settings.model_fields.items() if _section(field) is None}
-    parts = ["### At the top\n", _keys(plain)]
+    parts = ["### At the top\n", _keys(Settings, plain)]
     for name, field in Settings.model_fields.items():
         section = _section(field)
         if section is not None:
             title = f"[[{name}]]" if section is ModelSettings else f"[{name}]"
             title = "[workspaces.NAME]" if section is WorkspaceSettings else title
             about = inspect.cleandoc(section.__doc__ or "")
-            parts += [f"### `{title}`\n\n{about}\n", _keys(section.model_fields)]
+            parts += [f"### `{title}`\n\n{about}\n", _keys(section, section.model_fields)]
     return "\n" + "".join(parts)
 
 
-def _keys(fields: Mapping[str, FieldInfo]) -> str:
-    rows = [
-        [f"`{name}`", _kind(name, field), _default(field), field.description or ""] for name, field in fields.items()
-    ]
+def _keys(model: type[BaseModel], fields: Mapping[str, FieldInfo]) -> str:
+    meaning = setting_descriptions(model)
+    rows = [[f"`{name}`", _kind(name, field), _default(field), meaning.get(name, "")] for name, field in fields.items()]
     return table(("key", "value", "default", "meaning"), rows)
+
+
+def setting_descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """Return the text below each key in the source of a table of settings, inherited keys included."""
+    names = [part.__name__ for part in reversed(model.__mro__)]
+    classes = {node.name: node for node in SCHEMA.body if isinstance(node, ast.ClassDef)}
+    return {
+        key.target.id: " ".join(text.value.value.split())
+        for name in names
+        if name in classes
+        for key, text in pairwise(classes[name].body)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:

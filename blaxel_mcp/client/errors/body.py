@@ -7,12 +7,12 @@ those of its documentation (troubleshooting/error-codes) and its Python SDK (cor
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from blaxel_mcp.client.errors.waits import JSONMapping, requested_wait
-from blaxel_mcp.core.redaction import quote, scrub
+from blaxel_mcp.core.redaction import Redact, quote, scrub
 
 MAX_MESSAGE_CHARS = 500
 """Maximum number of characters that are quoted from upstream's message."""
@@ -31,7 +31,6 @@ _VERSION_REFUSED = "invalid_api_version"
 
 Author = Literal["blaxel", "provider"]
 Form = Literal["json", "text", "page", "empty"]
-Redact = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

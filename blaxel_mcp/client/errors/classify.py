@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
@@ -23,18 +22,16 @@ REQUEST_ID_HEADERS = ("x-cf-request-id", "x-amz-cf-id", "cf-ray")
 _MAX_REQUEST_ID_CHARS = 128
 
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode")
-_NAMED_STATUSES: Mapping[str, int] = MappingProxyType(
-    {
-        "rate_limit_error": 429,
-        "rate_limit_exceeded": 429,
-        "rate_limit_reached_error": 429,
-        "too_many_requests": 429,
-        "resource_exhausted": 429,
-        "overloaded_error": 529,
-        "server_overloaded": 503,
-        "unavailable": 503,
-    }
-)
+_NAMED_STATUSES: Mapping[str, int] = {
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_reached_error": 429,
+    "too_many_requests": 429,
+    "resource_exhausted": 429,
+    "overloaded_error": 529,
+    "server_overloaded": 503,
+    "unavailable": 503,
+}
 """The status that an error with this name has where the response has one."""
 
 _FAILED = re.compile(r"[45]\d\d")

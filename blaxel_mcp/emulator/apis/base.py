@@ -44,7 +44,7 @@ async def read_json_object(request: Request, provider: str) -> dict[str, Any]:
     """Return the JSON object in a request's body.
 
     Raises:
-        RefusedError: The method is not POST, or the body is not a JSON object.
+        RefusalError: The method is not POST, or the body is not a JSON object.
     """
     _check_post(request, provider, "application/json")
     try:
@@ -71,7 +71,7 @@ async def read_form(request: Request, provider: str) -> dict[str, Any]:
     """Return the fields of a form (RFC 7578): strings, and files as `UploadedFile`.
 
     Raises:
-        RefusedError: The method is not POST, or the body is not a form.
+        RefusalError: The method is not POST, or the body is not a form.
     """
     _check_post(request, provider, "multipart/form-data")
     fields: dict[str, Any] = {}

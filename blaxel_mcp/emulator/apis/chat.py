@@ -24,7 +24,7 @@ async def handle(call: ProviderCall) -> Response:
     An absent `model` is filled in, as the gateway does: Blaxel's own cookbooks omit it.
 
     Raises:
-        RefusedError: OpenAI would refuse the body, or the upstream server does not answer.
+        RefusalError: OpenAI would refuse the body, or the upstream server does not answer.
     """
     check_model(call)
     if "chat-completions" not in call.record.apis:

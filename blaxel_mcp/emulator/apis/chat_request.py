@@ -98,7 +98,7 @@ def parse_chat_request(body: dict[str, Any]) -> ChatRequest:
     """Return the request that a body describes.
 
     Raises:
-        RefusedError: OpenAI would refuse the body.
+        RefusalError: OpenAI would refuse the body.
     """
     body = valid_body(_BODY, body)
     if "max_tokens" in body and "max_completion_tokens" in body:

@@ -29,7 +29,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer with the labels of a text, or of each text in a list, the most likely first.
 
     Raises:
-        RefusedError: `inputs` is not a text or a list of texts.
+        RefusalError: `inputs` is not a text or a list of texts.
     """
     inputs = call.body.get("inputs")
     if isinstance(inputs, str):

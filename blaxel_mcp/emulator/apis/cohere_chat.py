@@ -26,7 +26,7 @@ async def handle(call: ProviderCall) -> Response:
     An absent `model` is filled in, as the gateway does.
 
     Raises:
-        RefusedError: Cohere would refuse the body.
+        RefusalError: Cohere would refuse the body.
     """
     if (call.body.get("model") or call.model_id) != call.model_id:
         message = "make sure the correct model ID was used and that you have access to the model."

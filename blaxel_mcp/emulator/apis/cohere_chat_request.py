@@ -93,7 +93,7 @@ def parse_cohere_chat_request(body: dict[str, Any]) -> ChatRequest:
     """Return the request that a body describes; its documents become messages.
 
     Raises:
-        RefusedError: Cohere would refuse the body.
+        RefusalError: Cohere would refuse the body.
     """
     body = without_nulls(body)
     if flaw := first_flaw(_BODY, body):

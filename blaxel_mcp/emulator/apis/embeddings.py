@@ -36,7 +36,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer a request for embeddings.
 
     Raises:
-        RefusedError: OpenAI would refuse the body, or the upstream server does not answer.
+        RefusalError: OpenAI would refuse the body, or the upstream server does not answer.
     """
     check_model(call)
     if "embeddings" not in call.record.apis:

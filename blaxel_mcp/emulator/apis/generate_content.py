@@ -17,7 +17,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer a request for content: whole or in pieces, depending on the path.
 
     Raises:
-        RefusedError: Gemini would refuse the body.
+        RefusalError: Gemini would refuse the body.
     """
     is_stream = call.path.endswith(":streamGenerateContent")
     request = parse_content_request(call.body, stream=is_stream)

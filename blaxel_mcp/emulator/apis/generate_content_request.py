@@ -148,7 +148,7 @@ def parse_content_request(body: dict[str, Any], *, stream: bool) -> ChatRequest:
     """Return the request that a body describes.
 
     Raises:
-        RefusedError: Gemini would refuse the body.
+        RefusalError: Gemini would refuse the body.
     """
     body = without_nulls(_canonical(body))
     if flaw := first_flaw(_BODY, body):

@@ -37,7 +37,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer with images in base64, the only form in which this model returns them.
 
     Raises:
-        RefusedError: OpenAI would refuse the body.
+        RefusalError: OpenAI would refuse the body.
     """
     check_model(call)
     # An empty value stands for the default, too.

@@ -28,7 +28,7 @@ async def handle(call: ProviderCall) -> Response:
     An absent `model` is filled in, as the gateway does.
 
     Raises:
-        RefusedError: Anthropic would refuse the body.
+        RefusalError: Anthropic would refuse the body.
     """
     request = parse_messages_request(call.body)
     if call.body.get("model", call.model_id) != call.model_id:

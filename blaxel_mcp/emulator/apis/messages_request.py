@@ -128,7 +128,7 @@ def parse_messages_request(body: dict[str, Any]) -> ChatRequest:
     """Return the request that a body describes.
 
     Raises:
-        RefusedError: Anthropic would refuse the body.
+        RefusalError: Anthropic would refuse the body.
     """
     if flaw := first_flaw(_BODY, body):
         raise anthropic_refusal(flaw)

@@ -12,7 +12,7 @@ def check_model(call: ProviderCall) -> None:
     """Refuse a `model` other than the provider's id of this model; an absent one is filled in by the gateway.
 
     Raises:
-        RefusedError: The body names another model.
+        RefusalError: The body names another model.
     """
     model = call.body.get("model")
     if model is not None and model != call.model_id:
@@ -24,7 +24,7 @@ def valid_body(schema: BodySchema, body: dict[str, Any]) -> dict[str, Any]:
     """Return a body without its null fields; an unknown field is refused even when it is null.
 
     Raises:
-        RefusedError: The body does not match the closed schema.
+        RefusalError: The body does not match the closed schema.
     """
     known = {name: value for name, value in body.items() if value is not None or name not in schema["properties"]}
     if flaw := first_flaw(schema, known):

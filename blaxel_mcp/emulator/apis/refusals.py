@@ -1,11 +1,11 @@
 """Refusals of an invalid body, in each provider's wording and shape."""
 
 from blaxel_mcp.emulator.apis.body_schema import Flaw
-from blaxel_mcp.emulator.platform.errors import RefusedError, openai_error
+from blaxel_mcp.emulator.platform.errors import RefusalError, openai_error
 from blaxel_mcp.emulator.platform.provider_errors import anthropic_error, cohere_error, gemini_error
 
 
-def openai_refusal(flaw: Flaw) -> RefusedError:
+def openai_refusal(flaw: Flaw) -> RefusalError:
     """Refuse a body in OpenAI's wording, which names a field as `input[0].content`."""
     name = _indexed(flaw.path)
     match flaw.kind:
@@ -24,7 +24,7 @@ def openai_refusal(flaw: Flaw) -> RefusedError:
             return openai_error(400, message, param=name, code="invalid_value")
 
 
-def anthropic_refusal(flaw: Flaw) -> RefusedError:
+def anthropic_refusal(flaw: Flaw) -> RefusalError:
     """Refuse a body in Anthropic's wording, which names a field as `messages.0.content`."""
     name = ".".join(map(str, flaw.path)) or "body"
     match flaw.kind:
@@ -36,7 +36,7 @@ def anthropic_refusal(flaw: Flaw) -> RefusedError:
             return anthropic_error(400, f"{name}: Input should be {flaw.expected}")
 
 
-def gemini_refusal(flaw: Flaw) -> RefusedError:
+def gemini_refusal(flaw: Flaw) -> RefusalError:
     """Refuse a body in Google's wording, which names a field as `contents[0].parts`."""
     *parents, last = flaw.path or ("body",)
     if flaw.kind == "unknown":
@@ -48,7 +48,7 @@ def gemini_refusal(flaw: Flaw) -> RefusedError:
     return gemini_error(400, f"Invalid value at '{name}': expected {flaw.expected}.")
 
 
-def cohere_refusal(flaw: Flaw) -> RefusedError:
+def cohere_refusal(flaw: Flaw) -> RefusalError:
     """Refuse a body in Cohere's wording, which names a field as `messages[0].content`."""
     name = _indexed(flaw.path) or "body"
     match flaw.kind:

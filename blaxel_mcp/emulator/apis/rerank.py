@@ -27,7 +27,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer with the positions of the documents, best first.
 
     Raises:
-        RefusedError: Cohere would refuse the body.
+        RefusalError: Cohere would refuse the body.
     """
     if flaw := first_flaw(_BODY, call.body):
         raise cohere_refusal(flaw)

@@ -46,7 +46,7 @@ async def handle(call: ProviderCall) -> Response:
     An absent `model` is filled in, as the gateway does.
 
     Raises:
-        RefusedError: OpenAI would refuse the body.
+        RefusalError: OpenAI would refuse the body.
     """
     check_model(call)
     if "responses" not in call.record.apis:
@@ -106,7 +106,7 @@ def _previous_bodies(call: ProviderCall) -> list[dict[str, Any]]:
     """Return the bodies of the requests that this one continues, oldest first.
 
     Raises:
-        RefusedError: One of them is unknown or not stored, or there are too many.
+        RefusalError: One of them is unknown or not stored, or there are too many.
     """
     previous = call.body.get("previous_response_id")
     if not isinstance(previous, str):

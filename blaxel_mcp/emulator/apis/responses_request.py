@@ -137,7 +137,7 @@ def parse_responses_request(body: dict[str, Any], earlier: tuple[ChatMessage, ..
         earlier: The messages up to the response that this one continues, its answer included.
 
     Raises:
-        RefusedError: OpenAI would refuse the body.
+        RefusalError: OpenAI would refuse the body.
     """
     body = without_nulls(body)
     if flaw := first_flaw(_BODY, body):

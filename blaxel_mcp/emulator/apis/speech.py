@@ -42,7 +42,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer with audio.
 
     Raises:
-        RefusedError: OpenAI would refuse the body, or the emulator cannot write the format.
+        RefusalError: OpenAI would refuse the body, or the emulator cannot write the format.
     """
     check_model(call)
     body = valid_body(_BODY, call.body)

@@ -32,7 +32,7 @@ async def handle(call: ProviderCall) -> Response:
     """Answer with the number of sounds in a recording and its length.
 
     Raises:
-        RefusedError: OpenAI would refuse the form, or the file is not a WAV file.
+        RefusalError: OpenAI would refuse the form, or the file is not a WAV file.
     """
     check_model(call)
     form = valid_body(_BODY, call.body)
@@ -53,7 +53,7 @@ def hear(file: UploadedFile) -> tuple[float, int]:
     """Return the length of a WAV file in seconds and the number of sounds in it, separated by silence.
 
     Raises:
-        RefusedError: The file is not a WAV file.
+        RefusalError: The file is not a WAV file.
     """
     try:
         with wave.open(io.BytesIO(file.data)) as sound:

@@ -69,7 +69,7 @@ _ACTIONS: dict[EdgeCode, str] = {
 _PLATFORM = {"X-Blaxel-Source": "platform"}
 
 
-class RefusedError(Exception):
+class RefusalError(Exception):
     """A refused request; the application answers it with `response`."""
 
     def __init__(self, response: Response) -> None:
@@ -84,7 +84,7 @@ def edge_error(
     dispatched: bool = False,
     headers: dict[str, str] | None = None,
     extra: dict[str, Any] | None = None,
-) -> RefusedError:
+) -> RefusalError:
     """Refuse as the inference gateway does (Blaxel docs, Error codes: the error object).
 
     Args:
@@ -108,10 +108,10 @@ def edge_error(
     if code in _ACTIONS:
         error["action"] = _ACTIONS[code]
     body = {"error": error | (extra or {})}
-    return RefusedError(JSONResponse(body, _STATUS[code], headers=_PLATFORM | (headers or {})))
+    return RefusalError(JSONResponse(body, _STATUS[code], headers=_PLATFORM | (headers or {})))
 
 
-def control_plane_error(code: EdgeCode, message: str) -> RefusedError:
+def control_plane_error(code: EdgeCode, message: str) -> RefusalError:
     """Refuse as the control plane does: a phrase, an integer code, and the symbolic code in a header.
 
     The shape is the `Error` schema of Blaxel's SDKs. Their error parsing falls back on the header
@@ -120,19 +120,19 @@ def control_plane_error(code: EdgeCode, message: str) -> RefusedError:
     status = _STATUS[code]
     phrases = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
     body = {"error": phrases[status], "code": status, "message": message}
-    return RefusedError(JSONResponse(body, status, headers=_PLATFORM | {"X-Blaxel-Error-Code": code}))
+    return RefusalError(JSONResponse(body, status, headers=_PLATFORM | {"X-Blaxel-Error-Code": code}))
 
 
 def openai_error(
     status: int, message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
-) -> RefusedError:
+) -> RefusalError:
     """Refuse as an OpenAI endpoint does; the gateway passes such an answer through unchanged."""
     error = {"message": message, "type": kind, "param": param, "code": code}
-    return RefusedError(JSONResponse({"error": error}, status))
+    return RefusalError(JSONResponse({"error": error}, status))
 
 
-def provider_error(provider: str, status: int, message: str, *, code: str | None = None) -> RefusedError:
+def provider_error(provider: str, status: int, message: str, *, code: str | None = None) -> RefusalError:
     """Refuse in the style of the provider that serves models of this runtime type."""
     if provider == "huggingface":
-        return RefusedError(JSONResponse({"error": message}, status))
+        return RefusalError(JSONResponse({"error": message}, status))
     return openai_error(status, message, code=code)

@@ -8,7 +8,7 @@ import hashlib
 
 from starlette.responses import JSONResponse
 
-from blaxel_mcp.emulator.platform.errors import RefusedError
+from blaxel_mcp.emulator.platform.errors import RefusalError
 
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
@@ -29,22 +29,22 @@ _GOOGLE_STATUSES = {
 }
 
 
-def anthropic_error(status: int, message: str) -> RefusedError:
+def anthropic_error(status: int, message: str) -> RefusalError:
     """Refuse as Anthropic's API does."""
     error = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": message}
     body = {"type": "error", "error": error, "request_id": f"req_{_message_id(message)}"}
-    return RefusedError(JSONResponse(body, status))
+    return RefusalError(JSONResponse(body, status))
 
 
-def gemini_error(status: int, message: str) -> RefusedError:
+def gemini_error(status: int, message: str) -> RefusalError:
     """Refuse as Google's APIs do."""
     error = {"code": status, "message": message, "status": _GOOGLE_STATUSES.get(status, "INTERNAL")}
-    return RefusedError(JSONResponse({"error": error}, status))
+    return RefusalError(JSONResponse({"error": error}, status))
 
 
-def cohere_error(status: int, message: str) -> RefusedError:
+def cohere_error(status: int, message: str) -> RefusalError:
     """Refuse as Cohere's API does."""
-    return RefusedError(JSONResponse({"id": _message_id(message), "message": message}, status))
+    return RefusalError(JSONResponse({"id": _message_id(message), "message": message}, status))
 
 
 def _message_id(message: str) -> str:

@@ -26,7 +26,7 @@ async def forward(upstream: Upstream, path: str, body: bytes) -> Response:
     """Return the upstream server's answer.
 
     Raises:
-        RefusedError: The server did not answer; the refusal is a provider's 502.
+        RefusalError: The server did not answer; the refusal is a provider's 502.
     """
     try:
         status, content_type, content = await upstream.post(path, body)

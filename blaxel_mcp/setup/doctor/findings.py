@@ -9,7 +9,7 @@ from typing import Any, Literal
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import BlaxelError
 
-Outcome = Literal["ok", "warning", "failed", "skipped"]
+CheckOutcome = Literal["ok", "warning", "failed", "skipped"]
 """warning: it works, but needs attention. skipped: it was not checked."""
 
 
@@ -23,7 +23,7 @@ class Result:
         fix: The command or the edit that fixes it; empty if nothing needs fixing.
     """
 
-    outcome: Outcome
+    outcome: CheckOutcome
     message: str
     fix: str = ""
 
@@ -37,7 +37,7 @@ class Finding:
     result: Result
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> CheckOutcome:
         """The result's outcome."""
         return self.result.outcome
 
@@ -75,7 +75,7 @@ def has_failed(findings: Iterable[Finding]) -> bool:
 def summary(findings: Sequence[Finding]) -> str:
     """Return the number of each outcome, the worst first, such as `1 failed, 2 skipped, 9 ok`."""
     counts = Counter(finding.outcome for finding in findings)
-    order: tuple[Outcome, ...] = ("failed", "warning", "skipped", "ok")
+    order: tuple[CheckOutcome, ...] = ("failed", "warning", "skipped", "ok")
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in order if counts[outcome])
 
 

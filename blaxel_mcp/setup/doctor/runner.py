@@ -18,7 +18,7 @@ CHECK_SECONDS = 45.0
 """The default timeout of a check; each of its requests has a shorter one."""
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
 
 
@@ -90,10 +90,10 @@ async def run_checks(
 
 
 async def run_each(
-    function: Callable[[Item], Awaitable[Answer]], items: Sequence[Item], *, at_once: float = math.inf
-) -> list[Answer]:
+    function: Callable[[Item], Awaitable[Output]], items: Sequence[Item], *, at_once: float = math.inf
+) -> list[Output]:
     """Call a coroutine function with each item, at most `at_once` at a time; return the results in the items' order."""
-    results: dict[int, Answer] = {}
+    results: dict[int, Output] = {}
     limiter = anyio.CapacityLimiter(at_once)
 
     async def call(index: int, item: Item) -> None:
