@@ -13,12 +13,14 @@ from benchmarks.installs import FOLDER, install
 from benchmarks.peers import PEERS
 from benchmarks.profiles import layers_table, profile, profile_text
 from benchmarks.report import machine, reasons_list, servers_table, targets_table
-from benchmarks.rounds import Results, measure
+from benchmarks.rounds import Extent, Results, measure
 from benchmarks.rows import KEYS, ROWS, chosen_rows, scenarios_of
 from benchmarks.scenarios import FULL, QUICK, SCENARIOS, Bench
 from benchmarks.servers import BARE, LOOP, OWN, Contender
 
 ROUNDS = 5
+MINUTES = 10
+"""With the installed servers of other projects, and the profiles for the docs, it then ends within 12 minutes."""
 PROFILED_IN_DOCS = ("p50", "1mb", "stream")
 STDIO_KEYS = [row.key for row in ROWS if not row.scenario.startswith("http")]
 
@@ -44,6 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="one small round without peers: proves that it works, in under a minute")
     add("--http", action="store_true", help="also measure streamable HTTP")
     add("--rounds", type=int, metavar="N", help=f"number of rounds (default: {ROUNDS}, with --quick 1)")
+    add(
+        "--minutes",
+        type=float,
+        metavar="M",
+        default=MINUTES,
+        help=f"begin no round that would not end in this time (default: {MINUTES})",
+    )
     add("--rows", metavar="ROW,...", default=[], type=lambda text: names(KEYS, text), help="only these rows")
     add(
         "--peers",
@@ -100,15 +109,15 @@ def run(options: argparse.Namespace) -> None:
         bench = Bench(url, QUICK if options.quick else FULL)
         warm_up = [SCENARIOS["start"](contender, bench) for contender in (OWN, BARE, LOOP)]
         say(f"{len(warm_up)} servers wrote their byte code")
-        results = measure(contenders, scenarios_of(rows), rounds, bench, say)
+        results = measure(contenders, Extent(scenarios_of(rows), rounds, options.minutes), bench, say)
         layers = layers_table({key: profile(key, url)[0] for key in PROFILED_IN_DOCS}) if options.write_docs else ""
     results.reasons.update(unavailable.reasons)
     written = [contender.name for contender in contenders]
     print(targets_table(results, rows), servers_table(results, rows, written), sep="\n\n")
-    print("", reasons_list(results), f"{machine()} Rounds: {rounds}.", sep="\n")
+    print("", reasons_list(results), f"{machine()} Rounds: {results.rounds}.", sep="\n")
     write_picture(PICTURE if options.write_docs else FOLDER / PICTURE.name, picture(results, rows, written))
     if options.write_docs:
-        write_page(PAGE, measured_parts(results, rows, written, rounds) | {"layers": layers})
+        write_page(PAGE, measured_parts(results, rows, written, results.rounds) | {"layers": layers})
         say(f"wrote {PAGE.relative_to(ROOT)}")
     if failures := [name for name in (OWN.name, BARE.name) if name in results.reasons]:
         raise BenchmarkError(f"could not measure {' and '.join(failures)}: see above")

@@ -57,7 +57,7 @@ def measured_parts(results: Results, rows: Sequence[Row], contenders: Sequence[s
     return {
         "targets": f"{targets_table(results, rows)}\n\n{missed_targets(results, rows)}",
         "servers": servers_table(results, rows, contenders) + (f"\n\nNot measured:\n\n{left_out}" if left_out else ""),
-        "machine": f"{machine()} {rounds} interleaved rounds.",
+        "machine": f"{machine()} Interleaved rounds: {rounds}.",
     }
 
 

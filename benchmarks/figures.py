@@ -37,6 +37,8 @@ def ratio(values: Sequence[float], base: Sequence[float], *, more_is_better: boo
     """
     if not values or not base or 0 in base:
         return None
+    # A server may have taken part in the first rounds only.
+    base = base[: len(values)]
     by_round = [value / other for value, other in zip(values, base, strict=False)]
     bests = best(values, more_is_better=more_is_better), best(base, more_is_better=more_is_better)
     return Ratio(bests[0] / bests[1], statistics.median(by_round))

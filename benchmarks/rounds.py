@@ -1,10 +1,13 @@
 """Rounds: every scenario with every server in turn, so that a busy moment of the machine disturbs all alike."""
 
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.driver import BenchmarkError
+from benchmarks.peers import PEERS
 from benchmarks.scenarios import SCENARIOS, Bench
 from benchmarks.servers import Contender
 
@@ -16,10 +19,12 @@ class Results:
     Attributes:
         values: By row key and server, one value per round.
         reasons: By server, why it was not measured in a scenario, or at all.
+        rounds: How many rounds were made.
     """
 
     values: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    rounds: int = 0
 
     def of(self, row: str, contender: str) -> list[float]:
         """Return the values of a server in a row, empty without any."""
@@ -36,15 +41,29 @@ def takes_part(contender: Contender, scenario: str) -> bool:
     return not contender.scenarios or scenario in contender.scenarios
 
 
-def measure(
-    contenders: Sequence[Contender], scenarios: Sequence[str], rounds: int, bench: Bench, say: Callable[[str], None]
-) -> Results:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured.
+
+    Attributes:
+        scenarios: The names of the scenarios.
+        rounds: How often each is repeated at most.
+        minutes: No round begins that would probably not end in this time; the first one always does.
+        peer_rounds: In how many rounds the servers of other projects take part.
+    """
+
+    scenarios: Sequence[str]
+    rounds: int
+    minutes: float = math.inf
+    peer_rounds: int = 2
+
+
+def measure(contenders: Sequence[Contender], extent: Extent, bench: Bench, say: Callable[[str], None]) -> Results:
     """Measure all servers in all scenarios.
 
     Args:
         contenders: The servers.
-        scenarios: The names of the scenarios.
-        rounds: How often each is repeated.
+        extent: How much to measure.
         bench: What the scenarios need.
         say: Receives a line of progress.
 
@@ -52,11 +71,14 @@ def measure(
         The values. A server that fails in a scenario is left out of that scenario from then on.
     """
     results, failed = Results(), set[tuple[str, str]]()
-    for number in range(rounds):
-        for scenario in scenarios:
-            say(f"round {number + 1} of {rounds}: {scenario}")
+    began = time.monotonic()
+    for number in range(extent.rounds):
+        round_began = time.monotonic()
+        present = contenders if number < extent.peer_rounds else [each for each in contenders if each.name not in PEERS]
+        for scenario in extent.scenarios:
+            say(f"round {number + 1} of {extent.rounds}: {scenario}")
             # In turn from both ends: no server always runs right after the same other one.
-            for contender in contenders if number % 2 == 0 else contenders[::-1]:
+            for contender in present if number % 2 == 0 else present[::-1]:
                 if not takes_part(contender, scenario) or (contender.name, scenario) in failed:
                     continue
                 try:
@@ -65,4 +87,8 @@ def measure(
                 except BenchmarkError as error:
                     failed.add((contender.name, scenario))
                     results.skip(contender.name, f"{scenario}: {error}")
+        results.rounds = number + 1
+        if 2 * time.monotonic() - round_began - began > extent.minutes * 60:
+            say(f"no other round fits into {extent.minutes:g} minutes")
+            break
     return results

@@ -70,6 +70,8 @@ def own_settings(setup: Setup) -> str:
         "budget.ledger": str(setup.folder / "ledger.sqlite3"),
         "tools.max_tools": 2_000,
         **({"budget.calls_per_day": 1_000_000} if setup.capped else {}),
+        # Over HTTP, a caller may make 600 calls of tools in a minute unless this allows more.
+        **({"limits.calls_per_minute": 1_000_000} if setup.port else {}),
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
     for name in model_names(setup.models):

@@ -29,3 +29,7 @@ def test_a_percentile_is_one_of_the_values(percent: float, value: float) -> None
 )
 def test_a_figure_has_three_significant_digits(value: float, text: str) -> None:
     assert readable(value) == text
+
+
+def test_a_server_of_the_first_rounds_is_compared_with_these_rounds() -> None:
+    assert ratio([2.0], [4.0, 1.0], more_is_better=False) == Ratio(best=0.5, median=0.5)

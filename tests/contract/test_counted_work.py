@@ -25,8 +25,9 @@ pytestmark = pytest.mark.anyio
 LARGE_BYTES = 1_000_000
 
 # Each limit is the present figure and a margin for how the bytes happen to arrive. Lower it with the figure.
-CALLS_OF_A_LARGE_ANSWER = 3_200
-CALLS_OF_AN_EVENT = 52
+CALLS_OF_A_SHORT_ANSWER = 1_900
+CALLS_OF_A_LARGE_ANSWER = 2_900
+CALLS_OF_AN_EVENT = 45
 COPIES_OF_A_LARGE_ANSWER = 14
 
 
@@ -82,6 +83,14 @@ async def test_one_call_is_one_request_upstream(emulator: Emulator) -> None:
             await client.call_tool("house-chat", {"prompt": PROMPT})
 
     assert len(emulator.requests) - before == 5
+
+
+async def test_a_short_answer_takes_few_function_calls(upstream_url: str) -> None:
+    async with warm_client(upstream_url) as client:
+        with counted() as counter:
+            await call(client, ORDINARY)
+
+    assert counter.calls <= CALLS_OF_A_SHORT_ANSWER
 
 
 async def test_an_answer_of_a_megabyte_takes_few_function_calls(upstream_url: str) -> None:

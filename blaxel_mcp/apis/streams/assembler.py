@@ -128,6 +128,8 @@ class Assembler(ABC):
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:
     """Return the kind of an event: its `type` or `event_type`, or the event's name without one."""
+    if "type" not in data and "event_type" not in data:
+        return name
     return text_in(data, "type") or text_in(data, "event_type") or name
 
 
@@ -173,7 +175,8 @@ def object_in(data: Mapping[str, Any], *names: str) -> JSONObject:
     """Return the object under a path of names, or an empty one."""
     value: Any = data
     for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        # `isinstance` takes ten times as long for `Mapping`.
+        value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 

@@ -92,7 +92,7 @@ class ServerSentEventDecoder(EventDecoder):
     def _add_field(self, line: bytes) -> None:
         # A comment is a line whose field name is empty.
         field, _, value = line.partition(b":")
-        text = _decoded(value.removeprefix(b" "))
+        text = value.removeprefix(b" ").decode("utf-8", "replace")
         if field == b"event":
             self._name = text
         elif field in (b"data", b"error"):
