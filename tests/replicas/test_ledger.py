@@ -205,6 +205,16 @@ def test_an_emptied_engine_is_told_and_loses_no_later_call(redis: RedisServer, l
     assert ledger.used(today(), "")[KEY] == ONE + ONE
 
 
+async def test_receipts_say_that_the_engine_was_emptied(emulator: Emulator, redis: RedisServer) -> None:
+    async with connect(capped(emulator, redis.url, calls_per_day=5)) as client:
+        await client.call_tool("house-chat", {"prompt": "Hi"})
+        redis.empty()
+        later = [await client.call_tool("house-chat", {"prompt": "Hi"}) for _ in range(2)]
+
+    for result in later:
+        assert any("earlier calls no longer count" in note for note in receipt_of(result)["notes"])
+
+
 def test_an_engine_that_does_not_answer_costs_two_seconds_once(redis: RedisServer, ledger: RedisLedger) -> None:
     ledger.used(today(), "")
     redis.pause(3)

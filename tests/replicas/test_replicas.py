@@ -26,6 +26,7 @@ from tests.replicas.replicas import (
 )
 from tests.support.connecting import inference_requests
 from tests.support.held import HeldAnswers
+from tests.support.raw_upstream import raw_upstream
 
 pytestmark = [needs_redis, pytest.mark.anyio]
 
@@ -159,6 +160,37 @@ async def test_a_call_whose_replica_is_killed_is_lost_counted_and_not_sent_again
     assert error_in(cancelled)["billed"] == "maybe"
     assert requests == 1
     assert counted == 2
+
+
+async def so_far(url: str, call_id: str) -> str:
+    """Return the text so far of a running call."""
+    result = await call(url, "read_result", {"call_id": call_id})
+    text: str = result["structuredContent"]["so_far"]
+    return text
+
+
+def begun_stream() -> list[bytes]:
+    """Return the beginning of an event stream, which stays open."""
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "Thinking of 42"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    return [head, b"%x\r\n%s\r\n" % (len(event), event)]
+
+
+async def test_the_text_so_far_is_read_on_another_replica_and_outlives_the_one_that_got_it(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    async with raw_upstream({"house-chat": begun_stream}) as url:
+        environment = environment_of(emulator, redis, tools__stream="always", **AT_ONCE) | {"BL_RUN_URL": url}
+        async with replicas(environment, 2) as (one, other):
+            call_id = (await call(one.url, "run_model", CHAT))["structuredContent"]["call_id"]
+            with anyio.fail_after(WAIT_SECONDS):
+                while await so_far(other.url, call_id) != "Thinking of 42":  # noqa: ASYNC110 - nobody says when it beats
+                    await anyio.sleep(0.2)
+            one.signal(signal.SIGKILL)
+            lost = await ended(other.url, call_id)
+
+    assert error_in(lost)["billed"] == "maybe"
+    assert any("Thinking of 42" in block["text"] for block in lost["content"])
 
 
 async def test_a_replica_that_hung_longer_than_its_leases_heals_and_is_counted_once(
