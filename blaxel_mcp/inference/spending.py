@@ -322,7 +322,11 @@ class Spending:
                 oldest = day_of(now - timedelta(days=KEPT_DAYS))
                 await anyio.to_thread.run_sync(call.commits.ledger.forget, oldest)
         except LedgerError as error:
-            self._require_ledger(str(error), context, model)
+            try:
+                self._require_ledger(str(error), context, model)
+            except BlaxelError:
+                call.commits.ledger.withdraw(reservation)
+                raise
             if call.commits.ledger.is_remote:
                 # It is written when the engine is back.
                 call.commits.defer(replace(entry, reservation=replace(reservation, caps=())))

@@ -1,6 +1,7 @@
 """A real `redis-server` on loopback, which a test may stop, pause, empty and start again."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -84,6 +85,16 @@ class RedisServer:
             assert self._process.stdout
             self._process.stdout.close()
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it do nothing while the context lasts; it does then what it was sent meanwhile."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @contextmanager
     def client(self) -> Iterator["Redis"]:

@@ -254,6 +254,26 @@ async def test_a_call_under_a_cap_is_refused_while_the_engine_is_full(emulator: 
     assert len(inference_requests(emulator.requests)) == 1
 
 
+async def test_a_call_that_was_refused_while_the_engine_reserved_it_does_not_count(
+    emulator: Emulator, redis: RedisServer, ledger: RedisLedger
+) -> None:
+    budget, shared = {"ledger": redis.url, "calls_per_day": 5}, {"lease_seconds": LEASE_SECONDS}
+    async with connect(leading_to(emulator, models=[CHAT], budget=budget, shared=shared)) as client:
+        await client.call_tool("house-chat", {"prompt": "Hi"})
+        with redis.frozen():
+            refused = await client.call_tool("house-chat", {"prompt": "Hi"})
+        with redis.client() as engine, anyio.fail_after(30):
+            while len(list(engine.scan_iter("*:budget:held:*"))) < 2:
+                await anyio.lowlevel.checkpoint()
+            # It counts as lost for a moment if its lease ends first.
+            while (day := ledger.days(today(), "")[0]).unsettled or day.totals.failed:
+                await anyio.lowlevel.checkpoint()
+
+    assert error_of(refused)["billed"] == "no"
+    assert day.totals.calls == 1
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_call_without_a_cap_is_sent_and_its_receipt_says_why_it_is_not_counted(
     emulator: Emulator, redis: RedisServer
 ) -> None:
