@@ -102,7 +102,8 @@ async def test_a_cap_holds_over_three_replicas_behind_a_load_balancer(
 @needs_haproxy
 async def test_a_handle_is_read_through_a_load_balancer(emulator: Emulator, redis: RedisServer, tmp_path: Path) -> None:
     held = HeldAnswers(emulator)
-    async with replicas(environment_of(emulator, redis, **AT_ONCE), 2) as servers, balanced(servers, tmp_path) as url:
+    environment = environment_of(emulator, redis, shared__lease_seconds="60", **AT_ONCE)
+    async with replicas(environment, 2) as servers, balanced(servers, tmp_path) as url:
         call_id = (await call(url, "run_model", CHAT))["structuredContent"]["call_id"]
         states = [
             (await call(url, "read_result", {"call_id": call_id}))["structuredContent"]["state"] for _ in range(4)
@@ -119,7 +120,7 @@ async def test_a_replica_that_is_told_to_end_finishes_its_calls_and_others_have_
     emulator: Emulator, redis: RedisServer
 ) -> None:
     held = HeldAnswers(emulator)
-    environment = environment_of(emulator, redis, **AT_ONCE)
+    environment = environment_of(emulator, redis, shared__lease_seconds="60", **AT_ONCE)
     async with replicas(environment, 2) as (one, other):
         call_id = await handed_back(one.url, emulator)
         (request,) = filter(is_chat, emulator.requests)
