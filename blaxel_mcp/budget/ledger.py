@@ -95,6 +95,9 @@ class Ledger:
         with self._deferring:
             self._deferred.append(entry)
 
+    def withdraw(self, reservation: Reservation) -> None:
+        """Release a reservation that failed. It may exist all the same in a ledger that did not answer."""
+
     def take_deferred(self) -> list[Entry]:
         """Remove the deferred entries from this ledger and return them."""
         with self._deferring:

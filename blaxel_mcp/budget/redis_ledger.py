@@ -34,6 +34,9 @@ from blaxel_mcp.budget.shared.leases import Heartbeat
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 
+_MAX_WITHDRAWN = 1000
+"""Maximum entries that wait for the engine; a failed reservation beyond them expires as lost, if it exists."""
+
 _DAY_SECONDS = KEPT_DAYS * 86_400
 _SETTLED_SECONDS = 3600
 """How long a settled reservation is remembered, so that it is not settled twice. A process that did not hear of the
@@ -89,6 +92,12 @@ class RedisLedger(Ledger):
         self.failure = None
         outcomes = [self._outcome(entry, answer) for entry, answer in zip(every, answers, strict=True)]
         return outcomes[len(kept) :]
+
+    def withdraw(self, reservation: Reservation) -> None:
+        """Release a reservation that failed: the connection may have broken after it was made."""
+        with self._deferring:
+            if len(self._deferred) < _MAX_WITHDRAWN:
+                self._deferred.append(Entry(reservation))
 
     def used(self, day: str, account: str) -> Used:
         """Return the usage of a day."""

@@ -307,7 +307,11 @@ class Spending:
                 self._is_usable = True
                 await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
         except LedgerError as error:
-            self._require_ledger(str(error), context, model)
+            try:
+                self._require_ledger(str(error), context, model)
+            except BlaxelError:
+                commits.ledger.withdraw(reservation)
+                raise
             if commits.ledger.is_remote:
                 # It is written when the engine is back.
                 commits.defer(Entry(replace(reservation, caps=()), check))

@@ -101,6 +101,7 @@ class PaidOnce:
         self._keys = keys
         self._lock = threading.Lock()
         self._running: dict[str, tuple[str, str]] = {}
+        self._unclaimed: set[str] = set()
         self._unsent: dict[str, _End] = {}
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
@@ -135,6 +136,13 @@ class PaidOnce:
             self._heartbeat.start()
         return claim
 
+    def adopt(self, key: str, arguments: str, call_id: str) -> None:
+        """Keep the result of a call that is made although keys cannot be used; its key is taken when they can."""
+        with self._lock:
+            self._running[key] = call_id, arguments
+            self._unclaimed.add(key)
+        self._heartbeat.start()
+
     async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
         """Store the result of a call; a call that failed and was not billed may be made again with the same key.
 
@@ -161,8 +169,11 @@ class PaidOnce:
         self._send_all()
         with self._lock:
             running = {key: call_id for key, (call_id, _) in self._running.items()}
+            unclaimed = [(key, *self._running[key]) for key in self._unclaimed if key not in self._unsent]
         if running:
             try:
+                for key, call_id, arguments in unclaimed:
+                    self._claim_late(key, arguments, call_id)
                 self._keys.renew(running)
             except CallKeysError as error:
                 logger.debug("the keys of running calls are not renewed: %s", error)
@@ -177,6 +188,8 @@ class PaidOnce:
         if end is None:
             return True
         try:
+            if key in self._unclaimed:
+                self._claim_late(key, end.arguments, end.call_id)
             if end.result is None:
                 self._keys.release(key, end.call_id)
             else:
@@ -190,7 +203,14 @@ class PaidOnce:
                 self._forget(key)
         return True
 
+    def _claim_late(self, key: str, arguments: str, call_id: str) -> None:
+        # If it is another call's by now, that one keeps it: the methods of `CallKeys` compare the ids.
+        self._keys.claim(key, arguments, call_id)
+        with self._lock:
+            self._unclaimed.discard(key)
+
     def _forget(self, key: str) -> None:
+        self._unclaimed.discard(key)
         self._unsent.pop(key, None)
         self._running.pop(key, None)
 

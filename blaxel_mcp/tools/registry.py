@@ -187,16 +187,19 @@ class ToolRegistry:
                 again = tool.may_repeat(arguments)
                 claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
             except CallKeysError as error:
-                context.notes.append(f"a repetition of this call would be paid again: {error}")
+                context.notes.append(f"in another process, a repetition of this call would be paid again: {error}")
                 # Another request with this key may have started it meanwhile.
                 earlier = self._calls.keyed(digest, content)
+                if earlier is None:
+                    once.adopt(digest, content, context.call_id)
             else:
                 if claim.state != "new":
                     work.close()
                     return self._result_of(claim)
-                work = _kept(once, digest, context.call_id, work)
         if earlier:
             work.close()
+        else:
+            work = _kept(once, digest, context.call_id, work)
         call = earlier or self._calls.start(context, scope, work, key=(digest, content))
         if not await self._calls.join(call, seconds, report, may_go_on=True):
             return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)

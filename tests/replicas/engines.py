@@ -1,6 +1,7 @@
 """A real `redis-server` on loopback, which a test may stop, pause, empty and start again."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -39,17 +40,20 @@ class RedisServer:
 
     Args:
         folder: Where it keeps its file.
+        certificate: A file with its certificate and private key, with which it speaks TLS; None for neither.
 
     Attributes:
         url: Its URL, with the password.
         address: The same without the password, as messages have it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: Path | None = None) -> None:
         self.port = free_port()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-        self.address = f"redis://127.0.0.1:{self.port}/0"
+        scheme = "rediss" if certificate else "redis"
+        self.url = f"{scheme}://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        self.address = f"{scheme}://127.0.0.1:{self.port}/0"
         self._folder = folder
+        self._certificate = certificate
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -64,6 +68,10 @@ class RedisServer:
             "appendfsync": "always",
             "save": "",
         }
+        if self._certificate:
+            file = str(self._certificate)
+            options |= {"port": "0", "tls-port": str(self.port), "tls-auth-clients": "no"}
+            options |= {"tls-cert-file": file, "tls-key-file": file}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([SERVER, *words], stdout=subprocess.PIPE)
         assert self._process.stdout
@@ -77,6 +85,16 @@ class RedisServer:
             assert self._process.stdout
             self._process.stdout.close()
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it do nothing while the context lasts; it does then what it was sent meanwhile."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @contextmanager
     def client(self) -> Iterator["Redis"]:
@@ -171,9 +189,9 @@ class Gate:
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[RedisServer]:
+def running_redis(folder: Path, certificate: Path | None = None) -> Iterator[RedisServer]:
     """Run a server while the context lasts."""
-    server = RedisServer(folder)
+    server = RedisServer(folder, certificate)
     server.start()
     try:
         yield server

@@ -38,9 +38,10 @@ PROMPT = "What is the secret ingredient of the house sauce?"
 SLOW = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": PROMPT}]}}
 
 
-def config_of(emulator: Emulator, redis: RedisServer, **more: Any) -> Any:
+def config_of(emulator: Emulator, redis: RedisServer, *, lease_seconds: float = 60, **more: Any) -> Any:
     """Return the settings of one of several servers, which hands each call back almost at once."""
-    return leading_to(emulator, models=[CHAT], limits={"detach_after_seconds": 0.05}, shared=sharing(redis), **more)
+    shared = sharing(redis, lease_seconds=lease_seconds)
+    return leading_to(emulator, models=[CHAT], limits={"detach_after_seconds": 0.05}, shared=shared, **more)
 
 
 @asynccontextmanager
@@ -176,7 +177,7 @@ async def test_a_handle_that_nobody_gave_is_unknown_everywhere(emulator: Emulato
 
 async def test_a_handle_survives_a_redis_that_is_away_or_was_emptied(emulator: Emulator, redis: RedisServer) -> None:
     held = HeldAnswers(emulator)
-    async with two_servers(emulator, redis) as (one, other):
+    async with two_servers(emulator, redis, lease_seconds=1.5) as (one, other):
         call_id = await handed_back(one)
         redis.kill()
         away = await read(other, call_id)
@@ -184,7 +185,7 @@ async def test_a_handle_survives_a_redis_that_is_away_or_was_emptied(emulator: E
         redis.empty()
         held.release()
         with anyio.fail_after(30):
-            while (result := await read(other, call_id, wait_seconds=1)).is_error:
+            while (result := await ended(other, call_id)).is_error:
                 assert error_of(result)["code"] in ("not_found", "upstream_error")
 
     assert error_of(away)["code"] == "upstream_error"

@@ -205,6 +205,16 @@ def test_an_emptied_engine_is_told_and_loses_no_later_call(redis: RedisServer, l
     assert ledger.used(today(), "")[KEY] == ONE + ONE
 
 
+async def test_receipts_say_that_the_engine_was_emptied(emulator: Emulator, redis: RedisServer) -> None:
+    async with connect(capped(emulator, redis.url, calls_per_day=5)) as client:
+        await client.call_tool("house-chat", {"prompt": "Hi"})
+        redis.empty()
+        later = [await client.call_tool("house-chat", {"prompt": "Hi"}) for _ in range(2)]
+
+    for result in later:
+        assert any("earlier calls no longer count" in note for note in receipt_of(result)["notes"])
+
+
 def test_an_engine_that_does_not_answer_costs_two_seconds_once(redis: RedisServer, ledger: RedisLedger) -> None:
     ledger.used(today(), "")
     redis.pause(3)
@@ -241,6 +251,26 @@ async def test_a_call_under_a_cap_is_refused_while_the_engine_is_full(emulator: 
     assert error_of(refused)["code"] == "budget_exceeded"
     assert f"{redis.address} refused a command" in text_of(refused)
     assert receipt_of(result)["budget"]["all"]["calls"]["used"] == 1
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_call_that_was_refused_while_the_engine_reserved_it_does_not_count(
+    emulator: Emulator, redis: RedisServer, ledger: RedisLedger
+) -> None:
+    budget, shared = {"ledger": redis.url, "calls_per_day": 5}, {"lease_seconds": LEASE_SECONDS}
+    async with connect(leading_to(emulator, models=[CHAT], budget=budget, shared=shared)) as client:
+        await client.call_tool("house-chat", {"prompt": "Hi"})
+        with redis.frozen():
+            refused = await client.call_tool("house-chat", {"prompt": "Hi"})
+        with redis.client() as engine, anyio.fail_after(30):
+            while len(list(engine.scan_iter("*:budget:held:*"))) < 2:
+                await anyio.lowlevel.checkpoint()
+            # It counts as lost for a moment if its lease ends first.
+            while (day := ledger.days(today(), "")[0]).unsettled or day.totals.failed:
+                await anyio.lowlevel.checkpoint()
+
+    assert error_of(refused)["billed"] == "no"
+    assert day.totals.calls == 1
     assert len(inference_requests(emulator.requests)) == 1
 
 

@@ -191,6 +191,45 @@ async def test_without_the_engine_a_repetition_joins_the_running_call_of_its_ser
     assert len(inference_requests(emulator.requests)) == 1
 
 
+async def test_a_call_that_was_made_without_the_engine_is_not_made_again(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    config = leading_to(emulator, models=[CHAT], shared=sharing(redis))
+    redis.kill()
+    async with connect(config) as one, connect(config) as other:
+        first, away = [await one.call_tool("run_model", KEYED) for _ in range(2)]
+        refused = await one.call_tool("run_model", {**KEYED, "data": {}})
+        redis.start()
+        back = [await client.call_tool("run_model", KEYED) for client in (one, other)]
+
+    assert [receipt_of(result)["replayed"] for result in (first, away, *back)] == [False, True, True, True]
+    assert error_of(refused)["code"] == "invalid_arguments"
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_running_call_takes_its_key_when_the_engine_is_back(emulator: Emulator, redis: RedisServer) -> None:
+    held = HeldAnswers(emulator)
+    config, replays = leading_to(emulator, models=[CHAT], shared=sharing(redis)), []
+    redis.kill()
+    async with connect(config) as one, connect(config) as other:
+
+        async def call(client: Client) -> None:
+            replays.append(receipt_of(await client.call_tool("run_model", KEYED))["replayed"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, one)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            redis.start()
+            with redis.client() as engine, anyio.fail_after(30):
+                while not list(engine.scan_iter("{blaxel-mcp}:key:*")):
+                    await anyio.lowlevel.checkpoint()
+            group.start_soon(call, other)
+            held.release()
+
+    assert sorted(replays) == [False, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_call_is_made_without_the_engine_and_says_what_that_means(
     emulator: Emulator, redis: RedisServer
 ) -> None:

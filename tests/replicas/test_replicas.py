@@ -26,6 +26,7 @@ from tests.replicas.replicas import (
 )
 from tests.support.connecting import inference_requests
 from tests.support.held import HeldAnswers
+from tests.support.raw_upstream import raw_upstream
 
 pytestmark = [needs_redis, pytest.mark.anyio]
 
@@ -101,7 +102,8 @@ async def test_a_cap_holds_over_three_replicas_behind_a_load_balancer(
 @needs_haproxy
 async def test_a_handle_is_read_through_a_load_balancer(emulator: Emulator, redis: RedisServer, tmp_path: Path) -> None:
     held = HeldAnswers(emulator)
-    async with replicas(environment_of(emulator, redis, **AT_ONCE), 2) as servers, balanced(servers, tmp_path) as url:
+    environment = environment_of(emulator, redis, shared__lease_seconds="60", **AT_ONCE)
+    async with replicas(environment, 2) as servers, balanced(servers, tmp_path) as url:
         call_id = (await call(url, "run_model", CHAT))["structuredContent"]["call_id"]
         states = [
             (await call(url, "read_result", {"call_id": call_id}))["structuredContent"]["state"] for _ in range(4)
@@ -118,7 +120,7 @@ async def test_a_replica_that_is_told_to_end_finishes_its_calls_and_others_have_
     emulator: Emulator, redis: RedisServer
 ) -> None:
     held = HeldAnswers(emulator)
-    environment = environment_of(emulator, redis, **AT_ONCE)
+    environment = environment_of(emulator, redis, shared__lease_seconds="60", **AT_ONCE)
     async with replicas(environment, 2) as (one, other):
         call_id = await handed_back(one.url, emulator)
         (request,) = filter(is_chat, emulator.requests)
@@ -159,6 +161,37 @@ async def test_a_call_whose_replica_is_killed_is_lost_counted_and_not_sent_again
     assert error_in(cancelled)["billed"] == "maybe"
     assert requests == 1
     assert counted == 2
+
+
+async def so_far(url: str, call_id: str) -> str:
+    """Return the text so far of a running call."""
+    result = await call(url, "read_result", {"call_id": call_id})
+    text: str = result["structuredContent"]["so_far"]
+    return text
+
+
+def begun_stream() -> list[bytes]:
+    """Return the beginning of an event stream, which stays open."""
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "Thinking of 42"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    return [head, b"%x\r\n%s\r\n" % (len(event), event)]
+
+
+async def test_the_text_so_far_is_read_on_another_replica_and_outlives_the_one_that_got_it(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    async with raw_upstream({"house-chat": begun_stream}) as url:
+        environment = environment_of(emulator, redis, tools__stream="always", **AT_ONCE) | {"BL_RUN_URL": url}
+        async with replicas(environment, 2) as (one, other):
+            call_id = (await call(one.url, "run_model", CHAT))["structuredContent"]["call_id"]
+            with anyio.fail_after(WAIT_SECONDS):
+                while await so_far(other.url, call_id) != "Thinking of 42":  # noqa: ASYNC110 - nobody says when it beats
+                    await anyio.sleep(0.2)
+            one.signal(signal.SIGKILL)
+            lost = await ended(other.url, call_id)
+
+    assert error_in(lost)["billed"] == "maybe"
+    assert any("Thinking of 42" in block["text"] for block in lost["content"])
 
 
 async def test_a_replica_that_hung_longer_than_its_leases_heals_and_is_counted_once(

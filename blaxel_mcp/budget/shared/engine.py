@@ -249,4 +249,6 @@ def _reason(error: Exception) -> str:
         return f"did not answer within {TIMEOUT_SECONDS:g} seconds"
     if isinstance(error, ResponseError):
         return f"refused a command ({str(error).partition(' ')[0][:40]})"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "has a certificate that this machine does not trust"
     return "cannot be reached"
