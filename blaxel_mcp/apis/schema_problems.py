@@ -38,10 +38,11 @@ def _expectation(error: ValidationError) -> str:
             unknown = shorten(next((name for name in instance if name not in known), ""))
             suggestion = closest(unknown, known)
             return f"unknown property {literal(unknown)}" + (f", did you mean {suggestion!r}?" if suggestion else "")
-        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minItems" | "maxItems":
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
             return f"expected {error.validator} {value}, got{_as_json(instance)}"
-        case "minLength" | "maxLength" as limit:
-            error.message = f"expected {limit} {value}, got {len(instance):,} characters"
+        case "minLength" | "maxLength" | "minItems" | "maxItems" as limit:
+            unit = "characters" if isinstance(instance, str) else "items"
+            error.message = f"expected {limit} {value}, got {len(instance):,} {unit}"
     return error.message
 
 

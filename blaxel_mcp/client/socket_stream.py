@@ -188,7 +188,7 @@ async def connect(
         origin: Scheme, host and port.
         certificates: For `https`.
         seconds: Timeout for all of it, the TLS handshake included.
-        must_be_public: Whether the addresses of this machine and of private networks are excluded.
+        must_be_public: Whether the addresses of this machine and of private networks are ignored.
 
     Raises:
         httpcore.ConnectTimeout: It took longer.

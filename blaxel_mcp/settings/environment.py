@@ -1,5 +1,6 @@
 """Settings from environment variables: this server's, Blaxel's, and those of a hosting platform."""
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -25,8 +26,10 @@ _LEVEL = "__"
 _REPEATED = "is JSON in which an object has a key twice; write each key once"
 
 _OUR_NAME = re.compile(r"\s*BLAXEL[-_.]?MCP", re.IGNORECASE)
-_SIMILAR_NAME = re.compile(r"\s*(?:BLAXEL|BL[-_.]MCP|MCP[-_.]BLAXEL)[-_.]+(\w+__\w+)\s*", re.IGNORECASE)
-"""Prefixes that other programs use too: such a variable is this server's only if a setting follows."""
+_SETTING_AT_END = re.compile(r"\s*(.+?)[-_.]+([A-Z]+__\w+)\s*", re.IGNORECASE)
+_LIKE_OUR_PREFIX = 0.7
+"""How similar the rest of a name has to be to `BLAXEL_MCP` if a setting of ours follows, from 0 to 1."""
+
 _SERVICE_VARIABLE = re.compile(
     r"BLAXEL_MCP(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -134,8 +137,17 @@ def _is_ours(name: str, value: str) -> bool:
     if _OUR_NAME.match(name):
         is_service = _SERVICE_VARIABLE.fullmatch(name) or (name.endswith("_PORT") and "://" in value)
         return not is_service
-    similar = _SIMILAR_NAME.fullmatch(name)
-    return similar is not None and tuple(similar[1].lower().split(_LEVEL)) in setting_locations()
+    return _meant_setting(name) is not None
+
+
+def _meant_setting(name: str) -> str | None:
+    """Return the setting at the end of a name with a prefix like ours, such as `MCP_BLAXEL_` or `BLAXEL_MPC_`."""
+    match = _SETTING_AT_END.fullmatch(name)
+    if match is None or tuple(match[2].lower().split(_LEVEL)) not in setting_locations():
+        return None
+    letters = _letters(match[1])
+    ratios = (difflib.SequenceMatcher(None, letters, own).ratio() for own in ("BLAXELMCP", "MCPBLAXEL"))
+    return match[2] if max(ratios) >= _LIKE_OUR_PREFIX else None
 
 
 def _our_variable(variable: str, value: str) -> Layer:
@@ -168,8 +180,8 @@ def _advice(variable: str) -> str:
     """Return the advice for a variable that is not a setting: the closest name, if one is similar."""
     keys = [_LEVEL.join(map(str, location)).upper() for location in setting_locations()]
     known = [FILE_VARIABLE.removeprefix(PREFIX), *sorted(keys)]
-    similar = None if _OUR_NAME.match(variable) else _SIMILAR_NAME.fullmatch(variable)
-    key = (similar[1] if similar else _OUR_NAME.sub("", variable, count=1).strip("_ ")).upper()
+    similar = None if _OUR_NAME.match(variable) else _meant_setting(variable)
+    key = (similar or _OUR_NAME.sub("", variable, count=1).strip("_ ")).upper()
     same = (name for name in known if _letters(name) == _letters(key))
     meant = next(same, None) or closest(key, known)
     return f"did you mean {PREFIX}{meant}?" if meant else "remove it"

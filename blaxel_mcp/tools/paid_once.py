@@ -226,7 +226,9 @@ def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool)
     if takes_argument and arguments.get("dry_run"):
         return None
     given = arguments.get(CALL_KEY) if takes_argument else None
-    return f"argument {given}" if isinstance(given, str) and given else sent and f"client {sent}"
+    # The schema rejects a longer one.
+    is_key = isinstance(given, str) and 0 < len(given) <= _MAX_KEY_CHARS
+    return f"argument {given}" if is_key else sent and f"client {sent}"
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:

@@ -21,6 +21,7 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.results.content_blocks import text_block
 from blaxel_mcp.tools.results.results import ERROR_KEY
+from blaxel_mcp.tools.store.local_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
 
 logger = logging.getLogger(__name__)
@@ -173,9 +174,10 @@ def _owner_paths(config: Configuration) -> Iterable[str]:
     with suppress(RuntimeError):
         yield str(Path.home())
     ledger = settings.budget.ledger
-    for path in (config.watched, config.file, config.login.path, default_spools(), default_ledger()):
+    for path in (config.watched, config.file, config.login.path, default_spools(), default_ledger(), default_keys()):
         yield str(path or "")
-    for name in (None if ledger == MEMORY else ledger, settings.files.output_dir, *settings.files.allowed_dirs):
+    files = settings.files
+    for name in (None if ledger == MEMORY else ledger, settings.audit.file, files.output_dir, *files.allowed_dirs):
         yield name or ""
     urls = [settings.shared.url, SecretStr(ledger) if ledger and "://" in ledger else None]
     yield from (label_of(url) for url in urls if url)

@@ -349,6 +349,8 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "server/test_tenants::test_over_http_a_caller_makes_so_many_calls_of_any_tool_in_a_minute",
         "contract/test_security_promises::test_the_figures_of_the_page_are_those_of_the_code",
     ),
+    "With several tokens, OAuth or keys of their own, one caller keeps at most half of the server's connections "
+    "busy.": ("server/http/test_tenants::test_a_caller_who_keeps_many_requests_open_leaves_connections_to_the_others",),
     "Clients that show MCP Apps show answers in a page of ours, in their sandbox.": (
         "server/test_result_app::test_a_client_with_apps_finds_the_app_of_each_tool_that_answers_for_a_model",
         "server/test_result_app::test_a_client_without_apps_is_sent_the_same_bytes_as_if_there_were_none",

@@ -180,6 +180,8 @@ def test_a_variable_of_one_key_goes_before_that_of_its_whole_section() -> None:
         ("blaxel_mcp_config", "CONFIG"),
         ("BLAXEL_MCP_ACCESS__MODELS__0", "ACCESS__MODELS"),
         ("BLAXEL_MCP_PORT", "HTTP__PORT"),
+        ("BLAXEL_MPC_ACCESS__MODELS", "ACCESS__MODELS"),
+        ("BALXEL_MCP_HTTP__BEARER_TOKENS", "HTTP__BEARER_TOKENS"),
     ],
 )
 def test_an_unknown_variable_of_ours_is_an_error_with_the_nearest(home: Path, name: str, meant: str) -> None:
@@ -188,6 +190,11 @@ def test_an_unknown_variable_of_ours_is_an_error_with_the_nearest(home: Path, na
 
 def test_an_unknown_variable_that_is_near_nothing_is_to_be_removed(home: Path) -> None:
     assert problems(home, environ={"BLAXEL_MCP_QQQQ": CANARY}) == ["BLAXEL_MCP_QQQQ is not a setting; remove it"]
+
+
+@pytest.mark.parametrize("name", ["MYAPP_HTTP__PORT", "TRAEFIK_HTTP__HOST", "MCPHUB_BUDGET__LEDGER", "HTTP__AUTH"])
+def test_a_variable_of_another_program_is_left_alone(name: str) -> None:
+    assert load_settings(environ={name: "1"}).settings == Settings()
 
 
 @pytest.mark.parametrize("service", ["BLAXEL_MCP", "BLAXEL_MCP_SERVER"])

@@ -24,7 +24,7 @@ from blaxel_mcp.server.http.cancellation import SESSION_HEADER, CancellationRegi
 from blaxel_mcp.server.http.errors import RefusedError, draining, method_not_allowed, not_found
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
 from blaxel_mcp.server.http.oauth_metadata import metadata_pages
-from blaxel_mcp.server.http.requests import InFlightRequests
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, InFlightRequests
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
@@ -68,7 +68,8 @@ class HttpApp:
         http, max_body_bytes = config.settings.http, config.settings.limits.max_argument_bytes
         self._auth = auth
         self._sharing = sharing
-        self.requests = InFlightRequests()
+        are_several = http.auth in ("oauth", "caller") or len(http.bearer_tokens) > 1
+        self.requests = InFlightRequests(MAX_CONNECTIONS // 2 if are_several else None)
         self.cancellations = CancellationRegistry(max_body_bytes, sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
@@ -157,6 +158,7 @@ class HttpApp:
         if self.requests.is_draining:
             raise draining()
         request.state.caller = await self._auth.authenticate(request.headers)
+        self.requests.require_share(request.state.caller)
         if request.scope["path"] not in (MCP_PATH, f"{MCP_PATH}/"):
             raise not_found(MCP_PATH)
         if request.method != "POST":

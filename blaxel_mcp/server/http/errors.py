@@ -120,6 +120,12 @@ def too_many_values() -> RefusedError:
     return RefusedError(413, "content_too_large", description)
 
 
+def too_many_requests() -> RefusedError:
+    """Return the error for a caller with too many requests in flight (429)."""
+    description = "This caller has as many requests in flight as one of several may have. Retry when one has ended."
+    return RefusedError(429, "too_many_requests", description, {"Retry-After": "1", "Connection": "close"})
+
+
 def draining() -> RefusedError:
     """Return the error for a request that arrives while the server shuts down (503)."""
     description = "The server is shutting down. Retry in a moment."

@@ -1,27 +1,38 @@
 """In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import mcp_types as types
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blaxel_mcp.server.http.errors import interrupted
+from blaxel_mcp.server.callers import Caller
+from blaxel_mcp.server.http.errors import interrupted, too_many_requests
 from blaxel_mcp.server.http.negotiation import data_of
+
+MAX_CONNECTIONS = 400
+"""Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
 
 
 class InFlightRequests:
     """The requests that are being answered, and whether the server accepts more of them.
 
+    Args:
+        share: How many of them one caller may have; None for any number.
+
     Attributes:
         is_draining: Whether the server is shutting down and accepts no more requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: int | None = None) -> None:
+        self._share = share
+        self._of_callers: Counter[str] = Counter()
         self._scopes: set[anyio.CancelScope] = set()
         self._scopes_until_drain: set[anyio.CancelScope] = set()
         self._one_finished = anyio.Event()
@@ -32,6 +43,15 @@ class InFlightRequests:
         """The number of requests that are being answered."""
         return len(self._scopes)
 
+    def require_share(self, caller: Caller) -> None:
+        """Check that a caller may have one more request in flight.
+
+        Raises:
+            RefusedError: 429, it has its share already.
+        """
+        if self._share is not None and self._of_callers[caller.identity] >= self._share:
+            raise too_many_requests()
+
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for one request.
 
@@ -39,12 +59,17 @@ class InFlightRequests:
         begun. The application leaves the body that it has read in `state.body`.
         """
         response = InterruptibleResponse(send)
+        caller = Request(scope).state.caller.identity
         with anyio.CancelScope() as request_scope:
             self._scopes.add(request_scope)
+            self._of_callers[caller] += 1
             try:
                 await app(scope, receive, response.send)
             finally:
                 self._scopes.discard(request_scope)
+                self._of_callers[caller] -= 1
+                if not self._of_callers[caller]:
+                    del self._of_callers[caller]
                 self._one_finished.set()
         if request_scope.cancelled_caught:
             refusal, body = interrupted(), scope.get("state", {}).get("body")

@@ -11,15 +11,13 @@ import uvicorn
 
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.http.app import HttpApp
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS
 from blaxel_mcp.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """Default time for in-flight requests to finish after the shutdown has begun."""
-
-_MAX_CONNECTIONS = 400
-"""Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
 
 _IDLE_SECONDS = 75
 """Time that an idle connection stays open. Proxies keep theirs for a minute; if the server closed first, a request in
@@ -39,7 +37,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "server_header": False,
     # Any caller could send these headers.
     "proxy_headers": False,
-    "limit_concurrency": _MAX_CONNECTIONS,
+    "limit_concurrency": MAX_CONNECTIONS,
     "timeout_keep_alive": _IDLE_SECONDS,
 }
 """How uvicorn serves, in one process and in each worker."""

@@ -1,17 +1,22 @@
 """Two callers with Blaxel keys of their own: what one of them has is never seen by the other."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
+from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
-from tests.support.canaries import MARKER
+from blaxel_mcp.server.http.address import MCP_PATH
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS
+from tests.support.canaries import HTTP_TOKEN, MARKER
 from tests.support.connecting import ERAS, Era, answer_of, finished, inference_requests, leading_to, receipt_of, text_of
-from tests.support.http_serving import serving
+from tests.support.http_serving import message, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -125,3 +130,30 @@ async def test_a_model_of_one_caller_is_no_tool_of_the_other(tenants: Emulator) 
 
     assert annas == before
     assert berts - annas == {"secret-project"}
+
+
+async def test_a_caller_who_keeps_many_requests_open_leaves_connections_to_the_others(emulator: Emulator) -> None:
+    tokens = (HTTP_TOKEN, f"{HTTP_TOKEN}-of-somebody-else")
+    http = {"auth": "token", "bearer_tokens": [*map(SecretStr, tokens)]}
+    body, headers = message("subscriptions/listen", "2026-07-28", notifications={"toolsListChanged": True})
+    mine, other = ({**headers, "authorization": f"Bearer {token}"} for token in tokens)
+    share = MAX_CONNECTIONS // 2
+    async with serving(leading_to(emulator, http=http)) as served, AsyncExitStack() as streams:
+        lines = [f"{name}: {value}" for name, value in {**mine, "host": served.url.removeprefix("http://")}.items()]
+        head = "\r\n".join((f"POST {MCP_PATH} HTTP/1.1", *lines, f"content-length: {len(body)}", "\r\n"))
+        for _ in range(share):
+            reader, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
+            streams.callback(writer.close)
+            writer.write(head.encode() + body)
+            with anyio.fail_after(30):
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        refused = await served.post(*listing(mine))
+        answered = await served.post(*listing(other))
+
+    assert (refused.status_code, refused.json()["error"]) == (429, "too_many_requests")
+    assert answered.status_code == 200
+
+
+def listing(headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    body, own = message("tools/list", "2026-07-28")
+    return body, {**headers, **own}

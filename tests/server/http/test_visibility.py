@@ -20,6 +20,7 @@ from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile
+from blaxel_mcp.tools.store.local_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
 from blaxel_mcp.tools.visibility import CallerVisibility
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
@@ -135,6 +136,20 @@ async def test_a_ledger_that_cannot_be_used_is_the_owners_to_know(
 
     assert error_of(refused)["code"] == "budget_exceeded"
     assert [word for word in hidden_words(tmp_path) if word in shown + refused.model_dump_json()] == []
+
+
+@in_each_mode
+async def test_a_file_of_keys_that_cannot_be_used_is_the_owners_to_know(
+    emulator: Emulator, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    default_keys().mkdir(parents=True)
+    arguments = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "Hi"}]}, "call_key": "k"}
+    async with serving(of_owner(emulator, tmp_path, mode)) as served, served.client(headers=MODES[mode][1]) as client:
+        result = await client.call_tool("run_model", arguments)
+
+    assert any("would be paid again" in note and "[path]" in note for note in receipt_of(result)["notes"])
+    assert "elsewhere" not in result.model_dump_json()
 
 
 async def test_the_owner_over_stdio_is_shown_all_of_it(emulator: Emulator, tmp_path: Path) -> None:
