@@ -64,6 +64,9 @@ class ModelAPI(ABC):
     file_arguments: ClassVar[tuple[str, ...]] = ()
     """Arguments that name files. `body` receives each as an `InputFile`, or as a list of them."""
 
+    file_types: ClassVar[str] = ""
+    """How the media types of these files begin; empty for any."""
+
     multipart: ClassVar[bool] = False
     """Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files too."""
 

@@ -50,6 +50,7 @@ class ChatCompletions(ModelAPI):
     streams = True
     conversation = "messages"
     file_arguments = ("images",)
+    file_types = "image/"
 
     def input_schema(self) -> JSONObject:
         """Return the fields that matter to an agent; other fields of the API pass through."""

@@ -56,6 +56,7 @@ class Messages(ModelAPI):
     conversation = "messages"
     headers = MappingProxyType({"anthropic-version": "2023-06-01"})
     file_arguments = ("images",)
+    file_types = "image/"
 
     def input_schema(self) -> JSONObject:
         """Return the fields that matter to an agent; other fields of the API pass through."""

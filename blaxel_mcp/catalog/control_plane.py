@@ -54,10 +54,11 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A model's record, or a phrase on why there is none; both if the record is an earlier one."""
+    """A model's record, or a phrase on why there is none and the error; all of them if the record is an earlier one."""
 
     record: ModelRecord | None
     problem: str | None = None
+    error: BlaxelError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ class ControlPlane:
             logger.info("no record of model %r: %s", model, error)
             # If the control plane says that there is no such model, an earlier record is wrong.
             earlier = None if error.code in {"not_found", "unknown_model"} else self._earlier_record(workspace, model)
-            return Lookup(earlier, describe_failure(error))
+            return Lookup(earlier, describe_failure(error), error.with_traceback(None))
         if record is None:
             earlier = self._earlier_record(workspace, model)
             return Lookup(earlier, "the control plane's answer was not a model record")

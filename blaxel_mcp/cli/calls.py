@@ -5,9 +5,7 @@ import json
 from contextlib import aclosing
 from typing import Any
 
-from rich.table import Table
-
-from blaxel_mcp.cli.console import PIPE_WIDTH, ReportConsole, print_text
+from blaxel_mcp.cli.console import ReportConsole, print_text
 from blaxel_mcp.cli.run_output import shown_usd, token_count
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
@@ -18,6 +16,7 @@ from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.inference.spending import Spending
 
 _COLUMNS = ("time (UTC)", "model", "tool", "status", "tokens", "USD", "call_id")
+_NUMBERS = ("tokens", "USD")
 _WIDE = 110
 """Columns in which a row fits on one line; in a narrower terminal, a call takes three."""
 
@@ -82,8 +81,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         print_text("No calls are in the ledger.")
         return
     console = ReportConsole()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
     if console.width < _WIDE:
         for row in rows:
             tool = "" if row["tool"] in (None, row["model"]) else f"  ({row['tool']})"
@@ -92,16 +89,15 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             cost = "cost unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"])
             console.print(f"  {tokens}, {cost}\n  {row['call_id']}")
     else:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for name in _COLUMNS:
-            table.add_column(name, justify="right" if name in ("tokens", "USD") else "left", overflow="fold")
-        for row in rows:
-            tokens = "unknown" if row["tokens"] is None else f"{row['tokens']:,}"
-            cost = "unknown" if row["cost_usd"] is None else f"{row['cost_usd']:.6f}"
-            names = (for_terminal(row[name] or "") for name in ("model", "tool"))
-            table.add_row(_time(row), *names, _status(row), tokens, cost, row["call_id"])
-        console.print(table)
+        console.print_table(_COLUMNS, map(_cells, rows), texts=[name for name in _COLUMNS if name not in _NUMBERS])
     console.print("\n`blaxel-mcp calls show ID` prints the receipt of one.")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    tokens = "unknown" if row["tokens"] is None else f"{row['tokens']:,}"
+    cost = "unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"]).removesuffix(" USD")
+    names = (for_terminal(row[name] or "") for name in ("model", "tool"))
+    return [_time(row), *names, _status(row), tokens, cost, row["call_id"]]
 
 
 def _time(row: dict[str, Any]) -> str:

@@ -43,6 +43,9 @@ def compare(options: argparse.Namespace) -> int:
     question = read_question(options, text, piped)
     columns = [AskedModel(model, CallContext(tool="compare", client="blaxel-mcp")) for model in models]
     done = anyio.run(partial(until_signal, partial(_compare, options, columns, question)))
+    if done is None and (finished := [column for column in columns if column.receipt]):
+        # They have been paid for.
+        _print_columns(finished, Console(highlight=False, markup=False), as_json=options.json)
     if done is None and any(column.context.trace.sent for column in columns):
         print_text(
             "note: interrupted before every answer was complete; the calls may have been billed", file=sys.stderr

@@ -17,18 +17,8 @@ _MODELS = {"bash": "_blaxel_mcp_models", "zsh": "_blaxel_mcp_models", "fish": f"
 """What lists models in each shell: a function, or a command; tcsh has none."""
 
 _PREAMBLE = {
-    "bash": f"""
-_blaxel_mcp_models() {{
-  compgen -W "$({_LISTED})" -- "$1"
-}}
-""",
-    "zsh": f"""
-_blaxel_mcp_models() {{
-  local -a names
-  names=(${{(f)"$({_LISTED})"}})
-  compadd -a names
-}}
-""",
+    "bash": f'_blaxel_mcp_models() {{ compgen -W "$({_LISTED})" -- "$1"; }}',
+    "zsh": f'_blaxel_mcp_models() {{ local -a names=(${{(f)"$({_LISTED})"}}); compadd -a names; }}',
 }
 
 

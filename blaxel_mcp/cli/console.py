@@ -2,16 +2,18 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from blaxel_mcp.core.redaction import for_terminal
 
-PIPE_WIDTH = 1000
+_PIPE_WIDTH = 1000
 """Columns outside a terminal: a program cannot read a number that is truncated to the width of a window."""
 
 
@@ -53,15 +55,9 @@ def folded(text: str, width: int | None, indent: int = 0) -> str:
 @contextmanager
 def waiting(text: str) -> Iterator[Progress]:
     """Show a spinner with the elapsed time on stderr, if that is a terminal; `stop` ends it earlier."""
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with progress:
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    is_shown = sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown) as progress:
         progress.add_task(text, total=None)
         yield progress
 
@@ -75,6 +71,29 @@ class ReportConsole(Console):
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+        if not self.is_terminal:
+            self.width = _PIPE_WIDTH
+
+    def print_table(
+        self, columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, texts: Container[str]
+    ) -> None:
+        """Print a table; outside a terminal, without blanks at the ends of its lines.
+
+        Args:
+            columns: The names of the columns.
+            rows: The cells of each row.
+            texts: The columns that hold text, which may be wrapped; the others hold numbers.
+        """
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for name in columns:
+            is_text = name in texts
+            table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        with self.capture() as captured:
+            self.print(table)
+        lines = captured.get().splitlines()
+        print("\n".join(lines if self.is_terminal else map(str.rstrip, lines)))
 
     def on_broken_pipe(self) -> None:
         """Let the command end like any other whose output is no longer read."""

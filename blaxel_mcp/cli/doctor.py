@@ -104,14 +104,13 @@ async def _run_and_print(context: CheckContext, console: ReportConsole, *, call_
 @contextmanager
 def _log_without_findings() -> Iterator[None]:
     """Keep problems out of the log that are reported as findings."""
-    loggers = [logging.getLogger(name) for name in _REPEATING_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
+    levels = {logger: logger.level for logger in map(logging.getLogger, _REPEATING_LOGGERS)}
+    for logger in levels:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in levels.items():
             logger.setLevel(level)
 
 

@@ -38,11 +38,8 @@ async def init(options: argparse.Namespace) -> int:
     async with configured(without_file) as config:
         try:
             with waiting("asking Blaxel for the models"):
-                settings = first_settings(
-                    config.settings.workspace,
-                    [] if options.empty else await _model_records(config),
-                    empty=options.empty,
-                )
+                records = [] if options.empty else await _model_records(config)
+                settings = first_settings(config.settings.workspace, records, empty=options.empty)
         except BlaxelError as error:
             print_error(error)
             empty = f"`blaxel-mcp init{location} --empty`"

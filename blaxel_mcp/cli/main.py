@@ -16,7 +16,7 @@ import anyio
 
 from blaxel_mcp.cli.parser import parse_command_line
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
-from blaxel_mcp.core.logs import configure_logging
+from blaxel_mcp.core.logs import configure_logging, writes_json_lines
 from blaxel_mcp.core.process import ExitCode, escape_unencodable, open_missing_streams
 from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.server.stdio.standard_streams import StdioStreams
@@ -104,10 +104,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def print_error(error: BlaxelError) -> ExitCode:
-    """Print the error that ends a command to stderr and return the exit code."""
-    text = f"blaxel-mcp: {error.code}: {error}"
-    # Nobody may read stderr.
-    with suppress(OSError, ValueError):
-        print(for_terminal(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+    """Print the error that ends a command to stderr, as text or in the JSON of the log, and return the exit code."""
+    text = f"{error.code}: {error}"
+    if writes_json_lines():
+        logging.getLogger(__name__).error(text)
+    else:
+        text = f"blaxel-mcp: {text}"
+        # Nobody may read stderr.
+        with suppress(OSError, ValueError):
+            print(for_terminal(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
     is_usage_error = error.code in ("configuration_error", "invalid_arguments")
     return ExitCode.USAGE if is_usage_error else ExitCode.FAILED

@@ -20,9 +20,7 @@ from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.server.telemetry import start_telemetry_or_warn
 from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.schema import HttpSettings
-
-_ENTRY = "blaxel-models"
-"""The name of the server in the settings of MCP clients."""
+from blaxel_mcp.setup.install.change import DEFAULT_NAME
 
 
 async def playground(options: argparse.Namespace) -> int:
@@ -57,7 +55,7 @@ def _about(options: argparse.Namespace, config: Configuration) -> dict[str, Any]
         "workspace": config.settings.workspace,
         "demo": options.demo,
         "prefix": config.settings.tools.prefix,
-        "client_entry": {"mcpServers": {_ENTRY: {"command": "blaxel-mcp", "args": list(arguments)}}},
+        "client_entry": {"mcpServers": {DEFAULT_NAME: {"command": "blaxel-mcp", "args": list(arguments)}}},
     }
 
 
@@ -91,7 +89,5 @@ async def _offer_links(is_listening: anyio.Event, new_link: Callable[[], str], o
 
 def _has_display() -> bool:
     """Return whether there is a desktop: without one, a browser of the terminal would take it over."""
-    if sys.platform in ("win32", "darwin"):
-        return True
     variables = process_environment()
-    return bool(variables.get("DISPLAY") or variables.get("WAYLAND_DISPLAY"))
+    return sys.platform in ("win32", "darwin") or bool(variables.get("DISPLAY") or variables.get("WAYLAND_DISPLAY"))

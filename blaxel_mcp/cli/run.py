@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ async def until_signal(work: Callable[[], Awaitable[_Value]]) -> _Value | None:
 
 @asynccontextmanager
 async def connected_runtime(
-    options: argparse.Namespace, *, stream: bool, files: tuple[str, ...] = ()
+    options: argparse.Namespace, *, stream: bool, files: Iterable[str] = ()
 ) -> AsyncIterator[Runtime]:
     """Provide a runtime that may call models.
 
@@ -120,9 +120,8 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
                 if options.dry_run:
                     report = await dry_run(runtime, invocation, context)
                     progress.stop()
-                    print_text(
-                        json.dumps(report, ensure_ascii=False, indent=2) if options.json else dry_run_text(report)
-                    )
+                    report_json = json.dumps(report, ensure_ascii=False, indent=2)
+                    print_text(report_json if options.json else dry_run_text(report))
                     return ExitCode.FAILED if report["refused"] else ExitCode.OK
                 answer = await answered(runtime, invocation, context)
             except BlaxelError as error:

@@ -119,10 +119,8 @@ def _save(medium: Media, target: Path, number: int, *, is_named: bool) -> None:
         is_named: Whether the target is the file of `--save`.
     """
     # A name with nothing of the answer in it, and a new file: an existing one or a link of that name is left alone.
-    stem, extension = (
-        target.name,
-        ".json" if medium.media_type == "application/json" else extension_for(medium.media_type),
-    )
+    is_json = medium.media_type == "application/json"
+    stem, extension = target.name, ".json" if is_json else extension_for(medium.media_type)
     if is_named:
         stem, extension = target.stem, target.suffix
     while True:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from blaxel_mcp.apis import RAW
 from blaxel_mcp.apis.input_files import FileData
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
+from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -41,14 +42,14 @@ class Question:
         text: The question itself.
         material: The texts that it is about: standard input and attached text files.
         system: System instructions; None for none.
-        files: Paths of attached media, absolute and without links.
+        files: Paths of attached media, absolute and without links, with their media types.
         arguments: More arguments of the model's tool.
     """
 
     text: str = ""
     material: tuple[str, ...] = ()
     system: str | None = None
-    files: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     arguments: JSONObject = field(default_factory=dict)
 
 
@@ -130,11 +131,11 @@ def read_question(options: argparse.Namespace, text: str | None, piped: str | No
     Raises:
         InvalidArgumentsError: A file cannot be read.
     """
-    material, files = [piped] if piped else [], []
+    material, files = [piped] if piped else [], dict[str, str]()
     for name in options.attach:
         data = _bytes_of(name)
-        if media_type_of(data) is not None:
-            files.append(os.path.realpath(Path(name).expanduser()))
+        if media_type := media_type_of(data):
+            files[os.path.realpath(Path(name).expanduser())] = media_type
         else:
             material.append(_decoded(data, name))
     arguments = {}
@@ -145,7 +146,7 @@ def read_question(options: argparse.Namespace, text: str | None, piped: str | No
         except ValueError:
             arguments[name] = _as_utf8(value)
     return Question(
-        _as_utf8(text or ""), tuple(material), options.system and _as_utf8(options.system), tuple(files), arguments
+        _as_utf8(text or ""), tuple(material), options.system and _as_utf8(options.system), files, arguments
     )
 
 
@@ -158,6 +159,9 @@ def _as_utf8(word: str) -> str:
 async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEntry:
     """Return the entry of a model: the configured one, or one made from its record in the control plane.
 
+    Raises:
+        BlaxelError: The name cannot be that of a model, or its record cannot be read and nothing else has its API.
+
     Args:
         runtime: Looks the model up.
         name: The model's name or that of its tool.
@@ -167,19 +171,16 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
     if known and known.path_is_known and path is None:
         return known
     elsewhere = qualified_model(name, runtime.config.settings.known_workspaces)
-    settings = known.settings if known else elsewhere or ModelSettings(name=name)
+    settings = known.settings if known else elsewhere or ModelSettings(name=check_model_name(name))
     workspace, record = settings.workspace or runtime.config.settings.workspace, None
     if workspace is not None:
         lookup = await runtime.control_plane.find(workspace, settings.name)
         record = lookup.record
         if record is None and lookup.problem and "unknown_model" not in lookup.problem and not (known or path):
             # Without its API, the question would be sent in a form that the model probably rejects.
-            raise BlaxelError(
-                f"The API of the model {name!r} is not known, so there is no body for the question: {lookup.problem}.",
-                code="model_unavailable",
-                hint="Set `api` in its [[models]] entry, or give --path, or the whole body with --data.",
-                retryable=True,
-            )
+            cause = lookup.error or BlaxelError(f"{lookup.problem}.", code="model_unavailable", retryable=True)
+            hint = f"{cause.hint} Without this lookup, a question needs `api` in [[models]], --path or --data.".strip()
+            raise BlaxelError(cause.message, code=cause.code, origin=cause.origin, hint=hint, retryable=cause.retryable)
     if path is not None:
         settings = settings.model_copy(update={"path": path, "api": None, "input_schema": None})
     return make_entry(settings, name, record)
@@ -204,9 +205,11 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
     if question.files:
         name = _first(entry.api.file_arguments, properties, entry, "--attach with this kind of file")
         takes_many = properties[name].get("type") == "array"
+        if wrong := [kind for kind in question.files.values() if not kind.startswith(entry.api.file_types)]:
+            raise InvalidArgumentsError(f"The model {entry.name!r} ({entry.api.name}) does not take {wrong[0]} files.")
         if len(question.files) > 1 and not takes_many:
             raise InvalidArgumentsError(f"The model {entry.name!r} takes one file.", hint="Attach only one.")
-        arguments[name] = list(question.files) if takes_many else question.files[0]
+        arguments[name] = list(question.files) if takes_many else next(iter(question.files))
     if "documents" in required and "documents" not in arguments and (text and material):
         arguments["documents"] = [line for line in "\n".join(material).splitlines() if line.strip()]
         material = []

@@ -5,9 +5,9 @@ import json
 from contextlib import aclosing
 from typing import Any
 
-from rich.table import Table
+from rich.text import Text
 
-from blaxel_mcp.cli.console import PIPE_WIDTH, ReportConsole, print_text
+from blaxel_mcp.cli.console import ReportConsole, print_text
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
@@ -22,6 +22,8 @@ _WIDE = 90
 """Columns in which all figures of a day and a model fit on one line."""
 
 _COLUMNS = ("day", "model", "calls", "failed", "input", "output", "tokens", "USD")
+_COUNTS = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
+_DETAILS = ("failed", "input", "output")
 _UNITS = ("calls", "tokens", "usd")
 
 
@@ -38,19 +40,12 @@ async def usage(options: argparse.Namespace) -> int:
 
 def _print_report(report: dict[str, Any]) -> None:
     console = ReportConsole()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
     if report["days"]:
-        console.print(_table(report["days"], is_narrow=console.width < _WIDE))
+        _print_days(console, report["days"])
         if len(report["clients"]) > 1 or (report["clients"] and console.is_terminal):
             console.print()
-            table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-            for name in ("client", "calls", "tokens", "USD"):
-                table.add_column(name, justify="left" if name == "client" else "right", overflow="fold")
-            for client in report["clients"]:
-                name = for_terminal(client["client"] or "(no name)")
-                table.add_row(name, f"{client['calls']:,}", f"{client['total_tokens']:,}", _usd(client["cost_usd"]))
-            console.print(table)
+            rows = (_cells(client["client"], client, "calls", "total_tokens") for client in report["clients"])
+            console.print_table(("client", "calls", "tokens", "USD"), rows, texts=("client",))
         if console.is_terminal:
             _print_chart(console, report["days"])
     elif not report["problem"]:
@@ -63,20 +58,20 @@ def _print_report(report: dict[str, Any]) -> None:
     console.print(for_terminal(f"ledger  {report['ledger']}"))
 
 
-def _table(days: list[dict[str, Any]], *, is_narrow: bool) -> Table:
-    """Return a row for each day and model; in a narrow terminal without failures and the parts of the tokens."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    shown = [index for index, name in enumerate(_COLUMNS) if not (is_narrow and name in ("failed", "input", "output"))]
-    for index in shown:
-        is_text = _COLUMNS[index] in ("day", "model")
-        table.add_column(_COLUMNS[index], justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+def _print_days(console: ReportConsole, days: list[dict[str, Any]]) -> None:
+    """Print a row for each day and model; in a narrow terminal without failures and the parts of the tokens."""
+    rows: list[list[str | Text]] = []
     for day in days:
-        names = [(for_terminal(model["model"] or "(no name)"), model) for model in day["models"]]
-        for name, totals in [*names, *([("all", day)] if len(names) > 1 else [])]:
-            counts = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
-            cells = [day["day"], name, *(f"{totals[count]:,}" for count in counts), _usd(totals["cost_usd"])]
-            table.add_row(*(cells[index] for index in shown), style="bold" if totals is day else "")
-    return table
+        rows += ([day["day"], *_cells(model["model"], model, *_COUNTS)] for model in day["models"])
+        if len(day["models"]) > 1:
+            rows.append([Text(cell, "bold") for cell in (day["day"], *_cells("all", day, *_COUNTS))])
+    shown = [index for index, name in enumerate(_COLUMNS) if console.width >= _WIDE or name not in _DETAILS]
+    columns, *cells = ([row[index] for index in shown] for row in (_COLUMNS, *rows))
+    console.print_table(map(str, columns), cells, texts=("day", "model"))
+
+
+def _cells(name: str, totals: dict[str, Any], *counts: str) -> list[str]:
+    return [for_terminal(name or "(no name)"), *(f"{totals[count]:,}" for count in counts), _usd(totals["cost_usd"])]
 
 
 def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], resets_at: str) -> None:

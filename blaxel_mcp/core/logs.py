@@ -76,6 +76,11 @@ def line_formatter(log_format: LogFormat) -> logging.Formatter:
     return _JSONLines() if log_format == "json" else _TextLines()
 
 
+def writes_json_lines() -> bool:
+    """Return whether the log is JSON, as programs read it."""
+    return any(isinstance(handler.formatter, _JSONLines) for handler in logging.getLogger().handlers)
+
+
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr, and drops lines that are not read: a client that reads no log must not stop the server."""
 

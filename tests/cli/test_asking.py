@@ -200,6 +200,35 @@ def test_a_stream_that_breaks_keeps_its_text_on_a_line_of_its_own(capsys: pytest
     assert "The answer above is incomplete. It was probably billed." in printed.err
 
 
+@pytest.mark.parametrize("name", ["", " ", "a b", "x" * 200])
+@pytest.mark.usefixtures("platform")
+def test_a_name_that_no_model_has_is_a_mistake_of_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["run", name, "Hi"], ["run", name, "--data", "{}"], ["compare", name, "house-chat", "Hi"]):
+        assert main(words) == 2
+        assert "cannot be the name of a model" in capsys.readouterr().err
+
+
+def test_without_a_network_the_failure_is_that_of_the_network(
+    platform: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BL_API_URL", "http://127.0.0.1:1/v0")
+
+    assert main(["run", "house-chat", "Hi"]) == 1
+    assert "network_error: 127.0.0.1:1 could not be reached: it refused the connection" in capsys.readouterr().err
+    assert platform.requests == []
+
+
+@pytest.mark.parametrize(("model", "code"), [("house-chat", 2), ("house-claude", 2), ("house-gemini", 0)])
+@pytest.mark.usefixtures("platform")
+def test_a_sound_is_sent_only_to_an_api_that_takes_it(
+    model: str, code: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "note.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt " + bytes(28))
+
+    assert main(["run", model, "What is said?", "-a", str(tmp_path / "note.wav")]) == code
+    assert ("does not take audio/wav files" in capsys.readouterr().err) == bool(code)
+
+
 @pytest.mark.usefixtures("platform")
 def test_an_unknown_model_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "hose-chat", "Hi"]) == 1

@@ -35,6 +35,11 @@ def test_the_last_calls_are_listed_the_latest_first(capsys: pytest.CaptureFixtur
     assert chat["tokens"] > 0
     assert chat["cost_usd"] > 0
 
+    assert main(["calls"]) == 0
+    table = capsys.readouterr().out
+    assert [line for line in table.splitlines() if line != line.rstrip()] == []
+    assert "<0.000001" in table
+
     assert main(["calls", "--last", "1"]) == 0
     _, row, *_ = capsys.readouterr().out.splitlines()
     assert row.split()[2:5] == ["fault-500", "run", "500"]

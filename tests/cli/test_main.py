@@ -234,6 +234,15 @@ def test_warnings_about_settings_go_to_stderr(run: Run, monkeypatch: pytest.Monk
     assert finished.code == 0
 
 
+@pytest.mark.usefixtures("platform")
+def test_with_a_json_log_an_error_is_a_json_line_too(run: Run) -> None:
+    finished = run("run", "fault-500", "--log-format", "json")
+
+    line = json.loads(finished.err)
+    assert (finished.code, line["level"]) == (1, "error")
+    assert line["message"].startswith("upstream_error: Blaxel answered 500")
+
+
 def test_with_demo_every_model_of_the_emulator_can_be_used(run: Run) -> None:
     listing = json.loads(run("models", "--demo", "--json").out)
 

@@ -1,9 +1,11 @@
 """Commands as processes: with a closed stdout, pasted from their help, and on a terminal."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -205,6 +207,31 @@ def test_answers_to_compare_stand_side_by_side_on_a_wide_terminal(home: Path) ->
 
     assert any(line.split() == ["17", "*", "23", "=", "391"] * 2 for line in wide)
     assert not any(line.split() == ["17", "*", "23", "=", "391"] * 2 for line in narrow)
+
+
+def test_an_interrupted_comparison_keeps_the_answers_that_are_complete(home: Path) -> None:
+    import pty  # noqa: PLC0415 - there is none on Windows
+
+    words = ["compare", "fault-slow-30s", "house-chat", "Hi", "--demo"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm-256color"}
+    reading, writing = pty.openpty()
+    command = [sys.executable, "-m", "blaxel_mcp", *words]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(writing)
+        shown = b""
+        while b"request emulator-" not in shown:
+            shown += os.read(reading, 65536)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):
+            while chunk := os.read(reading, 65536):
+                shown += chunk
+        assert process.wait(60) == 130
+    os.close(reading)
+
+    # The table that followed the calls is erased.
+    last = plain(shown.decode().rpartition("\x1b[2K")[2])
+    assert 'You said: "Hi"' in " ".join(last.split())
+    assert "fault-slow-30s" not in last
 
 
 COMPLETED = [
