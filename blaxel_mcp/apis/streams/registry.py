@@ -5,7 +5,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from blaxel_mcp.apis.reported_errors import reported_error
+from blaxel_mcp.apis.reported_errors import reported_in_event
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
@@ -143,7 +143,7 @@ def assembler_for(api: str | None, events: Sequence[Event], *, ended: bool = Fal
         value = json_or_text(event.data)
         data = value if isinstance(value, dict) else {}
         kind = kind_of(event.name, data)
-        is_error = "error" in data or kind == "error" or (expected and reported_error(data))
+        is_error = "error" in data or kind == "error" or (expected and reported_in_event(data))
         if expected and (expected.recognizes(kind, data) or is_error or event.data == DONE):
             return expected()
         if known := next((assembler for assembler in _FORMATS if assembler.recognizes(kind, data)), None):
