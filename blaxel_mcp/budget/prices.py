@@ -95,7 +95,7 @@ def _names_in_table(provider_id: str, provider_model: str) -> list[tuple[str, st
     """Return the provider and the name under which the table may know a model, the likeliest first.
 
     A name may be that of a resource (`models/gemini-2.5-pro`), of a router (`openai/gpt-4o`) or of Amazon Bedrock
-    (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`), whose prices go by the region.
+    (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`), whose prices depend on the region.
     """
     last = provider_model.rpartition("/")[2]
     bedrock = [("aws", last)] if _BEDROCK.match(last) else []

@@ -92,7 +92,7 @@ class PreparedRequest:
         settings: That model's `[[models]]` entry, if it is configured.
         estimate: The estimated tokens of the call.
         writes: Whether the answer is text that the model writes.
-        may_stream: Whether the answer may be a stream of events, whatever its declared type.
+        may_stream: Whether the answer may be a stream of events under any declared type.
         repairs: One sentence per value of the caller's that was replaced.
     """
 
