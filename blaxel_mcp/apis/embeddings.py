@@ -43,7 +43,8 @@ class Embeddings(ModelAPI):
 
     def accepted_schema(self) -> JSONObject:
         """Return the same for every input that the API accepts: a text, texts, tokens, or arrays of tokens."""
-        return _schema({"type": ["string", "array"]})
+        tokens = {"type": "array", "items": {"type": "integer"}}
+        return _schema({"type": ["string", "array"], "items": {**tokens, "type": ["string", "integer", "array"]}})
 
 
 def decode_floats(encoded: str) -> Sequence[float]:

@@ -14,6 +14,9 @@ _ERROR_MEMBERS = {
 }
 """Members of an object that is nothing but an error."""
 
+_ERROR_SIGNS = frozenset({"code", "error_code", "err_code", "detail", "errors", "errorType", "__type", "object"})
+"""Members that an event has beside its message if it is an error."""
+
 _RESULTS = frozenset({"data", "result", "results", "messages"})
 """Members that have no value in an error."""
 
@@ -49,6 +52,18 @@ def reported_error(value: JSONObject, *, is_known: bool = True) -> JSONObject | 
         if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
             return {"error": choice.get("error") or "The choice ended with finish_reason error."}
     return None if value.keys() >= {"choices", "id"} else _other_error(value)
+
+
+def reported_in_event(data: JSONObject) -> JSONObject | None:
+    """Return the error in an event of no known kind; None if it reports none.
+
+    A message alone is none: servers tell so what they are doing. If it was an error, the stream lacks its end.
+    """
+    kind = data.get("type")
+    if isinstance(kind, str) and data.get("object") != "error" and "error" not in kind.lower():
+        return None
+    is_clear = isinstance(kind, str) or data.get("success") is False or not data.keys().isdisjoint(_ERROR_SIGNS)
+    return reported_error(data) if is_clear else None
 
 
 def _other_error(value: JSONObject) -> JSONObject | None:

@@ -95,7 +95,9 @@ def _with_result_arguments(
         {**form, "properties": form.get("properties", {}) | {name: schemas[index] for name, schemas in own.items()}}
         for index, form in enumerate(forms)
     )
-    validator = ArgumentValidator(accepted, advertised=full, owner=owner)
+    # The listed form has the choices of an argument, so that an empty string is none of them.
+    shown = {**full, "properties": {**full["properties"], **listed["properties"]}}
+    validator = ArgumentValidator(accepted, advertised=shown, owner=owner)
     return ToolSchema(listed, full, validator, frozenset(own))
 
 

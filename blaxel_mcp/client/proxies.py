@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _KINDS = ("http", "https", "all")
 _SOCKS = ("socks5", "socks5h")
+_BRACKETS = re.compile(r"^\[(.*)\](?=/|$)")
 _HOST_NAME = re.compile(r"[a-z0-9_*?.-]+")
 _MAX_PORT = 65535
 
@@ -134,9 +135,7 @@ def _exemption(entry: str) -> _Exemption | None:
     text = rest.split("/")[0] if separator else rest
     scheme_or_all = None if scheme in ("", "all") else scheme
     try:
-        return _Exemption(
-            ipaddress.ip_network(text.removeprefix("[").removesuffix("]"), strict=False), None, scheme_or_all
-        )
+        return _Exemption(ipaddress.ip_network(_BRACKETS.sub(r"\1", text), strict=False), None, scheme_or_all)
     except ValueError:
         pass
     host, _, port = text.rpartition(":") if re.search(r"(?:\]|^[^:]*):\d+$", text) else (text, "", "")

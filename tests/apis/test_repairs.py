@@ -40,6 +40,8 @@ TEXT = {"role": "user", "content": "Hi"}
         ("cohere-chat", {"prompt": "x", "documents": {"data": "y"}}, {"documents": [{"data": "y"}]}, "documents"),
         ("embeddings", {"input": '["a", "b"]'}, {"input": ["a", "b"]}, "input"),
         ("raw", {"inputs": "x", "parameters": '{"top_k": 1}'}, {"parameters": {"top_k": 1}}, "parameters"),
+        ("embeddings", {"input": [1.0, 2.0]}, {"input": [1, 2]}, "input"),
+        ("embeddings", {"input": [[1.0], [2e0]]}, {"input": [[1], [2]]}, "input"),
         # Whole numbers written as floats, and numbers as strings.
         ("chat-completions", {"prompt": "x", "max_tokens": 100.0}, {"max_tokens": 100}, "max_tokens"),
         ("chat-completions", {"prompt": "x", "max_tokens": "100"}, {"max_tokens": 100}, "max_tokens"),

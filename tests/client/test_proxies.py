@@ -53,6 +53,7 @@ PROXY = {"http": "p:1", "https": "p:1"}
         ("fd00::/8", "https://[fe80::1]", False),
         ("fd00::1", "https://[fd00::1]:8443", True),
         ("[fd00::1]", "https://[fd00::1]", True),
+        ("[fd00::]/8", "https://[fd00::1]", True),
         ("[fd00::1]:443", "https://[fd00::1]", True),
         ("[fd00::1]:443", "https://[fd00::1]:8443", False),
         ("*", "https://a.example", True),

@@ -15,7 +15,7 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.stdio.frames import is_refusal, read_frame
-from tests.support.connecting import inference_requests, leading_to
+from tests.support.connecting import connect, inference_requests, leading_to, receipt_of
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +86,14 @@ async def test_arguments_in_another_form_are_taken_as_meant_and_told(
         answer = await ask("tools/call", {"name": tool, "arguments": arguments})
 
     assert repair in " ".join(repairs_of(answer))
+
+
+async def test_an_empty_choice_counts_as_none(emulator: Emulator) -> None:
+    config = leading_to(emulator, models=[{"name": "house-painter", "api": "images"}])
+    async with connect(config) as client:
+        result = await client.call_tool("house-painter", {"prompt": "A cat", "quality": "", "n": ""})
+
+    assert receipt_of(result)["repairs"] == ["quality was empty and was omitted", "n was empty and was omitted"]
 
 
 @pytest.mark.parametrize("arguments", [None, [], "", {}])

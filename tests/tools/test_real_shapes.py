@@ -402,6 +402,26 @@ async def test_an_event_that_is_nothing_but_an_error_is_one(
     assert part in all_text(result)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"message": "Searching the web"},
+        {"type": "status", "message": "Searching the web"},
+        {"type": "agent.step", "code": "print(1)", "message": "Running"},
+        {"status": "processing", "message": "Queued"},
+    ],
+)
+async def test_an_event_that_tells_what_a_server_is_doing_is_no_error(
+    emulator: Emulator, value: dict[str, Any]
+) -> None:
+    chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+    events = "".join(f"data: {json.dumps(event)}\n\n" for event in (value, chunk))
+    result = await ask(emulator, Answering(200, events.encode(), "text/event-stream"), CHAT)
+
+    assert not result.is_error, text_of(result)
+    assert json.loads(text_of(result))["unknown_events"] == [value]
+
+
 async def test_an_error_of_a_choice_is_an_error_in_a_stream_too(emulator: Emulator) -> None:
     choice = {"index": 0, "delta": {"content": "Hal"}, "finish_reason": "error", "error": NESTED}
     events = f"data: {json.dumps({'id': 'x', 'choices': [choice]})}\n\ndata: [DONE]\n\n"

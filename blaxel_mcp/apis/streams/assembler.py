@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.reported_errors import reported_error
+from blaxel_mcp.apis.reported_errors import reported_in_event
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
@@ -109,7 +109,7 @@ class Assembler(ABC):
         if data.keys() == {"error"} or kind in HEARTBEATS or kind in self.ignored_kinds:
             return
         if not self._apply(kind, data):
-            if error := reported_error(data):
+            if error := reported_in_event(data):
                 self.record_error(error.get("error") or error)
             else:
                 self._unknown.append(data)

@@ -118,6 +118,9 @@ class ChatCompletionsAssembler(Assembler):
                     self.characters += len(value)
             elif name == "logprobs":
                 merge(target, {name: value})
+            elif name == "usage":
+                # Moonshot's place for it in a stream.
+                self._top[name] = merge_usage(self._top.get(name), value)
             elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
                 target[name] = value
         # A server that cannot stream may send the whole message in one chunk.

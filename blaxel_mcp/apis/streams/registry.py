@@ -4,7 +4,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 
-from blaxel_mcp.apis.reported_errors import reported_error
+from blaxel_mcp.apis.reported_errors import reported_in_event
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
@@ -168,7 +168,7 @@ class FormatChooser:
         data = value if isinstance(value, dict) else {}
         kind = kind_of(event.name, data)
         expected = self._expected
-        is_error = "error" in data or kind == "error" or (expected and reported_error(data))
+        is_error = "error" in data or kind == "error" or (expected and reported_in_event(data))
         if expected and (expected.recognizes(kind, data) or is_error or event.data == DONE):
             return expected
         self._undecided += bool(data) and kind not in HEARTBEATS

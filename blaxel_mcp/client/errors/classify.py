@@ -98,6 +98,7 @@ _BAD_KEY = re.compile(
     rf"\b{_BAD}\s(?:or\s\w+\s)?{_KEY}\b(?!\s(?:name|param|field|format))"
     rf"|\b{_KEY}(?:\s(?:you|provided|specified|supplied|given|is|was|has|been|seems|appears|to|be)){{0,5}}\s{_BAD}\b"
     rf"|\b{_BAD}\s(?:or\s\w+\s)?(?:(?:auth\w*\s)?credentials|authorization header|username or password|user token)\b"
+    rf"|\b(?:pass|provide|supply|use) a valid\s{_KEY}\b"
     r"|\bauthorization header\b.{0,40}\b(?:invalid|missing|malformed)\b",
     re.IGNORECASE,
 )
@@ -106,6 +107,8 @@ _NO_CREDIT = re.compile(
       \b(?:insufficient|not\senough|no\sremaining|out\sof)\s(?:\w+\s){0,2}(?:balance|credits?|funds|quota)\b
     | \bbalance\b(?:\s(?:is|was|has|been)){0,3}\s(?:too\slow|insufficient|not\senough|exhausted|negative)\b
     | \b(?:requires\smore|(?:does|do)(?:n't|\snot)\shave\s(?:any|enough))\scredits?\b
+    | \bcredits?\s(?:is|are|has\sbeen|have\sbeen)\s(?:depleted|exhausted|used\sup)\b
+    | \breached\syour\s(?:\w+\s){0,2}usage\slimits?\b
     | \b(?:used|exceeded)\s(?:all\sof\s|all\s)?your\s(?:\w+\s){0,2}credits?\b
     | \b(?:billing\shard\slimit|spending\slimit|in\sarrears|check\syour\sbilling|account\sis\sin\sgood\sstanding)\b
     """,

@@ -125,6 +125,16 @@ def test_blocks_that_follow_a_prefilled_start_come_after_it() -> None:
     assert assembler.text == "Then."
 
 
+def test_usage_in_a_choice_is_that_of_the_answer() -> None:
+    usage = {"prompt_tokens": 19, "completion_tokens": 13, "total_tokens": 32}
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}
+
+    value = assembled(chunk(choices=[{"index": 0, "delta": {"content": "Hi"}}]), chunk(choices=[choice])).value()
+
+    assert value["usage"] == usage
+    assert "usage" not in value["choices"][0]
+
+
 def test_groq_keeps_its_own_fields_once() -> None:
     assembler = assembled(
         chunk(choices=[{"index": 0, "delta": {"content": "a"}}], x_groq={"id": "req", "seed": 4}),

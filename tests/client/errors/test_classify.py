@@ -443,6 +443,7 @@ KEY_HINT = "the provider refused its own key"
         pytest.param([GOOGLE_KEY], id="Google's OpenAI endpoint"),
         pytest.param({"error": {"message": "API key expired. Please renew the API key."}}, id="expired"),
         pytest.param({"error": {"message": "API Key not found. Please pass a valid API key."}}, id="not found"),
+        pytest.param([{"error": {"code": 400, "message": "Please pass a valid API key."}}], id="none at all"),
         pytest.param({"error": {"message": "Missing or invalid Authorization header."}}, id="a missing header"),
         pytest.param({"code": "invalid-argument", "error": "Incorrect API key provided. Get one."}, id="xAI"),
         pytest.param({"error": {"message": "no", "code": "invalid_api_key"}}, id="a code"),
@@ -496,6 +497,10 @@ def test_a_400_about_a_parameter_is_about_the_request() -> None:
         pytest.param(400, {"error": {"message": "m", "code": "billing_hard_limit_reached"}}, id="OpenAI"),
         pytest.param(429, {"error": {"message": "m", "type": "exceeded_current_quota_error"}}, id="Moonshot"),
         pytest.param(429, {"error": {"code": "1113", "message": "Insufficient balance, please recharge"}}, id="Zhipu"),
+        pytest.param(429, {"error": {"code": 429, "message": "Your prepayment credits are depleted."}}, id="Google"),
+        pytest.param(
+            400, {"error": {"message": "You have reached your specified API usage limits."}}, id="a limit of one's own"
+        ),
     ],
 )
 def test_an_account_without_credit_is_named(status: int, body: Any) -> None:
