@@ -7,7 +7,7 @@ name.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -134,7 +134,9 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
         return None if usage.total_tokens is None else usage
     places = _places(answer)
     counts = next((place for place in places if _number(place, _INPUT + _OUTPUT + _TOTAL) is not None), {})
-    images = _pictures_in(answer["data"]) if isinstance(answer.get("data"), list) else 0
+    data = answer.get("data")
+    pictures = [each for each in data if isinstance(each, Mapping)] if isinstance(data, list) else []
+    images = sum(bool({"b64_json", "url"} & each.keys()) for each in pictures)
     seconds = next(filter(None, (_number(place, _SECONDS) for place in places)), None)
     if seconds is None and "text" in answer:
         seconds = _number(answer, ("duration",))
@@ -286,10 +288,6 @@ def _of_modality(details: Any, modality: str) -> int:
     """Return Gemini's count of the tokens of a modality."""
     each = [item for item in details if isinstance(item, Mapping)] if isinstance(details, list) else []
     return _count((item for item in each if item.get("modality") == modality), ("tokenCount",)) or 0
-
-
-def _pictures_in(data: Sequence[Any]) -> int:
-    return sum(isinstance(each, Mapping) and bool({"b64_json", "url"} & each.keys()) for each in data)
 
 
 def _searches_in(answer: Mapping[str, Any], model: str) -> int:

@@ -69,7 +69,8 @@ class CatalogEntry:
             return self.settings.description
         record = self.record
         kind, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
-        words = [text if text in RUNTIME_TYPES else f'"{text}"' for text in (kind, provider_model) if _is_word(text)]
+        plain = [text for text in (kind, provider_model) if text is not None and _WORD.fullmatch(text)]
+        words = [text if text in RUNTIME_TYPES else f'"{text}"' for text in plain]
         where = f" in workspace {self.settings.workspace}" if self.settings.workspace else ""
         name = f"Blaxel model {self.name}{where}"
         sentences = [f"{' '.join(words)} ({name})." if words else f"{name}."]
@@ -141,7 +142,3 @@ def _callable_path(record: ModelRecord) -> str | None:
 def _normalized(path: str) -> str:
     path, query = split_path(path)
     return f"{path}?{query}" if query else path
-
-
-def _is_word(text: str | None) -> bool:
-    return text is not None and _WORD.fullmatch(text) is not None

@@ -104,7 +104,9 @@ def _print_clients(states: list[ClientState], home: Path) -> None:
             status = f"installed as {', '.join(entry.name for entry in state.entries)}"
         else:
             status = "not installed" if state.exists else "no file"
-        rows.append((state.client.name, status, _in_home(state.file, home) if console.is_terminal else str(state.file)))
+        is_short = console.is_terminal and state.file.is_relative_to(home)
+        shown = Path("~", state.file.relative_to(home)) if is_short else state.file
+        rows.append((state.client.name, status, str(shown)))
     name_width, status_width, file_width = (max(map(len, column)) for column in zip(*rows, strict=True))
     width = console.width if console.is_terminal else None
     is_narrow = width is not None and name_width + status_width + file_width + 4 > width
@@ -118,10 +120,6 @@ def _print_clients(states: list[ClientState], home: Path) -> None:
             print(folded(f"{state.client.name}: {state.problem}", width, 2))
     end = "`blaxel-mcp install CLIENT` adds the server to one of them, `--all` to each that is on this machine."
     print(folded(end, width))
-
-
-def _in_home(file: Path, home: Path) -> str:
-    return str(Path("~", file.relative_to(home))) if file.is_relative_to(home) else str(file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,8 @@ def _absolute_path(value: str) -> str:
         if parts.netloc not in ("", "localhost"):
             raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
         value = unquote(parts.path)
-    if _is_unc(value):
-        # Windows logs in to the host of such a path as soon as the file is checked.
+    if len(value) > 1 and set(value[:2]) <= {"\\", "/"}:
+        # On Windows, a path of another machine or of a device. Checking it would log in to that machine.
         raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
     path = Path(value).expanduser() if value.startswith(("~/", "~\\")) else Path(value)
     if "\0" in value or not path.is_absolute():
@@ -159,11 +159,6 @@ def _as_spelled(folder: str, path: str) -> str:
 
 def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder if Path(path).anchor == Path(folder).anchor else False
-
-
-def _is_unc(path: str) -> bool:
-    """Return whether Windows takes a path for one of another machine, or of a device."""
-    return len(path) > 1 and set(path[:2]) <= {"\\", "/"}
 
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -111,7 +111,7 @@ class _Locks:
         return messages
 
 
-def held(
+def enforce_locks(
     body: Any, locked: Mapping[str, Any], *, api: str | None, method: str, path: str, query: str, is_own_path: bool
 ) -> tuple[Any, list[str]]:
     """Return the body with the locked fields in place, and a sentence per field of the caller's that was replaced.
@@ -135,17 +135,17 @@ def held(
     _check_query(query, locks)
     if body is None:
         if form or is_own_path or query:
-            raise _not_held(names, f"a {method} without a body would reach the model without them")
+            raise _not_enforceable(names, f"a {method} without a body would reach the model without them")
         return body, []
     if form is None and not is_own_path:
-        raise _not_held(names, f"the format of a body at {literal(path or '/')} is not known")
+        raise _not_enforceable(names, f"the format of a body at {literal(path or '/')} is not known")
     if not isinstance(body, dict):
-        raise _not_held(names, "the body is not an object")
+        raise _not_enforceable(names, "the body is not an object")
     streams = locks.by_name.get("stream") if form == "generate-content" else None
-    if problem := _unholdable(body, locks, form, is_own_path=is_own_path):
-        raise _not_held(names, problem)
+    if problem := _obstacle(body, locks, form, is_own_path=is_own_path):
+        raise _not_enforceable(names, problem)
     if streams and not is_own_path and streams.value is not (":stream" in decoded_fully(path).casefold()):
-        raise _not_held("`stream`", "the path says whether the answer is a stream")
+        raise _not_enforceable("`stream`", "the path says whether the answer is a stream")
     result: JSONObject = locks.scrub(body)
     for lock in locks.locks:
         if lock is not streams and (lock.group is not SYSTEM or form not in SYSTEM_IS_A_MESSAGE):
@@ -159,7 +159,7 @@ def _check_query(query: str, locks: _Locks) -> None:
     for name, _ in query_parameters(query):
         words = [fold(word) for word in re.split(r"[.\[\]]", name)]
         if lock := next((locks.by_name[word] for word in (*words, "".join(words)) if word in locks.by_name), None):
-            raise _not_held(f"`{lock.name}`", f"the query parameter {literal(name)} means the same")
+            raise _not_enforceable(f"`{lock.name}`", f"the query parameter {literal(name)} means the same")
 
 
 def query_parameters(query: str) -> list[tuple[str, str]]:
@@ -199,7 +199,7 @@ def _lock(place: tuple[str, ...], value: Any, form: str) -> _Lock:
     return _Lock(".".join(place), group, target, value)
 
 
-def _unholdable(body: JSONObject, locks: _Locks, form: str | None, *, is_own_path: bool) -> str | None:
+def _obstacle(body: JSONObject, locks: _Locks, form: str | None, *, is_own_path: bool) -> str | None:
     """Return why locked fields cannot be enforced in a body like this; None if they can."""
     folded = {fold(name): value for name, value in body.items()}
     if not BATCHES.isdisjoint(folded):
@@ -250,7 +250,7 @@ def _has_tools(item: Any) -> bool:
     return isinstance(item, dict) and any(fold(name) in TOOLS for name in item)
 
 
-def _not_held(names: str, reason: str) -> BlaxelError:
+def _not_enforceable(names: str, reason: str) -> BlaxelError:
     return BlaxelError(
         f"The settings of this server lock {names}, and {reason}.",
         code="permission_denied",

@@ -22,7 +22,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.access import check_access, check_other_models, other_models
 from blaxel_mcp.inference.body import with_defaults
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.locks import decoded_fully, held
+from blaxel_mcp.inference.locks import decoded_fully, enforce_locks
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 
 _REPORTS_USAGE = frozenset({"openai", "azure-openai-service"})
@@ -163,7 +163,7 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
 
     Raises:
         InvalidArgumentsError: The arguments contradict each other, or the API needs more.
-        BlaxelError: `permission_denied`: a locked field cannot be held, or the request names a model that it may not.
+        BlaxelError: `permission_denied`: a lock cannot be enforced, or the request names a model that it may not.
     """
     own, record, repairs = invocation.settings, route.record, list[str]()
     provider_model = record.provider_model if record else None
@@ -174,7 +174,7 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
         # Before the locked fields: with a locked system message, no conversation would be empty.
         invocation.api.check({**own.locked, **body} if own else body)
     if own and own.locked:
-        body, repairs = _held(own, body, invocation, route)
+        body, repairs = _with_locks(own, body, invocation, route)
     if route.api and route.api.takes_model and isinstance(body, dict):
         # An mk3 gateway expects Blaxel's name (Blaxel's TypeScript SDK), a classic one the provider's id.
         name = invocation.model if route.is_mk3 else body.get("model", provider_model)
@@ -193,17 +193,17 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
     check_other_models(settings, invocation.model, others)
     entries = {name: next((entry for entry in settings.models if entry.name == name), None) for name in others}
     for entry in (entry for entry in entries.values() if entry and entry.locked):
-        body, more = _held(entry, body, invocation, route)
+        body, more = _with_locks(entry, body, invocation, route)
         repairs += more
     # Of several, one without an entry counts: it has no price.
     model = next((name for name, entry in entries.items() if entry is None), others[0])
     return ComposedBody(body, model, entries[model], repairs)
 
 
-def _held(entry: ModelSettings, body: Any, invocation: Invocation, route: Route) -> tuple[Any, list[str]]:
-    """Return the body with the locked fields of a model, as `locks.held` does."""
+def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: Route) -> tuple[Any, list[str]]:
+    """Return the body with the locked fields of a model, as `enforce_locks` does."""
     api = invocation.api or api_named(entry.api or "") or route.api
-    return held(
+    return enforce_locks(
         body,
         entry.locked,
         api=api.name if api else None,
@@ -226,7 +226,7 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
 
     Raises:
         InvalidArgumentsError: The body is incomplete, contradicts itself, or cannot be written as JSON.
-        BlaxelError: `permission_denied`: a locked field cannot be held, or the request names a model that it may not.
+        BlaxelError: `permission_denied`: a lock cannot be enforced, or the request names a model that it may not.
     """
     composed = compose_body(invocation, route, given, settings)
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body

@@ -123,7 +123,9 @@ def _entry(entry: CatalogEntry, record: ModelRecord, reason: str | None) -> str:
     about = [record.name, *(fact for fact in dict.fromkeys(facts) if fact and fact != record.name)]
     if record.sandbox:
         about.append("the trial model of a new workspace")
-    comments = [f"# {_plain(', '.join(about))}"]
+    # On one line, and without characters that TOML does not allow in a comment.
+    plain = toml_string(" ".join(", ".join(about).split()))[1:-1].replace('\\"', '"')
+    comments = [f"# {plain}"]
     if reason:
         comments.append(f"# Commented out: {reason}.")
     keys = {"name": entry.name, "api": entry.api.name, "path": entry.path or None, "description": entry.description}
@@ -137,8 +139,3 @@ def toml_string(text: str) -> str:
     # JSON's escapes are valid in TOML, which only has to escape a few more characters.
     written = json.dumps(_SURROGATE.sub("?", text[:_MAX_CHARS]), ensure_ascii=False)
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
-
-
-def _plain(text: str) -> str:
-    """Return a text for a comment: on one line, without characters that TOML does not allow there."""
-    return toml_string(" ".join(text.split()))[1:-1].replace('\\"', '"')

@@ -55,7 +55,7 @@ def consent_asker(
             answer = _answer_in(params, question)
             if answer is None:
                 requests: dict[str, Any] = {_KEY: types.ElicitRequest(params=form)}
-                state = json_text.dump(_state(question))
+                state = json_text.dump({"model": question.model, "usd": question.usd})
                 raise InputRequiredError(types.InputRequiredResult(input_requests=requests, request_state=state))
         else:
             try:
@@ -99,10 +99,6 @@ def _left(budget: JSONObject) -> str:
         if usage and usage["usd"]["cap"] is not None
     ]
     return f"{' and '.join(left)} is left." if left else ""
-
-
-def _state(question: SpendingQuestion) -> JSONObject:
-    return {"model": question.model, "usd": question.usd}
 
 
 def _answer_in(params: types.CallToolRequestParams, question: SpendingQuestion) -> types.ElicitResult | None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.inference.locks import held
+from blaxel_mcp.inference.locks import enforce_locks
 
 PATHS = {
     "chat-completions": "/v1/chat/completions",
@@ -24,7 +24,7 @@ def composed(
     """The body that goes out for a caller's, and what it is told."""
     is_own_path = path is None
     path = path or PATHS[api]
-    return held(body, locked, api=api, method="POST", path=path, query="", is_own_path=is_own_path)
+    return enforce_locks(body, locked, api=api, method="POST", path=path, query="", is_own_path=is_own_path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.field_names import fold
-from blaxel_mcp.inference.locks import held
+from blaxel_mcp.inference.locks import enforce_locks
 from tests.properties.examples import tried
 
 PATHS = {
@@ -90,7 +90,7 @@ def test_the_locked_value_goes_out_once_and_nothing_else_that_means_it(
 ) -> None:
     api, locked, body = request
 
-    sent, repairs = held(body, locked, api=api, method="POST", path=PATHS[api], query="", is_own_path=True)
+    sent, repairs = enforce_locks(body, locked, api=api, method="POST", path=PATHS[api], query="", is_own_path=True)
 
     assert CALLERS not in str(sent)
     assert repairs
@@ -102,7 +102,9 @@ def test_the_locked_value_goes_out_once_and_nothing_else_that_means_it(
 
 @pytest.mark.parametrize("name", ["\u0442emperature", "temperat\u00fcre", "temperature_x"])
 def test_a_look_alike_is_no_spelling(name: str) -> None:
-    sent, repairs = held({name: 2}, {"temperature": 0}, api="raw", method="POST", path="", query="", is_own_path=True)
+    sent, repairs = enforce_locks(
+        {name: 2}, {"temperature": 0}, api="raw", method="POST", path="", query="", is_own_path=True
+    )
 
     assert (sent, repairs) == ({name: 2, "temperature": 0}, [])
 
@@ -135,7 +137,7 @@ def test_what_cannot_be_held_is_refused_by_an_error_that_names_the_field(request
     whole = {"body": CHAT, "method": "POST", "path": "/v1/chat/completions", "query": "", **request_}
 
     with pytest.raises(BlaxelError, match="`temperature`") as refused:
-        held(locked={"temperature": 0}, api="chat-completions", is_own_path=False, **whole)
+        enforce_locks(locked={"temperature": 0}, api="chat-completions", is_own_path=False, **whole)
 
     assert (refused.value.code, refused.value.origin) == ("permission_denied", "local")
 
@@ -150,7 +152,7 @@ def test_what_cannot_be_held_is_refused_by_an_error_that_names_the_field(request
 )
 def test_a_conversation_that_has_no_place_for_a_locked_system_message_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(BlaxelError, match="`system`"):
-        held(
+        enforce_locks(
             body,
             {"system": "Be brief."},
             api="chat-completions",
@@ -164,4 +166,7 @@ def test_a_conversation_that_has_no_place_for_a_locked_system_message_is_refused
 def test_a_question_about_the_models_is_no_call_of_one() -> None:
     locked = {"temperature": 0}
 
-    assert held(None, locked, api=None, method="GET", path="/v1/models", query="", is_own_path=False) == (None, [])
+    assert enforce_locks(None, locked, api=None, method="GET", path="/v1/models", query="", is_own_path=False) == (
+        None,
+        [],
+    )
