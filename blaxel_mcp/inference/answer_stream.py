@@ -140,11 +140,8 @@ class AnswerStream:
         if read.code == "provider_error":
             return failure
         has_begun = bool(self._assembler and self._assembler.characters)
-        failure.code, failure.retryable, failure.retry_after_seconds = (
-            read.code,
-            read.retryable,
-            read.retry_after_seconds,
-        )
+        failure.code, failure.retryable = read.code, read.retryable
+        failure.retry_after_seconds = read.retry_after_seconds
         if not has_begun:
             failure.hint, failure.billed, failure.unprocessed = read.hint, read.billed, read.unprocessed
         elif not read.retryable:

@@ -136,23 +136,17 @@ def _other_answer(body: bytes, media_type: str | None, content_type: str) -> Ans
 
 
 def check_answer(
-    answer: Answer,
-    api: str | None,
-    status: int,
-    request_id: str | None,
-    redact: Callable[[bytes], bytes],
-    *,
-    path: str = "",
+    answer: Answer, api: str | None, path: str, status: int, request_id: str | None, *, redact: Callable[[bytes], bytes]
 ) -> None:
     """Reject an answer that is an error, which some providers and gateways send with status 200.
 
     Args:
         answer: The answer.
         api: The name of the API that was called; None if it is not known.
+        path: The sub-endpoint that was called; answers at the base endpoint itself may be anything.
         status: The HTTP status.
         request_id: The id under which Blaxel finds the call.
         redact: Removes this server's own secrets from quotations.
-        path: The sub-endpoint that was called; answers at the base endpoint itself may be anything.
 
     Raises:
         UpstreamError: The error.

@@ -216,17 +216,8 @@ class Inference:
             except BlaxelError as error:
                 if stream.is_complete and error.origin == "network":
                     # Only the connection ended badly.
-                    status = context.trace.status or 0
-                    answer = stream.answer(status)
-                    check_answer(
-                        answer,
-                        api.name if api else None,
-                        status,
-                        context.trace.request_id,
-                        auth.redact,
-                        path=prepared.route.path,
-                    )
-                    return answer
+                    response = APIResponse(status=context.trace.status or 0, headers=context.trace.headers, body=b"")
+                    return await self._read(response, stream, prepared, context)
                 if context.attempts:
                     context.attempts.fail(error)
                 delay = retry_delay(
@@ -258,7 +249,7 @@ class Inference:
             read = partial(read_answer, status, response.headers, body, request_id, api)
             is_short = len(body) <= _READ_INLINE_BYTES
             answer = read() if is_short else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
-        check_answer(answer, api, status, request_id, self._client.auth.redact, path=prepared.route.path)
+        check_answer(answer, api, prepared.route.path, status, request_id, redact=self._client.auth.redact)
         return answer
 
     async def _wait_to_retry(self, error: BlaxelError, delay: float, call: ReservedCall) -> None:

@@ -148,6 +148,28 @@ async def test_a_complete_answer_without_an_end_marker_is_not_lost_to_the_deadli
     assert not result.is_error
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    ("before", "last"),
+    [([CHUNK], LAST), ([CHUNK], "[DONE]"), ([CHUNK, LAST], "[DONE]")],
+    ids=["a chunk", "an end marker", "both"],
+)
+async def test_the_last_event_needs_no_empty_line_after_it(
+    before: list[dict[str, Any]], last: dict[str, Any] | str, end: bytes
+) -> None:
+    body = events(*before) + events(last).rstrip() + end
+
+    result = await called("v1/chat/completions", body, anyio.lowlevel.checkpoint)
+
+    assert "Hi" in json.dumps(answer_of(result))
+
+
+async def test_a_last_event_that_is_cut_off_is_no_event() -> None:
+    body = events(CHUNK) + events(LAST).rstrip()[:-1]
+
+    assert error_of(await called("v1/chat/completions", body, anyio.lowlevel.checkpoint))["code"] == "bad_response"
+
+
 async def test_what_follows_a_finish_reason_belongs_to_the_answer() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
     body = events(CHUNK, LAST, {"id": "c", "choices": [], "usage": usage})

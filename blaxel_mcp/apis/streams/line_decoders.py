@@ -79,15 +79,16 @@ class ServerSentEventDecoder(EventDecoder):
         return events
 
     def finish(self) -> list[Event]:
-        """Drop an event that no empty line has ended, as the rules say, and set `unfinished` if there is one.
+        """Set `unfinished` if no empty line has ended the last event, and drop that event, as the rules say.
 
-        An error is returned even so: a server that fails may not get as far as the empty line.
+        It is returned if it is an error or shows that it is whole: some servers omit the last empty line.
         """
         rest = self._lines.rest()
         if rest:
             self._add_field(rest)
         self.unfinished = bool(self._name or self._data) or (bool(rest) and not rest.startswith(b":"))
-        return [Event("error", "\n".join(self._data))] if self._name == "error" and self._data else []
+        data = "\n".join(self._data)
+        return [Event(self._name or "message", data)] if data and (self._name == "error" or _is_whole(data)) else []
 
     def _add_field(self, line: bytes) -> None:
         # A comment is a line whose field name is empty.
@@ -130,6 +131,16 @@ class NDJSONDecoder(EventDecoder):
             self.unfinished = True
             return []
         return [Event("message", rest)]
+
+
+def _is_whole(data: str) -> bool:
+    """Return whether nothing of an event's data can be missing: it is OpenAI's end marker or a JSON object."""
+    if data.strip() == "[DONE]":
+        return True
+    try:
+        return isinstance(json_text.parse(data), dict)
+    except ValueError:
+        return False
 
 
 def _decoded(line: bytes) -> str:

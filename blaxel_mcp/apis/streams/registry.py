@@ -24,12 +24,8 @@ from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
     "text/event-stream": ServerSentEventDecoder,
-    "application/x-ndjson": NDJSONDecoder,
-    "application/ndjson": NDJSONDecoder,
-    "application/jsonl": NDJSONDecoder,
-    "application/x-jsonlines": NDJSONDecoder,
-    # Cohere's version 1.
-    "application/stream+json": NDJSONDecoder,
+    # The last is that of Cohere's version 1.
+    **{f"application/{name}": NDJSONDecoder for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "stream+json")},
 }
 
 _GEMINI_STREAM = ":streamGenerateContent"
@@ -65,16 +61,8 @@ _BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
 )
 
 _FORMATS: tuple[type[Assembler], ...] = (
-    ResponsesAssembler,
-    MessagesAssembler,
-    CohereChatAssembler,
-    CohereChatV1Assembler,
-    TranscriptionsAssembler,
-    SpeechAssembler,
-    ImagesAssembler,
-    InteractionsAssembler,
-    OllamaAssembler,
-    GenerateContentAssembler,
+    *(ResponsesAssembler, MessagesAssembler, CohereChatAssembler, CohereChatV1Assembler, TranscriptionsAssembler),
+    *(SpeechAssembler, ImagesAssembler, InteractionsAssembler, OllamaAssembler, GenerateContentAssembler),
     ChatCompletionsAssembler,
 )
 """Every known format, those whose events have a distinctive kind first."""

@@ -5,8 +5,6 @@ import base64
 from blaxel_mcp.apis.streams.assembler import Assembler, text_in
 from blaxel_mcp.core.json_text import JSONObject
 
-_FIELDS = ("audio", "audio_data")
-
 
 class SpeechAssembler(Assembler):
     """Joins the pieces of a recording."""
@@ -32,14 +30,14 @@ class SpeechAssembler(Assembler):
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         if kind == "speech.audio.delta":
-            piece = next(filter(None, (text_in(data, name) for name in _FIELDS)), "")
+            piece = text_in(data, "audio") or text_in(data, "audio_data")
             try:
                 # Each piece is encoded by itself, so that padding may stand between two.
                 self._audio += base64.b64decode(piece, validate=True)
             except ValueError:
                 self.unreadable += 1
         elif kind == "speech.audio.done":
-            self._top |= {name: value for name, value in data.items() if name not in ("type", *_FIELDS)}
+            self._top |= {name: value for name, value in data.items() if name not in ("type", "audio", "audio_data")}
             self.ended = True
         else:
             return False

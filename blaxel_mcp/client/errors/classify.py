@@ -22,16 +22,9 @@ REQUEST_ID_HEADERS = ("x-cf-request-id", "x-amz-cf-id", "cf-ray")
 _MAX_REQUEST_ID_CHARS = 128
 
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode")
-_NAMED_STATUSES: Mapping[str, int] = {
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "rate_limit_reached_error": 429,
-    "too_many_requests": 429,
-    "resource_exhausted": 429,
-    "overloaded_error": 529,
-    "server_overloaded": 503,
-    "unavailable": 503,
-}
+_LIMITS = ("rate_limit_error", "rate_limit_exceeded", "rate_limit_reached_error", "too_many_requests")
+_OVERLOADS = {"overloaded_error": 529, "server_overloaded": 503, "unavailable": 503}
+_NAMED_STATUSES: Mapping[str, int] = dict.fromkeys((*_LIMITS, "resource_exhausted"), 429) | _OVERLOADS
 """The status that an error with this name has where the response has one."""
 
 _FAILED = re.compile(r"[45]\d\d")
@@ -184,14 +177,11 @@ def error_in_success(
     status = next((int(match[0]) for match in named if match), status)
     body = json.dumps(value).encode()
     read = read_error_body({}, body, now=0.0, status=status, redact=redact)
-    if status < HTTPStatus.BAD_REQUEST and (named_status := _status_of(read.names)):
-        status = named_status
+    named_statuses = [status for name, status in _NAMED_STATUSES.items() if name in read.names]
+    if status < HTTPStatus.BAD_REQUEST and named_statuses:
+        status = named_statuses[0]
         read = read_error_body({}, body, now=0.0, status=status, redact=redact)
     return _error(status, "provider", read, content_type="application/json", request_id=request_id)
-
-
-def _status_of(names: frozenset[str]) -> int | None:
-    return next((status for name, status in _NAMED_STATUSES.items() if name in names), None)
 
 
 def _error(
