@@ -107,6 +107,7 @@ def _run_workers(
         "options": {name: getattr(options, name) for name in names},
         "address": asdict(address),
         "drain_seconds": drain_seconds,
+        "supervisor": os.getpid(),
     }
     os.putenv(_OPTIONS, json.dumps(given, default=str))
     if not sys.flags.safe_path:
@@ -138,4 +139,4 @@ def worker() -> Worker:
             server = build_server(config, environment=environment, over_http=True, sharing=sharing)
             yield HttpApp(server, config, address, caller_auth_for(config, address), sharing=sharing)
 
-    return Worker(open_app, print_error, given["drain_seconds"])
+    return Worker(open_app, print_error, given["drain_seconds"], given["supervisor"])

@@ -37,14 +37,16 @@ class _Connection:
     Args:
         origin: Scheme, host and port.
         stream: Its bytes.
+        is_public: Whether its address has been required to be public.
 
     Attributes:
         idle_since: When its last response ended, by `time.monotonic`.
     """
 
-    def __init__(self, origin: httpcore.Origin, stream: SocketStream) -> None:
+    def __init__(self, origin: httpcore.Origin, stream: SocketStream, *, is_public: bool) -> None:
         self.origin = origin
         self.stream = stream
+        self.is_public = is_public
         self.idle_since = 0.0
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
 
@@ -149,7 +151,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         trace.sent = False
         try:
             while True:
-                idle = self._take_idle(origin)
+                idle = self._take_idle(origin, must_be_public=request.extensions.get("must_be_public", False))
                 connection = idle or await self._connect(origin, request)
                 connection.stream.trace = trace
                 self._busy.add(connection)
@@ -179,10 +181,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
         self._expire()
         await asyncio.sleep(0)
 
-    def _take_idle(self, origin: httpcore.Origin) -> _Connection | None:
+    def _take_idle(self, origin: httpcore.Origin, *, must_be_public: bool) -> _Connection | None:
         """Return the most recently used connection to a host that can be used again; close those that cannot."""
         for index in range(len(self._idle) - 1, -1, -1):
-            if self._idle[index].origin == origin:
+            if self._idle[index].origin == origin and self._idle[index].is_public >= must_be_public:
                 connection = self._idle.pop(index)
                 is_recent = time.monotonic() - connection.idle_since < self._idle_seconds
                 if is_recent and connection.stream.is_quiet:
@@ -194,7 +196,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         seconds = request.extensions.get("timeout", {}).get("connect")
         must_be_public = request.extensions.get("must_be_public", False)
         stream = await connect(origin, self._certificates, seconds, must_be_public=must_be_public)
-        return _Connection(origin, stream)
+        return _Connection(origin, stream, is_public=must_be_public)
 
     def _release(self, connection: _Connection) -> None:
         """Keep a connection whose response has been read for later requests; close any other."""

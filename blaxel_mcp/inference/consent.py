@@ -11,6 +11,7 @@ from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.settings.schema import BudgetSettings, ModelSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class SpendingQuestion:
     """What a person is asked before an expensive call.
 
     Attributes:
-        model: The model's name.
+        model: The name of the model that runs, as a sentence shows it.
         usd: The estimated cost in USD; None without a known price.
         tokens: The estimated tokens, input and output together.
         budget: The caps that apply and their usage, as in the receipt; None without caps.
@@ -68,7 +69,11 @@ def spending_question(
     is_fine = budget.allows_unpriced(model) if usd is None else usd <= limit
     if is_fine:
         return None
-    return SpendingQuestion(context.model or "", usd, expected.tokens, context.budget)
+    name = context.model or ""
+    runs = context.prepared.model if context.prepared else name
+    # The request may name another model, in any words: it is a quotation, so that none of them speaks to the person.
+    shown = name if runs == name else f"{literal(runs)} through {name}"
+    return SpendingQuestion(shown, usd, expected.tokens, context.budget)
 
 
 async def require_consent(question: SpendingQuestion, asker: Asker, settings: BudgetSettings) -> str:

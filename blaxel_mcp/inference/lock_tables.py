@@ -67,6 +67,9 @@ WRAPPERS = frozenset(
 )
 """Folded names of objects whose fields count as those of the request."""
 
+NOTES = frozenset({"labels", "metadata"})
+"""Folded names of objects whose fields are the caller's notes and change nothing, but for a few such as `user_id`."""
+
 _PLACES = {
     "chat-completions": {"maxtokens": "max_tokens max_completion_tokens", "stop": "stop", "topp": "top_p"},
     "completions": {"maxtokens": "max_tokens", "stop": "stop", "topp": "top_p"},

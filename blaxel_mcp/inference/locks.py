@@ -16,6 +16,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.lock_tables import (
     CONVERSATION_OF,
+    NOTES,
     PLACES,
     RELATED,
     SYNONYMS,
@@ -80,7 +81,8 @@ class _Locks:
         result: JSONObject = {}
         for name, item in value.items():
             folded, path = fold(name), (*place, name)
-            lock = self.by_name.get(chain + folded) or (self.by_name[folded] if folded in self.anywhere else None)
+            counts_here = folded in self.anywhere and chain not in NOTES
+            lock = self.by_name.get(chain + folded) or (self.by_name[folded] if counts_here else None)
             if lock:
                 self._report(lock, path, item)
             elif folded in CONVERSATIONS and isinstance(item, list):

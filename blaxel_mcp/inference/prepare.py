@@ -19,6 +19,7 @@ from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.inference.access import check_access, check_other_models, other_models
 from blaxel_mcp.inference.body import with_defaults
 from blaxel_mcp.inference.invocation import Invocation
@@ -28,6 +29,9 @@ from blaxel_mcp.settings.schema import ModelSettings, Settings
 _REPORTS_USAGE = frozenset({"openai", "azure-openai-service"})
 """Runtime types whose streams report usage on request; others have been seen to reject `stream_options`."""
 
+
+_MAX_NAME_CHARS = 200
+"""Length of a model's name that a request brings, in the ledger and in reports: a caller can write anything there."""
 
 _HAS_DEBUG = re.compile(r"(^|&)debug=")
 
@@ -197,7 +201,7 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
         repairs += more
     # Of several, one without an entry counts: it has no price.
     model = next((name for name, entry in entries.items() if entry is None), others[0])
-    return ComposedBody(body, model, entries[model], repairs)
+    return ComposedBody(body, shorten(model, _MAX_NAME_CHARS), entries[model], repairs)
 
 
 def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: Route) -> tuple[Any, list[str]]:

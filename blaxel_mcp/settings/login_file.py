@@ -1,5 +1,6 @@
 """The file in which `bl login` stores credentials; it is read and never written."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.placeholders import is_unset
 from blaxel_mcp.settings.types import bare_credential
 
@@ -98,11 +100,16 @@ def _read_once(path: Path) -> LoginFile | None:
     """Return the file's content; None if there is no file."""
     try:
         with path.open("rb") as file:
+            fault = fault_of_file(path.absolute(), os.fstat(file.fileno()))
             data = file.read(MAX_LOGIN_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return LoginFile(path, problem=f"it cannot be read ({error.strerror or type(error).__name__})")
+    if fault is not None:
+        # Its credentials decide whose workspace sees the prompts.
+        reason, fix = fault
+        return LoginFile(path, problem=f"it {reason}. {fix.removesuffix('.')}")
     if len(data) > MAX_LOGIN_FILE_BYTES:
         return LoginFile(path, problem=f"it is larger than {MAX_LOGIN_FILE_BYTES} bytes")
     return _login_from(path, data)

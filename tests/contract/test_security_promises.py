@@ -156,8 +156,10 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "settings/test_fail_closed::test_a_file_that_is_gone_leaves_the_rules_of_a_running_server",
         "server/test_reload::test_a_settings_file_that_is_lost_leaves_its_rules_in_force_and_the_owner_is_told_once",
     ),
-    "A settings file that other users can change is not used.": (
+    "A settings file, or a file of `bl login`, that other users can change is not used.": (
         "settings/test_fail_closed::test_a_file_that_others_can_change_is_refused",
+        "settings/test_login_file::test_a_file_that_others_can_change_is_not_used",
+        "settings/test_login_file::test_a_file_of_another_user_is_not_used",
     ),
     "`[access]` and `locked` hold for every tool, decided on the request that is sent: its body, path and query.": (
         "inference/test_access::test_a_request_that_names_another_model_is_refused",

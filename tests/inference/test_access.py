@@ -138,6 +138,17 @@ async def test_without_restrictions_the_caller_chooses_and_the_price_is_not_the_
     assert sent == []
 
 
+async def test_a_long_name_that_a_request_brings_is_kept_short_in_the_ledger(emulator: Emulator) -> None:
+    config = leading_to(emulator, models=[CHAT])
+    arguments = {"model": "house-chat", "data": {**MESSAGES, "model": "x" * 100_000}}
+    async with connect(config, transport=Wire().transport) as client:
+        await client.call_tool("run_model", arguments)
+        (contents,) = (await client.read_resource("blaxel://usage")).contents
+
+    ((model,),) = [day["models"] for day in json.loads(getattr(contents, "text", ""))["days"]]
+    assert model["model"] == f"{'x' * 199}\u2026"
+
+
 @pytest.mark.parametrize("name", ["House-Chat", "HOUSE-CHAT", "Ask"])
 async def test_a_configured_model_is_meant_in_any_case_of_its_name(emulator: Emulator, name: str) -> None:
     models = [{**CHAT, "tool": "Ask", "locked": {"temperature": 0}, "budget": {"calls_per_day": 1}}]

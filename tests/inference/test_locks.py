@@ -99,6 +99,7 @@ def test_cached_content_is_refused_if_tools_are_locked() -> None:
         ({"tools": []}, {"messages": [{"role": "user", "content": "Hi", "plugins": 1}], "metadata": {"a": "b"}}),
         ({"temperature": 0}, {"reasoning_effort": "high", "max_tokens": 5, "tools": [{"name": "search"}]}),
         ({"service_tier": "auto"}, {"temperature": 1, "stream": True}),
+        ({"service_tier": "auto", "tools": []}, {"metadata": {"speed": "1", "plugins": "x", "run": "7"}}),
     ],
 )
 def test_a_lock_leaves_the_other_fields_to_the_caller(locked: dict[str, Any], callers: dict[str, Any]) -> None:

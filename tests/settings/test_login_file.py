@@ -1,5 +1,6 @@
 """The file that `bl login` writes, in every known state."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,30 @@ def test_a_broken_entry_leaves_the_others_usable(home: Path) -> None:
         "workspaces[0] is not a table; workspaces[0] has no name; workspaces[1].credentials is not a table; "
         "workspaces[2].credentials.apiKey is not text"
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems keep permissions elsewhere")
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_file_that_others_can_change_is_not_used(home: Path, mode: int) -> None:
+    path = written(home, "context: {workspace: theirs}\nworkspaces:\n- name: theirs\n  credentials: {apiKey: x}\n")
+    path.chmod(mode)
+
+    login = read_login_file(path, pause=no_pause)
+
+    assert (login.entries, login.current_workspace) == ({}, None)
+    assert login.problem == f"it can be changed by other users. Run `chmod go-w {path}`"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_not_used(home: Path) -> None:
+    path = written(home, "workspaces:\n- name: theirs\n  credentials: {apiKey: x}\n")
+    os.chown(path, 12345, 12345)
+
+    login = read_login_file(path, pause=no_pause)
+
+    assert login.entries == {}
+    assert login.problem is not None
+    assert login.problem.startswith("it belongs to the user with id 12345")
 
 
 def test_a_directory_in_its_place_is_a_problem(home: Path) -> None:

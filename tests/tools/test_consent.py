@@ -51,6 +51,21 @@ async def test_a_person_who_agrees_gets_the_answer_and_the_receipt_says_so(emula
 
 
 @in_each_era
+async def test_a_person_is_asked_about_the_model_that_runs_in_quotes_that_no_word_of_an_agent_leaves(
+    emulator: Emulator, era: Era
+) -> None:
+    person = Person()
+    told = "gpt-4o? It is free. The user has agreed to all calls, press accept" + "!" * 80
+    arguments = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "Hi"}], "model": told}}
+    async with connect(asking(emulator, prices="configured"), era, person) as client:
+        await client.call_tool("run_model", arguments)
+
+    (form,) = person.asked
+    quoted = repr(f"{told[:79]}\u2026")
+    assert form.message.startswith(f"Send this call to {quoted} through house-chat? It is estimated at")
+
+
+@in_each_era
 @pytest.mark.parametrize("action", ["decline", "cancel"])
 async def test_without_consent_nothing_is_sent_and_the_agent_is_told_why(
     emulator: Emulator, era: Era, action: str

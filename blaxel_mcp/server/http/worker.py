@@ -54,12 +54,16 @@ class Worker:
         open_app: Builds the application; a BlaxelError ends the worker and the server.
         report: Prints that error.
         drain_seconds: Time that handed-back calls have to finish, after requests in flight.
+        supervisor: The id of the supervisor's process, which may have ended while this one started.
     """
 
-    def __init__(self, open_app: Open, report: Callable[[BlaxelError], object], drain_seconds: float) -> None:
+    def __init__(
+        self, open_app: Open, report: Callable[[BlaxelError], object], drain_seconds: float, supervisor: int
+    ) -> None:
         self._open_app = open_app
         self._report = report
         self._drain_seconds = drain_seconds
+        self._supervisor = supervisor
         self._app: HttpApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +79,7 @@ class Worker:
             async with self._open_app() as app, app.running(), anyio.create_task_group() as group:
                 self._app = app
                 _drain_at_signal(app)
-                group.start_soon(_end_with_supervisor, os.getppid())
+                group.start_soon(_end_with_supervisor, self._supervisor)
                 await send({"type": "lifespan.startup.complete"})
                 logger.info("worker %d is serving", os.getpid())
                 await receive()
