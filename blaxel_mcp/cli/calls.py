@@ -63,17 +63,9 @@ async def calls(options: argparse.Namespace) -> int:
 def _row(record: JSONObject) -> dict[str, Any]:
     """Return the fields of a call that `--json` lists."""
     receipt = record["receipt"]
-    return {
-        "time": record["time"],
-        "model": receipt["model"],
-        "tool": record["tool"],
-        "client": record["client"],
-        "outcome": record["outcome"],
-        "status": receipt["status"],
-        "tokens": (receipt["usage"] or {}).get("total_tokens"),
-        "cost_usd": receipt["cost_usd"],
-        "call_id": receipt["call_id"],
-    }
+    fields = {name: record[name] for name in ("time", "tool", "client", "outcome")}
+    figures = {name: receipt[name] for name in ("model", "status", "cost_usd", "call_id")}
+    return {**fields, **figures, "tokens": (receipt["usage"] or {}).get("total_tokens")}
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
