@@ -35,7 +35,7 @@ async def calls(options: argparse.Namespace) -> int:
     """
     call_id = None
     if options.words:
-        if len(options.words) != 2 or options.words[0] != "show":  # noqa: PLR2004 - `show ID`
+        if len(options.words) != 2 or options.words[0] != "show" or not options.words[1]:  # noqa: PLR2004 - `show ID`
             raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
         call_id = options.words[1]
     async with configured(options) as config, aclosing(Spending(config.settings)) as spending:

@@ -73,9 +73,8 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                 shutdown = Shutdown()
                 async with anyio.create_task_group() as group:
                     group.start_soon(shutdown.watch_signals)
-                    await serve_http(
-                        app, listener, shutdown, started=announce, drain_seconds=drain_seconds_of(config.settings)
-                    )
+                    seconds = drain_seconds_of(config.settings)
+                    await serve_http(app, listener, shutdown, started=announce, drain_seconds=seconds)
                     group.cancel_scope.cancel()
                 return shutdown.exit_code
 

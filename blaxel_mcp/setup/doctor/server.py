@@ -39,10 +39,8 @@ async def server(context: CheckContext) -> Result:
     )
     if handshake.seconds < SLOW_SECONDS:
         return ok(message)
-    return warning(
-        f"{message}; clients give up after 30 s.",
-        "Close other programs or use a faster machine, then run `blaxel-mcp doctor` again.",
-    )
+    fix = "Close other programs or use a faster machine, then run `blaxel-mcp doctor` again."
+    return warning(f"{message}; clients give up after 30 s.", fix)
 
 
 async def footprint(context: CheckContext) -> Result:
