@@ -35,7 +35,7 @@ async def calls(options: argparse.Namespace) -> int:
     """
     call_id = None
     if options.words:
-        if len(options.words) != 2 or options.words[0] != "show":  # noqa: PLR2004 - `show ID`
+        if len(options.words) != 2 or options.words[0] != "show" or not options.words[1]:  # noqa: PLR2004 - `show ID`
             raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
         call_id = options.words[1]
     async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
@@ -63,17 +63,9 @@ async def calls(options: argparse.Namespace) -> int:
 def _row(record: JSONObject) -> dict[str, Any]:
     """Return the fields of a call that `--json` lists."""
     receipt = record["receipt"]
-    return {
-        "time": record["time"],
-        "model": receipt["model"],
-        "tool": record["tool"],
-        "client": record["client"],
-        "outcome": record["outcome"],
-        "status": receipt["status"],
-        "tokens": (receipt["usage"] or {}).get("total_tokens"),
-        "cost_usd": receipt["cost_usd"],
-        "call_id": receipt["call_id"],
-    }
+    fields = {name: record[name] for name in ("time", "tool", "client", "outcome")}
+    figures = {name: receipt[name] for name in ("model", "status", "cost_usd", "call_id")}
+    return {**fields, **figures, "tokens": (receipt["usage"] or {}).get("total_tokens")}
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -125,11 +125,8 @@ class _Tour:
         """Call models without a tool of their own, one of them slow enough to report progress."""
         self._stop("Any other model, any path")
         self._say("run_model reaches every model. This client sends `data` as a string, as some do; it is repaired.")
-        arguments = {
-            "model": "sandbox-openai",
-            "path": "/v1/chat/completions",
-            "data": '{"messages": [{"role": "user", "content": "Count the words in: one key, many models"}]}',
-        }
+        body = '{"messages": [{"role": "user", "content": "Count the words in: one key, many models"}]}'
+        arguments = {"model": "sandbox-openai", "path": "/v1/chat/completions", "data": body}
         await self._ask(client, "run_model", arguments)
         self._stop("A slow answer, with progress")
 
@@ -137,9 +134,8 @@ class _Tour:
             self._line("progress", message or "", style="yellow")
 
         messages = [{"role": "user", "content": "Slowly, please"}]
-        await self._ask(
-            client, "run_model", {"model": "fault-stream-slow", "data": {"messages": messages}}, on_progress
-        )
+        slow = {"model": "fault-stream-slow", "data": {"messages": messages}}
+        await self._ask(client, "run_model", slow, on_progress)
 
     async def show_picture_and_failure(self, client: Client) -> None:
         """Call a model that returns a picture and one whose call fails."""

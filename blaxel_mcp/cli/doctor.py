@@ -77,13 +77,9 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
         # A name that is blank is the problem above.
         with suppress(ConfigurationError):
             named_file = named_config_file(options)
+        serve = serve_arguments(options, options.config)
         context = CheckContext(
-            runtime=runtime,
-            problem=problem,
-            variables=environ,
-            serve=serve_arguments(options, options.config),
-            named_file=named_file,
-            clients=clients,
+            runtime=runtime, problem=problem, variables=environ, serve=serve, named_file=named_file, clients=clients
         )
         async with runtime.connected():
             return await _run_and_print(context, console, call_models=options.call)

@@ -21,10 +21,9 @@ async def emulator(options: argparse.Namespace) -> int:
     if options.list_faults:
         print("\n".join(fault_names()))
         return ExitCode.OK
-    if options.upstream and urlsplit(options.upstream).scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"--upstream {options.upstream!r} is not an HTTP URL.", hint="Give one such as http://127.0.0.1:11434."
-        )
+    if options.upstream is not None and urlsplit(options.upstream).scheme not in ("http", "https"):
+        hint = "Give one such as http://127.0.0.1:11434."
+        raise ConfigurationError(f"--upstream {options.upstream!r} is not an HTTP URL.", hint=hint)
     upstream = OpenAIServer(options.upstream) if options.upstream else None
     async with received_signals() as signals, AsyncExitStack() as stack:
         try:

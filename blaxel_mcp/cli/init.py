@@ -118,12 +118,9 @@ def _summary(settings: FirstSettings, config: Configuration) -> str:
     reasons = Counter(settings.left_out.values())
     left_out = "; ".join(f"{number} commented out: {reason}" for reason, number in reasons.items())
     credentials = resolve_credentials(config, None)
-    later = (
-        "Models created later get no tool; `enabled = true` under [discovery] in the file changes that.\n"
-        if settings.listed
-        else "Models created later get a tool each.\n"
-    )
+    later = "no tool; `enabled = true` under [discovery] in the file changes that" if settings.listed else "a tool each"
     return (
-        f"Workspace {config.settings.workspace}: {have}{f' ({left_out})' if left_out else ''}.\n{later}"
+        f"Workspace {config.settings.workspace}: {have}{f' ({left_out})' if left_out else ''}.\n"
+        f"Models created later get {later}.\n"
         f"Credentials: {credentials.source if credentials else 'none'}. They are not in the file."
     )

@@ -73,9 +73,8 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                 shutdown = Shutdown()
                 async with anyio.create_task_group() as group:
                     group.start_soon(shutdown.watch_signals)
-                    await serve_http(
-                        app, listener, shutdown, started=announce, drain_seconds=drain_seconds_of(config.settings)
-                    )
+                    seconds = drain_seconds_of(config.settings)
+                    await serve_http(app, listener, shutdown, started=announce, drain_seconds=seconds)
                     group.cancel_scope.cancel()
                 return shutdown.exit_code
 
@@ -103,12 +102,8 @@ def _run_workers(
     started()
     names = ("config", "workspace", "host", "port", "demo", "log_level", "log_format")
     drain_seconds = drain_seconds_of(config.settings)
-    given = {
-        "options": {name: getattr(options, name) for name in names},
-        "address": asdict(address),
-        "drain_seconds": drain_seconds,
-        "supervisor": os.getpid(),
-    }
+    chosen, own = {name: getattr(options, name) for name in names}, os.getpid()
+    given = {"options": chosen, "address": asdict(address), "drain_seconds": drain_seconds, "supervisor": own}
     os.putenv(_OPTIONS, json.dumps(given, default=str))
     if not sys.flags.safe_path:
         # `multiprocessing` starts `python -c`, which searches the working directory first.
@@ -125,10 +120,8 @@ def worker() -> Worker:
         # For the commands that a worker runs.
         os.unsetenv(_SAFE_PATH)
     given = json.loads(environment[_OPTIONS])
-    options, address = (
-        argparse.Namespace(**given["options"]),
-        Address(**{**given["address"], "family": AddressFamily(given["address"]["family"])}),
-    )
+    options = argparse.Namespace(**given["options"])
+    address = Address(**{**given["address"], "family": AddressFamily(given["address"]["family"])})
     configure_logging(options.log_level, options.log_format)
 
     @asynccontextmanager

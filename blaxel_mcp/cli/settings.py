@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration, load_settings, named_settings_file, process_environment
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **o
     Raises:
         ConfigurationError: The settings cannot be used.
     """
-    if options.workspace:
+    if options.workspace is not None:
+        if not options.workspace.strip():
+            raise ConfigurationError("--workspace is blank.", hint="Name a workspace, or remove the option.")
         overrides["workspace"] = options.workspace
     config = load_settings(overrides=overrides, demo=demo, config_file=options.config)
     for warning in config.warnings:

@@ -82,14 +82,9 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *,
             except BlaxelError as error:
                 one.context.model, one.context.model_names = one.model, catalog.names
                 one.error, one.receipt = describe(error, one.context), build_receipt(one.context)
-        await ask_together(
-            runtime,
-            asked,
-            send,
-            need=arguments.get("need"),
-            deadline_seconds=arguments.get("deadline_seconds"),
-            agree=partial(runtime.spending.agree_together, context.asker, context),
-        )
+        need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
+        agree = partial(runtime.spending.agree_together, context.asker, context)
+        await ask_together(runtime, asked, send, need=need, deadline_seconds=seconds, agree=agree)
         for one in asked:
             if one.answer is not None:
                 await policy.store.put(one.context.call_id, one.answer)

@@ -100,6 +100,9 @@ def test_run_writes_a_binary_answer_as_it_is(run: Run) -> None:
         pytest.param(["run"], 2, "MODEL", id="no model"),
         pytest.param(["--config", "/none/such.toml", "models"], 2, "/none/such.toml", id="no such settings file"),
         pytest.param(["walk"], 2, "walk", id="no such command"),
+        pytest.param(["models", "--workspace", " "], 2, "--workspace is blank", id="a blank workspace"),
+        pytest.param(["calls", "show", ""], 2, "calls show ID", id="a blank id"),
+        pytest.param(["emulator", "--upstream", ""], 2, "is not an HTTP URL", id="a blank upstream"),
     ],
 )
 @pytest.mark.usefixtures("platform")

@@ -63,6 +63,11 @@ async def test_a_dry_run_shows_request_cost_and_budget_and_sends_nothing(
     await opened.fill(model="fault-402", data='{"inputs": "x"}')
     await opened.page.get_by_role("button", name="Dry run").click()
     await opened.page.get_by_role("article", name="Dry run of fault-402").wait_for()
+    await opened.choose("house-ears")
+    await opened.fill(file="/a/note.wav")
+    await opened.page.get_by_role("button", name="Dry run").click()
+    failed = opened.page.get_by_role("article", name="Dry run of house-ears")
+    assert "There is no dry run of a request that sends a file." in await failed.inner_text()
     assert len(inference_requests(emulator.requests)) == 1
     assert (opened.complaints, opened.foreign) == ([], [])
 

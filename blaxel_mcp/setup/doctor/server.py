@@ -24,10 +24,8 @@ async def server(context: CheckContext) -> Result:
         async with context.servers:
             handshake = await shake_hands(command, context.variables)
     except NoHandshakeError as error:
-        return failed(
-            f"The server {error.reason}{last_words(error.log)}.",
-            f"Run `{shlex.join(command)}` in a terminal to see why.",
-        )
+        fix = f"Run `{shlex.join(command)}` in a terminal to see why."
+        return failed(f"The server {error.reason}{last_words(error.log)}.", fix)
     context.handshake = handshake
     if handshake.stray is not None:
         return failed(
@@ -35,16 +33,14 @@ async def server(context: CheckContext) -> Result:
             f"`{shlex.join((sys.executable, '-c', 'pass'))}` should print nothing: remove the print from "
             "sitecustomize.py, or from a library that a .pth file loads.",
         )
+    tools = count(len(handshake.tools), "tool")
     message = (
-        f"{count(len(handshake.tools), 'tool')} in {handshake.seconds:.1f} s, MCP {handshake.protocol}, "
-        "only protocol messages on standard output"
+        f"{tools} in {handshake.seconds:.1f} s, MCP {handshake.protocol}, only protocol messages on standard output"
     )
     if handshake.seconds < SLOW_SECONDS:
         return ok(message)
-    return warning(
-        f"{message}; clients give up after 30 s.",
-        "Close other programs or use a faster machine, then run `blaxel-mcp doctor` again.",
-    )
+    fix = "Close other programs or use a faster machine, then run `blaxel-mcp doctor` again."
+    return warning(f"{message}; clients give up after 30 s.", fix)
 
 
 async def footprint(context: CheckContext) -> Result:

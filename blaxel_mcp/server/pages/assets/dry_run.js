@@ -8,8 +8,13 @@ import { requestGuide } from "./request_guide.js";
 
 /** Return the node of a dry run. `tool` is the name of the tool for any model, whose arguments describe the request. */
 export async function dryRun(client, tool, model, args) {
-  const request = model.uri ? await requestOf(client, model, args) : args;
-  const result = await client.callTool(tool, { ...request, dry_run: true });
+  let result;
+  try {
+    const request = model.uri ? await requestOf(client, model, args) : args;
+    result = await client.callTool(tool, { ...request, dry_run: true });
+  } catch (error) {
+    result = { isError: true, content: [{ type: "text", text: error.message }] };
+  }
   const nodes = result.isError ? answerNodes(readAnswer(result)) : reportNodes(result.structuredContent);
   const title = `Dry run of ${model.uri ? model.name : args.model}`;
   return element("article", { "aria-label": title, "data-state": "dry-run" }, element("h3", {}, title), nodes);
