@@ -4,7 +4,6 @@ Texts are bounded, and what looks like a credential is redacted. Pictures, sound
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.json_text import JSONObject
@@ -14,21 +13,12 @@ from blaxel_mcp.inference.attributes import finish_reasons
 from blaxel_mcp.inference.observers import Outcome
 from blaxel_mcp.inference.prepare import PreparedRequest
 
-VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""OpenTelemetry's variable that asks for content."""
-
 MAX_CHARS = 16_000
 """Characters of a text that are exported."""
 
 _MAX_MESSAGES = 50
-_YES = frozenset({"true", "1", "span_only", "span_and_event"})
 _CONVERSATIONS = ("messages", "contents", "input")
 _SYSTEM = ("system", "instructions", "systemInstruction", "preamble")
-
-
-def is_wanted(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment asks for content in spans."""
-    return environ.get(VARIABLE, "").strip().lower() in _YES
 
 
 def content_attributes(prepared: PreparedRequest, outcome: Outcome) -> dict[str, str]:
