@@ -4,81 +4,58 @@ Texts are bounded, and what looks like a credential is redacted. Pictures, sound
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import scrub, shorten
-from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
+from blaxel_mcp.inference.answers import BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.attributes import finish_reasons
 from blaxel_mcp.inference.observers import Outcome
 from blaxel_mcp.inference.prepare import PreparedRequest
-
-VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""OpenTelemetry's variable that asks for content."""
 
 MAX_CHARS = 16_000
 """Characters of a text that are exported."""
 
 _MAX_MESSAGES = 50
-_YES = frozenset({"true", "1", "span_only", "span_and_event"})
 _CONVERSATIONS = ("messages", "contents", "input")
 _SYSTEM = ("system", "instructions", "systemInstruction", "preamble")
 
 
-def is_wanted(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment asks for content in spans."""
-    return environ.get(VARIABLE, "").strip().lower() in _YES
-
-
 def content_attributes(prepared: PreparedRequest, outcome: Outcome) -> dict[str, str]:
     """Return the content of an attempt: the last messages, the system instructions and the answer, if there is one."""
-    found = _request_content(prepared)
-    return found if isinstance(outcome, BaseException) else {**found, **_answer_content(prepared, outcome)}
-
-
-def _request_content(prepared: PreparedRequest) -> dict[str, str]:
-    body = prepared.body if isinstance(prepared.body, dict) else {}
-    conversation = next((body[name] for name in _CONVERSATIONS if name in body), None)
-    if isinstance(conversation, list) and any(isinstance(each, dict) for each in conversation):
-        messages = [_message(each) for each in conversation[-_MAX_MESSAGES:]]
-    else:
-        messages = [_message(conversation if conversation is not None else json.dumps(prepared.body, default=str))]
-    system = next((body[name] for name in _SYSTEM if name in body), None)
-    found = {"gen_ai.input.messages": json.dumps(messages)}
-    return found if system is None else {**found, "gen_ai.system_instructions": json.dumps(_parts(system))}
-
-
-def _answer_content(prepared: PreparedRequest, answer: Answer) -> dict[str, str]:
-    api = prepared.route.api
-    reasons = finish_reasons(answer.value if isinstance(answer, JSONAnswer) else None, api.name if api else None)
-    text = api.text(answer.value) if api and isinstance(answer, JSONAnswer) else None
-    part = {"type": answer.media_type} if isinstance(answer, BinaryAnswer) else _text(text or answer.text)
-    message = {"role": "assistant", "parts": [part], "finish_reason": reasons[0] if reasons else ""}
-    return {"gen_ai.output.messages": json.dumps([message])}
+    body, api = prepared.body if isinstance(prepared.body, dict) else {}, prepared.route.api
+    asked = next((body[name] for name in _CONVERSATIONS if name in body), json.dumps(prepared.body, default=str))
+    is_conversation = isinstance(asked, list) and any(isinstance(each, dict) for each in asked)
+    found: dict[str, Any] = {
+        "gen_ai.input.messages": [_message(each) for each in (asked[-_MAX_MESSAGES:] if is_conversation else [asked])]
+    }
+    if name := next((name for name in _SYSTEM if name in body), None):
+        found["gen_ai.system_instructions"] = _parts(body[name])
+    if not isinstance(outcome, BaseException):
+        value = outcome.value if isinstance(outcome, JSONAnswer) else None
+        text = api.text(value) if api and isinstance(outcome, JSONAnswer) else None
+        part = {"type": outcome.media_type} if isinstance(outcome, BinaryAnswer) else _text(text or outcome.text)
+        reason = next(iter(finish_reasons(value, api.name if api else None)), "")
+        found["gen_ai.output.messages"] = [{"role": "assistant", "parts": [part], "finish_reason": reason}]
+    return {name: json.dumps(value) for name, value in found.items()}
 
 
 def _message(value: Any) -> JSONObject:
-    if not isinstance(value, dict):
-        return {"role": "user", "parts": _parts(value)}
-    role = value.get("role")
-    content = next((value[name] for name in ("content", "parts") if name in value), value)
-    return {"role": role if isinstance(role, str) else "user", "parts": _parts(content)}
+    fields = value if isinstance(value, dict) else {"content": value}
+    role = fields.get("role", "user")
+    return {"role": role if isinstance(role, str) else "user", "parts": _parts(fields.get("content", fields))}
 
 
 def _parts(content: Any) -> list[JSONObject]:
-    if isinstance(content, dict) and "parts" in content:
-        content = content["parts"]
+    if isinstance(content, dict):
+        content = content.get("parts", content)
     return [_part(each) for each in (content if isinstance(content, list) else [content])[:_MAX_MESSAGES]]
 
 
 def _part(value: Any) -> JSONObject:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, dict):
-        text, kind = value.get("text"), value.get("type")
-        return _text(text) if isinstance(text, str) else {"type": kind if isinstance(kind, str) else "other"}
-    return _text(json.dumps(value, default=str))
+    fields = value if isinstance(value, dict) else {"text": value if isinstance(value, str) else json.dumps(value)}
+    text, kind = fields.get("text"), fields.get("type")
+    return _text(text) if isinstance(text, str) else {"type": kind if isinstance(kind, str) else "other"}
 
 
 def _text(text: str) -> JSONObject:

@@ -307,11 +307,7 @@ class Spending:
                 self._is_usable = True
                 await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
         except LedgerError as error:
-            try:
-                self._require_ledger(str(error), context, model)
-            except BlaxelError:
-                commits.ledger.withdraw(reservation)
-                raise
+            self._require_ledger(str(error), call, reservation)
             if commits.ledger.is_remote:
                 # It is written when the engine is back.
                 commits.defer(Entry(replace(reservation, caps=()), check))
@@ -367,17 +363,18 @@ class Spending:
             if context.budget is not None:
                 context.budget = self._budget.report(reservation.key, call.model, usage, self._now())
 
-    def _require_ledger(self, problem: str, context: CallContext, model: ModelSettings | None) -> None:
+    def _require_ledger(self, problem: str, call: ReservedCall, reservation: Reservation) -> None:
         """Refuse a call without a ledger if a cap applies, unless the settings allow it.
 
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
+        if self._budget.caps_on(call.model) and self._budget.on_ledger_failure(call.model) == "refuse":
             self._ledger.warn(problem)
+            call.commits.ledger.withdraw(reservation)
             raise BlaxelError(
-                f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it cannot "
-                f"be used. {problem}",
+                f"The call of {call.context.model!r} was not sent: a budget applies, and the ledger that counts it "
+                f"cannot be used. {problem}",
                 code="budget_exceeded",
                 hint=f'{self._ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
                 retryable=self._ledger.is_remote,

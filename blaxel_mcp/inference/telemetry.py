@@ -2,7 +2,7 @@
 
 Each attempt is a client span below the span of the MCP request. Attributes are names, numbers and codes. Text from the
 caller or from upstream becomes an attribute only if it has the form of a name. Prompts and answers are in spans only
-if the operator asks for them, by the variable in `message_content`.
+if the operator asks for them.
 """
 
 import logging

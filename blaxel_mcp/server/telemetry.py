@@ -23,7 +23,6 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import add_to_json_lines
 from blaxel_mcp.inference.attributes import OTHER
 from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
-from blaxel_mcp.inference.message_content import is_wanted
 from blaxel_mcp.inference.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -48,6 +47,7 @@ _METHODS = {
 """The methods that this server handles; all others count as one, so that no client can make a metric grow."""
 
 _HTTP_PROTOBUF = "http/protobuf"
+_CAPTURED = frozenset({"true", "1", "span_only", "span_and_event"})
 
 
 def wanted_signals(environ: Mapping[str, str]) -> list[str]:
@@ -78,6 +78,11 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     return wanted
 
 
+def wants_content(environ: Mapping[str, str]) -> bool:
+    """Return whether the variables of OpenTelemetry ask for prompts and answers in spans."""
+    return environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower() in _CAPTURED
+
+
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     """Set up telemetry as OpenTelemetry's variables ask, unless the process has an SDK already; None for none.
 
@@ -94,7 +99,7 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     else:
         return None
     add_to_json_lines(trace_ids)
-    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=is_wanted(environ))
+    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=wants_content(environ))
     if has_meters:
         from opentelemetry import metrics  # noqa: PLC0415 - the same
 

@@ -35,7 +35,7 @@ CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 KEPT_SECONDS = 86_400
 _MAX_KEY_CHARS = 256
 _MAX_UNSENT = 1000
-"""Ends of calls that are kept in this process while keys cannot be used."""
+"""Results of calls that are kept in this process while keys cannot be used."""
 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 """Interval at which a repeated call checks whether the first one, of another process, has ended."""
@@ -59,15 +59,6 @@ class Claim:
     state: Literal["new", "running", "done", "lost", "other"]
     call_id: str
     result: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """The end of a call that has to be kept under its key; without a result, the key is released."""
-
-    call_id: str
-    arguments: str
-    result: str | None
 
 
 class CallKeys(Protocol):
@@ -102,7 +93,7 @@ class PaidOnce:
         self._lock = threading.Lock()
         self._running: dict[str, tuple[str, str]] = {}
         self._unclaimed: set[str] = set()
-        self._unsent: dict[str, _End] = {}
+        self._unsent: dict[str, str | None] = {}
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     async def settled_claim(
@@ -120,8 +111,11 @@ class PaidOnce:
         Raises:
             CallKeysError: Keys cannot be used.
         """
-        if (end := self._unsent.get(key)) and not await anyio.to_thread.run_sync(self._try_to_send, key) and end.result:
-            return Claim("done" if end.arguments == arguments else "other", end.call_id, end.result)
+        if key in self._unsent and not await anyio.to_thread.run_sync(self._try_to_send, key):
+            with self._lock:
+                first, result = self._running.get(key), self._unsent.get(key)
+            if first and result:
+                return Claim("done" if first[1] == arguments else "other", first[0], result)
         deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
         # A first call that failed without being billed releases its key, and the next look takes it.
         look = partial(self._keys.claim, key, arguments, call_id, again=again)
@@ -131,17 +125,13 @@ class PaidOnce:
             await anyio.sleep(delay)
             delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
         if claim.state == "new":
-            with self._lock:
-                self._running[key] = call_id, arguments
-            self._heartbeat.start()
+            self._begin(key, arguments, call_id)
         return claim
 
     def adopt(self, key: str, arguments: str, call_id: str) -> None:
         """Keep the result of a call that is made although keys cannot be used; its key is taken when they can."""
-        with self._lock:
-            self._running[key] = call_id, arguments
-            self._unclaimed.add(key)
-        self._heartbeat.start()
+        self._begin(key, arguments, call_id)
+        self._unclaimed.add(key)
 
     async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
         """Store the result of a call; a call that failed and was not billed may be made again with the same key.
@@ -152,8 +142,8 @@ class PaidOnce:
         is_unpaid = isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no")
         text = None if is_unpaid else result.model_dump_json(by_alias=True, exclude_none=True)
         with self._lock:
-            _, arguments = self._running.get(key, ("", ""))
-            self._unsent[key] = _End(call_id, arguments, text)
+            self._running.setdefault(key, (call_id, ""))
+            self._unsent[key] = text
             for oldest in list(self._unsent)[:-_MAX_UNSENT]:
                 self._forget(oldest)
         if not await anyio.to_thread.run_sync(self._try_to_send, key):
@@ -165,48 +155,55 @@ class PaidOnce:
         self._send_all()
         self._keys.close()
 
+    def _begin(self, key: str, arguments: str, call_id: str) -> None:
+        with self._lock:
+            # What an earlier call with the key left unsent is sent by now.
+            self._forget(key)
+            self._running[key] = call_id, arguments
+        self._heartbeat.start()
+
     def _beat(self) -> None:
         self._send_all()
         with self._lock:
             running = {key: call_id for key, (call_id, _) in self._running.items()}
-            unclaimed = [(key, *self._running[key]) for key in self._unclaimed if key not in self._unsent]
-        if running:
-            try:
-                for key, call_id, arguments in unclaimed:
-                    self._claim_late(key, arguments, call_id)
+        try:
+            for key in tuple(self._unclaimed):
+                self._claim_late(key)
+            if running:
                 self._keys.renew(running)
-            except CallKeysError as error:
-                logger.debug("the keys of running calls are not renewed: %s", error)
+        except CallKeysError as error:
+            logger.debug("the keys of running calls are not renewed: %s", error)
 
     def _send_all(self) -> None:
         for key in tuple(self._unsent):
             self._try_to_send(key)
 
     def _try_to_send(self, key: str) -> bool:
-        """Keep the end of a call under its key, and return whether that is done."""
-        end = self._unsent.get(key)
-        if end is None:
-            return True
+        """Keep the result of a call under its key, or release the key without one; return whether that is done."""
+        with self._lock:
+            call, result = self._running.get(key), self._unsent.get(key)
+            if call is None or key not in self._unsent:
+                return True
         try:
-            if key in self._unclaimed:
-                self._claim_late(key, end.arguments, end.call_id)
-            if end.result is None:
-                self._keys.release(key, end.call_id)
+            self._claim_late(key)
+            if result is None:
+                self._keys.release(key, call[0])
             else:
-                self._keys.finish(key, end.call_id, end.result)
+                self._keys.finish(key, call[0], result)
         except CallKeysError as error:
             logger.debug("a key cannot be used: %s", error)
             return False
         with self._lock:
             # Two threads may send the same end, and a new call may have the key by then.
-            if self._unsent.get(key) is end:
+            if self._running.get(key) is call:
                 self._forget(key)
         return True
 
-    def _claim_late(self, key: str, arguments: str, call_id: str) -> None:
-        # If it is another call's by now, that one keeps it: the methods of `CallKeys` compare the ids.
-        self._keys.claim(key, arguments, call_id)
-        with self._lock:
+    def _claim_late(self, key: str) -> None:
+        """Take the key of a call that was made without it; if it is another call's by now, that one keeps it."""
+        call = self._running.get(key)
+        if call and key in self._unclaimed:
+            self._keys.claim(key, call[1], call[0])
             self._unclaimed.discard(key)
 
     def _forget(self, key: str) -> None:

@@ -152,16 +152,14 @@ class ToolRegistry:
             message = f"Unknown tool: {literal(name)}." + (f" Did you mean {guess!r}?" if guess else "")
             raise MCPError(code=types.INVALID_PARAMS, message=message)
         context = CallContext(tool=name, client=client, asker=asker, progress=Progress(wanted=report is not None))
-        scope = anyio.CancelScope()
-        work = self._run(tool, arguments or {}, context, scope)
+        scope, arguments = anyio.CancelScope(), arguments or {}
         if not tool.calls_a_model:
-            return await work
+            return await self._run(tool, arguments, context, scope)
         seconds = detach_seconds(self._settings, client, reports=True) if report else self._silent_seconds
-        if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments or {}, sent_key, tool.takes_key)):
-            making = (scope, work, report, seconds)
-            return await self._call_once(self._once, key, (tool, arguments or {}), context, making)
+        if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments, sent_key, tool.takes_key)):
+            return await self._call_once(self._once, key, (tool, arguments), context, (scope, report, seconds))
         # From here on the call may outlive the request.
-        call = self._calls.start(context, scope, work)
+        call = self._calls.start(context, scope, self._run(tool, arguments, context, scope))
         if await self._calls.join(call, seconds, report):
             return call.task.result()
         return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
@@ -172,10 +170,10 @@ class ToolRegistry:
         key: str,
         asked: tuple[Tool, Mapping[str, Any]],
         context: CallContext,
-        making: tuple[anyio.CancelScope, Coroutine[Any, Any, CallResult], Report | None, float],
+        making: tuple[anyio.CancelScope, Report | None, float],
     ) -> CallResult:
         """Make a call with a key, or return the result of the first call with that key."""
-        (tool, arguments), (scope, work, report, seconds) = asked, making
+        (tool, arguments), (scope, report, seconds) = asked, making
         digest = key_digest(self._owner, self._settings.workspace, key)
         if json_text.is_small(arguments):
             content = arguments_digest(tool.name, arguments)
@@ -194,13 +192,11 @@ class ToolRegistry:
                     once.adopt(digest, content, context.call_id)
             else:
                 if claim.state != "new":
-                    work.close()
                     return self._result_of(claim)
-        if earlier:
-            work.close()
-        else:
-            work = _kept(once, digest, context.call_id, work)
-        call = earlier or self._calls.start(context, scope, work, key=(digest, content))
+        call = earlier
+        if call is None:
+            work = _kept(once, digest, context.call_id, self._run(tool, arguments, context, scope))
+            call = self._calls.start(context, scope, work, key=(digest, content))
         if not await self._calls.join(call, seconds, report, may_go_on=True):
             return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
         result = call.task.result()

@@ -201,11 +201,6 @@ class SharedCalls:
             with self._lock:
                 self._idle.discard(wake)
 
-    @property
-    def running(self) -> int:
-        """The number of handed-back calls that this server runs."""
-        return len(self._own)
-
     def close(self) -> None:
         """Stop the beats. It blocks."""
         self._heartbeat.stop()

@@ -1,5 +1,7 @@
 """A call that carries a key is paid once, whoever asks again: another request, another session, another process."""
 
+import gc
+import json
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -210,6 +212,26 @@ async def test_a_key_belongs_to_its_caller(emulator: Emulator) -> None:
 
     assert replays == [False, False, True, True]
     assert len(inference_requests(emulator.requests)) == 2
+
+
+async def test_a_repetition_that_is_cancelled_while_it_waits_for_another_process_leaves_nothing(
+    emulator: Emulator,
+) -> None:
+    other = LocalKeys(default_keys())
+    digest = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
+    other.claim(digest, arguments_digest("house-chat", PROMPT), "call_of_another_process")
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        with anyio.move_on_after(0.5) as scope:
+            await ask(client)
+        gc.collect()
+        # Its result is still taken.
+        other.finish(digest, "call_of_another_process", json.dumps({"content": [{"type": "text", "text": "At last."}]}))
+        result = await ask(client)
+    other.close()
+
+    assert scope.cancelled_caught
+    assert text_of(result) == "At last."
+    assert not inference_requests(emulator.requests)
 
 
 def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -> None:
