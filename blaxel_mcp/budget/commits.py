@@ -1,6 +1,7 @@
 """Group commits from an event loop: entries that wait at the same time share one transaction and one thread."""
 
 import asyncio
+import math
 
 import anyio
 import anyio.to_thread
@@ -30,6 +31,7 @@ class GroupCommit:
         self._waiting: list[_Waiting] = []
         self._committed: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
 
     async def write(self, entry: Entry) -> Used:
         """Write an entry, and return the usage of its day. Cancellation waits for the outcome.
@@ -48,19 +50,25 @@ class GroupCommit:
 
     def defer(self, entry: Entry, seconds: float = DEFER_SECONDS) -> None:
         """Write an entry with the next transaction, within so many seconds; its `check` is not called."""
-        self.ledger.defer(entry)
+        # The check refers to the request and its answer, which would stay in memory while the disk is slow.
+        self.ledger.defer(Entry(entry.reservation, _accept) if entry.check else entry)
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
-        if self._timer is None or not loop.time() < self._timer.when() <= due:
+        if due < self._due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(due, loop.run_in_executor, None, self.ledger.flush)
+            self._due, self._timer = due, loop.call_at(due, self._flush)
 
     async def aclose(self) -> None:
         """Write the deferred entries."""
         if self._timer is not None:
             self._timer.cancel()
         await anyio.to_thread.run_sync(self.ledger.flush)
+
+    def _flush(self) -> None:
+        # Only here: a timer may be late in a busy event loop, and must not be put off then.
+        self._due = math.inf
+        asyncio.get_running_loop().run_in_executor(None, self.ledger.flush)
 
     def _commit(self) -> None:
         """Write the entries that wait, in one transaction, and then those that have come meanwhile."""
@@ -83,3 +91,7 @@ class GroupCommit:
                 waiting.set_result(outcome)
         if self._waiting:
             self._commit()
+
+
+def _accept(_: Used) -> None:
+    """Accept a call that no cap applies to."""

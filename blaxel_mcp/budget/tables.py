@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from types import MappingProxyType
 
 from blaxel_mcp.budget.figures import (
     COLUMNS,
-    CallRecord,
     ClientUsage,
     Entry,
     ModelDay,
@@ -20,6 +20,9 @@ from blaxel_mcp.budget.figures import (
 
 KEPT_CALLS = 1000
 """Calls whose receipts are kept."""
+
+_ROWS = 300
+"""Rows of three values in one statement: before version 3.32, SQLite took 999 values."""
 
 VERSION = 2
 """The version of the tables, in the file's `user_version`."""
@@ -94,9 +97,7 @@ def write_all(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         [(each.call_id, *_day_key(each), each.tokens, each.nano_usd) for each in reserved.values()],
     )
     connection.executemany(_ADD, [(*key, *values_of(totals)) for key, totals in sums.items()])
-    for entry in entries:
-        if entry.record is not None:
-            _write_record(connection, entry.reservation, entry.usage, entry.record)
+    _write_records(connection, entries)
 
 
 def usage_of_day(connection: sqlite3.Connection, day: str, account: str) -> Used:
@@ -147,16 +148,33 @@ def _day_key(reservation: Reservation) -> tuple[str, str, str, str]:
     return (reservation.day, reservation.account, *reservation.key)
 
 
-def _write_record(
-    connection: sqlite3.Connection, reservation: Reservation, usage: UsageTotals | None, record: CallRecord
-) -> None:
-    if usage is not None:
-        amounts = (usage.calls, usage.total_tokens, usage.nano_usd)
-        for account in {reservation.account, record.caller or reservation.account}:
-            connection.execute(_ADD_CLIENT, (reservation.day, account, record.client, *amounts))
-    if record.text is not None:
-        row = (reservation.call_id, reservation.account, record.text)
-        connection.execute("INSERT OR REPLACE INTO calls (call_id, account, record) VALUES (?, ?, ?)", row)
+def _write_records(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Write the records of calls: one sum per client, and all receipts together.
+
+    Each step of a statement hands the interpreter over to the event loop and back.
+    """
+    clients: dict[tuple[str, str, str], UsageTotals] = {}
+    receipts: list[tuple[str, str, str]] = []
+    for entry in entries:
+        reservation, record = entry.reservation, entry.record
+        if record is None:
+            continue
+        if entry.usage is not None:
+            for account in {reservation.account, record.caller or reservation.account}:
+                key = (reservation.day, account, record.client)
+                clients[key] = clients.get(key, UsageTotals()) + entry.usage
+        if record.text is not None:
+            receipts.append((reservation.call_id, reservation.account, record.text))
+    sums = [(*key, totals.calls, totals.total_tokens, totals.nano_usd) for key, totals in clients.items()]
+    connection.executemany(_ADD_CLIENT, sums)
+    for start in range(0, len(receipts), _ROWS):
+        rows = receipts[start : start + _ROWS]
+        values = ", ".join(["(?, ?, ?)"] * len(rows))
+        connection.execute(
+            f"INSERT OR REPLACE INTO calls (call_id, account, record) VALUES {values}",  # noqa: S608 - question marks
+            [*chain.from_iterable(rows)],
+        )
+    if receipts:
         connection.execute("DELETE FROM calls WHERE number <= (SELECT MAX(number) FROM calls) - ?", (KEPT_CALLS,))
 
 

@@ -28,8 +28,6 @@ _ERRORS = (*_CLOSED, httpcore.TimeoutException, h11.LocalProtocolError)
 _MAX_HEAD_BYTES = 100 * 1024
 """Maximum size of the head of a response, and of the head of a chunk; httpcore's."""
 
-_READ_BYTES = 64 * 1024
-
 
 class _Connection:
     """A connection to one host, which carries one request at a time.
@@ -109,7 +107,7 @@ class _Connection:
             await self.stream.write(data)
 
     async def _read(self) -> None:
-        data = await self.stream.read(_READ_BYTES)
+        data = await self.stream.read()
         if not data and self._http.their_state is h11.SEND_RESPONSE:
             raise httpcore.RemoteProtocolError("Server disconnected without sending a response.")
         self._http.receive_data(data)

@@ -1,4 +1,4 @@
-"""A TCP or TLS connection with the interface of httpcore's streams, which knows whether it has unread bytes.
+"""A TCP or TLS connection, which knows whether it has unread bytes.
 
 httpcore's own stream keeps bytes beyond its 64 KiB reads, and takes them for the beginning of the next response
 (httpcore 1.0.9 on anyio 4.16). It also opens four cancel scopes and two timers for each request; a call has one
@@ -31,7 +31,7 @@ _NEXT_ADDRESS_SECONDS = 0.25
 """How long one address of a host is tried before the next one is too (RFC 8305, "Connection Attempt Delay")."""
 
 
-class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
+class SocketStream(asyncio.Protocol):
     """One connection; closing it discards what has not been sent.
 
     Attributes:
@@ -88,20 +88,19 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         _wake(self._drained)
         self._drained = None
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - httpcore's
-        """Send the rest of the last `write`; return the bytes that have arrived, at least one, or none at the end.
+    async def read(self) -> bytes:
+        """Send what `write` left; return everything that has arrived, once there is anything; no bytes at the end.
 
         Raises:
             httpcore.ReadError: The connection broke.
-            httpcore.ReadTimeout: Nothing arrived in time.
         """
         if self._unsent and not self._ended:
             # Bytes that the peer has sent can still be read.
             with suppress(httpcore.WriteError):
-                await self._send(b"", timeout)
+                await self._send(b"")
         if not self._chunks and not self._ended:
             self._received = asyncio.get_running_loop().create_future()
-            await _wait(self._received, timeout, httpcore.ReadTimeout)
+            await self._received
         if self._chunks:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             self._chunks.clear()
@@ -113,29 +112,26 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(str(self._error)) from self._error
         return b""
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Send bytes, and wait while too many are unsent. A few may wait for the next `write` or `read`.
+    async def write(self, buffer: bytes) -> None:
+        """Send bytes, and wait while too many of them are unsent. A few are left to the next `write` or `read`.
 
         Raises:
-            httpcore.WriteError: The connection is closed, or broke; bytes that the peer has sent can still be read.
-            httpcore.WriteTimeout: They were not sent in time.
+            httpcore.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
         """
-        if not buffer:
-            return
         if self._ended:
             raise httpcore.WriteError("The connection is closed.")
         if len(self._unsent) + len(buffer) > _TOGETHER_BYTES:
-            await self._send(buffer, timeout)
+            await self._send(buffer)
         else:
             self._unsent += buffer
 
-    async def _send(self, buffer: bytes, seconds: float | None) -> None:
+    async def _send(self, buffer: bytes) -> None:
         self.trace.sent = True
         for piece in filter(None, (self._unsent, buffer)):
             self._transport.write(piece)
         self._unsent = b""
         if self._drained:
-            await _wait(self._drained, seconds, httpcore.WriteTimeout)
+            await self._drained
             if self._error:
                 raise httpcore.WriteError(str(self._error)) from self._error
 
@@ -143,40 +139,21 @@ class SocketStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         """Close the connection at once."""
         self._transport.abort()
 
-    async def aclose(self) -> None:
-        """Close the connection at once, and wait until the socket is closed."""
-        self.abort()
-        await asyncio.sleep(0)
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
-    ) -> httpcore.AsyncNetworkStream:
-        """Begin TLS, with HTTP/1.1 as the only protocol, and return this stream.
+    async def start_tls(self, certificates: ssl.SSLContext, host: str, seconds: float | None) -> None:
+        """Begin TLS, with HTTP/1.1 as the only protocol.
 
         Raises:
             OSError: The handshake failed (`ssl.SSLError` is one), after which the connection is closed.
         """
-        ssl_context.set_alpn_protocols(["http/1.1"])
+        certificates.set_alpn_protocols(["http/1.1"])
         loop = asyncio.get_running_loop()
         try:
             self._transport = await loop.start_tls(
-                self._transport,
-                self,
-                ssl_context,
-                server_hostname=server_hostname,
-                ssl_handshake_timeout=timeout or None,
+                self._transport, self, certificates, server_hostname=host, ssl_handshake_timeout=seconds or None
             )
         except BaseException:
             self.abort()
             raise
-        return self
-
-    def get_extra_info(self, info: str) -> Any:
-        """Return `is_readable`, or asyncio's value of that name."""
-        return not self.is_quiet if info == "is_readable" else self._transport.get_extra_info(info)
 
 
 async def connect(
@@ -278,16 +255,6 @@ def _alternating(addresses: list[Any]) -> Iterable[Any]:
 def _wake(future: "asyncio.Future[None] | None") -> None:
     if future and not future.done():
         future.set_result(None)
-
-
-async def _wait(future: "asyncio.Future[None]", seconds: float | None, late: type[Exception]) -> None:
-    if seconds is None:
-        return await future
-    try:
-        async with asyncio.timeout(seconds):
-            await future
-    except TimeoutError as error:
-        raise late(str(error)) from error
 
 
 def _has_arrived(connection: Any) -> bool:

@@ -1,5 +1,6 @@
 """When the ledger is written: together, or a moment later where no cap can refuse the call."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,6 +114,18 @@ async def test_a_deferred_entry_is_written_though_nothing_else_happens(tmp_path:
     commits.defer(Entry(reservation(4), accept))
     await commits.aclose()
     assert other.used(DAY, "")[KEY].calls == 4
+    commits.ledger.close()
+    other.close()
+
+
+async def test_deferred_entries_are_written_while_a_busy_event_loop_defers_others(tmp_path: Path) -> None:
+    commits, other = GroupCommit(Ledger(tmp_path / "ledger.sqlite3")), Ledger(tmp_path / "ledger.sqlite3")
+    numbers = itertools.count()
+    with anyio.fail_after(30):
+        while not other.used(DAY, ""):
+            commits.defer(Entry(reservation(next(numbers)), accept), 0)
+            await anyio.lowlevel.checkpoint()
+    await commits.aclose()
     commits.ledger.close()
     other.close()
 

@@ -52,9 +52,9 @@ class Work:
             self.threads += 1
         elif code.co_name == "_run_once":
             self.turns += 1
-        elif frame.f_back and name_of(frame.f_back):
-            # A timer's hand-over is no part of the call.
-            self.threads += code.co_name == "run_in_executor"
+        elif frame.f_back and (caller := name_of(frame.f_back)):
+            # The hand-over of a timer is no part of the call.
+            self.threads += code.co_name == "run_in_executor" and not caller.endswith("._flush")
             self.tasks += code.co_name == "create_task"
 
 
