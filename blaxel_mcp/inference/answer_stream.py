@@ -181,6 +181,8 @@ class AnswerStream:
             self._start += chunk
             # JSON in one line, as most answers are, is no stream.
             is_plain = not self._decoder and self._start.startswith(_JSON_STARTS) and b"\n" not in self._start
+            if is_plain and len(self._start) > _MAX_START:
+                self._start = None
             chunk = b"" if is_plain else self._recognize()
         if self._decoder and chunk:
             self._add(self._decoder.feed(chunk))
