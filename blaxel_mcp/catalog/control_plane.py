@@ -169,7 +169,7 @@ class ControlPlane:
             except BlaxelError as error:
                 # The earlier path, if there is one, is used meanwhile.
                 lifetime = FAILURE_SECONDS
-                logger.info("no integration of type %r: %s", runtime_type, error)
+                logger.info("no integration of type %r: %s", runtime_type, describe_failure(error))
             self._paths[key] = (self._now() + lifetime, path)
         return path
 
@@ -184,7 +184,7 @@ class ControlPlane:
         except ConfigurationError:
             raise
         except BlaxelError as error:
-            logger.info("no record of model %r: %s", model, error)
+            logger.info("no record of model %r: %s", model, describe_failure(error))
             # If the control plane says that there is no such model, an earlier record is wrong.
             earlier = None if error.code in {"not_found", "unknown_model"} else self._earlier_record(workspace, model)
             return Lookup(earlier, describe_failure(error), error.with_traceback(None))

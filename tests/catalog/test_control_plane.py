@@ -66,6 +66,12 @@ def acme(**settings: Any) -> Configuration:
     return configuration(Settings.model_validate(values))
 
 
+async def found(control_plane: ControlPlane, name: str) -> tuple[ModelRecord | None, str | None]:
+    """Return a model's record, and why it is missing or an earlier one."""
+    lookup = await control_plane.find("acme", name)
+    return lookup.record, lookup.problem
+
+
 @asynccontextmanager
 async def asking(
     config: Configuration,
@@ -251,9 +257,9 @@ async def test_in_an_outage_what_was_known_of_a_model_serves() -> None:
         platform.answers.clear()
         clock.time = 301
         problem = "the control plane answered 503 (upstream_error)"
-        assert await control_plane.find("acme", "a") == Lookup(record("a"), problem)
-        assert await control_plane.find("acme", "b") == Lookup(record("b"), problem)
-        assert await control_plane.find("acme", "c") == Lookup(None, problem)
+        assert await found(control_plane, "a") == (record("a"), problem)
+        assert await found(control_plane, "b") == (record("b"), problem)
+        assert await found(control_plane, "c") == (None, problem)
 
 
 async def test_after_an_outage_the_control_plane_is_asked_again_soon() -> None:
@@ -273,9 +279,9 @@ async def test_a_model_that_is_gone_is_not_brought_back() -> None:
     async with asking(acme(), platform, now=clock) as control_plane:
         await control_plane.list_models("acme")
         clock.time = 301
-        lookup = await control_plane.find("acme", "a")
+        lookup = await found(control_plane, "a")
 
-    assert lookup == Lookup(None, "the control plane answered 404 (not_found)")
+    assert lookup == (None, "the control plane answered 404 (not_found)")
 
 
 async def test_records_of_an_earlier_run_do_not_keep_the_control_plane_from_being_asked() -> None:
