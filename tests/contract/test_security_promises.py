@@ -246,15 +246,15 @@ PROMISES: dict[str, tuple[str, ...]] = {
     ),
     "Validation stops at five errors and after a limited number of steps, and patterns of an `input_schema` are "
     "matched in linear time.": (
-        "apis/test_bounds::test_arguments_that_do_not_fit_cost_memory_by_their_size_and_show_five_problems",
-        "apis/test_bounds::test_alternatives_that_double_with_each_level_end_in_an_error",
-        "apis/test_bounds::test_a_pattern_with_nested_repeats_is_matched_in_linear_time",
+        "e2e/test_argument_memory::test_arguments_that_do_not_fit_cost_memory_by_their_size_and_show_five_problems",
+        "e2e/test_argument_memory::test_alternatives_that_double_with_each_level_end_in_an_error",
+        "e2e/test_argument_memory::test_a_pattern_with_nested_repeats_is_matched_in_linear_time",
         "e2e/test_floods::test_a_pattern_of_the_owner_holds_up_nobody_and_sigterm_ends_the_server",
     ),
     "Large arguments are validated and encoded in a thread, and cost less than ten times their size in memory.": (
         "e2e/test_floods::test_large_arguments_cost_less_than_ten_times_their_size",
-        "apis/test_bounds::test_a_schema_with_alternatives_needs_a_thread",
-        "apis/test_bounds::test_a_large_body_is_written_in_memory_by_its_size",
+        "e2e/test_argument_memory::test_a_schema_with_alternatives_needs_a_thread",
+        "e2e/test_argument_memory::test_a_large_body_is_written_in_memory_by_its_size",
     ),
     "Messages, bodies (after decompression), events, nesting, headers, results and queues are bounded while they "
     "are read.": (
@@ -262,7 +262,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "e2e/test_floods::test_invalid_http_is_an_error_within_its_memory_and_harms_no_later_call",
         "client/test_body_reader::test_compression_bomb_costs_no_more_memory_than_the_limit",
         "properties/test_streams_cut_anywhere::test_a_stream_with_too_many_values_is_response_too_large",
-        "apis/test_bounds::test_deep_nesting_is_refused",
+        "e2e/test_argument_memory::test_deep_nesting_is_refused",
         "inference/test_limits::test_one_call_more_than_the_queue_holds_is_refused_as_busy",
     ),
     "`blaxel-mcp` and every process that it starts import nothing from the folder in which they run.": (
