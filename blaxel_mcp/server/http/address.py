@@ -141,15 +141,20 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
     )
 
 
-def check_names(security: TransportSecuritySettings, headers: Headers) -> None:
-    """Check the Host and Origin headers of a request, in place of the SDK, whose refusals name no setting.
+def check_names(security: TransportSecuritySettings, host: str, headers: Headers) -> None:
+    """Check the host and the Origin header of a request, in place of the SDK, whose refusals name no setting.
+
+    Args:
+        security: The accepted names.
+        host: The host that the request names, with its port.
+        headers: The request's headers.
 
     Raises:
         RefusedError: 421 or 403, a name is not accepted.
     """
     if not security.enable_dns_rebinding_protection:
         return
-    if not _is_listed(headers.get("host", ""), security.allowed_hosts):
+    if not _is_listed(host, security.allowed_hosts):
         raise misdirected()
     origin = headers.get("origin")
     if origin and not _is_listed(origin, security.allowed_origins):

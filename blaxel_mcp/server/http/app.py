@@ -28,6 +28,8 @@ from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, InFlightRequests
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
+_ABSOLUTE_TARGET = re.compile(r"https?://([^/]+)(/.*)", re.IGNORECASE)
+
 _METADATA_PREFLIGHT = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD",
@@ -159,12 +161,13 @@ class HttpApp:
             raise draining()
         request.state.caller = await self._auth.authenticate(request.headers)
         self.requests.require_share(request.state.caller)
-        if request.scope["path"] not in (MCP_PATH, f"{MCP_PATH}/"):
+        host, path = _target(request)
+        if path not in (MCP_PATH, f"{MCP_PATH}/"):
             raise not_found(MCP_PATH)
         if request.method != "POST":
             # Without sessions, there is none to DELETE, and a GET stream would stay empty.
             raise method_not_allowed("The MCP endpoint", "POST")
-        check_names(self._names, request.headers)
+        check_names(self._names, host, request.headers)
         check_content_type(request.headers)
         request.state.with_events = answers_with_events(request.headers)
 
@@ -186,6 +189,14 @@ class HttpApp:
         if page is not None and request.method not in ("GET", "HEAD"):
             raise method_not_allowed("This path", "GET, HEAD")
         return page
+
+
+def _target(request: Request) -> tuple[str, str]:
+    """Return the host and the path of a request; a target in absolute form has both (RFC 9112, section 3.2.2)."""
+    path: str = request.scope["path"]
+    if absolute := _ABSOLUTE_TARGET.fullmatch(path):
+        return absolute[1], absolute[2]
+    return request.headers.get("host", ""), path
 
 
 def _probe_response(state: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -104,6 +104,27 @@ async def test_on_this_machine_its_own_names_are_answered_and_no_page_of_another
         assert (await answered(served, era, headers)).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://127.0.0.1/mcp", 200),
+        ("HTTP://localhost:8000/mcp/", 200),
+        ("http://evil.example.com/mcp", 421),
+        ("http://127.0.0.1@evil.example.com/mcp", 421),
+        ("http://127.0.0.1/other", 404),
+        ("http://127.0.0.1/mcp%0A", 404),
+        ("http:///mcp", 404),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_target_in_absolute_form_names_the_host_itself(emulator: Emulator, target: str, status: int) -> None:
+    body, headers = message("tools/list", "legacy")
+    async with serving(leading_to(emulator)) as served, served.http(headers) as http:
+        answer = await http.post("/mcp", content=body, extensions={"target": target.encode()})
+
+    assert answer.status_code == status
+
+
 @in_each_era
 @pytest.mark.anyio
 async def test_names_and_pages_of_the_settings_are_answered_and_no_others(emulator: Emulator, era: Era) -> None:
