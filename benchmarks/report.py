@@ -69,7 +69,7 @@ def verdict(results: Results, row: Row) -> str:
 
 def targets_table(results: Results, rows: Iterable[Row]) -> str:
     """Return the table of our figures beside the targets."""
-    head = ("row", "ours", "bare", "ours / bare: median", "best", "processor time", "target", "reached")
+    head = ("row", "ours", "bare", "ours / bare: median", "best", "CPU time", "target", "reached")
     lines = []
     for row in rows:
         to_bare = compared(results, row, OWN.name, BARE.name)

@@ -8,6 +8,7 @@ model without a configured price whose provider the table knows, while it waits 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import version
@@ -134,6 +135,8 @@ def listed_price(
 ) -> dict[str, Any]:
     """Return the `price` of a model and its `price_source` as a listing shows them; null if the price is not known.
 
+    The source names the table's version and the day of its newest price in force.
+
     Args:
         configured: The price in the settings.
         runtime_type: The type of the provider in the model's record.
@@ -142,7 +145,19 @@ def listed_price(
     """
     unconfigured = table_price(runtime_type, provider_model) if table and not configured else None
     price = configured_price(configured) if configured else unconfigured
-    return {"price": price and price.rates, "price_source": price and price.source}
+    source = price and (price.source if configured else f"{price.source}, prices of {_table_date():%Y-%m-%d}")
+    return {"price": price and price.rates, "price_source": source}
+
+
+@cache
+def _table_date() -> date:
+    """Return the day of the newest price in the table that is in force: the table itself has no date."""
+    from genai_prices import data, types  # noqa: PLC0415 - see the module's docstring
+
+    models = (model for provider in data.providers for model in provider.models)
+    conditions = (each.constraint for model in models if isinstance(model.prices, list) for each in model.prices)
+    starts = (each.start_date for each in conditions if isinstance(each, types.StartDateConstraint))
+    return max(start for start in starts if start <= datetime.now(UTC).date())
 
 
 def _usd(price: Price, usage: Usage) -> float | None:

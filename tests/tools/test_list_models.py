@@ -1,5 +1,6 @@
 """list_models: what an agent reads before it chooses."""
 
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -57,7 +58,9 @@ async def test_a_listing_names_the_table_of_a_price_and_its_version(emulator: Em
     (model,) = (await listed(emulator, models=[{"name": "house-chat"}]))["models"]
 
     assert model["price"] == {"input": 0.15, "output": 0.6, "cached_input": 0.075, "per_1k_searches": 10.0}
-    assert model["price_source"] == f"genai-prices {version('genai-prices')}"
+    source, _, day = model["price_source"].partition(", prices of ")
+    assert source == f"genai-prices {version('genai-prices')}"
+    assert date(2026, 1, 1) < date.fromisoformat(day) <= datetime.now(UTC).date()
 
 
 @pytest.mark.parametrize("prices", ["configured", "table"])
