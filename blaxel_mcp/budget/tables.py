@@ -21,7 +21,7 @@ from blaxel_mcp.budget.figures import (
 KEPT_CALLS = 1000
 """Calls whose receipts are kept."""
 
-_ROWS = 300
+_MAX_ROWS = 256
 """Rows of three values in one statement: before version 3.32, SQLite took 999 values."""
 
 VERSION = 2
@@ -167,8 +167,11 @@ def _write_records(connection: sqlite3.Connection, entries: Sequence[Entry]) -> 
             receipts.append((reservation.call_id, reservation.account, record.text))
     sums = [(*key, totals.calls, totals.total_tokens, totals.nano_usd) for key, totals in clients.items()]
     connection.executemany(_ADD_CLIENT, sums)
-    for start in range(0, len(receipts), _ROWS):
-        rows = receipts[start : start + _ROWS]
+    start = 0
+    while rest := len(receipts) - start:
+        # Powers of two, since SQLite keeps each statement that it has prepared: one per number of rows takes megabytes.
+        rows = receipts[start : start + min(_MAX_ROWS, 1 << rest.bit_length() - 1)]
+        start += len(rows)
         values = ", ".join(["(?, ?, ?)"] * len(rows))
         connection.execute(
             f"INSERT OR REPLACE INTO calls (call_id, account, record) VALUES {values}",  # noqa: S608 - question marks

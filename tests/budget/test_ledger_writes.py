@@ -1,15 +1,18 @@
 """When the ledger is written: together, or a moment later where no cap can refuse the call."""
 
 import itertools
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from blaxel_mcp.budget import tables
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, LedgerError
 from blaxel_mcp.core.exceptions import BlaxelError
 
@@ -145,3 +148,28 @@ def test_a_transaction_that_fails_keeps_the_deferred_entries(tmp_path: Path) -> 
     ledger.defer(Entry(reservation(2), accept))
     assert [entry.reservation.call_id for entry in ledger.take_deferred()] == ["call_2"]
     ledger.close()
+
+
+class RecordingConnection(sqlite3.Connection):
+    """A connection that keeps the text of its statements."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.statements: set[str] = set()
+
+    def execute(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
+        self.statements.add(statement)
+        return super().execute(statement, parameters)
+
+
+def test_batches_of_any_size_need_few_statements_since_sqlite_keeps_them_prepared() -> None:
+    connection = RecordingConnection(":memory:")
+    connection.executescript(tables.SCHEMA)
+    for size in range(1, 301):
+        record = CallRecord(client="c", text="{}")
+        tables.write_all(
+            connection, [Entry(reservation(number), usage=SETTLED, record=record) for number in range(size)]
+        )
+
+    assert len(connection.statements) <= 10
+    assert len(tables.records(connection, "", None, None)) == 300
