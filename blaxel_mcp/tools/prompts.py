@@ -12,6 +12,9 @@ from blaxel_mcp.core.suggestions import closest
 _MAX_COMPLETIONS = 100
 """The maximum number of values in a completion (MCP specification, completion)."""
 
+_MAX_CHARS = 1_000_000
+"""The maximum length of a prompt's arguments; copying more would delay other requests."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
@@ -87,13 +90,16 @@ def get_prompt(params: types.GetPromptRequestParams) -> types.GetPromptResult:
     """Return a prompt with its arguments filled in.
 
     Raises:
-        MCPError: There is no such prompt, or a required argument is missing (MCP specification, prompts).
+        MCPError: There is no such prompt, a required argument is missing (MCP specification, prompts), or the arguments
+            are too long.
     """
     prompt = _PROMPTS.get(params.name)
     if prompt is None:
         guess = closest(params.name, _PROMPTS)
         raise _invalid(f"Unknown prompt: {literal(params.name)}." + (f" Did you mean {guess!r}?" if guess else ""))
     arguments = params.arguments or {}
+    if (length := sum(map(len, arguments.values()))) > _MAX_CHARS:
+        raise _invalid(f"The arguments of a prompt have at most {_MAX_CHARS} characters, not {length}. Shorten them.")
     subject = arguments.get(prompt.subject[0], "").strip()
     if not subject:
         raise _invalid(f"The prompt {params.name!r} needs the argument {prompt.subject[0]!r}.")

@@ -49,6 +49,7 @@ async def test_without_a_model_the_agent_chooses(emulator: Emulator, given: dict
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
+        ("compare", {"question": "x" * 1_000_001}, "have at most 1000000 characters, not 1000001"),
         pytest.param("second_opinon", {}, "Did you mean 'second_opinion'", id="a misspelled name"),
         pytest.param("illustrate", {}, "needs the argument 'subject'", id="nothing given"),
         pytest.param("illustrate", {"subject": "  "}, "needs the argument 'subject'", id="a blank"),
