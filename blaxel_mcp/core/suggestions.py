@@ -7,6 +7,9 @@ from collections.abc import Iterable
 _MIN_SIMILARITY = 0.5
 """A little below difflib's default of 0.6, so that `tmeout` suggests `timeout_seconds`."""
 
+_MAX_LENGTH_RATIO = 2 / _MIN_SIMILARITY - 1
+"""How many times as long as another name a name can be and still have that similarity."""
+
 _TOLERANCE = 0.1
 """How much less similar than the best match a further suggestion may be."""
 
@@ -22,10 +25,13 @@ def closest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
         known: The names that it may stand for.
         limit: The maximum number of names to return.
     """
+    # Any other name is too short to be similar; and to prepare the comparison takes seconds for a name of megabytes.
+    others = [other for other in dict.fromkeys(known) if len(name) <= _MAX_LENGTH_RATIO * len(other)]
+    if not others:
+        return []
     matcher = difflib.SequenceMatcher(b=name)
-    scores = sorted(((_similarity(matcher, name, other), other) for other in dict.fromkeys(known)), reverse=True)
-    best = scores[0][0] if scores else 0
-    lowest = max(_MIN_SIMILARITY, best - _TOLERANCE)
+    scores = sorted(((_similarity(matcher, name, other), other) for other in others), reverse=True)
+    lowest = max(_MIN_SIMILARITY, scores[0][0] - _TOLERANCE)
     return [other for score, other in scores[:limit] if score >= lowest]
 
 

@@ -1,5 +1,7 @@
 """Suggestions for misspelled names."""
 
+import tracemalloc
+
 import pytest
 
 from blaxel_mcp.core.suggestions import closest, closest_names
@@ -27,3 +29,19 @@ def test_names_about_as_similar_are_suggested_too_best_first() -> None:
     assert closest_names("model-c", ["model-a", "model-b", "other"]) == ["model-b", "model-a"]
     assert closest_names("model-c", ["model-a", "model-b", "other"], limit=1) == ["model-b"]
     assert closest_names("x", []) == []
+
+
+def test_a_name_of_megabytes_is_not_compared() -> None:
+    name = "tool" * 1_000_000
+    tracemalloc.start()
+    try:
+        assert closest(name, KEYS) is None
+        # A comparison first notes the place of each character.
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_name_three_times_as_long_as_a_known_one_is_still_compared() -> None:
+    assert closest("tooltooltool", ["tool"]) == "tool"
+    assert closest("tooltooltoolt", ["tool"]) is None
