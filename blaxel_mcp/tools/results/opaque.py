@@ -2,12 +2,12 @@
 
 import re
 import string
+from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.json_pointer import spell
 from blaxel_mcp.core.json_text import run_finder
-from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
-from blaxel_mcp.tools.results.vectors import Summary
+from blaxel_mcp.tools.results.replacement import Steps, Summary, summarize
 
 MIN_OPAQUE = 200
 """Characters of the shortest string that is summarized in a long answer."""
@@ -31,43 +31,17 @@ _MAX_POINTER = 120
 
 def summarize_opaque(value: Any, minimum: int) -> Summary:
     """Replace every opaque string of at least `minimum` characters in a JSON value by a note on it."""
-    noter = _Noter(minimum)
-    return Summary(noter.value(value, ()), noter.count, noter.first)
 
+    def note(part: Any, steps: Steps, _: Mapping[str, Any]) -> str | None:
+        if not isinstance(part, str) or len(part) < minimum or _TEXT_NAMES.intersection(steps[-1:]):
+            return None
+        if not _is_opaque(part):
+            return None
+        pointer = spell(steps)
+        place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
+        return f"[{len(part):,} characters of opaque data{place}]"
 
-class _Noter:
-    """One walk over a JSON value, with the number of notes so far and the pointer of the first."""
-
-    def __init__(self, minimum: int) -> None:
-        self._minimum = minimum
-        self.count = 0
-        self.first = ""
-
-    def value(self, value: Any, steps: tuple[str | int, ...]) -> Any:
-        match value:
-            case str() if len(value) >= self._minimum and _is_opaque(value):
-                pointer = spell(steps)
-                self.first = self.first if self.count else pointer
-                self.count += 1
-                place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
-                return f"[{len(value):,} characters of opaque data{place}]"
-            case dict():
-                members = {
-                    name: changed
-                    for name, member in value.items()
-                    if name not in _TEXT_NAMES or not isinstance(member, str)
-                    if (changed := self.value(member, (*steps, name))) is not member
-                }
-                return with_members(value, members)
-            case list():
-                items = {
-                    index: changed
-                    for index, item in enumerate(value)
-                    if (changed := self.value(item, (*steps, index))) is not item
-                }
-                return with_items(value, items)
-            case _:
-                return value
+    return summarize(value, note)
 
 
 def _is_opaque(text: str) -> bool:
