@@ -1,6 +1,5 @@
 """The text and media of an answer in a tool result: vectors summarized, no longer than allowed."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.core import json_text
@@ -8,7 +7,8 @@ from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_media
 from blaxel_mcp.tools.results.opaque import MIN_OPAQUE, MIN_OPAQUE_IN_SHORT, may_hold_opaque, summarize_opaque
-from blaxel_mcp.tools.results.truncation import as_object, measure, truncate_json, truncate_text
+from blaxel_mcp.tools.results.replacement import Summary
+from blaxel_mcp.tools.results.truncation import Presentation, as_object, measure, truncate_json, truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation, read_one_hint
 from blaxel_mcp.tools.results.vectors import may_hold_vectors, summarize_vectors
 
@@ -27,26 +27,6 @@ _CALL_LEVELS = 7
 """Levels of an answer in which calls are: `candidates`, an item, `content`, `parts`, an item, `functionCall`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """The text and media of an answer in a tool result.
-
-    Attributes:
-        text: The text; None for an answer that is a medium.
-        structured: The same as an object. None for anything but JSON, and beside media: some clients show
-            nothing else then.
-        truncated: Whether anything in the answer was omitted or summarized.
-        media: The media, in the order in which the text refers to them.
-        remarks: Sentences that follow the answer.
-    """
-
-    text: str | None
-    structured: dict[str, Any] | None = None
-    truncated: bool = False
-    media: tuple[Media, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-
 def present(
     answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | None = None, summarizes: bool = True
 ) -> Presentation:
@@ -63,10 +43,10 @@ def present(
         case BinaryAnswer(data=data, media_type=media_type):
             return Presentation(None, media=(Media(data, media_type),))
         case TextAnswer(text=text):
-            return _present_text(text, Truncation(None, 0, 0), limit, ref)
+            return truncate_text(text, limit=limit, ref=ref, place=Truncation())
         case JSONAnswer(text=text, value=value) if not json_text.survives_as_value(text, value):
             shown = json_text.compact(text) if model_text is None else model_text
-            return _present_text(shown, Truncation(None, 0, 0), limit, ref)
+            return truncate_text(shown, limit=limit, ref=ref, place=Truncation())
         case JSONAnswer(text=text, value=value, is_compact=is_compact) if model_text is None:
             if not is_compact and (len(text) <= limit or measure(value, 2 * limit) <= 2 * limit):
                 # It may be shown whole, as its text.
@@ -74,8 +54,8 @@ def present(
             return _present_json(text, value, limit, ref, summarizes=summarizes)
         case JSONAnswer(value=value):
             pointer = find_string(value, model_text) if len(model_text) > limit else None
-            place = None if pointer is None else Truncation(pointer, 0, 0)
-            return _present_text(model_text, place, limit, ref, extract_media(value)[1])
+            place = None if pointer is None else Truncation(pointer)
+            return truncate_text(model_text, limit=limit, ref=ref, place=place, media=extract_media(value)[1])
 
 
 def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
@@ -91,31 +71,24 @@ def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
     return any(calls_tools(member, levels - 1) for member in value.values() if isinstance(member, list | dict))
 
 
-def _present_text(
-    text: str, place: Truncation | None, limit: int, ref: AnswerRef, media: tuple[Media, ...] = ()
-) -> Presentation:
-    fitted = truncate_text(text, limit=limit, ref=ref, place=place)
-    return Presentation(fitted.text, truncated=fitted.truncated, media=media)
-
-
 def _present_json(text: str, value: Any, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
     # Without such a run, a walk over the values is saved.
     shown, media = extract_media(value) if may_hold_media(text) else (value, ())
     remarks: list[str] = []
     is_long = len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM
     if summarizes and is_long and may_hold_vectors(text):
-        summary = summarize_vectors(shown)
-        shown = summary.value
-        if summary.count:
-            vectors = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
-            remarks.append(f"{vectors} summarized. {read_one_hint(summary.first, ref)}")
+        vectors = summarize_vectors(shown)
+        shown, remarks = vectors.value, _remarks(vectors, "vector", ref)
     if summarizes and len(text) > MIN_OPAQUE_IN_SHORT and may_hold_opaque(text):
-        summary = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
-        shown = summary.value
-        if summary.count:
-            strings = "One opaque string is" if summary.count == 1 else f"{summary.count:,} opaque strings are"
-            remarks.append(f"{strings} summarized. {read_one_hint(summary.first, ref)}")
+        strings = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
+        shown, remarks = strings.value, remarks + _remarks(strings, "opaque string", ref)
     if shown is value and len(text) <= limit:
         return Presentation(text, as_object(value))
-    fitted = truncate_json(shown, limit=limit, ref=ref, remark=" ".join(remarks))
-    return Presentation(fitted.text, None if media else fitted.structured, fitted.truncated, media)
+    return truncate_json(shown, limit=limit, ref=ref, media=media, remark=" ".join(remarks))
+
+
+def _remarks(summary: Summary, noun: str, ref: AnswerRef) -> list[str]:
+    if not summary.count:
+        return []
+    summarized = f"One {noun} is" if summary.count == 1 else f"{summary.count:,} {noun}s are"
+    return [f"{summarized} summarized. {read_one_hint(summary.first, ref)}"]
