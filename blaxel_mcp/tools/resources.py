@@ -26,7 +26,7 @@ from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, t
 from blaxel_mcp.tools.results.media import media_at
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
-from blaxel_mcp.tools.visibility import EVERYTHING, Visibility
+from blaxel_mcp.tools.visibility import Visibility
 
 MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
@@ -90,8 +90,7 @@ class Resources:
         settings: Settings,
         look_up: LookUp,
         spending: Spending,
-        *,
-        visibility: Visibility = EVERYTHING,
+        visibility: Visibility,
     ) -> None:
         self._catalog = catalog
         self._store = store
