@@ -269,7 +269,7 @@ class Tenant:
             runtime.config.settings,
             runtime.listing.look_up,
             runtime.spending,
-            generation.visibility,
+            visibility=generation.visibility,
         )
         self.tools.replace(self._make_tools(), runtime.config.settings)
 
