@@ -6,13 +6,11 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_media
-from blaxel_mcp.tools.results.opaque import MIN_OPAQUE, MIN_OPAQUE_IN_SHORT, may_hold_opaque, summarize_opaque
-from blaxel_mcp.tools.results.replacement import Summary
+from blaxel_mcp.tools.results.summaries import summarize
 from blaxel_mcp.tools.results.truncation import Presentation, as_object, measure, truncate_json, truncate_text
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation, read_one_hint
-from blaxel_mcp.tools.results.vectors import may_hold_vectors, summarize_vectors
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
 
-VECTORS_FROM = 4000
+_LONG_CHARS = 4000
 """Vectors and all opaque strings are summarized only in answers of more characters of JSON than this."""
 
 _CALL_MEMBERS = ("tool_calls", "function_call", "functionCall")
@@ -74,21 +72,8 @@ def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
 def _present_json(text: str, value: Any, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
     # Without such a run, a walk over the values is saved.
     shown, media = extract_media(value) if may_hold_media(text) else (value, ())
-    remarks: list[str] = []
-    is_long = len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM
-    if summarizes and is_long and may_hold_vectors(text):
-        vectors = summarize_vectors(shown)
-        shown, remarks = vectors.value, _remarks(vectors, "vector", ref)
-    if summarizes and len(text) > MIN_OPAQUE_IN_SHORT and may_hold_opaque(text):
-        strings = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
-        shown, remarks = strings.value, remarks + _remarks(strings, "opaque string", ref)
+    is_long = len(text) > _LONG_CHARS and measure(shown, _LONG_CHARS) > _LONG_CHARS
+    shown, remark = summarize(shown, text, ref, is_long=is_long) if summarizes else (shown, "")
     if shown is value and len(text) <= limit:
         return Presentation(text, as_object(value))
-    return truncate_json(shown, limit=limit, ref=ref, media=media, remark=" ".join(remarks))
-
-
-def _remarks(summary: Summary, noun: str, ref: AnswerRef) -> list[str]:
-    if not summary.count:
-        return []
-    summarized = f"One {noun} is" if summary.count == 1 else f"{summary.count:,} {noun}s are"
-    return [f"{summarized} summarized. {read_one_hint(summary.first, ref)}"]
+    return truncate_json(shown, limit=limit, ref=ref, media=media, remark=remark)

@@ -1,10 +1,7 @@
 """Copies of JSON values in which some parts are replaced by something shorter."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-
-from blaxel_mcp.core.json_pointer import spell
 
 Steps = tuple[str | int, ...]
 """The path from the top of an answer to a part of it."""
@@ -44,31 +41,3 @@ def replace_parts(value: Any, replace: Replace, steps: Steps = (), beside: Mappi
         }
         return [items.get(index, part) for index, part in enumerate(value)] if items else value
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A JSON value in which some parts are summarized.
-
-    Attributes:
-        value: The value with something short in place of each of these parts.
-        count: The number of these parts.
-        first: The JSON Pointer of the first one; empty if there is none.
-    """
-
-    value: Any
-    count: int
-    first: str
-
-
-def summarize(value: Any, summary_of: Replace) -> Summary:
-    """Return a JSON value with its parts replaced by their summaries."""
-    places: list[Steps] = []
-
-    def replace(part: Any, steps: Steps, beside: Mapping[str, Any]) -> Any:
-        summary = summary_of(part, steps, beside)
-        if summary is not None:
-            places.append(steps)
-        return summary
-
-    return Summary(replace_parts(value, replace), len(places), spell(places[0]) if places else "")
