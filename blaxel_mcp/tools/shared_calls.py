@@ -78,9 +78,9 @@ class Seen:
         text: The text of the answer so far.
     """
 
-    model: str
-    progress: str
-    text: str
+    model: str = ""
+    progress: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +259,9 @@ class SharedCalls:
         state, _, seen, encrypted = self._engine.run(_LOOK, (place,))
         if state is None:
             return None
-        model, progress, text = json.loads(self._cipher.decrypt(seen, f"{place}:seen")) if seen else ("", "", "")
+        progress = Seen(*json.loads(self._cipher.decrypt(seen, f"{place}:seen"))) if seen else Seen()
         result = self._cipher.decrypt(encrypted, f"{place}:result").decode() if encrypted else None
-        return RemoteCall(state.decode(), Seen(model, progress, text), result)
+        return RemoteCall(state.decode(), progress, result)
 
 
 def _place(owner: str, call_id: str) -> str:
