@@ -44,8 +44,8 @@ _NOTHING: Mapping[str, Any] = {}
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
-may_hold_media = json_text.run_finder(string.ascii_letters + string.digits + "_+/=\\-", 40)
-"""Returns whether JSON has a run of characters, escapes included, as `_MIN_BYTES` in base64 are one."""
+may_hold_base64 = json_text.run_finder(string.ascii_letters + string.digits + "_+/=\\.~-", 40)
+"""Returns whether JSON has a run of characters, escapes included, as `_MIN_BYTES` in base64 are one, or a token."""
 
 _START = re.compile(r"data:|[\w+/-]{16}", re.ASCII)
 

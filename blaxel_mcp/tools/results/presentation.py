@@ -1,11 +1,12 @@
 """The text and media of an answer in a tool result: vectors summarized, no longer than allowed."""
 
+from contextlib import suppress
 from typing import Any
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_media
+from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_base64
 from blaxel_mcp.tools.results.summaries import summarize
 from blaxel_mcp.tools.results.truncation import Presentation, as_object, measure, truncate_json, truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
@@ -42,14 +43,12 @@ def present(
             return Presentation(None, media=(Media(data, media_type),))
         case TextAnswer(text=text):
             return truncate_text(text, limit=limit, ref=ref, place=Truncation())
+        case JSONAnswer(text=text) if model_text is None:
+            with suppress(ValueError, RecursionError):
+                return _present_json(answer, limit, ref, summarizes=summarizes)
+            return truncate_text(json_text.compact(text), limit=limit, ref=ref, place=Truncation())
         case JSONAnswer(text=text, value=value) if not json_text.survives_as_value(text, value):
-            shown = json_text.compact(text) if model_text is None else model_text
-            return truncate_text(shown, limit=limit, ref=ref, place=Truncation())
-        case JSONAnswer(text=text, value=value, is_compact=is_compact) if model_text is None:
-            if not is_compact and (len(text) <= limit or measure(value, 2 * limit) <= 2 * limit):
-                # It may be shown whole, as its text.
-                text = json_text.compact(text)
-            return _present_json(text, value, limit, ref, summarizes=summarizes)
+            return truncate_text(model_text, limit=limit, ref=ref, place=Truncation())
         case JSONAnswer(value=value):
             pointer = find_string(value, model_text) if len(model_text) > limit else None
             place = None if pointer is None else Truncation(pointer)
@@ -69,11 +68,31 @@ def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
     return any(calls_tools(member, levels - 1) for member in value.values() if isinstance(member, list | dict))
 
 
-def _present_json(text: str, value: Any, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
-    # Without such a run, a walk over the values is saved.
-    shown, media = extract_media(value) if may_hold_media(text) else (value, ())
-    is_long = len(text) > _LONG_CHARS and measure(shown, _LONG_CHARS) > _LONG_CHARS
-    shown, remark = summarize(shown, text, ref, is_long=is_long) if summarizes else (shown, "")
+def _present_json(answer: JSONAnswer, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
+    """Show an answer as JSON.
+
+    Raises:
+        ValueError: What would be shown does not survive as structured content.
+        RecursionError: The answer nests too deeply to be walked over.
+    """
+    text, value = answer.text, answer.value
+    size = measure(value, 2 * limit) if len(text) > min(limit, _LONG_CHARS) else len(text)
+    if not answer.is_compact and (len(text) <= limit or size <= 2 * limit):
+        # It may be shown whole, as its text.
+        text = json_text.compact(text)
+    # Without such a run, walks over the values are saved.
+    may_hold_data = may_hold_base64(text)
+    shown, media = extract_media(value) if may_hold_data else (value, ())
+    size = size if shown is value else measure(shown, limit)
+    is_long = len(text) > _LONG_CHARS and size > _LONG_CHARS
+    remark = ""
+    if summarizes and (is_long or may_hold_data):
+        shown, remark = summarize(shown, text, ref, is_long=is_long, may_hold_data=may_hold_data)
     if shown is value and len(text) <= limit:
-        return Presentation(text, as_object(value))
-    return truncate_json(shown, limit=limit, ref=ref, media=media, remark=remark)
+        fitted = Presentation(text, as_object(value))
+    else:
+        fitted = truncate_json(shown, limit=limit, ref=ref, media=media, remark=remark, size=None if remark else size)
+    # Only what is shown is checked: in a long answer, a check of everything would take as long as parsing it.
+    if not json_text.survives_as_value(fitted.text or "", fitted.structured):
+        raise ValueError("the SDK would change it")
+    return fitted

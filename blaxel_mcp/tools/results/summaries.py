@@ -52,7 +52,7 @@ class Summary:
     first: str
 
 
-def summarize(value: Any, text: str, ref: AnswerRef, *, is_long: bool) -> tuple[Any, str]:
+def summarize(value: Any, text: str, ref: AnswerRef, *, is_long: bool, may_hold_data: bool = True) -> tuple[Any, str]:
     """Return an answer with its vectors and opaque strings summarized, and a remark on these.
 
     Args:
@@ -60,12 +60,13 @@ def summarize(value: Any, text: str, ref: AnswerRef, *, is_long: bool) -> tuple[
         text: Its JSON, which shows faster than a walk over the values that there is nothing to summarize.
         ref: Where the complete answer can be read.
         is_long: Whether the answer is long. In a short one, only long opaque strings are summarized.
+        may_hold_data: Whether `may_hold_base64` is true of the text.
     """
     remarks: list[str] = []
     if is_long and ("embedding" in text or _has_numbers(text)):
         vectors = summarize_vectors(value)
         value, remarks = vectors.value, _remarks(vectors, "vector", ref)
-    if len(text) > _MIN_OPAQUE_IN_SHORT and _may_hold_opaque(text):
+    if may_hold_data and len(text) > _MIN_OPAQUE_IN_SHORT and _may_hold_opaque(text):
         strings = _summarize_opaque(value, _MIN_OPAQUE if is_long else _MIN_OPAQUE_IN_SHORT)
         value, remarks = strings.value, remarks + _remarks(strings, "opaque string", ref)
     return value, " ".join(remarks)

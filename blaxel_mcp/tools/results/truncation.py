@@ -97,25 +97,31 @@ def truncate_json(
     media: tuple[Media, ...] = (),
     remark: str = "",
     steps: Steps = (),
+    size: int | None = None,
 ) -> Presentation:
     """Truncate a JSON value to `limit` characters of compact JSON.
 
     Args:
-        value: A value that JSON can write, nested no deeper than `json_text.MAX_DEPTH`.
+        value: The value.
         limit: The maximum length in characters, at least 1000.
         ref: Where the complete answer can be read.
         media: The media that the value refers to.
         remark: A sentence on parts that are summarized already; with one, the value always counts as truncated.
         steps: The path from the top of the complete answer to the value.
+        size: What `measure` returned for the value with `limit` or more; None to measure it.
 
     Returns:
         The value itself if it fits. Otherwise an object whose last member is `TRUNCATION_KEY`, so that
         the note is in both the text and the structured content: clients show one or the other.
+
+    Raises:
+        ValueError: What is shown contains a number that JSON cannot write.
     """
-    if not remark and measure(value, limit) <= limit:
+    size = measure(value, limit) if size is None else size
+    if not remark and size <= limit:
         return Presentation(json_text.dump(value), None if media else as_object(value), media=media)
     truncator = _Truncator()
-    fitted = truncator.fit(value, limit - len(remark) - MAX_NOTE, steps)
+    fitted = truncator.fit(value, size, limit - len(remark) - MAX_NOTE, steps)
     note = " ".join(filter(None, (remark, truncation_note(truncator.truncations, ref))))
     noted = {**as_object(fitted), TRUNCATION_KEY: note}
     return Presentation(json_text.dump(noted), None if media else noted, truncated=True, media=media)
@@ -157,9 +163,9 @@ class _Truncator:
     def __init__(self) -> None:
         self.truncations: list[Truncation] = []
 
-    def fit(self, value: Any, limit: int, steps: Steps) -> Any:
-        """Return the value in at most `limit` characters, which are at least `_MIN_PART`; itself if it fits."""
-        if measure(value, limit) <= limit:
+    def fit(self, value: Any, size: int, limit: int, steps: Steps) -> Any:
+        """Return a value of this size in at most `limit` characters, which are at least `_MIN_PART`."""
+        if size <= limit:
             return value
         match value:
             case str():
@@ -195,7 +201,7 @@ class _Truncator:
             sizes.append(size)
         cap = _largest_cap(sizes, limit)
         fitted = [
-            self.fit(item, min(size, cap) - 1, (*steps, index))
+            self.fit(item, size - 1, min(size, cap) - 1, (*steps, index))
             for index, (item, size) in enumerate(zip(items, sizes, strict=False))
         ]
         omitted = len(items) - len(sizes)
@@ -222,7 +228,7 @@ class _Truncator:
                 used += name_size + min(size, share)
                 sizes[name] = size
         cap = _largest_cap(sizes.values(), limit - names)
-        fitted = {name: self.fit(members[name], min(size, cap), (*steps, name)) for name, size in sizes.items()}
+        fitted = {name: self.fit(members[name], size, min(size, cap), (*steps, name)) for name, size in sizes.items()}
         omitted = len(members) - len(sizes)
         if omitted:
             self.truncations.append(Truncation(spell(steps), 0, omitted * _MIN_PART))
