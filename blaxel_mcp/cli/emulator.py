@@ -25,7 +25,8 @@ async def emulator(options: argparse.Namespace) -> int:
         hint = "Give one such as http://127.0.0.1:11434."
         raise ConfigurationError(f"--upstream {options.upstream!r} is not an HTTP URL.", hint=hint)
     upstream = OpenAIServer(options.upstream) if options.upstream else None
-    async with received_signals() as signals, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        signals = stack.enter_context(received_signals())
         try:
             running = await stack.enter_async_context(run_emulator(port=options.port, upstream=upstream))
         except OSError as error:

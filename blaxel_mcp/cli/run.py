@@ -50,7 +50,7 @@ async def until_signal(work: Callable[[], Awaitable[_Value]]) -> _Value | None:
     """Return the result, or None if a signal cancelled the work; the ledger has its calls in either case."""
 
     async def cancel_at_signal(scope: anyio.CancelScope) -> None:
-        async with received_signals() as signals:
+        with received_signals() as signals:
             await anext(signals)
         # A second signal ends the process at once, even while a thread waits for the ledger.
         for number in ending_signals():

@@ -16,7 +16,7 @@ from blaxel_mcp.core.media_types import extension_for, shown_media_type
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.results.media import Media, extract_media
-from blaxel_mcp.tools.results.vectors import summarize_vectors
+from blaxel_mcp.tools.results.summaries import summarize_vectors
 
 _SMALLEST_USD = 0.000001
 

@@ -5,10 +5,10 @@ BlaxelError                  any failure; `code` is one of a closed set
 ├── InvalidArgumentsError    fix the request; nothing was sent
 └── UpstreamError            Blaxel, the model's provider or the network failed the call
 
-There are few classes because callers rarely handle one differently from another. The details are in the fields of the
-exception, which reach an MCP client unchanged as `_meta["blaxel-mcp/error"]` of the tool result.
+The fields of the exception reach an MCP client unchanged as `_meta["blaxel-mcp/error"]` of the tool result.
 """
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, get_args
 
 ErrorCode = Literal[
@@ -43,6 +43,7 @@ Origin = Literal["caller", "local", "blaxel", "provider", "network"]
 """Where the fault lies: the caller's request, this server, Blaxel, the model's provider, or the network."""
 
 
+@dataclass(eq=False, repr=False)
 class BlaxelError(Exception):
     """A failure, as sentences for people and fields for programs.
 
@@ -62,39 +63,23 @@ class BlaxelError(Exception):
         request_id: The id of the upstream request, for Blaxel's or the provider's support; None if not known.
 
     Attributes:
-        partial: The part of the answer that arrived before the failure, as text; empty if nothing arrived. It is set
-            after construction, by the code that reads a streamed answer.
+        partial: The part of a streamed answer that arrived before the failure, as text. Its reader sets it.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: ErrorCode,
-        origin: Origin = "local",
-        hint: str = "",
-        retryable: bool = False,
-        retry_after_seconds: float | None = None,
-        billed: Billed = "no",
-        unprocessed: bool = False,
-        status: int | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code: ErrorCode = code
-        self.origin: Origin = origin
-        self.hint = hint
-        self.retryable = retryable
-        self.retry_after_seconds = retry_after_seconds
-        self.billed: Billed = billed
-        self.unprocessed = unprocessed
-        self.status = status
-        self.request_id = request_id
-        self.partial = ""
+    message: str
+    _: KW_ONLY
+    code: ErrorCode
+    origin: Origin = "local"
+    hint: str = ""
+    retryable: bool = False
+    retry_after_seconds: float | None = None
+    billed: Billed = "no"
+    unprocessed: bool = False
+    status: int | None = None
+    request_id: str | None = None
+    partial: str = field(default="", init=False)
 
     def __str__(self) -> str:
-        """Return the message followed by the hint."""
         return f"{self.message} {self.hint}".rstrip()
 
 

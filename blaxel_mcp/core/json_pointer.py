@@ -78,20 +78,15 @@ def items(text: str) -> Iterator[slice]:
         yield slice(start, _decode(text, start)[1])
 
 
-def find_string(value: Any, wanted: str) -> str | None:
+def find_string(value: Any, wanted: str, steps: tuple[str | int, ...] = ()) -> str | None:
     """Return the pointer to the first string in a parsed JSON value that equals `wanted`; None if there is none."""
-    steps = _steps_to(value, wanted)
-    return None if steps is None else spell(steps)
-
-
-def _steps_to(value: Any, wanted: str) -> list[str | int] | None:
     if isinstance(value, str):
-        return [] if value == wanted else None
+        return spell(steps) if value == wanted else None
     if isinstance(value, dict | list):
         for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            below = _steps_to(inner, wanted)
-            if below is not None:
-                return [step, *below]
+            pointer = find_string(inner, wanted, (*steps, step))
+            if pointer is not None:
+                return pointer
     return None
 
 

@@ -12,6 +12,9 @@ _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _MAX_BACKUPS = 1000
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ROOT, _NOBODY = 0, 65534
+_BINARY = getattr(os, "O_BINARY", 0)
+_NO_SURPRISE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | _BINARY
+"""Flags to open a path at which there may be anything: a link is refused, and a named pipe does not block."""
 
 
 def make_folder(folder: Path) -> None:
@@ -80,9 +83,7 @@ def read_private(path: Path, *, limit: int | None = None) -> bytes:
     Raises:
         OSError: The file is missing, too large, another user's, or open to others.
     """
-    # O_NONBLOCK: a named pipe at this path must not block.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | _NO_SURPRISE), "rb") as file:
         status = os.fstat(file.fileno())
         is_private = stat.S_ISREG(status.st_mode)
         if os.name == "posix":
@@ -95,17 +96,22 @@ def read_private(path: Path, *, limit: int | None = None) -> bytes:
     return data
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file with mode 0600, never over an existing file and never through a link.
+def write_private(path: Path, data: bytes, *, like: os.stat_result | None = None, flush: bool = False) -> None:
+    """Write a new file, never over an existing file and never through a link.
+
+    Args:
+        path: The file.
+        data: Its content.
+        like: The status of the file whose owner and mode it gets. None: this user, mode 0600.
+        flush: Whether to wait until it is on the disk.
 
     Raises:
         FileExistsError: The path exists.
         OSError: The file cannot be written; nothing of it is left.
     """
-    descriptor = _create(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, _PRIVATE_FILE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        _fill(descriptor, data, like, flush=flush)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -117,9 +123,7 @@ def append_private(path: Path, data: bytes) -> int:
     Raises:
         OSError: The file cannot be written, is no regular file, or belongs to another user. A part may be written.
     """
-    # O_NONBLOCK: a named pipe at this path must not block.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), _PRIVATE_FILE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_SURPRISE, _PRIVATE_FILE)
     with os.fdopen(descriptor, "ab", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or (os.name == "posix" and status.st_uid != os.geteuid()):
@@ -148,7 +152,7 @@ def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None,
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
-        _fill(descriptor, data, like)
+        _fill(descriptor, data, like, flush=True)
         if overwrite:
             temporary.replace(path)
         else:
@@ -174,26 +178,14 @@ def back_up(path: Path, data: bytes, *, like: os.stat_result | None = None) -> P
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for number in range(1, _MAX_BACKUPS + 1):
         copy = path.with_name(f"{path.name}.{moment}{f'_{number}' if number > 1 else ''}.bak")
-        try:
-            descriptor = _create(copy)
-        except FileExistsError:
-            continue
-        try:
-            _fill(descriptor, data, like)
-        except BaseException:
-            copy.unlink(missing_ok=True)
-            raise
-        return copy
+        with suppress(FileExistsError):
+            write_private(copy, data, like=like, flush=True)
+            return copy
     raise FileExistsError(errno.EEXIST, "too many backups", str(path))
 
 
-def _create(path: Path) -> int:
-    """Make a file that does not exist, with mode 0600, and return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), _PRIVATE_FILE)
-
-
-def _fill(descriptor: int, data: bytes, like: os.stat_result | None) -> None:
-    """Write a new file, flush it to the disk and close it."""
+def _fill(descriptor: int, data: bytes, like: os.stat_result | None, *, flush: bool) -> None:
+    """Write a new file and close it."""
     with os.fdopen(descriptor, "wb") as file:
         if like is not None and os.name == "posix":
             # Only root can give a file away. When root edits a user's file, that user has to stay its owner.
@@ -201,8 +193,9 @@ def _fill(descriptor: int, data: bytes, like: os.stat_result | None) -> None:
                 os.fchown(descriptor, like.st_uid, like.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
         file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+        if flush:
+            file.flush()
+            os.fsync(descriptor)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from enum import IntEnum
 
 import anyio
@@ -37,12 +37,10 @@ def open_missing_streams() -> None:
             # The lowest free number is taken.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - its only form
     # Python has no such stream for a descriptor that was closed when it started.
-    if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if descriptor else "r"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
 
 
 def escape_unencodable() -> None:
@@ -76,17 +74,12 @@ def ending_signals() -> tuple[signal.Signals, ...]:
     return tuple(candidate for candidate in candidates if signal.getsignal(candidate) != signal.SIG_IGN)
 
 
-@asynccontextmanager
-async def received_signals() -> AsyncIterator[AsyncIterator[signal.Signals]]:
-    """Receive the ending signals instead of being ended by them, while the context lasts.
+def received_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
+    """Return a context in which the ending signals are received, in the main thread, instead of ending the process.
 
-    Only the main thread can enter it. Afterwards the signals have their default actions again.
-
-    Yields:
-        An iterator over the signals, in the order of arrival. It waits forever when `ending_signals` is empty.
+    Its value is an iterator over the signals, in the order of arrival. It waits forever when `ending_signals` is empty.
     """
-    with anyio.open_signal_receiver(*ending_signals()) as signals:
-        yield signals
+    return anyio.open_signal_receiver(*ending_signals())
 
 
 def exit_code_after(received: signal.Signals) -> ExitCode:

@@ -16,7 +16,6 @@ from blaxel_mcp.tools.shared_calls import SharedCalls
 from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
 from blaxel_mcp.tools.store.shared_answers import SharedAnswers
 from blaxel_mcp.tools.store.shared_keys import SharedKeys
-from blaxel_mcp.tools.store.stored_answer import StoreLimits
 
 _CANCELLED_REQUESTS = f"{TAG}:cancelled-requests"
 
@@ -47,7 +46,7 @@ class Sharing:
 
     def answers(self, owner: str) -> SharedAnswers | None:
         """Return the answers of one caller on all servers; None if nothing is shared."""
-        return SharedAnswers(self._state, owner, StoreLimits()) if self._state else None
+        return SharedAnswers(self._state, owner) if self._state else None
 
     def paid_once(self) -> PaidOnce:
         """Return the registry of calls with a key: of all servers, or of this machine if nothing is shared."""

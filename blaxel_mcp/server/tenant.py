@@ -40,7 +40,7 @@ from blaxel_mcp.tools.resources import Resources
 from blaxel_mcp.tools.results.results import ResultPolicy, error_result
 from blaxel_mcp.tools.run_model import run_model_tool
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.visibility import EVERYTHING, CallerVisibility, Visibility
+from blaxel_mcp.tools.visibility import Visibility
 
 Context = ServerRequestContext[Any, Any]
 
@@ -216,10 +216,10 @@ class Tenant:
         return visibility.result(result) if isinstance(result, types.CallToolResult) else result
 
     def _build(self, config: Configuration, limits: CallLimits) -> _Generation:
-        visibility = EVERYTHING
+        visibility = Visibility()
         if not self.caller.is_owner:
             own_key = self.caller.credential is not None
-            visibility = CallerVisibility(config, own_key=own_key, own_budget=own_key or self.caller == ANYONE)
+            visibility = Visibility(config, own_key=own_key, own_budget=own_key or self.caller == ANYONE)
         return _Generation(self._build_runtime(config, limits), visibility)
 
     def _build_runtime(self, config: Configuration, limits: CallLimits) -> Runtime:

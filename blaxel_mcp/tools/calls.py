@@ -22,9 +22,9 @@ from blaxel_mcp.tools.handles import HANDLE_SECONDS, MAX_HANDLES, unreachable_ca
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from blaxel_mcp.tools.shared_calls import OwnCall, RemoteCall, Seen, SharedCalls, State
 
-FIRST_INTERVAL_SECONDS = 1.0
-INTERVAL_SECONDS = 5.0
-"""The progress interval starts short, since some clients drop the final notification, and doubles up to the second."""
+_INTERVALS = (1.0, 5.0)
+"""The interval of progress, in seconds: it starts short, since some clients drop the final notification, and doubles up
+to the second."""
 
 
 _MAX_EXPIRED = 2000
@@ -125,8 +125,7 @@ class CallRegistry:
 
     Args:
         now: A monotonic clock, in seconds.
-        first_interval_seconds: When a waiting client first hears of its call.
-        interval_seconds: The longest interval between notifications; each is twice the one before, up to this.
+        intervals: The first and the longest interval between notifications of progress, in seconds.
         shared: Shows handed-back calls to other servers; None if nothing is shared.
         owner: The caller's id there.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
@@ -140,14 +139,13 @@ class CallRegistry:
         self,
         *,
         now: Callable[[], float] = time.monotonic,
-        first_interval_seconds: float = FIRST_INTERVAL_SECONDS,
-        interval_seconds: float = INTERVAL_SECONDS,
+        intervals: tuple[float, float] = _INTERVALS,
         shared: SharedCalls | None = None,
         owner: str = "",
         rejoin_seconds: float = 0,
     ) -> None:
         self._now = now
-        self._intervals = (first_interval_seconds, interval_seconds)
+        self._intervals = intervals
         self._running: set[Call] = set()
         self._handles: dict[str, Call] = {}
         self._expired: deque[str] = deque(maxlen=_MAX_EXPIRED)
@@ -253,8 +251,13 @@ class CallRegistry:
         self._expire()
         return self._handles.get(call_id)
 
-    async def find_elsewhere(self, call_id: str, seconds: float) -> RemoteCall | None:
-        """Return another server's call, after waiting for its end; None if no server knows it.
+    async def elsewhere(self, call_id: str, seconds: float = 0, *, cancels: bool = False) -> RemoteCall | None:
+        """Return another server's call; None if no server knows it.
+
+        Args:
+            call_id: The call.
+            seconds: How long to wait for its end.
+            cancels: Whether to cancel it, and wait until that is done.
 
         Raises:
             BlaxelError: The shared state cannot be used.
@@ -262,20 +265,9 @@ class CallRegistry:
         if self._shared is None:
             return None
         try:
+            if cancels:
+                return await self._shared.cancel(self._owner, call_id)
             return await self._shared.wait(self._owner, call_id, seconds)
-        except SharedStateError as error:
-            raise unreachable_call(call_id, error) from None
-
-    async def cancel_elsewhere(self, call_id: str) -> RemoteCall | None:
-        """Cancel another server's call, and return its state after that; None if no server knows it.
-
-        Raises:
-            BlaxelError: The shared state cannot be used.
-        """
-        if self._shared is None:
-            return None
-        try:
-            return await self._shared.cancel(self._owner, call_id)
         except SharedStateError as error:
             raise unreachable_call(call_id, error) from None
 

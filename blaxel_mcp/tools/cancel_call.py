@@ -28,7 +28,7 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
         call_id: str = arguments["call_id"]
         call = calls.find(call_id)
         if call is None:
-            record = await calls.cancel_elsewhere(call_id)
+            record = await calls.elsewhere(call_id, cancels=True)
             if record is None:
                 raise (expired_call if calls.has_expired(call_id) else unknown_call)(call_id)
             if record.state == "lost":

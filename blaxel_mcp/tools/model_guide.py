@@ -26,8 +26,16 @@ _QUESTIONS = ("prompt", "input", "inputs")
 _NO_RECORD = Lookup(None)
 
 
-def models_guide(catalog: Catalog, uri: str) -> JSONObject:
-    """Return one line per model, with the resource below `uri` that has its guide."""
+MODELS_URI = "blaxel://models"
+
+
+def guide_uri(catalog: Catalog, entry: CatalogEntry) -> str:
+    """Return the URI of a model's guide."""
+    return f"{MODELS_URI}/{quote(catalog.reference(entry), safe='')}"
+
+
+def models_guide(catalog: Catalog) -> JSONObject:
+    """Return one line per model, with the resource that has its guide."""
     models = [
         {
             "name": entry.name,
@@ -36,7 +44,7 @@ def models_guide(catalog: Catalog, uri: str) -> JSONObject:
             "api": entry.api.name,
             "path": "/" if entry.path == "" else entry.path,
             "description": entry.description,
-            "uri": f"{uri}/{quote(catalog.reference(entry), safe='')}",
+            "uri": guide_uri(catalog, entry),
         }
         for entry in catalog.entries
     ]

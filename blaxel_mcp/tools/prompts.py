@@ -1,6 +1,6 @@
 """The MCP prompts: starting points that a person picks, for a second opinion, a comparison and a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mcp_types as types
@@ -120,14 +120,20 @@ def model_values(prompt: str, argument: str, typed: str, models: Sequence[tuple[
         typed: The text typed so far.
         models: The name and the API of each model.
     """
-    found = _PROMPTS.get(prompt)
-    if found is None or argument != found.model:
-        return types.Completion(values=[], total=0, has_more=False)
-    head, comma, last = typed.rpartition(",") if found.model == "models" else ("", "", typed)
-    begun = last.strip().casefold()
-    names = sorted({name for name, api in models if api in found.apis and name.casefold().startswith(begun)})
-    values = [f"{head}{comma}{' ' if comma else ''}{name}" for name in names[:_MAX_COMPLETIONS]]
-    return types.Completion(values=values, total=len(names), has_more=len(values) < len(names))
+    its_prompt = _PROMPTS.get(prompt)
+    if its_prompt is None or argument != its_prompt.model:
+        return completion_of((), typed)
+    others, comma, last = typed.rpartition(",") if argument == "models" else ("", "", typed)
+    names = (name for name, api in models if api in its_prompt.apis)
+    return completion_of(names, last.strip(), before=f"{others}{comma} " if comma else "")
+
+
+def completion_of(names: Iterable[str], typed: str, *, before: str = "") -> types.Completion:
+    """Return the names that begin with the typed text, in any case of letters, each after what is written before it."""
+    begun = typed.casefold()
+    matching = sorted({name for name in names if name.casefold().startswith(begun)})
+    values = [f"{before}{name}" for name in matching[:_MAX_COMPLETIONS]]
+    return types.Completion(values=values, total=len(matching), has_more=len(values) < len(matching))
 
 
 def _invalid(message: str) -> MCPError:

@@ -73,18 +73,8 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         if arguments["call_id"] == LAST:
             arguments["call_id"] = await policy.store.last_shared() or _last_call(calls, policy.store)
-        call = calls.find(arguments["call_id"])
-        if call is not None:
-            seconds = arguments.get("wait_seconds", 0)
-            await calls.wait(call, min(seconds, longest_wait or seconds))
-            if not call.done:
-                return running_result(call.context, call.seen(), prefix=prefix)
-            result = call.task.result()
-            assert isinstance(result, types.CallToolResult), "a handle asks nobody"
-            if result.is_error or not arguments.keys() & _PARTS:
-                return result
-        elif elsewhere := await _read_elsewhere(arguments, calls, longest_wait, prefix):
-            return elsewhere
+        if handled := await _handled(arguments, calls, longest_wait, prefix):
+            return handled
         try:
             return await read_result(arguments, context, policy)
         except BlaxelError as error:
@@ -116,23 +106,31 @@ def _last_call(calls: CallRegistry, store: CallStore) -> str:
     )
 
 
-async def _read_elsewhere(
+async def _handled(
     arguments: JSONObject, calls: CallRegistry, longest_wait: float, prefix: str
 ) -> types.CallToolResult | None:
-    """Return the state or the result of a call of another server; None if it has to be read from its answer.
+    """Return the state or the result of a call with a handle; None if it has to be read from its answer.
 
     Raises:
-        BlaxelError: Its server is gone, or the shared state cannot be used.
+        BlaxelError: The call's server is gone, or the shared state cannot be used.
     """
     call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
-    record = await calls.find_elsewhere(call_id, min(seconds, longest_wait or seconds))
-    if record is None:
-        return None
-    if record.state == "lost":
-        raise lost_call(call_id, record.seen)
-    if record.result is None:
-        return running_result(CallContext(call_id=call_id, model=record.seen.model), record.seen, prefix=prefix)
-    result = types.CallToolResult.model_validate_json(record.result)
+    seconds = min(seconds, longest_wait or seconds)
+    if call := calls.find(call_id):
+        await calls.wait(call, seconds)
+        if not call.done:
+            return running_result(call.context, call.seen(), prefix=prefix)
+        result = call.task.result()
+        assert isinstance(result, types.CallToolResult), "a handle asks nobody"
+    else:
+        record = await calls.elsewhere(call_id, seconds)
+        if record is None:
+            return None
+        if record.state == "lost":
+            raise lost_call(call_id, record.seen)
+        if record.result is None:
+            return running_result(CallContext(call_id=call_id, model=record.seen.model), record.seen, prefix=prefix)
+        result = types.CallToolResult.model_validate_json(record.result)
     return result if result.is_error or not arguments.keys() & _PARTS else None
 
 

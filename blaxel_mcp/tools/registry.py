@@ -1,7 +1,7 @@
 """The tools of a tenant: their list, and their calls."""
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -157,7 +157,9 @@ class ToolRegistry:
             return await self._run(tool, arguments, context, scope)
         seconds = detach_seconds(self._settings, client, reports=True) if report else self._silent_seconds
         if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments, sent_key, tool.takes_key)):
-            return await self._call_once(self._once, key, (tool, arguments), context, (scope, report, seconds))
+            return await self._call_once(
+                self._once, key, tool, arguments, context, scope=scope, report=report, seconds=seconds
+            )
         # From here on the call may outlive the request.
         call = self._calls.start(context, scope, self._run(tool, arguments, context, scope))
         if await self._calls.join(call, seconds, report):
@@ -168,12 +170,15 @@ class ToolRegistry:
         self,
         once: PaidOnce,
         key: str,
-        asked: tuple[Tool, Mapping[str, Any]],
+        tool: Tool,
+        arguments: Mapping[str, Any],
         context: CallContext,
-        making: tuple[anyio.CancelScope, Report | None, float],
+        *,
+        scope: anyio.CancelScope,
+        report: Report | None,
+        seconds: float,
     ) -> CallResult:
         """Make a call with a key, or return the result of the first call with that key."""
-        (tool, arguments), (scope, report, seconds) = asked, making
         digest = key_digest(self._owner, self._settings.workspace, key)
         if json_text.is_small(arguments):
             content = arguments_digest(tool.name, arguments)
@@ -184,19 +189,22 @@ class ToolRegistry:
             try:
                 again = tool.may_repeat(arguments)
                 claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
+                if claim.state != "new":
+                    return self._result_of(claim)
             except CallKeysError as error:
                 context.notes.append(f"in another process, a repetition of this call would be paid again: {error}")
                 # Another request with this key may have started it meanwhile.
                 earlier = self._calls.keyed(digest, content)
                 if earlier is None:
                     once.adopt(digest, content, context.call_id)
-            else:
-                if claim.state != "new":
-                    return self._result_of(claim)
-        call = earlier
-        if call is None:
-            work = _kept(once, digest, context.call_id, self._run(tool, arguments, context, scope))
-            call = self._calls.start(context, scope, work, key=(digest, content))
+
+        async def make_once() -> CallResult:
+            result = await self._run(tool, arguments, context, scope)
+            with anyio.CancelScope(shield=True):
+                await once.finish(digest, context.call_id, result)
+            return result
+
+        call = earlier or self._calls.start(context, scope, make_once(), key=(digest, content))
         if not await self._calls.join(call, seconds, report, may_go_on=True):
             return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
         result = call.task.result()
@@ -210,12 +218,11 @@ class ToolRegistry:
         if claim.state == "other":
             return error_result(other_arguments(claim.call_id), context)
         if claim.state == "running":
-            return running_result(
-                context, Seen("", "another process waits for it", ""), prefix=self._settings.tools.prefix
-            )
+            seen = Seen(progress="another process waits for it")
+            return running_result(context, seen, prefix=self._settings.tools.prefix)
         if claim.state == "done" and claim.result:
             return replayed(claim.result)
-        return error_result(lost_call(claim.call_id, Seen("", "", "")), context)
+        return error_result(lost_call(claim.call_id, Seen()), context)
 
     async def _run(
         self, tool: Tool, arguments: Mapping[str, Any], context: CallContext, scope: anyio.CancelScope
@@ -244,11 +251,3 @@ class ToolRegistry:
                 logger.exception("call %s of the tool %r failed", context.call_id, tool.name)
                 return error_result(unexpected(context), context, receipt=receipt)
         return error_result(cancelled(context), context, max_chars=max_chars, receipt=receipt)
-
-
-async def _kept(once: PaidOnce, key: str, call_id: str, work: Coroutine[Any, Any, CallResult]) -> CallResult:
-    """Make a call, and store its result for repeated calls."""
-    result = await work
-    with anyio.CancelScope(shield=True):
-        await once.finish(key, call_id, result)
-    return result

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, unquote
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -20,15 +20,14 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.tools.model_guide import model_guide, models_guide, request_guide
-from blaxel_mcp.tools.prompts import model_values
+from blaxel_mcp.tools.model_guide import MODELS_URI, guide_uri, model_guide, models_guide, request_guide
+from blaxel_mcp.tools.prompts import completion_of, model_values
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import media_at
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import StoredAnswer
-from blaxel_mcp.tools.visibility import EVERYTHING, Visibility
+from blaxel_mcp.tools.visibility import Visibility
 
-MODELS_URI = "blaxel://models"
 USAGE_URI = "blaxel://usage"
 MODEL_TEMPLATE = f"{MODELS_URI}/{{name}}"
 REQUEST_TEMPLATE = f"{MODEL_TEMPLATE}/request{{?arguments}}"
@@ -37,12 +36,22 @@ CALL_TEMPLATE = f"{CALLS_URI}{{call_id}}"
 _ALL = f"The resources are {MODELS_URI}, {MODEL_TEMPLATE}, {REQUEST_TEMPLATE}, {USAGE_URI} and {CALL_TEMPLATE}."
 _JSON = "application/json"
 _MAX_URI_CHARS = 100_000
-_MAX_COMPLETIONS = 100
-"""The maximum number of values in a completion (MCP specification, completion)."""
-
 _USAGE_DAYS = 7
 
-TEMPLATES = (
+_RESOURCES = (
+    types.Resource(
+        name="models", title="The models", uri=MODELS_URI, description="Every model that has a tool.", mime_type=_JSON
+    ),
+    types.Resource(
+        name="usage",
+        title="Usage",
+        uri=USAGE_URI,
+        description=f"Calls, tokens and USD of each model in the last {_USAGE_DAYS} days, and the remaining budget.",
+        mime_type=_JSON,
+    ),
+)
+
+_TEMPLATES = (
     types.ResourceTemplate(
         name="model",
         title="A model",
@@ -91,7 +100,7 @@ class Resources:
         look_up: LookUp,
         spending: Spending,
         *,
-        visibility: Visibility = EVERYTHING,
+        visibility: Visibility,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -104,13 +113,24 @@ class Resources:
         self, _: RequestContext, __: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         """List the guides to the models, and the usage."""
-        return types.ListResourcesResult(resources=resources(self._catalog()))
+        catalog = self._catalog()
+        models = [
+            types.Resource(
+                name=catalog.reference(entry),
+                title=entry.title,
+                uri=guide_uri(catalog, entry),
+                description=entry.description,
+                mime_type=_JSON,
+            )
+            for entry in catalog.entries
+        ]
+        return types.ListResourcesResult(resources=[*_RESOURCES, *models])
 
     async def list_templates(
         self, _: RequestContext, __: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
         """List the URI templates of a model and of a call's answer."""
-        return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
+        return types.ListResourceTemplatesResult(resource_templates=list(_TEMPLATES))
 
     async def read(self, _: RequestContext, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         """Read one resource.
@@ -129,7 +149,7 @@ class Resources:
         if len(uri) > _MAX_URI_CHARS:
             raise _missing(uri[:_MAX_URI_CHARS], f"A URI has at most {_MAX_URI_CHARS:,} characters.")
         if uri == MODELS_URI:
-            return _json_contents(uri, models_guide(self._catalog(), MODELS_URI))
+            return _json_contents(uri, models_guide(self._catalog()))
         if uri == USAGE_URI:
             return _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
         if uri.startswith(f"{MODELS_URI}/"):
@@ -164,46 +184,14 @@ class Resources:
 
     async def complete(self, _: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Complete the name in the URI of a model, or the models in an argument of a prompt."""
-        return types.CompleteResult(completion=completion(self._catalog(), params))
-
-
-def resources(catalog: Catalog) -> list[types.Resource]:
-    """Return the resources to list: all models, the usage, and each model."""
-    listing = types.Resource(
-        name="models", title="The models", uri=MODELS_URI, description="Every model that has a tool.", mime_type=_JSON
-    )
-    usage = types.Resource(
-        name="usage",
-        title="Usage",
-        uri=USAGE_URI,
-        description=f"Calls, tokens and USD of each model in the last {_USAGE_DAYS} days, and the remaining budget.",
-        mime_type=_JSON,
-    )
-    models = [
-        types.Resource(
-            name=catalog.reference(entry),
-            title=entry.title,
-            uri=f"{MODELS_URI}/{quote(catalog.reference(entry), safe='')}",
-            description=entry.description,
-            mime_type=_JSON,
-        )
-        for entry in catalog.entries
-    ]
-    return [listing, usage, *models]
-
-
-def completion(catalog: Catalog, params: types.CompleteRequestParams) -> types.Completion:
-    """Return the names of models that begin with the typed text; none for other arguments and resources."""
-    reference = params.ref
-    if isinstance(reference, types.PromptReference):
-        models = [(catalog.reference(entry), entry.api.name) for entry in catalog.entries]
-        return model_values(reference.name, params.argument.name, params.argument.value, models)
-    if reference.uri != MODEL_TEMPLATE or params.argument.name != "name":
-        return types.Completion(values=[], total=0, has_more=False)
-    typed = params.argument.value.casefold()
-    names = sorted(name for name in catalog.names if name.casefold().startswith(typed))
-    shown = names[:_MAX_COMPLETIONS]
-    return types.Completion(values=shown, total=len(names), has_more=len(shown) < len(names))
+        catalog, reference, argument = self._catalog(), params.ref, params.argument
+        if isinstance(reference, types.PromptReference):
+            models = [(catalog.reference(entry), entry.api.name) for entry in catalog.entries]
+            values = model_values(reference.name, argument.name, argument.value, models)
+        else:
+            is_model = reference.uri == MODEL_TEMPLATE and argument.name == "name"
+            values = completion_of(catalog.names if is_model else (), argument.value)
+        return types.CompleteResult(completion=values)
 
 
 def answer_contents(

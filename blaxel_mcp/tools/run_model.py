@@ -69,15 +69,12 @@ _MAX_QUERY_CHARS = 8000
 """The longest query, before encoding: servers accept URLs of 8 kB or less."""
 
 
-def read_invocation(
-    arguments: JSONObject, catalog: Catalog, *, timeout_seconds: float | None = None, workspaces: Collection[str] = ()
-) -> Invocation:
+def read_invocation(arguments: JSONObject, catalog: Catalog, *, workspaces: Collection[str] = ()) -> Invocation:
     """Return the invocation of a call of `run_model`; a configured model is found by its name or its tool's.
 
     Args:
         arguments: The tool's arguments, validated.
         catalog: The configured models.
-        timeout_seconds: The deadline of this call, which overrides the settings'.
         workspaces: The workspaces that may precede a model's name, as in `workspace/model`.
 
     Raises:
@@ -100,7 +97,6 @@ def read_invocation(
         method=method,
         query=_encoded_query(arguments.get("query", {})),
         settings=settings,
-        timeout_seconds=timeout_seconds,
     )
 
 

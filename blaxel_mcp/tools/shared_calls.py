@@ -8,10 +8,11 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -33,6 +34,8 @@ _POLL_SECONDS = 1.0
 
 _PREFIX = f"{TAG}:call:"
 _CANCEL, _ENDED = f"{TAG}:cancel", f"{TAG}:ended"
+_IDLE = ""
+"""The place of those who wait until no call of this server is left."""
 
 _BEAT = f"""{NOW_LUA}
 -- A record that is gone is made again: the engine was emptied.
@@ -75,9 +78,9 @@ class Seen:
         text: The text of the answer so far.
     """
 
-    model: str
-    progress: str
-    text: str
+    model: str = ""
+    progress: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,6 @@ class SharedCalls:
         self._own: dict[str, OwnCall] = {}
         self._unsent: dict[str, tuple[State, bytes]] = {}
         self._waiting: dict[str, set[Callable[[], object]]] = {}
-        self._idle: set[Callable[[], object]] = set()
         self._listens = False
 
     async def publish(self, owner: str, call_id: str, call: OwnCall) -> None:
@@ -133,7 +135,10 @@ class SharedCalls:
             self._own[place] = call
         self._heartbeat.start()
         await anyio.to_thread.run_sync(self._start_listening)
-        await anyio.to_thread.run_sync(self._beat_one, place, call)
+        try:
+            await anyio.to_thread.run_sync(self._beat_one, place, call)
+        except SharedStateError as error:
+            logger.warning("a call is not shared yet: %s", error)
 
     async def finish(self, owner: str, call_id: str, state: State, result: str) -> None:
         """Store the result of a call of this server; while the engine is away, each beat tries again."""
@@ -155,13 +160,8 @@ class SharedCalls:
         Raises:
             SharedStateError: The engine cannot be used, or the servers have different keys.
         """
-        place, loop = _place(owner, call_id), asyncio.get_running_loop()
-        deadline = anyio.current_time() + seconds
-        ended = asyncio.Event()
-        wake = partial(loop.call_soon_threadsafe, ended.set)
-        with self._lock:
-            self._waiting.setdefault(place, set()).add(wake)
-        try:
+        place, deadline = _place(owner, call_id), anyio.current_time() + seconds
+        with self._woken(place) as ended:
             await anyio.to_thread.run_sync(self._start_listening)
             while True:
                 record = await anyio.to_thread.run_sync(self._look, place)
@@ -170,11 +170,6 @@ class SharedCalls:
                     return record
                 with anyio.move_on_after(min(_POLL_SECONDS, remaining)):
                     await ended.wait()
-        finally:
-            with self._lock:
-                self._waiting[place].discard(wake)
-                if not self._waiting[place]:
-                    del self._waiting[place]
 
     async def cancel(self, owner: str, call_id: str) -> RemoteCall | None:
         """Ask the owner of a call to cancel it, and return the call at its end; None if it is unknown.
@@ -189,37 +184,46 @@ class SharedCalls:
 
     async def wait_idle(self) -> None:
         """Wait until all handed-back calls of this server have ended."""
-        loop, idle = asyncio.get_running_loop(), asyncio.Event()
-        wake = partial(loop.call_soon_threadsafe, idle.set)
-        with self._lock:
-            self._idle.add(wake)
-            if not self._own:
-                idle.set()
-        try:
-            await idle.wait()
-        finally:
-            with self._lock:
-                self._idle.discard(wake)
+        with self._woken(_IDLE) as idle:
+            if self._own:
+                await idle.wait()
 
     def close(self) -> None:
         """Stop the beats. It blocks."""
         self._heartbeat.stop()
+
+    @contextmanager
+    def _woken(self, place: str) -> Iterator[asyncio.Event]:
+        """Provide an event that `_wake` sets, in any thread."""
+        event = asyncio.Event()
+        wake = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
+        with self._lock:
+            self._waiting.setdefault(place, set()).add(wake)
+        try:
+            yield event
+        finally:
+            with self._lock:
+                self._waiting[place].discard(wake)
+                if not self._waiting[place]:
+                    del self._waiting[place]
+
+    def _wake(self, place: str) -> None:
+        with self._lock:
+            for wake in self._waiting.get(place, ()):
+                # A waiting event loop may have ended.
+                with suppress(RuntimeError):
+                    wake()
 
     def _start_listening(self) -> None:
         with self._lock:
             if self._listens:
                 return
             self._listens = True
-        self._engine.listen({_CANCEL: self._receive_cancel, _ENDED: self._receive_end})
+        self._engine.listen({_CANCEL: self._receive_cancel, _ENDED: lambda place: self._wake(place.decode())})
 
     def _receive_cancel(self, place: bytes) -> None:
         if call := self._own.get(place.decode()):
             call.cancel()
-
-    def _receive_end(self, place: bytes) -> None:
-        with self._lock:
-            for wake in self._waiting.get(place.decode(), ()):
-                _call(wake)
 
     def _beat(self) -> None:
         with self._lock:
@@ -228,22 +232,15 @@ class SharedCalls:
             self._send(place)
         for place, call in own.items():
             if place not in unsent:
-                self._beat_one(place, call, is_first=False)
+                self._beat_one(place, call)
 
-    def _beat_one(self, place: str, call: OwnCall, *, is_first: bool = True) -> None:
+    def _beat_one(self, place: str, call: OwnCall) -> None:
         seen = call.look()
         text = json.dumps([seen.model, seen.progress, seen.text])
         encrypted = self._cipher.encrypt(text.encode("utf-8", "surrogatepass"), f"{place}:seen")
-        try:
-            owner, call_id = place.removeprefix(_PREFIX).split(":")
-            keys = (place, last_place(owner))
-            is_cancelled = self._engine.run(_BEAT, keys, self._lease_ms, encrypted, KEPT_SECONDS, call_id)
-        except SharedStateError as error:
-            if not is_first:
-                raise
-            logger.warning("a call is not shared yet: %s", error)
-            return
-        if is_cancelled:
+        owner, call_id = place.removeprefix(_PREFIX).split(":")
+        keys = (place, last_place(owner))
+        if self._engine.run(_BEAT, keys, self._lease_ms, encrypted, KEPT_SECONDS, call_id):
             call.cancel()
 
     def _send(self, place: str) -> None:
@@ -255,28 +252,17 @@ class SharedCalls:
         with self._lock:
             self._unsent.pop(place, None)
             self._own.pop(place, None)
-            for wake in () if self._own else tuple(self._idle):
-                _call(wake)
+        if not self._own:
+            self._wake(_IDLE)
 
     def _look(self, place: str) -> RemoteCall | None:
-        state, _, seen, result = self._engine.run(_LOOK, (place,))
+        state, _, seen, encrypted = self._engine.run(_LOOK, (place,))
         if state is None:
             return None
-        model, progress, text = json.loads(self._cipher.decrypt(seen, f"{place}:seen")) if seen else ("", "", "")
-        return RemoteCall(
-            state.decode(),
-            Seen(model, progress, text),
-            self._cipher.decrypt(result, f"{place}:result").decode() if result else None,
-        )
+        progress = Seen(*json.loads(self._cipher.decrypt(seen, f"{place}:seen"))) if seen else Seen()
+        result = self._cipher.decrypt(encrypted, f"{place}:result").decode() if encrypted else None
+        return RemoteCall(state.decode(), progress, result)
 
 
 def _place(owner: str, call_id: str) -> str:
     return f"{_PREFIX}{owner}:{call_id}"
-
-
-def _call(wake: Callable[[], Any]) -> None:
-    """Wake a waiter, whose event loop may have ended."""
-    try:
-        wake()
-    except RuntimeError:
-        logger.debug("a waiting event loop has ended")

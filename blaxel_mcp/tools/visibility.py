@@ -51,62 +51,23 @@ _USAGE = (
 
 
 class Visibility:
-    """The owner's view: everything unchanged. Subclasses filter for other callers."""
-
-    writes_files = True
-    """Whether media that are too large for a result become files, whose paths are shown."""
-
-    shows_budget = True
-    """Whether the caller sees the remaining budget."""
-
-    def text(self, text: str) -> str:
-        """Return a message of ours."""
-        return text
-
-    def result(self, result: types.CallToolResult) -> types.CallToolResult:
-        """Return the result of a tool."""
-        return result
-
-    def protocol_error(self, error: MCPError) -> MCPError:
-        """Return an error of the protocol."""
-        return error
-
-    def page(self, page: JSONObject) -> JSONObject:
-        """Return a page of `list_models`."""
-        return page
-
-    def lookup(self, lookup: Lookup) -> Lookup:
-        """Return the lookup of a model."""
-        return lookup
-
-    def usage(self, report: JSONObject) -> JSONObject:
-        """Return the usage report."""
-        return report
-
-    def dry_run(self, report: JSONObject) -> JSONObject:
-        """Return the report of a dry run."""
-        return report
-
-
-EVERYTHING = Visibility()
-"""The owner's view."""
-
-
-class CallerVisibility(Visibility):
-    """The view of a caller over HTTP.
+    """One caller's view: of the server's owner by default, which changes nothing.
 
     Args:
-        config: The owner's settings, whose paths are hidden.
+        config: The owner's settings, whose paths are hidden from another caller over HTTP; None for the owner.
         own_key: Whether the caller brings its own credentials; otherwise problems with the owner's are hidden.
         own_budget: Whether no other caller is counted with this one; otherwise the usage and the budget are hidden.
+
+    Attributes:
+        writes_files: Whether media that are too large for a result become files, whose paths are shown.
+        shows_budget: Whether the caller sees the remaining budget.
     """
 
-    writes_files = False
-
-    def __init__(self, config: Configuration, *, own_key: bool, own_budget: bool) -> None:
+    def __init__(self, config: Configuration | None = None, *, own_key: bool = True, own_budget: bool = True) -> None:
         self._own_key = own_key
         self.shows_budget = own_budget
-        paths = [path for path in _owner_paths(config) if len(path) >= _MIN_PATH_CHARS]
+        self.writes_files = self._is_owner = config is None
+        paths = [path for path in _owner_paths(config) if len(path) >= _MIN_PATH_CHARS] if config else []
         # Also as they are in a quoted literal.
         forms = sorted({form for path in paths for form in (path, repr(path)[1:-1])}, key=len, reverse=True)
         self._paths = re.compile(rf"(?:{'|'.join(map(re.escape, forms))})[^\s\"'`,;:)\]]*")
@@ -114,10 +75,12 @@ class CallerVisibility(Visibility):
 
     def text(self, text: str) -> str:
         """Return a message of ours without the owner's paths."""
-        return self._paths.sub(_PATH, text)
+        return text if self._is_owner else self._paths.sub(_PATH, text)
 
     def result(self, result: types.CallToolResult) -> types.CallToolResult:
         """Return the result of a tool, with another message where the owner's settings caused the failure."""
+        if self._is_owner:
+            return result
         meta: dict[str, Any] = dict(result.meta or {})
         content = result.content
         if receipt := meta.get(RECEIPT_KEY):
@@ -156,8 +119,8 @@ class CallerVisibility(Visibility):
     def usage(self, report: JSONObject) -> JSONObject:
         """Return the usage report without the ledger's path; of a shared budget, only the caller's own calls."""
         if self.shows_budget:
-            problem = report["problem"] and self.text(report["problem"])
-            return {**report, "ledger": None, "problem": problem}
+            ledger, problem = report["ledger"] if self._is_owner else None, report["problem"]
+            return {**report, "ledger": ledger, "problem": problem and self.text(problem)}
         return {**report, "budget": None, "days": [], "ledger": None, "problem": _USAGE}
 
     def dry_run(self, report: JSONObject) -> JSONObject:

@@ -212,9 +212,7 @@ async def test_a_key_that_arrives_in_pieces_is_never_shown(emulator: Emulator) -
     )
     context, shown = CallContext(), list[str]()
     context.progress.listener = shown.append
-    invocation = read_invocation(
-        {"model": "house-chat", "data": {"messages": []}}, app.discovery.catalog, timeout_seconds=30
-    )
+    invocation = read_invocation({"model": "house-chat", "data": {"messages": []}}, app.discovery.catalog)
     async with app.connected():
         await app.inference.run(invocation, context)
 

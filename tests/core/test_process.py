@@ -19,7 +19,7 @@ import anyio
 from blaxel_mcp.core.process import exit_code_after, received_signals
 
 async def main():
-    async with received_signals() as signals:
+    with received_signals() as signals:
         print("ready", flush=True)
         received = await anext(signals)
         print(received.name, flush=True)
@@ -34,7 +34,7 @@ import anyio
 from blaxel_mcp.core.process import received_signals
 
 async def main():
-    async with received_signals():
+    with received_signals():
         pass
     print("ready", flush=True)
     await anyio.sleep(20)
@@ -47,7 +47,7 @@ import anyio
 from blaxel_mcp.core.process import ending_signals, received_signals
 
 async def main():
-    async with received_signals() as signals:
+    with received_signals() as signals:
         with anyio.move_on_after(0.1) as scope:
             await anext(signals)
         print(len(ending_signals()), scope.cancelled_caught)

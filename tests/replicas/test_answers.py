@@ -14,7 +14,7 @@ from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.read_result import PART_KEY
 from blaxel_mcp.tools.store.shared_answers import CHUNK_BYTES, SharedAnswers
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
+from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing
 from tests.support.canaries import KEY
 from tests.support.connecting import (
@@ -269,7 +269,7 @@ async def test_a_large_answer_is_kept_in_chunks_and_read_only_with_the_same_key_
     with engine_of(redis) as engine:
 
         def answers(key: str = SHARED_KEY, owner: str = "anna") -> SharedAnswers:
-            return SharedAnswers(SharedState(engine, Cipher(SecretStr(key)), 1), owner, StoreLimits())
+            return SharedAnswers(SharedState(engine, Cipher(SecretStr(key)), 1), owner)
 
         answers().write("call_1", large)
         with redis.client() as client:

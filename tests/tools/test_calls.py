@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def calls(clock: Clock) -> AsyncIterator[CallRegistry]:
-    calls = CallRegistry(now=clock, first_interval_seconds=0.001, interval_seconds=0.001)
+    calls = CallRegistry(now=clock, intervals=(0.001, 0.001))
     with anyio.fail_after(30):
         async with calls.running():
             yield calls
@@ -194,7 +194,7 @@ async def test_the_end_of_the_server_stops_every_call() -> None:
             stopped.set()
         return DONE
 
-    calls = CallRegistry(first_interval_seconds=0.001, interval_seconds=0.001)
+    calls = CallRegistry(intervals=(0.001, 0.001))
     with anyio.fail_after(30):
         async with calls.running():
             await run(calls, CallContext(), endless, detach_after=0.01)

@@ -25,6 +25,7 @@ from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.resources import MODEL_TEMPLATE, Resources
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.visibility import Visibility
 from tests.support.canaries import KEY, MARKER
 from tests.support.connecting import ERAS, Era
 from tests.support.leaks import Client
@@ -63,7 +64,7 @@ async def _connect(spools: Path, settings: Settings = SETTINGS, era: Era = "2026
         await store.put("call_json", JSONAnswer(f'{{"n":1.10,"a/b":["{PNG64}","é"]}}', None))
         await store.put("call_text", TextAnswer("plain"))
         await store.put("call_picture", BinaryAnswer(PNG, "image/png"))
-        resources = Resources(lambda: catalog, store, settings, _look_up, Spending(settings))
+        resources = Resources(lambda: catalog, store, settings, _look_up, Spending(settings), visibility=Visibility())
         server: Server[Any] = Server(
             "blaxel",
             on_list_resources=resources.list_resources,

@@ -75,7 +75,7 @@ class Shutdown:
 
     async def watch_signals(self) -> None:
         """Begin at the first ending signal and force at the second. A third one has its default action."""
-        async with received_signals() as signals:
+        with received_signals() as signals:
             async for received in signals:
                 if self.begun.is_set():
                     self.forced.set()

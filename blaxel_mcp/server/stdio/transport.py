@@ -64,7 +64,7 @@ async def _end_with_parent(scope: anyio.CancelScope, streams: StdioStreams) -> N
 
 async def _end_on_signal(scope: anyio.CancelScope, streams: StdioStreams) -> None:
     """End at the first ending signal. Later ones change nothing: the process is about to exit."""
-    async with received_signals() as signals:
+    with received_signals() as signals:
         async for received in signals:
             if not scope.cancel_called:
                 streams.exit_code = exit_code_after(received)

@@ -23,7 +23,7 @@ from blaxel_mcp.core.media_types import (
     shown_media_type,
     wav_of,
 )
-from blaxel_mcp.tools.results.copy_on_write import with_items, with_members
+from blaxel_mcp.tools.results.replacement import Steps, replace_parts
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*(?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
 _TYPE_NAMES = (
@@ -44,11 +44,8 @@ _NOTHING: Mapping[str, Any] = {}
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
-_MAY_HOLD_MEDIA = (str, dict, list)
-"""Values that are skipped without a function call: most values of large answers are numbers."""
-
-may_hold_media = json_text.run_finder(string.ascii_letters + string.digits + "_+/=\\-", 40)
-"""Returns whether JSON has a run of characters, escapes included, as `_MIN_BYTES` in base64 are one."""
+may_hold_base64 = json_text.run_finder(string.ascii_letters + string.digits + "_+/=\\.~-", 40)
+"""Returns whether JSON has a run of characters, escapes included, as `_MIN_BYTES` in base64 are one, or a token."""
 
 _START = re.compile(r"data:|[\w+/-]{16}", re.ASCII)
 
@@ -76,9 +73,7 @@ class Media:
     pointer: str | None = None
 
 
-def extract_media(
-    value: Any, *, steps: tuple[str | int, ...] = (), first_block: int = 2
-) -> tuple[Any, tuple[Media, ...]]:
+def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tuple[Any, tuple[Media, ...]]:
     """Separate the media in a JSON value from the rest.
 
     Args:
@@ -89,8 +84,18 @@ def extract_media(
     Returns:
         The value with a short reference in place of each medium, and the media in their order.
     """
-    extractor = _MediaExtractor(first_block)
-    return extractor.value(value, steps, {}), tuple(extractor.media)
+    media: list[Media] = []
+
+    def reference(part: Any, place: Steps, beside: Mapping[str, Any]) -> str | None:
+        decoded = decode_media(part, beside, place) if isinstance(part, str) else None
+        if decoded is None:
+            return None
+        data, media_type = decoded
+        media.append(Media(data, media_type, spell(place)))
+        block = first_block + len(media) - 1
+        return f"[{shown_media_type(media_type)}, {len(data):,} bytes: see content block {block}]"
+
+    return replace_parts(value, reference, steps), tuple(media)
 
 
 def media_at(text: str, pointer: str) -> Media | None:
@@ -109,9 +114,7 @@ def media_at(text: str, pointer: str) -> Media | None:
     return Media(*decoded, pointer) if decoded else None
 
 
-def decode_media(
-    text: str, beside: Mapping[str, Any] = _NOTHING, steps: tuple[str | int, ...] = ()
-) -> tuple[bytes, str] | None:
+def decode_media(text: str, beside: Mapping[str, Any] = _NOTHING, steps: Steps = ()) -> tuple[bytes, str] | None:
     """Decode base64 or a base64 `data:` URL to bytes and their media type; None if it is not media.
 
     Args:
@@ -149,7 +152,7 @@ def _as_declared(data: bytes, declared: str) -> tuple[bytes, str] | None:
     return data, OPAQUE if media_type in IMAGE_TYPES else media_type
 
 
-def _declared_type(beside: Mapping[str, Any], steps: tuple[str | int, ...]) -> str:
+def _declared_type(beside: Mapping[str, Any], steps: Steps) -> str:
     """Return the type that an object declares for a medium in it, with the sample rate; empty for none."""
     types = (value for name in _TYPE_NAMES if isinstance(value := beside.get(name), str))
     declared = next((value for value in types if "/" in value or wav_of(b"", value) is not None), "")
@@ -159,46 +162,6 @@ def _declared_type(beside: Mapping[str, Any], steps: tuple[str | int, ...]) -> s
     # OpenAI's audio in chat, and in responses: without a header, it is `pcm16`.
     is_openai = steps[-2:] == ("audio", "data") or beside.get("type") == "output_audio"
     return "pcm16" if is_openai else ""
-
-
-class _MediaExtractor:
-    """One walk over a JSON value, with the media so far."""
-
-    def __init__(self, first_block: int) -> None:
-        self._first_block = first_block
-        self.media: list[Media] = []
-
-    def value(self, value: Any, steps: tuple[str | int, ...], beside: dict[str, Any]) -> Any:
-        match value:
-            case str():
-                return self._string(value, steps, beside)
-            case dict():
-                changes = {
-                    name: changed
-                    for name, member in value.items()
-                    if isinstance(member, _MAY_HOLD_MEDIA)
-                    and (changed := self.value(member, (*steps, name), value)) is not member
-                }
-                return with_members(value, changes)
-            case list():
-                items = {
-                    index: changed
-                    for index, item in enumerate(value)
-                    if isinstance(item, _MAY_HOLD_MEDIA)
-                    and (changed := self.value(item, (*steps, index), {})) is not item
-                }
-                return with_items(value, items)
-            case _:
-                return value
-
-    def _string(self, text: str, steps: tuple[str | int, ...], beside: dict[str, Any]) -> str:
-        decoded = decode_media(text, beside, steps)
-        if decoded is None:
-            return text
-        data, media_type = decoded
-        block = self._first_block + len(self.media)
-        self.media.append(Media(data, media_type, spell(steps)))
-        return f"[{shown_media_type(media_type)}, {len(data):,} bytes: see content block {block}]"
 
 
 def _decode_base64(text: str) -> bytes | None:

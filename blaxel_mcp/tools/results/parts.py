@@ -8,7 +8,8 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import items, locate, read_steps
 from blaxel_mcp.tools.results.media import Media, extract_media, media_at
-from blaxel_mcp.tools.results.truncation import FittedAnswer, truncate_json
+from blaxel_mcp.tools.results.replacement import Steps
+from blaxel_mcp.tools.results.truncation import Presentation, truncate_json
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 
 Unit = Literal["characters", "items", "bytes"]
@@ -99,10 +100,9 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
         if not request.is_slice and (medium := media_at(text, request.pointer)):
             return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
         return _read_characters(json_text.parse(part), request, limit)
-    if part[0] == "{" and not request.is_slice and (fit := _fit(part, limit, ref, steps)):
-        fitted, media = fit
-        shown = fitted.text if media or fitted.truncated else part
-        return AnswerPart(shown, "characters", 0, len(part), len(part), fitted.truncated, media)
+    if part[0] == "{" and not request.is_slice and (fitted := _fit(part, limit, ref, steps)):
+        shown = fitted.text if fitted.media or fitted.truncated else part
+        return AnswerPart(shown, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)
     return _read_characters(part, request, limit)
 
 
@@ -132,7 +132,7 @@ def _read_items(array: str, request: PartRequest, limit: int, ref: AnswerRef, st
     return AnswerPart(f"[{','.join(shown)}]", "items", offset, total, offset + len(shown), media=tuple(media))
 
 
-def _read_item(text: str, steps: tuple[str | int, ...], first_block: int) -> tuple[str, tuple[Media, ...]]:
+def _read_item(text: str, steps: Steps, first_block: int) -> tuple[str, tuple[Media, ...]]:
     if len(text) < _MIN_MEDIA or text[0] not in _MEDIA_STARTS:
         return text, ()
     value = json_text.parse(text)
@@ -145,25 +145,22 @@ def _read_item(text: str, steps: tuple[str | int, ...], first_block: int) -> tup
 def _read_long_item(
     text: str, index: int, total: int, *, limit: int, ref: AnswerRef, steps: tuple[str, ...]
 ) -> AnswerPart:
-    fit = _fit(text, limit, ref, (*steps, index))
-    if fit is None:
+    fitted = _fit(text, limit, ref, (*steps, index))
+    if fitted is None:
         raise InvalidArgumentsError(
             f"Item {index:,} is too long for one result and cannot be truncated.",
             hint=f"Read it by characters: add /{index} to `pointer` and set `offset` and `length`.",
         )
-    fitted, media = fit
-    return AnswerPart(fitted.text, "items", index, total, index + 1, fitted.truncated, media)
+    return AnswerPart(fitted.text, "items", index, total, index + 1, fitted.truncated, fitted.media)
 
 
-def _fit(
-    text: str, limit: int, ref: AnswerRef, steps: tuple[str | int, ...]
-) -> tuple[FittedAnswer, tuple[Media, ...]] | None:
+def _fit(text: str, limit: int, ref: AnswerRef, steps: Steps) -> Presentation | None:
     """Separate the media of a JSON value and truncate the rest; None if only its text represents it exactly."""
     value = json_text.parse(text)
     if not json_text.survives_as_value(text, value):
         return None
     without_media, media = extract_media(value, steps=steps)
-    return truncate_json(without_media, limit=limit, ref=ref, steps=steps), media
+    return truncate_json(without_media, limit=limit, ref=ref, media=media, steps=steps)
 
 
 def _checked_offset(request: PartRequest, total: int, unit: Unit) -> int:

@@ -1,18 +1,17 @@
 """The text and media of an answer in a tool result: vectors summarized, no longer than allowed."""
 
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import find_string
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_media
-from blaxel_mcp.tools.results.opaque import MIN_OPAQUE, MIN_OPAQUE_IN_SHORT, may_hold_opaque, summarize_opaque
-from blaxel_mcp.tools.results.truncation import as_object, measure, truncate_json, truncate_text
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation, read_one_hint
-from blaxel_mcp.tools.results.vectors import may_hold_vectors, summarize_vectors
+from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_base64
+from blaxel_mcp.tools.results.summaries import summarize
+from blaxel_mcp.tools.results.truncation import Presentation, as_object, measure, truncate_json, truncate_text
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
 
-VECTORS_FROM = 4000
+_LONG_CHARS = 4000
 """Vectors and all opaque strings are summarized only in answers of more characters of JSON than this."""
 
 _CALL_MEMBERS = ("tool_calls", "function_call", "functionCall")
@@ -25,26 +24,6 @@ types."""
 
 _CALL_LEVELS = 7
 """Levels of an answer in which calls are: `candidates`, an item, `content`, `parts`, an item, `functionCall`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """The text and media of an answer in a tool result.
-
-    Attributes:
-        text: The text; None for an answer that is a medium.
-        structured: The same as an object. None for anything but JSON, and beside media: some clients show
-            nothing else then.
-        truncated: Whether anything in the answer was omitted or summarized.
-        media: The media, in the order in which the text refers to them.
-        remarks: Sentences that follow the answer.
-    """
-
-    text: str | None
-    structured: dict[str, Any] | None = None
-    truncated: bool = False
-    media: tuple[Media, ...] = ()
-    remarks: tuple[str, ...] = ()
 
 
 def present(
@@ -63,19 +42,17 @@ def present(
         case BinaryAnswer(data=data, media_type=media_type):
             return Presentation(None, media=(Media(data, media_type),))
         case TextAnswer(text=text):
-            return _present_text(text, Truncation(None, 0, 0), limit, ref)
+            return truncate_text(text, limit=limit, ref=ref, place=Truncation())
+        case JSONAnswer(text=text) if model_text is None:
+            with suppress(ValueError, RecursionError):
+                return _present_json(answer, limit, ref, summarizes=summarizes)
+            return truncate_text(json_text.compact(text), limit=limit, ref=ref, place=Truncation())
         case JSONAnswer(text=text, value=value) if not json_text.survives_as_value(text, value):
-            shown = json_text.compact(text) if model_text is None else model_text
-            return _present_text(shown, Truncation(None, 0, 0), limit, ref)
-        case JSONAnswer(text=text, value=value, is_compact=is_compact) if model_text is None:
-            if not is_compact and (len(text) <= limit or measure(value, 2 * limit) <= 2 * limit):
-                # It may be shown whole, as its text.
-                text = json_text.compact(text)
-            return _present_json(text, value, limit, ref, summarizes=summarizes)
+            return truncate_text(model_text, limit=limit, ref=ref, place=Truncation())
         case JSONAnswer(value=value):
             pointer = find_string(value, model_text) if len(model_text) > limit else None
-            place = None if pointer is None else Truncation(pointer, 0, 0)
-            return _present_text(model_text, place, limit, ref, extract_media(value)[1])
+            place = None if pointer is None else Truncation(pointer)
+            return truncate_text(model_text, limit=limit, ref=ref, place=place, media=extract_media(value)[1])
 
 
 def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
@@ -91,31 +68,31 @@ def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
     return any(calls_tools(member, levels - 1) for member in value.values() if isinstance(member, list | dict))
 
 
-def _present_text(
-    text: str, place: Truncation | None, limit: int, ref: AnswerRef, media: tuple[Media, ...] = ()
-) -> Presentation:
-    fitted = truncate_text(text, limit=limit, ref=ref, place=place)
-    return Presentation(fitted.text, truncated=fitted.truncated, media=media)
+def _present_json(answer: JSONAnswer, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
+    """Show an answer as JSON.
 
-
-def _present_json(text: str, value: Any, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
-    # Without such a run, a walk over the values is saved.
-    shown, media = extract_media(value) if may_hold_media(text) else (value, ())
-    remarks: list[str] = []
-    is_long = len(text) > VECTORS_FROM and measure(shown, VECTORS_FROM) > VECTORS_FROM
-    if summarizes and is_long and may_hold_vectors(text):
-        summary = summarize_vectors(shown)
-        shown = summary.value
-        if summary.count:
-            vectors = "One vector is" if summary.count == 1 else f"{summary.count:,} vectors are"
-            remarks.append(f"{vectors} summarized. {read_one_hint(summary.first, ref)}")
-    if summarizes and len(text) > MIN_OPAQUE_IN_SHORT and may_hold_opaque(text):
-        summary = summarize_opaque(shown, MIN_OPAQUE if is_long else MIN_OPAQUE_IN_SHORT)
-        shown = summary.value
-        if summary.count:
-            strings = "One opaque string is" if summary.count == 1 else f"{summary.count:,} opaque strings are"
-            remarks.append(f"{strings} summarized. {read_one_hint(summary.first, ref)}")
+    Raises:
+        ValueError: What would be shown does not survive as structured content.
+        RecursionError: The answer nests too deeply to be walked over.
+    """
+    text, value = answer.text, answer.value
+    size = measure(value, 2 * limit) if len(text) > min(limit, _LONG_CHARS) else len(text)
+    if not answer.is_compact and (len(text) <= limit or size <= 2 * limit):
+        # It may be shown whole, as its text.
+        text = json_text.compact(text)
+    # Without such a run, walks over the values are saved.
+    may_hold_data = may_hold_base64(text)
+    shown, media = extract_media(value) if may_hold_data else (value, ())
+    size = size if shown is value else measure(shown, limit)
+    is_long = len(text) > _LONG_CHARS and size > _LONG_CHARS
+    remark = ""
+    if summarizes and (is_long or may_hold_data):
+        shown, remark = summarize(shown, text, ref, is_long=is_long, may_hold_data=may_hold_data)
     if shown is value and len(text) <= limit:
-        return Presentation(text, as_object(value))
-    fitted = truncate_json(shown, limit=limit, ref=ref, remark=" ".join(remarks))
-    return Presentation(fitted.text, None if media else fitted.structured, fitted.truncated, media)
+        fitted = Presentation(text, as_object(value))
+    else:
+        fitted = truncate_json(shown, limit=limit, ref=ref, media=media, remark=remark, size=None if remark else size)
+    # Only what is shown is checked: in a long answer, a check of everything would take as long as parsing it.
+    if not json_text.survives_as_value(fitted.text or "", fitted.structured):
+        raise ValueError("the SDK would change it")
+    return fitted

@@ -28,8 +28,9 @@ from blaxel_mcp.settings.types import ReceiptKind, ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.media_files import write_media_file
-from blaxel_mcp.tools.results.presentation import Presentation, calls_tools, present
+from blaxel_mcp.tools.results.presentation import calls_tools, present
 from blaxel_mcp.tools.results.selection import present_file, present_parts, present_similarity
+from blaxel_mcp.tools.results.truncation import Presentation
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
 

@@ -1,6 +1,7 @@
 """The parts of an answer that a call selects (`select`), and other forms of an embedding (`return`)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from blaxel_mcp.apis.embeddings import read_vectors, similarities
@@ -9,8 +10,8 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import locate, read_steps
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.tools.results.media import Media, extract_media, media_at
-from blaxel_mcp.tools.results.presentation import Presentation, present
-from blaxel_mcp.tools.results.truncation import as_object, truncate_json, truncate_text
+from blaxel_mcp.tools.results.presentation import present
+from blaxel_mcp.tools.results.truncation import Presentation, as_object, truncate_json, truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
 
 MISSING = "not_selected"
@@ -36,10 +37,7 @@ def present_parts(answer: JSONAnswer, pointers: Sequence[str], *, limit: int, re
         try:
             return _part(answer.text, pointers[0], limit, ref)
         except InvalidArgumentsError as error:
-            whole = present(answer, limit=limit, ref=ref)
-            return Presentation(
-                whole.text, whole.structured, whole.truncated, whole.media, (f"[`select`: {error.message}]",)
-            )
+            return replace(present(answer, limit=limit, ref=ref), remarks=(f"[`select`: {error.message}]",))
     members: dict[str, Any] = {}
     missing: dict[str, str] = {}
     truncated = False
@@ -85,16 +83,14 @@ def _part(text: str, pointer: str, limit: int, ref: AnswerRef) -> Presentation:
     Raises:
         InvalidArgumentsError: The pointer selects nothing.
     """
-    part, steps = text[locate(text, pointer)], tuple(read_steps(pointer))
-    value = json_text.parse(part)
+    part = text[locate(text, pointer)]
+    value, steps = json_text.parse(part), tuple(read_steps(pointer))
     if isinstance(value, str) or not json_text.survives_as_value(part, value):
         if medium := media_at(text, pointer):
             return Presentation(None, media=(medium,))
         shown = value if isinstance(value, str) else part
-        fitted = truncate_text(shown, limit=limit, ref=ref, place=Truncation(pointer, 0, 0))
-        return Presentation(fitted.text, truncated=fitted.truncated)
+        return truncate_text(shown, limit=limit, ref=ref, place=Truncation(pointer))
     shown, media = extract_media(value, steps=steps)
     if shown is value and len(part) <= limit:
         return Presentation(part, as_object(value))
-    fitted = truncate_json(shown, limit=limit, ref=ref, steps=steps)
-    return Presentation(fitted.text, None if media else fitted.structured, fitted.truncated, media)
+    return truncate_json(shown, limit=limit, ref=ref, media=media, steps=steps)

@@ -14,6 +14,8 @@ from typing import Any
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import spell
+from blaxel_mcp.tools.results.media import Media
+from blaxel_mcp.tools.results.replacement import Steps
 from blaxel_mcp.tools.results.truncation_notes import (
     MAX_NOTE,
     AnswerRef,
@@ -42,18 +44,23 @@ _LOOK_BACK = 400
 
 
 @dataclass(frozen=True, slots=True)
-class FittedAnswer:
-    """An answer that fits into a tool result.
+class Presentation:
+    """The text and media of an answer in a tool result.
 
     Attributes:
-        text: The answer as text; JSON if the answer is JSON.
-        structured: The same as an object; None if the answer is not JSON.
-        truncated: Whether anything was omitted or summarized.
+        text: The text; None for an answer that is a medium.
+        structured: The same as an object. None for anything but JSON, and beside media: some clients show
+            nothing else then.
+        truncated: Whether anything in the answer was omitted or summarized.
+        media: The media, in the order in which the text refers to them.
+        remarks: Sentences that follow the answer.
     """
 
-    text: str
-    structured: dict[str, Any] | None
-    truncated: bool
+    text: str | None
+    structured: dict[str, Any] | None = None
+    truncated: bool = False
+    media: tuple[Media, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def measure(value: Any, limit: int) -> int:
@@ -83,31 +90,46 @@ def measure(value: Any, limit: int) -> int:
 
 
 def truncate_json(
-    value: Any, *, limit: int, ref: AnswerRef, remark: str = "", steps: tuple[str | int, ...] = ()
-) -> FittedAnswer:
+    value: Any,
+    *,
+    limit: int,
+    ref: AnswerRef,
+    media: tuple[Media, ...] = (),
+    remark: str = "",
+    steps: Steps = (),
+    size: int | None = None,
+) -> Presentation:
     """Truncate a JSON value to `limit` characters of compact JSON.
 
     Args:
-        value: A value that JSON can write, nested no deeper than `json_text.MAX_DEPTH`.
+        value: The value.
         limit: The maximum length in characters, at least 1000.
         ref: Where the complete answer can be read.
+        media: The media that the value refers to.
         remark: A sentence on parts that are summarized already; with one, the value always counts as truncated.
         steps: The path from the top of the complete answer to the value.
+        size: What `measure` returned for the value with `limit` or more; None to measure it.
 
     Returns:
         The value itself if it fits. Otherwise an object whose last member is `TRUNCATION_KEY`, so that
         the note is in both the text and the structured content: clients show one or the other.
+
+    Raises:
+        ValueError: What is shown contains a number that JSON cannot write.
     """
-    if not remark and measure(value, limit) <= limit:
-        return FittedAnswer(json_text.dump(value), as_object(value), truncated=False)
+    size = measure(value, limit) if size is None else size
+    if not remark and size <= limit:
+        return Presentation(json_text.dump(value), None if media else as_object(value), media=media)
     truncator = _Truncator()
-    fitted = truncator.fit(value, limit - len(remark) - MAX_NOTE, steps)
+    fitted = truncator.fit(value, size, limit - len(remark) - MAX_NOTE, steps)
     note = " ".join(filter(None, (remark, truncation_note(truncator.truncations, ref))))
-    structured = {**as_object(fitted), TRUNCATION_KEY: note}
-    return FittedAnswer(json_text.dump(structured), structured, truncated=True)
+    noted = {**as_object(fitted), TRUNCATION_KEY: note}
+    return Presentation(json_text.dump(noted), None if media else noted, truncated=True, media=media)
 
 
-def truncate_text(text: str, *, limit: int, ref: AnswerRef, place: Truncation | None = None) -> FittedAnswer:
+def truncate_text(
+    text: str, *, limit: int, ref: AnswerRef, place: Truncation | None = None, media: tuple[Media, ...] = ()
+) -> Presentation:
     """Truncate a text to `limit` characters, at the end of a line or word if one is near.
 
     Args:
@@ -116,13 +138,14 @@ def truncate_text(text: str, *, limit: int, ref: AnswerRef, place: Truncation | 
         ref: Where the complete answer can be read.
         place: Where the text begins in that answer. None if it is not there in one piece: the note then
             points to the beginning of the answer.
+        media: The media of the answer.
     """
     if len(text) <= limit:
-        return FittedAnswer(text, None, truncated=False)
+        return Presentation(text, media=media)
     end = _end_of_word(text, limit - MAX_NOTE)
-    rest = Truncation(place.pointer, place.offset + end, 0) if place else Truncation(None, 0, 0)
+    rest = Truncation(place.pointer, place.offset + end) if place else Truncation()
     note = f"[{count_more(len(text) - end, 'character')}. {continue_hint(rest, ref)}]"
-    return FittedAnswer(f"{text[:end]}\n\n{note}", None, truncated=True)
+    return Presentation(f"{text[:end]}\n\n{note}", truncated=True, media=media)
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -140,9 +163,9 @@ class _Truncator:
     def __init__(self) -> None:
         self.truncations: list[Truncation] = []
 
-    def fit(self, value: Any, limit: int, steps: tuple[str | int, ...]) -> Any:
-        """Return the value in at most `limit` characters, which are at least `_MIN_PART`; itself if it fits."""
-        if measure(value, limit) <= limit:
+    def fit(self, value: Any, size: int, limit: int, steps: Steps) -> Any:
+        """Return a value of this size in at most `limit` characters, which are at least `_MIN_PART`."""
+        if size <= limit:
             return value
         match value:
             case str():
@@ -155,7 +178,7 @@ class _Truncator:
                 # A number of hundreds of digits.
                 return self._fit_string(json_text.dump(value), limit, steps)
 
-    def _fit_string(self, text: str, limit: int, steps: tuple[str | int, ...]) -> str:
+    def _fit_string(self, text: str, limit: int, steps: Steps) -> str:
         limit -= _MARKER
         end = min(limit, len(text))
         if len(encode_basestring(text[:end])) - 2 > limit:
@@ -165,7 +188,7 @@ class _Truncator:
         self.truncations.append(Truncation(spell(steps), end, len(text) - end))
         return f"{text[:end]}... {count_more(len(text) - end, 'character')}"
 
-    def _fit_array(self, items: list[Any], limit: int, steps: tuple[str | int, ...]) -> list[Any]:
+    def _fit_array(self, items: list[Any], limit: int, steps: Steps) -> list[Any]:
         # As many of the first items as get a fair share, each with its comma.
         share = max(_MIN_PART + 1, limit // _ITEM_SHARES)
         sizes: list[int] = []
@@ -178,7 +201,7 @@ class _Truncator:
             sizes.append(size)
         cap = _largest_cap(sizes, limit)
         fitted = [
-            self.fit(item, min(size, cap) - 1, (*steps, index))
+            self.fit(item, size - 1, min(size, cap) - 1, (*steps, index))
             for index, (item, size) in enumerate(zip(items, sizes, strict=False))
         ]
         omitted = len(items) - len(sizes)
@@ -188,7 +211,7 @@ class _Truncator:
             fitted.append(f"... {count_more(omitted, 'item')}")
         return fitted
 
-    def _fit_object(self, members: dict[str, Any], limit: int, steps: tuple[str | int, ...]) -> dict[str, Any]:
+    def _fit_object(self, members: dict[str, Any], limit: int, steps: Steps) -> dict[str, Any]:
         # The members that get a fair share, each with its name, colon and comma.
         share = max(_MIN_PART, limit // _MEMBER_SHARES)
         sizes: dict[str, int] = {}
@@ -205,7 +228,7 @@ class _Truncator:
                 used += name_size + min(size, share)
                 sizes[name] = size
         cap = _largest_cap(sizes.values(), limit - names)
-        fitted = {name: self.fit(members[name], min(size, cap), (*steps, name)) for name, size in sizes.items()}
+        fitted = {name: self.fit(members[name], size, min(size, cap), (*steps, name)) for name, size in sizes.items()}
         omitted = len(members) - len(sizes)
         if omitted:
             self.truncations.append(Truncation(spell(steps), 0, omitted * _MIN_PART))

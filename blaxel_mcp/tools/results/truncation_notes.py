@@ -39,9 +39,9 @@ class Truncation:
         omitted: The approximate number of omitted characters.
     """
 
-    pointer: str | None
-    offset: int
-    omitted: float
+    pointer: str | None = None
+    offset: int = 0
+    omitted: float = 0
 
 
 def count_more(count: int, noun: str) -> str:

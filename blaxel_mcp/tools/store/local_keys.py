@@ -58,20 +58,15 @@ class LocalKeys:
             row = connection.execute(
                 "SELECT arguments, call_id, until, is_done, result FROM keys WHERE key = ?", (key,)
             ).fetchone()
-            if row is None:
-                until = now + self._lease_seconds
+            if row is None or (again and row[0] == arguments and not row[3] and row[2] <= now):
                 connection.execute(
-                    "INSERT INTO keys (key, arguments, call_id, begun, until) VALUES (?, ?, ?, ?, ?)",
-                    (key, arguments, call_id, now, until),
+                    "INSERT OR REPLACE INTO keys (key, arguments, call_id, begun, until) VALUES (?, ?, ?, ?, ?)",
+                    (key, arguments, call_id, now, now + self._lease_seconds),
                 )
                 connection.execute(
                     "DELETE FROM keys WHERE key IN (SELECT key FROM keys ORDER BY begun DESC LIMIT -1 OFFSET ?)",
                     (_MAX_KEYS,),
                 )
-                return Claim("new", call_id)
-            if again and row[0] == arguments and not row[3] and row[2] <= now:
-                until = now + self._lease_seconds
-                connection.execute("UPDATE keys SET call_id = ?, until = ? WHERE key = ?", (call_id, until, key))
                 return Claim("new", call_id)
         its_arguments, its_call, until, is_done, result = row
         if its_arguments != arguments:

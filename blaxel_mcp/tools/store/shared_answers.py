@@ -9,7 +9,7 @@ from typing import Any
 
 from blaxel_mcp.budget.shared.engine import TAG
 from blaxel_mcp.budget.shared.state import SharedState
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
+from blaxel_mcp.tools.store.stored_answer import LIFETIME_SECONDS, StoredAnswer
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """A larger answer is kept in several parts: one value of the engine may have 512 MB, and blocks it while it is sent."""
@@ -21,14 +21,12 @@ class SharedAnswers:
     Args:
         state: The engine and the encryption.
         owner: The caller's id in keys.
-        limits: How long an answer is kept.
     """
 
-    def __init__(self, state: SharedState, owner: str, limits: StoreLimits) -> None:
+    def __init__(self, state: SharedState, owner: str) -> None:
         self._state = state
         self._prefix = f"{TAG}:answer:{owner}:"
         self._last = last_place(owner)
-        self._milliseconds = round(limits.lifetime_seconds * 1000)
 
     def write(self, call_id: str, answer: StoredAnswer) -> None:
         """Store an answer.
@@ -77,9 +75,9 @@ class SharedAnswers:
 
         def fill(pipeline: Any) -> None:
             for place, data in encrypted.items():
-                pipeline.set(place, data, px=self._milliseconds)
+                pipeline.set(place, data, ex=LIFETIME_SECONDS)
             if call_id:
-                pipeline.set(self._last, call_id, px=self._milliseconds)
+                pipeline.set(self._last, call_id, ex=LIFETIME_SECONDS)
 
         self._state.engine.batch(fill)
 

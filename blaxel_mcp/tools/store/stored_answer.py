@@ -6,6 +6,8 @@ from typing import Literal, Self
 from blaxel_mcp.core.json_text import compact
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 
+LIFETIME_SECONDS = 3600
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
@@ -58,6 +60,6 @@ class StoreLimits:
     """
 
     answers: int = 200
-    lifetime_seconds: float = 3600.0
+    lifetime_seconds: float = LIFETIME_SECONDS
     memory_bytes: int = 32 * 1024 * 1024
     disk_bytes: int = 1024 * 1024 * 1024

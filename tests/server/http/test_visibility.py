@@ -22,7 +22,7 @@ from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile
 from blaxel_mcp.tools.store.local_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
-from blaxel_mcp.tools.visibility import CallerVisibility
+from blaxel_mcp.tools.visibility import Visibility
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
 from tests.support.connecting import ERAS, Era, answer_of, connect, error_of, leading_to, receipt_of, text_of
 from tests.support.http_serving import answer_to_42, serving
@@ -289,7 +289,7 @@ async def test_an_error_inside_the_server_says_no_more_than_that(
 
 @pytest.mark.parametrize("caller", [ANYONE, Caller("token-1")], ids=["anyone", "a token"])
 async def test_paths_are_hidden_in_any_spelling(emulator: Emulator, home: Path, tmp_path: Path, caller: Caller) -> None:
-    visibility = CallerVisibility(of_owner(emulator, tmp_path, "token"), own_key=False, own_budget=caller == ANYONE)
+    visibility = Visibility(of_owner(emulator, tmp_path, "token"), own_key=False, own_budget=caller == ANYONE)
     ledger = tmp_path / "ledgers" / "ledger.sqlite3"
     for text in (
         f"{ledger}",

@@ -8,6 +8,7 @@ import pytest
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.tools.read_result import PART_KEY
 from tests.support.connecting import answer_of, connect, leading_to, receipt_of, text_of
+from tests.support.raw_upstream import answer, raw_upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +63,25 @@ async def test_the_models_text_alone_is_given_where_the_settings_say_so(
     assert (text_of(result) == "6 * 7 = 42") is text
     assert (result.structured_content is None) is text
     assert receipt_of(result)["usage"]["total_tokens"] > 0
+
+
+HIDDEN = {
+    "a number beyond every double": "1e400",
+    "half of a surrogate pair": '"\\ud800"',
+    "150 levels": "[" * 150 + "]" * 150,
+    "390 levels": "[" * 390 + "]" * 390,
+}
+
+
+@pytest.mark.parametrize("oddity", HIDDEN.values(), ids=HIDDEN)
+async def test_what_the_sdk_cannot_write_matters_only_where_it_is_shown(emulator: Emulator, oddity: str) -> None:
+    items = ",".join(f'{{"item": {number}}}' for number in range(20_000))
+    bodies = {"ordinary": f'[{items},"end"]', "first": f"[{oddity},{items}]", "last": f"[{items},{oddity}]"}
+    upstream = {model: lambda body=body: [answer(body.encode())] for model, body in bodies.items()}
+    async with raw_upstream(upstream) as url, connect(leading_to(emulator, run_url=url)) as client:
+        ordinary, first, last = [await client.call_tool("run_model", {"model": model}) for model in bodies]
+
+    assert answer_of(last)["result"][:900] == answer_of(ordinary)["result"][:900]
+    assert first.structured_content is None
+    assert text_of(first).startswith(f"[{oddity},")
+    assert all(receipt_of(result)["truncated"] for result in (ordinary, first, last))

@@ -94,6 +94,7 @@ def test_any_answer_comes_out_within_the_limit_and_the_same_as_text_and_value(se
     for limit in (1000, 1500, 5000, 40_000):
         bounded = truncate_json(value, limit=limit, ref=ANSWER)
 
+        assert bounded.text
         assert len(bounded.text) <= limit
         assert bounded.truncated is (len(text) > limit)
         if bounded.truncated:
@@ -127,8 +128,9 @@ def test_a_huge_answer_is_cut_by_looking_at_no_more_than_is_shown() -> None:
     ],
 )
 def test_a_text_is_cut_where_it_hurts_least(text: str, ends: str) -> None:
-    bounded = truncate_text(text, limit=LIMIT, ref=ANSWER, place=Truncation(None, 0, 0))
+    bounded = truncate_text(text, limit=LIMIT, ref=ANSWER, place=Truncation())
 
+    assert bounded.text
     shown, _, note = bounded.text.rpartition("\n\n")
     assert len(bounded.text) <= LIMIT
     assert text.startswith(shown)
@@ -141,7 +143,10 @@ def test_a_text_is_cut_where_it_hurts_least(text: str, ends: str) -> None:
 
 
 def test_a_text_put_together_from_several_parts_sends_the_reader_to_the_beginning() -> None:
-    assert "offset=0)" in truncate_text("x" * 5000, limit=LIMIT, ref=ANSWER).text
+    text = truncate_text("x" * 5000, limit=LIMIT, ref=ANSWER).text
+
+    assert text
+    assert "offset=0)" in text
 
 
 def test_the_way_to_the_rest_is_the_right_one() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.tools.results.vectors import Summary, summarize_vectors
+from blaxel_mcp.tools.results.summaries import Summary, summarize_vectors
 
 ONES = [1.0] * 16
 IN_SHORT = {"vector": {"dimensions": 16, "norm": 4.0, "first": [1.0] * 5}}

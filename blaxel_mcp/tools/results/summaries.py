@@ -1,0 +1,147 @@
+"""Summaries of what no agent reads: embedding vectors, signatures and encrypted content."""
+
+import math
+import re
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from blaxel_mcp.apis.embeddings import decode_floats
+from blaxel_mcp.core.json_pointer import spell
+from blaxel_mcp.core.json_text import run_finder
+from blaxel_mcp.tools.results.replacement import Replace, Steps, replace_parts
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef, read_one_hint
+
+_MIN_DIMENSIONS = 16
+"""Shorter arrays of numbers are more likely scores or coordinates, which are worth reading."""
+
+_has_numbers = run_finder("0123456789.,+-eE \t\r\n", 2 * _MIN_DIMENSIONS - 1)
+_FIRST_NUMBERS = 5
+_FLOAT_DIGITS = 7
+
+_MIN_OPAQUE, _MIN_OPAQUE_IN_SHORT = 200, 1000
+"""Characters of the shortest opaque string that is summarized in a long answer, and in a short one."""
+
+_may_hold_opaque = run_finder(string.ascii_letters + string.digits + "_+/=\\.~-", _MIN_OPAQUE)
+"""Returns whether JSON has a run of characters, escapes included, as an opaque string is one."""
+
+_OPAQUE = re.compile(r"[\w+/=.~-]+", re.ASCII)
+_HEAD = 400
+_MIN_DISTINCT = 24
+"""Minimum of distinct characters among the first `_HEAD` ones of random base64."""
+
+_TEXT_NAMES = frozenset({"arguments", "content", "generated_text", "input", "output_text", "reasoning_content", "text"})
+"""Members with the model's own text, which agents read even if it is base64."""
+
+_MAX_POINTER = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A JSON value in which some parts are summarized.
+
+    Attributes:
+        value: The value with something short in place of each of these parts.
+        count: The number of these parts.
+        first: The JSON Pointer of the first one; empty if there is none.
+    """
+
+    value: Any
+    count: int
+    first: str
+
+
+def summarize(value: Any, text: str, ref: AnswerRef, *, is_long: bool, may_hold_data: bool = True) -> tuple[Any, str]:
+    """Return an answer with its vectors and opaque strings summarized, and a remark on these.
+
+    Args:
+        value: The answer.
+        text: Its JSON, which shows faster than a walk over the values that there is nothing to summarize.
+        ref: Where the complete answer can be read.
+        is_long: Whether the answer is long. In a short one, only long opaque strings are summarized.
+        may_hold_data: Whether `may_hold_base64` is true of the text.
+    """
+    remarks: list[str] = []
+    if is_long and ("embedding" in text or _has_numbers(text)):
+        vectors = summarize_vectors(value)
+        value, remarks = vectors.value, _remarks(vectors, "vector", ref)
+    if may_hold_data and len(text) > _MIN_OPAQUE_IN_SHORT and _may_hold_opaque(text):
+        strings = _summarize_opaque(value, _MIN_OPAQUE if is_long else _MIN_OPAQUE_IN_SHORT)
+        value, remarks = strings.value, remarks + _remarks(strings, "opaque string", ref)
+    return value, " ".join(remarks)
+
+
+def _remarks(summary: Summary, noun: str, ref: AnswerRef) -> list[str]:
+    if not summary.count:
+        return []
+    summarized = f"One {noun} is" if summary.count == 1 else f"{summary.count:,} {noun}s are"
+    return [f"{summarized} summarized. {read_one_hint(summary.first, ref)}"]
+
+
+def summarize_vectors(value: Any) -> Summary:
+    """Summarize every vector in a JSON value as `{"vector": {"dimensions", "norm", "first"}}`.
+
+    Vectors are arrays of numbers, and embeddings in base64.
+    The latter are what OpenAI's `encoding_format: "base64"` returns: little-endian float32.
+    """
+
+    def vector(part: Any, steps: Steps, beside: Mapping[str, Any]) -> dict[str, Any] | None:
+        if isinstance(part, list):
+            return _vector(part, part[:_FIRST_NUMBERS])
+        if isinstance(part, str) and steps[-1:] == ("embedding",) and beside.get("object") == "embedding":
+            numbers = decode_floats(part)
+            return _vector(numbers, [_rounded(number) for number in numbers[:_FIRST_NUMBERS]])
+        return None
+
+    return _summary(value, vector)
+
+
+def _vector(numbers: Sequence[Any], first: list[float]) -> dict[str, Any] | None:
+    """Return the summary of a vector; None if these numbers are not a vector."""
+    if len(numbers) < _MIN_DIMENSIONS or not all(type(number) in (int, float) for number in numbers):
+        return None
+    try:
+        norm = math.hypot(*numbers)
+    except OverflowError:
+        return None
+    if not math.isfinite(norm):
+        return None
+    return {"vector": {"dimensions": len(numbers), "norm": _rounded(norm), "first": first}}
+
+
+def _rounded(number: float) -> float:
+    """Round to the precision of a 32-bit float."""
+    return float(f"{number:.{_FLOAT_DIGITS}g}")
+
+
+def _summarize_opaque(value: Any, minimum: int) -> Summary:
+    def note(part: Any, steps: Steps, _: Mapping[str, Any]) -> str | None:
+        if not isinstance(part, str) or len(part) < minimum or _TEXT_NAMES.intersection(steps[-1:]):
+            return None
+        if not _is_opaque(part):
+            return None
+        pointer = spell(steps)
+        place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
+        return f"[{len(part):,} characters of opaque data{place}]"
+
+    return _summary(value, note)
+
+
+def _is_opaque(text: str) -> bool:
+    head = text[:_HEAD]
+    if len(set(head)) < _MIN_DISTINCT or not any(map(str.isdigit, head)):
+        return False
+    return head.lower() != head != head.upper() and _OPAQUE.fullmatch(text) is not None
+
+
+def _summary(value: Any, summary_of: Replace) -> Summary:
+    places: list[Steps] = []
+
+    def replace(part: Any, steps: Steps, beside: Mapping[str, Any]) -> Any:
+        summary = summary_of(part, steps, beside)
+        if summary is not None:
+            places.append(steps)
+        return summary
+
+    return Summary(replace_parts(value, replace), len(places), spell(places[0]) if places else "")
