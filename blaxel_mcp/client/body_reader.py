@@ -9,7 +9,7 @@ import io
 import math
 import re
 import zlib
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
 
 import anyio.lowlevel
@@ -187,19 +187,35 @@ async def read_some(
 
 async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> bool:
     """Feed the reader with a body, and return whether its end came before the reader had enough of waiting."""
+    iterator = aiter(chunks)
+    async for chunk in iterator:
+        await _decode(reader, chunk)
+        if reader.patience < math.inf:
+            return await _feed_patiently(reader, iterator)
+    return True
+
+
+async def _feed_patiently(reader: BodyReader, chunks: AsyncIterator[bytes]) -> bool:
+    """Feed the reader with the rest of a body, and wait no longer for a chunk than the reader does."""
     latest = anyio.current_effective_deadline()
-    with anyio.CancelScope() as scope:
+
+    def wait_until() -> float:
+        # Half of what is left, so that an answer without an end marker is not lost to the call's deadline.
+        now = anyio.current_time()
+        return now + min(reader.patience, (latest - now) / 2)
+
+    with anyio.CancelScope(deadline=wait_until()) as scope:
         async for chunk in chunks:
-            if reader.patience <= END_SECONDS:
-                continue
-            if reader.is_plain:
-                reader.feed(chunk)
-            else:
-                for start in range(0, len(chunk), _FEED_BYTES):
-                    reader.feed(chunk[start : start + _FEED_BYTES])
-                    await anyio.lowlevel.checkpoint()
-            if reader.patience < math.inf or scope.deadline < math.inf:
-                # Half of what is left, so that an answer without an end marker is not lost to the call's deadline.
-                now = anyio.current_time()
-                scope.deadline = now + min(reader.patience, (latest - now) / 2)
+            if reader.patience > END_SECONDS:
+                await _decode(reader, chunk)
+                scope.deadline = wait_until()
     return not scope.cancelled_caught
+
+
+async def _decode(reader: BodyReader, chunk: bytes) -> None:
+    if reader.is_plain:
+        reader.feed(chunk)
+        return
+    for start in range(0, len(chunk), _FEED_BYTES):
+        reader.feed(chunk[start : start + _FEED_BYTES])
+        await anyio.lowlevel.checkpoint()
