@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blaxel_mcp.budget import tables
-from blaxel_mcp.budget.figures import CapCheck, ClientUsage, Entry, ModelDay, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import ClientUsage, Entry, ModelDay, Reservation, Used
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 from blaxel_mcp.core.user_folders import user_folder
 
@@ -67,16 +67,6 @@ class Ledger:
         self._identity: tuple[int, int] | None = None
         self._deferring = threading.Lock()
         self._deferred: list[Entry] = []
-
-    def reserve(self, reservation: Reservation, check: CapCheck) -> None:
-        """Reserve a call if `check` accepts the usage of the day so far; an exception from `check` is passed on."""
-        (outcome,) = self.write([Entry(reservation, check)])
-        if isinstance(outcome, Exception):
-            raise outcome
-
-    def settle(self, reservation: Reservation, usage: UsageTotals | None) -> None:
-        """Replace a reservation by the usage of its call; None if it was never sent."""
-        self.write([Entry(reservation, usage=usage)])
 
     def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
         """Write entries in one transaction, so that no other process can reserve between a check and its reservation.

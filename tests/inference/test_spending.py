@@ -34,6 +34,7 @@ from tests.support.connecting import (
 )
 from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
+from tests.support.ledgers import reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -305,7 +306,7 @@ def test_days_long_gone_are_forgotten(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     for number, day in enumerate(("2025-01-01", "2026-11-24")):
         entry = Reservation(call_id=f"{number}", day=day, account="", key=("w", "m"), tokens=1, nano_usd=1)
-        ledger.reserve(entry, lambda _: None)
+        reserve(ledger, entry)
 
     ledger.forget("2026-01-01")
 
@@ -328,7 +329,7 @@ async def test_the_last_calls_are_kept_and_no_more(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     for number in range(KEPT_CALLS + 3):
         entry = Reservation(call_id=f"{number}", day="2026-11-24", account="", key=("w", "m"), tokens=1, nano_usd=1)
-        ledger.reserve(entry, lambda _: None)
+        reserve(ledger, entry)
         ledger.write([Entry(entry, record=CallRecord(client="", text=f"{number}"))])
 
     kept = ledger.calls("")
