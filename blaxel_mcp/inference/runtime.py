@@ -21,7 +21,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.audit import Audit, audit_logs
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.observers import CallObserver, ObservedCalls, RunsCalls
+from blaxel_mcp.inference.observers import CallObserver, ObservedInference
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
@@ -70,7 +70,7 @@ class Runtime:
     client: APIClient
     control_plane: ControlPlane
     discovery: Discovery
-    inference: RunsCalls
+    inference: Inference
     listing: ModelListing
     spending: Spending
 
@@ -130,7 +130,6 @@ def build_runtime(
     except EntriesError as error:
         raise config.entries_error(error.problems) from None
     limits = limits or CallLimits(settings.limits)
-    inference = Inference(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
     observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]
     if environment.telemetry is not None:
         # Only here: the commands that call no model over MCP do not import OpenTelemetry.
@@ -138,12 +137,17 @@ def build_runtime(
 
         environment.telemetry.watch(limits, spending)
         observers.insert(0, CallTelemetry(environment.telemetry))
+    # Without observers, a call runs nothing for them.
+    kind = ObservedInference if observers else Inference
+    inference = kind(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
+    if isinstance(inference, ObservedInference):
+        inference.observers = observers
     return Runtime(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=ObservedCalls(inference, observers) if observers else inference,
+        inference=inference,
         listing=ModelListing(discovery, control_plane, client.auth, settings, partial(_price_of, settings)),
         spending=spending,
     )
