@@ -152,7 +152,7 @@ class Spending:
             used = await anyio.to_thread.run_sync(self._ledger.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
-            if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
+            if self._budget.requires_ledger(model):
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
             used = Used({})
         name = context.prepared.model if context.prepared else context.model
@@ -287,7 +287,7 @@ class Spending:
             key=(context.workspace or "", name or ""),
             tokens=expected.tokens,
             nano_usd=expected.nano_usd,
-            caps=self._budget.figures(model, expected) if call.commits.ledger.is_remote else (),
+            caps=tuple(self._budget.figures(model, expected)) if call.commits.ledger.is_remote else (),
         )
 
         def check(used: Used) -> None:
@@ -369,7 +369,7 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        if self._budget.caps_on(call.model) and self._budget.on_ledger_failure(call.model) == "refuse":
+        if self._budget.requires_ledger(call.model):
             self._ledger.warn(problem)
             call.commits.ledger.withdraw(reservation)
             raise BlaxelError(
