@@ -29,9 +29,6 @@ _COMPARED_CHARS = 32
 _MIN_GROWTH = 200
 """Progress is reported when the text has grown by 1/200: reporting every event would be quadratic."""
 
-PARTIAL_FOLLOWS = "The partial answer, if any, follows."
-"""The sentence of an error about a stream that broke off: results and commands show the text beside the error."""
-
 _MAX_START = 16 * 1024
 """Bytes of a body within which a stream of events shows that it is one."""
 
@@ -139,14 +136,18 @@ class AnswerStream:
         read = error_in_success({"error": error}, status, None, redact=self._redact)
         if read.code == "provider_error":
             return failure
-        has_begun = bool(self._assembler and self._assembler.characters)
         failure.code, failure.retryable = read.code, read.retryable
         failure.retry_after_seconds = read.retry_after_seconds
-        if not has_begun:
+        if not self.has_begun:
             failure.hint, failure.billed, failure.unprocessed = read.hint, read.billed, read.unprocessed
         elif not read.retryable:
             failure.hint = f"{failure.hint} {read.hint}"
         return failure
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether some of the text has arrived."""
+        return bool(self._assembler and self._assembler.characters)
 
     @property
     def characters(self) -> int:
@@ -261,7 +262,7 @@ def _incomplete(reason: str, status: int, *, by_provider: bool = False) -> Upstr
         reason,
         code="provider_error" if by_provider else "bad_response",
         origin="provider" if by_provider else "network",
-        hint=f"{PARTIAL_FOLLOWS} It was probably billed.",
+        hint="It was probably billed.",
         billed="maybe",
         status=status,
     )

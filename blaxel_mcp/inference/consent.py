@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from blaxel_mcp.budget.caps import Budget
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
-from blaxel_mcp.settings.schema import BudgetSettings, ModelSettings
+from blaxel_mcp.settings.schema import BudgetSettings
 
 if TYPE_CHECKING:
     from blaxel_mcp.inference.context import CallContext
@@ -38,7 +37,7 @@ class SpendingQuestion:
     model: str
     usd: float | None
     tokens: int
-    budget: JSONObject | None
+    budget: JSONObject | None = None
 
     @property
     def estimate(self) -> str:
@@ -49,31 +48,22 @@ class SpendingQuestion:
 Asker = Callable[[SpendingQuestion], Awaitable[Reply]]
 
 
-def spending_question(
-    budget: Budget, model: ModelSettings | None, expected: Estimate, context: "CallContext"
-) -> SpendingQuestion | None:
-    """Return the question for a call; None if it needs no consent.
+def spending_question(budget: Budget, context: "CallContext") -> SpendingQuestion | None:
+    """Return the question for a prepared call, its caps left out; None if it needs no consent.
 
     A call without a known price needs it, unless `unpriced` allows such calls.
-
-    Args:
-        budget: All caps.
-        model: The settings of the model that the call counts for, if it is configured.
-        expected: The estimate for the call.
-        context: The call; its `budget` is set already.
     """
-    limit = budget.ask_over_usd(model)
+    expected, limit = context.expected, budget.ask_over_usd(context.settings)
     if limit is None:
         return None
     usd = expected.nano_usd / NANO if expected.price and expected.is_priced else None
-    is_fine = budget.allows_unpriced(model) if usd is None else usd <= limit
-    if is_fine:
+    if budget.allows_unpriced(context.settings) if usd is None else usd <= limit:
         return None
     name = context.model or ""
     runs = context.prepared.model if context.prepared else name
     # The request may name another model, in any words: it is a quotation, so that none of them speaks to the person.
     shown = name if runs == name else f"{literal(runs)} through {name}"
-    return SpendingQuestion(shown, usd, expected.tokens, context.budget)
+    return SpendingQuestion(shown, usd, expected.tokens)
 
 
 async def require_consent(question: SpendingQuestion, asker: Asker, settings: BudgetSettings) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.prices import ModelPrice
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.catalog.records import ModelRecord
@@ -17,6 +18,9 @@ from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.consent import Asker
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.progress import Progress
+from blaxel_mcp.settings.schema import ModelSettings
+
+_NO_ESTIMATE = Estimate()
 
 
 class FollowsAttempts(Protocol):
@@ -41,6 +45,8 @@ class CallContext:
         workspace: The model's workspace.
         record: The control plane's record of the model.
         prepared: The request, once it is composed.
+        settings: The `[[models]]` entry of the model that the call counts for, if it is configured.
+        expected: The estimated usage, with the price where it is known.
         stream: The streamed answer of the last attempt.
         attempts: Follows the attempts, if the call is traced or measured.
         trace: The trace of the HTTP exchange.
@@ -66,6 +72,8 @@ class CallContext:
     workspace: str | None = None
     record: ModelRecord | None = None
     prepared: PreparedRequest | None = None
+    settings: ModelSettings | None = None
+    expected: Estimate = _NO_ESTIMATE
     stream: AnswerStream | None = None
     attempts: FollowsAttempts | None = None
     trace: CallTrace = field(default_factory=CallTrace)

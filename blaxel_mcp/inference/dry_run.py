@@ -31,9 +31,9 @@ async def dry_run(runtime: Runtime, invocation: Invocation, context: CallContext
     Raises:
         BlaxelError: The call cannot be made.
     """
-    prepared, expected = await runtime.inference.expect(invocation, context, is_priced=True)
-    refusal = await runtime.spending.preview(context, prepared.settings, expected)
-    request, body = prepared.request, prepared.body
+    prepared = await runtime.inference.expect(invocation, context, is_priced=True)
+    refusal = await runtime.spending.preview(context)
+    request, body, expected = prepared.request, prepared.body, context.expected
     if request.content is not None and not _is_short_json(request.content, body):
         body = f"[{request.headers[_TYPE].partition(';')[0]}, {len(request.content):,} bytes]"
     return {

@@ -11,17 +11,22 @@ from blaxel_mcp.core.suggestions import closest, closest_names
 from blaxel_mcp.inference.context import CallContext
 
 
-def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
+def describe(error: BlaxelError, context: CallContext, *, partial: str = "The partial answer follows.") -> BlaxelError:
     """Return a new error with the information of the context; the given error stays as it is.
 
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
     about the failure; `billed` covers all attempts together.
+
+    Args:
+        error: The error.
+        context: The call that failed.
+        partial: Says where the partial answer is, for an error that has one.
     """
     described = BlaxelError(
         error.message,
         code=error.code,
         origin=error.origin,
-        hint=" ".join(filter(None, _hints(error, context))),
+        hint=" ".join(filter(None, _hints(error, context, partial))),
         retryable=error.retryable,
         retry_after_seconds=error.retry_after_seconds,
         billed="maybe" if context.earlier_attempt_billed and error.billed == "no" else error.billed,
@@ -33,12 +38,14 @@ def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
     return described
 
 
-def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
+def _hints(error: BlaxelError, context: CallContext, partial: str) -> Iterator[str]:
     if error.code == "unknown_model" and context.model:
         names = [name for name in closest_names(context.model, context.model_names) if name != context.model]
         yield f"Did you mean {_either(names)}?" if names else ""
     if context.retries:
         yield f"The request was tried {context.retries + 1} times."
+    if error.partial or (context.stream and context.stream.has_begun):
+        yield partial
     yield error.hint
     if error.status == HTTPStatus.NOT_FOUND and error.code in ("not_found", "provider_error") and context.prepared:
         path = context.prepared.route.path

@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.prices import ModelPrice, configured_price, expect_table_price, table_price
 from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
@@ -86,9 +85,9 @@ class Inference:
         model = invocation.settings
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
-            prepared, expected = await self.expect(invocation, context)
+            prepared = await self.expect(invocation, context)
             if context.asker and self._spending.asks:
-                await self._spending.agree(context.asker, context, prepared.settings, expected)
+                await self._spending.agree(context, context.asker)
             async with (
                 self._limits.slot(
                     prepared.route.workspace,
@@ -97,7 +96,7 @@ class Inference:
                     context.progress,
                     context.notes,
                 ),
-                self._spending.reserve(context, prepared.settings, expected) as call,
+                self._spending.reserve(context) as call,
             ):
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
@@ -111,10 +110,8 @@ class Inference:
                     context.cost_usd = context.price.usd(context.usage or Usage())
                 return answer
 
-    async def expect(
-        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
-    ) -> tuple[PreparedRequest, Estimate]:
-        """Prepare the request of an invocation and estimate its usage. Only the control plane is called.
+    async def expect(self, invocation: Invocation, context: CallContext, *, is_priced: bool = False) -> PreparedRequest:
+        """Prepare the request of an invocation, and estimate its usage. Only the control plane is called.
 
         Args:
             invocation: The call.
@@ -141,8 +138,9 @@ class Inference:
             context.price = await self._table_price(context)
         elif self._settings.prices == "table" and context.record and context.record.runtime_type:
             expect_table_price(context.record.runtime_type)
-        expected = prepared.estimate
-        return prepared, replace(expected, price=context.price) if context.price else expected
+        context.settings, expected = prepared.settings, prepared.estimate
+        context.expected = replace(expected, price=context.price) if context.price else expected
+        return prepared
 
     async def _table_price(self, context: CallContext, answer: Answer | None = None) -> ModelPrice | None:
         """Return the price of a model in the price table; None if it has none, or if the settings exclude it.

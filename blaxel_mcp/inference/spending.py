@@ -13,7 +13,6 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import SETTLE_SECONDS
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
 from blaxel_mcp.budget.report import usage_report
@@ -64,22 +63,15 @@ class Spending:
         self._ledger.open()
 
     @asynccontextmanager
-    async def reserve(
-        self, context: CallContext, model: ModelSettings | None, expected: Estimate
-    ) -> AsyncIterator[ReservedCall]:
-        """Reserve a call, and settle it when the context manager ends, however it ends.
-
-        Args:
-            context: The call; `model` and `workspace` are set already, `usage` and `cost_usd` at the end.
-            model: The settings of the model that it counts for, if it is configured.
-            expected: The estimate for the call.
+    async def reserve(self, context: CallContext) -> AsyncIterator[ReservedCall]:
+        """Reserve a prepared call, and settle it when the context manager ends, however it ends.
 
         Raises:
             BlaxelError: `budget_exceeded`.
         """
         call = self._held.pop(context.call_id, None)
         if call is None:
-            call = ReservedCall(context, model, expected, self._ledger.opened or self._ledger.open())
+            call = ReservedCall(context, self._ledger.opened or self._ledger.open())
             await self._hold(call)
         else:
             context.budget, call.context = call.context.budget, context
@@ -88,7 +80,7 @@ class Spending:
         try:
             yield call
             outcome = "ok"
-            totals = answered_totals(context.usage, context.cost_usd, expected)
+            totals = answered_totals(context)
         except BaseException as error:
             # A cancelled call may have been billed too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
@@ -97,27 +89,22 @@ class Spending:
             elif anyio.current_effective_deadline() <= anyio.current_time():
                 outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
-                totals = failed_totals(call, maybe_billed=billed)
+                totals = failed_totals(context, maybe_billed=billed)
             raise
         finally:
             await self._settle(call, totals, outcome)
 
     @asynccontextmanager
-    async def reserve_together(
-        self, calls: Sequence[tuple[CallContext, ModelSettings | None, Estimate]]
-    ) -> AsyncIterator[None]:
-        """Reserve several calls, or none of them. While this lasts, `reserve` finds each by its call id.
-
-        Args:
-            calls: The arguments of `reserve` for each call. The contexts may be others with the same call ids.
+    async def reserve_together(self, contexts: Sequence[CallContext]) -> AsyncIterator[None]:
+        """Reserve several prepared calls, or none of them. While this lasts, `reserve` finds each by its call id.
 
         Raises:
             BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
         held: list[ReservedCall] = []
         try:
-            for context, model, expected in calls:
-                call = ReservedCall(context, model, expected, self._ledger.open())
+            for context in contexts:
+                call = ReservedCall(context, self._ledger.open())
                 await self._hold(call)
                 held.append(call)
             self._held |= {call.context.call_id: call for call in held}
@@ -125,7 +112,7 @@ class Spending:
         finally:
             for call in held:
                 # `reserve` took the others, and settles them.
-                if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
+                if self._held.pop(call.context.call_id, None) or len(held) < len(contexts):
                     await self._settle(call, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
@@ -135,19 +122,13 @@ class Spending:
             BlaxelError: `budget_exceeded`: the budget has no room for the next one.
         """
         with anyio.CancelScope(shield=True):
-            await self._settle(call, failed_totals(call, maybe_billed=True))
+            await self._settle(call, failed_totals(call.context, maybe_billed=True))
             call.reservation, call.earlier_attempts = None, call.context.trace.attempts
             await self._hold(call)
 
-    async def preview(self, context: CallContext, model: ModelSettings | None, expected: Estimate) -> str | None:
-        """Return why a call would be refused, None if it fits, and set the budget of its context; nothing is reserved.
-
-        Args:
-            context: The call; `workspace` is set already.
-            model: The settings of the model that it counts for, if it is configured.
-            expected: The estimate for the call.
-        """
-        now = self._now()
+    async def preview(self, context: CallContext) -> str | None:
+        """Return why a prepared call would be refused, None if it fits, and set its budget; nothing is reserved."""
+        now, model = self._now(), context.settings
         try:
             used = await anyio.to_thread.run_sync(self._ledger.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
@@ -159,62 +140,47 @@ class Spending:
         key = (context.workspace or "", name or "")
         context.budget = self._budget.report(key, model, used, now)
         try:
-            self._budget.check(key, model, expected, used, now)
+            self._budget.check(key, model, context.expected, used, now)
         except BlaxelError as refusal:
             return str(refusal)
         return None
 
-    async def agree(self, asker: Asker, context: CallContext, model: ModelSettings | None, expected: Estimate) -> None:
+    async def agree(self, context: CallContext, asker: Asker) -> None:
         """Ask a person before a call that is estimated above `ask_over_usd`, and note in the context who agreed.
-
-        Args:
-            asker: Asks the person.
-            context: The call; `model` and `workspace` are set already.
-            model: The settings of the model that it counts for, if it is configured.
-            expected: The estimate for the call.
 
         Raises:
             BlaxelError: The person does not agree, or nobody answers; nothing is sent.
         """
-        if spending_question(self._budget, model, expected, context) is None:
-            return
+        question = spending_question(self._budget, context)
         # A call that the budget refuses anyway needs no question; `reserve` raises the error.
-        if await self.preview(context, model, expected) is None:
-            question = spending_question(self._budget, model, expected, context)
-            assert question is not None, "only the budget has changed"
+        if question and await self.preview(context) is None:
+            question = replace(question, budget=context.budget)
             context.agreed_by = await require_consent(question, asker, self._settings)
 
-    async def agree_together(
-        self,
-        asker: Asker | None,
-        context: CallContext,
-        calls: Sequence[tuple[CallContext, ModelSettings | None, Estimate]],
-    ) -> None:
+    async def agree_together(self, context: CallContext, calls: Sequence[CallContext]) -> None:
         """Ask a person once before several calls: if one of them needs consent, or all together.
 
         Args:
-            asker: Asks the person; None if nobody needs to be asked.
-            context: Notes who agreed.
-            calls: The arguments of `reserve` for each call.
+            context: The call that makes them; it notes who agreed.
+            calls: The calls.
 
         Raises:
             BlaxelError: The person does not agree, or nobody answers; nothing is sent.
         """
-        questions = [spending_question(self._budget, model, expected, own) for own, model, expected in calls]
-        costs = [expected.nano_usd / NANO for _, _, expected in calls]
+        questions = [spending_question(self._budget, call) for call in calls]
+        usd = sum(call.expected.nano_usd / NANO for call in calls)
         limit = self._budget.ask_over_usd(None)
-        if asker is None or not (any(questions) or (limit is not None and sum(costs) > limit)):
+        if context.asker is None or not (any(questions) or (limit is not None and usd > limit)):
             return
-        for own, model, expected in calls:
-            await self.preview(own, model, expected)
-        is_known = not any(question and question.usd is None for question in questions)
+        for call in calls:
+            await self.preview(call)
         together = SpendingQuestion(
-            model=", ".join(own.model or "" for own, _, _ in calls),
-            usd=sum(costs) if is_known else None,
-            tokens=sum(expected.tokens for _, _, expected in calls),
-            budget=calls[0][0].budget and {**calls[0][0].budget, "model": None},
+            model=", ".join(call.model or "" for call in calls),
+            usd=None if any(question and question.usd is None for question in questions) else usd,
+            tokens=sum(call.expected.tokens for call in calls),
+            budget=calls[0].budget and {**calls[0].budget, "model": None},
         )
-        context.agreed_by = await require_consent(together, asker, self._settings)
+        context.agreed_by = await require_consent(together, context.asker, self._settings)
 
     def limits_money(self, model: ModelSettings | None) -> bool:
         """Return whether a cap in USD applies to the calls of a model, so that its price has to be known before."""
@@ -277,7 +243,8 @@ class Spending:
         await self._ledger.aclose()
 
     async def _hold(self, call: ReservedCall) -> None:
-        now, context, model, expected = self._now(), call.context, call.model, call.expected
+        now, context = self._now(), call.context
+        model, expected = context.settings, context.expected
         name = context.prepared.model if context.prepared else context.model
         reservation = Reservation(
             call_id=context.call_id,
@@ -342,7 +309,7 @@ class Spending:
         entry = Entry(
             reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller)
         )
-        if not self._budget.caps_on(call.model):
+        if not self._budget.caps_on(call.context.settings):
             call.commits.defer(entry)
             return
         if not call.commits.ledger.is_remote and not call.commits.ledger.failure:
@@ -350,7 +317,7 @@ class Spending:
             used = dict(call.used)
             if totals:
                 used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
-            context.budget = self._budget.report(reservation.key, call.model, used, self._now())
+            context.budget = self._budget.report(reservation.key, call.context.settings, used, self._now())
             return
         try:
             usage = await call.commits.write(entry)
@@ -361,7 +328,7 @@ class Spending:
             context.notes.append(f"{error} This call {then}.")
         else:
             if context.budget is not None:
-                context.budget = self._budget.report(reservation.key, call.model, usage, self._now())
+                context.budget = self._budget.report(reservation.key, call.context.settings, usage, self._now())
 
     def _require_ledger(self, problem: str, call: ReservedCall, reservation: Reservation) -> None:
         """Refuse a call without a ledger if a cap applies, unless the settings allow it.
@@ -369,7 +336,7 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        if self._budget.requires_ledger(call.model):
+        if self._budget.requires_ledger(call.context.settings):
             self._ledger.warn(problem)
             call.commits.ledger.withdraw(reservation)
             raise BlaxelError(

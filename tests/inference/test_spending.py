@@ -13,7 +13,6 @@ import httpx
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation
 from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.tables import KEPT_CALLS
@@ -276,7 +275,7 @@ async def test_another_day_is_another_budget(tmp_path: Path) -> None:
 
     async def call() -> dict[str, Any]:
         context = CallContext(model="m", workspace="demo")
-        async with spending.reserve(context, None, Estimate()):
+        async with spending.reserve(context):
             context.trace.sent = True
         assert context.budget is not None
         return context.budget
@@ -296,7 +295,7 @@ async def test_accounts_are_counted_apart(tmp_path: Path) -> None:
     for account in ("one", "other"):
         spending = Spending(settings, account=account)
         context = CallContext(model="m", workspace="demo")
-        async with spending.reserve(context, None, Estimate()):
+        async with spending.reserve(context):
             context.trace.sent = True
         assert (await spending.report(1))["days"][0]["calls"] == 1
         await spending.aclose()
