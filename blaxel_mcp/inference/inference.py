@@ -217,7 +217,7 @@ class Inference:
                     response = APIResponse(status=context.trace.status or 0, headers=context.trace.headers, body=b"")
                     return await self._read(response, stream, prepared, context)
                 if context.attempts:
-                    context.attempts.fail(error)
+                    context.attempts.end(error)
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,
