@@ -26,12 +26,8 @@ class UsageTotals:
         failed_maybe_billed: Failed calls that may have been billed.
         without_tokens: Answers without token usage.
         without_price: Answers whose cost is not known.
-        input_tokens: Reported input tokens.
-        output_tokens: Reported output tokens.
-        total_tokens: Reported tokens in total.
-        nano_usd: The cost of the reported tokens, in billionths of a dollar.
         held_tokens: Estimated tokens of calls whose usage is not known.
-        held_nano_usd: Estimated cost of calls whose cost is not known, in billionths of a dollar.
+        held_nano_usd: Estimated cost of calls whose cost is not known.
     """
 
     calls: int = 0
@@ -71,13 +67,9 @@ class Reservation:
     """The estimate of a call that is about to be sent.
 
     Attributes:
-        call_id: The id of the call.
         day: The day that it counts for, in UTC: `2026-11-24`.
         account: The caller whose caps it counts against; empty for the user's own calls.
-        key: The model.
-        tokens: The estimated tokens.
-        nano_usd: The estimated cost, in billionths of a dollar.
-        caps: The caps that apply to it.
+        caps: The caps that apply to it, for a ledger that compares them itself.
         attempt: The number of earlier attempts of the call, each with its own reservation.
     """
 
@@ -93,11 +85,9 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDay:
-    """The usage of one model on one day.
+    """The usage of one model on one day in UTC: `2026-11-24`.
 
     Attributes:
-        day: The day in UTC: `2026-11-24`.
-        key: The model.
         totals: The usage of its settled calls.
         unsettled: The number of calls that are in flight, or whose process died before it settled them.
     """
@@ -145,10 +135,9 @@ class Entry:
     """A change of the ledger for one call: its reservation or its settlement.
 
     Attributes:
-        reservation: The reservation.
         check: Decides whether the call is reserved; None settles the call.
         usage: The usage of a settled call; None if it was never sent.
-        record: The record of a settled call; None for none.
+        record: The record of a settled call.
     """
 
     reservation: Reservation

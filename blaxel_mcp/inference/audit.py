@@ -93,9 +93,7 @@ class AuditLog:
             logger.warning("the audit file grows on, since it cannot be renamed (%s)", error.strerror)
 
 
-@cache
-def _audit_log(path: Path, max_bytes: int) -> AuditLog:
-    return AuditLog(path, max_bytes)
+_audit_log = cache(AuditLog)
 
 
 def audit_logs(settings: AuditSettings) -> list[AuditLog]:
@@ -110,12 +108,7 @@ def audit_logs(settings: AuditSettings) -> list[AuditLog]:
 
 
 class Audit:
-    """Writes the calls of one caller to the audit file.
-
-    Args:
-        log: The file.
-        caller: The caller's identity; empty for the user.
-    """
+    """Writes the calls of one caller, empty for the user, to the audit file."""
 
     def __init__(self, log: AuditLog, caller: str) -> None:
         self._log = log

@@ -15,7 +15,7 @@ from blaxel_mcp.budget.shared.engine import SharedStateError, hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.inference.semaphores import FairSemaphore, RateLimiter
-from blaxel_mcp.inference.shared_limits import Limit, SharedLimits
+from blaxel_mcp.inference.shared_limits import SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
 
 
@@ -29,8 +29,7 @@ class CallLimits:
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
         shared: Whether several callers share the limits.
-        across: Counts the calls of all servers together; None to count those of this server. `max_queue` is each
-            server's own.
+        across: Counts the calls of all servers together, but for `max_queue`; None to count those of this server.
         scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
@@ -63,11 +62,7 @@ class CallLimits:
         return Load(id(self._all), self._all.taken, self._queued.total())
 
     def for_caller(self, caller: str) -> "CallLimits":
-        """Return the limits as they apply to one caller; all callers' calls count together.
-
-        Args:
-            caller: The caller's identity; empty for the owner, to whom no share applies.
-        """
+        """Return the limits as they apply to one caller, empty for the owner; all callers' calls count together."""
         limits = copy(self)
         limits._caller = caller  # noqa: SLF001 - a copy of this object
         if self._shared and caller and (per_minute := self._limits.calls_per_minute):
@@ -83,7 +78,7 @@ class CallLimits:
         Args:
             workspace: The model's workspace.
             model: The model's name.
-            limit: The model's own `max_concurrency`; None if it has none.
+            limit: The model's own `max_concurrency`.
             progress: Shows the client that the call waits.
             notes: Gets a sentence if the calls of other servers could not be counted.
 
@@ -134,19 +129,19 @@ class CallLimits:
         """Do the same across servers; yield the error if the shared state cannot be used, otherwise None."""
         slots = self._and_share("all", self._limits.max_concurrency)
         if limit is not None:
-            slots += self._and_share(f"model:{workspace}/{model}", limit)
+            slots |= self._and_share(f"model:{workspace}/{model}", limit)
         per_minute = self._limits.calls_per_minute
-        rates = self._and_share("all", per_minute) if per_minute else []
+        rates = self._and_share("all", per_minute) if per_minute else {}
         waiting = partial(progress.set_status, "waiting for a free slot on any of the servers")
         async with across.place(secrets.token_hex(8), slots, rates, waiting) as problem:
             progress.set_status("")
             yield problem
 
-    def _and_share(self, name: str, most: int) -> list[Limit]:
+    def _and_share(self, name: str, limit: int) -> dict[str, int]:
         """Return a limit across servers, and the caller's share of it where there is one."""
-        limits = [Limit(f"{self._scope}:{name}", most)]
+        limits = {f"{self._scope}:{name}": limit}
         if self._shared and self._caller:
-            limits.append(Limit(f"{hashed(self._caller)}:{name}", _half(most)))
+            limits[f"{hashed(self._caller)}:{name}"] = _half(limit)
         return limits
 
     def _slots(self, count: int) -> "FairSemaphore":
@@ -171,13 +166,7 @@ class CallLimits:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The calls under limits.
-
-    Attributes:
-        limits: An id that is the same for all that count together.
-        running: Calls that hold a slot.
-        queued: Calls that wait for one.
-    """
+    """How many calls hold a slot and how many wait for one; `limits` is the same for all that count together."""
 
     limits: int
     running: int

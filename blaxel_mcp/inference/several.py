@@ -8,12 +8,13 @@ import anyio
 from blaxel_mcp.apis.embeddings import read_vectors, similarities
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.receipt import Receipt, build_receipt
+from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.runtime import Runtime
 
 QUESTION_FIELDS = ("prompt", "input", "inputs", "query", "question", "text")
@@ -46,7 +47,7 @@ class AskedModel:
     invocation: Invocation | None = None
     answer: Answer | None = None
     error: BlaxelError | None = None
-    receipt: Receipt | None = None
+    receipt: JSONObject | None = None
 
     @property
     def text(self) -> str | None:
