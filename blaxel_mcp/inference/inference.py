@@ -21,6 +21,7 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, check_answer, read_answer, written_characters
+from blaxel_mcp.inference.consent import agree
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
@@ -87,7 +88,7 @@ class Inference:
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
             prepared = await self.expect(invocation, context)
             if context.asker and self._spending.asks:
-                await self._spending.agree(context, context.asker)
+                await agree(self._spending, context, context.asker)
             async with (
                 self._limits.slot(
                     prepared.route.workspace,
@@ -134,7 +135,7 @@ class Inference:
         prepared = context.prepared = await self._prepare(invocation, context, workspace)
         if prepared.settings and prepared.settings.price:
             context.price = configured_price(prepared.settings.price)
-        elif is_priced or self._spending.limits_money(prepared.settings):
+        elif is_priced or self._spending.budget.limits_money(prepared.settings):
             context.price = await self._table_price(context)
         elif self._settings.prices == "table" and context.record and context.record.runtime_type:
             expect_table_price(context.record.runtime_type)

@@ -11,6 +11,7 @@ from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
+from blaxel_mcp.inference.consent import agree_together
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
@@ -113,7 +114,7 @@ async def ask_together(
                 one.fail(describe(error, own))
             else:
                 expected.append(own)
-    await runtime.spending.agree_together(context, expected)
+    await agree_together(runtime.spending, context, expected)
     async with runtime.spending.reserve_together(expected):
         with anyio.move_on_after(deadline_seconds):
             async with anyio.create_task_group() as group:

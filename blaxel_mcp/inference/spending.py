@@ -13,19 +13,18 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import SETTLE_SECONDS
-from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consent, spending_question
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.ledger_in_use import LedgerInUse
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +41,17 @@ class Spending:
         now: The clock.
 
     Attributes:
+        budget: The caps.
+        settings: The settings of `[budget]`.
         asks: Whether there are calls that need a person's consent.
     """
 
     def __init__(
         self, settings: Settings, *, account: str = "", caller: str = "", now: Callable[[], datetime] = _utc_now
     ) -> None:
-        self._budget = budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
+        self.budget = budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
         self.asks = any(budget.ask_over_usd(model) is not None for model in (None, *settings.models))
-        self._settings = settings.budget
+        self.settings = settings.budget
         self._account = account
         self._caller = caller and f"caller:{hashed(caller)}"
         self._now = now
@@ -133,58 +134,17 @@ class Spending:
             used = await anyio.to_thread.run_sync(self._ledger.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
-            if self._budget.requires_ledger(model):
+            if self.budget.requires_ledger(model):
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
             used = Used({})
         name = context.prepared.model if context.prepared else context.model
         key = (context.workspace or "", name or "")
-        context.budget = self._budget.report(key, model, used, now)
+        context.budget = self.budget.report(key, model, used, now)
         try:
-            self._budget.check(key, model, context.expected, used, now)
+            self.budget.check(key, model, context.expected, used, now)
         except BlaxelError as refusal:
             return str(refusal)
         return None
-
-    async def agree(self, context: CallContext, asker: Asker) -> None:
-        """Ask a person before a call that is estimated above `ask_over_usd`, and note in the context who agreed.
-
-        Raises:
-            BlaxelError: The person does not agree, or nobody answers; nothing is sent.
-        """
-        question = spending_question(self._budget, context)
-        # A call that the budget refuses anyway needs no question; `reserve` raises the error.
-        if question and await self.preview(context) is None:
-            question = replace(question, budget=context.budget)
-            context.agreed_by = await require_consent(question, asker, self._settings)
-
-    async def agree_together(self, context: CallContext, calls: Sequence[CallContext]) -> None:
-        """Ask a person once before several calls: if one of them needs consent, or all together.
-
-        Args:
-            context: The call that makes them; it notes who agreed.
-            calls: The calls.
-
-        Raises:
-            BlaxelError: The person does not agree, or nobody answers; nothing is sent.
-        """
-        questions = [spending_question(self._budget, call) for call in calls]
-        usd = sum(call.expected.nano_usd / NANO for call in calls)
-        limit = self._budget.ask_over_usd(None)
-        if context.asker is None or not (any(questions) or (limit is not None and usd > limit)):
-            return
-        for call in calls:
-            await self.preview(call)
-        together = SpendingQuestion(
-            model=", ".join(call.model or "" for call in calls),
-            usd=None if any(question and question.usd is None for question in questions) else usd,
-            tokens=sum(call.expected.tokens for call in calls),
-            budget=calls[0].budget and {**calls[0].budget, "model": None},
-        )
-        context.agreed_by = await require_consent(together, context.asker, self._settings)
-
-    def limits_money(self, model: ModelSettings | None) -> bool:
-        """Return whether a cap in USD applies to the calls of a model, so that its price has to be known before."""
-        return self._budget.limits_money(model)
 
     async def report(self, days: int) -> dict[str, Any]:
         """Return the usage of the last `days` days, including today, and the remaining budget."""
@@ -201,7 +161,7 @@ class Spending:
         return usage_report(
             model_days,
             clients,
-            self._budget.overall(used),
+            self.budget.overall(used),
             now=now,
             ledger=self._ledger.open().ledger.label,
             problem=self._ledger.problem,
@@ -254,18 +214,18 @@ class Spending:
             key=(context.workspace or "", name or ""),
             tokens=expected.tokens,
             nano_usd=expected.nano_usd,
-            caps=tuple(self._budget.figures(model, expected)) if call.commits.ledger.is_remote else (),
+            caps=tuple(self.budget.figures(model, expected)) if call.commits.ledger.is_remote else (),
         )
 
         def check(used: Used) -> None:
             """Check the caps, in the ledger's transaction: no other process can reserve in between."""
             call.used = used
-            context.budget = self._budget.report(reservation.key, model, used, now)
-            self._budget.check(reservation.key, model, expected, used, now)
+            context.budget = self.budget.report(reservation.key, model, used, now)
+            self.budget.check(reservation.key, model, expected, used, now)
 
         entry, commits = Entry(reservation, check), call.commits
         try:
-            if self._is_usable and not self._budget.caps_on(model) and not commits.ledger.failure:
+            if self._is_usable and not self.budget.caps_on(model) and not commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
                 commits.defer(entry)
             else:
@@ -309,7 +269,7 @@ class Spending:
         entry = Entry(
             reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller)
         )
-        if not self._budget.caps_on(call.context.settings):
+        if not self.budget.caps_on(call.context.settings):
             call.commits.defer(entry)
             return
         if not call.commits.ledger.is_remote and not call.commits.ledger.failure:
@@ -317,7 +277,7 @@ class Spending:
             used = dict(call.used)
             if totals:
                 used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
-            context.budget = self._budget.report(reservation.key, call.context.settings, used, self._now())
+            context.budget = self.budget.report(reservation.key, call.context.settings, used, self._now())
             return
         try:
             usage = await call.commits.write(entry)
@@ -328,7 +288,7 @@ class Spending:
             context.notes.append(f"{error} This call {then}.")
         else:
             if context.budget is not None:
-                context.budget = self._budget.report(reservation.key, call.context.settings, usage, self._now())
+                context.budget = self.budget.report(reservation.key, call.context.settings, usage, self._now())
 
     def _require_ledger(self, problem: str, call: ReservedCall, reservation: Reservation) -> None:
         """Refuse a call without a ledger if a cap applies, unless the settings allow it.
@@ -336,7 +296,7 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        if self._budget.requires_ledger(call.context.settings):
+        if self.budget.requires_ledger(call.context.settings):
             self._ledger.warn(problem)
             call.commits.ledger.withdraw(reservation)
             raise BlaxelError(
