@@ -36,12 +36,9 @@ def day_of(now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """All caps of a server.
+    """All caps of a server: those on all calls together, and those of models with a budget of their own.
 
-    Attributes:
-        caps: The caps on all calls together.
-        models: The configured models, which may have a price and caps of their own.
-        workspace: The workspace of models that name none.
+    The workspace is that of models that name none.
     """
 
     caps: CapSettings
@@ -92,14 +89,7 @@ class Budget:
         used: Mapping[ModelKey, UsageTotals],
         now: datetime,
     ) -> None:
-        """Raise an error if a call does not fit the caps.
-
-        Args:
-            key: The model's workspace and name.
-            model: The settings of the model; None if it is not configured.
-            expected: The estimate for the call.
-            used: The day's usage of each model.
-            now: The time.
+        """Raise an error if a call does not fit the caps, with the day's usage of each model.
 
         Raises:
             BlaxelError: The code is `budget_exceeded`; `retry_after_seconds` lasts until the caps reset.

@@ -52,7 +52,6 @@ class Cap:
     """A cap as figures, which a ledger can compare where it counts.
 
     Attributes:
-        figure: The figure that it limits.
         limit: The maximum usage of a day, including the reserved call.
         of_model: Whether it counts only the calls of the reserved model.
     """

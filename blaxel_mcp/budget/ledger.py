@@ -40,13 +40,10 @@ def default_ledger() -> Path:
 
 
 class Ledger:
-    """A ledger; its file is made and opened on first use.
+    """A ledger in a file, or in memory for the path `MEMORY`; the file is made and opened on first use.
 
     All methods but `defer` and `take_deferred` block: call them in a thread. Except for `flush` and `close`, they raise
     `LedgerError` if the ledger cannot be used.
-
-    Args:
-        path: The file, or `MEMORY`.
 
     Attributes:
         label: Its name in reports.
@@ -119,13 +116,7 @@ class Ledger:
             return tables.client_usages(connection, since, account)
 
     def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
-        """Return the records of the last calls, the latest first, or of one call.
-
-        Args:
-            account: Whose calls.
-            last: How many; None for all that are kept.
-            call_id: The one call; None for any.
-        """
+        """Return the records of the last so many calls, or of all, the latest first; or that of one call."""
         with self._transaction() as connection:
             return tables.records(connection, account, last, call_id)
 

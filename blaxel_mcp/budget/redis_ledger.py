@@ -47,15 +47,10 @@ _MAX_SWEPT = 100
 
 
 class RedisLedger(Ledger):
-    """A ledger in Redis or Valkey, with the methods and errors of `Ledger`.
+    """A ledger in Redis or Valkey, with the methods and errors of `Ledger`. It closes its engine.
 
     Entries that cannot be written are kept in this process, and written as soon as the engine is back. The records of
-    calls stay in the ledger of this machine: others see only figures.
-
-    Args:
-        engine: The engine; `close` closes it.
-        lease_seconds: How long a call counts as running without a sign of its process.
-        records: The file for the records of calls; None for the user's own ledger.
+    calls stay in the ledger of this machine, the user's own or a given file: others see only figures.
     """
 
     is_remote = True

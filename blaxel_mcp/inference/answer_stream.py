@@ -49,7 +49,7 @@ class AnswerStream:
 
     Attributes:
         is_stream: Whether the response is a stream of events.
-        first_chunk_at: When the first part of the body arrived, by `time.perf_counter`; None before that.
+        first_chunk_at: When the first part of the body arrived, by `time.perf_counter`.
     """
 
     def __init__(
@@ -224,10 +224,7 @@ class AnswerStream:
 class _RedactedText:
     """A growing text without our secrets. Only the new part is searched, since the text may grow very long.
 
-    Args:
-        redact: Removes our secrets.
-        partial_secret_length: Returns how many bytes at the end may be the beginning of one. They are withheld until
-            more arrives.
+    Bytes at the end that may be the beginning of a secret are withheld until more arrives.
     """
 
     def __init__(self, redact: Callable[[bytes], bytes], partial_secret_length: Callable[[bytes], int]) -> None:

@@ -91,9 +91,7 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
 def finish_reasons(value: Any, api: str | None) -> list[str]:
     """Return the finish reasons in an answer, one word for each choice.
 
-    Args:
-        value: The answer.
-        api: The name of the API. The answers of an unknown one may use these fields for results.
+    The answers of an unknown API may use these fields for results.
     """
     if not isinstance(value, dict) or api in FREE_APIS:
         return []

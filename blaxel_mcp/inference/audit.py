@@ -32,11 +32,8 @@ OWNER_NAME = "owner"
 class AuditLog:
     """Appends lines to a file, which other processes may append to as well. Its methods block; they are thread-safe.
 
-    The file is opened for each line, so that a program such as logrotate can move it away.
-
-    Args:
-        path: The file.
-        max_bytes: The size at which it is renamed. No file is ever deleted.
+    The file is opened for each line, so that a program such as logrotate can move it away. It is renamed at
+    `max_bytes`, and no file is ever deleted.
 
     Raises:
         ConfigurationError: The file cannot be written.

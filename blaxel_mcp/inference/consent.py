@@ -32,7 +32,7 @@ class SpendingQuestion:
         model: The name of the model that runs, as a sentence shows it.
         usd: The estimated cost in USD; None without a known price.
         tokens: The estimated tokens, input and output together.
-        budget: The caps that apply and their usage, as in the receipt; None without caps.
+        budget: The caps that apply and their usage, as in the receipt.
     """
 
     model: str

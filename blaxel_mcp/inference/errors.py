@@ -15,12 +15,8 @@ def describe(error: BlaxelError, context: CallContext, *, partial: str = "The pa
     """Return a new error with the information of the context; the given error stays as it is.
 
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
-    about the failure; `billed` covers all attempts together.
-
-    Args:
-        error: The error.
-        context: The call that failed.
-        partial: Says where the partial answer is, for an error that has one.
+    about the failure; `billed` covers all attempts together. `partial` says where the partial answer is, if there is
+    one.
     """
     described = BlaxelError(
         error.message,

@@ -47,16 +47,7 @@ _READ_INLINE_BYTES = 1024 * 1024
 
 
 class Inference:
-    """Sends invocations to the inference endpoint.
-
-    Args:
-        client: Signs and sends requests.
-        control_plane: Looks models up.
-        settings: Base URLs, allowlists and limits.
-        spending: Reserves each call in the budget and settles it.
-        limits: Concurrency and rate limits.
-        clock: The clock of the waits between attempts.
-    """
+    """Sends invocations to the inference endpoint."""
 
     def __init__(
         self,
@@ -114,10 +105,7 @@ class Inference:
     async def expect(self, invocation: Invocation, context: CallContext, *, is_priced: bool = False) -> PreparedRequest:
         """Prepare the request of an invocation, and estimate its usage. Only the control plane is called.
 
-        Args:
-            invocation: The call.
-            context: Its context, which is filled in.
-            is_priced: Whether to look up the price even if no cap depends on it.
+        The context is filled in; `is_priced` looks the price up even if no cap depends on it.
 
         Raises:
             BlaxelError: The call cannot be made.
@@ -233,11 +221,7 @@ class Inference:
     async def _read(
         self, response: APIResponse, stream: AnswerStream, prepared: PreparedRequest, context: CallContext
     ) -> Answer:
-        """Return the answer in a response.
-
-        Raises:
-            UpstreamError: The answer is incomplete, unreadable or an error.
-        """
+        """Return the answer in a response, or raise an UpstreamError if it is incomplete, unreadable or an error."""
         api = prepared.route.api.name if prepared.route.api else None
         status, body, request_id = response.status, response.body, context.trace.request_id
         if stream.is_stream or b"\n" in body:

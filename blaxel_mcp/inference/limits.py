@@ -75,12 +75,8 @@ class CallLimits:
     ) -> AsyncIterator[None]:
         """Wait for a slot and hold it while the context lasts.
 
-        Args:
-            workspace: The model's workspace.
-            model: The model's name.
-            limit: The model's own `max_concurrency`.
-            progress: Shows the client that the call waits.
-            notes: Gets a sentence if the calls of other servers could not be counted.
+        The limit is the model's own `max_concurrency`. The notes get a sentence if the calls of other servers could not
+        be counted.
 
         Raises:
             BlaxelError: `busy`: the queue, or the caller's share of it, is full.

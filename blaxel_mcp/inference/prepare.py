@@ -69,14 +69,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ComposedBody:
-    """A body with everything that the settings and the model's record add to it.
-
-    Attributes:
-        body: The body before encoding; None for none.
-        model: The model that the request makes run: the endpoint's own unless it names another.
-        settings: That model's `[[models]]` entry, if it is configured.
-        repairs: One sentence per value of the caller's that was replaced.
-    """
+    """A body with all that the settings and the record add to it; its fields are those of the prepared request."""
 
     body: Any
     model: str

@@ -14,7 +14,6 @@ class ReservedCall:
     """A call that is reserved in the budget.
 
     Attributes:
-        context: The call, prepared.
         commits: Writes to the ledger that holds the reservation.
         used: The usage of the day when it was reserved.
         reservation: The reservation; None after it was settled and no other one could be made.

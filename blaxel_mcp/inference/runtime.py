@@ -36,13 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Dependencies of a runtime that do not come from its settings.
-
-    Attributes:
-        transport: Replaces the network; None for the network.
-        clock: The clock of the waits between attempts.
-        telemetry: Where spans and metrics go; None for none.
-    """
+    """Dependencies of a runtime that do not come from its settings; None for the network, and for no telemetry."""
 
     transport: "httpx.AsyncBaseTransport | None" = None
     clock: RetryClock = field(default_factory=RetryClock)
@@ -54,17 +48,7 @@ _DEFAULT = Environment()
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The parts that call models. Nothing is connected before `connected` or `running`.
-
-    Attributes:
-        config: The settings and credentials.
-        client: Owns the connections.
-        control_plane: Looks models up.
-        discovery: Keeps the model catalog up to date.
-        inference: Calls models.
-        listing: Lists models with their state.
-        spending: Keeps calls within their budget.
-    """
+    """The parts that call models. Nothing is connected before `connected` or `running`."""
 
     config: Configuration
     client: APIClient

@@ -32,14 +32,12 @@ Send = Callable[[Invocation, CallContext], Awaitable[Answer]]
 
 @dataclass(slots=True)
 class AskedModel:
-    """One model and its answer so far.
+    """A model as the caller named it, and its answer so far.
 
     Attributes:
-        model: The model as the caller named it.
-        context: The context of its call.
         invocation: The call; None if it cannot be made.
         answer: The complete answer; None while the call runs or if it failed.
-        error: Why it failed; None otherwise.
+        error: Why it failed.
         receipt: The receipt of the call, once it has ended.
     """
 

@@ -74,11 +74,7 @@ class SharedLimits:
     ) -> AsyncIterator[SharedStateError | None]:
         """Wait for a slot of each limit and for a start, and hold the slots while the context lasts.
 
-        Args:
-            call_id: The call.
-            slots: The limits of calls in flight.
-            rates: The limits of calls started in any minute.
-            waits: Called before the call waits.
+        Slots limit the calls in flight, rates the calls started in any minute; `waits` is called before the call waits.
 
         Yields:
             None, or why the engine cannot be used; then nothing is held.

@@ -41,8 +41,6 @@ class Spending:
         now: The clock.
 
     Attributes:
-        budget: The caps.
-        settings: The settings of `[budget]`.
         asks: Whether there are calls that need a person's consent.
     """
 
@@ -254,10 +252,7 @@ class Spending:
         await call.commits.write(entry)
 
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
-        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error.
-
-        Cancellation does not interrupt it.
-        """
+        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error."""
         reservation, context = call.reservation, call.context
         if reservation is None:
             return
@@ -291,11 +286,7 @@ class Spending:
                 context.budget = self.budget.report(reservation.key, call.context.settings, usage, self._now())
 
     def _require_ledger(self, problem: str, call: ReservedCall, reservation: Reservation) -> None:
-        """Refuse a call without a ledger if a cap applies, unless the settings allow it.
-
-        Raises:
-            BlaxelError: `budget_exceeded`.
-        """
+        """Refuse a call without a ledger if a cap applies, unless the settings allow it."""
         if self.budget.requires_ledger(call.context.settings):
             self._ledger.warn(problem)
             call.commits.ledger.withdraw(reservation)

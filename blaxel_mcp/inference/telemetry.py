@@ -38,13 +38,7 @@ _traceparent = TraceContextTextMapPropagator()
 
 
 class Telemetry:
-    """The destination of a server's spans and metrics.
-
-    Args:
-        tracer: Makes spans; None for none.
-        has_content: Whether spans have prompts and answers.
-        now: A monotonic clock, in seconds.
-    """
+    """The destination of a server's spans and metrics; `has_content` adds prompts and answers to spans."""
 
     def __init__(
         self, tracer: Tracer | None = None, *, has_content: bool = False, now: Callable[[], float] = time.monotonic

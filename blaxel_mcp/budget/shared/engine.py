@@ -55,10 +55,7 @@ class SharedStateError(OSError):
 
 
 class Engine:
-    """One Redis or Valkey. Nothing is connected before the first use.
-
-    Args:
-        url: `redis://` or `rediss://`, with the password if there is one.
+    """One Redis or Valkey, at a URL that may hold a password. Nothing is connected before the first use.
 
     Raises:
         ConfigurationError: The extra `redis` is not installed.
