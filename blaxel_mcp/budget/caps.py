@@ -94,16 +94,17 @@ class Budget:
         Raises:
             BlaxelError: The code is `budget_exceeded`; `retry_after_seconds` lasts until the caps reset.
         """
-        cap = self._exceeded(key, model, expected, used)
-        if cap is None:
+        exceeded = self._exceeded(key, model, expected, used)
+        if exceeded is None:
             return
+        cap, counted = exceeded
         resets = next_midnight(now)
         fix = f"The caps reset at {resets:%Y-%m-%d %H:%M} UTC."
         owner = model.name if model and cap.of_model else None
         if cap.limit == _NOTHING_FITS:
             reason, fix = _unpriced(expected, owner)
         else:
-            reason = _reason(cap, owner, expected, _counted(_totals(cap, key, used))[cap.figure])
+            reason = _reason(cap, owner, expected, counted)
         raise BlaxelError(
             f"The call to {key[1]!r} was not sent: {reason}.",
             code="budget_exceeded",
@@ -132,12 +133,14 @@ class Budget:
 
     def _exceeded(
         self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]
-    ) -> Cap | None:
-        """Return the first cap that a call does not fit."""
+    ) -> tuple[Cap, int] | None:
+        """Return the first cap that a call does not fit, and its usage so far."""
         needed = {"calls": 1, "tokens": expected.tokens, "nano_usd": expected.nano_usd}
         for cap in self.figures(model, expected):
-            if _counted(_totals(cap, key, used))[cap.figure] + needed[cap.figure] > cap.limit:
-                return cap
+            totals = used.get(key, UsageTotals()) if cap.of_model else sum(used.values(), UsageTotals())
+            counted = _counted(totals)[cap.figure]
+            if counted + needed[cap.figure] > cap.limit:
+                return cap, counted
         return None
 
     def _remaining(self, used: Mapping[ModelKey, UsageTotals]) -> str:
@@ -155,10 +158,6 @@ class Budget:
 def _small_call(model: ModelSettings | None) -> Estimate:
     price = configured_price(model.price) if model and model.price else None
     return Estimate(input_tokens=1, output_tokens=1, price=price)
-
-
-def _totals(cap: Cap, key: ModelKey, used: Mapping[ModelKey, UsageTotals]) -> UsageTotals:
-    return used.get(key, UsageTotals()) if cap.of_model else sum(used.values(), UsageTotals())
 
 
 def _counted(totals: UsageTotals) -> dict[str, int]:

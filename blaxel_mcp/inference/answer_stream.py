@@ -4,7 +4,7 @@ import math
 import time
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from blaxel_mcp.apis.streams import (
     Assembler,
@@ -19,7 +19,7 @@ from blaxel_mcp.budget.usage import Usage, plausible_usage, read_usage
 from blaxel_mcp.client.body_reader import END_SECONDS
 from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.core.exceptions import ErrorCode, UpstreamError
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.inference.progress import Progress
 
@@ -28,6 +28,8 @@ _COMPARED_CHARS = 32
 
 _MIN_GROWTH = 200
 """Progress is reported when the text has grown by 1/200: reporting every event would be quadratic."""
+
+_BILLED = "It was probably billed."
 
 _MAX_START = 16 * 1024
 """Bytes of a body within which a stream of events shows that it is one."""
@@ -132,17 +134,22 @@ class AnswerStream:
 
     def _reported(self, error: Any, reason: str, status: int) -> UpstreamError:
         """Return the error that an event reported, classified like the body of an error response."""
-        failure = _incomplete(reason, status, by_provider=True)
         read = error_in_success({"error": error}, status, None, redact=self._redact)
         if read.code == "provider_error":
-            return failure
-        failure.code, failure.retryable = read.code, read.retryable
-        failure.retry_after_seconds = read.retry_after_seconds
-        if not self.has_begun:
-            failure.hint, failure.billed, failure.unprocessed = read.hint, read.billed, read.unprocessed
-        elif not read.retryable:
-            failure.hint = f"{failure.hint} {read.hint}"
-        return failure
+            return _incomplete(reason, status, origin="provider")
+        has_begun = self.has_begun
+        hints = (_BILLED if has_begun else "", "" if has_begun and read.retryable else read.hint)
+        return UpstreamError(
+            reason,
+            code=read.code,
+            origin="provider",
+            hint=" ".join(filter(None, hints)),
+            retryable=read.retryable,
+            retry_after_seconds=read.retry_after_seconds,
+            billed="maybe" if has_begun else read.billed,
+            unprocessed=read.unprocessed and not has_begun,
+            status=status,
+        )
 
     @property
     def has_begun(self) -> bool:
@@ -254,12 +261,6 @@ def _patience(assembler: Assembler) -> float:
     return assembler.linger_seconds if assembler.error is not None or assembler.complete else math.inf
 
 
-def _incomplete(reason: str, status: int, *, by_provider: bool = False) -> UpstreamError:
-    return UpstreamError(
-        reason,
-        code="provider_error" if by_provider else "bad_response",
-        origin="provider" if by_provider else "network",
-        hint="It was probably billed.",
-        billed="maybe",
-        status=status,
-    )
+def _incomplete(reason: str, status: int, *, origin: Literal["network", "provider"] = "network") -> UpstreamError:
+    code: ErrorCode = "bad_response" if origin == "network" else "provider_error"
+    return UpstreamError(reason, code=code, origin=origin, hint=_BILLED, billed="maybe", status=status)

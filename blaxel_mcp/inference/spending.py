@@ -232,21 +232,31 @@ class Spending:
                 self._is_usable = True
                 await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
         except LedgerError as error:
-            self._require_ledger(str(error), call, reservation)
-            if commits.ledger.is_remote:
-                # It is written when the engine is back.
-                commits.defer(Entry(replace(reservation, caps=()), check))
-                context.notes.append(f"{error} This call is counted in it later.")
-                call.reservation = reservation
-                return
-            await self._reserve_in_memory(str(error), call, entry)
+            await self._hold_without_ledger(error, call, entry)
         call.reservation = reservation
         context.notes += [
             note for note in (self._ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
         ]
 
-    async def _reserve_in_memory(self, problem: str, call: ReservedCall, entry: Entry) -> None:
-        unwritten, call.commits = call.commits.ledger.take_deferred(), self._ledger.fall_back(problem)
+    async def _hold_without_ledger(self, error: LedgerError, call: ReservedCall, entry: Entry) -> None:
+        """Reserve a call later, or in memory, if no cap applies or the settings allow it."""
+        context, commits, reservation = call.context, call.commits, entry.reservation
+        if self.budget.requires_ledger(context.settings):
+            self._ledger.warn(str(error))
+            commits.ledger.withdraw(reservation)
+            raise BlaxelError(
+                f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it "
+                f"cannot be used. {error}",
+                code="budget_exceeded",
+                hint=f'{self._ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
+                retryable=self._ledger.is_remote,
+            )
+        if commits.ledger.is_remote:
+            # It is written when the engine is back.
+            commits.defer(Entry(replace(reservation, caps=()), entry.check))
+            context.notes.append(f"{error} This call is counted in it later.")
+            return
+        unwritten, call.commits = commits.ledger.take_deferred(), self._ledger.fall_back(str(error))
         for other in unwritten:
             call.commits.defer(other)
         await call.commits.write(entry)
@@ -284,16 +294,3 @@ class Spending:
         else:
             if context.budget is not None:
                 context.budget = self.budget.report(reservation.key, call.context.settings, usage, self._now())
-
-    def _require_ledger(self, problem: str, call: ReservedCall, reservation: Reservation) -> None:
-        """Refuse a call without a ledger if a cap applies, unless the settings allow it."""
-        if self.budget.requires_ledger(call.context.settings):
-            self._ledger.warn(problem)
-            call.commits.ledger.withdraw(reservation)
-            raise BlaxelError(
-                f"The call of {call.context.model!r} was not sent: a budget applies, and the ledger that counts it "
-                f"cannot be used. {problem}",
-                code="budget_exceeded",
-                hint=f'{self._ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
-                retryable=self._ledger.is_remote,
-            )
