@@ -142,9 +142,9 @@ def check_answer(
     value = answer.value[0] if isinstance(answer.value, list) and len(answer.value) == 1 else answer.value
     if not isinstance(value, dict):
         return
-    found = reported_error(value, is_known=api is not None or has_stream_format(path) or has_answer_shape(path))
-    if found is not None:
-        failure = error_in_success(found, status, request_id, redact=redact)
+    error = reported_error(value, is_known=api is not None or has_stream_format(path) or has_answer_shape(path))
+    if error is not None:
+        failure = error_in_success(error, status, request_id, redact=redact)
         failure.partial = failure.partial or (answer.text if value.get("choices") else "")
         raise failure
 

@@ -155,11 +155,11 @@ class Inference:
         route = resolve_route(invocation, self._settings, record, workspace=workspace)
         if record and record.url:
             self._client.auth.trust(record.url)
-        given = await self._given(invocation, route)
+        payload = await self._payload(invocation, route)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
-        compose = partial(prepare, invocation, route, given, self._settings, stream=stream)
-        prepared = compose() if is_small(given) else await anyio.to_thread.run_sync(compose)
+        compose = partial(prepare, invocation, route, payload, self._settings, stream=stream)
+        prepared = compose() if is_small(payload) else await anyio.to_thread.run_sync(compose)
         context.repairs += prepared.repairs
         if prepared.model != invocation.model:
             context.notes.append(f"the request names the model {literal(prepared.model)}, and the call counts for it")
@@ -167,20 +167,15 @@ class Inference:
             context.notes.append(_UNSIGNED)
         return prepared
 
-    async def _given(self, invocation: Invocation, route: Route) -> Any:
+    async def _payload(self, invocation: Invocation, route: Route) -> Any:
         """Return the arguments, or else the body, with the files that they name read."""
-        given = invocation.body if invocation.arguments is None else invocation.arguments
-        # In the body of `run_model`, only multipart APIs have files: other APIs have no field for a path.
-        api = (
-            invocation.api
-            if invocation.arguments is not None
-            else route.api
-            if route.api and route.api.multipart
-            else None
-        )
-        if api and isinstance(given, dict) and not given.keys().isdisjoint(api.file_arguments):
-            return await self._files.load(given, api.file_arguments)
-        return given
+        payload, api = invocation.arguments, invocation.api
+        if payload is None:
+            # Of the bodies of `run_model`, only those of multipart APIs have a field for a path.
+            payload, api = invocation.body, route.api if route.api and route.api.multipart else None
+        if api and isinstance(payload, dict) and not payload.keys().isdisjoint(api.file_arguments):
+            return await self._files.load(payload, api.file_arguments)
+        return payload
 
     async def _send(self, prepared: PreparedRequest, call: ReservedCall, *, idempotent: bool) -> Answer:
         """Send the request, and retry it where that is safe, until the deadline."""

@@ -55,7 +55,7 @@ class Spending:
         self._now = now
         self._ledger = LedgerInUse(settings)
         self._is_usable = False
-        self._held: dict[str, ReservedCall] = {}
+        self._reserved: dict[str, ReservedCall] = {}
 
     def open(self) -> None:
         """Open the ledger. A server does as soon as it runs, so that the ledger outlives the previous settings."""
@@ -68,7 +68,7 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        call = self._held.pop(context.call_id, None)
+        call = self._reserved.pop(context.call_id, None)
         if call is None:
             call = ReservedCall(context, self._ledger.opened or self._ledger.open())
             await self._hold(call)
@@ -100,18 +100,18 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
-        held: list[ReservedCall] = []
+        reserved: list[ReservedCall] = []
         try:
             for context in contexts:
                 call = ReservedCall(context, self._ledger.open())
                 await self._hold(call)
-                held.append(call)
-            self._held |= {call.context.call_id: call for call in held}
+                reserved.append(call)
+            self._reserved |= {call.context.call_id: call for call in reserved}
             yield
         finally:
-            for call in held:
+            for call in reserved:
                 # `reserve` took the others, and settles them.
-                if self._held.pop(call.context.call_id, None) or len(held) < len(contexts):
+                if self._reserved.pop(call.context.call_id, None) or len(reserved) < len(contexts):
                     await self._settle(call, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
