@@ -27,7 +27,7 @@ def usage_report(
         budget: The usage of the caps on all calls together, today.
         now: The time.
         ledger: The path of the ledger.
-        problem: A sentence on why the ledger cannot be used; None if it can.
+        problem: Why the ledger cannot be used, as a sentence.
     """
     return {
         "today": day_of(now),

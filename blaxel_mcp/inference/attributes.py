@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from blaxel_mcp.budget.usage import read_usage
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import FREE_APIS, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
@@ -70,13 +69,12 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
     if not isinstance(outcome, BaseException):
         value = outcome.value if isinstance(outcome, JSONAnswer) else None
         api = context.prepared.route.api.name if context.prepared and context.prepared.route.api else None
-        usage = context.usage or read_usage(value)
         attributes |= {
             "gen_ai.response.model": _response_model(value, api),
             "gen_ai.response.finish_reasons": finish_reasons(value, api) or None,
             "blaxel.cost": context.cost_usd,
         }
-        if usage is not None:
+        if usage := context.usage:
             attributes |= {
                 "gen_ai.usage.input_tokens": usage.input_tokens,
                 "gen_ai.usage.output_tokens": usage.output_tokens,

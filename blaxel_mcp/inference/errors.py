@@ -18,19 +18,11 @@ def describe(error: BlaxelError, context: CallContext, *, partial: str = "The pa
     about the failure; `billed` covers all attempts together. `partial` says where the partial answer is, if there is
     one.
     """
-    described = BlaxelError(
-        error.message,
-        code=error.code,
-        origin=error.origin,
-        hint=" ".join(filter(None, _hints(error, context, partial))),
-        retryable=error.retryable,
-        retry_after_seconds=error.retry_after_seconds,
-        billed="maybe" if context.earlier_attempt_billed and error.billed == "no" else error.billed,
-        unprocessed=error.unprocessed,
-        status=error.status,
-        request_id=error.request_id,
-    )
-    described.partial = error.partial
+    described = BlaxelError(error.message, code=error.code)
+    vars(described).update(vars(error))
+    described.hint = " ".join(filter(None, _hints(error, context, partial)))
+    if context.earlier_attempt_billed and error.billed == "no":
+        described.billed = "maybe"
     return described
 
 

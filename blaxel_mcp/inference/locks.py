@@ -108,14 +108,8 @@ def enforce_locks(
 ) -> tuple[Any, list[str]]:
     """Return the body with the locked fields in place, and a sentence per field of the caller's that was replaced.
 
-    Args:
-        body: The body so far; None for none.
-        locked: The locked fields, as in the settings.
-        api: The API that is called, if it is known.
-        method: The HTTP method.
-        path: The sub-endpoint.
-        query: The query of the request, URL-encoded.
-        is_own_path: Whether the path is the model's own, as the settings or its record say.
+    The body is None if there is none, and the API if it is not known. `is_own_path` is whether the path is the model's
+    own, as the settings or its record say.
 
     Raises:
         BlaxelError: `permission_denied`: the locked fields cannot be enforced in this request.

@@ -47,14 +47,11 @@ class Route:
     """Where a call goes.
 
     Attributes:
-        endpoint: The model's base endpoint.
         path: The sub-endpoint; empty for the base endpoint itself.
         query: The query, URL-encoded.
         api: The API that answers there; None if it is not known.
-        record: The control plane's record of the model, if there is one.
         is_mk3: Whether an mk3 gateway answers, which expects Blaxel's name of the model.
         is_own: Whether the path is the model's own, as the settings or its record say.
-        workspace: The model's workspace.
     """
 
     endpoint: Endpoint
@@ -82,12 +79,10 @@ class PreparedRequest:
     """A request that is ready to be sent.
 
     Attributes:
-        request: The request itself.
-        route: Where it goes.
         body: Its body before encoding; None if it has none.
         model: The model that the request makes run, and that the call counts for.
         settings: That model's `[[models]]` entry, if it is configured.
-        estimate: The estimated tokens of the call.
+        estimate: The estimated usage of the call, without a price.
         writes: Whether the answer is text that the model writes.
         may_stream: Whether the answer may be a stream of events of any declared type.
         repairs: One sentence per value of the caller's that was replaced.
