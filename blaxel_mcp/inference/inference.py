@@ -81,13 +81,7 @@ class Inference:
             if context.asker and self._spending.asks:
                 await agree(self._spending, context, context.asker)
             async with (
-                self._limits.slot(
-                    prepared.route.workspace,
-                    invocation.model,
-                    model.max_concurrency if model else None,
-                    context.progress,
-                    context.notes,
-                ),
+                self._limits.slot(context, model.max_concurrency if model else None),
                 self._spending.reserve(context) as call,
             ):
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
