@@ -136,9 +136,9 @@ class Budget:
     ) -> tuple[Cap, int] | None:
         """Return the first cap that a call does not fit, and its usage so far."""
         needed = {"calls": 1, "tokens": expected.tokens, "nano_usd": expected.nano_usd}
+        overall, own = _counted(sum(used.values(), UsageTotals())), _counted(used.get(key, UsageTotals()))
         for cap in self.figures(model, expected):
-            totals = used.get(key, UsageTotals()) if cap.of_model else sum(used.values(), UsageTotals())
-            counted = _counted(totals)[cap.figure]
+            counted = (own if cap.of_model else overall)[cap.figure]
             if counted + needed[cap.figure] > cap.limit:
                 return cap, counted
         return None
