@@ -105,7 +105,7 @@ async def ask_together(
     for one in asked:
         if one.error is None and one.invocation is not None:
             # The call prepares its request again; a second lookup in the control plane is answered from the cache.
-            own = CallContext(call_id=one.context.call_id, model_names=one.context.model_names)
+            own = CallContext(call_id=one.context.call_id, model_names=runtime.discovery.catalog.names)
             try:
                 await runtime.inference.expect(one.invocation, own)
             except BlaxelError as error:
