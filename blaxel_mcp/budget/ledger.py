@@ -46,7 +46,7 @@ class Ledger:
     `LedgerError` if the ledger cannot be used.
 
     Attributes:
-        label: Its name in reports.
+        path: The file, `MEMORY`, or the address of an engine.
         failure: Why deferred entries could not be written; None since the last transaction that succeeded.
         notice: A sentence about it for receipts; empty for none.
         is_remote: Whether it compares caps itself, where `check` cannot be called, and keeps what it cannot write.
@@ -56,7 +56,6 @@ class Ledger:
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        self.label = str(path)
         self.failure: LedgerError | None = None
         self.notice = ""
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from typing import Any
 from blaxel_mcp.budget import redis_scripts
 from blaxel_mcp.budget.figures import (
     COLUMNS,
+    CallRecord,
     ClientUsage,
     Entry,
     ModelDay,
@@ -143,26 +144,25 @@ class RedisLedger(Ledger):
         call_id, model = _id_of(reservation), "|".join(reservation.key)
         held, day = _held_key(call_id), _day_key(reservation.day, reservation.account)
         if entry.check is not None:
-            caps = [{"figure": cap.figure, "of_model": cap.of_model, "limit": cap.limit} for cap in reservation.caps]
+            caps = json.dumps([asdict(cap) for cap in reservation.caps])
             return Command(
                 redis_scripts.RESERVE,
                 (_EPOCH, _LEASES, held, day),
                 (
                     *(call_id, self._owner, secrets.token_hex(8), self._lease_ms, _DAY_SECONDS),
-                    *(model, reservation.tokens, reservation.nano_usd, json.dumps(caps)),
+                    *(model, reservation.tokens, reservation.nano_usd, caps),
                 ),
             )
-        usage, caller = entry.usage, entry.record.caller if entry.record else ""
-        accounts = {reservation.account, caller or reservation.account}
-        totals = zip(COLUMNS, values_of(usage), strict=True) if usage else ()
+        record, totals = entry.record or CallRecord(client="", text=None), entry.usage or UsageTotals()
+        accounts = {reservation.account, record.caller or reservation.account}
+        figures = zip(COLUMNS, values_of(totals), strict=True)
         return Command(
             redis_scripts.SETTLE,
             (_LEASES, held, day, *(_clients_key(reservation.day, account) for account in accounts)),
             (
-                *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if usage is None else "1"),
-                *((entry.record and entry.record.client) or "",),
-                *((usage.total_tokens, usage.nano_usd) if usage else (0, 0)),
-                *(item for column, value in totals for item in (column, int(value))),
+                *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if entry.usage is None else "1"),
+                *(record.client, totals.total_tokens, totals.nano_usd),
+                *(item for column, figure in figures for item in (column, int(figure))),
             ),
         )
 
@@ -186,7 +186,7 @@ class RedisLedger(Ledger):
                 self.defer(Entry(entry.reservation))
             return refusal
         if state != b"held":
-            return LedgerError(f"The ledger {self.label} did not accept the call: {state.decode()}.")
+            return LedgerError(f"The ledger {self.path} did not accept the call: {state.decode()}.")
         return used
 
     def _beat(self) -> None:
@@ -209,9 +209,7 @@ class RedisLedger(Ledger):
             if self.notice and day not in self.notice:
                 self.notice = ""
         else:
-            self.notice = (
-                f"the ledger {self.label} was emptied on {day}: earlier calls no longer count against the caps"
-            )
+            self.notice = f"the ledger {self.path} was emptied on {day}: earlier calls no longer count against the caps"
         self._epoch = epoch
 
     def _read(self, keys: Sequence[str]) -> list[Sequence[bytes]]:

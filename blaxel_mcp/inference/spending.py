@@ -161,7 +161,7 @@ class Spending:
             clients,
             self.budget.overall(used),
             now=now,
-            ledger=self._ledger.open().ledger.label,
+            ledger=str(self._ledger.open().ledger.path),
             problem=self._ledger.problem,
         )
 
