@@ -98,21 +98,6 @@ class ModelDay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
-    """The record of a call, which the ledger keeps in addition to its usage.
-
-    Attributes:
-        client: The program that made the call; empty if it is not known.
-        text: Time, tool, outcome and receipt as a JSON object; None if the call goes on with another attempt.
-        caller: One of several callers of an account, whose usage is also counted by itself; empty for none.
-    """
-
-    client: str
-    text: str | None
-    caller: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientUsage:
     """The usage of one client over some days."""
 
@@ -136,13 +121,17 @@ class Entry:
     Attributes:
         check: Decides whether the call is reserved; None settles the call.
         usage: The usage of a settled call; None if it was never sent.
-        record: The record of a settled call.
+        client: The program that made the call; empty if it is not known.
+        caller: One of several callers of an account, whose usage is also counted by itself; empty for none.
+        record: Time, tool, outcome and receipt as a JSON object; None if the call goes on with another attempt.
     """
 
     reservation: Reservation
     check: CapCheck | None = None
     usage: UsageTotals | None = None
-    record: CallRecord | None = None
+    client: str = ""
+    caller: str = ""
+    record: str | None = None
 
 
 def busiest_first(days: Iterable[ModelDay]) -> list[ModelDay]:

@@ -110,7 +110,7 @@ class Ledger:
             return tables.model_days(connection, since, account)
 
     def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `CallRecord.caller`."""
+        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
         with self._transaction() as connection:
             return tables.client_usages(connection, since, account)
 

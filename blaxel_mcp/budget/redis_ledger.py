@@ -18,7 +18,6 @@ from typing import Any
 from blaxel_mcp.budget import redis_scripts
 from blaxel_mcp.budget.figures import (
     COLUMNS,
-    CallRecord,
     ClientUsage,
     Entry,
     ModelDay,
@@ -111,7 +110,7 @@ class RedisLedger(Ledger):
         )
 
     def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `CallRecord.caller`."""
+        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
         sums: dict[str, Counter[str]] = {}
         for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
             for field, value in zip(fields[::2], fields[1::2], strict=True):
@@ -153,15 +152,15 @@ class RedisLedger(Ledger):
                     *(model, reservation.tokens, reservation.nano_usd, caps),
                 ),
             )
-        record, totals = entry.record or CallRecord(client="", text=None), entry.usage or UsageTotals()
-        accounts = {reservation.account, record.caller or reservation.account}
+        totals = entry.usage or UsageTotals()
+        accounts = {reservation.account, entry.caller or reservation.account}
         figures = zip(COLUMNS, values_of(totals), strict=True)
         return Command(
             redis_scripts.SETTLE,
             (_LEASES, held, day, *(_clients_key(reservation.day, account) for account in accounts)),
             (
                 *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if entry.usage is None else "1"),
-                *(record.client, totals.total_tokens, totals.nano_usd),
+                *(entry.client, totals.total_tokens, totals.nano_usd),
                 *(item for column, figure in figures for item in (column, int(figure))),
             ),
         )

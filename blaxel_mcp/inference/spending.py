@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import SETTLE_SECONDS
-from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
@@ -266,14 +266,12 @@ class Spending:
         reservation, context = call.reservation, call.context
         if reservation is None:
             return
-        text = None
+        record = None
         if outcome is not None:
             time = self._now().isoformat(timespec="seconds")
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
-            text = json_text.dump({**about, "receipt": build_receipt(context)})
-        entry = Entry(
-            reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller)
-        )
+            record = json_text.dump({**about, "receipt": build_receipt(context)})
+        entry = Entry(reservation, usage=totals, client=context.client, caller=self._caller, record=record)
         if not self.budget.caps_on(call.context.settings):
             call.commits.defer(entry)
             return

@@ -13,7 +13,7 @@ import httpx
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation
+from blaxel_mcp.budget.figures import Entry, Reservation
 from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.emulator import Emulator
@@ -329,7 +329,7 @@ async def test_the_last_calls_are_kept_and_no_more(tmp_path: Path) -> None:
     for number in range(KEPT_CALLS + 3):
         entry = Reservation(call_id=f"{number}", day="2026-11-24", account="", key=("w", "m"), tokens=1, nano_usd=1)
         reserve(ledger, entry)
-        ledger.write([Entry(entry, record=CallRecord(client="", text=f"{number}"))])
+        ledger.write([Entry(entry, record=f"{number}")])
 
     kept = ledger.calls("")
     assert (len(kept), kept[0], kept[-1]) == (KEPT_CALLS, f"{KEPT_CALLS + 2}", "3")

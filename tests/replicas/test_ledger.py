@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.figures import CallRecord, Cap, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import Cap, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import LedgerError
 from blaxel_mcp.budget.redis_ledger import RedisLedger
 from blaxel_mcp.budget.shared.engine import Engine
@@ -79,7 +79,7 @@ def test_a_call_is_held_by_its_estimate_and_then_counted_by_its_usage(ledger: Re
 def test_the_usage_of_a_caller_is_kept_by_itself_too(ledger: RedisLedger) -> None:
     for call_id, caller in (("call_1", "caller:a"), ("call_2", "caller:b"), ("call_3", "")):
         reserve(ledger, reservation(call_id), accept)
-        entry = Entry(reservation(call_id), usage=ONE, record=CallRecord(client="ide", text=None, caller=caller))
+        entry = Entry(reservation(call_id), usage=ONE, client="ide", caller=caller)
         ledger.write([entry])
 
     assert {name: ledger.clients(today(), name)[0].calls for name in ("", "caller:a", "caller:b")} == {
