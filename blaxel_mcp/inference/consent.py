@@ -86,7 +86,7 @@ async def agree_together(spending: "Spending", context: "CallContext", calls: Se
 
 
 def _question(budget: Budget, context: "CallContext") -> SpendingQuestion | None:
-    """Return the question for a prepared call, its caps left out; None if it needs no consent.
+    """Return the question for a prepared call, without its caps; None if it needs no consent.
 
     A call without a known price needs it, unless `unpriced` allows such calls.
     """
