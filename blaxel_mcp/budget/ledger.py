@@ -49,10 +49,12 @@ class Ledger:
         path: The file, `MEMORY`, or the address of an engine.
         failure: Why deferred entries could not be written; None since the last transaction that succeeded.
         notice: A sentence about it for receipts; empty for none.
+        repair: A sentence on how to repair it.
         is_remote: Whether it compares caps itself, where `check` cannot be called, and keeps what it cannot write.
     """
 
     is_remote = False
+    repair = "Repair that file, or move it away and restart the server to begin a new one."
 
     def __init__(self, path: Path | str) -> None:
         self.path = path

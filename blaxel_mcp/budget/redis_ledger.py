@@ -54,6 +54,7 @@ class RedisLedger(Ledger):
     """
 
     is_remote = True
+    repair = "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
 
     def __init__(self, engine: Engine, *, lease_seconds: float, records: Path | None = None) -> None:
         super().__init__(engine.label)

@@ -248,8 +248,8 @@ class Spending:
                 f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it "
                 f"cannot be used. {error}",
                 code="budget_exceeded",
-                hint=f'{self._ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
-                retryable=self._ledger.is_remote,
+                hint=f'{commits.ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
+                retryable=commits.ledger.is_remote,
             )
         if commits.ledger.is_remote:
             # It is written when the engine is back.
@@ -272,23 +272,21 @@ class Spending:
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
             record = json_text.dump({**about, "receipt": build_receipt(context)})
         entry = Entry(reservation, usage=totals, client=context.client, caller=self._caller, record=record)
-        if not self.budget.caps_on(call.context.settings):
+        if not self.budget.caps_on(context.settings):
             call.commits.defer(entry)
             return
-        if not call.commits.ledger.is_remote and not call.commits.ledger.failure:
+        if not call.commits.ledger.is_remote:
             call.commits.defer(entry, SETTLE_SECONDS)
             used = dict(call.used)
             if totals:
                 used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
-            context.budget = self.budget.report(reservation.key, call.context.settings, used, self._now())
+            context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
             return
         try:
             usage = await call.commits.write(entry)
         except LedgerError as error:
-            is_kept = call.commits.ledger.is_remote
-            then = "is settled when it is back; until then, its estimate counts" if is_kept else "was not settled in it"
+            then = "is settled when it is back; until then, its estimate counts"
             self._ledger.warn(f"{error} A call {then}.")
             context.notes.append(f"{error} This call {then}.")
         else:
-            if context.budget is not None:
-                context.budget = self.budget.report(reservation.key, call.context.settings, usage, self._now())
+            context.budget = self.budget.report(reservation.key, context.settings, usage, self._now())
