@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -26,7 +25,7 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
+from blaxel_mcp.inference.prepare import PreparedRequest, prepare, resolve_route
 from blaxel_mcp.inference.reserved_call import ReservedCall
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
 from blaxel_mcp.inference.spending import Spending
@@ -149,7 +148,12 @@ class Inference:
         route = resolve_route(invocation, self._settings, record, workspace=workspace)
         if record and record.url:
             self._client.auth.trust(record.url)
-        payload = await self._payload(invocation, route)
+        payload, api = invocation.arguments, invocation.api
+        if payload is None:
+            # Of the bodies of `run_model`, only those of multipart APIs have a field for a path.
+            payload, api = invocation.body, route.api if route.api and route.api.multipart else None
+        if api and isinstance(payload, dict) and not payload.keys().isdisjoint(api.file_arguments):
+            payload = await self._files.load(payload, api.file_arguments)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
         compose = partial(prepare, invocation, route, payload, self._settings, stream=stream)
@@ -160,16 +164,6 @@ class Inference:
         if not self._client.auth.is_trusted(prepared.request.url):
             context.notes.append(_UNSIGNED)
         return prepared
-
-    async def _payload(self, invocation: Invocation, route: Route) -> Any:
-        """Return the arguments, or else the body, with the files that they name read."""
-        payload, api = invocation.arguments, invocation.api
-        if payload is None:
-            # Of the bodies of `run_model`, only those of multipart APIs have a field for a path.
-            payload, api = invocation.body, route.api if route.api and route.api.multipart else None
-        if api and isinstance(payload, dict) and not payload.keys().isdisjoint(api.file_arguments):
-            return await self._files.load(payload, api.file_arguments)
-        return payload
 
     async def _send(self, prepared: PreparedRequest, call: ReservedCall, *, idempotent: bool) -> Answer:
         """Send the request, and retry it where that is safe, until the deadline."""
