@@ -11,7 +11,7 @@ from functools import partial
 
 import anyio
 
-from blaxel_mcp.budget.shared.engine import SharedStateError, hashed
+from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.semaphores import FairSemaphore, RateLimiter
@@ -109,9 +109,7 @@ class CallLimits:
             if self._across is None:
                 yield
                 return
-            async with self._placed_across(self._across, context, limit) as problem:
-                if problem:
-                    context.notes.append(f"the limits held for this server alone: {problem}")
+            async with self._placed_across(self._across, context, limit):
                 yield
         finally:
             for semaphore in reversed(acquired):
@@ -120,8 +118,8 @@ class CallLimits:
     @asynccontextmanager
     async def _placed_across(
         self, across: SharedLimits, context: CallContext, limit: int | None
-    ) -> AsyncIterator[SharedStateError | None]:
-        """Do the same across servers; yield the error if the shared state cannot be used, otherwise None."""
+    ) -> AsyncIterator[None]:
+        """Do the same across servers."""
         slots = self._and_share("all", self._limits.max_concurrency)
         if limit is not None:
             slots |= self._and_share(f"model:{context.workspace}/{context.model}", limit)
@@ -130,7 +128,9 @@ class CallLimits:
         waiting = partial(context.progress.set_status, "waiting for a free slot on any of the servers")
         async with across.place(secrets.token_hex(8), slots, rates, waiting) as problem:
             context.progress.set_status("")
-            yield problem
+            if problem:
+                context.notes.append(f"the limits held for this server alone: {problem}")
+            yield
 
     def _and_share(self, name: str, limit: int) -> dict[str, int]:
         """Return a limit across servers, and the caller's share of it where there is one."""
