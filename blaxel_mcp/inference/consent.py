@@ -93,7 +93,7 @@ def _question(budget: Budget, context: "CallContext") -> SpendingQuestion | None
     expected, limit = context.expected, budget.ask_over_usd(context.settings)
     if limit is None:
         return None
-    usd = expected.nano_usd / NANO if expected.price and expected.is_priced else None
+    usd = expected.nano_usd / NANO if expected.is_priced else None
     if budget.allows_unpriced(context.settings) if usd is None else usd <= limit:
         return None
     name = context.model or ""

@@ -48,7 +48,7 @@ async def dry_run(runtime: Runtime, invocation: Invocation, context: CallContext
             "input_tokens": expected.input_tokens,
             "output_tokens": expected.output_tokens,
             "total_tokens": expected.tokens,
-            "cost_usd": expected.nano_usd / NANO if expected.price and expected.is_priced else None,
+            "cost_usd": expected.nano_usd / NANO if expected.is_priced else None,
             "price_source": expected.price.source if expected.price else None,
         },
         "budget": context.budget,

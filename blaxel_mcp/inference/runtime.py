@@ -62,7 +62,8 @@ class Runtime:
     async def connected(self) -> AsyncIterator[None]:
         """Allow calls while the context lasts, then close what they opened."""
         async with self.client:
-            self.spending.open()
+            # At once, so that the ledger outlives the previous settings.
+            self.spending.ledger.open()
             try:
                 yield
             finally:

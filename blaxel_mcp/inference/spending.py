@@ -41,6 +41,8 @@ class Spending:
         now: The clock.
 
     Attributes:
+        budget: The caps.
+        ledger: Counts the calls.
         asks: Whether there are calls that need a person's consent.
     """
 
@@ -53,13 +55,9 @@ class Spending:
         self._account = account
         self._caller = caller and f"caller:{hashed(caller)}"
         self._now = now
-        self._ledger = LedgerInUse(settings)
+        self.ledger = LedgerInUse(settings)
         self._is_usable = False
         self._reserved: dict[str, ReservedCall] = {}
-
-    def open(self) -> None:
-        """Open the ledger. A server does as soon as it runs, so that the ledger outlives the previous settings."""
-        self._ledger.open()
 
     @asynccontextmanager
     async def reserve(self, context: CallContext) -> AsyncIterator[ReservedCall]:
@@ -70,7 +68,7 @@ class Spending:
         """
         call = self._reserved.pop(context.call_id, None)
         if call is None:
-            call = ReservedCall(context, self._ledger.opened or self._ledger.open())
+            call = ReservedCall(context, self.ledger.opened or self.ledger.open())
             await self._hold(call)
         else:
             context.budget, call.context = call.context.budget, context
@@ -103,7 +101,7 @@ class Spending:
         reserved: list[ReservedCall] = []
         try:
             for context in contexts:
-                call = ReservedCall(context, self._ledger.open())
+                call = ReservedCall(context, self.ledger.open())
                 await self._hold(call)
                 reserved.append(call)
             self._reserved |= {call.context.call_id: call for call in reserved}
@@ -129,7 +127,7 @@ class Spending:
         """Return why a prepared call would be refused, None if it fits, and set its budget; nothing is reserved."""
         now, model = self._now(), context.settings
         try:
-            used = await anyio.to_thread.run_sync(self._ledger.open().ledger.used, day_of(now), self._account)
+            used = await anyio.to_thread.run_sync(self.ledger.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
             if self.budget.requires_ledger(model):
@@ -149,20 +147,20 @@ class Spending:
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
-            ledger = self._ledger.open().ledger
+            ledger = self.ledger.open().ledger
             model_days = await anyio.to_thread.run_sync(ledger.days, since, self._account)
             clients = await anyio.to_thread.run_sync(ledger.clients, since, self._caller or self._account)
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
-            self._ledger.warn(str(error))
+            self.ledger.warn(str(error))
             model_days, clients, used = [], [], Used({})
         return usage_report(
             model_days,
             clients,
             self.budget.overall(used),
             now=now,
-            ledger=str(self._ledger.open().ledger.path),
-            problem=self._ledger.problem,
+            ledger=str(self.ledger.open().ledger.path),
+            problem=self.ledger.problem,
         )
 
     async def recent_calls(self, *, last: int | None = None, call_id: str | None = None) -> list[JSONObject]:
@@ -175,7 +173,7 @@ class Spending:
         Raises:
             BlaxelError: `configuration_error`: the ledger cannot be used.
         """
-        read = partial(self._ledger.open().ledger.calls, self._account, last=last, call_id=call_id)
+        read = partial(self.ledger.open().ledger.calls, self._account, last=last, call_id=call_id)
         try:
             return [json_text.parse(record) for record in await anyio.to_thread.run_sync(read)]
         except LedgerError as error:
@@ -189,7 +187,7 @@ class Spending:
     def totals_today(self) -> UsageTotals | None:
         """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
         try:
-            commits = self._ledger.opened
+            commits = self.ledger.opened
             used = commits.ledger.used(day_of(self._now()), self._account) if commits else None
         except LedgerError:
             # The next call reports it.
@@ -198,7 +196,7 @@ class Spending:
 
     async def aclose(self) -> None:
         """Release the ledger."""
-        await self._ledger.aclose()
+        await self.ledger.aclose()
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context = self._now(), call.context
@@ -235,14 +233,14 @@ class Spending:
             await self._hold_without_ledger(error, call, entry)
         call.reservation = reservation
         context.notes += [
-            note for note in (self._ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
+            note for note in (self.ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
         ]
 
     async def _hold_without_ledger(self, error: LedgerError, call: ReservedCall, entry: Entry) -> None:
         """Reserve a call later, or in memory, if no cap applies or the settings allow it."""
         context, commits, reservation = call.context, call.commits, entry.reservation
         if self.budget.requires_ledger(context.settings):
-            self._ledger.warn(str(error))
+            self.ledger.warn(str(error))
             commits.ledger.withdraw(reservation)
             raise BlaxelError(
                 f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it "
@@ -256,7 +254,7 @@ class Spending:
             commits.defer(Entry(replace(reservation, caps=()), entry.check))
             context.notes.append(f"{error} This call is counted in it later.")
             return
-        unwritten, call.commits = commits.ledger.take_deferred(), self._ledger.fall_back(str(error))
+        unwritten, call.commits = commits.ledger.take_deferred(), self.ledger.fall_back(str(error))
         for other in unwritten:
             call.commits.defer(other)
         await call.commits.write(entry)
@@ -286,7 +284,7 @@ class Spending:
             usage = await call.commits.write(entry)
         except LedgerError as error:
             then = "is settled when it is back; until then, its estimate counts"
-            self._ledger.warn(f"{error} A call {then}.")
+            self.ledger.warn(f"{error} A call {then}.")
             context.notes.append(f"{error} This call {then}.")
         else:
             context.budget = self.budget.report(reservation.key, context.settings, usage, self._now())
