@@ -4,7 +4,7 @@ These are pure functions: `inference.spending` supplies the usage, from the ledg
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,21 +16,11 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings
 
 _NO_CAPS = (None, None, None)
+_NOTHING_FITS = -1
+"""The limit of a cap that no call without a price fits."""
+
 _MAX_NAMES = 5
 """Configured models that a refusal lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why a call does not fit a cap.
-
-    Attributes:
-        reason: The end of the error message.
-        fix: A sentence on what allows the call; empty if only the next day does.
-    """
-
-    reason: str
-    fix: str = ""
 
 
 def next_midnight(now: datetime) -> datetime:
@@ -46,12 +36,9 @@ def day_of(now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """All caps of a server.
+    """All caps of a server: those on all calls together, and those of models with a budget of their own.
 
-    Attributes:
-        caps: The caps on all calls together.
-        models: The configured models, which may have a price and caps of their own.
-        workspace: The workspace of models that name none.
+    The workspace is that of models that name none.
     """
 
     caps: CapSettings
@@ -75,18 +62,24 @@ class Budget:
 
     def allows_unpriced(self, model: ModelSettings | None) -> bool:
         """Return whether calls without a known price are allowed; of two settings, the stricter one counts."""
-        every = [self.caps, model.budget] if model and model.budget else [self.caps]
-        return all(caps.unpriced == "allow" for caps in every)
+        own = model.budget if model else None
+        return self.caps.unpriced == "allow" and (own is None or own.unpriced == "allow")
 
-    def on_ledger_failure(self, model: ModelSettings | None) -> str:
-        """Return `refuse` or `allow` for calls of a model without a ledger; of two settings, the stricter one."""
-        choices = {caps.on_ledger_failure for caps in self.caps_on(model)}
-        return "refuse" if "refuse" in choices else "allow"
+    def requires_ledger(self, model: ModelSettings | None) -> bool:
+        """Return whether calls of a model are refused while no ledger can count them."""
+        return any(caps.on_ledger_failure == "refuse" for caps in self.caps_on(model))
 
-    def figures(self, model: ModelSettings | None, expected: Estimate) -> tuple[Cap, ...]:
-        """Return the caps on a call as figures: with them, a ledger decides as `check` does."""
-        own = _figures(model.budget, expected, True) if model and model.budget else ()  # noqa: FBT003 - a field of `Cap`
-        return (*_figures(self.caps, expected, False), *own)  # noqa: FBT003 - the same
+    def figures(self, model: ModelSettings | None, expected: Estimate) -> Iterator[Cap]:
+        """Yield the caps on a call as figures, which a ledger can compare where it counts."""
+        for caps in self.caps_on(model):
+            of_model = caps is not self.caps
+            if caps.calls_per_day is not None:
+                yield Cap("calls", caps.calls_per_day, of_model=of_model)
+            if caps.tokens_per_day is not None:
+                yield Cap("tokens", caps.tokens_per_day, of_model=of_model)
+            if caps.usd_per_day is not None and (expected.price is not None or caps.unpriced == "refuse"):
+                fits = expected.is_priced or caps.unpriced == "allow"
+                yield Cap("nano_usd", caps.usd_per_day * NANO if fits else _NOTHING_FITS, of_model=of_model)
 
     def check(
         self,
@@ -96,26 +89,26 @@ class Budget:
         used: Mapping[ModelKey, UsageTotals],
         now: datetime,
     ) -> None:
-        """Raise an error if a call does not fit the caps.
-
-        Args:
-            key: The model's workspace and name.
-            model: The settings of the model; None if it is not configured.
-            expected: The estimate for the call.
-            used: The day's usage of each model.
-            now: The time.
+        """Raise an error if a call does not fit the caps, with the day's usage of each model.
 
         Raises:
             BlaxelError: The code is `budget_exceeded`; `retry_after_seconds` lasts until the caps reset.
         """
-        refusal = self._refusal(key, model, expected, used)
-        if refusal is None:
+        exceeded = self._exceeded(key, model, expected, used)
+        if exceeded is None:
             return
+        cap, counted = exceeded
         resets = next_midnight(now)
+        fix = f"The caps reset at {resets:%Y-%m-%d %H:%M} UTC."
+        owner = model.name if model and cap.of_model else None
+        if cap.limit == _NOTHING_FITS:
+            reason, fix = _unpriced(expected, owner)
+        else:
+            reason = _reason(cap, owner, expected, counted)
         raise BlaxelError(
-            f"The call to {key[1]!r} was not sent: {refusal.reason}.",
+            f"The call to {key[1]!r} was not sent: {reason}.",
             code="budget_exceeded",
-            hint=f"{refusal.fix or f'The caps reset at {resets:%Y-%m-%d %H:%M} UTC.'} {self._remaining(used)}",
+            hint=f"{fix} {self._remaining(used)}",
             retryable=True,
             retry_after_seconds=math.ceil((resets - now).total_seconds()),
         )
@@ -130,30 +123,34 @@ class Budget:
         return {
             "day": day_of(now),
             "resets_at": next_midnight(now).isoformat(timespec="seconds"),
-            "all": _usage_of(self.caps, _sum(used.values())),
+            "all": _usage_of(self.caps, sum(used.values(), UsageTotals())),
             "model": _usage_of(model.budget, own) if model and model.budget else None,
         }
 
     def overall(self, used: Mapping[ModelKey, UsageTotals]) -> dict[str, Any]:
         """Return the usage of the caps on all calls together."""
-        return _usage_of(self.caps, _sum(used.values()))
+        return _usage_of(self.caps, sum(used.values(), UsageTotals()))
 
-    def _refusal(
+    def _exceeded(
         self, key: ModelKey, model: ModelSettings | None, expected: Estimate, used: Mapping[ModelKey, UsageTotals]
-    ) -> _Refusal | None:
-        refusal = _refusal_by(self.caps, None, expected, _sum(used.values()))
-        if refusal is None and model and model.budget:
-            refusal = _refusal_by(model.budget, model.name, expected, used.get(key, UsageTotals()))
-        return refusal
+    ) -> tuple[Cap, int] | None:
+        """Return the first cap that a call does not fit, and its usage so far."""
+        needed = {"calls": 1, "tokens": expected.tokens, "nano_usd": expected.nano_usd}
+        overall, own = _counted(sum(used.values(), UsageTotals())), _counted(used.get(key, UsageTotals()))
+        for cap in self.figures(model, expected):
+            counted = (own if cap.of_model else overall)[cap.figure]
+            if counted + needed[cap.figure] > cap.limit:
+                return cap, counted
+        return None
 
     def _remaining(self, used: Mapping[ModelKey, UsageTotals]) -> str:
         """Return a sentence that lists the models that a small call could still use."""
         keys = [((model.workspace or self.workspace or "", model.name), model) for model in self.models]
-        names = [model.name for key, model in keys if self._refusal(key, model, _small_call(model), used) is None]
+        names = [model.name for key, model in keys if self._exceeded(key, model, _small_call(model), used) is None]
         listed = names[:_MAX_NAMES]
         if len(names) > _MAX_NAMES:
             listed.append(f"{len(names) - _MAX_NAMES} more in [[models]]")
-        if self._refusal(("", ""), None, _small_call(None), used) is None:
+        if self._exceeded(("", ""), None, _small_call(None), used) is None:
             listed.append("any model without an entry in [[models]]")
         return f"Models with budget left: {', '.join(listed)}." if listed else "No model has budget left."
 
@@ -163,75 +160,51 @@ def _small_call(model: ModelSettings | None) -> Estimate:
     return Estimate(input_tokens=1, output_tokens=1, price=price)
 
 
-def _refusal_by(caps: CapSettings, owner: str | None, expected: Estimate, used: UsageTotals) -> _Refusal | None:
-    """Return why a call does not fit some caps; None if it fits.
-
-    Args:
-        caps: The caps.
-        owner: The model whose own caps these are; None for those of `[budget]`.
-        expected: The estimate for the call.
-        used: The usage that counts against the caps.
-    """
-    if caps.calls_per_day is not None and used.calls + 1 > caps.calls_per_day:
-        return _Refusal(f"{_setting('calls_per_day', owner)} is used up ({used.calls:,} of {caps.calls_per_day:,})")
-    tokens = used.total_tokens + used.held_tokens
-    if caps.tokens_per_day is not None and tokens + expected.tokens > caps.tokens_per_day:
-        return _Refusal(
-            f"it is estimated at {expected.tokens:,} tokens, and {_setting('tokens_per_day', owner)} has "
-            f"{max(caps.tokens_per_day - tokens, 0):,} of {caps.tokens_per_day:,} left"
-        )
-    return _refusal_by_cost(caps, owner, expected, used)
+def _counted(totals: UsageTotals) -> dict[str, int]:
+    """Return the usage that counts against caps, by their figures."""
+    return {
+        "calls": totals.calls,
+        "tokens": totals.total_tokens + totals.held_tokens,
+        "nano_usd": totals.nano_usd + totals.held_nano_usd,
+    }
 
 
-def _refusal_by_cost(caps: CapSettings, owner: str | None, expected: Estimate, used: UsageTotals) -> _Refusal | None:
-    if caps.usd_per_day is None or (expected.price is None and caps.unpriced == "allow"):
-        return None
-    allow = f'set {_setting("unpriced", owner)} to "allow"'
+def _reason(cap: Cap, owner: str | None, expected: Estimate, used: int) -> str:
+    """Return why a call does not fit a cap; the owner is the model whose own cap it is."""
+    left = max(cap.limit - used, 0)
+    match cap.figure:
+        case "calls":
+            return f"{_setting('calls_per_day', owner)} is used up ({used:,} of {cap.limit:,})"
+        case "tokens":
+            setting = _setting("tokens_per_day", owner)
+            return f"it is estimated at {expected.tokens:,} tokens, and {setting} has {left:,} of {cap.limit:,} left"
+        case "nano_usd":
+            cost, rest, limit = (f"{nano / NANO:.6f}" for nano in (expected.nano_usd, left, cap.limit))
+            return f"it is estimated at {cost} USD, and {_setting('usd_per_day', owner)} has {rest} of {limit} USD left"
+
+
+def _unpriced(expected: Estimate, owner: str | None) -> tuple[str, str]:
+    """Return why no call without a price fits, and what allows it."""
+    is_set, allow = f"{_setting('usd_per_day', owner)} is set", f'set {_setting("unpriced", owner)} to "allow"'
     if expected.price is None:
-        return _Refusal(
-            f"{_setting('usd_per_day', owner)} is set, and the price of the model is not known",
-            fix=f"Set `price` for the model in [[models]], or {allow}.",
+        return (
+            f"{is_set}, and the price of the model is not known",
+            f"Set `price` for the model in [[models]], or {allow}.",
         )
-    if not expected.is_priced and caps.unpriced == "refuse":
-        return _Refusal(
-            f"{_setting('usd_per_day', owner)} is set, and the endpoint reports no tokens that could be priced",
-            fix=f"To count its calls by an estimate, {allow}.",
-        )
-    cap, spent, cost = caps.usd_per_day * NANO, used.nano_usd + used.held_nano_usd, expected.nano_usd
-    if spent + cost <= cap:
-        return None
-    return _Refusal(
-        f"it is estimated at {_usd(cost)} USD, and {_setting('usd_per_day', owner)} has {_usd(max(cap - spent, 0))} "
-        f"of {_usd(cap)} USD left"
+    return (
+        f"{is_set}, and the endpoint reports no tokens that could be priced",
+        f"To count its calls by an estimate, {allow}.",
     )
-
-
-def _figures(caps: CapSettings, expected: Estimate, of_model: bool) -> Iterator[Cap]:  # noqa: FBT001 - a field of `Cap`
-    if caps.calls_per_day is not None:
-        yield Cap("calls", caps.calls_per_day, of_model)
-    if caps.tokens_per_day is not None:
-        yield Cap("tokens", caps.tokens_per_day, of_model)
-    if caps.usd_per_day is not None and (expected.price is not None or caps.unpriced == "refuse"):
-        # No call fits below zero.
-        fits = expected.is_priced or caps.unpriced == "allow"
-        yield Cap("nano_usd", caps.usd_per_day * NANO if fits else -1, of_model)
 
 
 def _setting(key: str, owner: str | None) -> str:
     return f"budget.{key}" if owner is None else f"{key} of {owner!r}"
 
 
-def _usage_of(caps: CapSettings, used: UsageTotals) -> dict[str, Any]:
+def _usage_of(caps: CapSettings, totals: UsageTotals) -> dict[str, Any]:
+    counted = _counted(totals)
     return {
-        "calls": {"used": used.calls, "cap": caps.calls_per_day},
-        "tokens": {"used": used.total_tokens + used.held_tokens, "cap": caps.tokens_per_day},
-        "usd": {"used": (used.nano_usd + used.held_nano_usd) / NANO, "cap": caps.usd_per_day},
+        "calls": {"used": counted["calls"], "cap": caps.calls_per_day},
+        "tokens": {"used": counted["tokens"], "cap": caps.tokens_per_day},
+        "usd": {"used": counted["nano_usd"] / NANO, "cap": caps.usd_per_day},
     }
-
-
-def _sum(totals: Iterable[UsageTotals]) -> UsageTotals:
-    return sum(totals, UsageTotals())
-
-
-def _usd(nano: float) -> str:
-    return f"{nano / NANO:.6f}"

@@ -20,11 +20,7 @@ _Waiting = tuple[Entry, asyncio.Future[Used]]
 
 
 class GroupCommit:
-    """Writes entries to a ledger.
-
-    Args:
-        ledger: The ledger.
-    """
+    """Writes entries to a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger

@@ -32,8 +32,6 @@ class Estimate:
     """The expected usage of a call.
 
     Attributes:
-        input_tokens: Tokens of the request.
-        output_tokens: Tokens of the answer.
         images: Pictures in the answer, if the model draws.
         audio_seconds: Seconds of audio in the request; None if it has none.
         searches: Searches, if the model is asked for them.
@@ -93,12 +91,10 @@ def usd_to_nano(usd: float) -> int:
 
 
 def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
-    """Estimate the tokens of a call from its request body.
+    """Estimate the usage of a call from its request body, as JSON values.
 
-    Args:
-        body: The body as JSON values.
-        writes: Whether the model writes text; the body may limit how much.
-        metered: Whether the endpoint can report the tokens.
+    The body may limit how much a model that writes text writes. `metered` is whether the endpoint can report the
+    tokens.
     """
     fields = body if isinstance(body, Mapping) else {}
     output_tokens = _output_limit(body) if writes else 0

@@ -26,12 +26,8 @@ class UsageTotals:
         failed_maybe_billed: Failed calls that may have been billed.
         without_tokens: Answers without token usage.
         without_price: Answers whose cost is not known.
-        input_tokens: Reported input tokens.
-        output_tokens: Reported output tokens.
-        total_tokens: Reported tokens in total.
-        nano_usd: The cost of the reported tokens, in billionths of a dollar.
         held_tokens: Estimated tokens of calls whose usage is not known.
-        held_nano_usd: Estimated cost of calls whose cost is not known, in billionths of a dollar.
+        held_nano_usd: Estimated cost of calls whose cost is not known.
     """
 
     calls: int = 0
@@ -56,7 +52,6 @@ class Cap:
     """A cap as figures, which a ledger can compare where it counts.
 
     Attributes:
-        figure: The figure that it limits.
         limit: The maximum usage of a day, including the reserved call.
         of_model: Whether it counts only the calls of the reserved model.
     """
@@ -71,13 +66,9 @@ class Reservation:
     """The estimate of a call that is about to be sent.
 
     Attributes:
-        call_id: The id of the call.
         day: The day that it counts for, in UTC: `2026-11-24`.
         account: The caller whose caps it counts against; empty for the user's own calls.
-        key: The model.
-        tokens: The estimated tokens.
-        nano_usd: The estimated cost, in billionths of a dollar.
-        caps: The caps that apply to it.
+        caps: The caps that apply to it, for a ledger that compares them itself.
         attempt: The number of earlier attempts of the call, each with its own reservation.
     """
 
@@ -93,11 +84,9 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDay:
-    """The usage of one model on one day.
+    """The usage of one model on one day in UTC: `2026-11-24`.
 
     Attributes:
-        day: The day in UTC: `2026-11-24`.
-        key: The model.
         totals: The usage of its settled calls.
         unsettled: The number of calls that are in flight, or whose process died before it settled them.
     """
@@ -106,21 +95,6 @@ class ModelDay:
     key: ModelKey
     totals: UsageTotals
     unsettled: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
-    """The record of a call, which the ledger keeps in addition to its usage.
-
-    Attributes:
-        client: The program that made the call; empty if it is not known.
-        text: Time, tool, outcome and receipt as a JSON object; None if the call goes on with another attempt.
-        caller: One of several callers of an account, whose usage is also counted by itself; empty for none.
-    """
-
-    client: str
-    text: str | None
-    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,16 +119,19 @@ class Entry:
     """A change of the ledger for one call: its reservation or its settlement.
 
     Attributes:
-        reservation: The reservation.
         check: Decides whether the call is reserved; None settles the call.
         usage: The usage of a settled call; None if it was never sent.
-        record: The record of a settled call; None for none.
+        client: The program that made the call; empty if it is not known.
+        caller: One of several callers of an account, whose usage is also counted by itself; empty for none.
+        record: Time, tool, outcome and receipt as a JSON object; None if the call goes on with another attempt.
     """
 
     reservation: Reservation
     check: CapCheck | None = None
     usage: UsageTotals | None = None
-    record: CallRecord | None = None
+    client: str = ""
+    caller: str = ""
+    record: str | None = None
 
 
 def busiest_first(days: Iterable[ModelDay]) -> list[ModelDay]:

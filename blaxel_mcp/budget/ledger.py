@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blaxel_mcp.budget import tables
-from blaxel_mcp.budget.figures import CapCheck, ClientUsage, Entry, ModelDay, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import ClientUsage, Entry, ModelDay, Reservation, Used
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 from blaxel_mcp.core.user_folders import user_folder
 
@@ -40,26 +40,24 @@ def default_ledger() -> Path:
 
 
 class Ledger:
-    """A ledger; its file is made and opened on first use.
+    """A ledger in a file, or in memory for the path `MEMORY`; the file is made and opened on first use.
 
     All methods but `defer` and `take_deferred` block: call them in a thread. Except for `flush` and `close`, they raise
     `LedgerError` if the ledger cannot be used.
 
-    Args:
-        path: The file, or `MEMORY`.
-
     Attributes:
-        label: Its name in reports.
+        path: The file, `MEMORY`, or the address of an engine.
         failure: Why deferred entries could not be written; None since the last transaction that succeeded.
         notice: A sentence about it for receipts; empty for none.
+        repair: A sentence on how to repair it.
         is_remote: Whether it compares caps itself, where `check` cannot be called, and keeps what it cannot write.
     """
 
     is_remote = False
+    repair = "Repair that file, or move it away and restart the server to begin a new one."
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        self.label = str(path)
         self.failure: LedgerError | None = None
         self.notice = ""
         self._lock = threading.Lock()
@@ -67,16 +65,6 @@ class Ledger:
         self._identity: tuple[int, int] | None = None
         self._deferring = threading.Lock()
         self._deferred: list[Entry] = []
-
-    def reserve(self, reservation: Reservation, check: CapCheck) -> None:
-        """Reserve a call if `check` accepts the usage of the day so far; an exception from `check` is passed on."""
-        (outcome,) = self.write([Entry(reservation, check)])
-        if isinstance(outcome, Exception):
-            raise outcome
-
-    def settle(self, reservation: Reservation, usage: UsageTotals | None) -> None:
-        """Replace a reservation by the usage of its call; None if it was never sent."""
-        self.write([Entry(reservation, usage=usage)])
 
     def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
         """Write entries in one transaction, so that no other process can reserve between a check and its reservation.
@@ -124,18 +112,12 @@ class Ledger:
             return tables.model_days(connection, since, account)
 
     def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `CallRecord.caller`."""
+        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
         with self._transaction() as connection:
             return tables.client_usages(connection, since, account)
 
     def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
-        """Return the records of the last calls, the latest first, or of one call.
-
-        Args:
-            account: Whose calls.
-            last: How many; None for all that are kept.
-            call_id: The one call; None for any.
-        """
+        """Return the records of the last so many calls, or of all, the latest first; or that of one call."""
         with self._transaction() as connection:
             return tables.records(connection, account, last, call_id)
 

@@ -9,7 +9,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -47,18 +47,14 @@ _MAX_SWEPT = 100
 
 
 class RedisLedger(Ledger):
-    """A ledger in Redis or Valkey, with the methods and errors of `Ledger`.
+    """A ledger in Redis or Valkey, with the methods and errors of `Ledger`. It closes its engine.
 
     Entries that cannot be written are kept in this process, and written as soon as the engine is back. The records of
-    calls stay in the ledger of this machine: others see only figures.
-
-    Args:
-        engine: The engine; `close` closes it.
-        lease_seconds: How long a call counts as running without a sign of its process.
-        records: The file for the records of calls; None for the user's own ledger.
+    calls stay in the ledger of this machine, the user's own or a given file: others see only figures.
     """
 
     is_remote = True
+    repair = "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
 
     def __init__(self, engine: Engine, *, lease_seconds: float, records: Path | None = None) -> None:
         super().__init__(engine.label)
@@ -115,7 +111,7 @@ class RedisLedger(Ledger):
         )
 
     def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `CallRecord.caller`."""
+        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
         sums: dict[str, Counter[str]] = {}
         for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
             for field, value in zip(fields[::2], fields[1::2], strict=True):
@@ -148,26 +144,25 @@ class RedisLedger(Ledger):
         call_id, model = _id_of(reservation), "|".join(reservation.key)
         held, day = _held_key(call_id), _day_key(reservation.day, reservation.account)
         if entry.check is not None:
-            caps = [{"figure": cap.figure, "of_model": cap.of_model, "limit": cap.limit} for cap in reservation.caps]
+            caps = json.dumps([asdict(cap) for cap in reservation.caps])
             return Command(
                 redis_scripts.RESERVE,
                 (_EPOCH, _LEASES, held, day),
                 (
                     *(call_id, self._owner, secrets.token_hex(8), self._lease_ms, _DAY_SECONDS),
-                    *(model, reservation.tokens, reservation.nano_usd, json.dumps(caps)),
+                    *(model, reservation.tokens, reservation.nano_usd, caps),
                 ),
             )
-        usage, caller = entry.usage, entry.record.caller if entry.record else ""
-        accounts = {reservation.account, caller or reservation.account}
-        totals = zip(COLUMNS, values_of(usage), strict=True) if usage else ()
+        totals = entry.usage or UsageTotals()
+        accounts = {reservation.account, entry.caller or reservation.account}
+        figures = zip(COLUMNS, values_of(totals), strict=True)
         return Command(
             redis_scripts.SETTLE,
             (_LEASES, held, day, *(_clients_key(reservation.day, account) for account in accounts)),
             (
-                *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if usage is None else "1"),
-                *((entry.record and entry.record.client) or "",),
-                *((usage.total_tokens, usage.nano_usd) if usage else (0, 0)),
-                *(item for column, value in totals for item in (column, int(value))),
+                *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if entry.usage is None else "1"),
+                *(entry.client, totals.total_tokens, totals.nano_usd),
+                *(item for column, figure in figures for item in (column, int(figure))),
             ),
         )
 
@@ -191,7 +186,7 @@ class RedisLedger(Ledger):
                 self.defer(Entry(entry.reservation))
             return refusal
         if state != b"held":
-            return LedgerError(f"The ledger {self.label} did not accept the call: {state.decode()}.")
+            return LedgerError(f"The ledger {self.path} did not accept the call: {state.decode()}.")
         return used
 
     def _beat(self) -> None:
@@ -214,9 +209,7 @@ class RedisLedger(Ledger):
             if self.notice and day not in self.notice:
                 self.notice = ""
         else:
-            self.notice = (
-                f"the ledger {self.label} was emptied on {day}: earlier calls no longer count against the caps"
-            )
+            self.notice = f"the ledger {self.path} was emptied on {day}: earlier calls no longer count against the caps"
         self._epoch = epoch
 
     def _read(self, keys: Sequence[str]) -> list[Sequence[bytes]]:

@@ -24,10 +24,10 @@ def usage_report(
     Args:
         days: The usage of each model and day, in the order of `Ledger.days`.
         clients: The usage of each client over all of these days.
-        budget: The usage of the caps on all calls together, today (`Budget.overall`).
+        budget: The usage of the caps on all calls together, today.
         now: The time.
         ledger: The path of the ledger.
-        problem: A sentence on why the ledger cannot be used; None if it can.
+        problem: Why the ledger cannot be used, as a sentence.
     """
     return {
         "today": day_of(now),

@@ -156,15 +156,13 @@ def _write_records(connection: sqlite3.Connection, entries: Sequence[Entry]) -> 
     clients: dict[tuple[str, str, str], UsageTotals] = {}
     receipts: list[tuple[str, str, str]] = []
     for entry in entries:
-        reservation, record = entry.reservation, entry.record
-        if record is None:
-            continue
+        reservation = entry.reservation
         if entry.usage is not None:
-            for account in {reservation.account, record.caller or reservation.account}:
-                key = (reservation.day, account, record.client)
+            for account in {reservation.account, entry.caller or reservation.account}:
+                key = (reservation.day, account, entry.client)
                 clients[key] = clients.get(key, UsageTotals()) + entry.usage
-        if record.text is not None:
-            receipts.append((reservation.call_id, reservation.account, record.text))
+        if entry.record is not None:
+            receipts.append((reservation.call_id, reservation.account, entry.record))
     sums = [(*key, totals.calls, totals.total_tokens, totals.nano_usd) for key, totals in clients.items()]
     connection.executemany(_ADD_CLIENT, sums)
     start = 0

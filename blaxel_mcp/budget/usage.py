@@ -86,14 +86,10 @@ class Usage:
         cache_write_tokens: The part of the input that was written to a cache.
         cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour.
         reasoning_tokens: The part of the output that is hidden reasoning.
-        audio_input_tokens: The part of the input that is audio.
         cached_audio_tokens: The part of `cached_input_tokens` that is audio.
-        audio_output_tokens: The part of the output that is audio.
-        image_output_tokens: The part of the output that is pictures.
-        images: The pictures in the answer.
         audio_seconds: Seconds of audio that were read; None if not known.
         searches: Web searches and reranked searches.
-        tier: The service tier or speed that the answer names, which may have prices of its own; None if it names none.
+        tier: The service tier or speed that the answer names, which may have prices of its own.
         claude: Whether the counts are Claude's, whose cache has prices of its own.
         estimated: Whether the tokens are estimates, because the provider reported none or too few.
     """
@@ -118,13 +114,9 @@ class Usage:
 
 
 def read_usage(answer: Any, model: str = "") -> Usage | None:
-    """Return the usage that an answer reports; None if it reports none.
+    """Return the usage that an answer reports, in the fields of any provider; None if it reports none.
 
-    It understands the fields of OpenAI, Anthropic, Gemini, Cohere, Bedrock, Ollama and compatible APIs.
-
-    Args:
-        answer: The response body as JSON values.
-        model: The provider's model, or text that names it, for answers that do not name it.
+    The model is the provider's, or text that names it, for answers that do not name it.
     """
     if not isinstance(answer, Mapping):
         return None
@@ -155,12 +147,9 @@ def read_usage(answer: Any, model: str = "") -> Usage | None:
 
 
 def plausible_usage(usage: Usage | None, characters: int, *, input_tokens: int) -> Usage:
-    """Return the usage that an answer reports or, if that is missing or far below the text of the answer, an estimate.
+    """Return the usage that an answer reports or, if it is missing or far below the answer's text, an estimate.
 
-    Args:
-        usage: The usage that the answer reports.
-        characters: The length of the text that the model wrote.
-        input_tokens: The estimated tokens of the request.
+    The characters are those that the model wrote, the tokens those estimated of the request.
     """
     reported = 0
     if usage is not None:

@@ -63,7 +63,7 @@ async def _compare(options: argparse.Namespace, columns: list[AskedModel], quest
             column.invocation = replace(invocation, timeout_seconds=options.timeout)
         live = Live(console=console, get_renderable=lambda: _table(columns, console.width), transient=True)
         with live if on_terminal else nullcontext():
-            await ask_together(runtime, columns, partial(answered, runtime))
+            await ask_together(runtime, columns, partial(answered, runtime), CallContext())
     _print_columns(columns, console, as_json=options.json)
     return ExitCode.FAILED if any(column.error for column in columns) else ExitCode.OK
 

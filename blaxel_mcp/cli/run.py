@@ -21,7 +21,6 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.process import ExitCode, ending_signals, received_signals
 from blaxel_mcp.core.redaction import scrub
-from blaxel_mcp.inference.answer_stream import PARTIAL_FOLLOWS
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.dry_run import dry_run, masked_headers
@@ -128,9 +127,8 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
                 progress.stop()
                 if error.partial and not printer.printed:
                     printer(error.partial)
-                where = "The answer above is incomplete." if printer.printed else ""
-                error.hint = error.hint.replace(PARTIAL_FOLLOWS, where).strip()
-                raise
+                is_printed = "The answer above is incomplete." if printer.printed else ""
+                raise describe(error, context, partial=is_printed) from None
             finally:
                 progress.stop()
                 printer.end()
@@ -148,7 +146,7 @@ async def answered(runtime: Runtime, invocation: Invocation, context: CallContex
     """Call the model.
 
     Raises:
-        BlaxelError: The call failed; the hint has the names that were probably meant.
+        BlaxelError: The call failed; the context has the names that may have been meant.
     """
     # What came before is the time of this command and not of the call.
     context.started = time.perf_counter()
@@ -160,7 +158,7 @@ async def answered(runtime: Runtime, invocation: Invocation, context: CallContex
             # The error says it.
             context.notes[:] = [note for note in context.notes if error.code not in note]
         context.model_names = runtime.discovery.catalog.names
-        raise describe(error, context) from None
+        raise
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import extension_for, shown_media_type
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
-from blaxel_mcp.inference.receipt import Receipt
 from blaxel_mcp.tools.results.media import Media, extract_media
 from blaxel_mcp.tools.results.summaries import summarize_vectors
 
@@ -142,7 +141,7 @@ def _save(medium: Media, target: Path, number: int, *, is_named: bool) -> None:
     print_text(f"The answer ({description}) is saved as {path.absolute()}.", file=sys.stderr)
 
 
-def receipt_line(receipt: Receipt) -> str:
+def receipt_line(receipt: JSONObject) -> str:
     """Return tokens, cost, time and request id of a call in one line."""
     usage, parts = receipt["usage"], list[str]()
     if usage and usage["total_tokens"] is not None:

@@ -4,7 +4,7 @@ import math
 import time
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from blaxel_mcp.apis.streams import (
     Assembler,
@@ -19,7 +19,7 @@ from blaxel_mcp.budget.usage import Usage, plausible_usage, read_usage
 from blaxel_mcp.client.body_reader import END_SECONDS
 from blaxel_mcp.client.errors.classify import error_in_success
 from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import UpstreamError
+from blaxel_mcp.core.exceptions import ErrorCode, UpstreamError
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.inference.progress import Progress
 
@@ -29,8 +29,7 @@ _COMPARED_CHARS = 32
 _MIN_GROWTH = 200
 """Progress is reported when the text has grown by 1/200: reporting every event would be quadratic."""
 
-PARTIAL_FOLLOWS = "The partial answer, if any, follows."
-"""The sentence of an error about a stream that broke off: results and commands show the text beside the error."""
+_BILLED = "It was probably billed."
 
 _MAX_START = 16 * 1024
 """Bytes of a body within which a stream of events shows that it is one."""
@@ -52,7 +51,7 @@ class AnswerStream:
 
     Attributes:
         is_stream: Whether the response is a stream of events.
-        first_chunk_at: When the first part of the body arrived, by `time.perf_counter`; None before that.
+        first_chunk_at: When the first part of the body arrived, by `time.perf_counter`.
     """
 
     def __init__(
@@ -135,18 +134,27 @@ class AnswerStream:
 
     def _reported(self, error: Any, reason: str, status: int) -> UpstreamError:
         """Return the error that an event reported, classified like the body of an error response."""
-        failure = _incomplete(reason, status, by_provider=True)
         read = error_in_success({"error": error}, status, None, redact=self._redact)
         if read.code == "provider_error":
-            return failure
-        has_begun = bool(self._assembler and self._assembler.characters)
-        failure.code, failure.retryable = read.code, read.retryable
-        failure.retry_after_seconds = read.retry_after_seconds
-        if not has_begun:
-            failure.hint, failure.billed, failure.unprocessed = read.hint, read.billed, read.unprocessed
-        elif not read.retryable:
-            failure.hint = f"{failure.hint} {read.hint}"
-        return failure
+            return _incomplete(reason, status, origin="provider")
+        has_begun = self.has_begun
+        hints = (_BILLED if has_begun else "", "" if has_begun and read.retryable else read.hint)
+        return UpstreamError(
+            reason,
+            code=read.code,
+            origin="provider",
+            hint=" ".join(filter(None, hints)),
+            retryable=read.retryable,
+            retry_after_seconds=read.retry_after_seconds,
+            billed="maybe" if has_begun else read.billed,
+            unprocessed=read.unprocessed and not has_begun,
+            status=status,
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether some of the text has arrived."""
+        return bool(self._assembler and self._assembler.characters)
 
     @property
     def characters(self) -> int:
@@ -223,10 +231,7 @@ class AnswerStream:
 class _RedactedText:
     """A growing text without our secrets. Only the new part is searched, since the text may grow very long.
 
-    Args:
-        redact: Removes our secrets.
-        partial_secret_length: Returns how many bytes at the end may be the beginning of one. They are withheld until
-            more arrives.
+    Bytes at the end that may be the beginning of a secret are withheld until more arrives.
     """
 
     def __init__(self, redact: Callable[[bytes], bytes], partial_secret_length: Callable[[bytes], int]) -> None:
@@ -256,12 +261,6 @@ def _patience(assembler: Assembler) -> float:
     return assembler.linger_seconds if assembler.error is not None or assembler.complete else math.inf
 
 
-def _incomplete(reason: str, status: int, *, by_provider: bool = False) -> UpstreamError:
-    return UpstreamError(
-        reason,
-        code="provider_error" if by_provider else "bad_response",
-        origin="provider" if by_provider else "network",
-        hint=f"{PARTIAL_FOLLOWS} It was probably billed.",
-        billed="maybe",
-        status=status,
-    )
+def _incomplete(reason: str, status: int, *, origin: Literal["network", "provider"] = "network") -> UpstreamError:
+    code: ErrorCode = "bad_response" if origin == "network" else "provider_error"
+    return UpstreamError(reason, code=code, origin=origin, hint=_BILLED, billed="maybe", status=status)

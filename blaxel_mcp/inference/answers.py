@@ -40,11 +40,7 @@ _LONG_CHARS = 100_000
 class JSONAnswer:
     """JSON: its text verbatim, and its value.
 
-    Attributes:
-        text: The text.
-        value: The value.
-        is_compact: Whether the text is without insignificant white space. From a long text it is removed only when all
-            of it is read.
+    The text is without insignificant white space if `is_compact`. From a long one it is removed when all of it is read.
     """
 
     text: str
@@ -75,12 +71,7 @@ def read_answer(
 ) -> Answer:
     """Return the answer in a 2xx response. An empty body is JSON's null; JSON with too many values stays text.
 
-    Args:
-        status: The HTTP status, for the message of an error.
-        headers: Response headers with lower-case names; only `content-type` is used.
-        body: The whole body, decoded.
-        request_id: For the message of an error.
-        api: The name of the API that was called; None if it is not known.
+    Of the headers, whose names are in lower case, only `content-type` is used.
 
     Raises:
         UpstreamError: `bad_response`: an HTML page, or JSON that is not JSON.
@@ -140,16 +131,10 @@ def check_answer(
 ) -> None:
     """Reject an answer that is an error, which some providers and gateways send with status 200.
 
-    Args:
-        answer: The answer.
-        api: The name of the API that was called; None if it is not known.
-        path: The sub-endpoint that was called; answers at the base endpoint itself may be anything.
-        status: The HTTP status.
-        request_id: The id under which Blaxel finds the call.
-        redact: Removes this server's own secrets from quotations.
+    Answers of an unknown API at the base endpoint itself may be anything.
 
     Raises:
-        UpstreamError: The error.
+        UpstreamError: The error, without this server's own secrets in quotations.
     """
     if api == "raw" or not (api or path) or not isinstance(answer, JSONAnswer):
         return
@@ -157,9 +142,9 @@ def check_answer(
     value = answer.value[0] if isinstance(answer.value, list) and len(answer.value) == 1 else answer.value
     if not isinstance(value, dict):
         return
-    found = reported_error(value, is_known=api is not None or has_stream_format(path) or has_answer_shape(path))
-    if found is not None:
-        failure = error_in_success(found, status, request_id, redact=redact)
+    error = reported_error(value, is_known=api is not None or has_stream_format(path) or has_answer_shape(path))
+    if error is not None:
+        failure = error_in_success(error, status, request_id, redact=redact)
         failure.partial = failure.partial or (answer.text if value.get("choices") else "")
         raise failure
 
@@ -189,12 +174,7 @@ def _bad_response(what: str, status: int, request_id: str | None) -> UpstreamErr
 
 
 def written_characters(answer: Answer, api: ModelAPI | None) -> int:
-    """Return the length of the text that a model wrote; for an unknown API, of all strings but encoded media.
-
-    Args:
-        answer: The answer.
-        api: The API that gave it; None if it is not known.
-    """
+    """Return the length of the text that a model wrote; for an unknown API, of all strings but encoded media."""
     if isinstance(answer, BinaryAnswer):
         return 0
     if isinstance(answer, TextAnswer):

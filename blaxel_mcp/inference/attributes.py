@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from blaxel_mcp.budget.usage import read_usage
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import FREE_APIS, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
@@ -60,7 +59,7 @@ def request_attributes(prepared: PreparedRequest, context: CallContext) -> dict[
 def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]:
     """Return the attributes of an attempt that has ended; with an answer, also its model, end, usage and cost."""
     error, status = error_type(outcome), context.trace.status
-    found: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "error.type": error,
         "http.response.status_code": status,
         "blaxel.request_id": name_or_none(context.trace.request_id),
@@ -70,14 +69,13 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
     if not isinstance(outcome, BaseException):
         value = outcome.value if isinstance(outcome, JSONAnswer) else None
         api = context.prepared.route.api.name if context.prepared and context.prepared.route.api else None
-        usage = context.usage or read_usage(value)
-        found |= {
+        attributes |= {
             "gen_ai.response.model": _response_model(value, api),
             "gen_ai.response.finish_reasons": finish_reasons(value, api) or None,
             "blaxel.cost": context.cost_usd,
         }
-        if usage is not None:
-            found |= {
+        if usage := context.usage:
+            attributes |= {
                 "gen_ai.usage.input_tokens": usage.input_tokens,
                 "gen_ai.usage.output_tokens": usage.output_tokens,
                 "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
@@ -85,15 +83,13 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
                 "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
                 "blaxel.usage.estimated": usage.estimated,
             }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def finish_reasons(value: Any, api: str | None) -> list[str]:
     """Return the finish reasons in an answer, one word for each choice.
 
-    Args:
-        value: The answer.
-        api: The name of the API. The answers of an unknown one may use these fields for results.
+    The answers of an unknown API may use these fields for results.
     """
     if not isinstance(value, dict) or api in FREE_APIS:
         return []

@@ -32,11 +32,8 @@ OWNER_NAME = "owner"
 class AuditLog:
     """Appends lines to a file, which other processes may append to as well. Its methods block; they are thread-safe.
 
-    The file is opened for each line, so that a program such as logrotate can move it away.
-
-    Args:
-        path: The file.
-        max_bytes: The size at which it is renamed. No file is ever deleted.
+    The file is opened for each line, so that a program such as logrotate can move it away. It is renamed at
+    `max_bytes`, and no file is ever deleted.
 
     Raises:
         ConfigurationError: The file cannot be written.
@@ -93,9 +90,7 @@ class AuditLog:
             logger.warning("the audit file grows on, since it cannot be renamed (%s)", error.strerror)
 
 
-@cache
-def _audit_log(path: Path, max_bytes: int) -> AuditLog:
-    return AuditLog(path, max_bytes)
+_audit_log = cache(AuditLog)
 
 
 def audit_logs(settings: AuditSettings) -> list[AuditLog]:
@@ -110,12 +105,7 @@ def audit_logs(settings: AuditSettings) -> list[AuditLog]:
 
 
 class Audit:
-    """Writes the calls of one caller to the audit file.
-
-    Args:
-        log: The file.
-        caller: The caller's identity; empty for the user.
-    """
+    """Writes the calls of one caller, empty for the user, to the audit file."""
 
     def __init__(self, log: AuditLog, caller: str) -> None:
         self._log = log

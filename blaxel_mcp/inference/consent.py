@@ -1,21 +1,21 @@
 """A person's consent to a call whose estimate is above `budget.ask_over_usd`."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import anyio
 
 from blaxel_mcp.budget.caps import Budget
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
-from blaxel_mcp.settings.schema import BudgetSettings, ModelSettings
+from blaxel_mcp.settings.schema import BudgetSettings
 
 if TYPE_CHECKING:
     from blaxel_mcp.inference.context import CallContext
+    from blaxel_mcp.inference.spending import Spending
 
 ANSWER_SECONDS = 300.0
 """Time for a person's answer, but at most half of the time to the call's deadline."""
@@ -32,13 +32,13 @@ class SpendingQuestion:
         model: The name of the model that runs, as a sentence shows it.
         usd: The estimated cost in USD; None without a known price.
         tokens: The estimated tokens, input and output together.
-        budget: The caps that apply and their usage, as in the receipt; None without caps.
+        budget: The caps that apply and their usage, as in the receipt.
     """
 
     model: str
     usd: float | None
     tokens: int
-    budget: JSONObject | None
+    budget: JSONObject | None = None
 
     @property
     def estimate(self) -> str:
@@ -49,39 +49,62 @@ class SpendingQuestion:
 Asker = Callable[[SpendingQuestion], Awaitable[Reply]]
 
 
-def spending_question(
-    budget: Budget, model: ModelSettings | None, expected: Estimate, context: "CallContext"
-) -> SpendingQuestion | None:
-    """Return the question for a call; None if it needs no consent.
+async def agree(spending: "Spending", context: "CallContext", asker: Asker) -> None:
+    """Ask a person before a prepared call that is estimated above `ask_over_usd`; the context notes who agreed.
+
+    Raises:
+        BlaxelError: The person does not agree, or nobody answers; nothing is sent.
+    """
+    question = _question(spending.budget, context)
+    # A call that the budget refuses anyway needs no question; `Spending.reserve` raises the error.
+    if question and await spending.preview(context) is None:
+        context.agreed_by = await _consent(replace(question, budget=context.budget), asker, spending.settings)
+
+
+async def agree_together(spending: "Spending", context: "CallContext", calls: Sequence["CallContext"]) -> None:
+    """Ask a person once before several prepared calls: if one of them needs consent, or all together.
+
+    The context is that of the call that makes them; it notes who agreed.
+
+    Raises:
+        BlaxelError: The person does not agree, or nobody answers; nothing is sent.
+    """
+    questions = [_question(spending.budget, call) for call in calls]
+    usd = sum(call.expected.nano_usd / NANO for call in calls)
+    limit = spending.budget.ask_over_usd(None)
+    if context.asker is None or not (any(questions) or (limit is not None and usd > limit)):
+        return
+    for call in calls:
+        await spending.preview(call)
+    together = SpendingQuestion(
+        model=", ".join(call.model or "" for call in calls),
+        usd=None if any(question and question.usd is None for question in questions) else usd,
+        tokens=sum(call.expected.tokens for call in calls),
+        budget=calls[0].budget and {**calls[0].budget, "model": None},
+    )
+    context.agreed_by = await _consent(together, context.asker, spending.settings)
+
+
+def _question(budget: Budget, context: "CallContext") -> SpendingQuestion | None:
+    """Return the question for a prepared call, without its caps; None if it needs no consent.
 
     A call without a known price needs it, unless `unpriced` allows such calls.
-
-    Args:
-        budget: All caps.
-        model: The settings of the model that the call counts for, if it is configured.
-        expected: The estimate for the call.
-        context: The call; its `budget` is set already.
     """
-    limit = budget.ask_over_usd(model)
+    expected, limit = context.expected, budget.ask_over_usd(context.settings)
     if limit is None:
         return None
-    usd = expected.nano_usd / NANO if expected.price and expected.is_priced else None
-    is_fine = budget.allows_unpriced(model) if usd is None else usd <= limit
-    if is_fine:
+    usd = expected.nano_usd / NANO if expected.is_priced else None
+    if budget.allows_unpriced(context.settings) if usd is None else usd <= limit:
         return None
     name = context.model or ""
     runs = context.prepared.model if context.prepared else name
     # The request may name another model, in any words: it is a quotation, so that none of them speaks to the person.
     shown = name if runs == name else f"{literal(runs)} through {name}"
-    return SpendingQuestion(shown, usd, expected.tokens, context.budget)
+    return SpendingQuestion(shown, usd, expected.tokens)
 
 
-async def require_consent(question: SpendingQuestion, asker: Asker, settings: BudgetSettings) -> str:
-    """Ask a person, and return who agreed: `person`, `session` or `settings` (`when_nobody_answers = "send"`).
-
-    Raises:
-        BlaxelError: `permission_denied`: the person does not agree. `budget_exceeded`: nobody answered.
-    """
+async def _consent(question: SpendingQuestion, asker: Asker, settings: BudgetSettings) -> str:
+    """Ask a person, and return who agreed: `person`, `session` or `settings` (`when_nobody_answers = "send"`)."""
     reply: Reply = "nobody"
     remaining = anyio.current_effective_deadline() - anyio.current_time()
     with anyio.move_on_after(min(ANSWER_SECONDS, remaining / 2)):

@@ -4,29 +4,25 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
+from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.prices import ModelPrice
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.trace import CallTrace
-from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.consent import Asker
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.progress import Progress
+from blaxel_mcp.settings.schema import ModelSettings
 
+if TYPE_CHECKING:
+    # OpenTelemetry is imported only where it is used.
+    from blaxel_mcp.inference.telemetry import AttemptSpans
 
-class FollowsAttempts(Protocol):
-    """Sees the attempts of one call."""
-
-    def begin(self, prepared: PreparedRequest) -> APIRequest:
-        """See an attempt that is about to begin, and return the request to send."""
-
-    def fail(self, error: BlaxelError) -> None:
-        """See the attempt fail; another one may follow."""
+_NO_ESTIMATE = Estimate()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,8 +37,10 @@ class CallContext:
         workspace: The model's workspace.
         record: The control plane's record of the model.
         prepared: The request, once it is composed.
+        settings: The `[[models]]` entry of the model that the call counts for, if it is configured.
+        expected: The estimated usage, with the price where it is known.
         stream: The streamed answer of the last attempt.
-        attempts: Follows the attempts, if the call is traced or measured.
+        attempts: The spans of its attempts, if it is traced or measured.
         trace: The trace of the HTTP exchange.
         progress: The progress to show a waiting client.
         retries: How many attempts were made after the first one failed.
@@ -66,8 +64,10 @@ class CallContext:
     workspace: str | None = None
     record: ModelRecord | None = None
     prepared: PreparedRequest | None = None
+    settings: ModelSettings | None = None
+    expected: Estimate = _NO_ESTIMATE
     stream: AnswerStream | None = None
-    attempts: FollowsAttempts | None = None
+    attempts: "AttemptSpans | None" = None
     trace: CallTrace = field(default_factory=CallTrace)
     progress: Progress = field(default_factory=Progress)
     retries: int = 0

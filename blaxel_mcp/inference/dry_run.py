@@ -31,9 +31,9 @@ async def dry_run(runtime: Runtime, invocation: Invocation, context: CallContext
     Raises:
         BlaxelError: The call cannot be made.
     """
-    prepared, expected = await runtime.inference.expect(invocation, context, is_priced=True)
-    refusal = await runtime.spending.preview(context, prepared.settings, expected)
-    request, body = prepared.request, prepared.body
+    prepared = await runtime.inference.expect(invocation, context, is_priced=True)
+    refusal = await runtime.spending.preview(context)
+    request, body, expected = prepared.request, prepared.body, context.expected
     if request.content is not None and not _is_short_json(request.content, body):
         body = f"[{request.headers[_TYPE].partition(';')[0]}, {len(request.content):,} bytes]"
     return {
@@ -48,7 +48,7 @@ async def dry_run(runtime: Runtime, invocation: Invocation, context: CallContext
             "input_tokens": expected.input_tokens,
             "output_tokens": expected.output_tokens,
             "total_tokens": expected.tokens,
-            "cost_usd": expected.nano_usd / NANO if expected.price and expected.is_priced else None,
+            "cost_usd": expected.nano_usd / NANO if expected.is_priced else None,
             "price_source": expected.price.source if expected.price else None,
         },
         "budget": context.budget,
@@ -69,11 +69,7 @@ def masked_headers(request: APIRequest, api_version: str) -> dict[str, str]:
 def curl_command(url: str, workspace: str, headers: Mapping[str, str], content: str) -> str:
     """Return a call as a `curl` line; the shell inserts the key.
 
-    Args:
-        url: The complete URL.
-        workspace: The workspace.
-        headers: More headers.
-        content: Options for the method and the body, quoted; empty for none.
+    The content is options for the method and the body, quoted; empty for none.
     """
     own = {"X-Blaxel-Workspace": workspace, **headers}
     words = (f"-H {shlex.quote(f'{name}: {value}')}" for name, value in own.items())
@@ -83,14 +79,7 @@ def curl_command(url: str, workspace: str, headers: Mapping[str, str], content: 
 
 
 def bl_command(model: str, workspace: str, path: str, content: str) -> str:
-    """Return a call as a line for Blaxel's own command line.
-
-    Args:
-        model: The model's name.
-        workspace: Its workspace.
-        path: The sub-endpoint with its query; empty for the base endpoint.
-        content: Options for the method and the body, quoted; empty for none.
-    """
+    """Return a call as a line for Blaxel's own command line, with the options of the content as in `curl_command`."""
     words = ("bl run model", shlex.quote(model), "--workspace", shlex.quote(workspace))
     return " ".join((*words, *(("--path", shlex.quote(path)) if path else ()), *filter(None, [content])))
 

@@ -11,34 +11,29 @@ from blaxel_mcp.core.suggestions import closest, closest_names
 from blaxel_mcp.inference.context import CallContext
 
 
-def describe(error: BlaxelError, context: CallContext) -> BlaxelError:
+def describe(error: BlaxelError, context: CallContext, *, partial: str = "The partial answer follows.") -> BlaxelError:
     """Return a new error with the information of the context; the given error stays as it is.
 
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
-    about the failure; `billed` covers all attempts together.
+    about the failure; `billed` covers all attempts together. `partial` says where the partial answer is, if there is
+    one.
     """
-    described = BlaxelError(
-        error.message,
-        code=error.code,
-        origin=error.origin,
-        hint=" ".join(filter(None, _hints(error, context))),
-        retryable=error.retryable,
-        retry_after_seconds=error.retry_after_seconds,
-        billed="maybe" if context.earlier_attempt_billed and error.billed == "no" else error.billed,
-        unprocessed=error.unprocessed,
-        status=error.status,
-        request_id=error.request_id,
-    )
-    described.partial = error.partial
+    described = BlaxelError(error.message, code=error.code)
+    vars(described).update(vars(error))
+    described.hint = " ".join(filter(None, _hints(error, context, partial)))
+    if context.earlier_attempt_billed and error.billed == "no":
+        described.billed = "maybe"
     return described
 
 
-def _hints(error: BlaxelError, context: CallContext) -> Iterator[str]:
+def _hints(error: BlaxelError, context: CallContext, partial: str) -> Iterator[str]:
     if error.code == "unknown_model" and context.model:
         names = [name for name in closest_names(context.model, context.model_names) if name != context.model]
         yield f"Did you mean {_either(names)}?" if names else ""
     if context.retries:
         yield f"The request was tried {context.retries + 1} times."
+    if error.partial or (context.stream and context.stream.has_begun):
+        yield partial
     yield error.hint
     if error.status == HTTPStatus.NOT_FOUND and error.code in ("not_found", "provider_error") and context.prepared:
         path = context.prepared.route.path

@@ -33,11 +33,7 @@ _SETTING = "Files are read only from the folders in files.allowed_dirs, which th
 
 
 class FileReader:
-    """Reads the files that callers name in their arguments.
-
-    Args:
-        settings: The folders that may be read, and the largest file.
-    """
+    """Reads the files that callers name in their arguments, as `[files]` allows it."""
 
     def __init__(self, settings: FileSettings) -> None:
         self._folders = settings.allowed_dirs
@@ -170,11 +166,6 @@ def _content(folder: str, path: str, limit: int) -> bytes:
     """Read a regular file below a folder, at most one byte more than `limit`.
 
     Neither path contains a link. A link that has replaced a part of the path since is not followed.
-
-    Args:
-        folder: The allowed folder.
-        path: The file.
-        limit: The largest size, in bytes.
 
     Raises:
         OSError: The file cannot be read, or it is no longer the one at this path.

@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.prices import ModelPrice, configured_price, expect_table_price, table_price
 from blaxel_mcp.budget.usage import MAX_CHARS_PER_TOKEN, Usage, plausible_usage, read_usage
 from blaxel_mcp.catalog.control_plane import ControlPlane
@@ -22,11 +20,12 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, check_answer, read_answer, written_characters
+from blaxel_mcp.inference.consent import agree
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.prepare import PreparedRequest, Route, prepare, resolve_route
+from blaxel_mcp.inference.prepare import PreparedRequest, prepare, resolve_route
 from blaxel_mcp.inference.reserved_call import ReservedCall
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
 from blaxel_mcp.inference.spending import Spending
@@ -47,16 +46,7 @@ _READ_INLINE_BYTES = 1024 * 1024
 
 
 class Inference:
-    """Sends invocations to the inference endpoint.
-
-    Args:
-        client: Signs and sends requests.
-        control_plane: Looks models up.
-        settings: Base URLs, allowlists and limits.
-        spending: Reserves each call in the budget and settles it.
-        limits: Concurrency and rate limits.
-        clock: The clock of the waits between attempts.
-    """
+    """Sends invocations to the inference endpoint."""
 
     def __init__(
         self,
@@ -86,18 +76,12 @@ class Inference:
         model = invocation.settings
         own_deadline = invocation.timeout_seconds or (model and model.timeout_seconds)
         with deadline(own_deadline or self._settings.limits.timeout_seconds, context.trace):
-            prepared, expected = await self.expect(invocation, context)
+            prepared = await self.expect(invocation, context)
             if context.asker and self._spending.asks:
-                await self._spending.agree(context.asker, context, prepared.settings, expected)
+                await agree(self._spending, context, context.asker)
             async with (
-                self._limits.slot(
-                    prepared.route.workspace,
-                    invocation.model,
-                    model.max_concurrency if model else None,
-                    context.progress,
-                    context.notes,
-                ),
-                self._spending.reserve(context, prepared.settings, expected) as call,
+                self._limits.slot(context, model.max_concurrency if model else None),
+                self._spending.reserve(context) as call,
             ):
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
@@ -111,15 +95,10 @@ class Inference:
                     context.cost_usd = context.price.usd(context.usage or Usage())
                 return answer
 
-    async def expect(
-        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
-    ) -> tuple[PreparedRequest, Estimate]:
-        """Prepare the request of an invocation and estimate its usage. Only the control plane is called.
+    async def expect(self, invocation: Invocation, context: CallContext, *, is_priced: bool = False) -> PreparedRequest:
+        """Prepare the request of an invocation, and estimate its usage. Only the control plane is called.
 
-        Args:
-            invocation: The call.
-            context: Its context, which is filled in.
-            is_priced: Whether to look up the price even if no cap depends on it.
+        The context is filled in; `is_priced` looks the price up even if no cap depends on it.
 
         Raises:
             BlaxelError: The call cannot be made.
@@ -137,12 +116,13 @@ class Inference:
         prepared = context.prepared = await self._prepare(invocation, context, workspace)
         if prepared.settings and prepared.settings.price:
             context.price = configured_price(prepared.settings.price)
-        elif is_priced or self._spending.limits_money(prepared.settings):
+        elif is_priced or self._spending.budget.limits_money(prepared.settings):
             context.price = await self._table_price(context)
         elif self._settings.prices == "table" and context.record and context.record.runtime_type:
             expect_table_price(context.record.runtime_type)
-        expected = prepared.estimate
-        return prepared, replace(expected, price=context.price) if context.price else expected
+        context.settings, expected = prepared.settings, prepared.estimate
+        context.expected = replace(expected, price=context.price) if context.price else expected
+        return prepared
 
     async def _table_price(self, context: CallContext, answer: Answer | None = None) -> ModelPrice | None:
         """Return the price of a model in the price table; None if it has none, or if the settings exclude it.
@@ -168,32 +148,22 @@ class Inference:
         route = resolve_route(invocation, self._settings, record, workspace=workspace)
         if record and record.url:
             self._client.auth.trust(record.url)
-        given = await self._given(invocation, route)
+        payload, api = invocation.arguments, invocation.api
+        if payload is None:
+            # Of the bodies of `run_model`, only those of multipart APIs have a field for a path.
+            payload, api = invocation.body, route.api if route.api and route.api.multipart else None
+        if api and isinstance(payload, dict) and not payload.keys().isdisjoint(api.file_arguments):
+            payload = await self._files.load(payload, api.file_arguments)
         mode = (invocation.settings and invocation.settings.stream) or self._settings.tools.stream
         stream = mode == "always" or (mode == "auto" and context.progress.wanted)
-        compose = partial(prepare, invocation, route, given, self._settings, stream=stream)
-        prepared = compose() if is_small(given) else await anyio.to_thread.run_sync(compose)
+        compose = partial(prepare, invocation, route, payload, self._settings, stream=stream)
+        prepared = compose() if is_small(payload) else await anyio.to_thread.run_sync(compose)
         context.repairs += prepared.repairs
         if prepared.model != invocation.model:
             context.notes.append(f"the request names the model {literal(prepared.model)}, and the call counts for it")
         if not self._client.auth.is_trusted(prepared.request.url):
             context.notes.append(_UNSIGNED)
         return prepared
-
-    async def _given(self, invocation: Invocation, route: Route) -> Any:
-        """Return the arguments, or else the body, with the files that they name read."""
-        given = invocation.body if invocation.arguments is None else invocation.arguments
-        # In the body of `run_model`, only multipart APIs have files: other APIs have no field for a path.
-        api = (
-            invocation.api
-            if invocation.arguments is not None
-            else route.api
-            if route.api and route.api.multipart
-            else None
-        )
-        if api and isinstance(given, dict) and not given.keys().isdisjoint(api.file_arguments):
-            return await self._files.load(given, api.file_arguments)
-        return given
 
     async def _send(self, prepared: PreparedRequest, call: ReservedCall, *, idempotent: bool) -> Answer:
         """Send the request, and retry it where that is safe, until the deadline."""
@@ -219,7 +189,7 @@ class Inference:
                     response = APIResponse(status=context.trace.status or 0, headers=context.trace.headers, body=b"")
                     return await self._read(response, stream, prepared, context)
                 if context.attempts:
-                    context.attempts.fail(error)
+                    context.attempts.end(error)
                 delay = retry_delay(
                     error,
                     attempts=context.retries + 1,
@@ -234,11 +204,7 @@ class Inference:
     async def _read(
         self, response: APIResponse, stream: AnswerStream, prepared: PreparedRequest, context: CallContext
     ) -> Answer:
-        """Return the answer in a response.
-
-        Raises:
-            UpstreamError: The answer is incomplete, unreadable or an error.
-        """
+        """Return the answer in a response, or raise an UpstreamError if it is incomplete, unreadable or an error."""
         api = prepared.route.api.name if prepared.route.api else None
         status, body, request_id = response.status, response.body, context.trace.request_id
         if stream.is_stream or b"\n" in body:

@@ -5,7 +5,8 @@ Names, units and buckets of `gen_ai.*` and `mcp.*` are those of OpenTelemetry's 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     # Importing it takes 10 ms, and only a server with metrics needs it.
@@ -18,11 +19,9 @@ _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 2
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A metric.
+    """A metric, by its name in OpenTelemetry. Values are recorded as they occur, but for a gauge, which is read.
 
     Attributes:
-        name: Its name in OpenTelemetry.
-        kind: histogram and counter: values are recorded as they occur. gauge: the value is read on request.
         unit: Its unit; in braces where it only counts something.
         description: One sentence without its full stop.
         bounds: The upper bounds of a histogram's buckets.
@@ -84,52 +83,30 @@ class Measurement:
     attributes: Attributes
 
 
-ReadGauges = Callable[[], Iterable[Measurement]]
-"""Returns the values of all gauges now. It may block: call it in a thread."""
+Record = Callable[[Measurement], None]
+"""Takes a value of a histogram or counter."""
 
 
-class Recorder(Protocol):
-    """Takes the values of histograms and counters."""
-
-    def record(self, measurement: Measurement) -> None:
-        """Take a value."""
-
-
-class OpenTelemetryRecorder:
-    """Hands values to a meter, and lets it read the gauges.
-
-    Args:
-        meter: The meter.
-        read_gauges: Reads the gauges; the meter's exporter calls it in a thread of its own.
-    """
-
-    def __init__(self, meter: "Meter", read_gauges: ReadGauges) -> None:
-        self._record: dict[str, Callable[..., None]] = {}
-        for instrument in INSTRUMENTS:
-            named: dict[str, Any] = {"unit": instrument.unit, "description": instrument.description}
-            match instrument.kind:
-                case "histogram":
-                    histogram = meter.create_histogram(
-                        instrument.name, explicit_bucket_boundaries_advisory=instrument.bounds, **named
-                    )
-                    self._record[instrument.name] = histogram.record
-                case "counter":
-                    self._record[instrument.name] = meter.create_counter(instrument.name, **named).add
-                case "gauge":
-                    callback = _observer(instrument, read_gauges)
-                    meter.create_observable_gauge(instrument.name, [callback], **named)
-
-    def record(self, measurement: Measurement) -> None:
-        """Take a value."""
-        self._record[measurement.instrument.name](measurement.value, measurement.attributes)
-
-
-def _observer(
-    instrument: Instrument, read_gauges: ReadGauges
-) -> Callable[["CallbackOptions"], Iterable["Observation"]]:
+def meter_recorder(meter: "Meter", read_gauges: Callable[[], Iterable[Measurement]]) -> Record:
+    """Return a recorder that hands values to a meter, and let its exporter read the gauges, in a thread of its own."""
     from opentelemetry.metrics import Observation  # noqa: PLC0415 - as above
 
-    def observe(_: "CallbackOptions") -> Iterable["Observation"]:
+    def observed(instrument: Instrument, _: "CallbackOptions") -> Iterable["Observation"]:
         return [Observation(each.value, each.attributes) for each in read_gauges() if each.instrument is instrument]
 
-    return observe
+    records: dict[str, Callable[..., None]] = {}
+    for instrument in INSTRUMENTS:
+        name, about = instrument.name, {"unit": instrument.unit, "description": instrument.description}
+        match instrument.kind:
+            case "histogram":
+                bounds = instrument.bounds
+                records[name] = meter.create_histogram(name, explicit_bucket_boundaries_advisory=bounds, **about).record
+            case "counter":
+                records[name] = meter.create_counter(name, **about).add
+            case "gauge":
+                meter.create_observable_gauge(name, [partial(observed, instrument)], **about)
+
+    def record(measurement: Measurement) -> None:
+        records[measurement.instrument.name](measurement.value, measurement.attributes)
+
+    return record

@@ -18,13 +18,9 @@ logger = logging.getLogger(__name__)
 class LedgerInUse:
     """Opens the ledger of some settings on first use.
 
-    Args:
-        settings: The ledger's path, and the length of a lease.
-
     Attributes:
-        is_remote: Whether it is in Redis or Valkey, which may be back soon.
         opened: The ledger if it is open.
-        problem: The last problem with the ledger, as a sentence; None if there was none.
+        problem: The last problem with the ledger, as a sentence.
 
     Raises:
         ConfigurationError: The ledger is in Redis, and the extra `redis` is not installed.
@@ -33,8 +29,7 @@ class LedgerInUse:
     def __init__(self, settings: Settings) -> None:
         self._path = _path(settings)
         self._lease_seconds = settings.shared.lease_seconds
-        self.is_remote = isinstance(self._path, SecretStr)
-        if self.is_remote:
+        if isinstance(self._path, SecretStr):
             require_extra()
         self._acquired: list[GroupCommit] = []
         self.opened: GroupCommit | None = None
@@ -59,13 +54,6 @@ class LedgerInUse:
         if problem != self.problem:
             self.problem = problem
             logger.warning(problem)
-
-    @property
-    def repair(self) -> str:
-        """A sentence on how to repair it."""
-        if self.is_remote:
-            return "Check that the engine runs and that its URL, in budget.ledger or shared.url, is right."
-        return "Repair that file, or move it away and restart the server to begin a new one."
 
     async def aclose(self) -> None:
         """Release the ledger."""

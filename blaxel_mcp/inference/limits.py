@@ -11,11 +11,11 @@ from functools import partial
 
 import anyio
 
-from blaxel_mcp.budget.shared.engine import SharedStateError, hashed
+from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.inference.progress import Progress
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.semaphores import FairSemaphore, RateLimiter
-from blaxel_mcp.inference.shared_limits import Limit, SharedLimits
+from blaxel_mcp.inference.shared_limits import SharedLimits
 from blaxel_mcp.settings.schema import LimitSettings
 
 
@@ -29,8 +29,7 @@ class CallLimits:
     Args:
         limits: `max_concurrency`, `calls_per_minute` and `max_queue`.
         shared: Whether several callers share the limits.
-        across: Counts the calls of all servers together; None to count those of this server. `max_queue` is each
-            server's own.
+        across: Counts the calls of all servers together, but for `max_queue`; None to count those of this server.
         scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
@@ -54,7 +53,7 @@ class CallLimits:
         self._sleep = sleep
         self._caller = ""
         self._all = self._slots(limits.max_concurrency)
-        self._models: dict[tuple[str, str], FairSemaphore] = {}
+        self._models: dict[tuple[str | None, str | None], FairSemaphore] = {}
         self._rates = [RateLimiter(limits.calls_per_minute, now, sleep)] if limits.calls_per_minute else []
         self._queued: Counter[str] = Counter()
 
@@ -63,11 +62,7 @@ class CallLimits:
         return Load(id(self._all), self._all.taken, self._queued.total())
 
     def for_caller(self, caller: str) -> "CallLimits":
-        """Return the limits as they apply to one caller; all callers' calls count together.
-
-        Args:
-            caller: The caller's identity; empty for the owner, to whom no share applies.
-        """
+        """Return the limits as they apply to one caller, empty for the owner; all callers' calls count together."""
         limits = copy(self)
         limits._caller = caller  # noqa: SLF001 - a copy of this object
         if self._shared and caller and (per_minute := self._limits.calls_per_minute):
@@ -75,17 +70,11 @@ class CallLimits:
         return limits
 
     @asynccontextmanager
-    async def slot(
-        self, workspace: str, model: str, limit: int | None, progress: Progress, notes: list[str] | None = None
-    ) -> AsyncIterator[None]:
+    async def slot(self, context: CallContext, limit: int | None) -> AsyncIterator[None]:
         """Wait for a slot and hold it while the context lasts.
 
-        Args:
-            workspace: The model's workspace.
-            model: The model's name.
-            limit: The model's own `max_concurrency`; None if it has none.
-            progress: Shows the client that the call waits.
-            notes: Gets a sentence if the calls of other servers could not be counted.
+        The limit is the model's own `max_concurrency`. The notes get a sentence if the calls of other servers could not
+        be counted.
 
         Raises:
             BlaxelError: `busy`: the queue, or the caller's share of it, is full.
@@ -93,13 +82,14 @@ class CallLimits:
         semaphores = [self._all]
         if limit is not None:
             # Acquired first, so that a call that waits for its model's slot does not hold a global one.
-            semaphores.insert(0, self._models.setdefault((workspace, model), self._slots(limit)))
-        caller = self._caller
+            key = (context.workspace, context.model)
+            semaphores.insert(0, self._models.setdefault(key, self._slots(limit)))
+        caller, progress = self._caller, context.progress
         waits = not all(semaphore.is_free(caller) for semaphore in semaphores) or any(
             rate.delay() for rate in self._rates
         )
         if waits:
-            self._require_place(model)
+            self._require_place(context.model)
             progress.set_status(f"waiting for a free slot, {self._queued[caller]} calls ahead")
         self._queued[caller] += 1
         acquired: list[FairSemaphore] = []
@@ -119,9 +109,7 @@ class CallLimits:
             if self._across is None:
                 yield
                 return
-            async with self._placed_across(self._across, workspace, model, limit, progress) as problem:
-                if problem and notes is not None:
-                    notes.append(f"the limits held for this server alone: {problem}")
+            async with self._placed_across(self._across, context, limit):
                 yield
         finally:
             for semaphore in reversed(acquired):
@@ -129,30 +117,32 @@ class CallLimits:
 
     @asynccontextmanager
     async def _placed_across(
-        self, across: SharedLimits, workspace: str, model: str, limit: int | None, progress: Progress
-    ) -> AsyncIterator[SharedStateError | None]:
-        """Do the same across servers; yield the error if the shared state cannot be used, otherwise None."""
+        self, across: SharedLimits, context: CallContext, limit: int | None
+    ) -> AsyncIterator[None]:
+        """Do the same across servers."""
         slots = self._and_share("all", self._limits.max_concurrency)
         if limit is not None:
-            slots += self._and_share(f"model:{workspace}/{model}", limit)
+            slots |= self._and_share(f"model:{context.workspace}/{context.model}", limit)
         per_minute = self._limits.calls_per_minute
-        rates = self._and_share("all", per_minute) if per_minute else []
-        waiting = partial(progress.set_status, "waiting for a free slot on any of the servers")
+        rates = self._and_share("all", per_minute) if per_minute else {}
+        waiting = partial(context.progress.set_status, "waiting for a free slot on any of the servers")
         async with across.place(secrets.token_hex(8), slots, rates, waiting) as problem:
-            progress.set_status("")
-            yield problem
+            context.progress.set_status("")
+            if problem:
+                context.notes.append(f"the limits held for this server alone: {problem}")
+            yield
 
-    def _and_share(self, name: str, most: int) -> list[Limit]:
+    def _and_share(self, name: str, limit: int) -> dict[str, int]:
         """Return a limit across servers, and the caller's share of it where there is one."""
-        limits = [Limit(f"{self._scope}:{name}", most)]
+        limits = {f"{self._scope}:{name}": limit}
         if self._shared and self._caller:
-            limits.append(Limit(f"{hashed(self._caller)}:{name}", _half(most)))
+            limits[f"{hashed(self._caller)}:{name}"] = _half(limit)
         return limits
 
     def _slots(self, count: int) -> "FairSemaphore":
         return FairSemaphore(count, share=_half(count) if self._shared else count)
 
-    def _require_place(self, model: str) -> None:
+    def _require_place(self, model: str | None) -> None:
         places = self._limits.max_queue - self._queued.total()
         if places <= 0:
             raise _busy(
@@ -171,13 +161,7 @@ class CallLimits:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The calls under limits.
-
-    Attributes:
-        limits: An id that is the same for all that count together.
-        running: Calls that hold a slot.
-        queued: Calls that wait for one.
-    """
+    """How many calls hold a slot and how many wait for one; `limits` is the same for all that count together."""
 
     limits: int
     running: int
@@ -188,5 +172,5 @@ def _half(count: int) -> int:
     return max(1, count // 2)
 
 
-def _busy(model: str, reason: str, *, hint: str) -> BlaxelError:
+def _busy(model: str | None, reason: str, *, hint: str) -> BlaxelError:
     return BlaxelError(f"The call of {model!r} was not sent: {reason}.", code="busy", hint=hint, retryable=True)

@@ -32,14 +32,7 @@ _SYSTEM_ROLES = frozenset({"system", "developer"})
 
 @dataclass(frozen=True, slots=True)
 class _Lock:
-    """One locked field.
-
-    Attributes:
-        name: Its name in the settings.
-        group: The folded names that mean the same.
-        place: Where the value goes in the body.
-        value: Its value.
-    """
+    """A locked field: the folded names that mean the same, and the place in the body where its value goes."""
 
     name: str
     group: frozenset[str]
@@ -67,12 +60,9 @@ class _Locks:
         return self.by_name.get("system")
 
     def scrub(self, value: Any, place: tuple[str, ...] = (), chain: str = "") -> Any:
-        """Return a part of the body without locked fields.
+        """Return a part of the body, at a place, without locked fields.
 
-        Args:
-            value: The part.
-            place: The names that lead to it.
-            chain: The same names, folded and joined, from the last wrapper on.
+        The chain is the names of the place, folded and joined, from the last wrapper on.
         """
         if isinstance(value, list):
             return [self.scrub(item, place, chain) for item in value]
@@ -118,14 +108,8 @@ def enforce_locks(
 ) -> tuple[Any, list[str]]:
     """Return the body with the locked fields in place, and a sentence per field of the caller's that was replaced.
 
-    Args:
-        body: The body so far; None for none.
-        locked: The locked fields, as in the settings.
-        api: The API that is called, if it is known.
-        method: The HTTP method.
-        path: The sub-endpoint.
-        query: The query of the request, URL-encoded.
-        is_own_path: Whether the path is the model's own, as the settings or its record say.
+    The body is None if there is none, and the API if it is not known. `is_own_path` is whether the path is the model's
+    own, as the settings or its record say.
 
     Raises:
         BlaxelError: `permission_denied`: the locked fields cannot be enforced in this request.

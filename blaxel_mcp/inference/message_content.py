@@ -26,18 +26,18 @@ def content_attributes(prepared: PreparedRequest, outcome: Outcome) -> dict[str,
     body, api = prepared.body if isinstance(prepared.body, dict) else {}, prepared.route.api
     asked = next((body[name] for name in _CONVERSATIONS if name in body), json.dumps(prepared.body, default=str))
     is_conversation = isinstance(asked, list) and any(isinstance(each, dict) for each in asked)
-    found: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "gen_ai.input.messages": [_message(each) for each in (asked[-_MAX_MESSAGES:] if is_conversation else [asked])]
     }
     if name := next((name for name in _SYSTEM if name in body), None):
-        found["gen_ai.system_instructions"] = _parts(body[name])
+        attributes["gen_ai.system_instructions"] = _parts(body[name])
     if not isinstance(outcome, BaseException):
         value = outcome.value if isinstance(outcome, JSONAnswer) else None
         text = api.text(value) if api and isinstance(outcome, JSONAnswer) else None
         part = {"type": outcome.media_type} if isinstance(outcome, BinaryAnswer) else _text(text or outcome.text)
         reason = next(iter(finish_reasons(value, api.name if api else None)), "")
-        found["gen_ai.output.messages"] = [{"role": "assistant", "parts": [part], "finish_reason": reason}]
-    return {name: json.dumps(value) for name, value in found.items()}
+        attributes["gen_ai.output.messages"] = [{"role": "assistant", "parts": [part], "finish_reason": reason}]
+    return {name: json.dumps(value) for name, value in attributes.items()}
 
 
 def _message(value: Any) -> JSONObject:

@@ -1,7 +1,4 @@
-"""Model calls with observers of their begin and end: the audit file, spans and metrics.
-
-Without observers, `runtime.build_runtime` leaves all of this out of a call.
-"""
+"""Model calls with observers of their begin and end: the audit file, spans and metrics."""
 
 import logging
 import re
@@ -10,13 +7,12 @@ from typing import Any, Protocol
 
 import anyio
 
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.core.exceptions import Billed, BlaxelError
 from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.prepare import PreparedRequest
 
 logger = logging.getLogger(__name__)
 
@@ -24,26 +20,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
 Outcome = Answer | BaseException
 """How a call ended: with an answer, with a `BlaxelError`, or cancelled."""
-
-
-class RunsCalls(Protocol):
-    """Sends invocations to the inference endpoint, as `Inference` does."""
-
-    async def run(self, invocation: Invocation, context: CallContext) -> Answer:
-        """Send one invocation and return the answer; `context` is filled in on the way.
-
-        Raises:
-            BlaxelError: The call failed; the fields say whether anything was sent.
-        """
-
-    async def expect(
-        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
-    ) -> tuple[PreparedRequest, Estimate]:
-        """Prepare the request of an invocation and estimate its usage; nothing is sent to the model.
-
-        Raises:
-            BlaxelError: The call cannot be made.
-        """
 
 
 class CallObserver(Protocol):
@@ -60,44 +36,35 @@ class CallObserver(Protocol):
         """See a call that has ended, even if `begin` refused it. An exception is logged and costs no answer."""
 
 
-class ObservedCalls:
-    """Runs calls, and notifies observers of each.
+class ObservedInference(Inference):
+    """Calls models, and notifies observers of each call.
 
-    Args:
-        inner: Runs the calls.
+    Attributes:
         observers: The observers, the outermost first.
     """
 
-    def __init__(self, inner: RunsCalls, observers: Sequence[CallObserver]) -> None:
-        self._inner = inner
-        self._observers = observers
+    observers: Sequence[CallObserver] = ()
 
     async def run(self, invocation: Invocation, context: CallContext) -> Answer:
-        """Do as `RunsCalls` says."""
+        """Do as `Inference.run` does."""
         outcome: Outcome | None = None
         try:
-            for observer in self._observers:
+            for observer in self.observers:
                 await observer.begin(context)
-            outcome = answer = await self._inner.run(invocation, context)
+            outcome = answer = await super().run(invocation, context)
         except BaseException as error:
             outcome = error
             raise
         finally:
             assert outcome is not None
             with anyio.CancelScope(shield=True):
-                for observer in reversed(self._observers):
+                for observer in reversed(self.observers):
                     try:
                         await observer.end(context, outcome)
                     except Exception:
                         # The answer is paid for.
                         logger.exception("call %s was not recorded completely", context.call_id)
         return answer
-
-    async def expect(
-        self, invocation: Invocation, context: CallContext, *, is_priced: bool = False
-    ) -> tuple[PreparedRequest, Estimate]:
-        """Do as `RunsCalls` says, unobserved: no call begins."""
-        return await self._inner.expect(invocation, context, is_priced=is_priced)
 
 
 def billed(context: CallContext, outcome: Outcome) -> Billed:

@@ -47,14 +47,11 @@ class Route:
     """Where a call goes.
 
     Attributes:
-        endpoint: The model's base endpoint.
         path: The sub-endpoint; empty for the base endpoint itself.
-        query: The query that the path carries, URL-encoded.
+        query: The query, URL-encoded.
         api: The API that answers there; None if it is not known.
-        record: The control plane's record of the model, if there is one.
         is_mk3: Whether an mk3 gateway answers, which expects Blaxel's name of the model.
         is_own: Whether the path is the model's own, as the settings or its record say.
-        workspace: The model's workspace.
     """
 
     endpoint: Endpoint
@@ -69,14 +66,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ComposedBody:
-    """A body with everything that the settings and the model's record add to it.
-
-    Attributes:
-        body: The body before encoding; None for none.
-        model: The model that the request makes run: the endpoint's own unless it names another.
-        settings: That model's `[[models]]` entry, if it is configured.
-        repairs: One sentence per value of the caller's that was replaced.
-    """
+    """A body with all that the settings and the record add to it; its fields are those of the prepared request."""
 
     body: Any
     model: str
@@ -89,12 +79,10 @@ class PreparedRequest:
     """A request that is ready to be sent.
 
     Attributes:
-        request: The request itself.
-        route: Where it goes.
         body: Its body before encoding; None if it has none.
         model: The model that the request makes run, and that the call counts for.
         settings: That model's `[[models]]` entry, if it is configured.
-        estimate: The estimated tokens of the call.
+        estimate: The estimated usage of the call, without a price.
         writes: Whether the answer is text that the model writes.
         may_stream: Whether the answer may be a stream of events of any declared type.
         repairs: One sentence per value of the caller's that was replaced.
@@ -130,12 +118,11 @@ def resolve_route(invocation: Invocation, settings: Settings, record: ModelRecor
         own_url=record.url if record else None,
     )
     is_mk3 = endpoint.style == "mk3" or bool(endpoint.style == "forced" and record and record.generation == "mk3")
-    api = invocation.api or api_at(path)
     return Route(
         endpoint=endpoint,
         path=path,
-        query=query,
-        api=api,
+        query="&".join(filter(None, (query, invocation.query))),
+        api=invocation.api or api_at(path),
         record=record,
         is_mk3=is_mk3,
         is_own=invocation.path in (None, invocation.own_path),
@@ -156,14 +143,10 @@ def _path_of_type(invocation: Invocation, record: ModelRecord | None) -> str:
     return own
 
 
-def compose_body(invocation: Invocation, route: Route, given: Any, settings: Settings) -> ComposedBody:
+def compose_body(invocation: Invocation, route: Route, payload: Any, settings: Settings) -> ComposedBody:
     """Compose a body with defaults, locked fields and the model's name, and check the models that the request names.
 
-    Args:
-        invocation: The call.
-        route: Where it goes.
-        given: The arguments of the model's tool, or the body; its files are loaded.
-        settings: The settings.
+    It is made of the arguments of the model's own tool, or else of the body, with its files loaded.
 
     Raises:
         InvalidArgumentsError: The arguments contradict each other, or the API needs more.
@@ -171,7 +154,7 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
     """
     own, record, repairs = invocation.settings, route.record, list[str]()
     provider_model = record.provider_model if record else None
-    body = invocation.api.body(given) if invocation.api and invocation.arguments is not None else given
+    body = invocation.api.body(payload) if invocation.api and invocation.arguments is not None else payload
     if own and own.defaults and isinstance(body, dict) and route.is_own:
         body = with_defaults(body, own.defaults)
     if invocation.api and isinstance(body, dict):
@@ -189,9 +172,8 @@ def compose_body(invocation: Invocation, route: Route, given: Any, settings: Set
     names = {invocation.model, (provider_model or invocation.model).removeprefix("models/")}
     if own:
         names |= {str(fields["model"]) for fields in (own.locked, own.defaults) if "model" in fields}
-    query = "&".join(filter(None, (route.query, invocation.query)))
     path = None if route.is_own else route.path
-    others = other_models(names, body=body, path=path, query=query, own_path=invocation.own_path)
+    others = other_models(names, body=body, path=path, query=route.query, own_path=invocation.own_path)
     if not others:
         return ComposedBody(body, invocation.model, own, repairs)
     check_other_models(settings, invocation.model, others)
@@ -213,26 +195,21 @@ def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: 
         api=api.name if api else None,
         method=invocation.method,
         path=route.path,
-        query="&".join(filter(None, (route.query, invocation.query))),
+        query=route.query,
         is_own_path=route.is_own,
     )
 
 
-def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings, *, stream: bool) -> PreparedRequest:
-    """Compose the request of a call.
+def prepare(invocation: Invocation, route: Route, payload: Any, settings: Settings, *, stream: bool) -> PreparedRequest:
+    """Compose the request of a call, of arguments or a body as `compose_body` does.
 
-    Args:
-        invocation: The call.
-        route: Where it goes.
-        given: The arguments or the body, files loaded.
-        settings: The settings.
-        stream: Whether to ask for a stream of events, if the API can and the caller did not decide it.
+    It asks for a stream of events if `stream` is true, the API can, and the caller did not decide it.
 
     Raises:
         InvalidArgumentsError: The body is incomplete, contradicts itself, or cannot be written as JSON.
-        BlaxelError: `permission_denied`: a lock cannot be enforced, or the request names a model that it may not.
+        BlaxelError: `permission_denied`, as in `compose_body`.
     """
-    composed = compose_body(invocation, route, given, settings)
+    composed = compose_body(invocation, route, payload, settings)
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body
     writes = body is not None and (api is RAW or api.streams)
     is_later = isinstance(body, dict) and any(
@@ -255,7 +232,6 @@ def prepare(invocation: Invocation, route: Route, given: Any, settings: Settings
             "The body contains a value that JSON cannot represent: NaN, an infinite number or half a surrogate pair.",
             hint="Replace that value and call again; nothing was sent.",
         ) from None
-    query = "&".join(filter(None, (query, invocation.query)))
     if settings.trace == "always":
         query = _traced(query, route)
     content_type = {"Content-Type": content.content_type} if content else {}

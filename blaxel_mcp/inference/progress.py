@@ -12,7 +12,7 @@ class Progress:
 
     Attributes:
         wanted: Whether the client asked for progress notifications.
-        source: Returns the text of the answer so far, which is made on request.
+        source: Returns the text of the answer so far.
         status: Why the call waits, as a sentence; empty while it does not.
         listener: Called with the text so far, each time it has grown.
     """

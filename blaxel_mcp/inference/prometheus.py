@@ -94,8 +94,6 @@ def _labels(attributes: Attributes) -> _Labels:
 
 
 def _shown(labels: Iterable[tuple[str, str]]) -> str:
-    escaped = [
-        f'{name}="{value}"'.replace("\n", "\\n")
-        for name, value in ((name, value.replace("\\", "\\\\").replace('"', '\\"')) for name, value in labels)
-    ]
-    return f"{{{','.join(escaped)}}}" if escaped else ""
+    escapes = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+    pairs = [f'{name}="{value.translate(escapes)}"' for name, value in labels]
+    return f"{{{','.join(pairs)}}}" if pairs else ""

@@ -2,7 +2,7 @@
 
 import time
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any
 
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import scrub
@@ -14,37 +14,13 @@ _shown_url = lru_cache(maxsize=256)(scrub)
 """Cached: most calls go to a few URLs."""
 
 
-class Receipt(TypedDict):
-    """The call, its outcome and its usage; null for unknown values.
+def build_receipt(context: CallContext, *, truncated: bool = False) -> JSONObject:
+    """Return the call as it stands now, its outcome and its usage; null for unknown values.
 
     `elapsed_ms` runs from the arguments to the result, `first_byte_ms` to the headers of the last response. `usage` has
     `estimated` if the tokens are this server's estimate. `repairs` and `notes` are sentences. `truncated` says whether
     the result holds less than the answer, `replayed` whether it is that of an earlier call with the same key.
     """
-
-    call_id: str
-    model: str | None
-    workspace: str | None
-    method: str | None
-    url: str | None
-    status: int | None
-    request_id: str | None
-    attempts: int
-    elapsed_ms: float
-    first_byte_ms: float | None
-    usage: JSONObject | None
-    cost_usd: float | None
-    price_source: str | None
-    budget: JSONObject | None
-    agreed_by: str | None
-    repairs: list[str]
-    notes: list[str]
-    truncated: bool
-    replayed: bool
-
-
-def build_receipt(context: CallContext, *, truncated: bool = False) -> Receipt:
-    """Return the receipt of a call as it stands now."""
     trace, usage = context.trace, context.usage
     request = context.prepared and context.prepared.request
     first_byte = trace.first_byte_seconds

@@ -4,11 +4,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.estimates import Estimate, usd_to_nano
+from blaxel_mcp.budget.estimates import usd_to_nano
 from blaxel_mcp.budget.figures import Reservation, UsageTotals, Used
-from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.settings.schema import ModelSettings
 
 
 @dataclass(slots=True, eq=False)
@@ -16,9 +14,6 @@ class ReservedCall:
     """A call that is reserved in the budget.
 
     Attributes:
-        context: The call; `model` and `workspace` are set already, `usage` at the end.
-        model: The settings of the model that it counts for, if it is configured.
-        expected: The estimate for the call.
         commits: Writes to the ledger that holds the reservation.
         used: The usage of the day when it was reserved.
         reservation: The reservation; None after it was settled and no other one could be made.
@@ -26,16 +21,15 @@ class ReservedCall:
     """
 
     context: CallContext
-    model: ModelSettings | None
-    expected: Estimate
     commits: GroupCommit
     used: Used = field(default_factory=lambda: MappingProxyType({}))
     reservation: Reservation | None = None
     earlier_attempts: int = 0
 
 
-def answered_totals(usage: Usage | None, cost_usd: float | None, expected: Estimate) -> UsageTotals:
+def answered_totals(context: CallContext) -> UsageTotals:
     """Return the totals of an answered call; what it does not report counts by the estimate."""
+    usage, cost_usd, expected = context.usage, context.cost_usd, context.expected
     reported = None if usage is None or usage.estimated else usage
     tokens = reported and reported.total_tokens
     known = cost_usd is not None and not (usage and usage.estimated)
@@ -54,12 +48,12 @@ def answered_totals(usage: Usage | None, cost_usd: float | None, expected: Estim
     )
 
 
-def failed_totals(call: ReservedCall, *, maybe_billed: bool) -> UsageTotals:
+def failed_totals(context: CallContext, *, maybe_billed: bool) -> UsageTotals:
     """Return the totals of a failed call: its estimate if it may have been billed, or more if more was received."""
     if not maybe_billed:
         return UsageTotals(calls=1, failed=1)
-    stream = call.context.stream
-    expected = call.expected.at_least(stream.usage_so_far() if stream else None)
+    stream = context.stream
+    expected = context.expected.at_least(stream.usage_so_far() if stream else None)
     return UsageTotals(
         calls=1, failed=1, failed_maybe_billed=1, held_tokens=expected.tokens, held_nano_usd=expected.nano_usd
     )

@@ -15,7 +15,6 @@ import anyio
 from blaxel_mcp.core.exceptions import BlaxelError
 
 MAX_ATTEMPTS = 3
-"""Attempts per call."""
 
 LONGEST_WAIT_SECONDS = 30.0
 """Maximum `Retry-After` to wait for; with a longer one, the call fails at once."""
@@ -28,24 +27,14 @@ _SPREAD = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryClock:
-    """The clock of the waits between attempts.
-
-    Attributes:
-        sleep: Waits for the given number of seconds.
-        jitter: Returns a new random number from 0 up to 1.
-    """
+    """Waits for a number of seconds between attempts, and makes random numbers from 0 up to 1."""
 
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     jitter: Callable[[], float] = random.random
 
 
 def may_retry(error: BlaxelError, *, idempotent: bool) -> bool:
-    """Return whether the same request may be sent once more.
-
-    Args:
-        error: How it failed.
-        idempotent: Whether the model is marked `idempotent = true`.
-    """
+    """Return whether the same request may be sent once more."""
     if error.unprocessed:
         return error.retryable
     ambiguous = error.code == "network_error" or (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -57,12 +46,7 @@ def retry_delay(
 ) -> float | None:
     """Return how long to wait before the next attempt, in seconds; None for no further attempt.
 
-    Args:
-        error: How the last attempt failed.
-        attempts: How many attempts were made.
-        idempotent: Whether the model is marked `idempotent = true`.
-        remaining_seconds: The time left before the call's deadline.
-        jitter: A random number from 0 up to 1.
+    The error is that of the last of so many attempts; the remaining seconds are those to the call's deadline.
     """
     retry_after = error.retry_after_seconds
     if attempts >= MAX_ATTEMPTS or not may_retry(error, idempotent=idempotent):

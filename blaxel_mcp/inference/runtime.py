@@ -21,7 +21,7 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.audit import Audit, audit_logs
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.observers import CallObserver, ObservedCalls, RunsCalls
+from blaxel_mcp.inference.observers import CallObserver, ObservedInference
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
@@ -36,13 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Dependencies of a runtime that do not come from its settings.
-
-    Attributes:
-        transport: Replaces the network; None for the network.
-        clock: The clock of the waits between attempts.
-        telemetry: Where spans and metrics go; None for none.
-    """
+    """Dependencies of a runtime that do not come from its settings; None for the network, and for no telemetry."""
 
     transport: "httpx.AsyncBaseTransport | None" = None
     clock: RetryClock = field(default_factory=RetryClock)
@@ -54,23 +48,13 @@ _DEFAULT = Environment()
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The parts that call models. Nothing is connected before `connected` or `running`.
-
-    Attributes:
-        config: The settings and credentials.
-        client: Owns the connections.
-        control_plane: Looks models up.
-        discovery: Keeps the model catalog up to date.
-        inference: Calls models.
-        listing: Lists models with their state.
-        spending: Keeps calls within their budget.
-    """
+    """The parts that call models. Nothing is connected before `connected` or `running`."""
 
     config: Configuration
     client: APIClient
     control_plane: ControlPlane
     discovery: Discovery
-    inference: RunsCalls
+    inference: Inference
     listing: ModelListing
     spending: Spending
 
@@ -78,7 +62,8 @@ class Runtime:
     async def connected(self) -> AsyncIterator[None]:
         """Allow calls while the context lasts, then close what they opened."""
         async with self.client:
-            self.spending.open()
+            # At once, so that the ledger outlives the previous settings.
+            self.spending.ledger.open()
             try:
                 yield
             finally:
@@ -130,7 +115,6 @@ def build_runtime(
     except EntriesError as error:
         raise config.entries_error(error.problems) from None
     limits = limits or CallLimits(settings.limits)
-    inference = Inference(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
     observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]
     if environment.telemetry is not None:
         # Only here: the commands that call no model over MCP do not import OpenTelemetry.
@@ -138,12 +122,17 @@ def build_runtime(
 
         environment.telemetry.watch(limits, spending)
         observers.insert(0, CallTelemetry(environment.telemetry))
+    # Without observers, a call runs nothing for them.
+    kind = ObservedInference if observers else Inference
+    inference = kind(client, control_plane, settings, spending, limits=limits, clock=environment.clock)
+    if isinstance(inference, ObservedInference):
+        inference.observers = observers
     return Runtime(
         config=config,
         client=client,
         control_plane=control_plane,
         discovery=discovery,
-        inference=ObservedCalls(inference, observers) if observers else inference,
+        inference=inference,
         listing=ModelListing(discovery, control_plane, client.auth, settings, partial(_price_of, settings)),
         spending=spending,
     )

@@ -15,9 +15,7 @@ _MINUTE_SECONDS = 60.0
 class FairSemaphore:
     """A semaphore whose waiters are served caller by caller, each caller's in their order.
 
-    Args:
-        value: The number of slots.
-        share: The maximum number of slots that one caller holds; the owner, whose name is empty, may hold all.
+    One caller holds at most `share` of the slots; the owner, whose name is empty, may hold all.
     """
 
     def __init__(self, value: int, *, share: int) -> None:
@@ -73,13 +71,7 @@ class FairSemaphore:
 
 
 class RateLimiter:
-    """Starts at most so many calls in any minute. Callers who wait get their turns one after the other.
-
-    Args:
-        per_minute: Calls per minute, at least 1.
-        now: A monotonic clock, in seconds.
-        sleep: Waits for the given number of seconds.
-    """
+    """Starts at most so many calls in any minute. Callers who wait get their turns one after the other."""
 
     def __init__(
         self,
@@ -95,9 +87,7 @@ class RateLimiter:
 
     def delay(self) -> float:
         """Return how long the next call would have to wait, in seconds; more than 0 also while others wait."""
-        if not self._turn.is_free(""):
-            return _MINUTE_SECONDS
-        return self._remaining()
+        return self._remaining() if self._turn.is_free("") else _MINUTE_SECONDS
 
     async def acquire(self, caller: str) -> None:
         """Wait until one more call may start."""

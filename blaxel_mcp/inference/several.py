@@ -2,22 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import anyio
 
 from blaxel_mcp.apis.embeddings import read_vectors, similarities
-from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
+from blaxel_mcp.inference.consent import agree_together
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.receipt import Receipt, build_receipt
+from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.runtime import Runtime
-from blaxel_mcp.settings.schema import ModelSettings
 
 QUESTION_FIELDS = ("prompt", "input", "inputs", "query", "question", "text")
 SYSTEM_FIELDS = ("system", "instructions")
@@ -27,19 +26,18 @@ _MAX_JSON_CHARS = 500
 _MAX_EMBEDDED_CHARS = 8000
 """Characters of each answer that are embedded: embedding models read a few thousand tokens."""
 
+
 Send = Callable[[Invocation, CallContext], Awaitable[Answer]]
 
 
 @dataclass(slots=True)
 class AskedModel:
-    """One model and its answer so far.
+    """A model as the caller named it, and its answer so far.
 
     Attributes:
-        model: The model as the caller named it.
-        context: The context of its call.
         invocation: The call; None if it cannot be made.
         answer: The complete answer; None while the call runs or if it failed.
-        error: Why it failed; None otherwise.
+        error: Why it failed.
         receipt: The receipt of the call, once it has ended.
     """
 
@@ -48,7 +46,7 @@ class AskedModel:
     invocation: Invocation | None = None
     answer: Answer | None = None
     error: BlaxelError | None = None
-    receipt: Receipt | None = None
+    receipt: JSONObject | None = None
 
     @property
     def text(self) -> str | None:
@@ -62,9 +60,9 @@ class AskedModel:
         written = api.text(self.answer.value) if api and isinstance(self.answer, JSONAnswer) else None
         return written or shorten(self.answer.text, _MAX_JSON_CHARS)
 
-
-Expected = tuple[CallContext, ModelSettings | None, Estimate]
-Agree = Callable[[Sequence[Expected]], Awaitable[None]]
+    def fail(self, error: BlaxelError) -> None:
+        """Store why there is no answer, and the receipt."""
+        self.error, self.receipt = error, build_receipt(self.context)
 
 
 def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> str:
@@ -85,47 +83,45 @@ async def ask_together(
     runtime: Runtime,
     asked: Sequence[AskedModel],
     send: Send,
+    context: CallContext,
     *,
     need: int | None = None,
     deadline_seconds: float | None = None,
-    agree: Agree | None = None,
 ) -> None:
     """Ask all models at once, and fill in their answers and errors.
 
     Args:
         runtime: The parts that call models.
         asked: The models, with the calls to make; those with an error are skipped.
-        send: Makes one call; its errors have their final text.
+        send: Makes one call.
+        context: The call that asks them; it notes who agreed to theirs.
         need: After how many answers the other calls are cancelled; None waits for all.
         deadline_seconds: When unfinished calls are cancelled; None for the deadline of each call.
-        agree: Asks for consent to all calls together, before they are reserved.
 
     Raises:
         BlaxelError: `budget_exceeded`: the budget has no room for all of them. Or nobody agreed to the calls.
     """
-    expected: list[Expected] = []
+    expected: list[CallContext] = []
     for one in asked:
         if one.error is None and one.invocation is not None:
             # The call prepares its request again; a second lookup in the control plane is answered from the cache.
-            context = CallContext(call_id=one.context.call_id, model_names=runtime.discovery.catalog.names)
+            own = CallContext(call_id=one.context.call_id, model_names=runtime.discovery.catalog.names)
             try:
-                prepared, estimate = await runtime.inference.expect(one.invocation, context)
+                await runtime.inference.expect(one.invocation, own)
             except BlaxelError as error:
-                one.error, one.receipt = describe(error, context), build_receipt(one.context)
+                one.fail(describe(error, own))
             else:
-                expected.append((context, prepared.settings, estimate))
-    if agree:
-        await agree(expected)
+                expected.append(own)
+    await agree_together(runtime.spending, context, expected)
     async with runtime.spending.reserve_together(expected):
         with anyio.move_on_after(deadline_seconds):
             async with anyio.create_task_group() as group:
                 for one in asked:
                     if one.error is None:
-                        group.start_soon(partial(_ask, one, send, group.cancel_scope, asked, need))
+                        group.start_soon(_ask, one, send, group.cancel_scope, asked, need)
     for one in asked:
         if one.error is None and one.answer is None:
-            one.error = _unfinished(one, deadline_seconds if _answers(asked) < (need or len(asked)) else None)
-            one.receipt = build_receipt(one.context)
+            one.fail(_unfinished(one, deadline_seconds if _answers(asked) < (need or len(asked)) else None))
 
 
 async def _ask(
@@ -134,9 +130,9 @@ async def _ask(
     assert one.invocation is not None, "a model without a call has an error"
     try:
         one.answer = await send(one.invocation, one.context)
+        one.receipt = build_receipt(one.context)
     except BlaxelError as error:
-        one.error = error
-    one.receipt = build_receipt(one.context)
+        one.fail(describe(error, one.context))
     if need is not None and _answers(asked) >= need:
         all_calls.cancel()
 

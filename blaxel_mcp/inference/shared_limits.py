@@ -6,9 +6,8 @@ wait in their order, and only the first of them asks the engine.
 
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -54,26 +53,12 @@ end
 _RELEASE = "for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit that all servers share.
-
-    Attributes:
-        name: Distinguishes it from the others; no secret, and no name of a person.
-        most: How many calls may be in flight, or may start in any minute.
-    """
-
-    name: str
-    most: int
+Limits = Mapping[str, int]
+"""How many calls may be in flight, or may start in any minute, by the limit's name: no secret, and no person's."""
 
 
 class SharedLimits:
-    """The slots and the starts of all servers.
-
-    Args:
-        engine: Counts them.
-        lease_seconds: How long a slot lasts without a beat.
-    """
+    """The slots and the starts of all servers; a slot lasts for `lease_seconds` without a beat."""
 
     def __init__(self, engine: Engine, lease_seconds: float) -> None:
         self._engine = engine
@@ -85,24 +70,26 @@ class SharedLimits:
 
     @asynccontextmanager
     async def place(
-        self, call_id: str, slots: Sequence[Limit], rates: Sequence[Limit], waits: Callable[[], None]
+        self, call_id: str, slots: Limits, rates: Limits, waits: Callable[[], None]
     ) -> AsyncIterator[SharedStateError | None]:
         """Wait for a slot of each limit and for a start, and hold the slots while the context lasts.
 
-        Args:
-            call_id: The call.
-            slots: The limits of calls in flight.
-            rates: The limits of calls started in any minute.
-            waits: Called before the call waits.
+        Slots limit the calls in flight, rates the calls started in any minute; `waits` is called before the call waits.
 
         Yields:
             None, or why the engine cannot be used; then nothing is held.
         """
-        keys = tuple(f"{TAG}:slots:{limit.name}" for limit in slots)
+        keys = tuple(f"{TAG}:slots:{name}" for name in slots)
+        every = (*keys, *(f"{TAG}:starts:{name}" for name in rates))
+        limits = (*slots.values(), *rates.values())
+        acquire = partial(self._engine.run, _ACQUIRE, every, call_id, self._lease_ms, _MINUTE_MS, len(keys), *limits)
         problem: SharedStateError | None = None
+        with self._lock:
+            self._held[call_id] = keys
         try:
+            self._heartbeat.start()
             try:
-                await self._wait(call_id, keys, slots, rates, waits)
+                await self._wait(every, acquire, waits)
             except SharedStateError as error:
                 problem = error
             yield problem
@@ -114,21 +101,8 @@ class SharedLimits:
         """Stop renewing; slots that are still held expire. It blocks."""
         self._heartbeat.stop()
 
-    async def _wait(
-        self,
-        call_id: str,
-        keys: tuple[str, ...],
-        slots: Sequence[Limit],
-        rates: Sequence[Limit],
-        waits: Callable[[], None],
-    ) -> None:
-        every = (*keys, *(f"{TAG}:starts:{limit.name}" for limit in rates))
-        most = [limit.most for limit in (*slots, *rates)]
-        acquire = partial(self._engine.run, _ACQUIRE, every, call_id, self._lease_ms, _MINUTE_MS, len(keys), *most)
-        with self._lock:
-            self._held[call_id] = keys
-        self._heartbeat.start()
-        turn = self._turns.setdefault(every, anyio.Lock())
+    async def _wait(self, keys: tuple[str, ...], acquire: Callable[[], int], waits: Callable[[], None]) -> None:
+        turn = self._turns.setdefault(keys, anyio.Lock())
         if turn.locked():
             waits()
         async with turn:

@@ -13,20 +13,18 @@ import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import SETTLE_SECONDS
-from blaxel_mcp.budget.estimates import Estimate
-from blaxel_mcp.budget.figures import NANO, CallRecord, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.consent import Asker, SpendingQuestion, require_consent, spending_question
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.ledger_in_use import LedgerInUse
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -43,43 +41,34 @@ class Spending:
         now: The clock.
 
     Attributes:
+        budget: The caps.
+        ledger: Counts the calls.
         asks: Whether there are calls that need a person's consent.
     """
 
     def __init__(
         self, settings: Settings, *, account: str = "", caller: str = "", now: Callable[[], datetime] = _utc_now
     ) -> None:
-        self._budget = budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
+        self.budget = budget = Budget(caps=settings.budget, models=settings.models, workspace=settings.workspace)
         self.asks = any(budget.ask_over_usd(model) is not None for model in (None, *settings.models))
-        self._settings = settings.budget
+        self.settings = settings.budget
         self._account = account
         self._caller = caller and f"caller:{hashed(caller)}"
         self._now = now
-        self._ledger = LedgerInUse(settings)
+        self.ledger = LedgerInUse(settings)
         self._is_usable = False
-        self._held: dict[str, ReservedCall] = {}
-
-    def open(self) -> None:
-        """Open the ledger. A server does as soon as it runs, so that the ledger outlives the previous settings."""
-        self._ledger.open()
+        self._reserved: dict[str, ReservedCall] = {}
 
     @asynccontextmanager
-    async def reserve(
-        self, context: CallContext, model: ModelSettings | None, expected: Estimate
-    ) -> AsyncIterator[ReservedCall]:
-        """Reserve a call, and settle it when the context manager ends, however it ends.
-
-        Args:
-            context: The call; `model` and `workspace` are set already, `usage` and `cost_usd` at the end.
-            model: The settings of the model that it counts for, if it is configured.
-            expected: The estimate for the call.
+    async def reserve(self, context: CallContext) -> AsyncIterator[ReservedCall]:
+        """Reserve a prepared call, and settle it when the context manager ends, however it ends.
 
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        call = self._held.pop(context.call_id, None)
+        call = self._reserved.pop(context.call_id, None)
         if call is None:
-            call = ReservedCall(context, model, expected, self._ledger.opened or self._ledger.open())
+            call = ReservedCall(context, self.ledger.opened or self.ledger.open())
             await self._hold(call)
         else:
             context.budget, call.context = call.context.budget, context
@@ -88,7 +77,7 @@ class Spending:
         try:
             yield call
             outcome = "ok"
-            totals = answered_totals(context.usage, context.cost_usd, expected)
+            totals = answered_totals(context)
         except BaseException as error:
             # A cancelled call may have been billed too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
@@ -97,35 +86,30 @@ class Spending:
             elif anyio.current_effective_deadline() <= anyio.current_time():
                 outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
-                totals = failed_totals(call, maybe_billed=billed)
+                totals = failed_totals(context, maybe_billed=billed)
             raise
         finally:
             await self._settle(call, totals, outcome)
 
     @asynccontextmanager
-    async def reserve_together(
-        self, calls: Sequence[tuple[CallContext, ModelSettings | None, Estimate]]
-    ) -> AsyncIterator[None]:
-        """Reserve several calls, or none of them. While this lasts, `reserve` finds each by its call id.
-
-        Args:
-            calls: The arguments of `reserve` for each call. The contexts may be others with the same call ids.
+    async def reserve_together(self, contexts: Sequence[CallContext]) -> AsyncIterator[None]:
+        """Reserve several prepared calls, or none of them. While this lasts, `reserve` finds each by its call id.
 
         Raises:
             BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
-        held: list[ReservedCall] = []
+        reserved: list[ReservedCall] = []
         try:
-            for context, model, expected in calls:
-                call = ReservedCall(context, model, expected, self._ledger.open())
+            for context in contexts:
+                call = ReservedCall(context, self.ledger.open())
                 await self._hold(call)
-                held.append(call)
-            self._held |= {call.context.call_id: call for call in held}
+                reserved.append(call)
+            self._reserved |= {call.context.call_id: call for call in reserved}
             yield
         finally:
-            for call in held:
+            for call in reserved:
                 # `reserve` took the others, and settles them.
-                if self._held.pop(call.context.call_id, None) or len(held) < len(calls):
+                if self._reserved.pop(call.context.call_id, None) or len(reserved) < len(contexts):
                     await self._settle(call, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
@@ -135,110 +119,48 @@ class Spending:
             BlaxelError: `budget_exceeded`: the budget has no room for the next one.
         """
         with anyio.CancelScope(shield=True):
-            await self._settle(call, failed_totals(call, maybe_billed=True))
+            await self._settle(call, failed_totals(call.context, maybe_billed=True))
             call.reservation, call.earlier_attempts = None, call.context.trace.attempts
             await self._hold(call)
 
-    async def preview(self, context: CallContext, model: ModelSettings | None, expected: Estimate) -> str | None:
-        """Return why a call would be refused, None if it fits, and set the budget of its context; nothing is reserved.
-
-        Args:
-            context: The call; `workspace` is set already.
-            model: The settings of the model that it counts for, if it is configured.
-            expected: The estimate for the call.
-        """
-        now = self._now()
+    async def preview(self, context: CallContext) -> str | None:
+        """Return why a prepared call would be refused, None if it fits, and set its budget; nothing is reserved."""
+        now, model = self._now(), context.settings
         try:
-            used = await anyio.to_thread.run_sync(self._ledger.open().ledger.used, day_of(now), self._account)
+            used = await anyio.to_thread.run_sync(self.ledger.open().ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
-            if self._budget.caps_on(model) and self._budget.on_ledger_failure(model) == "refuse":
+            if self.budget.requires_ledger(model):
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
             used = Used({})
         name = context.prepared.model if context.prepared else context.model
         key = (context.workspace or "", name or "")
-        context.budget = self._budget.report(key, model, used, now)
+        context.budget = self.budget.report(key, model, used, now)
         try:
-            self._budget.check(key, model, expected, used, now)
+            self.budget.check(key, model, context.expected, used, now)
         except BlaxelError as refusal:
             return str(refusal)
         return None
-
-    async def agree(self, asker: Asker, context: CallContext, model: ModelSettings | None, expected: Estimate) -> None:
-        """Ask a person before a call that is estimated above `ask_over_usd`, and note in the context who agreed.
-
-        Args:
-            asker: Asks the person.
-            context: The call; `model` and `workspace` are set already.
-            model: The settings of the model that it counts for, if it is configured.
-            expected: The estimate for the call.
-
-        Raises:
-            BlaxelError: The person does not agree, or nobody answers; nothing is sent.
-        """
-        if spending_question(self._budget, model, expected, context) is None:
-            return
-        # A call that the budget refuses anyway needs no question; `reserve` raises the error.
-        if await self.preview(context, model, expected) is None:
-            question = spending_question(self._budget, model, expected, context)
-            assert question is not None, "only the budget has changed"
-            context.agreed_by = await require_consent(question, asker, self._settings)
-
-    async def agree_together(
-        self,
-        asker: Asker | None,
-        context: CallContext,
-        calls: Sequence[tuple[CallContext, ModelSettings | None, Estimate]],
-    ) -> None:
-        """Ask a person once before several calls: if one of them needs consent, or all together.
-
-        Args:
-            asker: Asks the person; None if nobody needs to be asked.
-            context: Notes who agreed.
-            calls: The arguments of `reserve` for each call.
-
-        Raises:
-            BlaxelError: The person does not agree, or nobody answers; nothing is sent.
-        """
-        questions = [spending_question(self._budget, model, expected, own) for own, model, expected in calls]
-        costs = [expected.nano_usd / NANO for _, _, expected in calls]
-        limit = self._budget.ask_over_usd(None)
-        if asker is None or not (any(questions) or (limit is not None and sum(costs) > limit)):
-            return
-        for own, model, expected in calls:
-            await self.preview(own, model, expected)
-        is_known = not any(question and question.usd is None for question in questions)
-        together = SpendingQuestion(
-            model=", ".join(own.model or "" for own, _, _ in calls),
-            usd=sum(costs) if is_known else None,
-            tokens=sum(expected.tokens for _, _, expected in calls),
-            budget=calls[0][0].budget and {**calls[0][0].budget, "model": None},
-        )
-        context.agreed_by = await require_consent(together, asker, self._settings)
-
-    def limits_money(self, model: ModelSettings | None) -> bool:
-        """Return whether a cap in USD applies to the calls of a model, so that its price has to be known before."""
-        return self._budget.limits_money(model)
 
     async def report(self, days: int) -> dict[str, Any]:
         """Return the usage of the last `days` days, including today, and the remaining budget."""
         now = self._now()
         since = day_of(now - timedelta(days=days - 1))
         try:
-            ledger = self._ledger.open().ledger
+            ledger = self.ledger.open().ledger
             model_days = await anyio.to_thread.run_sync(ledger.days, since, self._account)
             clients = await anyio.to_thread.run_sync(ledger.clients, since, self._caller or self._account)
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
-            self._ledger.warn(str(error))
+            self.ledger.warn(str(error))
             model_days, clients, used = [], [], Used({})
         return usage_report(
             model_days,
             clients,
-            self._budget.overall(used),
+            self.budget.overall(used),
             now=now,
-            ledger=self._ledger.open().ledger.label,
-            problem=self._ledger.problem,
+            ledger=str(self.ledger.open().ledger.path),
+            problem=self.ledger.problem,
         )
 
     async def recent_calls(self, *, last: int | None = None, call_id: str | None = None) -> list[JSONObject]:
@@ -251,7 +173,7 @@ class Spending:
         Raises:
             BlaxelError: `configuration_error`: the ledger cannot be used.
         """
-        read = partial(self._ledger.open().ledger.calls, self._account, last=last, call_id=call_id)
+        read = partial(self.ledger.open().ledger.calls, self._account, last=last, call_id=call_id)
         try:
             return [json_text.parse(record) for record in await anyio.to_thread.run_sync(read)]
         except LedgerError as error:
@@ -265,7 +187,7 @@ class Spending:
     def totals_today(self) -> UsageTotals | None:
         """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
         try:
-            commits = self._ledger.opened
+            commits = self.ledger.opened
             used = commits.ledger.used(day_of(self._now()), self._account) if commits else None
         except LedgerError:
             # The next call reports it.
@@ -274,10 +196,11 @@ class Spending:
 
     async def aclose(self) -> None:
         """Release the ledger."""
-        await self._ledger.aclose()
+        await self.ledger.aclose()
 
     async def _hold(self, call: ReservedCall) -> None:
-        now, context, model, expected = self._now(), call.context, call.model, call.expected
+        now, context = self._now(), call.context
+        model, expected = context.settings, context.expected
         name = context.prepared.model if context.prepared else context.model
         reservation = Reservation(
             call_id=context.call_id,
@@ -287,18 +210,18 @@ class Spending:
             key=(context.workspace or "", name or ""),
             tokens=expected.tokens,
             nano_usd=expected.nano_usd,
-            caps=self._budget.figures(model, expected) if call.commits.ledger.is_remote else (),
+            caps=tuple(self.budget.figures(model, expected)) if call.commits.ledger.is_remote else (),
         )
 
         def check(used: Used) -> None:
             """Check the caps, in the ledger's transaction: no other process can reserve in between."""
             call.used = used
-            context.budget = self._budget.report(reservation.key, model, used, now)
-            self._budget.check(reservation.key, model, expected, used, now)
+            context.budget = self.budget.report(reservation.key, model, used, now)
+            self.budget.check(reservation.key, model, expected, used, now)
 
         entry, commits = Entry(reservation, check), call.commits
         try:
-            if self._is_usable and not self._budget.caps_on(model) and not commits.ledger.failure:
+            if self._is_usable and not self.budget.caps_on(model) and not commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
                 commits.defer(entry)
             else:
@@ -307,75 +230,61 @@ class Spending:
                 self._is_usable = True
                 await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
         except LedgerError as error:
-            self._require_ledger(str(error), call, reservation)
-            if commits.ledger.is_remote:
-                # It is written when the engine is back.
-                commits.defer(Entry(replace(reservation, caps=()), check))
-                context.notes.append(f"{error} This call is counted in it later.")
-                call.reservation = reservation
-                return
-            await self._reserve_in_memory(str(error), call, entry)
+            await self._hold_without_ledger(error, call, entry)
         call.reservation = reservation
         context.notes += [
-            note for note in (self._ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
+            note for note in (self.ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
         ]
 
-    async def _reserve_in_memory(self, problem: str, call: ReservedCall, entry: Entry) -> None:
-        unwritten, call.commits = call.commits.ledger.take_deferred(), self._ledger.fall_back(problem)
+    async def _hold_without_ledger(self, error: LedgerError, call: ReservedCall, entry: Entry) -> None:
+        """Reserve a call later, or in memory, if no cap applies or the settings allow it."""
+        context, commits, reservation = call.context, call.commits, entry.reservation
+        if self.budget.requires_ledger(context.settings):
+            self.ledger.warn(str(error))
+            commits.ledger.withdraw(reservation)
+            raise BlaxelError(
+                f"The call of {context.model!r} was not sent: a budget applies, and the ledger that counts it "
+                f"cannot be used. {error}",
+                code="budget_exceeded",
+                hint=f'{commits.ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
+                retryable=commits.ledger.is_remote,
+            )
+        if commits.ledger.is_remote:
+            # It is written when the engine is back.
+            commits.defer(Entry(replace(reservation, caps=()), entry.check))
+            context.notes.append(f"{error} This call is counted in it later.")
+            return
+        unwritten, call.commits = commits.ledger.take_deferred(), self.ledger.fall_back(str(error))
         for other in unwritten:
             call.commits.defer(other)
         await call.commits.write(entry)
 
     async def _settle(self, call: ReservedCall, totals: UsageTotals | None, outcome: str | None = None) -> None:
-        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error.
-
-        Cancellation does not interrupt it.
-        """
+        """Settle a call; an outcome says that it has ended and how: `ok` or the code of an error."""
         reservation, context = call.reservation, call.context
         if reservation is None:
             return
-        text = None
+        record = None
         if outcome is not None:
             time = self._now().isoformat(timespec="seconds")
             about = {"time": time, "tool": context.tool, "client": context.client or None, "outcome": outcome}
-            text = json_text.dump({**about, "receipt": build_receipt(context)})
-        entry = Entry(
-            reservation, usage=totals, record=CallRecord(client=context.client, text=text, caller=self._caller)
-        )
-        if not self._budget.caps_on(call.model):
+            record = json_text.dump({**about, "receipt": build_receipt(context)})
+        entry = Entry(reservation, usage=totals, client=context.client, caller=self._caller, record=record)
+        if not self.budget.caps_on(context.settings):
             call.commits.defer(entry)
             return
-        if not call.commits.ledger.is_remote and not call.commits.ledger.failure:
+        if not call.commits.ledger.is_remote:
             call.commits.defer(entry, SETTLE_SECONDS)
             used = dict(call.used)
             if totals:
                 used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
-            context.budget = self._budget.report(reservation.key, call.model, used, self._now())
+            context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
             return
         try:
             usage = await call.commits.write(entry)
         except LedgerError as error:
-            is_kept = call.commits.ledger.is_remote
-            then = "is settled when it is back; until then, its estimate counts" if is_kept else "was not settled in it"
-            self._ledger.warn(f"{error} A call {then}.")
+            then = "is settled when it is back; until then, its estimate counts"
+            self.ledger.warn(f"{error} A call {then}.")
             context.notes.append(f"{error} This call {then}.")
         else:
-            if context.budget is not None:
-                context.budget = self._budget.report(reservation.key, call.model, usage, self._now())
-
-    def _require_ledger(self, problem: str, call: ReservedCall, reservation: Reservation) -> None:
-        """Refuse a call without a ledger if a cap applies, unless the settings allow it.
-
-        Raises:
-            BlaxelError: `budget_exceeded`.
-        """
-        if self._budget.caps_on(call.model) and self._budget.on_ledger_failure(call.model) == "refuse":
-            self._ledger.warn(problem)
-            call.commits.ledger.withdraw(reservation)
-            raise BlaxelError(
-                f"The call of {call.context.model!r} was not sent: a budget applies, and the ledger that counts it "
-                f"cannot be used. {problem}",
-                code="budget_exceeded",
-                hint=f'{self._ledger.repair} budget.on_ledger_failure = "allow" allows calls without it.',
-                retryable=self._ledger.is_remote,
-            )
+            context.budget = self.budget.report(reservation.key, context.settings, usage, self._now())

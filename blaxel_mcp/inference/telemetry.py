@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from weakref import WeakSet
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
@@ -22,7 +22,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference import instruments
 from blaxel_mcp.inference.attributes import OTHER, error_type, metric_attributes, outcome_attributes, request_attributes
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.instruments import Instrument, Measurement, Recorder
+from blaxel_mcp.inference.instruments import Instrument, Measurement, Record
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.observers import Outcome
 from blaxel_mcp.inference.prepare import PreparedRequest
@@ -37,20 +37,8 @@ _READ_SECONDS = 1.0
 _traceparent = TraceContextTextMapPropagator()
 
 
-@dataclass(slots=True)
-class _Readings:
-    at: float
-    values: Sequence[Measurement]
-
-
 class Telemetry:
-    """The destination of a server's spans and metrics.
-
-    Args:
-        tracer: Makes spans; None for none.
-        has_content: Whether spans have prompts and answers.
-        now: A monotonic clock, in seconds.
-    """
+    """The destination of a server's spans and metrics; `has_content` adds prompts and answers to spans."""
 
     def __init__(
         self, tracer: Tracer | None = None, *, has_content: bool = False, now: Callable[[], float] = time.monotonic
@@ -58,12 +46,13 @@ class Telemetry:
         self.tracer = tracer
         self.has_content = has_content
         self._now = now
-        self.recorders: list[Recorder] = []
+        self.recorders: list[Record] = []
         # Exporters read in threads of their own.
         self._watching = threading.Lock()
         self._limits: WeakSet[CallLimits] = WeakSet()
         self._spending: WeakSet[Spending] = WeakSet()
-        self._readings: _Readings | None = None
+        self._gauges: Sequence[Measurement] = ()
+        self._read_at = -math.inf
 
     def watch(self, limits: CallLimits, spending: Spending) -> None:
         """Read the gauges from these too, for as long as they are in use."""
@@ -74,23 +63,24 @@ class Telemetry:
 
     def record(self, instrument: Instrument, value: float, attributes: Mapping[str, str | int | bool]) -> None:
         """Record a value of a histogram or counter. A recorder that fails is logged, and affects no call."""
-        for recorder in self.recorders:
+        for record in self.recorders:
             try:
-                recorder.record(Measurement(instrument, value, attributes))
+                record(Measurement(instrument, value, attributes))
             except Exception:
                 logger.exception("a value of %s was not recorded", instrument.name)
 
     def read_gauges(self) -> Sequence[Measurement]:
         """Return the values of the gauges, at most a second old. It may block on the ledger."""
-        readings, now = self._readings, self._now()
-        if readings is None or now - readings.at > _READ_SECONDS:
-            readings = self._readings = _Readings(now, [*self._read_calls(), *self._read_budget()])
-        return readings.values
+        now = self._now()
+        if now - self._read_at > _READ_SECONDS:
+            self._gauges, self._read_at = [*self._read_calls(), *self._read_budget()], now
+        return self._gauges
 
     def hold_gauges(self) -> None:
         """Read the gauges for the last time: exporters ask for them after the ledger is closed."""
-        self._readings = None
-        self._readings = _Readings(math.inf, self.read_gauges())
+        self._read_at = -math.inf
+        self.read_gauges()
+        self._read_at = math.inf
 
     def _read_calls(self) -> Iterator[Measurement]:
         # The callers of a server share their limits, and each has an object of its own for them.
@@ -128,7 +118,7 @@ class CallTelemetry:
 
     async def end(self, context: CallContext, outcome: Outcome) -> None:
         """End the span of the last attempt, and record the usage of the whole call."""
-        if isinstance(context.attempts, AttemptSpans):
+        if context.attempts:
             context.attempts.end(outcome)
         if isinstance(outcome, BlaxelError) and outcome.code == "budget_exceeded":
             self._telemetry.record(instruments.BUDGET_REFUSED, 1, {"blaxel.workspace": context.workspace or OTHER})
@@ -141,12 +131,7 @@ class CallTelemetry:
 
 
 class AttemptSpans:
-    """The spans of the attempts of one call, one after the other.
-
-    Args:
-        telemetry: Where they go.
-        context: The call.
-    """
+    """The spans of the attempts of one call, one after the other."""
 
     def __init__(self, telemetry: Telemetry, context: CallContext) -> None:
         self._telemetry = telemetry
@@ -166,10 +151,6 @@ class AttemptSpans:
         headers: dict[str, str] = {}
         _traceparent.inject(headers, set_span_in_context(self._span))
         return replace(prepared.request, headers={**headers, **prepared.request.headers})
-
-    def fail(self, error: BlaxelError) -> None:
-        """End the span of an attempt that failed."""
-        self.end(error)
 
     def end(self, outcome: Outcome) -> None:
         """End the span of the attempt, unless it has ended already."""

@@ -22,7 +22,7 @@ from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import add_to_json_lines
 from blaxel_mcp.inference.attributes import OTHER
-from blaxel_mcp.inference.instruments import OPERATION_DURATION, OpenTelemetryRecorder
+from blaxel_mcp.inference.instruments import OPERATION_DURATION, meter_recorder
 from blaxel_mcp.inference.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     if has_meters:
         from opentelemetry import metrics  # noqa: PLC0415 - the same
 
-        telemetry.recorders.append(OpenTelemetryRecorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))
+        telemetry.recorders.append(meter_recorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))
     return telemetry
 
 

@@ -1,7 +1,6 @@
 """The tool `ask_models`: one question to several models at once. It reports their answers and does not merge them."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import anyio
 import mcp_types as types
@@ -13,12 +12,11 @@ from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.answers import Answer, JSONAnswer
+from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.inference.consent import Reply
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.inference.several import (
     QUESTION_FIELDS,
@@ -67,24 +65,16 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *,
     """Return the tool."""
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
-    async def send(invocation: Invocation, context: CallContext) -> Answer:
-        context.model_names = catalog.names
-        try:
-            return await runtime.inference.run(invocation, context)
-        except BlaxelError as error:
-            raise describe(error, context) from None
-
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         asked = [AskedModel(name, _own_context(context, name)) for name in _models(arguments)]
         for one in asked:
+            one.context.model_names = catalog.names
             try:
                 one.invocation = await _invocation(one.model, arguments, catalog, runtime)
             except BlaxelError as error:
-                one.context.model, one.context.model_names = one.model, catalog.names
-                one.error, one.receipt = describe(error, one.context), build_receipt(one.context)
+                one.fail(describe(error, one.context))
         need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
-        agree = partial(runtime.spending.agree_together, context.asker, context)
-        await ask_together(runtime, asked, send, need=need, deadline_seconds=seconds, agree=agree)
+        await ask_together(runtime, asked, runtime.inference.run, context, need=need, deadline_seconds=seconds)
         for one in asked:
             if one.answer is not None:
                 await policy.store.put(one.context.call_id, one.answer)

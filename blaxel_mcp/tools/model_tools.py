@@ -11,8 +11,8 @@ from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.inference.observers import RunsCalls
 from blaxel_mcp.settings.schema import ToolSettings
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
@@ -21,7 +21,7 @@ CALLS_A_MODEL = types.ToolAnnotations(destructive_hint=False)
 """A call costs money and asks an outside service, as the specification assumes by default; it destroys nothing."""
 
 
-def model_tools(catalog: Catalog, inference: RunsCalls, policy: ResultPolicy, settings: ToolSettings) -> list[Tool]:
+def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, settings: ToolSettings) -> list[Tool]:
     """Return the tools of the models in the layout of the settings; `run_model` calls each model without a tool."""
     match settings.layout:
         case "per-model":
@@ -34,7 +34,7 @@ def model_tools(catalog: Catalog, inference: RunsCalls, policy: ResultPolicy, se
             return []
 
 
-def _model_tool(entry: CatalogEntry, inference: RunsCalls, policy: ResultPolicy, names: Sequence[str]) -> Tool:
+def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy, names: Sequence[str]) -> Tool:
     own_policy = policy.for_model(entry.api, entry.settings)
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
@@ -56,7 +56,7 @@ def _model_tool(entry: CatalogEntry, inference: RunsCalls, policy: ResultPolicy,
     return Tool(definition, entry.schema.validator, run, calls_a_model=True, may_repeat=lambda _: may_repeat)
 
 
-def _api_tools(catalog: Catalog, inference: RunsCalls, policy: ResultPolicy, prefix: str) -> list[Tool]:
+def _api_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, prefix: str) -> list[Tool]:
     """Return a tool for each API that a model speaks. Its arguments are those of the models' own tools, and `model`."""
     names = catalog.names
     by_tool = {entry.tool: _model_tool(entry, inference, policy, names) for entry in catalog.entries}

@@ -12,7 +12,7 @@ import pytest
 
 from blaxel_mcp.budget import tables
 from blaxel_mcp.budget.commits import GroupCommit
-from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, LedgerError
 from blaxel_mcp.core.exceptions import BlaxelError
 
@@ -166,9 +166,8 @@ def test_batches_of_any_size_need_few_statements_since_sqlite_keeps_them_prepare
     connection = RecordingConnection(":memory:")
     connection.executescript(tables.SCHEMA)
     for size in range(1, 301):
-        record = CallRecord(client="c", text="{}")
         tables.write_all(
-            connection, [Entry(reservation(number), usage=SETTLED, record=record) for number in range(size)]
+            connection, [Entry(reservation(number), usage=SETTLED, client="c", record="{}") for number in range(size)]
         )
 
     assert len(connection.statements) <= 10

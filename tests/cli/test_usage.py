@@ -11,6 +11,7 @@ from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.cli.settings import configured
+from tests.support.ledgers import reserve, settle
 
 TODAY = datetime.now(UTC).date()
 
@@ -21,8 +22,8 @@ def fill(*entries: tuple[int, str, UsageTotals]) -> None:
     for number, (days_ago, model, figures) in enumerate(entries):
         day = (TODAY - timedelta(days=days_ago)).isoformat()
         entry = Reservation(call_id=str(number), day=day, account="", key=("acme", model), tokens=0, nano_usd=0)
-        ledger.reserve(entry, lambda _: None)
-        ledger.settle(entry, figures)
+        reserve(ledger, entry)
+        settle(ledger, entry, figures)
     ledger.close()
 
 

@@ -16,6 +16,7 @@ import pytest
 from blaxel_mcp.budget.figures import Reservation, UsageTotals
 from blaxel_mcp.budget.ledger import Ledger, default_ledger
 from blaxel_mcp.cli.commands import COMMANDS
+from tests.support.ledgers import reserve, settle
 from tests.support.terminal import on_a_terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes, shells and terminals are POSIX's here")
@@ -145,8 +146,8 @@ def test_usage_shows_a_chart_on_a_terminal(home: Path) -> None:
     for days_ago, nano_usd in ((0, 2_700_000), (1, 1_350_000)):
         day = (today - timedelta(days=days_ago)).isoformat()
         entry = Reservation(call_id=day, day=day, account="", key=("acme", "chat"), tokens=0, nano_usd=0)
-        ledger.reserve(entry, lambda _: None)
-        ledger.settle(entry, UsageTotals(calls=1, total_tokens=6000, nano_usd=nano_usd))
+        reserve(ledger, entry)
+        settle(ledger, entry, UsageTotals(calls=1, total_tokens=6000, nano_usd=nano_usd))
     ledger.close()
 
     shown = on_a_terminal("usage", home=home, COLUMNS="100")

@@ -8,8 +8,8 @@ import pytest
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import LimitSettings
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to
 from tests.support.held import HeldAnswers
@@ -26,7 +26,7 @@ class Counter:
         self.go = anyio.Event()
 
     async def one(self, model: str = "m", most: int | None = None) -> None:
-        async with self.limits.slot("w", model, most, Progress()):
+        async with self.limits.slot(CallContext(workspace="w", model=model), most):
             self.now += 1
             self.most = max(self.most, self.now)
             await self.go.wait()
@@ -113,7 +113,7 @@ async def test_calls_over_the_minutes_number_wait_until_the_minute_is_over() -> 
     begun = []
     for wait in (0.0, 10.0, 10.0, 1.0, 1.0):
         clock[0] += wait
-        async with limits.slot("w", "m", None, Progress()):
+        async with limits.slot(CallContext(workspace="w", model="m"), None):
             begun.append(clock[0])
 
     assert begun == [0.0, 10.0, 60.0, 70.0, 120.0]
@@ -155,7 +155,7 @@ async def test_callers_who_wait_take_turns_however_many_calls_each_has_waiting()
     order: list[str] = []
 
     async def one(caller: str) -> None:
-        async with limits.for_caller(caller).slot("w", "m", None, Progress()):
+        async with limits.for_caller(caller).slot(CallContext(workspace="w", model="m"), None):
             order.append(caller)
             await anyio.lowlevel.checkpoint()
 
@@ -190,13 +190,13 @@ async def test_a_caller_starts_at_most_half_of_the_minutes_calls() -> None:
     limits = CallLimits(LimitSettings(calls_per_minute=4), shared=True, now=lambda: clock[0], sleep=sleep)
     begun = []
     for caller in ("greedy", "greedy", "modest", "greedy", "modest"):
-        async with limits.for_caller(caller).slot("w", "m", None, Progress()):
+        async with limits.for_caller(caller).slot(CallContext(workspace="w", model="m"), None):
             begun.append(clock[0])
     # Each caller has its limits once, as its tenant does.
     greedy = limits.for_caller("greedy")
     clock[0] = 1000.0
     for _ in range(3):
-        async with greedy.slot("w", "m", None, Progress()):
+        async with greedy.slot(CallContext(workspace="w", model="m"), None):
             begun.append(clock[0])
 
     assert begun == [0.0, 0.0, 0.0, 0.0, 60.0, 1000.0, 1000.0, 1060.0]

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.attributes import OTHER
-from blaxel_mcp.inference.instruments import COST, INSTRUMENTS, OPERATION_DURATION, Measurement, OpenTelemetryRecorder
+from blaxel_mcp.inference.instruments import COST, INSTRUMENTS, OPERATION_DURATION, Measurement, meter_recorder
 from blaxel_mcp.inference.prometheus import MAX_SERIES, PrometheusRecorder, metric_name
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
@@ -39,7 +39,7 @@ class Metrics:
         # Nothing that was read is fresh enough to be read again.
         self.telemetry = Telemetry(now=partial(next, count(step=60)))
         meter = self._provider.get_meter("test")
-        self.telemetry.recorders.append(OpenTelemetryRecorder(meter, self.telemetry.read_gauges))
+        self.telemetry.recorders.append(meter_recorder(meter, self.telemetry.read_gauges))
 
     def client(self, emulator: Emulator, era: Era = "2026-07-28", **settings: Any) -> Client:
         environment = Environment(clock=RetryClock(sleep=no_wait), telemetry=self.telemetry)
@@ -140,16 +140,13 @@ async def test_no_caller_can_name_a_metric_s_attributes(emulator: Emulator, metr
     assert set(by(found["gen_ai.client.operation.duration"], "blaxel.model")) == {OTHER}
 
 
-class Broken:
-    """A recorder that fails."""
-
-    def record(self, measurement: Measurement) -> None:
-        raise RuntimeError(measurement.instrument.name)
+def broken(measurement: Measurement) -> None:
+    raise RuntimeError(measurement.instrument.name)
 
 
 async def test_a_failure_to_record_a_call_costs_no_answer(emulator: Emulator, metrics: Metrics) -> None:
     async with metrics.client(emulator) as client:
-        metrics.telemetry.recorders.append(Broken())
+        metrics.telemetry.recorders.append(broken)
         result = await client.call_tool("house-chat", {"prompt": PROMPT})
         metrics.telemetry.recorders.pop()
 

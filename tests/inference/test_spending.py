@@ -13,8 +13,7 @@ import httpx
 import mcp_types as types
 import pytest
 
-from blaxel_mcp.budget.estimates import Estimate
-from blaxel_mcp.budget.figures import CallRecord, Entry, Reservation
+from blaxel_mcp.budget.figures import Entry, Reservation
 from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.emulator import Emulator
@@ -34,6 +33,7 @@ from tests.support.connecting import (
 )
 from tests.support.held import HeldAnswers
 from tests.support.leaks import Client
+from tests.support.ledgers import reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -275,7 +275,7 @@ async def test_another_day_is_another_budget(tmp_path: Path) -> None:
 
     async def call() -> dict[str, Any]:
         context = CallContext(model="m", workspace="demo")
-        async with spending.reserve(context, None, Estimate()):
+        async with spending.reserve(context):
             context.trace.sent = True
         assert context.budget is not None
         return context.budget
@@ -295,7 +295,7 @@ async def test_accounts_are_counted_apart(tmp_path: Path) -> None:
     for account in ("one", "other"):
         spending = Spending(settings, account=account)
         context = CallContext(model="m", workspace="demo")
-        async with spending.reserve(context, None, Estimate()):
+        async with spending.reserve(context):
             context.trace.sent = True
         assert (await spending.report(1))["days"][0]["calls"] == 1
         await spending.aclose()
@@ -305,7 +305,7 @@ def test_days_long_gone_are_forgotten(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     for number, day in enumerate(("2025-01-01", "2026-11-24")):
         entry = Reservation(call_id=f"{number}", day=day, account="", key=("w", "m"), tokens=1, nano_usd=1)
-        ledger.reserve(entry, lambda _: None)
+        reserve(ledger, entry)
 
     ledger.forget("2026-01-01")
 
@@ -328,8 +328,8 @@ async def test_the_last_calls_are_kept_and_no_more(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     for number in range(KEPT_CALLS + 3):
         entry = Reservation(call_id=f"{number}", day="2026-11-24", account="", key=("w", "m"), tokens=1, nano_usd=1)
-        ledger.reserve(entry, lambda _: None)
-        ledger.write([Entry(entry, record=CallRecord(client="", text=f"{number}"))])
+        reserve(ledger, entry)
+        ledger.write([Entry(entry, record=f"{number}")])
 
     kept = ledger.calls("")
     assert (len(kept), kept[0], kept[-1]) == (KEPT_CALLS, f"{KEPT_CALLS + 2}", "3")

@@ -15,6 +15,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.inference.retry import LONGEST_WAIT_SECONDS, MAX_ATTEMPTS, retry_delay
 from tests.properties.examples import any_text, json_values, tried
+from tests.support.ledgers import reserve, settle
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DATES = st.text("MonTueWedJanFeb0123456789:,+- GMTZ", max_size=40)
@@ -117,9 +118,9 @@ def test_the_ledger_is_the_sum_of_settled_and_reserved_usage(
     expected: dict[ModelKey, UsageTotals] = {}
     for number, (key, tokens, nano_usd, ends, taken) in enumerate(calls):
         one = Reservation(call_id=str(number), day="2026-11-24", account="", key=key, tokens=tokens, nano_usd=nano_usd)
-        ledger.reserve(one, lambda _used: None)
+        reserve(ledger, one)
         if ends:
-            ledger.settle(one, taken)
+            settle(ledger, one, taken)
             counted = taken
         else:
             counted = UsageTotals(calls=1, held_tokens=tokens, held_nano_usd=nano_usd)
@@ -146,7 +147,7 @@ def test_a_check_that_refuses_leaves_no_trace(cap: int, tries: int) -> None:
     for number in range(tries):
         one = Reservation(call_id=str(number), day="d", account="", key=("w", "m"), tokens=1, nano_usd=1)
         try:
-            ledger.reserve(one, check)
+            reserve(ledger, one, check)
             passed += 1
         except ValueError:
             pass
@@ -166,8 +167,8 @@ def test_any_token_count_of_an_answer_can_be_stored(count: Any) -> None:
     ledger = Ledger(MEMORY)
     for number in range(3):
         one = Reservation(call_id=str(number), day="d", account="", key=("w", "m"), tokens=1, nano_usd=1)
-        ledger.reserve(one, lambda _used: None)
-        ledger.settle(one, UsageTotals(calls=1, total_tokens=(usage and usage.total_tokens) or 0))
+        reserve(ledger, one)
+        settle(ledger, one, UsageTotals(calls=1, total_tokens=(usage and usage.total_tokens) or 0))
 
     (figures,) = ledger.used("d", "").values()
     assert isinstance(figures.total_tokens, int)

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.figures import CallRecord, Cap, Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.figures import Cap, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import LedgerError
 from blaxel_mcp.budget.redis_ledger import RedisLedger
 from blaxel_mcp.budget.shared.engine import Engine
@@ -21,6 +21,7 @@ from blaxel_mcp.emulator import Emulator
 from tests.replicas.engines import RedisServer, leases_in, needs_redis
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of, text_of
 from tests.support.held import HeldAnswers
+from tests.support.ledgers import reserve, settle
 
 pytestmark = [needs_redis, pytest.mark.anyio]
 
@@ -66,9 +67,9 @@ def until_used(ledger: RedisLedger, expected: UsageTotals) -> None:
 
 
 def test_a_call_is_held_by_its_estimate_and_then_counted_by_its_usage(ledger: RedisLedger) -> None:
-    ledger.reserve(reservation(), accept)
+    reserve(ledger, reservation(), accept)
     held = ledger.used(today(), "")[KEY]
-    ledger.settle(reservation(), ONE)
+    settle(ledger, reservation(), ONE)
 
     assert held == UsageTotals(calls=1, held_tokens=100, held_nano_usd=9)
     assert ledger.used(today(), "")[KEY] == ONE
@@ -77,8 +78,8 @@ def test_a_call_is_held_by_its_estimate_and_then_counted_by_its_usage(ledger: Re
 
 def test_the_usage_of_a_caller_is_kept_by_itself_too(ledger: RedisLedger) -> None:
     for call_id, caller in (("call_1", "caller:a"), ("call_2", "caller:b"), ("call_3", "")):
-        ledger.reserve(reservation(call_id), accept)
-        entry = Entry(reservation(call_id), usage=ONE, record=CallRecord(client="ide", text=None, caller=caller))
+        reserve(ledger, reservation(call_id), accept)
+        entry = Entry(reservation(call_id), usage=ONE, client="ide", caller=caller)
         ledger.write([entry])
 
     assert {name: ledger.clients(today(), name)[0].calls for name in ("", "caller:a", "caller:b")} == {
@@ -90,18 +91,18 @@ def test_the_usage_of_a_caller_is_kept_by_itself_too(ledger: RedisLedger) -> Non
 
 def test_reserving_and_settling_twice_count_once(ledger: RedisLedger) -> None:
     for _ in range(2):
-        ledger.reserve(reservation(), accept)
+        reserve(ledger, reservation(), accept)
     for _ in range(2):
-        ledger.settle(reservation(), ONE)
+        settle(ledger, reservation(), ONE)
 
     assert ledger.used(today(), "")[KEY] == ONE
     with pytest.raises(LedgerError, match="repeated"):
-        ledger.reserve(reservation(), accept)
+        reserve(ledger, reservation(), accept)
 
 
 def test_a_call_that_was_not_sent_is_not_counted(ledger: RedisLedger) -> None:
-    ledger.reserve(reservation(), accept)
-    ledger.settle(reservation(), None)
+    reserve(ledger, reservation(), accept)
+    settle(ledger, reservation(), None)
 
     assert ledger.days(today(), "") == []
 
@@ -120,7 +121,7 @@ def test_calls_of_two_owners_fit_each_cap_together(redis: RedisServer, cap: Cap,
         accepted = 0
         for number in range(4):
             try:
-                (one, other)[number % 2].reserve(reservation(f"call_{number}", caps=(cap,)), accept)
+                reserve((one, other)[number % 2], reservation(f"call_{number}", caps=(cap,)), accept)
                 accepted += 1
             except LedgerError:
                 continue
@@ -129,7 +130,7 @@ def test_calls_of_two_owners_fit_each_cap_together(redis: RedisServer, cap: Cap,
 
 
 def test_a_cap_of_a_model_leaves_other_models_alone(ledger: RedisLedger) -> None:
-    ledger.reserve(reservation(), accept)
+    reserve(ledger, reservation(), accept)
     other = Reservation(
         call_id="call_2",
         day=today(),
@@ -139,14 +140,14 @@ def test_a_cap_of_a_model_leaves_other_models_alone(ledger: RedisLedger) -> None
         nano_usd=0,
         caps=(Cap("calls", 1, of_model=True),),
     )
-    ledger.reserve(other, accept)
+    reserve(ledger, other, accept)
 
     assert ledger.used(today(), "")["acme", "other|name"].calls == 1
 
 
 def test_the_call_of_a_dead_process_is_lost_and_counts_by_its_estimate(redis: RedisServer, ledger: RedisLedger) -> None:
     with ledger_in(redis, lease_seconds=0) as dead:
-        dead.reserve(reservation(), accept)
+        reserve(dead, reservation(), accept)
         until_used(ledger, LOST)
 
 
@@ -154,16 +155,16 @@ def test_what_a_lost_call_took_replaces_its_estimate_once_when_its_owner_is_back
     redis: RedisServer, ledger: RedisLedger
 ) -> None:
     with ledger_in(redis, lease_seconds=0) as owner:
-        owner.reserve(reservation(), accept)
+        reserve(owner, reservation(), accept)
         until_used(ledger, LOST)
         for _ in range(2):
-            owner.settle(reservation(), ONE)
+            settle(owner, reservation(), ONE)
 
     assert ledger.used(today(), "")[KEY] == ONE
 
 
 def test_a_running_call_keeps_its_lease(redis: RedisServer, ledger: RedisLedger) -> None:
-    ledger.reserve(reservation(), accept)
+    reserve(ledger, reservation(), accept)
     with redis.client() as client:
         before = leases_in(client, "{blaxel-mcp}:budget:leases")
         # The third renewal is beyond the end of the first lease.
@@ -174,10 +175,10 @@ def test_a_running_call_keeps_its_lease(redis: RedisServer, ledger: RedisLedger)
 
 
 def test_what_cannot_be_settled_is_counted_when_the_engine_is_back(redis: RedisServer, ledger: RedisLedger) -> None:
-    ledger.reserve(reservation(), accept)
+    reserve(ledger, reservation(), accept)
     redis.kill()
     with pytest.raises(LedgerError, match="cannot be reached"):
-        ledger.settle(reservation(), ONE)
+        settle(ledger, reservation(), ONE)
     redis.start()
 
     until_used(ledger, ONE)
@@ -185,8 +186,8 @@ def test_what_cannot_be_settled_is_counted_when_the_engine_is_back(redis: RedisS
 
 def test_a_crash_of_the_engine_loses_nothing_that_it_acknowledged(redis: RedisServer, ledger: RedisLedger) -> None:
     for number in range(50):
-        ledger.reserve(reservation(f"call_{number}"), accept)
-        ledger.settle(reservation(f"call_{number}"), ONE)
+        reserve(ledger, reservation(f"call_{number}"), accept)
+        settle(ledger, reservation(f"call_{number}"), ONE)
     redis.kill()
     redis.start()
 
@@ -194,14 +195,14 @@ def test_a_crash_of_the_engine_loses_nothing_that_it_acknowledged(redis: RedisSe
 
 
 def test_an_emptied_engine_is_told_and_loses_no_later_call(redis: RedisServer, ledger: RedisLedger) -> None:
-    ledger.reserve(reservation(), accept)
+    reserve(ledger, reservation(), accept)
     redis.empty()
-    ledger.settle(reservation(), ONE)
+    settle(ledger, reservation(), ONE)
     assert ledger.notice == ""
-    ledger.reserve(reservation("call_2"), accept)
+    reserve(ledger, reservation("call_2"), accept)
 
     assert f"the ledger {redis.address} was emptied" in ledger.notice
-    ledger.settle(reservation("call_2"), ONE)
+    settle(ledger, reservation("call_2"), ONE)
     assert ledger.used(today(), "")[KEY] == ONE + ONE
 
 
@@ -219,9 +220,9 @@ def test_an_engine_that_does_not_answer_costs_two_seconds_once(redis: RedisServe
     ledger.used(today(), "")
     redis.pause(3)
     with pytest.raises(LedgerError, match="did not answer within 2 seconds"):
-        ledger.reserve(reservation(), accept)
+        reserve(ledger, reservation(), accept)
     with pytest.raises(LedgerError, match="did not answer in time"):
-        ledger.reserve(reservation(), accept)
+        reserve(ledger, reservation(), accept)
 
 
 def capped(emulator: Emulator, url: str, **budget: Any) -> Any:
@@ -367,7 +368,7 @@ def test_nothing_of_it_is_in_the_files_of_the_engine_but_names_and_figures(
 ) -> None:
     with ExitStack() as stack:
         stack.callback(ledger.close)
-        ledger.reserve(reservation(), accept)
+        reserve(ledger, reservation(), accept)
     content = b"".join(path.read_bytes() for path in redis.files())
 
     assert b"house-chat" in content

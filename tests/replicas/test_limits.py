@@ -7,6 +7,7 @@ import pytest
 
 from blaxel_mcp.budget.shared.engine import Engine
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.inference.shared_limits import SharedLimits
@@ -30,7 +31,7 @@ class Server:
         self.notes: list[str] = []
 
     async def call(self, until: anyio.Event, *, model: str = "m", most: int | None = None) -> None:
-        async with self.limits.slot("w", model, most, Progress(), self.notes):
+        async with self.limits.slot(CallContext(workspace="w", model=model, notes=self.notes), most):
             self.running += 1
             await until.wait()
             self.running -= 1
@@ -48,7 +49,7 @@ async def test_slots_hold_over_servers_and_all_calls_get_their_turn(redis: Redis
 
         async def one(server: Server) -> None:
             nonlocal peak
-            async with server.limits.slot("w", "m", None, Progress()):
+            async with server.limits.slot(CallContext(workspace="w", model="m"), None):
                 server.running += 1
                 peak = max(peak, servers[0].running + servers[1].running)
                 await anyio.lowlevel.checkpoint()
@@ -75,7 +76,7 @@ async def test_a_models_own_slots_hold_over_servers_and_leave_others_alone(redis
                 waiting, narrow = Progress(), anyio.Event()
 
                 async def second() -> None:
-                    async with other.limits.slot("w", "m", 1, waiting):
+                    async with other.limits.slot(CallContext(workspace="w", model="m", progress=waiting), 1):
                         narrow.set()
 
                 group.start_soon(second)
@@ -100,7 +101,7 @@ async def test_starts_in_a_minute_hold_over_servers(redis: RedisServer) -> None:
         waiting = Progress()
 
         async def third() -> None:
-            async with one.limits.slot("w", "m", None, waiting):
+            async with one.limits.slot(CallContext(workspace="w", model="m", progress=waiting), None):
                 pytest.fail("it started within the same minute")
 
         async with anyio.create_task_group() as group:

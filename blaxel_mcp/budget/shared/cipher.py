@@ -11,11 +11,7 @@ _NONCE_BYTES = 12
 
 
 class Cipher:
-    """Encrypts with AES-256-GCM. A text can be decrypted only for the place and the caller that it was encrypted for.
-
-    Args:
-        key: `shared.key`, the same on every server.
-    """
+    """Encrypts with AES-256-GCM. A text can be decrypted only for the place and the caller that it is for."""
 
     def __init__(self, key: SecretStr) -> None:
         # Imported here: only a server that shares answers encrypts.

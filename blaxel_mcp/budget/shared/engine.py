@@ -55,10 +55,7 @@ class SharedStateError(OSError):
 
 
 class Engine:
-    """One Redis or Valkey. Nothing is connected before the first use.
-
-    Args:
-        url: `redis://` or `rediss://`, with the password if there is one.
+    """One Redis or Valkey, at a URL that may hold a password. Nothing is connected before the first use.
 
     Raises:
         ConfigurationError: The extra `redis` is not installed.
@@ -99,18 +96,14 @@ class Engine:
             # A pipeline asks first which scripts are known.
             return [self.run(commands[0].script, commands[0].keys, *commands[0].arguments)]
 
-        def execute(client: "Redis") -> list[Any]:
-            with client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    script = self._script(client, command.script)
-                    script(keys=list(command.keys), args=list(command.arguments), client=pipeline)
-                results: list[Any] = pipeline.execute()
-                return results
+        def add_scripts(pipeline: Any) -> None:
+            for command in commands:
+                script = self._script(self._connected(), command.script)
+                script(keys=list(command.keys), args=list(command.arguments), client=pipeline)
 
-        results: list[Any] = self._use(execute) if commands else []
-        return results
+        return self.batch(add_scripts, transaction=False) if commands else []
 
-    def batch(self, fill: Callable[[Any], None]) -> list[Any]:
+    def batch(self, fill: Callable[[Any], None], *, transaction: bool = True) -> list[Any]:
         """Send the commands that `fill` adds to a pipeline, as one transaction, and return their results.
 
         Raises:
@@ -118,7 +111,7 @@ class Engine:
         """
 
         def execute(client: "Redis") -> list[Any]:
-            with client.pipeline() as pipeline:
+            with client.pipeline(transaction=transaction) as pipeline:
                 fill(pipeline)
                 results: list[Any] = pipeline.execute()
                 return results

@@ -17,9 +17,7 @@ BEATS_PER_LEASE = 3
 class Heartbeat:
     """Calls a function three times per lease until it is stopped.
 
-    Args:
-        beat: Renews the leases; while the engine is away, it may raise SharedStateError.
-        lease_seconds: How long a lease lasts.
+    While the engine is away, the function may raise SharedStateError.
     """
 
     def __init__(self, beat: Callable[[], None], lease_seconds: float) -> None:

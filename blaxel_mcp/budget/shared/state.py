@@ -10,13 +10,7 @@ from blaxel_mcp.settings.schema import SharedSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedState:
-    """The shared state of one server.
-
-    Attributes:
-        engine: The connection, which the server closes at its end.
-        cipher: Encrypts what callers may read.
-        lease_seconds: How long a lease lasts without a beat.
-    """
+    """The shared state of one server, which closes the engine at its end."""
 
     engine: Engine
     cipher: Cipher

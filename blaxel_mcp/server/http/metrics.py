@@ -87,7 +87,7 @@ async def metrics_served(http: HttpSettings, telemetry: Telemetry | None) -> Asy
         return
     listener, address = listen(requested, hint="Set http.metrics_address to a free port, or remove it.")
     recorder = PrometheusRecorder()
-    telemetry.recorders.append(recorder)
+    telemetry.recorders.append(recorder.record)
     with closing(listener):
         server = _Server(MetricsApp(telemetry, recorder, address))
         async with anyio.create_task_group() as group:
