@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from blaxel_mcp.apis.reported_errors import reported_in_event
+from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
@@ -16,6 +17,8 @@ DONE = "[DONE]"
 
 HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
 """Events that keep a connection open, in any format."""
+
+_USAGE = ("usage", "usageMetadata")
 
 
 class Assembler(ABC):
@@ -30,14 +33,26 @@ class Assembler(ABC):
         ended: Whether the format's end marker was received: nothing follows it.
     """
 
+    api: ClassVar[str] = ""
+    """The name of the API that streams in the format; empty if it is none of ours."""
+
+    path_ends: ClassVar[tuple[str, ...]] = ()
+    """The ends of the sub-endpoints that stream in the format."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset()
+    """The kinds of the format's events."""
+
+    kind_prefixes: ClassVar[tuple[str, ...]] = ()
+    """The beginnings of these kinds, if they have many."""
+
+    ignored_kinds: ClassVar[frozenset[str]] = frozenset()
+    """Events of the format that add nothing to the answer."""
+
     announces_end: bool = True
     """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
 
     linger_seconds: ClassVar[float] = 5.0
     """How long a stream that is complete, but has no end marker yet, is waited for: usage may follow."""
-
-    ignored_kinds: ClassVar[frozenset[str]] = frozenset()
-    """Events of the format that add nothing to the answer."""
 
     error: Any = None
     characters: int = 0
@@ -46,12 +61,13 @@ class Assembler(ABC):
     _values: int = 0
 
     def __init__(self) -> None:
+        self._answer: JSONObject = {}
         self._unknown: list[JSONObject] = []
 
-    @staticmethod
-    @abstractmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:
+    @classmethod
+    def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - for formats without kinds
         """Return whether an event with this kind and data is one of the format."""
+        return kind in cls.kinds or kind.startswith(cls.kind_prefixes)
 
     @property
     def complete(self) -> bool:
@@ -82,13 +98,14 @@ class Assembler(ABC):
             self.record_error(text)
 
     @property
-    @abstractmethod
     def text(self) -> str:
         """The text received so far, without reasoning; of the first choice if there are several."""
+        return joined_text([self._answer])
 
-    @abstractmethod
     def value(self) -> JSONObject:
         """Return the answer so far, in the shape of the provider's non-streaming response."""
+        unknown = {"unknown_events": self._unknown} if self._unknown else {}
+        return finalize({**self._built(), **unknown})
 
     def record_error(self, error: Any) -> None:
         """Keep an error that the provider reported, unless it is empty or another one came first."""
@@ -118,12 +135,27 @@ class Assembler(ABC):
     def _apply(self, kind: str, data: JSONObject) -> bool:
         """Add the object in an event to the answer, and return whether the event is known.
 
-        `kind` is its `type` or `event_type`, or the event's name without one.
+        `kind` is the result of `kind_of`.
         """
 
-    def _with_unknown(self, value: JSONObject) -> JSONObject:
-        """Return the answer with the unknown events, if there were any."""
-        return {**value, "unknown_events": self._unknown} if self._unknown else value
+    def _built(self) -> JSONObject:
+        """Return the answer so far, without unknown events and with text buffers."""
+        return self._answer
+
+    def _append(self, target: JSONObject, name: str, piece: str) -> None:
+        """Append a piece of text to a string of the answer."""
+        append_text(target, name, piece)
+        self.characters += len(piece)
+
+    def _merge(self, target: JSONObject, delta: JSONObject) -> None:
+        """Merge a delta into an object of the answer."""
+        merge(target, delta)
+        self.characters += text_length(delta)
+
+    def _set(self, fields: Mapping[str, Any]) -> None:
+        """Set fields of the answer; usage is merged."""
+        for name, value in fields.items():
+            self._answer[name] = merge_usage(self._answer.get(name), value) if name in _USAGE else value
 
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ The older completions API streams the same way, with `text` instead of `delta` i
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text, merge, text_length
+from blaxel_mcp.apis.streams.deltas import TextBuffer, joined_text, merge
 from blaxel_mcp.core.json_text import JSONObject
 
 _PADDING = ("obfuscation", "p")
@@ -25,9 +25,11 @@ _OBJECTS = {"chat.completion.chunk": "chat.completion", "": "chat.completion"}
 class ChatCompletionsAssembler(Assembler):
     """Assembles chat completion chunks."""
 
+    api = "chat-completions"
+    path_ends = ("/completions",)
+
     def __init__(self) -> None:
         super().__init__()
-        self._top: JSONObject = {}
         self._choices: dict[int, JSONObject] = {}
 
     @property
@@ -46,14 +48,13 @@ class ChatCompletionsAssembler(Assembler):
         # Mistral sends text and thinking as parts.
         return joined_text(objects_in({"parts": content}, "parts") or [{"text": content}])
 
-    def value(self) -> JSONObject:
-        """Return the completion, an object `chat.completion`."""
-        kind = text_in(self._top, "object")
+    def _built(self) -> JSONObject:
+        kind = text_in(self._answer, "object")
         choices = [_unchunked(choice) for choice in in_order(self._choices)]
-        return finalize(self._with_unknown({**self._top, "object": _OBJECTS.get(kind, kind), "choices": choices}))
+        return {**self._answer, "object": _OBJECTS.get(kind, kind), "choices": choices}
 
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - chunks have no kinds
+    @classmethod
+    def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - chunks have no kinds
         """Return whether an event is a chunk."""
         return not data.keys().isdisjoint(("choices", "x_groq")) or text_in(data, "object").startswith(
             ("chat.completion", "text_completion")
@@ -66,12 +67,12 @@ class ChatCompletionsAssembler(Assembler):
             return False
         for name, value in data.items():
             if name == "usage":
-                self._top[name] = merge_usage(self._top.get(name), value)
+                self._answer[name] = merge_usage(self._answer.get(name), value)
             elif name == "x_groq" and isinstance(value, dict):
                 self._apply_groq(value)
             # Azure's first chunk has an empty id and model.
-            elif name not in (*_PADDING, "error") and (value not in (None, "") or name not in self._top):
-                self._top[name] = value
+            elif name not in (*_PADDING, "error") and (value not in (None, "") or name not in self._answer):
+                self._answer[name] = value
         for choice in objects_in(data, "choices"):
             self._apply_choice(choice)
         return True
@@ -92,7 +93,7 @@ class ChatCompletionsAssembler(Assembler):
         if not isinstance(words, str) or not isinstance(content, TextBuffer) or not _WORDS.issuperset(delta):
             return False
         for name, value in data.items():
-            if name not in _VARYING and (name not in self._top or self._top[name] != value):
+            if name not in _VARYING and (name not in self._answer or self._answer[name] != value):
                 return False
         content.append(words)
         self.characters += len(words)
@@ -102,9 +103,9 @@ class ChatCompletionsAssembler(Assembler):
         """Add Groq's own fields: an error, and usage unless the request asked for it in the stream."""
         self.record_error(extension.get("error"))
         if usage := object_in(extension, "usage"):
-            self._top["usage"] = merge_usage(self._top.get("usage"), usage)
+            self._answer["usage"] = merge_usage(self._answer.get("usage"), usage)
         others = {name: value for name, value in extension.items() if name != "usage"}
-        self._top["x_groq"] = {**object_in(self._top, "x_groq"), **others}
+        self._answer["x_groq"] = {**object_in(self._answer, "x_groq"), **others}
 
     def _apply_choice(self, choice: JSONObject) -> None:
         index = index_in(choice)
@@ -114,20 +115,18 @@ class ChatCompletionsAssembler(Assembler):
         for name, value in choice.items():
             if name == "text" and isinstance(value, str):
                 if not is_chat:
-                    append_text(target, name, value)
-                    self.characters += len(value)
+                    self._append(target, name, value)
             elif name == "logprobs":
                 merge(target, {name: value})
             elif name == "usage":
                 # Moonshot's place for it in a stream.
-                self._top[name] = merge_usage(self._top.get(name), value)
+                self._answer[name] = merge_usage(self._answer.get(name), value)
             elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
                 target[name] = value
         # A server that cannot stream may send the whole message in one chunk.
         delta = object_in(choice, "delta" if "delta" in choice else "message")
         if delta := {name: value for name, value in delta.items() if name not in _DELTA_NOISE}:
-            merge(target.setdefault("message", {}), delta)
-            self.characters += text_length(delta)
+            self._merge(target.setdefault("message", {}), delta)
 
 
 def _unchunked(choice: JSONObject) -> JSONObject:

@@ -93,7 +93,7 @@ def _join_surrogates(text: str) -> str:
     A provider that splits its answer between two `\u` escapes leaves half a character in each of
     two events, and half a character cannot be encoded in UTF-8.
     """
-    if not _SURROGATE.search(text):
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

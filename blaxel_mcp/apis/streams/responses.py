@@ -18,7 +18,7 @@ from blaxel_mcp.apis.streams.assembler import (
     objects_in,
     text_in,
 )
-from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text
+from blaxel_mcp.apis.streams.deltas import joined_text
 from blaxel_mcp.core.json_text import JSONObject
 
 _MAX_PARTS = 1000
@@ -59,9 +59,12 @@ _ITEM_TEXTS: Mapping[str, tuple[str, str]] = {
 class ResponsesAssembler(Assembler):
     """Assembles the events of a response."""
 
+    api = "responses"
+    path_ends = ("/responses",)
+    kind_prefixes = ("response.",)
+
     def __init__(self) -> None:
         super().__init__()
-        self._response: JSONObject = {}
         self._items: dict[int, JSONObject] = {}
 
     @property
@@ -71,24 +74,18 @@ class ResponsesAssembler(Assembler):
         parts = [part for message in messages for part in objects_in(message, "content")]
         return joined_text(part for part in parts if part.get("type") == "output_text")
 
-    def value(self) -> JSONObject:
-        """Return the response, an object `response` with the last status that the provider sent."""
-        return finalize(self._with_unknown({**self._response, "output": self._output()}))
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
-        """Return whether an event is one of a response."""
-        return kind.startswith("response.")
+    def _built(self) -> JSONObject:
+        return {**self._answer, "output": self._output()}
 
     def _output(self) -> list[Any]:
-        output = self._response.get("output")
+        output = self._answer.get("output")
         # Some servers omit the output from the last event, having sent it before.
         return output if isinstance(output, list) and output else in_order(self._items)
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         if response := object_in(data, "response"):
-            usage = merge_usage(self._response.get("usage"), response.get("usage"))
-            self._response = {**response, **({"usage": usage} if usage is not None else {})}
+            usage = merge_usage(self._answer.get("usage"), response.get("usage"))
+            self._answer = {**response, **({"usage": usage} if usage is not None else {})}
             self.record_error(response.get("error"))
             if kind in _FINAL_EVENTS:
                 self.ended = True
@@ -123,8 +120,7 @@ class ResponsesAssembler(Assembler):
 
     def _apply_text(self, target: JSONObject, field: str, stage: str, data: JSONObject) -> None:
         if stage == "delta":
-            append_text(target, field, text_in(data, "delta"))
-            self.characters += len(text_in(data, "delta"))
+            self._append(target, field, text_in(data, "delta"))
         elif field in data:
             target[field] = data[field]
 
