@@ -1,6 +1,5 @@
 """The interface of an API."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 Schema = Mapping[str, Any]
+Fields = Mapping[str, Schema]
 
 FREE_FORM: Schema = {"type": "object", "additionalProperties": {}}
 """Any object. `{}` and not `true`: a boolean there crashes one client's schema converter, and
@@ -30,7 +30,7 @@ class Encoded:
     content_type: str
 
 
-class ModelAPI(ABC):
+class ModelAPI:
     """One API that an inference endpoint can speak.
 
     It describes a tool's arguments, turns them into the request body, names the sub-endpoint and
@@ -46,8 +46,22 @@ class ModelAPI(ABC):
     summary: ClassVar[str]
     """What a call does: the default of a tool's description."""
 
-    listed_fields: ClassVar[Mapping[str, str]]
-    """The arguments that agents usually fill in, each with its description in `tools/list`, empty for none."""
+    fields: ClassVar[Fields]
+    """The arguments that matter to an agent, each with its JSON Schema in the subset that every client supports.
+
+    Other fields of the API pass through."""
+
+    accepted_fields: ClassVar[Fields] = {}
+    """Arguments that accept more than their schema in `fields` says, and further ones, each with its JSON Schema."""
+
+    required: ClassVar[tuple[str, ...]] = ()
+    """The fields that are required."""
+
+    listed_fields: ClassVar[tuple[str, ...]] = ()
+    """The arguments that agents usually fill in, which `tools/list` shows; empty for all."""
+
+    listed_hints: ClassVar[Mapping[str, str]] = {}
+    """Descriptions in `tools/list`, of arguments whose names do not say enough."""
 
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}
     """The values of listed arguments for which the API has a fixed list; others are not rejected."""
@@ -88,9 +102,10 @@ class ModelAPI(ABC):
         """Whether this API answers at a sub-endpoint."""
         return path == self.path
 
-    @abstractmethod
     def input_schema(self) -> JSONObject:
         """Return the JSON Schema of a tool's arguments, in the subset that every client supports."""
+        required = {"required": list(self.required)} if self.required else {}
+        return {"type": "object", "properties": dict(self.fields), "additionalProperties": {}, **required}
 
     def listed_schema(self) -> JSONObject:
         """Return the part of it that agents usually fill in, small enough to be listed for each of many models."""
@@ -99,15 +114,16 @@ class ModelAPI(ABC):
             name: {
                 **_outline(schema["properties"][name]),
                 **({"enum": list(self.choices[name])} if name in self.choices else {}),
-                **({"description": hint} if hint else {}),
+                **({"description": self.listed_hints[name]} if name in self.listed_hints else {}),
             }
-            for name, hint in self.listed_fields.items()
+            for name in self.listed_fields or self.fields
         }
         return {**schema, "properties": properties}
 
     def accepted_schema(self) -> JSONObject:
         """Return the schema that arguments are validated against: the advertised one, or a wider one."""
-        return self.input_schema()
+        schema = self.input_schema()
+        return {**schema, "properties": {**schema["properties"], **self.accepted_fields}}
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the request body for a tool's arguments; fields unknown to this API pass through.
