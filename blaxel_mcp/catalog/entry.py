@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
+from blaxel_mcp.apis import RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
-from blaxel_mcp.catalog.runtime_types import RUNTIME_TYPES, api_name, model_path
+from blaxel_mcp.catalog.runtime_types import RUNTIME_TYPES, api_of, model_path
 from blaxel_mcp.catalog.tool_schema import ToolSchema, tool_schema
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
@@ -112,12 +112,12 @@ def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> C
 
 
 def _api(model: ModelSettings, record: ModelRecord | None) -> ModelAPI:
-    if model.api is None:
-        if model.path is not None:
-            return api_at(model.path) or RAW
-        return (record and _callable_path(record) is not None and api_named(api_name(record))) or RAW
-    # The settings allow only the names of the APIs that there are.
-    return next(api for api in APIS if api.name == model.api)
+    if model.api is not None:
+        # The settings allow only the names of the APIs that there are.
+        return api_named(model.api) or RAW
+    if model.path is not None:
+        return api_at(model.path) or RAW
+    return api_of(record) if record and _callable_path(record) is not None else RAW
 
 
 def _path(model: ModelSettings, api: ModelAPI, record: ModelRecord | None) -> str | None:
