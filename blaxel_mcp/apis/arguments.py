@@ -8,15 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blaxel_mcp.apis.plain_schema import plain_check
-from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string
+from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string, parsed_container
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 if TYPE_CHECKING:
     from blaxel_mcp.apis.bounded_schema import BoundedSchema
-
-_CONTAINERS: dict[str, type] = {"object": dict, "array": list}
 
 WHOLE_ARGUMENTS = "arguments"
 """The name under which a client sends all arguments as one string or object, if no argument of the tool has it."""
@@ -53,8 +51,13 @@ class ArgumentValidator:
                 hint='Tools take named arguments: set "type": "object" and "properties" in the schema.',
             )
         self._shape = Shape(schema, schema)
-        self._advertised: Mapping[str, Any] = (advertised or schema).get("properties", {})
-        self._containers = {name: _container_types(argument) for name, argument in self._advertised.items()}
+        advertised = advertised or schema
+        self._advertised: Mapping[str, Any] = advertised.get("properties", {})
+        self._containers = {
+            name: shape.types & {"object", "array"}
+            for name, shape in Shape(advertised, advertised).properties.items()
+            if "string" not in shape.types
+        }
         self._omissions = {
             name: tuple(value for value in (None, "") if self._is_omission(value, argument))
             for name, argument in {**schema.get("properties", {}), **self._advertised}.items()
@@ -79,14 +82,8 @@ class ArgumentValidator:
                 if value is not None:
                     add_repair(repairs, name, "was empty and was omitted")
                 continue
-            containers = self._containers.get(name, ())
-            decoded = decode_json_string(value) if containers and isinstance(value, str) else None
-            if decoded is not None and isinstance(decoded, containers):
-                kind = "object" if isinstance(decoded, dict) else "array"
-                add_repair(repairs, name, f"was a JSON string and was parsed as an {kind}")
-                value = decoded  # noqa: PLW2901 - the same argument
-                # The first check saw it as one string.
-                check_values(({name: value},))
+            if isinstance(value, str) and (containers := self._containers.get(name)):
+                value = parsed_container(value, containers, name, repairs)  # noqa: PLW2901 - the same argument
             shape = self._shape.properties.get(name)
             # A string where the schema wants strings needs no repair.
             if shape and not (isinstance(value, str) and "string" in shape.types):
@@ -126,10 +123,3 @@ class ArgumentValidator:
         formatted = isinstance(argument, Mapping) and "format" in argument
         accepts = plain_check(argument) or partial(self._schema.accepts, argument)
         return (value == "" and formatted) or not accepts(value)
-
-
-def _container_types(schema: Any) -> tuple[type, ...]:
-    """Return the Python types of the objects and arrays that an argument may be; none if it may be a string."""
-    kinds = schema.get("type", ()) if isinstance(schema, Mapping) else ()
-    kinds = (kinds,) if isinstance(kinds, str) else kinds
-    return () if "string" in kinds else tuple(_CONTAINERS[kind] for kind in kinds if kind in _CONTAINERS)

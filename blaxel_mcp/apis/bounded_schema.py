@@ -17,6 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from blaxel_mcp.apis.plain_schema import PLAIN_KEYWORDS
 from blaxel_mcp.apis.schema_keywords import MAX_PROBLEMS, BoundedValidator, allow_steps, pattern_matcher
 from blaxel_mcp.apis.schema_problems import described
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
@@ -26,13 +27,7 @@ _MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 100_000
 """Steps of one validation, by the number of values. At most, they take some seconds in a thread. A plain schema needs
 none."""
 
-
-_PLAIN = {
-    *("type", "properties", "required", "items", "prefixItems", "additionalProperties", "enum", "const"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
-    *("minItems", "maxItems", "minProperties", "maxProperties", "title", "description", "default", "examples"),
-    *("deprecated", "readOnly", "writeOnly", "format", "$comment", "$schema"),
-}
+_PLAIN = {*PLAIN_KEYWORDS, "prefixItems"}
 """Keywords whose work grows with the size of the arguments, and no faster."""
 
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
@@ -72,8 +67,7 @@ class BoundedSchema:
         _check_patterns(schema, owner)
         _check_references(schema, owner)
         self.is_plain = keywords <= _PLAIN
-        drop_open = "unevaluatedProperties" not in keywords
-        self._validator = BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
+        self._validator = BoundedValidator(_without_dialects(schema), registry=Registry())
 
     def problems(self, value: Any) -> list[str]:
         """Describe the first problems of a value, at most five, in the order of their paths.
@@ -125,24 +119,21 @@ def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
                 yield from subschemas(value)
 
 
-def _simplified(schema: Any, *, drop_open: bool, names: bool = False) -> Any:
+def _without_dialects(schema: Any, *, names: bool = False) -> Any:
     """Return a copy without `$schema`, at which `jsonschema` goes on with a validator of its own.
 
     Args:
         schema: The schema, or a part of it.
-        drop_open: Whether to omit `additionalProperties` that allow any value, so that not each is looked at.
         names: Whether the keys are names of properties and not keywords.
     """
     if isinstance(schema, list):
-        return [_simplified(item, drop_open=drop_open) for item in schema]
+        return list(map(_without_dialects, schema))
     if not isinstance(schema, Mapping):
         return schema
     return {
-        key: value
-        if key in _DATA and not names
-        else _simplified(value, drop_open=drop_open, names=key in _MAPS and not names)
+        key: value if key in _DATA and not names else _without_dialects(value, names=key in _MAPS and not names)
         for key, value in schema.items()
-        if names or not (key == "$schema" or (drop_open and key == "additionalProperties" and value in (True, {})))
+        if names or key != "$schema"
     }
 
 

@@ -171,3 +171,6 @@ _KEYWORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], Predicate | None]] = 
     "properties": _properties,
     "additionalProperties": _additional_properties,
 }
+
+PLAIN_KEYWORDS = frozenset(_KEYWORDS)
+"""The keywords that a plain schema may have."""

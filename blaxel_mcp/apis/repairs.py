@@ -4,7 +4,7 @@ Each repair is safe: the value does not fit the schema as it is, or means the sa
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -113,14 +113,20 @@ class Shape:
                 number = number if "number" in types else int(number)
                 add_repair(repairs, place, f'was "{shorten(word)}" and was sent as a number')
                 return number
-        if types & {"object", "array"} and (value := decode_json_string(text)) is not None:
-            fits = "object" in types or "array" in types if isinstance(value, dict) else "array" in types
-            if isinstance(value, dict | list) and fits:
-                check_values((value,))
-                kind = "object" if isinstance(value, dict) else "array"
-                add_repair(repairs, place, f"was a JSON string and was parsed as an {kind}")
-                return value
+        # An object can be sent as a list of one.
+        return parsed_container(text, types | {"object"} if "array" in types else types, place, repairs)
+
+
+def parsed_container(text: str, types: Collection[str], place: str, repairs: list[str]) -> Any:
+    """Return the object or array in a string of JSON, if its type is among `types`; otherwise the string."""
+    value = decode_json_string(text) if "object" in types or "array" in types else None
+    kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
+    if kind not in types:
         return text
+    # Until now, it was checked as one string.
+    check_values(({place: value},))
+    add_repair(repairs, place, f"was a JSON string and was parsed as an {kind}")
+    return value
 
 
 def add_repair(repairs: list[str], place: str, sentence: str) -> None:
