@@ -1,12 +1,11 @@
 """The models with a tool of their own: configured and discovered ones."""
 
-import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from types import MappingProxyType
 
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
@@ -20,7 +19,7 @@ from blaxel_mcp.settings.types import TOOL_NAME_LIMIT
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """An immutable set of entries: the configured ones in the settings' order, then the discovered ones by name.
 
@@ -31,11 +30,10 @@ class Catalog:
 
     entries: tuple[CatalogEntry, ...] = ()
     workspace: str | None = None
-    _counts: Counter[str] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Count the models of each name."""
-        object.__setattr__(self, "_counts", Counter(entry.name for entry in self.entries))
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(entry.name for entry in self.entries)
 
     def find(self, name: str) -> CatalogEntry | None:
         """Return a model's entry by the model's name, else its tool's name, else the model's name in another case.
@@ -73,17 +71,6 @@ class Catalog:
     def names(self) -> list[str]:
         """The names that find each model, including those without a listed tool."""
         return [self.reference(entry) for entry in self.entries]
-
-    def fingerprint(self, *, max_tools: int) -> str:
-        """Return a hash of everything that clients see of the tools, and of what the tools call.
-
-        Args:
-            max_tools: How many entries have a listed tool; `run_model` calls the others.
-        """
-        listed = self.entries[:max_tools]
-        shown = [(entry.tool, entry.title, entry.description, entry.schema.listed) for entry in listed]
-        called = [(self.workspace_of(entry), entry.name, entry.api.name, entry.path) for entry in self.entries]
-        return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
 
 
 class EntriesError(ConfigurationError):

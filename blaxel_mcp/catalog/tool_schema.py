@@ -43,7 +43,7 @@ class ToolSchema:
 
     listed: JSONObject
     full: JSONObject
-    validator: ArgumentValidator = field(repr=False)
+    validator: ArgumentValidator = field(repr=False, compare=False)
     result_arguments: frozenset[str] = frozenset()
 
 
