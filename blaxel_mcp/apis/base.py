@@ -31,64 +31,46 @@ class Encoded:
 
 
 class ModelAPI:
-    """One API that an inference endpoint can speak.
+    """One API that an inference endpoint can speak. It does no I/O and knows nothing of MCP.
 
-    It describes a tool's arguments, turns them into the request body, names the sub-endpoint and
-    finds the text in the answer. It does no I/O and knows nothing of MCP.
+    Attributes:
+        name: The value of `api` in a `[[models]]` entry.
+        path: The sub-endpoint below the model's base endpoint; empty for the base endpoint itself.
+        summary: What a call does: the default of a tool's description.
+        fields: The arguments that matter to an agent, each with its JSON Schema in the subset that every client
+            supports. Other fields of the API pass through.
+        required: The fields that are required.
+        accepted_fields: Arguments that accept more than `fields` says, and further ones, each with its JSON Schema.
+        listed_fields: The arguments that agents usually fill in, which `tools/list` shows; empty for all.
+        listed_hints: Descriptions in `tools/list`, of arguments whose names do not say enough.
+        choices: The values of listed arguments for which the API has a fixed list; others are not rejected.
+        accept: The Accept header: media types that an answer may have.
+        headers: Additional request headers that the API requires.
+        takes_model: Whether the body has a `model` field.
+        file_arguments: Arguments that name files. `body` receives each as an `InputFile`, or as a list of them.
+        file_types: How the media types of these files begin; empty for any.
+        multipart: Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files.
+        conversation: The field of the body that must hold a conversation; empty for an API without one.
+        streams: Whether an answer can be streamed.
     """
 
     name: ClassVar[str]
-    """The value of `api` in a `[[models]]` entry."""
-
     path: ClassVar[str]
-    """The sub-endpoint below the model's base endpoint; empty for the base endpoint itself."""
-
     summary: ClassVar[str]
-    """What a call does: the default of a tool's description."""
-
     fields: ClassVar[Fields]
-    """The arguments that matter to an agent, each with its JSON Schema in the subset that every client supports.
-
-    Other fields of the API pass through."""
-
-    accepted_fields: ClassVar[Fields] = {}
-    """Arguments that accept more than their schema in `fields` says, and further ones, each with its JSON Schema."""
-
     required: ClassVar[tuple[str, ...]] = ()
-    """The fields that are required."""
-
+    accepted_fields: ClassVar[Fields] = {}
     listed_fields: ClassVar[tuple[str, ...]] = ()
-    """The arguments that agents usually fill in, which `tools/list` shows; empty for all."""
-
     listed_hints: ClassVar[Mapping[str, str]] = {}
-    """Descriptions in `tools/list`, of arguments whose names do not say enough."""
-
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """The values of listed arguments for which the API has a fixed list; others are not rejected."""
-
     accept: ClassVar[str] = "application/json"
-    """The Accept header: media types that an answer may have."""
-
     headers: ClassVar[Mapping[str, str]] = {}
-    """Additional request headers that the API requires."""
-
     takes_model: ClassVar[bool] = True
-    """Whether the body has a `model` field."""
-
     file_arguments: ClassVar[tuple[str, ...]] = ()
-    """Arguments that name files. `body` receives each as an `InputFile`, or as a list of them."""
-
     file_types: ClassVar[str] = ""
-    """How the media types of these files begin; empty for any."""
-
     multipart: ClassVar[bool] = False
-    """Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files too."""
-
     conversation: ClassVar[str] = ""
-    """The field of the body that holds the conversation, which must not be empty; empty for an API without one."""
-
     streams: ClassVar[bool] = False
-    """Whether an answer can be streamed."""
 
     def streamed(self, path: str, body: JSONObject) -> tuple[str, JSONObject]:
         """Return the path and the body that request the same answer as a stream."""

@@ -58,14 +58,23 @@ class BoundedSchema:
                 f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
                 hint="Fix it in the settings file.",
             ) from None
-        keywords = {keyword for part in subschemas(schema) for keyword in part}
+        parts = list(_subschemas(schema))
+        keywords = {keyword for part in parts for keyword in part}
         if {"patternProperties", "unevaluatedProperties"} <= keywords:
             raise ConfigurationError(
                 f"{owner} has both `patternProperties` and `unevaluatedProperties`.",
                 hint="Use `additionalProperties` instead of `unevaluatedProperties`.",
             )
-        _check_patterns(schema, owner)
-        _check_references(schema, owner)
+        resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
+        for part in parts:
+            _check_patterns(part, owner)
+            try:
+                resolver.lookup(part.get("$ref", "#"))
+            except Unresolvable:
+                raise ConfigurationError(
+                    f"{owner} has a reference outside itself, or to nothing: {literal(part['$ref'])}.",
+                    hint="Copy the definition into the schema; references are never fetched.",
+                ) from None
         self.is_plain = keywords <= _PLAIN
         self._validator = BoundedValidator(_without_dialects(schema), registry=Registry())
 
@@ -105,18 +114,18 @@ def _allowed_steps(value: Any) -> int:
     return min(steps, _MAX_STEPS)
 
 
-def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
+def _subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
     """Yield a schema and every schema inside it, definitions included."""
     if isinstance(schema, list):
         for item in schema:
-            yield from subschemas(item)
+            yield from _subschemas(item)
     elif isinstance(schema, Mapping):
         yield schema
         for keyword, value in schema.items():
             if keyword in _MAPS and isinstance(value, Mapping):
-                yield from subschemas(list(value.values()))
+                yield from _subschemas(list(value.values()))
             elif keyword not in _DATA:
-                yield from subschemas(value)
+                yield from _subschemas(value)
 
 
 def _without_dialects(schema: Any, *, names: bool = False) -> Any:
@@ -137,32 +146,16 @@ def _without_dialects(schema: Any, *, names: bool = False) -> Any:
     }
 
 
-def _check_patterns(schema: Mapping[str, Any], owner: str) -> None:
-    for part in subschemas(schema):
-        names = part.get("patternProperties", {})
-        for pattern in (part.get("pattern"), *names):
-            if not isinstance(pattern, str):
-                continue
-            try:
-                pattern_matcher(pattern)
-            except SchemaError as error:
-                reason = str(error).rpartition("rror: ")[2].strip().rstrip(".")
-                raise ConfigurationError(
-                    f"{owner} has the pattern {literal(pattern)}, which cannot be used: {reason}.",
-                    hint="Patterns are matched in linear time, so look-around and backreferences are not supported. "
-                    "Rewrite the pattern.",
-                ) from None
-
-
-def _check_references(schema: Mapping[str, Any], owner: str) -> None:
-    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
-    for part in subschemas(schema):
-        reference = part.get("$ref")
-        if isinstance(reference, str):
-            try:
-                resolver.lookup(reference)
-            except Unresolvable:
-                raise ConfigurationError(
-                    f"{owner} has a reference outside itself, or to nothing: {literal(reference)}.",
-                    hint="Copy the definition into the schema; references are never fetched.",
-                ) from None
+def _check_patterns(part: Mapping[str, Any], owner: str) -> None:
+    for pattern in (part.get("pattern"), *part.get("patternProperties", {})):
+        if not isinstance(pattern, str):
+            continue
+        try:
+            pattern_matcher(pattern)
+        except SchemaError as error:
+            reason = str(error).rpartition("rror: ")[2].strip().rstrip(".")
+            raise ConfigurationError(
+                f"{owner} has the pattern {literal(pattern)}, which cannot be used: {reason}.",
+                hint="Patterns are matched in linear time, so look-around and backreferences are not supported. "
+                "Rewrite the pattern.",
+            ) from None

@@ -6,6 +6,7 @@ Each repair is safe: the value does not fit the schema as it is, or means the sa
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from operator import is_not
 from typing import Any
 
 from blaxel_mcp.core import json_text
@@ -80,24 +81,16 @@ class Shape:
         if isinstance(value, dict) and "array" in types and "object" not in types:
             add_repair(repairs, place, "was an object and was sent as a list of one")
             value = [value]
-        inner: Any
         if isinstance(value, dict) and (self.properties or self.others):
-            result = value
-            for name, item in value.items():
-                shape = self.properties.get(name, self.others)
-                inner = shape.repaired(item, f"{place}.{name}", repairs) if shape else item
-                if inner is not item:
-                    result = dict(value) if result is value else result
-                    result[name] = inner
-            return result
-        if isinstance(value, list) and self.items:
-            items = value
-            for index, item in enumerate(value):
-                inner = self.items.repaired(item, f"{place}[{index}]", repairs)
-                if inner is not item:
-                    items = list(value) if items is value else items
-                    items[index] = inner
-            return items
+            shapes = {name: self.properties.get(name, self.others) for name in value}
+            members = {
+                name: shape.repaired(item, f"{place}.{name}", repairs) if (shape := shapes[name]) else item
+                for name, item in value.items()
+            }
+            return members if any(map(is_not, members.values(), value.values())) else value
+        if isinstance(value, list) and (shape := self.items):
+            items = [shape.repaired(item, f"{place}[{index}]", repairs) for index, item in enumerate(value)]
+            return items if any(map(is_not, items, value)) else value
         return value
 
     def _parsed(self, text: str, place: str, repairs: list[str]) -> Any:
@@ -108,11 +101,10 @@ class Shape:
             return _BOOLEANS[word.lower()]
         if types & {"integer", "number"} and _NUMBER.fullmatch(word):
             number = json_text.parse(word)
-            whole = isinstance(number, int) or _is_whole(number)
-            if json_text.is_finite(number) and ("number" in types or whole):
-                number = number if "number" in types else int(number)
+            is_whole = isinstance(number, int) or _is_whole(number)
+            if json_text.is_finite(number) and ("number" in types or is_whole):
                 add_repair(repairs, place, f'was "{shorten(word)}" and was sent as a number')
-                return number
+                return number if "number" in types else int(number)
         # An object can be sent as a list of one.
         return parsed_container(text, types | {"object"} if "array" in types else types, place, repairs)
 

@@ -14,7 +14,6 @@ from blaxel_mcp.core.json_text import JSONObject
 DONE = "[DONE]"
 """The data of the event that ends a stream of OpenAI's, and of many other providers."""
 
-
 HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
 """Events that keep a connection open, in any format."""
 
@@ -27,6 +26,13 @@ class Assembler(ABC):
     An unknown event is kept in the answer, under `unknown_events`: a provider may add some, and they are paid for.
 
     Attributes:
+        api: The name of the API that streams in the format; empty if it is none of ours.
+        path_ends: The ends of the sub-endpoints that stream in the format.
+        kinds: The kinds of the format's events.
+        kind_prefixes: The beginnings of these kinds, if they have many.
+        ignored_kinds: Events of the format that add nothing to the answer.
+        announces_end: Whether the format marks the end of an answer; a stream without that mark is then incomplete.
+        linger_seconds: How long a stream that is complete, but has no end marker yet, is waited for: usage may follow.
         error: The first error that the provider sent in the stream, in its own JSON; None if there was none.
         characters: Characters of text, reasoning and arguments received.
         unreadable: Events that begin like a JSON object but cannot be parsed; the answer lacks them.
@@ -34,25 +40,12 @@ class Assembler(ABC):
     """
 
     api: ClassVar[str] = ""
-    """The name of the API that streams in the format; empty if it is none of ours."""
-
     path_ends: ClassVar[tuple[str, ...]] = ()
-    """The ends of the sub-endpoints that stream in the format."""
-
     kinds: ClassVar[frozenset[str]] = frozenset()
-    """The kinds of the format's events."""
-
     kind_prefixes: ClassVar[tuple[str, ...]] = ()
-    """The beginnings of these kinds, if they have many."""
-
     ignored_kinds: ClassVar[frozenset[str]] = frozenset()
-    """Events of the format that add nothing to the answer."""
-
     announces_end: bool = True
-    """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
-
     linger_seconds: ClassVar[float] = 5.0
-    """How long a stream that is complete, but has no end marker yet, is waited for: usage may follow."""
 
     error: Any = None
     characters: int = 0

@@ -2,7 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from blaxel_mcp.apis.reported_errors import reported_in_event
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
@@ -22,11 +22,8 @@ from blaxel_mcp.apis.streams.responses import ResponsesAssembler
 from blaxel_mcp.apis.streams.speech import SpeechAssembler
 from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
-_DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
-    "text/event-stream": ServerSentEventDecoder,
-    # The last is that of Cohere's version 1.
-    **{f"application/{name}": NDJSONDecoder for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "stream+json")},
-}
+_NDJSON_TYPES = tuple(f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "stream+json"))
+"""Media types of newline-delimited JSON; the last is that of Cohere's version 1."""
 
 _EVENTS = re.compile(rb"(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
 """The beginning of server-sent events with JSON in them."""
@@ -55,8 +52,9 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json" and path.partition("?")[0].endswith(GEMINI_STREAM):
         return JSONArrayDecoder()
-    decoder = _DECODERS.get(media_type)
-    return decoder() if decoder else None
+    if media_type == "text/event-stream":
+        return ServerSentEventDecoder()
+    return NDJSONDecoder() if media_type in _NDJSON_TYPES else None
 
 
 def decoder_by_content(start: bytes) -> EventDecoder | None:
