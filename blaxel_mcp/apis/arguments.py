@@ -26,8 +26,7 @@ class ArgumentValidator:
     """Validates the arguments of one tool against its schema.
 
     Args:
-        schema: A JSON Schema (draft 2020-12) whose root is an object. References outside the
-            schema are never fetched.
+        schema: A JSON Schema (draft 2020-12) whose root is an object.
         advertised: The schema shown to clients, if it is narrower than `schema`. It decides which
             arguments are repaired: those that it types as an object or array may arrive as a JSON string.
         owner: The schema's name in error messages.
@@ -105,7 +104,7 @@ class ArgumentValidator:
         return self._bounded
 
     def _unwrapped(self, arguments: Mapping[str, Any], repairs: list[str]) -> Mapping[str, Any]:
-        """Return the arguments inside a wrapper, a JSON string or an object; without one, the arguments as they are."""
+        """Return the arguments inside a wrapper, a JSON string or an object; without one, the same arguments."""
         [(wrapper, value)] = arguments.items()
         if wrapper not in _WRAPPERS:
             return arguments

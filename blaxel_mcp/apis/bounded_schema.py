@@ -131,9 +131,7 @@ def _subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
 def _without_dialects(schema: Any, *, names: bool = False) -> Any:
     """Return a copy without `$schema`, at which `jsonschema` goes on with a validator of its own.
 
-    Args:
-        schema: The schema, or a part of it.
-        names: Whether the keys are names of properties and not keywords.
+    `names` says whether the keys are names of properties and not keywords.
     """
     if isinstance(schema, list):
         return list(map(_without_dialects, schema))

@@ -49,12 +49,7 @@ MAX_TOKENS = count("Maximum tokens in the answer.")
 
 
 def messages_schema(roles: str, content: str | Sequence[str] = "string") -> Schema:
-    """Return the schema of `messages`.
-
-    Args:
-        roles: The description of a message's role.
-        content: The types of its content.
-    """
+    """Return the schema of `messages`, with the description of a message's role and the types of its content."""
     message: JSONObject = {
         "type": "object",
         "properties": {

@@ -65,12 +65,9 @@ class Shape:
         return Shape(schemas[0], self._root) if len(schemas) == 1 and isinstance(schemas[0], Mapping) else None
 
     def repaired(self, value: Any, place: str, repairs: list[str]) -> Any:
-        """Return the value with its repairs, or the same object if it needs none.
+        """Return a value that nests at most `MAX_DEPTH` levels with its repairs, or the same object if it needs none.
 
-        Args:
-            value: The value. It nests at most `MAX_DEPTH` levels.
-            place: Where it is, for the sentence.
-            repairs: A sentence for each repair is added to it.
+        A sentence for each, with the place of the value, is added to `repairs`.
         """
         types = self.types
         if types and isinstance(value, str) and "string" not in types:
@@ -122,13 +119,7 @@ def parsed_container(text: str, types: Collection[str], place: str, repairs: lis
 
 
 def add_repair(repairs: list[str], place: str, sentence: str) -> None:
-    """Add a sentence on a repair, up to a limit.
-
-    Args:
-        repairs: The sentences so far.
-        place: What was repaired, such as `messages[0].content`.
-        sentence: How it was repaired, without the place.
-    """
+    """Add a sentence on the repair of a place such as `messages[0].content`, up to a limit."""
     if len(repairs) < _MAX_SENTENCES:
         repairs.append(f"{shorten(place)} {sentence}")
     elif len(repairs) == _MAX_SENTENCES:

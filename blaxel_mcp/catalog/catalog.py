@@ -21,11 +21,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Catalog:
-    """An immutable set of entries: the configured ones in the settings' order, then the discovered ones by name.
+    """The configured entries in the settings' order, then the discovered ones of each workspace by name.
 
-    Attributes:
-        entries: The entries; the discovered ones of each workspace are together.
-        workspace: The top-level workspace, which is that of every entry without its own.
+    `workspace` is the top-level workspace, which is that of every entry without its own.
     """
 
     entries: tuple[CatalogEntry, ...] = ()
@@ -40,8 +38,7 @@ class Catalog:
 
         A name in another case may lead to the same model, and must not lead around the entry's locked fields and caps.
 
-        Args:
-            name: The name; `workspace/model` names a model whose name several workspaces have.
+        `workspace/model` names a model whose name several workspaces have.
 
         Raises:
             InvalidArgumentsError: Several workspaces have a model of this name.
@@ -74,11 +71,7 @@ class Catalog:
 
 
 class EntriesError(ConfigurationError):
-    """Configured entries that cannot become tools.
-
-    Attributes:
-        problems: The index of each in `models`, and why, in one or two sentences.
-    """
+    """Configured entries that cannot become tools: the index of each in `models`, and why, in one or two sentences."""
 
     def __init__(self, problems: Iterable[tuple[int, str]]) -> None:
         self.problems = sorted(problems)

@@ -46,10 +46,7 @@ def lists_models(settings: Settings) -> bool:
 class _Workspace:
     """A workspace whose models are listed; a name of None stands for the one that is not set.
 
-    Attributes:
-        name: Its name.
-        cache: Saves its last list; None if it is not saved.
-        failure: Why the list is not up to date; None if it is.
+    `failure` says why its list is not up to date.
     """
 
     name: str | None
@@ -63,9 +60,9 @@ class Discovery:
     Args:
         settings: The configured models, and `discovery`.
         control_plane: Lists the models.
-        caches: Saves the last list of each workspace; those without one are not saved.
+        caches: Save the last list of each workspace; those without one are not saved.
         now: The clock, in seconds since the epoch.
-        sleep: Waits for the given number of seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.

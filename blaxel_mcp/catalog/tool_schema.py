@@ -76,13 +76,9 @@ def _unchanged_schema(api: ModelAPI) -> ToolSchema:
 def _with_result_arguments(
     api: ModelAPI, forms: tuple[JSONObject, JSONObject, JSONObject], taken: Collection[str], owner: str
 ) -> ToolSchema:
-    """Add the arguments that shape the result.
+    """Add the arguments that shape the result, unless the request body has fields of their names, `taken`.
 
-    Args:
-        api: The API of the model.
-        forms: The schema as it is listed, in full, and as arguments are validated.
-        taken: The fields of the request body: they take precedence.
-        owner: The schema's name in error messages.
+    The forms are the schema as it is listed, in full, and as arguments are validated.
 
     Raises:
         ConfigurationError: A schema is not valid.

@@ -103,10 +103,6 @@ class FormatChooser:
     def choose(self, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
         """Return the assembler, fed with all events so far; None if more are needed to choose one.
 
-        Args:
-            events: The next events.
-            ended: Whether no more will come.
-
         Raises:
             UpstreamError: `response_too_large`: the events hold more values than one answer may.
         """
