@@ -4,7 +4,7 @@ The SDK's low-level server does not check arguments against a tool's schema.
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from blaxel_mcp.apis.plain_schema import plain_check
@@ -40,7 +40,6 @@ class ArgumentValidator:
     """
 
     def __init__(self, schema: Mapping[str, Any], *, advertised: Mapping[str, Any] | None = None, owner: str) -> None:
-        self._bounded: BoundedSchema | None = None
         self._source, self._owner = schema, owner
         self._is_valid = plain_check(schema)
         self.is_plain = self._is_valid is not None or self._schema.is_plain
@@ -94,14 +93,12 @@ class ArgumentValidator:
             )
         return values, repairs
 
-    @property
+    @cached_property
     def _schema(self) -> "BoundedSchema":
         """The schema with all keywords, which also describes what is wrong."""
-        if self._bounded is None:
-            from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see `plain_schema`
+        from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see `plain_schema`
 
-            self._bounded = BoundedSchema(self._source, self._owner)
-        return self._bounded
+        return BoundedSchema(self._source, self._owner)
 
     def _unwrapped(self, arguments: Mapping[str, Any], repairs: list[str]) -> Mapping[str, Any]:
         """Return the arguments inside a wrapper, a JSON string or an object; without one, the same arguments."""

@@ -3,12 +3,14 @@
 The older completions API streams the same way, with `text` instead of `delta` in a choice.
 """
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import TextBuffer, joined_text, merge
 from blaxel_mcp.core.json_text import JSONObject
 
 _PADDING = ("obfuscation", "p")
 """Random characters that OpenAI and Mistral add to a chunk to hide its length on the wire."""
+
+_NO_FIELDS = (*_PADDING, "error", "x_groq")
 
 _DELTA_NOISE = ("channel", "token_id")
 """Fields of single tokens (Groq, Together), which a plain answer does not have."""
@@ -41,12 +43,10 @@ class ChatCompletionsAssembler(Assembler):
     @property
     def text(self) -> str:
         """The content of the first choice."""
-        if not self._choices:
-            return ""
-        first = self._choices[min(self._choices)]
+        first = next(iter(in_order(self._choices)), {})
         content = object_in(first, "message").get("content", first.get("text"))
         # Mistral sends text and thinking as parts.
-        return joined_text(objects_in({"parts": content}, "parts") or [{"text": content}])
+        return joined_text(content if isinstance(content, list) else [{"text": content}])
 
     def _built(self) -> JSONObject:
         kind = text_in(self._answer, "object")
@@ -66,13 +66,15 @@ class ChatCompletionsAssembler(Assembler):
         if "usage" not in data and not self.recognizes(kind, data):
             return False
         for name, value in data.items():
-            if name == "usage":
-                self._answer[name] = merge_usage(self._answer.get(name), value)
-            elif name == "x_groq" and isinstance(value, dict):
-                self._apply_groq(value)
             # Azure's first chunk has an empty id and model.
-            elif name not in (*_PADDING, "error") and (value not in (None, "") or name not in self._answer):
-                self._answer[name] = value
+            if name not in _NO_FIELDS and (value not in (None, "") or name not in self._answer):
+                self._set({name: value})
+        if groq := object_in(data, "x_groq"):
+            # Groq's own fields: an error, and usage unless the request asked for it in the stream.
+            self.record_error(groq.get("error"))
+            if usage := groq.pop("usage", None):
+                self._set({"usage": usage})
+            self._answer["x_groq"] = {**object_in(self._answer, "x_groq"), **groq}
         for choice in objects_in(data, "choices"):
             self._apply_choice(choice)
         return True
@@ -99,14 +101,6 @@ class ChatCompletionsAssembler(Assembler):
         self.characters += len(words)
         return True
 
-    def _apply_groq(self, extension: JSONObject) -> None:
-        """Add Groq's own fields: an error, and usage unless the request asked for it in the stream."""
-        self.record_error(extension.get("error"))
-        if usage := object_in(extension, "usage"):
-            self._answer["usage"] = merge_usage(self._answer.get("usage"), usage)
-        others = {name: value for name, value in extension.items() if name != "usage"}
-        self._answer["x_groq"] = {**object_in(self._answer, "x_groq"), **others}
-
     def _apply_choice(self, choice: JSONObject) -> None:
         index = index_in(choice)
         target = self._choices.setdefault(index, {"index": index, "finish_reason": None})
@@ -120,7 +114,7 @@ class ChatCompletionsAssembler(Assembler):
                 merge(target, {name: value})
             elif name == "usage":
                 # Moonshot's place for it in a stream.
-                self._answer[name] = merge_usage(self._answer.get(name), value)
+                self._set({name: value})
             elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
                 target[name] = value
         # A server that cannot stream may send the whole message in one chunk.

@@ -70,9 +70,10 @@ def finalize(value: JSONObject) -> JSONObject:
     return copy
 
 
-def joined_text(items: Iterable[JSONObject]) -> str:
-    """Join the strings that the items have as `text`."""
-    return "".join(str(text) for item in items if isinstance(text := item.get("text"), str | TextBuffer))
+def joined_text(items: Iterable[Any]) -> str:
+    """Join the strings that the objects among the items have as `text`."""
+    texts = (item.get("text") for item in items if isinstance(item, dict))
+    return "".join(str(text) for text in texts if isinstance(text, str | TextBuffer))
 
 
 def text_length(delta: Any) -> int:
