@@ -34,7 +34,6 @@ class MessagesAssembler(Assembler):
     def __init__(self) -> None:
         super().__init__()
         self._blocks: dict[int, JSONObject] = {}
-        self._inputs: dict[int, TextBuffer] = {}
         self._prefilled = 0
         self._offset = 0
 
@@ -44,9 +43,7 @@ class MessagesAssembler(Assembler):
         return joined_text(block for block in in_order(self._blocks) if block.get("type") == "text")
 
     def _built(self) -> JSONObject:
-        # A tool input that is not complete stays text.
-        inputs = {index: {"input": json_or_text(str(text))} for index, text in self._inputs.items() if text}
-        blocks = in_order({index: {**block, **inputs.get(index, {})} for index, block in self._blocks.items()})
+        blocks = [_with_parsed_input(block) for block in in_order(self._blocks)]
         # If another model took over, the message has the name of the last one.
         models = [object_in(block, "to").get("model") for block in blocks if block.get("type") == "fallback"]
         model = {"model": models[-1]} if models and models[-1] else {}
@@ -74,14 +71,13 @@ class MessagesAssembler(Assembler):
         content = objects_in(message, "content")
         self._answer = {**message, "content": []}
         # A message that continues after a tool call from code begins with that call's block.
-        self._blocks, self._inputs = dict(enumerate(content)), {}
+        self._blocks = dict(enumerate(content))
         self._prefilled, self._offset = len(content), 0
 
     def _start_block(self, index: int, block: JSONObject) -> None:
         if index < self._prefilled and not self._offset:
             self._offset = self._prefilled
         self._blocks[index + self._offset] = block
-        self._inputs.pop(index + self._offset, None)
 
     def _apply_delta(self, index: int, delta: JSONObject) -> None:
         kind = text_in(delta, "type")
@@ -90,10 +86,10 @@ class MessagesAssembler(Assembler):
                 name = _TEXT_DELTAS[kind]
                 self._append(self._blocks.setdefault(index, {"type": name}), name, text_in(delta, name))
             case "input_json_delta":
-                piece = text_in(delta, "partial_json")
-                self._blocks.setdefault(index, {"type": "tool_use"})
-                self._inputs.setdefault(index, TextBuffer()).append(piece)
-                self.characters += len(piece)
+                block = self._blocks.setdefault(index, {"type": "tool_use"})
+                # The input of a tool without arguments stays the object that the block began with.
+                if piece := text_in(delta, "partial_json"):
+                    self._append(block, "input", piece)
             case "signature_delta":
                 self._blocks.setdefault(index, {"type": "thinking"})["signature"] = text_in(delta, "signature")
             case "citations_delta":
@@ -104,3 +100,9 @@ class MessagesAssembler(Assembler):
                 # Such as `compaction_delta`: its fields are those of the block.
                 fields = {name: value for name, value in delta.items() if name != "type"}
                 self._merge(self._blocks.setdefault(index, {"type": kind.removesuffix("_delta") or "unknown"}), fields)
+
+
+def _with_parsed_input(block: JSONObject) -> JSONObject:
+    """Return a block with its tool input as JSON; an input that is not complete stays text."""
+    text = block.get("input")
+    return {**block, "input": json_or_text(str(text))} if isinstance(text, TextBuffer) else block

@@ -5,7 +5,6 @@ assembled from the items, parts and deltas received.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import (
@@ -27,25 +26,18 @@ _MAX_PARTS = 1000
 _FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
-@dataclass(frozen=True, slots=True)
-class _PartPlace:
-    """The place of a part in an item: the array, the field of the event with its index, its type and text field."""
-
-    array: str
-    index: str
-    kind: str = ""
-    field: str = ""
-
-
-_PART_PLACES: Mapping[str, _PartPlace] = {
-    "response.output_text": _PartPlace("content", "content_index", "output_text", "text"),
-    "response.refusal": _PartPlace("content", "content_index", "refusal", "refusal"),
-    "response.reasoning_text": _PartPlace("content", "content_index", "reasoning_text", "text"),
-    "response.reasoning_summary_text": _PartPlace("summary", "summary_index", "summary_text", "text"),
-    "response.content_part": _PartPlace("content", "content_index"),
-    "response.reasoning_summary_part": _PartPlace("summary", "summary_index"),
+_PART_PLACES: Mapping[str, tuple[str, str, str]] = {
+    "response.output_text": ("content", "output_text", "text"),
+    "response.refusal": ("content", "refusal", "refusal"),
+    "response.reasoning_text": ("content", "reasoning_text", "text"),
+    "response.reasoning_summary_text": ("summary", "summary_text", "text"),
+    "response.content_part": ("content", "", ""),
+    "response.reasoning_summary_part": ("summary", "", ""),
 }
-"""By event name without its stage: `.delta` and `.done` change the text of a part, `.added` and `.done` the part."""
+"""By event name without its stage: the array of an item, and the type of the part in it and its field that holds text.
+
+`.delta` and `.done` change the text of a part, `.added` and `.done` of the last two a part.
+"""
 
 _ITEM_TEXTS: Mapping[str, tuple[str, str]] = {
     "response.function_call_arguments": ("function_call", "arguments"),
@@ -98,14 +90,15 @@ class ResponsesAssembler(Assembler):
             if item := object_in(data, "item"):
                 self._items[index] = item
         elif name == "response.output_text.annotation":
-            part = _part_at(self._item(index, "message"), _PART_PLACES["response.output_text"], data)
+            part = self._part_at(index, "message", "content", "output_text", data)
             annotations = part.setdefault("annotations", [])
             if isinstance(annotations, list):
                 annotations.append(data.get("annotation"))
         elif place := _PART_PLACES.get(name):
-            part = _part_at(self._item(index, "reasoning" if "reasoning" in name else "message"), place, data)
-            if place.field:
-                self._apply_text(part, place.field, stage, data)
+            array, part_kind, field = place
+            part = self._part_at(index, "reasoning" if "reasoning" in name else "message", array, part_kind, data)
+            if field:
+                self._apply_text(part, field, stage, data)
             else:
                 part.update(object_in(data, "part"))
         elif item_text := _ITEM_TEXTS.get(name):
@@ -124,16 +117,14 @@ class ResponsesAssembler(Assembler):
         elif field in data:
             target[field] = data[field]
 
-
-def _part_at(item: JSONObject, place: _PartPlace, data: JSONObject) -> JSONObject:
-    """Return the part of an item that an event is about; create it if it is new."""
-    parts = item.get(place.array)
-    if not isinstance(parts, list):
-        parts = item[place.array] = []
-    index = min(max(index_in(data, place.index), 0), _MAX_PARTS - 1)
-    while len(parts) <= index:
-        parts.append({"type": place.kind} if place.kind else {})
-    part = parts[index]
-    if not isinstance(part, dict):
-        part = parts[index] = {}
-    return part
+    def _part_at(self, index: int, kind: str, array: str, part_kind: str, data: JSONObject) -> JSONObject:
+        """Return the part that an event is about, in an item of this kind; create either if it is new."""
+        item = self._item(index, kind)
+        parts = item[array] = item[array] if isinstance(item.get(array), list) else []
+        place = min(max(index_in(data, f"{array}_index"), 0), _MAX_PARTS - 1)
+        while len(parts) <= place:
+            parts.append({"type": part_kind} if part_kind else {})
+        if not isinstance(parts[place], dict):
+            parts[place] = {}
+        part: JSONObject = parts[place]
+        return part
