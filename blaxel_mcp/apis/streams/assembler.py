@@ -1,15 +1,16 @@
 """The base class of the assemblers, and safe access to the fields of an event."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.reported_errors import reported_in_event
+from blaxel_mcp.apis.reported_errors import ERROR_WORDS, reported_in_event
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import quote, visible
 
 DONE = "[DONE]"
 """The data of the event that ends a stream of OpenAI's, and of many other providers."""
@@ -18,6 +19,7 @@ HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
 """Events that keep a connection open, in any format."""
 
 _USAGE = ("usage", "usageMetadata")
+_MAX_ERROR_CHARS = 500
 
 
 class Assembler(ABC):
@@ -100,6 +102,24 @@ class Assembler(ABC):
         unknown = {"unknown_events": self._unknown} if self._unknown else {}
         return finalize({**self._built(), **unknown})
 
+    def incomplete_reason(self, *, unfinished: bool = False, clean: Callable[[str], str] = str) -> str | None:
+        """Return one sentence on why the answer is incomplete after the last event, or None if it is complete.
+
+        Args:
+            unfinished: Whether the stream ended inside an event.
+            clean: Redacts our secrets in the provider's words, before they are truncated.
+        """
+        if self.error is not None:
+            message = quote(clean(visible(_error_message(self.error))), _MAX_ERROR_CHARS)
+            return f'The provider ended its stream with an error: "{message}".'
+        if self.unreadable:
+            return f"{self.unreadable} of the stream's events could not be read, so parts of the answer are missing."
+        if self.complete:
+            return None
+        if unfinished:
+            return "The stream ended in the middle of an event."
+        return "The stream ended without the provider's end marker." if self.announces_end else None
+
     def record_error(self, error: Any) -> None:
         """Keep an error that the provider reported, unless it is empty or another one came first."""
         if self.error is None and error:
@@ -149,6 +169,14 @@ class Assembler(ABC):
         """Set fields of the answer; usage is merged."""
         for name, value in fields.items():
             self._answer[name] = merge_usage(self._answer.get(name), value) if name in _USAGE else value
+
+
+def _error_message(error: Any) -> str:
+    """Return a provider's message or, if it has none, its error code."""
+    if not isinstance(error, dict):
+        return str(error)
+    values = (error.get(name) for name in (*ERROR_WORDS, "code", "type", "status"))
+    return str(next(filter(None, values), "no message"))
 
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:
