@@ -138,14 +138,9 @@ def build_catalog(
 def _discovered_entries(
     settings: Settings, workspace: str | None, records: Mapping[str, ModelRecord], taken: set[str], *, is_first: bool
 ) -> Iterator[CatalogEntry]:
-    """Yield the entries of a workspace's records that the settings make tools.
+    """Yield the entries of a workspace's records, by name, that the settings make tools.
 
-    Args:
-        settings: As in `build_catalog`.
-        workspace: The workspace.
-        records: The models without a configured entry, by name.
-        taken: The tool names in use, in lower case; new ones are added.
-        is_first: Whether the tools' names omit the workspace.
+    New tool names are added to those in use, `taken`, in lower case; those of the first workspace omit its name.
     """
     own_workspace = None if workspace == settings.workspace else workspace
     for name in sorted(records):

@@ -108,7 +108,6 @@ class ResponsesAssembler(Assembler):
         return True
 
     def _item(self, index: int, kind: str) -> JSONObject:
-        """Return the item at an index; create it if the event that begins it is missing."""
         return self._items.setdefault(index, {"type": kind})
 
     def _apply_text(self, target: JSONObject, field: str, stage: str, data: JSONObject) -> None:
