@@ -13,7 +13,6 @@ from blaxel_mcp.apis.content import count, strings
 MAX_COMPARED = 100
 """Maximum number of vectors that are compared with each other: the work grows with its square."""
 
-_FLOAT_BYTES = 4
 _DIGITS = 4
 
 
@@ -40,12 +39,9 @@ class Embeddings(ModelAPI):
 def decode_floats(encoded: str) -> Sequence[float]:
     """Decode little-endian float32 numbers from base64, as `encoding_format: "base64"` returns; empty for others."""
     try:
-        data = base64.b64decode(encoded, validate=True)
+        numbers = array("f", base64.b64decode(encoded, validate=True))
     except ValueError:
         return []
-    if len(data) % _FLOAT_BYTES:
-        return []
-    numbers = array("f", data)
     if byteorder == "big":
         numbers.byteswap()
     return numbers
