@@ -4,19 +4,17 @@ The SDK's low-level server does not check arguments against a tool's schema.
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from blaxel_mcp.apis.plain_schema import plain_check
-from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string
+from blaxel_mcp.apis.repairs import Shape, add_repair, check_values, decode_json_string, parsed_container
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 if TYPE_CHECKING:
     from blaxel_mcp.apis.bounded_schema import BoundedSchema
-
-_CONTAINERS: dict[str, type] = {"object": dict, "array": list}
 
 WHOLE_ARGUMENTS = "arguments"
 """The name under which a client sends all arguments as one string or object, if no argument of the tool has it."""
@@ -28,8 +26,7 @@ class ArgumentValidator:
     """Validates the arguments of one tool against its schema.
 
     Args:
-        schema: A JSON Schema (draft 2020-12) whose root is an object. References outside the
-            schema are never fetched.
+        schema: A JSON Schema (draft 2020-12) whose root is an object.
         advertised: The schema shown to clients, if it is narrower than `schema`. It decides which
             arguments are repaired: those that it types as an object or array may arrive as a JSON string.
         owner: The schema's name in error messages.
@@ -43,7 +40,6 @@ class ArgumentValidator:
     """
 
     def __init__(self, schema: Mapping[str, Any], *, advertised: Mapping[str, Any] | None = None, owner: str) -> None:
-        self._bounded: BoundedSchema | None = None
         self._source, self._owner = schema, owner
         self._is_valid = plain_check(schema)
         self.is_plain = self._is_valid is not None or self._schema.is_plain
@@ -53,8 +49,13 @@ class ArgumentValidator:
                 hint='Tools take named arguments: set "type": "object" and "properties" in the schema.',
             )
         self._shape = Shape(schema, schema)
-        self._advertised: Mapping[str, Any] = (advertised or schema).get("properties", {})
-        self._containers = {name: _container_types(argument) for name, argument in self._advertised.items()}
+        advertised = advertised or schema
+        self._advertised: Mapping[str, Any] = advertised.get("properties", {})
+        self._containers = {
+            name: shape.types & {"object", "array"}
+            for name, shape in Shape(advertised, advertised).properties.items()
+            if "string" not in shape.types
+        }
         self._omissions = {
             name: tuple(value for value in (None, "") if self._is_omission(value, argument))
             for name, argument in {**schema.get("properties", {}), **self._advertised}.items()
@@ -79,14 +80,8 @@ class ArgumentValidator:
                 if value is not None:
                     add_repair(repairs, name, "was empty and was omitted")
                 continue
-            containers = self._containers.get(name, ())
-            decoded = decode_json_string(value) if containers and isinstance(value, str) else None
-            if decoded is not None and isinstance(decoded, containers):
-                kind = "object" if isinstance(decoded, dict) else "array"
-                add_repair(repairs, name, f"was a JSON string and was parsed as an {kind}")
-                value = decoded  # noqa: PLW2901 - the same argument
-                # The first check saw it as one string.
-                check_values(({name: value},))
+            if isinstance(value, str) and (containers := self._containers.get(name)):
+                value = parsed_container(value, containers, name, repairs)  # noqa: PLW2901 - the same argument
             shape = self._shape.properties.get(name)
             # A string where the schema wants strings needs no repair.
             if shape and not (isinstance(value, str) and "string" in shape.types):
@@ -98,17 +93,15 @@ class ArgumentValidator:
             )
         return values, repairs
 
-    @property
+    @cached_property
     def _schema(self) -> "BoundedSchema":
         """The schema with all keywords, which also describes what is wrong."""
-        if self._bounded is None:
-            from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see `plain_schema`
+        from blaxel_mcp.apis.bounded_schema import BoundedSchema  # noqa: PLC0415 - see `plain_schema`
 
-            self._bounded = BoundedSchema(self._source, self._owner)
-        return self._bounded
+        return BoundedSchema(self._source, self._owner)
 
     def _unwrapped(self, arguments: Mapping[str, Any], repairs: list[str]) -> Mapping[str, Any]:
-        """Return the arguments inside a wrapper, a JSON string or an object; without one, the arguments as they are."""
+        """Return the arguments inside a wrapper, a JSON string or an object; without one, the same arguments."""
         [(wrapper, value)] = arguments.items()
         if wrapper not in _WRAPPERS:
             return arguments
@@ -126,10 +119,3 @@ class ArgumentValidator:
         formatted = isinstance(argument, Mapping) and "format" in argument
         accepts = plain_check(argument) or partial(self._schema.accepts, argument)
         return (value == "" and formatted) or not accepts(value)
-
-
-def _container_types(schema: Any) -> tuple[type, ...]:
-    """Return the Python types of the objects and arrays that an argument may be; none if it may be a string."""
-    kinds = schema.get("type", ()) if isinstance(schema, Mapping) else ()
-    kinds = (kinds,) if isinstance(kinds, str) else kinds
-    return () if "string" in kinds else tuple(_CONTAINERS[kind] for kind in kinds if kind in _CONTAINERS)

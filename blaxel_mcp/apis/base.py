@@ -1,6 +1,5 @@
 """The interface of an API."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 Schema = Mapping[str, Any]
+Fields = Mapping[str, Schema]
 
 FREE_FORM: Schema = {"type": "object", "additionalProperties": {}}
 """Any object. `{}` and not `true`: a boolean there crashes one client's schema converter, and
@@ -30,51 +30,47 @@ class Encoded:
     content_type: str
 
 
-class ModelAPI(ABC):
-    """One API that an inference endpoint can speak.
+class ModelAPI:
+    """One API that an inference endpoint can speak. It does no I/O and knows nothing of MCP.
 
-    It describes a tool's arguments, turns them into the request body, names the sub-endpoint and
-    finds the text in the answer. It does no I/O and knows nothing of MCP.
+    Attributes:
+        name: The value of `api` in a `[[models]]` entry.
+        path: The sub-endpoint below the model's base endpoint; empty for the base endpoint itself.
+        summary: What a call does: the default of a tool's description.
+        fields: The arguments that matter to an agent, each with its JSON Schema in the subset that every client
+            supports. Other fields of the API pass through.
+        required: The fields that are required.
+        accepted_fields: Arguments that accept more than `fields` says, and further ones, each with its JSON Schema.
+        listed_fields: The arguments that agents usually fill in, which `tools/list` shows; empty for all.
+        listed_hints: Descriptions in `tools/list`, of arguments whose names do not say enough.
+        choices: The values of listed arguments for which the API has a fixed list; others are not rejected.
+        accept: The Accept header: media types that an answer may have.
+        headers: Additional request headers that the API requires.
+        takes_model: Whether the body has a `model` field.
+        file_arguments: Arguments that name files. `body` receives each as an `InputFile`, or as a list of them.
+        file_types: How the media types of these files begin; empty for any.
+        multipart: Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files.
+        conversation: The field of the body that must hold a conversation; empty for an API without one.
+        streams: Whether an answer can be streamed.
     """
 
     name: ClassVar[str]
-    """The value of `api` in a `[[models]]` entry."""
-
     path: ClassVar[str]
-    """The sub-endpoint below the model's base endpoint; empty for the base endpoint itself."""
-
     summary: ClassVar[str]
-    """What a call does: the default of a tool's description."""
-
-    listed_fields: ClassVar[Mapping[str, str]]
-    """The arguments that agents usually fill in, each with its description in `tools/list`, empty for none."""
-
+    fields: ClassVar[Fields]
+    required: ClassVar[tuple[str, ...]] = ()
+    accepted_fields: ClassVar[Fields] = {}
+    listed_fields: ClassVar[tuple[str, ...]] = ()
+    listed_hints: ClassVar[Mapping[str, str]] = {}
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """The values of listed arguments for which the API has a fixed list; others are not rejected."""
-
     accept: ClassVar[str] = "application/json"
-    """The Accept header: media types that an answer may have."""
-
     headers: ClassVar[Mapping[str, str]] = {}
-    """Additional request headers that the API requires."""
-
     takes_model: ClassVar[bool] = True
-    """Whether the body has a `model` field."""
-
     file_arguments: ClassVar[tuple[str, ...]] = ()
-    """Arguments that name files. `body` receives each as an `InputFile`, or as a list of them."""
-
     file_types: ClassVar[str] = ""
-    """How the media types of these files begin; empty for any."""
-
     multipart: ClassVar[bool] = False
-    """Whether the body is sent as multipart, with files as fields; run_model's `data` may then name files too."""
-
     conversation: ClassVar[str] = ""
-    """The field of the body that holds the conversation, which must not be empty; empty for an API without one."""
-
     streams: ClassVar[bool] = False
-    """Whether an answer can be streamed."""
 
     def streamed(self, path: str, body: JSONObject) -> tuple[str, JSONObject]:
         """Return the path and the body that request the same answer as a stream."""
@@ -88,9 +84,10 @@ class ModelAPI(ABC):
         """Whether this API answers at a sub-endpoint."""
         return path == self.path
 
-    @abstractmethod
     def input_schema(self) -> JSONObject:
         """Return the JSON Schema of a tool's arguments, in the subset that every client supports."""
+        required = {"required": list(self.required)} if self.required else {}
+        return {"type": "object", "properties": dict(self.fields), "additionalProperties": {}, **required}
 
     def listed_schema(self) -> JSONObject:
         """Return the part of it that agents usually fill in, small enough to be listed for each of many models."""
@@ -99,15 +96,16 @@ class ModelAPI(ABC):
             name: {
                 **_outline(schema["properties"][name]),
                 **({"enum": list(self.choices[name])} if name in self.choices else {}),
-                **({"description": hint} if hint else {}),
+                **({"description": self.listed_hints[name]} if name in self.listed_hints else {}),
             }
-            for name, hint in self.listed_fields.items()
+            for name in self.listed_fields or self.fields
         }
         return {**schema, "properties": properties}
 
     def accepted_schema(self) -> JSONObject:
         """Return the schema that arguments are validated against: the advertised one, or a wider one."""
-        return self.input_schema()
+        schema = self.input_schema()
+        return {**schema, "properties": {**schema["properties"], **self.accepted_fields}}
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the request body for a tool's arguments; fields unknown to this API pass through.

@@ -17,6 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from blaxel_mcp.apis.plain_schema import PLAIN_KEYWORDS
 from blaxel_mcp.apis.schema_keywords import MAX_PROBLEMS, BoundedValidator, allow_steps, pattern_matcher
 from blaxel_mcp.apis.schema_problems import described
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
@@ -26,13 +27,7 @@ _MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 100_000
 """Steps of one validation, by the number of values. At most, they take some seconds in a thread. A plain schema needs
 none."""
 
-
-_PLAIN = {
-    *("type", "properties", "required", "items", "prefixItems", "additionalProperties", "enum", "const"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
-    *("minItems", "maxItems", "minProperties", "maxProperties", "title", "description", "default", "examples"),
-    *("deprecated", "readOnly", "writeOnly", "format", "$comment", "$schema"),
-}
+_PLAIN = {*PLAIN_KEYWORDS, "prefixItems"}
 """Keywords whose work grows with the size of the arguments, and no faster."""
 
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
@@ -63,17 +58,25 @@ class BoundedSchema:
                 f"{owner} is not a valid JSON Schema: {error.json_path}: {shorten(error.message)}.",
                 hint="Fix it in the settings file.",
             ) from None
-        keywords = {keyword for part in subschemas(schema) for keyword in part}
+        parts = list(_subschemas(schema))
+        keywords = {keyword for part in parts for keyword in part}
         if {"patternProperties", "unevaluatedProperties"} <= keywords:
             raise ConfigurationError(
                 f"{owner} has both `patternProperties` and `unevaluatedProperties`.",
                 hint="Use `additionalProperties` instead of `unevaluatedProperties`.",
             )
-        _check_patterns(schema, owner)
-        _check_references(schema, owner)
+        resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
+        for part in parts:
+            _check_patterns(part, owner)
+            try:
+                resolver.lookup(part.get("$ref", "#"))
+            except Unresolvable:
+                raise ConfigurationError(
+                    f"{owner} has a reference outside itself, or to nothing: {literal(part['$ref'])}.",
+                    hint="Copy the definition into the schema; references are never fetched.",
+                ) from None
         self.is_plain = keywords <= _PLAIN
-        drop_open = "unevaluatedProperties" not in keywords
-        self._validator = BoundedValidator(_simplified(schema, drop_open=drop_open), registry=Registry())
+        self._validator = BoundedValidator(_without_dialects(schema), registry=Registry())
 
     def problems(self, value: Any) -> list[str]:
         """Describe the first problems of a value, at most five, in the order of their paths.
@@ -111,67 +114,46 @@ def _allowed_steps(value: Any) -> int:
     return min(steps, _MAX_STEPS)
 
 
-def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
+def _subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
     """Yield a schema and every schema inside it, definitions included."""
     if isinstance(schema, list):
         for item in schema:
-            yield from subschemas(item)
+            yield from _subschemas(item)
     elif isinstance(schema, Mapping):
         yield schema
         for keyword, value in schema.items():
             if keyword in _MAPS and isinstance(value, Mapping):
-                yield from subschemas(list(value.values()))
+                yield from _subschemas(list(value.values()))
             elif keyword not in _DATA:
-                yield from subschemas(value)
+                yield from _subschemas(value)
 
 
-def _simplified(schema: Any, *, drop_open: bool, names: bool = False) -> Any:
+def _without_dialects(schema: Any, *, names: bool = False) -> Any:
     """Return a copy without `$schema`, at which `jsonschema` goes on with a validator of its own.
 
-    Args:
-        schema: The schema, or a part of it.
-        drop_open: Whether to omit `additionalProperties` that allow any value, so that not each is looked at.
-        names: Whether the keys are names of properties and not keywords.
+    `names` says whether the keys are names of properties and not keywords.
     """
     if isinstance(schema, list):
-        return [_simplified(item, drop_open=drop_open) for item in schema]
+        return list(map(_without_dialects, schema))
     if not isinstance(schema, Mapping):
         return schema
     return {
-        key: value
-        if key in _DATA and not names
-        else _simplified(value, drop_open=drop_open, names=key in _MAPS and not names)
+        key: value if key in _DATA and not names else _without_dialects(value, names=key in _MAPS and not names)
         for key, value in schema.items()
-        if names or not (key == "$schema" or (drop_open and key == "additionalProperties" and value in (True, {})))
+        if names or key != "$schema"
     }
 
 
-def _check_patterns(schema: Mapping[str, Any], owner: str) -> None:
-    for part in subschemas(schema):
-        names = part.get("patternProperties", {})
-        for pattern in (part.get("pattern"), *names):
-            if not isinstance(pattern, str):
-                continue
-            try:
-                pattern_matcher(pattern)
-            except SchemaError as error:
-                reason = str(error).rpartition("rror: ")[2].strip().rstrip(".")
-                raise ConfigurationError(
-                    f"{owner} has the pattern {literal(pattern)}, which cannot be used: {reason}.",
-                    hint="Patterns are matched in linear time, so look-around and backreferences are not supported. "
-                    "Rewrite the pattern.",
-                ) from None
-
-
-def _check_references(schema: Mapping[str, Any], owner: str) -> None:
-    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
-    for part in subschemas(schema):
-        reference = part.get("$ref")
-        if isinstance(reference, str):
-            try:
-                resolver.lookup(reference)
-            except Unresolvable:
-                raise ConfigurationError(
-                    f"{owner} has a reference outside itself, or to nothing: {literal(reference)}.",
-                    hint="Copy the definition into the schema; references are never fetched.",
-                ) from None
+def _check_patterns(part: Mapping[str, Any], owner: str) -> None:
+    for pattern in (part.get("pattern"), *part.get("patternProperties", {})):
+        if not isinstance(pattern, str):
+            continue
+        try:
+            pattern_matcher(pattern)
+        except SchemaError as error:
+            reason = str(error).rpartition("rror: ")[2].strip().rstrip(".")
+            raise ConfigurationError(
+                f"{owner} has the pattern {literal(pattern)}, which cannot be used: {reason}.",
+                hint="Patterns are matched in linear time, so look-around and backreferences are not supported. "
+                "Rewrite the pattern.",
+            ) from None

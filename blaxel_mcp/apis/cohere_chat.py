@@ -1,42 +1,25 @@
 """The Cohere chat API, version 2: `POST /v2/chat`."""
 
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
+from blaxel_mcp.apis.base import Fields, ModelAPI
 from blaxel_mcp.apis.content import (
     ANY_CONTENT,
     MAX_TOKENS,
     PROMPT,
     SYSTEM,
-    TEXT_CONTENT,
     TOOLS,
     content_text,
+    free_form,
+    integers,
     messages_schema,
-    object_schema,
-    whole_numbers,
+    strings,
     with_messages,
 )
 from blaxel_mcp.core.json_text import JSONObject
 
-
-def _schema(content: Schema, document: Schema) -> JSONObject:
-    return object_schema(
-        {
-            "prompt": PROMPT,
-            "system": SYSTEM,
-            "messages": messages_schema(content, roles="system, user, assistant or tool."),
-            "max_tokens": MAX_TOKENS,
-            "temperature": {"type": "number", "minimum": 0, "description": "0 or more; 0 is least random."},
-            "response_format": {**FREE_FORM, "description": 'For JSON: {"type": "json_object"}, with a json_schema.'},
-            "tools": TOOLS,
-            "documents": {
-                "type": "array",
-                "items": document,
-                "description": "Texts for the answer to cite; objects with id and data also work.",
-            },
-        }
-    )
+_ROLES = "system, user, assistant or tool."
 
 
 class CohereChat(ModelAPI):
@@ -45,23 +28,29 @@ class CohereChat(ModelAPI):
     name = "cohere-chat"
     path = "/v2/chat"
     summary = "Answers `prompt`, or a conversation in `messages`."
-    listed_fields = MappingProxyType(
-        {"prompt": "", "system": "", "messages": "", "documents": "Texts to cite.", "max_tokens": ""}
-    )
     streams = True
     conversation = "messages"
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return _schema(TEXT_CONTENT, TEXT_CONTENT)
-
-    def accepted_schema(self) -> JSONObject:
-        """Return the same with `content` of any type, and documents as texts or objects."""
-        return whole_numbers(_schema(ANY_CONTENT, {"type": ["string", "object"]}), "k", "seed")
+    fields: ClassVar[Fields] = {
+        "prompt": PROMPT,
+        "system": SYSTEM,
+        "messages": messages_schema(_ROLES),
+        "max_tokens": MAX_TOKENS,
+        "temperature": {"type": "number", "minimum": 0, "description": "0 or more; 0 is least random."},
+        "response_format": free_form('For JSON: {"type": "json_object"}, with a json_schema.'),
+        "tools": TOOLS,
+        "documents": strings("Texts for the answer to cite; objects with id and data also work."),
+    }
+    accepted_fields: ClassVar[Fields] = {
+        "messages": messages_schema(_ROLES, ANY_CONTENT),
+        "documents": {"type": "array", "items": {"type": ["string", "object"]}},
+        **integers("k", "seed"),
+    }
+    listed_fields = ("prompt", "system", "messages", "documents", "max_tokens")
+    listed_hints: ClassVar[Mapping[str, str]] = {"documents": "Texts to cite."}
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as the first message, and `prompt` as the last one."""
-        return with_messages(arguments, arguments.get("prompt"), shorthands=("prompt", "system"))
+        return with_messages(arguments, "prompt", "system")
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the message, without thinking."""

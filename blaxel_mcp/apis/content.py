@@ -1,46 +1,60 @@
 """Fields and content blocks that several APIs share."""
 
 import base64
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, Schema
+from blaxel_mcp.apis.base import FREE_FORM, Fields, Schema
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
 
-ANY_CONTENT: Schema = {"type": ["string", "array", "null"]}
-"""Content in all its forms: a text, an array of blocks, or null beside tool calls."""
+ANY_CONTENT = ["string", "array", "null"]
+"""The types of content: a text, an array of blocks, or null beside tool calls. Agents are shown only the first."""
 
-TEXT_CONTENT: Schema = {"type": "string"}
-"""Content as advertised to agents: the only form that schema dialects without unions can express."""
 
-PROMPT: Schema = {"type": "string", "description": "The user's message; shorthand for messages."}
-SYSTEM: Schema = {"type": "string", "description": "System instructions, sent before the messages."}
-IMAGES: Schema = {
-    "type": "array",
-    "items": {"type": "string"},
-    "description": "Images for the prompt: paths, data: URLs or https URLs.",
-}
+def string(description: str) -> Schema:
+    """Return the schema of a string."""
+    return {"type": "string", "description": description}
+
+
+def strings(description: str) -> Schema:
+    """Return the schema of an array of strings."""
+    return {"type": "array", "items": {"type": "string"}, "description": description}
+
+
+def count(description: str) -> Schema:
+    """Return the schema of an integer from 1."""
+    return {"type": "integer", "minimum": 1, "description": description}
+
+
+def free_form(description: str) -> Schema:
+    """Return the schema of any object."""
+    return {**FREE_FORM, "description": description}
+
+
+def integers(*names: str) -> Fields:
+    """Return the schemas of further fields: integers, which clients may write as floats, or null."""
+    return {name: {"type": ["integer", "null"]} for name in names}
+
+
+PROMPT = string("The user's message; shorthand for messages.")
+SYSTEM = string("System instructions, sent before the messages.")
+IMAGES = strings("Images for the prompt: paths, data: URLs or https URLs.")
 TOOLS: Schema = {
     "type": "array",
     "items": FREE_FORM,
     "description": "Functions the model may call; calls are returned, not executed.",
 }
-MAX_TOKENS: Schema = {"type": "integer", "minimum": 1, "description": "Maximum tokens in the answer."}
+MAX_TOKENS = count("Maximum tokens in the answer.")
 
 
-def messages_schema(content: Schema, *, roles: str) -> JSONObject:
-    """Return the schema of `messages`.
-
-    Args:
-        content: The schema of a message's content.
-        roles: The description of its role.
-    """
+def messages_schema(roles: str, content: str | Sequence[str] = "string") -> Schema:
+    """Return the schema of `messages`, with the description of a message's role and the types of its content."""
     message: JSONObject = {
         "type": "object",
         "properties": {
-            "role": {"type": "string", "description": roles},
-            "content": {**content, "description": "The text; an array of content parts also works."},
+            "role": string(roles),
+            "content": {"type": content, "description": "The text; an array of content parts also works."},
         },
         "required": ["role"],
         "additionalProperties": {},
@@ -48,33 +62,29 @@ def messages_schema(content: Schema, *, roles: str) -> JSONObject:
     return {"type": "array", "items": message, "description": "The conversation so far; prompt, if given, is appended."}
 
 
-def object_schema(properties: JSONObject, *required: str) -> JSONObject:
-    """Return the schema of a tool's arguments, which accepts further fields."""
-    schema: JSONObject = {"type": "object", "properties": properties, "additionalProperties": {}}
-    return {**schema, "required": list(required)} if required else schema
-
-
-def with_messages(arguments: JSONObject, question: Any, *, shorthands: Collection[str]) -> JSONObject:
+def with_messages(
+    arguments: JSONObject, *shorthands: str, images: Sequence[JSONObject] = (), images_first: bool = False
+) -> JSONObject:
     """Return the body of a conversation.
 
     Args:
         arguments: The tool's arguments; fields that are no shorthands pass through.
-        question: The content of the user's last message; None for none.
-        shorthands: The arguments that become messages. If `system` is among them, it becomes the first one.
+        shorthands: The arguments that become messages. If `system` is among them, it becomes the first one; `prompt`
+            becomes the last one.
+        images: Images for the prompt, as content blocks of the API.
+        images_first: Whether they stand before the prompt's text.
     """
     messages: list[Any] = list(arguments.get("messages", []))
     if "system" in shorthands and "system" in arguments:
         messages.insert(0, {"role": "system", "content": arguments["system"]})
+    question = prompt = arguments.get("prompt")
+    if images:
+        text = [{"type": "text", "text": prompt}] if prompt else []
+        question = [*images, *text] if images_first else [*text, *images]
     if question is not None:
         messages.append({"role": "user", "content": question})
     body = {name: value for name, value in arguments.items() if name != "messages" and name not in shorthands}
     return {"messages": messages, **body} if messages else body
-
-
-def whole_numbers(schema: Schema, *names: str) -> JSONObject:
-    """Return the schema of an object with further integers, which clients may write as floats, or null."""
-    integers = {name: {"type": ["integer", "null"]} for name in names}
-    return {**schema, "properties": {**integers, **schema.get("properties", {})}}
 
 
 def image_url(image: InputFile) -> str:

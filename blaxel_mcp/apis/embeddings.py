@@ -5,28 +5,15 @@ import math
 from array import array
 from collections.abc import Sequence
 from sys import byteorder
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.content import object_schema
-from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.apis.base import Fields, ModelAPI
+from blaxel_mcp.apis.content import count, strings
 
 MAX_COMPARED = 100
 """Maximum number of vectors that are compared with each other: the work grows with its square."""
 
-_FLOAT_BYTES = 4
 _DIGITS = 4
-
-
-def _schema(text: JSONObject) -> JSONObject:
-    return object_schema(
-        {
-            "input": {**text, "description": "Texts to embed, one vector each; a single text also works."},
-            "dimensions": {"type": "integer", "minimum": 1, "description": "Length of the vectors, where supported."},
-        },
-        "input",
-    )
 
 
 class Embeddings(ModelAPI):
@@ -35,27 +22,26 @@ class Embeddings(ModelAPI):
     name = "embeddings"
     path = "/v1/embeddings"
     summary = "Embeds texts: a vector for each."
-    listed_fields = MappingProxyType({"input": "", "dimensions": ""})
-
-    def input_schema(self) -> JSONObject:
-        """Return the schema with `input` as an array of texts, which needs no union."""
-        return _schema({"type": "array", "items": {"type": "string"}})
-
-    def accepted_schema(self) -> JSONObject:
-        """Return the same for every input that the API accepts: a text, texts, tokens, or arrays of tokens."""
-        tokens = {"type": "array", "items": {"type": "integer"}}
-        return _schema({"type": ["string", "array"], "items": {**tokens, "type": ["string", "integer", "array"]}})
+    fields: ClassVar[Fields] = {
+        "input": strings("Texts to embed, one vector each; a single text also works."),
+        "dimensions": count("Length of the vectors, where supported."),
+    }
+    # A text, texts, tokens, or arrays of tokens.
+    accepted_fields: ClassVar[Fields] = {
+        "input": {
+            "type": ["string", "array"],
+            "items": {"type": ["string", "integer", "array"], "items": {"type": "integer"}},
+        }
+    }
+    required = ("input",)
 
 
 def decode_floats(encoded: str) -> Sequence[float]:
     """Decode little-endian float32 numbers from base64, as `encoding_format: "base64"` returns; empty for others."""
     try:
-        data = base64.b64decode(encoded, validate=True)
+        numbers = array("f", base64.b64decode(encoded, validate=True))
     except ValueError:
         return []
-    if len(data) % _FLOAT_BYTES:
-        return []
-    numbers = array("f", data)
     if byteorder == "big":
         numbers.byteswap()
     return numbers

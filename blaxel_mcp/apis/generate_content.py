@@ -1,11 +1,11 @@
 """The generate content API: Gemini's `POST /v1beta/models/{model}:generateContent`."""
 
 import re
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, ModelAPI
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, joined_texts, object_schema, whole_numbers
+from blaxel_mcp.apis.base import FREE_FORM, Fields, ModelAPI, Schema
+from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, free_form, integers, joined_texts, string
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -17,19 +17,59 @@ _INSTRUCTIONS = ("systemInstruction", "system_instruction")
 """Google accepts both spellings of every field."""
 
 
+_LIST_OR_ITEM = ["array", "object"]
+"""Google takes an object for a list of one, as for any list of protobuf in JSON, so it is sent as it is."""
+
+
+def _contents(kind: str | list[str]) -> Schema:
+    """Return the schema of `contents`, where each list is of this kind."""
+    content: JSONObject = {
+        "type": "object",
+        "properties": {
+            "role": string("user or model."),
+            "parts": {"type": kind, "items": FREE_FORM, "description": 'Such as [{"text": "Hello"}].'},
+        },
+        "required": ["parts"],
+        "additionalProperties": {},
+    }
+    description = "The conversation so far; prompt, if given, is appended."
+    return {"type": kind, "items": content, "description": description}
+
+
 class GenerateContent(ModelAPI):
     """Answers a conversation with candidates. The path names the model, by its id at the provider."""
 
     name = "generate-content"
     path = f"/v1beta/models/{_MODEL}{_GENERATE}"
     summary = "Answers `prompt`, or a conversation in `contents`."
-    listed_fields = MappingProxyType(
-        {"prompt": "", "system": "", "images": "Paths or URLs.", "contents": "", "generationConfig": ""}
-    )
     streams = True
     conversation = "contents"
     takes_model = False
     file_arguments = ("images",)
+    fields: ClassVar[Fields] = {
+        "prompt": string("The user's message; shorthand for contents."),
+        "system": string("Instructions; shorthand for systemInstruction."),
+        "images": IMAGES,
+        "contents": _contents("array"),
+        "generationConfig": free_form(
+            "Such as maxOutputTokens, temperature, thinkingConfig; for JSON: responseMimeType "
+            '"application/json" and responseSchema.'
+        ),
+        "tools": {**TOOLS, "description": "functionDeclarations the model may call; calls are returned."},
+    }
+    accepted_fields: ClassVar[Fields] = {
+        "contents": _contents(_LIST_OR_ITEM),
+        "generationConfig": {
+            **FREE_FORM,
+            "properties": {
+                **integers("maxOutputTokens", "topK", "candidateCount", "seed", "logprobs"),
+                "thinkingConfig": {**FREE_FORM, "properties": integers("thinkingBudget")},
+            },
+        },
+        "tools": {**TOOLS, "type": _LIST_OR_ITEM},
+    }
+    listed_fields = ("prompt", "system", "images", "contents", "generationConfig")
+    listed_hints: ClassVar[Mapping[str, str]] = {"images": "Paths or URLs."}
 
     def endpoint_path(self, provider_model: str | None) -> str | None:
         """Return the path with the model's id at the provider, or None if that id is not known."""
@@ -42,50 +82,6 @@ class GenerateContent(ModelAPI):
     def streamed(self, path: str, body: JSONObject) -> tuple[str, JSONObject]:
         """Return the path for a stream of events, instead of one long array, and the same body."""
         return f"{path.replace(_GENERATE, _STREAM)}{'&' if '?' in path else '?'}alt=sse", body
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        content: JSONObject = {
-            "type": "object",
-            "properties": {
-                "role": {"type": "string", "description": "user or model."},
-                "parts": {"type": "array", "items": FREE_FORM, "description": 'Such as [{"text": "Hello"}].'},
-            },
-            "required": ["parts"],
-            "additionalProperties": {},
-        }
-        return object_schema(
-            {
-                "prompt": {"type": "string", "description": "The user's message; shorthand for contents."},
-                "system": {"type": "string", "description": "Instructions; shorthand for systemInstruction."},
-                "images": IMAGES,
-                "contents": {
-                    "type": "array",
-                    "items": content,
-                    "description": "The conversation so far; prompt, if given, is appended.",
-                },
-                "generationConfig": {
-                    **FREE_FORM,
-                    "description": "Such as maxOutputTokens, temperature, thinkingConfig; for JSON: responseMimeType "
-                    '"application/json" and responseSchema.',
-                },
-                "tools": {**TOOLS, "description": "functionDeclarations the model may call; calls are returned."},
-            }
-        )
-
-    def accepted_schema(self) -> JSONObject:
-        """Return the same with the integers of `generationConfig`, and one object for each list of one.
-
-        Google takes such objects, as any list of protobuf in JSON, so they are sent as they are.
-        """
-        schema = self.input_schema()
-        contents, tools = schema["properties"]["contents"], schema["properties"]["tools"]
-        for listed in (contents, tools, contents["items"]["properties"]["parts"]):
-            listed["type"] = ["array", "object"]
-        config = whole_numbers(FREE_FORM, "maxOutputTokens", "topK", "candidateCount", "seed", "logprobs")
-        config["properties"]["thinkingConfig"] = whole_numbers(FREE_FORM, "thinkingBudget")
-        schema["properties"]["generationConfig"] = config
-        return schema
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `system` as `systemInstruction`, and `prompt` with `images` as the last content."""

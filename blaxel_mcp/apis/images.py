@@ -1,10 +1,10 @@
 """The images API: OpenAI's `POST /v1/images/generations`."""
 
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.content import object_schema
-from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.apis.base import Fields, ModelAPI
+from blaxel_mcp.apis.content import count, string
 
 
 class Images(ModelAPI):
@@ -13,20 +13,16 @@ class Images(ModelAPI):
     name = "images"
     path = "/v1/images/generations"
     summary = "Generates images from a description, `prompt`."
-    listed_fields = MappingProxyType({"prompt": "", "size": "Such as 1024x1024.", "quality": "", "n": ""})
-    choices = MappingProxyType({"quality": ("auto", "low", "medium", "high", "standard", "hd")})
     accept = "application/json, image/*;q=0.8"
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return object_schema(
-            {
-                "prompt": {"type": "string", "description": "What the image shows."},
-                "size": {"type": "string", "description": "Such as 1024x1024, or auto."},
-                "quality": {"type": "string", "description": "low, medium, high or auto, where supported."},
-                "background": {"type": "string", "description": "transparent, opaque or auto, where supported."},
-                "output_format": {"type": "string", "description": "png, jpeg or webp, where supported."},
-                "n": {"type": "integer", "minimum": 1, "description": "Number of images (default: 1)."},
-            },
-            "prompt",
-        )
+    fields: ClassVar[Fields] = {
+        "prompt": string("What the image shows."),
+        "size": string("Such as 1024x1024, or auto."),
+        "quality": string("low, medium, high or auto, where supported."),
+        "background": string("transparent, opaque or auto, where supported."),
+        "output_format": string("png, jpeg or webp, where supported."),
+        "n": count("Number of images (default: 1)."),
+    }
+    required = ("prompt",)
+    listed_fields = ("prompt", "size", "quality", "n")
+    listed_hints: ClassVar[Mapping[str, str]] = {"size": "Such as 1024x1024."}
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"quality": ("auto", "low", "medium", "high", "standard", "hd")}

@@ -1,46 +1,30 @@
 """The messages API: Anthropic's `POST /v1/messages`."""
 
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, Encoded, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, Encoded, Fields, ModelAPI
 from blaxel_mcp.apis.content import (
     ANY_CONTENT,
     IMAGES,
     PROMPT,
-    TEXT_CONTENT,
     TOOLS,
     base64_of,
     content_text,
+    count,
+    free_form,
+    integers,
     messages_schema,
-    object_schema,
-    whole_numbers,
+    string,
     with_messages,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.json_text import JSONObject
 
+_ROLES = "user or assistant."
+
 DEFAULT_MAX_TOKENS = 4096
 """The default of `max_tokens`, which the API requires."""
-
-
-def _schema(content: Schema, system: Schema) -> JSONObject:
-    return object_schema(
-        {
-            "prompt": PROMPT,
-            "system": {**system, "description": "System instructions."},
-            "images": IMAGES,
-            "messages": messages_schema(content, roles="user or assistant."),
-            "max_tokens": {
-                "type": "integer",
-                "minimum": 1,
-                "description": f"Maximum tokens in the answer (default: {DEFAULT_MAX_TOKENS}).",
-            },
-            "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1; 0 is least random."},
-            "tools": TOOLS,
-            "thinking": {**FREE_FORM, "description": 'Such as {"type": "enabled", "budget_tokens": 2000}.'},
-        }
-    )
 
 
 class Messages(ModelAPI):
@@ -49,34 +33,35 @@ class Messages(ModelAPI):
     name = "messages"
     path = "/v1/messages"
     summary = "Answers `prompt`, or a conversation in `messages`."
-    listed_fields = MappingProxyType(
-        {"prompt": "", "system": "", "images": "Paths or URLs.", "messages": "", "max_tokens": ""}
-    )
     streams = True
     conversation = "messages"
-    headers = MappingProxyType({"anthropic-version": "2023-06-01"})
+    headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
     file_arguments = ("images",)
     file_types = "image/"
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return _schema(TEXT_CONTENT, TEXT_CONTENT)
-
-    def accepted_schema(self) -> JSONObject:
-        """Return the same with `content` and `system` also as arrays of content blocks."""
-        schema = _schema(ANY_CONTENT, {"type": ["string", "array"]})
-        schema["properties"]["thinking"] = whole_numbers(FREE_FORM, "budget_tokens")
-        return whole_numbers(schema, "top_k")
+    fields: ClassVar[Fields] = {
+        "prompt": PROMPT,
+        "system": string("System instructions."),
+        "images": IMAGES,
+        "messages": messages_schema(_ROLES),
+        "max_tokens": count(f"Maximum tokens in the answer (default: {DEFAULT_MAX_TOKENS})."),
+        "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1; 0 is least random."},
+        "tools": TOOLS,
+        "thinking": free_form('Such as {"type": "enabled", "budget_tokens": 2000}.'),
+    }
+    accepted_fields: ClassVar[Fields] = {
+        "system": {"type": ["string", "array"]},
+        "messages": messages_schema(_ROLES, ANY_CONTENT),
+        "thinking": {**FREE_FORM, "properties": integers("budget_tokens")},
+        **integers("top_k"),
+    }
+    listed_fields = ("prompt", "system", "images", "messages", "max_tokens")
+    listed_hints: ClassVar[Mapping[str, str]] = {"images": "Paths or URLs."}
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the body with `prompt` and `images` as the last message; `system` is a field of the API itself."""
-        question = prompt = arguments.get("prompt")
-        if images := arguments.get("images"):
-            # Anthropic's documentation advises images before text.
-            text = [{"type": "text", "text": prompt}] if prompt else []
-            blocks = ({"type": "image", "source": _image_source(image)} for image in images)
-            question = [*blocks, *text]
-        return with_messages(arguments, question, shorthands=("prompt", "images"))
+        images = [{"type": "image", "source": _image_source(image)} for image in arguments.get("images") or ()]
+        # Anthropic's documentation advises images before text.
+        return with_messages(arguments, "prompt", "images", images=images, images_first=True)
 
     def encode(self, body: Any) -> Encoded:
         """Encode the body, with a default for `max_tokens`, which the API requires.

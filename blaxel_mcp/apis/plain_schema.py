@@ -90,8 +90,6 @@ def _enum(values: Any, _: Mapping[str, Any]) -> Predicate:
 
 
 def _bound(is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str, Any]], Predicate]:
-    """Return the function of a keyword for numbers."""
-
     def bound(limit: Any, _: Mapping[str, Any]) -> Predicate:
         _demand(type(limit) in _NUMBERS)
         return lambda value: type(value) not in _NUMBERS or not is_beyond(value, limit)
@@ -100,8 +98,6 @@ def _bound(is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str,
 
 
 def _size(kind: type[Sized], is_beyond: Callable[[Any, Any], bool]) -> Callable[[Any, Mapping[str, Any]], Predicate]:
-    """Return the function of a keyword for the length of strings, arrays or objects."""
-
     def size(limit: Any, _: Mapping[str, Any]) -> Predicate:
         _demand(type(limit) is int and limit >= 0)
         return lambda value: not isinstance(value, kind) or not is_beyond(len(value), limit)
@@ -171,3 +167,6 @@ _KEYWORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], Predicate | None]] = 
     "properties": _properties,
     "additionalProperties": _additional_properties,
 }
+
+PLAIN_KEYWORDS = frozenset(_KEYWORDS)
+"""The keywords that a plain schema may have."""

@@ -4,24 +4,14 @@ Blaxel's documentation calls it with `{"inputs": "..."}`, which is also the form
 Face models. Their models for speech and images also take a file as the whole body.
 """
 
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, Encoded, ModelAPI
-from blaxel_mcp.apis.content import object_schema
+from blaxel_mcp.apis.base import Encoded, Fields, ModelAPI
+from blaxel_mcp.apis.content import free_form, string
 from blaxel_mcp.apis.input_files import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
-
-
-def _schema(inputs: JSONObject) -> JSONObject:
-    return object_schema(
-        {
-            "inputs": {**inputs, "description": "The model's input: a text, for most models."},
-            "parameters": {**FREE_FORM, "description": "Options of the model, if it has any."},
-            "file": {"type": "string", "description": "A file as the whole body instead: its path or a data: URL."},
-        }
-    )
 
 
 class Raw(ModelAPI):
@@ -30,20 +20,17 @@ class Raw(ModelAPI):
     name = "raw"
     path = ""
     summary = "Calls the model with `inputs`; other fields pass through."
-    listed_fields = MappingProxyType(
-        {"inputs": "", "parameters": "", "file": "A path or data: URL: the whole body instead."}
-    )
     accept = "application/json, */*;q=0.5"
     takes_model = False
     file_arguments = ("file",)
-
-    def input_schema(self) -> JSONObject:
-        """Return the schema with `inputs` as text, which most models at the base endpoint expect."""
-        return _schema({"type": "string"})
-
-    def accepted_schema(self) -> JSONObject:
-        """Return the same with `inputs` of any type: question answering takes an object, a batch an array."""
-        return _schema({})
+    fields: ClassVar[Fields] = {
+        "inputs": string("The model's input: a text, for most models."),
+        "parameters": free_form("Options of the model, if it has any."),
+        "file": string("A file as the whole body instead: its path or a data: URL."),
+    }
+    # Question answering takes an object, a batch an array.
+    accepted_fields: ClassVar[Fields] = {"inputs": {}}
+    listed_hints: ClassVar[Mapping[str, str]] = {"file": "A path or data: URL: the whole body instead."}
 
     def check(self, body: JSONObject) -> None:
         """Reject a `file` without content, or beside fields that a body of raw bytes has no place for."""

@@ -4,8 +4,9 @@ Each repair is safe: the value does not fit the schema as it is, or means the sa
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from operator import is_not
 from typing import Any
 
 from blaxel_mcp.core import json_text
@@ -64,12 +65,9 @@ class Shape:
         return Shape(schemas[0], self._root) if len(schemas) == 1 and isinstance(schemas[0], Mapping) else None
 
     def repaired(self, value: Any, place: str, repairs: list[str]) -> Any:
-        """Return the value with its repairs, or the same object if it needs none.
+        """Return a value that nests at most `MAX_DEPTH` levels with its repairs, or the same object if it needs none.
 
-        Args:
-            value: The value. It nests at most `MAX_DEPTH` levels.
-            place: Where it is, for the sentence.
-            repairs: A sentence for each repair is added to it.
+        A sentence for each, with the place of the value, is added to `repairs`.
         """
         types = self.types
         if types and isinstance(value, str) and "string" not in types:
@@ -80,24 +78,16 @@ class Shape:
         if isinstance(value, dict) and "array" in types and "object" not in types:
             add_repair(repairs, place, "was an object and was sent as a list of one")
             value = [value]
-        inner: Any
         if isinstance(value, dict) and (self.properties or self.others):
-            result = value
-            for name, item in value.items():
-                shape = self.properties.get(name, self.others)
-                inner = shape.repaired(item, f"{place}.{name}", repairs) if shape else item
-                if inner is not item:
-                    result = dict(value) if result is value else result
-                    result[name] = inner
-            return result
-        if isinstance(value, list) and self.items:
-            items = value
-            for index, item in enumerate(value):
-                inner = self.items.repaired(item, f"{place}[{index}]", repairs)
-                if inner is not item:
-                    items = list(value) if items is value else items
-                    items[index] = inner
-            return items
+            shapes = {name: self.properties.get(name, self.others) for name in value}
+            members = {
+                name: shape.repaired(item, f"{place}.{name}", repairs) if (shape := shapes[name]) else item
+                for name, item in value.items()
+            }
+            return members if any(map(is_not, members.values(), value.values())) else value
+        if isinstance(value, list) and (shape := self.items):
+            items = [shape.repaired(item, f"{place}[{index}]", repairs) for index, item in enumerate(value)]
+            return items if any(map(is_not, items, value)) else value
         return value
 
     def _parsed(self, text: str, place: str, repairs: list[str]) -> Any:
@@ -108,29 +98,28 @@ class Shape:
             return _BOOLEANS[word.lower()]
         if types & {"integer", "number"} and _NUMBER.fullmatch(word):
             number = json_text.parse(word)
-            whole = isinstance(number, int) or _is_whole(number)
-            if json_text.is_finite(number) and ("number" in types or whole):
-                number = number if "number" in types else int(number)
+            is_whole = isinstance(number, int) or _is_whole(number)
+            if json_text.is_finite(number) and ("number" in types or is_whole):
                 add_repair(repairs, place, f'was "{shorten(word)}" and was sent as a number')
-                return number
-        if types & {"object", "array"} and (value := decode_json_string(text)) is not None:
-            fits = "object" in types or "array" in types if isinstance(value, dict) else "array" in types
-            if isinstance(value, dict | list) and fits:
-                check_values((value,))
-                kind = "object" if isinstance(value, dict) else "array"
-                add_repair(repairs, place, f"was a JSON string and was parsed as an {kind}")
-                return value
+                return number if "number" in types else int(number)
+        # An object can be sent as a list of one.
+        return parsed_container(text, types | {"object"} if "array" in types else types, place, repairs)
+
+
+def parsed_container(text: str, types: Collection[str], place: str, repairs: list[str]) -> Any:
+    """Return the object or array in a string of JSON, if its type is among `types`; otherwise the string."""
+    value = decode_json_string(text) if "object" in types or "array" in types else None
+    kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
+    if kind not in types:
         return text
+    # Until now, it was checked as one string.
+    check_values(({place: value},))
+    add_repair(repairs, place, f"was a JSON string and was parsed as an {kind}")
+    return value
 
 
 def add_repair(repairs: list[str], place: str, sentence: str) -> None:
-    """Add a sentence on a repair, up to a limit.
-
-    Args:
-        repairs: The sentences so far.
-        place: What was repaired, such as `messages[0].content`.
-        sentence: How it was repaired, without the place.
-    """
+    """Add a sentence on the repair of a place such as `messages[0].content`, up to a limit."""
     if len(repairs) < _MAX_SENTENCES:
         repairs.append(f"{shorten(place)} {sentence}")
     elif len(repairs) == _MAX_SENTENCES:

@@ -1,10 +1,9 @@
 """The rerank API: Cohere's `POST /v2/rerank`."""
 
-from types import MappingProxyType
+from typing import ClassVar
 
-from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.content import object_schema
-from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.apis.base import Fields, ModelAPI
+from blaxel_mcp.apis.content import count, string, strings
 
 
 class Rerank(ModelAPI):
@@ -13,20 +12,9 @@ class Rerank(ModelAPI):
     name = "rerank"
     path = "/v2/rerank"
     summary = "Ranks `documents` by relevance to `query`: the index and score of each."
-    listed_fields = MappingProxyType({"query": "", "documents": "", "top_n": ""})
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return object_schema(
-            {
-                "query": {"type": "string", "description": "The search query."},
-                "documents": {
-                    "type": "array",
-                    "items": {"type": "string"},
-                    "description": "The texts to rank; results refer to them by index, from 0.",
-                },
-                "top_n": {"type": "integer", "minimum": 1, "description": "Number of results (default: all)."},
-            },
-            "query",
-            "documents",
-        )
+    fields: ClassVar[Fields] = {
+        "query": string("The search query."),
+        "documents": strings("The texts to rank; results refer to them by index, from 0."),
+        "top_n": count("Number of results (default: all)."),
+    }
+    required = ("query", "documents")

@@ -1,34 +1,14 @@
 """The responses API: OpenAI's `POST /v1/responses`."""
 
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, ModelAPI, Schema
-from blaxel_mcp.apis.content import TEXT_CONTENT, TOOLS, content_text, joined_texts, object_schema, whole_numbers
+from blaxel_mcp.apis.base import Fields, ModelAPI
+from blaxel_mcp.apis.content import TOOLS, content_text, count, free_form, integers, joined_texts, string
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 _SOURCES = ("input", "prompt", "previous_response_id", "conversation")
 """Fields that can hold the question; `prompt` is a stored template here, not a text."""
-
-
-def _schema(text: Schema, *required: str) -> JSONObject:
-    return object_schema(
-        {
-            "input": {**text, "description": "The question or task; an array of input items also works."},
-            "instructions": {"type": "string", "description": "System instructions."},
-            "max_output_tokens": {
-                "type": "integer",
-                "minimum": 1,
-                "description": "Maximum tokens, including reasoning; OpenAI requires 16 or more.",
-            },
-            "reasoning": {**FREE_FORM, "description": 'Such as {"effort": "low"}: minimal, low, medium or high.'},
-            "text": {**FREE_FORM, "description": 'Output format, such as {"format": {"type": "json_object"}}.'},
-            "tools": TOOLS,
-            "previous_response_id": {"type": "string", "description": "The id of a response to continue from."},
-        },
-        *required,
-    )
 
 
 class Responses(ModelAPI):
@@ -37,18 +17,26 @@ class Responses(ModelAPI):
     name = "responses"
     path = "/v1/responses"
     summary = "Answers `input`, a question or a task."
-    listed_fields = MappingProxyType(
-        {"input": "", "instructions": "", "max_output_tokens": "", "previous_response_id": ""}
-    )
     streams = True
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return _schema(TEXT_CONTENT, "input")
+    fields: ClassVar[Fields] = {
+        "input": string("The question or task; an array of input items also works."),
+        "instructions": string("System instructions."),
+        "max_output_tokens": count("Maximum tokens, including reasoning; OpenAI requires 16 or more."),
+        "reasoning": free_form('Such as {"effort": "low"}: minimal, low, medium or high.'),
+        "text": free_form('Output format, such as {"format": {"type": "json_object"}}.'),
+        "tools": TOOLS,
+        "previous_response_id": string("The id of a response to continue from."),
+    }
+    accepted_fields: ClassVar[Fields] = {
+        "input": {"type": ["string", "array"]},
+        **integers("max_tool_calls", "top_logprobs"),
+    }
+    required = ("input",)
+    listed_fields = ("input", "instructions", "max_output_tokens", "previous_response_id")
 
     def accepted_schema(self) -> JSONObject:
-        """Return the same with `input` as a text or items, and optional: other fields can hold the question."""
-        return whole_numbers(_schema({"type": ["string", "array"]}), "max_tool_calls", "top_logprobs")
+        """Return the wider schema without required fields, since several fields can hold the question."""
+        return {**super().accepted_schema(), "required": []}
 
     def check(self, body: JSONObject) -> None:
         """Reject a request without a question."""

@@ -108,30 +108,26 @@ def _counted(keyword: str, *, max_compared: int | None = None) -> Keyword:
     return counted
 
 
-def _any_of(validator: Any, alternatives: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
-    context: list[ValidationError] = []
-    for index, alternative in enumerate(alternatives):
-        _spend(1)
-        errors = _first(validator.descend(instance, alternative, schema_path=index))
-        if not errors:
-            return
-        context += errors
-    yield ValidationError("it matches none of the alternatives", context=context)
+def _alternatives(*, exclusive: bool) -> Keyword:
+    """Return the function of `anyOf`, or of `oneOf`, whose alternatives are exclusive."""
 
+    def check(validator: Any, alternatives: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
+        context: list[ValidationError] = []
+        has_match = False
+        for index, alternative in enumerate(alternatives):
+            _spend(1)
+            errors = _first(validator.descend(instance, alternative, schema_path=index))
+            context += errors
+            if has_match and not errors:
+                yield ValidationError("it matches more than one of the alternatives")
+                return
+            has_match = has_match or not errors
+            if has_match and not exclusive:
+                return
+        if not has_match:
+            yield ValidationError("it matches none of the alternatives", context=context)
 
-def _one_of(validator: Any, alternatives: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
-    context: list[ValidationError] = []
-    matches = 0
-    for index, alternative in enumerate(alternatives):
-        _spend(1)
-        errors = _first(validator.descend(instance, alternative, schema_path=index))
-        context += errors
-        matches += not errors
-        if matches > 1:
-            yield ValidationError("it matches more than one of the alternatives")
-            return
-    if not matches:
-        yield ValidationError("it matches none of the alternatives", context=context)
+    return check
 
 
 def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
@@ -148,7 +144,8 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, _: Any) ->
 
 
 def _additional_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not isinstance(instance, dict):
+    # Most schemas allow any value: not each is looked at.
+    if not isinstance(instance, dict) or value in (True, {}):
         return
     known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     for name, item in instance.items():
@@ -182,8 +179,8 @@ _KEYWORDS: JSONObject = {
     },
     "unevaluatedItems": _counted("unevaluatedItems", max_compared=_MAX_COMPARED),
     "unevaluatedProperties": _counted("unevaluatedProperties", max_compared=_MAX_COMPARED),
-    "anyOf": _any_of,
-    "oneOf": _one_of,
+    "anyOf": _alternatives(exclusive=False),
+    "oneOf": _alternatives(exclusive=True),
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,

@@ -1,10 +1,10 @@
 """The speech API: OpenAI's `POST /v1/audio/speech`."""
 
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.content import object_schema
-from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.apis.base import Fields, ModelAPI
+from blaxel_mcp.apis.content import string
 
 
 class Speech(ModelAPI):
@@ -13,22 +13,15 @@ class Speech(ModelAPI):
     name = "speech"
     path = "/v1/audio/speech"
     summary = "Speaks `input` in a `voice`."
-    listed_fields = MappingProxyType(
-        {"input": "", "voice": "Such as alloy.", "instructions": "How to speak.", "response_format": ""}
-    )
-    choices = MappingProxyType({"response_format": ("mp3", "opus", "aac", "flac", "wav", "pcm")})
     accept = "audio/*, application/json;q=0.5"
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return object_schema(
-            {
-                "input": {"type": "string", "description": "The text to speak."},
-                "voice": {"type": "string", "description": "Such as alloy, nova or onyx; names vary by provider."},
-                "instructions": {"type": "string", "description": "How to speak it, where supported."},
-                "response_format": {"type": "string", "description": "mp3, wav, opus, aac, flac or pcm."},
-                "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is normal."},
-            },
-            "input",
-            "voice",
-        )
+    fields: ClassVar[Fields] = {
+        "input": string("The text to speak."),
+        "voice": string("Such as alloy, nova or onyx; names vary by provider."),
+        "instructions": string("How to speak it, where supported."),
+        "response_format": string("mp3, wav, opus, aac, flac or pcm."),
+        "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is normal."},
+    }
+    required = ("input", "voice")
+    listed_fields = ("input", "voice", "instructions", "response_format")
+    listed_hints: ClassVar[Mapping[str, str]] = {"voice": "Such as alloy.", "instructions": "How to speak."}
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"response_format": ("mp3", "opus", "aac", "flac", "wav", "pcm")}

@@ -1,11 +1,11 @@
 """The transcriptions API: OpenAI's `POST /v1/audio/transcriptions`, a form with a file (RFC 7578)."""
 
 import secrets
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import Encoded, ModelAPI
-from blaxel_mcp.apis.content import object_schema
+from blaxel_mcp.apis.base import Encoded, Fields, ModelAPI
+from blaxel_mcp.apis.content import string
 from blaxel_mcp.apis.input_files import FileData
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
@@ -18,25 +18,23 @@ class Transcriptions(ModelAPI):
     name = "transcriptions"
     path = "/v1/audio/transcriptions"
     summary = "Transcribes a recording, `file`."
-    listed_fields = MappingProxyType(
-        {"file": "A path or data: URL.", "language": "Such as en.", "prompt": "Words it may contain."}
-    )
     accept = "application/json, text/plain;q=0.8"
     file_arguments = ("file",)
     multipart = True
-
-    def input_schema(self) -> JSONObject:
-        """Return the fields that matter to an agent; other fields of the API pass through."""
-        return object_schema(
-            {
-                "file": {"type": "string", "description": "The recording: a path or a data: URL."},
-                "language": {"type": "string", "description": "Its language, such as en; detected if omitted."},
-                "prompt": {"type": "string", "description": "Words it may contain, such as names."},
-                "response_format": {"type": "string", "description": "json, text, srt, verbose_json or vtt."},
-                "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1."},
-            },
-            "file",
-        )
+    fields: ClassVar[Fields] = {
+        "file": string("The recording: a path or a data: URL."),
+        "language": string("Its language, such as en; detected if omitted."),
+        "prompt": string("Words it may contain, such as names."),
+        "response_format": string("json, text, srt, verbose_json or vtt."),
+        "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1."},
+    }
+    required = ("file",)
+    listed_fields = ("file", "language", "prompt")
+    listed_hints: ClassVar[Mapping[str, str]] = {
+        "file": "A path or data: URL.",
+        "language": "Such as en.",
+        "prompt": "Words it may contain.",
+    }
 
     def check(self, body: JSONObject) -> None:
         """Reject a `file` without content: the API does not fetch URLs."""

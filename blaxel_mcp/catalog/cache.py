@@ -30,15 +30,7 @@ _MAX_TIME = 253_402_300_799
 
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
-    """The models of a workspace, as the control plane listed them at some time.
-
-    Attributes:
-        api_url: The control plane's base URL.
-        workspace: The workspace's name.
-        listed_at: The time of the list, in seconds since the epoch.
-        records: The models.
-        version: The version of the file format.
-    """
+    """The models of a workspace, as the control plane with a base URL listed them at some time, in Unix seconds."""
 
     api_url: str
     workspace: str
@@ -50,10 +42,7 @@ class ModelSnapshot:
 class CatalogCache:
     """The file for one workspace of one control plane. Both methods block: call them in a thread.
 
-    Args:
-        folder: The folder of the file; created when needed, for this user only.
-        api_url: The control plane's base URL.
-        workspace: The workspace's name.
+    The folder is created when needed, for this user only.
     """
 
     def __init__(self, folder: Path, *, api_url: str, workspace: str) -> None:

@@ -1,12 +1,11 @@
 """The models with a tool of their own: configured and discovered ones."""
 
-import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from types import MappingProxyType
 
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
@@ -20,30 +19,26 @@ from blaxel_mcp.settings.types import TOOL_NAME_LIMIT
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
-    """An immutable set of entries: the configured ones in the settings' order, then the discovered ones by name.
+    """The configured entries in the settings' order, then the discovered ones of each workspace by name.
 
-    Attributes:
-        entries: The entries; the discovered ones of each workspace are together.
-        workspace: The top-level workspace, which is that of every entry without its own.
+    `workspace` is the top-level workspace, which is that of every entry without its own.
     """
 
     entries: tuple[CatalogEntry, ...] = ()
     workspace: str | None = None
-    _counts: Counter[str] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Count the models of each name."""
-        object.__setattr__(self, "_counts", Counter(entry.name for entry in self.entries))
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(entry.name for entry in self.entries)
 
     def find(self, name: str) -> CatalogEntry | None:
         """Return a model's entry by the model's name, else its tool's name, else the model's name in another case.
 
         A name in another case may lead to the same model, and must not lead around the entry's locked fields and caps.
 
-        Args:
-            name: The name; `workspace/model` names a model whose name several workspaces have.
+        `workspace/model` names a model whose name several workspaces have.
 
         Raises:
             InvalidArgumentsError: Several workspaces have a model of this name.
@@ -74,24 +69,9 @@ class Catalog:
         """The names that find each model, including those without a listed tool."""
         return [self.reference(entry) for entry in self.entries]
 
-    def fingerprint(self, *, max_tools: int) -> str:
-        """Return a hash of everything that clients see of the tools, and of what the tools call.
-
-        Args:
-            max_tools: How many entries have a listed tool; `run_model` calls the others.
-        """
-        listed = self.entries[:max_tools]
-        shown = [(entry.tool, entry.title, entry.description, entry.schema.listed) for entry in listed]
-        called = [(self.workspace_of(entry), entry.name, entry.api.name, entry.path) for entry in self.entries]
-        return hashlib.sha256(json.dumps([shown, called]).encode()).hexdigest()
-
 
 class EntriesError(ConfigurationError):
-    """Configured entries that cannot become tools.
-
-    Attributes:
-        problems: The index of each in `models`, and why, in one or two sentences.
-    """
+    """Configured entries that cannot become tools: the index of each in `models`, and why, in one or two sentences."""
 
     def __init__(self, problems: Iterable[tuple[int, str]]) -> None:
         self.problems = sorted(problems)
@@ -158,14 +138,9 @@ def build_catalog(
 def _discovered_entries(
     settings: Settings, workspace: str | None, records: Mapping[str, ModelRecord], taken: set[str], *, is_first: bool
 ) -> Iterator[CatalogEntry]:
-    """Yield the entries of a workspace's records that the settings make tools.
+    """Yield the entries of a workspace's records, by name, that the settings make tools.
 
-    Args:
-        settings: As in `build_catalog`.
-        workspace: The workspace.
-        records: The models without a configured entry, by name.
-        taken: The tool names in use, in lower case; new ones are added.
-        is_first: Whether the tools' names omit the workspace.
+    New tool names are added to those in use, `taken`, in lower case; those of the first workspace omit its name.
     """
     own_workspace = None if workspace == settings.workspace else workspace
     for name in sorted(records):

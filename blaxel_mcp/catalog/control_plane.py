@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -61,12 +61,6 @@ class Lookup:
     error: BlaxelError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _CachedList:
-    records: Mapping[str, ModelRecord]
-    expires: float
-
-
 class ControlPlane:
     """Lists models and looks them up. Results are cached, and concurrent lookups share one request.
 
@@ -96,7 +90,7 @@ class ControlPlane:
         self._now = now
         self._page_size = page_size
         self._page_seconds = page_seconds
-        self._lists: dict[str, _CachedList] = {}
+        self._lists: dict[str, tuple[float, Mapping[str, ModelRecord]]] = {}
         self._lookups: dict[_Key, tuple[float, Lookup]] = {}
         self._paths: dict[_Key, tuple[float, str | None]] = {}
         self._locks: defaultdict[_Key, anyio.Lock] = defaultdict(anyio.Lock)
@@ -113,9 +107,9 @@ class ControlPlane:
         if not self.enabled:
             return Lookup(None)
         key = (workspace, check_model_name(model))
-        cached = self._lists.get(workspace)
-        if cached and model in cached.records and self._now() < cached.expires:
-            return Lookup(cached.records[model])
+        expires, records = self._lists.get(workspace, (_EXPIRED, {}))
+        if model in records and self._now() < expires:
+            return Lookup(records[model])
         if len(self._lookups) > _MAX_LOOKUPS:
             self._lookups.clear()
             self._locks.clear()
@@ -139,10 +133,10 @@ class ControlPlane:
         self._cache_list(workspace, completed, self._now() + self._settings.discovery.refresh_seconds)
         return completed
 
-    def seed(self, workspace: str, records: Iterable[ModelRecord]) -> None:
+    def seed(self, workspace: str, records: Sequence[ModelRecord]) -> None:
         """Provide records of an earlier run, for when the control plane does not answer."""
         self._cache_list(workspace, records, _EXPIRED)
-        for record in self._lists[workspace].records.values():
+        for record in records:
             if record.runtime_type and record.integration_path is not None:
                 self._paths.setdefault((workspace, record.runtime_type), (_EXPIRED, record.integration_path))
 
@@ -174,13 +168,11 @@ class ControlPlane:
         return path
 
     def _cache_list(self, workspace: str, records: Iterable[ModelRecord], expires: float) -> None:
-        self._lists[workspace] = _CachedList({record.name: record for record in records}, expires)
+        self._lists[workspace] = expires, {record.name: record for record in records}
 
     async def _look_up(self, workspace: str, model: str) -> Lookup:
         try:
-            record = read_record(
-                await self._get(workspace, f"/models/{model}", LOOKUP_SECONDS), self._client.auth.redact
-            )
+            answer = await self._get(workspace, f"/models/{model}", LOOKUP_SECONDS)
         except ConfigurationError:
             raise
         except BlaxelError as error:
@@ -188,6 +180,7 @@ class ControlPlane:
             # If the control plane says that there is no such model, an earlier record is wrong.
             earlier = None if error.code in {"not_found", "unknown_model"} else self._earlier_record(workspace, model)
             return Lookup(earlier, describe_failure(error), error.with_traceback(None))
+        record = read_record(answer, self._client.auth.redact)
         if record is None:
             earlier = self._earlier_record(workspace, model)
             return Lookup(earlier, "the control plane's answer was not a model record")
@@ -195,8 +188,8 @@ class ControlPlane:
 
     def _earlier_record(self, workspace: str, model: str) -> ModelRecord | None:
         _, lookup = self._lookups.get((workspace, model), (_EXPIRED, Lookup(None)))
-        cached = self._lists.get(workspace)
-        return lookup.record or (cached.records.get(model) if cached else None)
+        _, records = self._lists.get(workspace, (_EXPIRED, {}))
+        return lookup.record or records.get(model)
 
     async def _with_path(self, workspace: str, record: ModelRecord) -> ModelRecord:
         if record.runtime_type is None or not needs_integration(record):

@@ -8,8 +8,7 @@ import errno
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -47,24 +46,12 @@ def lists_models(settings: Settings) -> bool:
 class _Workspace:
     """A workspace whose models are listed; a name of None stands for the one that is not set.
 
-    Attributes:
-        name: Its name.
-        cache: Saves its last list; None if it is not saved.
-        snapshot: Its last list; None before the first.
-        failure: Why the list is not up to date; None if it is.
+    `failure` says why its list is not up to date.
     """
 
     name: str | None
     cache: CatalogCache | None = None
-    snapshot: ModelSnapshot | None = None
     failure: str | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """The failure, and which list serves meanwhile."""
-        if self.failure is None or self.snapshot is None:
-            return self.failure
-        return f"{self.failure} The list of {_utc(self.snapshot.listed_at)} serves meanwhile."
 
 
 class Discovery:
@@ -73,15 +60,17 @@ class Discovery:
     Args:
         settings: The configured models, and `discovery`.
         control_plane: Lists the models.
-        caches: Saves the last list of each workspace; those without one are not saved.
+        caches: Save the last list of each workspace; those without one are not saved.
         now: The clock, in seconds since the epoch.
-        sleep: Waits for the given number of seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
 
     Attributes:
         enabled: Whether models are listed.
+        catalog: The current catalog.
+        snapshots: The last list of each workspace that has one, by name.
     """
 
     def __init__(
@@ -94,32 +83,29 @@ class Discovery:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.enabled = lists_models(settings)
+        self.catalog = build_catalog(settings)
+        self.snapshots: dict[str | None, ModelSnapshot] = {}
         self._settings = settings
         self._control_plane = control_plane
         self._workspaces = [_Workspace(name, caches.get(name)) for name in settings.listed_workspaces]
         self._workspaces = self._workspaces or [_Workspace(None)]
         self._now = now
         self._sleep = sleep
-        self._catalog = build_catalog(settings)
         self._listeners: list[OnChange] = []
         self._refreshing = anyio.Lock()
         self._applying = anyio.Lock()
         self._ready = anyio.Event()
 
     @property
-    def catalog(self) -> Catalog:
-        """The current catalog."""
-        return self._catalog
-
-    @property
-    def snapshots(self) -> list[ModelSnapshot]:
-        """The last list of each workspace that has one."""
-        return [workspace.snapshot for workspace in self._workspaces if workspace.snapshot]
-
-    @property
     def problem(self) -> str | None:
         """Why the list is not up to date, one or two sentences for each workspace that fails; None if it is."""
-        return " ".join(filter(None, (workspace.problem for workspace in self._workspaces))) or None
+        problems = []
+        for workspace in self._workspaces:
+            if workspace.failure:
+                problems.append(workspace.failure)
+                if snapshot := self.snapshots.get(workspace.name):
+                    problems.append(f"The list of {_utc(snapshot.listed_at)} serves meanwhile.")
+        return " ".join(problems) or None
 
     @property
     def is_ready(self) -> bool:
@@ -127,7 +113,7 @@ class Discovery:
         return self._ready.is_set()
 
     def on_change(self, listener: OnChange) -> None:
-        """Call `listener` after each change of the tools that clients are shown."""
+        """Call `listener` after each change of the catalog."""
         self._listeners.append(listener)
 
     def adopt(self, snapshots: Iterable[ModelSnapshot]) -> None:
@@ -135,17 +121,14 @@ class Discovery:
 
         A list of another workspace or control plane is ignored.
         """
-        if not self.enabled:
-            return
-        ours = {s.workspace: s for s in snapshots if s.api_url == self._settings.api_url}
-        for workspace in self._workspaces:
-            if snapshot := ours.get(workspace.name or ""):
-                workspace.snapshot = snapshot
-                self._control_plane.seed(snapshot.workspace, snapshot.records)
-        if self.snapshots:
-            self._catalog = self._built()
-        if len(self.snapshots) == len(self._workspaces):
-            self._ready.set()
+        names = {workspace.name for workspace in self._workspaces} if self.enabled else ()
+        ours = [s for s in snapshots if s.workspace in names and s.api_url == self._settings.api_url]
+        for snapshot in ours:
+            self._control_plane.seed(snapshot.workspace, snapshot.records)
+        if ours:
+            self.snapshots = {**self.snapshots, **{snapshot.workspace: snapshot for snapshot in ours}}
+            self.catalog = self._build(self.snapshots)
+        self._check_ready()
 
     def load_cache(self) -> None:
         """Use the lists that an earlier process saved, if there are any; nothing is sent. It blocks meanwhile."""
@@ -169,9 +152,8 @@ class Discovery:
         if not self.enabled:
             return
         for workspace in self._workspaces:
-            await self._load(workspace)
-        if len(self.snapshots) == len(self._workspaces):
-            self._ready.set()
+            await self._attempt(self._load, workspace)
+        self._check_ready()
         while True:
             await self.refresh()
             seconds = self._settings.discovery.refresh_seconds
@@ -187,7 +169,7 @@ class Discovery:
         async with self._refreshing, anyio.create_task_group() as group:
             for workspace in self._workspaces:
                 if self.problem is None or workspace.failure or not self._is_fresh(workspace):
-                    group.start_soon(self._refresh, workspace)
+                    group.start_soon(self._attempt, self._list, workspace)
         self._ready.set()
 
     async def read(self) -> None:
@@ -196,86 +178,79 @@ class Discovery:
         Raises:
             BlaxelError: There is no workspace, or the models of none can be listed.
         """
-        failed: list[tuple[_Workspace, BlaxelError]] = []
+        failures: dict[_Workspace, BlaxelError] = {}
         async with self._refreshing:
             for workspace in self._workspaces:
                 try:
                     await self._list(workspace)
                 except BlaxelError as error:
-                    failed.append((workspace, error))
+                    failures[workspace] = error
         self._ready.set()
-        if len(failed) == len(self._workspaces):
-            raise failed[0][1]
-        for workspace, failure in failed:
-            with self._recorded_failures(workspace):
-                raise failure
+        if len(failures) == len(self._workspaces):
+            raise next(iter(failures.values()))
+        for workspace, failure in failures.items():
+            self._record_failure(workspace, failure)
+
+    def _check_ready(self) -> None:
+        if len(self.snapshots) == len(self._workspaces):
+            self._ready.set()
 
     async def _load(self, workspace: _Workspace) -> None:
-        with self._recorded_failures(workspace):
-            snapshot = await anyio.to_thread.run_sync(workspace.cache.load) if workspace.cache else None
-            if snapshot is not None:
-                self._control_plane.seed(snapshot.workspace, snapshot.records)
-                await self._apply(workspace, snapshot)
-
-    async def _refresh(self, workspace: _Workspace) -> None:
-        with self._recorded_failures(workspace):
-            await self._list(workspace)
+        snapshot = await anyio.to_thread.run_sync(workspace.cache.load) if workspace.cache else None
+        if snapshot is not None:
+            self._control_plane.seed(snapshot.workspace, snapshot.records)
+            await self._apply(snapshot)
 
     async def _list(self, workspace: _Workspace) -> None:
         if workspace.name is None:
             raise ConfigurationError(NO_WORKSPACE, hint=SET_WORKSPACE)
         records = tuple(await self._control_plane.list_models(workspace.name))
         snapshot = ModelSnapshot(self._settings.api_url, workspace.name, self._now(), records)
-        await self._apply(workspace, snapshot)
+        await self._apply(snapshot)
         workspace.failure = None
         if workspace.cache is not None:
             await self._save(workspace.cache, snapshot)
 
     def _is_fresh(self, workspace: _Workspace) -> bool:
-        age = self._now() - workspace.snapshot.listed_at if workspace.snapshot else math.inf
+        snapshot = self.snapshots.get(workspace.name)
+        age = self._now() - snapshot.listed_at if snapshot else math.inf
         return age < self._settings.discovery.refresh_seconds
 
-    @contextmanager
-    def _recorded_failures(self, workspace: _Workspace) -> Iterator[None]:
-        """Turn every error into the current problem of a workspace; none of them ends the server."""
-        about = f" of workspace {workspace.name}" if workspace.name else ""
+    async def _attempt(self, update: Callable[[_Workspace], Awaitable[None]], workspace: _Workspace) -> None:
+        """Update a workspace; an error becomes its current problem, and does not end the server."""
         try:
-            yield
-        except BlaxelError as error:
+            await update(workspace)
+        except Exception as error:  # noqa: BLE001 - it is recorded
+            self._record_failure(workspace, error)
+
+    def _record_failure(self, workspace: _Workspace, error: Exception) -> None:
+        about = f" of workspace {workspace.name}" if workspace.name else ""
+        problem = f"The models{about} could not be listed at {_utc(self._now())}"
+        if isinstance(error, BlaxelError):
             # One warning for each outage.
             level = logging.WARNING if workspace.failure is None else logging.DEBUG
             logger.log(level, "no list of the models%s: %s", about, error)
-            if isinstance(error, ConfigurationError):
-                workspace.failure = str(error)
-            else:
-                reason = f"could not be listed at {_utc(self._now())}: {describe_failure(error)}."
-                workspace.failure = f"The models{about} {reason}"
-        except Exception:
-            logger.exception("listing the models%s failed", about)
-            reason = f"could not be listed at {_utc(self._now())}; the server's log says why."
-            workspace.failure = f"The models{about} {reason}"
+            is_ours = isinstance(error, ConfigurationError)
+            workspace.failure = str(error) if is_ours else f"{problem}: {describe_failure(error)}."
+        else:
+            logger.error("listing the models%s failed", about, exc_info=error)
+            workspace.failure = f"{problem}; the server's log says why."
 
-    def _built(self, workspace: _Workspace | None = None, snapshot: ModelSnapshot | None = None) -> Catalog:
-        """Return the catalog of the last lists, with `snapshot` in place of that of its workspace."""
-        lists = [(w.name, snapshot if w is workspace else w.snapshot) for w in self._workspaces]
-        (_, first), *others = lists
-        records = {name: listed.records for name, listed in others if name and listed}
-        return build_catalog(self._settings, first.records if first else (), records)
+    def _build(self, snapshots: Mapping[str | None, ModelSnapshot]) -> Catalog:
+        records = {w.name: snapshots[w.name].records for w in self._workspaces if w.name in snapshots}
+        first = records.pop(self._workspaces[0].name, ())
+        return build_catalog(self._settings, first, {name: listed for name, listed in records.items() if name})
 
-    async def _apply(self, workspace: _Workspace, snapshot: ModelSnapshot) -> None:
-        """Build the catalog with a list, and notify the listeners if clients are shown other tools now."""
-        if workspace.snapshot is not None and workspace.snapshot.records == snapshot.records:
-            workspace.snapshot = snapshot
-            return
+    async def _apply(self, snapshot: ModelSnapshot) -> None:
+        """Build the catalog with a list, and notify the listeners if it has changed."""
         async with self._applying:
-            # Hundreds of entries take a while to build.
-            catalog = await anyio.to_thread.run_sync(self._built, workspace, snapshot)
-            workspace.snapshot = snapshot
-            previous, self._catalog = self._catalog, catalog
-        limit = self._settings.tools.max_tools
-        if catalog.fingerprint(max_tools=limit) == previous.fingerprint(max_tools=limit):
-            return
-        for listener in list(self._listeners):
+            previous, catalog = self.snapshots.get(snapshot.workspace), self.catalog
+            snapshots = {**self.snapshots, snapshot.workspace: snapshot}
+            if previous is None or previous.records != snapshot.records:
+                # Hundreds of entries take a while to build.
+                catalog = await anyio.to_thread.run_sync(self._build, snapshots)
+            is_changed, self.snapshots, self.catalog = catalog != self.catalog, snapshots, catalog
+        for listener in tuple(self._listeners) if is_changed else ():
             try:
                 await listener()
             except Exception:

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from blaxel_mcp.apis import APIS, RAW, ModelAPI, api_at, api_named
+from blaxel_mcp.apis import RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.catalog.records import DEPLOYED, ModelRecord
-from blaxel_mcp.catalog.runtime_types import RUNTIME_TYPES, api_name, model_path
+from blaxel_mcp.catalog.runtime_types import RUNTIME_TYPES, api_of, model_path
 from blaxel_mcp.catalog.tool_schema import ToolSchema, tool_schema
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
@@ -55,12 +55,12 @@ class CatalogEntry:
     def title(self) -> str:
         """The name that clients show to people."""
         display_name = (self.record and self.record.display_name) or ""
-        own = self.name
+        title = self.name
         if _TITLE.fullmatch(display_name):
             # A name that adds words is quoted, because the words are not ours.
-            own = display_name if fold(display_name) == fold(own) else f'"{display_name}" ({own})'
+            title = display_name if fold(display_name) == fold(title) else f'"{display_name}" ({title})'
         # Another workspace may have a model of the same name.
-        return self.settings.title or (f"{own} ({self.settings.workspace})" if self.settings.workspace else own)
+        return self.settings.title or (f"{title} ({self.settings.workspace})" if self.settings.workspace else title)
 
     @property
     def description(self) -> str:
@@ -68,9 +68,8 @@ class CatalogEntry:
         if self.settings.description:
             return self.settings.description
         record = self.record
-        kind, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
-        plain = [text for text in (kind, provider_model) if text is not None and _WORD.fullmatch(text)]
-        words = [text if text in RUNTIME_TYPES else f'"{text}"' for text in plain]
+        texts = (record.runtime_type, record.provider_model) if record else ()
+        words = [t if t in RUNTIME_TYPES else f'"{t}"' for t in texts if t is not None and _WORD.fullmatch(t)]
         where = f" in workspace {self.settings.workspace}" if self.settings.workspace else ""
         name = f"Blaxel model {self.name}{where}"
         sentences = [f"{' '.join(words)} ({name})." if words else f"{name}."]
@@ -89,12 +88,7 @@ class CatalogEntry:
 
 
 def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> CatalogEntry:
-    """Create the entry of a model.
-
-    Args:
-        model: The model's settings; keys that they omit come from the record.
-        tool: The tool's name.
-        record: The model's record from the control plane; None if it was not listed.
+    """Create the entry of a model; keys that its settings omit come from its record, if there is one.
 
     Raises:
         ConfigurationError: The settings are wrong. A record never causes an error.
@@ -112,12 +106,12 @@ def make_entry(model: ModelSettings, tool: str, record: ModelRecord | None) -> C
 
 
 def _api(model: ModelSettings, record: ModelRecord | None) -> ModelAPI:
-    if model.api is None:
-        if model.path is not None:
-            return api_at(model.path) or RAW
-        return (record and _callable_path(record) is not None and api_named(api_name(record))) or RAW
-    # The settings allow only the names of the APIs that there are.
-    return next(api for api in APIS if api.name == model.api)
+    if model.api is not None:
+        # The settings allow only the names of the APIs that there are.
+        return api_named(model.api) or RAW
+    if model.path is not None:
+        return api_at(model.path) or RAW
+    return api_of(record) if record and _callable_path(record) is not None else RAW
 
 
 def _path(model: ModelSettings, api: ModelAPI, record: ModelRecord | None) -> str | None:

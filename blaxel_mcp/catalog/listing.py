@@ -24,24 +24,12 @@ _LOOKUPS_SECONDS = 8.0
 
 _CONCURRENT_LOOKUPS = 8
 
-
 PriceOf = Callable[[CatalogEntry, ModelRecord | None], JSONObject]
 """Returns `price` and `price_source` of a row; it may block for a moment."""
 
 
 class ModelListing:
-    """Lists the models of one server.
-
-    Args:
-        discovery: Holds the catalog.
-        control_plane: Looks up the state of the models.
-        auth: Names the source of the credentials.
-        settings: The workspace and the limits.
-        price_of: Returns the price of a model.
-
-    Attributes:
-        notice: One or two more sentences for the notes of each page; None for none.
-    """
+    """Lists the models of one server. `notice` is one or two more sentences for the notes of each page."""
 
     def __init__(
         self,
@@ -76,7 +64,6 @@ class ModelListing:
         lookups = await self._look_up_all(entries)
         problems = sorted({lookup.problem for lookup in lookups if lookup.problem})
         end = offset + len(entries)
-        workspace = self._settings.workspace
         rows = await anyio.to_thread.run_sync(lambda: list(map(self._row, entries, lookups)))
         if len(rows) <= MODELS_WITH_SCHEMA:
             rows = [{**row, "input_schema": entry.schema.full} for row, entry in zip(rows, entries, strict=True)]
@@ -84,14 +71,14 @@ class ModelListing:
             "models": rows,
             "total": len(matches),
             "next_offset": end if end < len(matches) else None,
-            "workspace": workspace,
-            "credentials": self._auth.for_workspace(workspace or "").source,
+            "workspace": self._settings.workspace,
+            "credentials": self._auth.for_workspace(self._settings.workspace or "").source,
             "notes": [*filter(None, (self.notice, self._discovery.problem)), *problems],
         }
 
     async def look_up(self, entry: CatalogEntry) -> Lookup:
         """Return a model's record, or a phrase on why there is none."""
-        workspace = entry.settings.workspace or self._settings.workspace
+        workspace = self._discovery.catalog.workspace_of(entry)
         if workspace is None:
             return Lookup(None, "no workspace is set")
         try:
@@ -117,7 +104,7 @@ class ModelListing:
         record = lookup.record
         return {
             "name": entry.name,
-            "workspace": entry.settings.workspace or self._settings.workspace,
+            "workspace": self._discovery.catalog.workspace_of(entry),
             "tool": self._settings.tools.tool_of(entry.tool, entry.api.name),
             "api": entry.api.name,
             "path": "/" if entry.path == "" else entry.path,

@@ -37,10 +37,9 @@ class ModelRecord:
         provider_model: The provider's own id of the model.
         generation: `mk2`, `mk3` or None.
         url: The model's own endpoint URL.
-        status: A status such as `DEPLOYED`; shown, but never a reason to reject a call.
-        enabled: Whether the model is enabled.
+        status: A status such as `DEPLOYED`; never a reason to reject a call.
         sandbox: Whether it is the trial model of a new workspace.
-        policies: The names of the policies that limit the model, the first few of them.
+        policies: The names of the first few policies that limit the model.
         integration_path: The sub-endpoint from the integration of the model's type, empty for the base
             endpoint. It is requested only if `runtime_types.needs_integration` is true.
     """
@@ -65,18 +64,14 @@ class ModelRecord:
 
 
 def read_record(value: Any, redact: Redact | None = None) -> ModelRecord | None:
-    """Parse a Model resource; None if it has no name.
-
-    Args:
-        value: The resource, any JSON value.
-        redact: Removes this server's own secrets from texts that are shown.
-    """
+    """Parse a Model resource, any JSON value; None if it has no name. `redact` cleans the texts that are shown."""
     metadata, spec = _object(value, "metadata"), _object(value, "spec")
     runtime = _object(spec, "runtime")
     name = _id(metadata.get("name"))
     if name is None:
         return None
     policies = spec.get("policies")
+    policies = policies if isinstance(policies, list) else []
     return ModelRecord(
         name=name,
         display_name=_display_text(metadata.get("displayName"), _MAX_DISPLAY_NAME, redact),
@@ -87,18 +82,12 @@ def read_record(value: Any, redact: Redact | None = None) -> ModelRecord | None:
         status=_display_text(value.get("status"), _MAX_STATUS, redact),
         enabled=spec.get("enabled") is not False,
         sandbox=spec.get("sandbox") is True,
-        policies=tuple(name for policy in policies[:_MAX_POLICIES] if (name := _id(policy, limit=_MAX_POLICY)))
-        if isinstance(policies, list)
-        else (),
+        policies=tuple(name for policy in policies[:_MAX_POLICIES] if (name := _id(policy, limit=_MAX_POLICY))),
     )
 
 
 def read_model_list(value: Any, redact: Redact | None = None) -> tuple[list[ModelRecord], str | None]:
     """Parse a response of `GET /models`: a bare array, or a page with a cursor (Blaxel docs, API versioning).
-
-    Args:
-        value: The response, any JSON value.
-        redact: Removes this server's own secrets from texts that are shown.
 
     Returns:
         The records, without invalid entries, and the cursor of the next page, None on the last.
@@ -106,12 +95,10 @@ def read_model_list(value: Any, redact: Redact | None = None) -> tuple[list[Mode
     Raises:
         TypeError: It has neither shape.
     """
-    meta: Mapping[str, Any] = {}
+    meta = _object(value, "meta")
     if isinstance(value, Mapping) and "data" in value:
-        meta, value = _object(value, "meta"), value["data"]
-        if value is None:
-            # Go, in which the platform's tools are written, encodes an empty list as null.
-            value = []
+        # Go, in which the platform's tools are written, encodes an empty list as null.
+        value = [] if value["data"] is None else value["data"]
     if not isinstance(value, list):
         raise TypeError("it is not a list of models")
     records = [record for item in value if (record := read_record(item, redact))]

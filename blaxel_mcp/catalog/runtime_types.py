@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
@@ -16,28 +17,13 @@ from blaxel_mcp.core.exceptions import InvalidArgumentsError
 _CHAT = "chat-completions"
 _COHERE = "cohere-chat"
 _GEMINI = "generate-content"
-_RAW = "raw"
-
-_PATHS: Mapping[str, str] = {
-    _CHAT: "/v1/chat/completions",
-    _COHERE: "/v2/chat",
-    "embeddings": "/v1/embeddings",
-    _GEMINI: "/v1beta/models/{provider_model}:generateContent",
-    "images": "/v1/images/generations",
-    "messages": "/v1/messages",
-    "rerank": "/v2/rerank",
-    "responses": "/v1/responses",
-    "speech": "/v1/audio/speech",
-    "transcriptions": "/v1/audio/transcriptions",
-}
-
 _OTHER_PATHS: Mapping[tuple[str, str], str] = {
     # Blaxel's older Python SDK leaves the version out for this type.
     ("azure-ai-inference", _CHAT): "/chat/completions",
     ("azure-ai-inference", "embeddings"): "/embeddings",
     # Cohere's own API for embeddings has another shape; this is its Compatibility API.
     ("cohere", "embeddings"): "/compatibility/v1/embeddings",
-    ("gemini", _RAW): "/v1beta/models/{provider_model}:embedContent",
+    ("gemini", RAW.name): "/v1beta/models/{provider_model}:embedContent",
 }
 """Runtime types that serve an API at another path than the rest."""
 
@@ -64,36 +50,33 @@ _APIS_BY_ID: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
         (re.compile(r"dall-e|gpt-image|grok-[\w.-]*image"), "images"),
     ),
     _COHERE: ((re.compile(r"rerank"), "rerank"), (re.compile(r"embed"), "embeddings")),
-    _GEMINI: ((re.compile(r"embed"), _RAW),),
+    _GEMINI: ((re.compile(r"embed"), RAW.name),),
 }
 """For each API of a type, the ids whose models speak another API instead; the first match counts."""
 
 
-def api_name(record: ModelRecord) -> str:
-    """Return the name of a model's API, as in the setting `api`; `raw` if it is not known.
+def api_of(record: ModelRecord) -> ModelAPI:
+    """Return a model's API; `RAW` if it is not known.
 
     Every mk3 model speaks OpenAI's API (Blaxel's TypeScript SDK).
     """
     if record.generation == "mk3":
-        return _CHAT
+        return CHAT_COMPLETIONS
     own = _APIS.get(record.runtime_type or "")
     if own is None:
-        return next((api for api, path in _PATHS.items() if path == record.integration_path), _RAW)
+        return api_at(record.integration_path or "") or RAW
     provider_model = (record.provider_model or "").lower()
-    return next((api for pattern, api in _APIS_BY_ID.get(own, ()) if pattern.search(provider_model)), own)
+    name = next((api for pattern, api in _APIS_BY_ID.get(own, ()) if pattern.search(provider_model)), own)
+    return api_named(name) or RAW
 
 
 def model_path(record: ModelRecord) -> str | None:
     """Return the sub-endpoint of a model, empty for the base endpoint; None if it is not known."""
     if needs_integration(record):
         return record.integration_path
-    api = api_name(record)
-    path = _PATHS.get(api)
-    if record.generation != "mk3":
-        path = _OTHER_PATHS.get((record.runtime_type or "", api), path)
-    if path is None or "{provider_model}" not in path:
-        return path
-    return path.format(provider_model=record.provider_model) if record.provider_model else None
+    api = api_of(record)
+    other = None if record.generation == "mk3" else _OTHER_PATHS.get((record.runtime_type or "", api.name))
+    return other.format(provider_model=record.provider_model) if other else api.endpoint_path(record.provider_model)
 
 
 def needs_integration(record: ModelRecord) -> bool:
@@ -117,7 +100,7 @@ def choose_path(integration: Any) -> str | None:
     paths = sorted(
         {path for path in map(_plain_path, endpoints) if path is not None},
         key=lambda path: (
-            path != _PATHS[_CHAT],
+            path != CHAT_COMPLETIONS.path,
             "chat/completions" not in path,
             "completions" not in path,
             len(path),

@@ -43,7 +43,7 @@ class ToolSchema:
 
     listed: JSONObject
     full: JSONObject
-    validator: ArgumentValidator = field(repr=False)
+    validator: ArgumentValidator = field(repr=False, compare=False)
     result_arguments: frozenset[str] = frozenset()
 
 
@@ -55,34 +55,32 @@ def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
     """
     if model.input_schema is None and not model.locked and not model.defaults:
         return _unchanged_schema(api)
-    advertised = dict(api.input_schema() if model.input_schema is None else model.input_schema)
-    advertised.setdefault("properties", {})
-    accepted = api.accepted_schema() if model.input_schema is None else model.input_schema
-    listed = api.listed_schema() if model.input_schema is None else advertised
-    forms = (_without_settled(listed, model), _without_settled(advertised, model), _without_settled(accepted, model))
-    taken = advertised["properties"].keys() | model.locked.keys() | model.defaults.keys()
-    schema = _with_result_arguments(api, forms, taken, f"The input_schema of the model {model.name!r}")
+    own = model.input_schema
+    forms = _forms(api) if own is None else (own, own, own)
+    listed, full, accepted = (_without_settled(form, model) for form in forms)
+    taken = full["properties"].keys() | model.locked.keys() | model.defaults.keys()
+    owner = f"The input_schema of the model {model.name!r}"
+    schema = _with_result_arguments(api, (listed, full, accepted), taken, owner)
     # A schema of one's own is listed exactly as it is.
-    return schema if model.input_schema is None else replace(schema, listed=forms[0])
+    return schema if own is None else replace(schema, listed=listed)
 
 
 @cache
 def _unchanged_schema(api: ModelAPI) -> ToolSchema:
     """Return the schema that models of an API share: checking one is slow."""
-    forms = (api.listed_schema(), api.input_schema(), api.accepted_schema())
-    return _with_result_arguments(api, forms, frozenset(), f"The schema of {api.name}")
+    return _with_result_arguments(api, _forms(api), frozenset(), f"The schema of {api.name}")
+
+
+def _forms(api: ModelAPI) -> tuple[JSONObject, JSONObject, JSONObject]:
+    return api.listed_schema(), api.input_schema(), api.accepted_schema()
 
 
 def _with_result_arguments(
     api: ModelAPI, forms: tuple[JSONObject, JSONObject, JSONObject], taken: Collection[str], owner: str
 ) -> ToolSchema:
-    """Add the arguments that shape the result.
+    """Add the arguments that shape the result, unless the request body has fields of their names, `taken`.
 
-    Args:
-        api: The API of the model.
-        forms: The schema as it is listed, in full, and as arguments are validated.
-        taken: The fields of the request body: they take precedence.
-        owner: The schema's name in error messages.
+    The forms are the schema as it is listed, in full, and as arguments are validated.
 
     Raises:
         ConfigurationError: A schema is not valid.

@@ -13,7 +13,6 @@ from blaxel_mcp.apis.streams import (
     FormatChooser,
     decoder_by_content,
     event_decoder,
-    incomplete_reason,
 )
 from blaxel_mcp.budget.usage import Usage, plausible_usage, read_usage
 from blaxel_mcp.client.body_reader import END_SECONDS
@@ -117,7 +116,7 @@ class AnswerStream:
         self._add(self._decoder.finish(), ended=True)
         if self._assembler is None:
             raise _incomplete("The stream ended before any of the answer arrived.", status)
-        reason = incomplete_reason(self._assembler, unfinished=self._decoder.unfinished, clean=self._clean)
+        reason = self._assembler.incomplete_reason(unfinished=self._decoder.unfinished, clean=self._clean)
         if reason:
             error = self._assembler.error
             failure = _incomplete(reason, status) if error is None else self._reported(error, reason, status)

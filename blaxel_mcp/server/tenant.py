@@ -147,7 +147,7 @@ class Tenant:
         """
         assert self._group is not None, "a tenant is reconfigured inside `running`"
         new = self._build(config, limits)
-        new.runtime.discovery.adopt(self.runtime.discovery.snapshots)
+        new.runtime.discovery.adopt(self.runtime.discovery.snapshots.values())
         await self._group.start(self._run, new)
         await new.runtime.discovery.wait_ready()
         old, definitions = self._generation, self.tools.definitions

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis import APIS, ModelAPI
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.runtime_types import api_name, choose_path, model_path, needs_integration
+from blaxel_mcp.catalog.runtime_types import api_of, choose_path, model_path, needs_integration
 
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1beta/models"
@@ -51,14 +50,14 @@ def test_a_type_and_the_providers_id_tell_the_api_and_the_path(
 ) -> None:
     record = ModelRecord(name="m", runtime_type=runtime_type, provider_model=provider_model, generation="mk2")
 
-    assert (api_name(record), model_path(record)) == (api, path)
+    assert (api_of(record).name, model_path(record)) == (api, path)
 
 
 @pytest.mark.parametrize("runtime_type", ["openai", "anthropic", "gemini", "azure-ai-inference", "brand-new", None])
 def test_an_mk3_model_speaks_chat_completions_whatever_its_provider(runtime_type: str | None) -> None:
     record = ModelRecord(name="m", runtime_type=runtime_type, provider_model="m-embed", generation="mk3")
 
-    assert (api_name(record), model_path(record)) == ("chat-completions", CHAT)
+    assert (api_of(record).name, model_path(record)) == ("chat-completions", CHAT)
     assert not needs_integration(record)
 
 
@@ -70,26 +69,7 @@ def test_where_the_type_leaves_it_open_the_integration_tells(integration_path: s
     record = ModelRecord(name="m", runtime_type="huggingface", integration_path=integration_path)
 
     assert needs_integration(record)
-    assert (api_name(record), model_path(record)) == (api, integration_path)
-
-
-@pytest.mark.parametrize("api", [api for api in APIS if api.name != "raw"], ids=lambda api: api.name)
-def test_an_api_and_the_types_agree_on_its_path(api: ModelAPI) -> None:
-    types = {"messages": "anthropic", "generate-content": "gemini", "cohere-chat": "cohere", "rerank": "cohere"}
-    ids = {
-        "embeddings": "text-embedding-3",
-        "images": "gpt-image-1",
-        "speech": "tts-1",
-        "transcriptions": "whisper-1",
-        "rerank": "rerank-v3.5",
-    }
-    provider_model = ids.get(api.name, "model-1")
-    record = ModelRecord(name="m", runtime_type=types.get(api.name, "openai"), provider_model=provider_model)
-    if api.name == "responses":
-        record = ModelRecord(name="m", runtime_type="brand-new", integration_path=api.path)
-
-    assert api_name(record) == api.name
-    assert model_path(record) == api.endpoint_path(provider_model)
+    assert (api_of(record).name, model_path(record)) == (api, integration_path)
 
 
 @pytest.mark.parametrize(

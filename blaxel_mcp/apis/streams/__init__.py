@@ -4,7 +4,6 @@ Nothing here does I/O. A new format is a new assembler and its entries in `regis
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler
-from blaxel_mcp.apis.streams.completeness import incomplete_reason
 from blaxel_mcp.apis.streams.events import MAX_EVENT_BYTES, Event, EventDecoder
 from blaxel_mcp.apis.streams.registry import FormatChooser, decoder_by_content, event_decoder, has_stream_format
 
@@ -17,5 +16,4 @@ __all__ = [
     "decoder_by_content",
     "event_decoder",
     "has_stream_format",
-    "incomplete_reason",
 ]

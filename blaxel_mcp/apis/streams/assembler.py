@@ -1,21 +1,25 @@
 """The base class of the assemblers, and safe access to the fields of an event."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.reported_errors import reported_in_event
+from blaxel_mcp.apis.reported_errors import ERROR_WORDS, reported_in_event
+from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.core.redaction import quote, visible
 
 DONE = "[DONE]"
 """The data of the event that ends a stream of OpenAI's, and of many other providers."""
 
-
 HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
 """Events that keep a connection open, in any format."""
+
+_USAGE = ("usage", "usageMetadata")
+_MAX_ERROR_CHARS = 500
 
 
 class Assembler(ABC):
@@ -24,20 +28,26 @@ class Assembler(ABC):
     An unknown event is kept in the answer, under `unknown_events`: a provider may add some, and they are paid for.
 
     Attributes:
+        api: The name of the API that streams in the format; empty if it is none of ours.
+        path_ends: The ends of the sub-endpoints that stream in the format.
+        kinds: The kinds of the format's events.
+        kind_prefixes: The beginnings of these kinds, if they have many.
+        ignored_kinds: Events of the format that add nothing to the answer.
+        announces_end: Whether the format marks the end of an answer; a stream without that mark is then incomplete.
+        linger_seconds: How long a stream that is complete, but has no end marker yet, is waited for: usage may follow.
         error: The first error that the provider sent in the stream, in its own JSON; None if there was none.
         characters: Characters of text, reasoning and arguments received.
         unreadable: Events that begin like a JSON object but cannot be parsed; the answer lacks them.
         ended: Whether the format's end marker was received: nothing follows it.
     """
 
-    announces_end: bool = True
-    """Whether the format marks the end of an answer; a stream without that mark is then incomplete."""
-
-    linger_seconds: ClassVar[float] = 5.0
-    """How long a stream that is complete, but has no end marker yet, is waited for: usage may follow."""
-
+    api: ClassVar[str] = ""
+    path_ends: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[frozenset[str]] = frozenset()
+    kind_prefixes: ClassVar[tuple[str, ...]] = ()
     ignored_kinds: ClassVar[frozenset[str]] = frozenset()
-    """Events of the format that add nothing to the answer."""
+    announces_end: bool = True
+    linger_seconds: ClassVar[float] = 5.0
 
     error: Any = None
     characters: int = 0
@@ -46,12 +56,13 @@ class Assembler(ABC):
     _values: int = 0
 
     def __init__(self) -> None:
+        self._answer: JSONObject = {}
         self._unknown: list[JSONObject] = []
 
-    @staticmethod
-    @abstractmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:
+    @classmethod
+    def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - for formats without kinds
         """Return whether an event with this kind and data is one of the format."""
+        return kind in cls.kinds or kind.startswith(cls.kind_prefixes)
 
     @property
     def complete(self) -> bool:
@@ -82,13 +93,32 @@ class Assembler(ABC):
             self.record_error(text)
 
     @property
-    @abstractmethod
     def text(self) -> str:
         """The text received so far, without reasoning; of the first choice if there are several."""
+        return joined_text([self._answer])
 
-    @abstractmethod
     def value(self) -> JSONObject:
         """Return the answer so far, in the shape of the provider's non-streaming response."""
+        unknown = {"unknown_events": self._unknown} if self._unknown else {}
+        return finalize({**self._built(), **unknown})
+
+    def incomplete_reason(self, *, unfinished: bool = False, clean: Callable[[str], str] = str) -> str | None:
+        """Return one sentence on why the answer is incomplete after the last event, or None if it is complete.
+
+        Args:
+            unfinished: Whether the stream ended inside an event.
+            clean: Redacts our secrets in the provider's words, before they are truncated.
+        """
+        if self.error is not None:
+            message = quote(clean(visible(_error_message(self.error))), _MAX_ERROR_CHARS)
+            return f'The provider ended its stream with an error: "{message}".'
+        if self.unreadable:
+            return f"{self.unreadable} of the stream's events could not be read, so parts of the answer are missing."
+        if self.complete:
+            return None
+        if unfinished:
+            return "The stream ended in the middle of an event."
+        return "The stream ended without the provider's end marker." if self.announces_end else None
 
     def record_error(self, error: Any) -> None:
         """Keep an error that the provider reported, unless it is empty or another one came first."""
@@ -118,12 +148,33 @@ class Assembler(ABC):
     def _apply(self, kind: str, data: JSONObject) -> bool:
         """Add the object in an event to the answer, and return whether the event is known.
 
-        `kind` is its `type` or `event_type`, or the event's name without one.
+        `kind` is the result of `kind_of`.
         """
 
-    def _with_unknown(self, value: JSONObject) -> JSONObject:
-        """Return the answer with the unknown events, if there were any."""
-        return {**value, "unknown_events": self._unknown} if self._unknown else value
+    def _built(self) -> JSONObject:
+        """Return the answer so far, without unknown events and with text buffers."""
+        return self._answer
+
+    def _append(self, target: JSONObject, name: str, piece: str) -> None:
+        append_text(target, name, piece)
+        self.characters += len(piece)
+
+    def _merge(self, target: JSONObject, delta: JSONObject) -> None:
+        merge(target, delta)
+        self.characters += text_length(delta)
+
+    def _set(self, fields: Mapping[str, Any]) -> None:
+        """Set fields of the answer; usage is merged."""
+        for name, value in fields.items():
+            self._answer[name] = merge_usage(self._answer.get(name), value) if name in _USAGE else value
+
+
+def _error_message(error: Any) -> str:
+    """Return a provider's message or, if it has none, its error code."""
+    if not isinstance(error, dict):
+        return str(error)
+    values = (error.get(name) for name in (*ERROR_WORDS, "code", "type", "status"))
+    return str(next(filter(None, values), "no message"))
 
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:
@@ -171,12 +222,9 @@ def json_or_text(text: str) -> Any:
         return text
 
 
-def object_in(data: Mapping[str, Any], *names: str) -> JSONObject:
-    """Return the object under a path of names, or an empty one."""
-    value: Any = data
-    for name in names:
-        # `isinstance` takes ten times as long for `Mapping`.
-        value = value.get(name) if isinstance(value, dict) else None
+def object_in(data: Mapping[str, Any], name: str) -> JSONObject:
+    """Return the object under a name, or an empty one."""
+    value = data.get(name)
     return value if isinstance(value, dict) else {}
 
 

@@ -3,12 +3,14 @@
 The older completions API streams the same way, with `text` instead of `delta` in a choice.
 """
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text, merge, text_length
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.deltas import TextBuffer, joined_text, merge
 from blaxel_mcp.core.json_text import JSONObject
 
 _PADDING = ("obfuscation", "p")
 """Random characters that OpenAI and Mistral add to a chunk to hide its length on the wire."""
+
+_NO_FIELDS = (*_PADDING, "error", "x_groq")
 
 _DELTA_NOISE = ("channel", "token_id")
 """Fields of single tokens (Groq, Together), which a plain answer does not have."""
@@ -25,9 +27,11 @@ _OBJECTS = {"chat.completion.chunk": "chat.completion", "": "chat.completion"}
 class ChatCompletionsAssembler(Assembler):
     """Assembles chat completion chunks."""
 
+    api = "chat-completions"
+    path_ends = ("/completions",)
+
     def __init__(self) -> None:
         super().__init__()
-        self._top: JSONObject = {}
         self._choices: dict[int, JSONObject] = {}
 
     @property
@@ -39,21 +43,18 @@ class ChatCompletionsAssembler(Assembler):
     @property
     def text(self) -> str:
         """The content of the first choice."""
-        if not self._choices:
-            return ""
-        first = self._choices[min(self._choices)]
+        first = next(iter(in_order(self._choices)), {})
         content = object_in(first, "message").get("content", first.get("text"))
         # Mistral sends text and thinking as parts.
-        return joined_text(objects_in({"parts": content}, "parts") or [{"text": content}])
+        return joined_text(content if isinstance(content, list) else [{"text": content}])
 
-    def value(self) -> JSONObject:
-        """Return the completion, an object `chat.completion`."""
-        kind = text_in(self._top, "object")
+    def _built(self) -> JSONObject:
+        kind = text_in(self._answer, "object")
         choices = [_unchunked(choice) for choice in in_order(self._choices)]
-        return finalize(self._with_unknown({**self._top, "object": _OBJECTS.get(kind, kind), "choices": choices}))
+        return {**self._answer, "object": _OBJECTS.get(kind, kind), "choices": choices}
 
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - chunks have no kinds
+    @classmethod
+    def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - chunks have no kinds
         """Return whether an event is a chunk."""
         return not data.keys().isdisjoint(("choices", "x_groq")) or text_in(data, "object").startswith(
             ("chat.completion", "text_completion")
@@ -65,13 +66,15 @@ class ChatCompletionsAssembler(Assembler):
         if "usage" not in data and not self.recognizes(kind, data):
             return False
         for name, value in data.items():
-            if name == "usage":
-                self._top[name] = merge_usage(self._top.get(name), value)
-            elif name == "x_groq" and isinstance(value, dict):
-                self._apply_groq(value)
             # Azure's first chunk has an empty id and model.
-            elif name not in (*_PADDING, "error") and (value not in (None, "") or name not in self._top):
-                self._top[name] = value
+            if name not in _NO_FIELDS and (value not in (None, "") or name not in self._answer):
+                self._set({name: value})
+        if groq := object_in(data, "x_groq"):
+            # Groq's own fields: an error, and usage unless the request asked for it in the stream.
+            self.record_error(groq.get("error"))
+            if usage := groq.pop("usage", None):
+                self._set({"usage": usage})
+            self._answer["x_groq"] = {**object_in(self._answer, "x_groq"), **groq}
         for choice in objects_in(data, "choices"):
             self._apply_choice(choice)
         return True
@@ -92,19 +95,11 @@ class ChatCompletionsAssembler(Assembler):
         if not isinstance(words, str) or not isinstance(content, TextBuffer) or not _WORDS.issuperset(delta):
             return False
         for name, value in data.items():
-            if name not in _VARYING and (name not in self._top or self._top[name] != value):
+            if name not in _VARYING and (name not in self._answer or self._answer[name] != value):
                 return False
         content.append(words)
         self.characters += len(words)
         return True
-
-    def _apply_groq(self, extension: JSONObject) -> None:
-        """Add Groq's own fields: an error, and usage unless the request asked for it in the stream."""
-        self.record_error(extension.get("error"))
-        if usage := object_in(extension, "usage"):
-            self._top["usage"] = merge_usage(self._top.get("usage"), usage)
-        others = {name: value for name, value in extension.items() if name != "usage"}
-        self._top["x_groq"] = {**object_in(self._top, "x_groq"), **others}
 
     def _apply_choice(self, choice: JSONObject) -> None:
         index = index_in(choice)
@@ -114,20 +109,18 @@ class ChatCompletionsAssembler(Assembler):
         for name, value in choice.items():
             if name == "text" and isinstance(value, str):
                 if not is_chat:
-                    append_text(target, name, value)
-                    self.characters += len(value)
+                    self._append(target, name, value)
             elif name == "logprobs":
                 merge(target, {name: value})
             elif name == "usage":
                 # Moonshot's place for it in a stream.
-                self._top[name] = merge_usage(self._top.get(name), value)
+                self._set({name: value})
             elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
                 target[name] = value
         # A server that cannot stream may send the whole message in one chunk.
         delta = object_in(choice, "delta" if "delta" in choice else "message")
         if delta := {name: value for name, value in delta.items() if name not in _DELTA_NOISE}:
-            merge(target.setdefault("message", {}), delta)
-            self.characters += text_length(delta)
+            self._merge(target.setdefault("message", {}), delta)
 
 
 def _unchunked(choice: JSONObject) -> JSONObject:

@@ -1,23 +1,25 @@
 """Chat events (Cohere's API reference, "Chat with Streaming", version 2)."""
 
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, text_in
-from blaxel_mcp.apis.streams.deltas import finalize, joined_text, merge, text_length
+from blaxel_mcp.apis.streams.deltas import joined_text, merge
 from blaxel_mcp.core.json_text import JSONObject
-
-_KINDS = {
-    *("message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "message-end"),
-    *("tool-call-start", "tool-call-delta", "tool-call-end", "citation-start", "citation-end"),
-}
 
 
 class CohereChatAssembler(Assembler):
     """Assembles the events of a Cohere chat."""
 
+    api = "cohere-chat"
+    path_ends = ("/v2/chat",)
+    kinds = frozenset(
+        {
+            *("message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "message-end"),
+            *("tool-call-start", "tool-call-delta", "tool-call-end", "citation-start", "citation-end"),
+        }
+    )
     ignored_kinds = frozenset({"content-end", "tool-call-end", "citation-end"})
 
     def __init__(self) -> None:
         super().__init__()
-        self._top: JSONObject = {}
         self._message: JSONObject = {"role": "assistant"}
         self._content: dict[int, JSONObject] = {}
         self._tool_calls: dict[int, JSONObject] = {}
@@ -29,18 +31,12 @@ class CohereChatAssembler(Assembler):
         """The text of the message, without thinking."""
         return joined_text(in_order(self._content))
 
-    def value(self) -> JSONObject:
-        """Return the answer of `/v2/chat`."""
+    def _built(self) -> JSONObject:
         content, calls = in_order(self._content), in_order(self._tool_calls)
         arrays = {"content": content, "tool_calls": calls, "citations": self._citations}
         message = {**self._message, **{name: items for name, items in arrays.items() if items}}
         logprobs = {"logprobs": self._logprobs} if self._logprobs else {}
-        return finalize(self._with_unknown({**self._top, "message": message, **logprobs}))
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
-        """Return whether an event is one of a chat, version 2."""
-        return kind in _KINDS
+        return {**self._answer, "message": message, **logprobs}
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         delta = object_in(data, "delta")
@@ -48,26 +44,21 @@ class CohereChatAssembler(Assembler):
         match kind:
             case "message-start":
                 if "id" in data:
-                    self._top["id"] = data["id"]
+                    self._answer["id"] = data["id"]
                 # The event lists every field of a message, mostly empty; an answer has only those with a value.
                 merge(self._message, {name: value for name, value in message.items() if value})
             case "content-start" | "content-delta":
-                self._merge_item(self._content, index_in(data), object_in(message, "content"))
+                self._merge(self._content.setdefault(index_in(data), {}), object_in(message, "content"))
                 if logprobs := object_in(data, "logprobs"):
                     self._logprobs.append(logprobs)
             case "tool-plan-delta":
-                merge(self._message, {"tool_plan": text_in(message, "tool_plan")})
-                self.characters += len(text_in(message, "tool_plan"))
+                self._append(self._message, "tool_plan", text_in(message, "tool_plan"))
             case "tool-call-start" | "tool-call-delta":
-                self._merge_item(self._tool_calls, index_in(data), object_in(message, "tool_calls"))
+                self._merge(self._tool_calls.setdefault(index_in(data), {}), object_in(message, "tool_calls"))
             case "citation-start":
                 self._citations.append(object_in(message, "citations"))
             case "message-end":
                 self.record_error(delta.get("error"))
-                self._top |= {name: value for name, value in delta.items() if name != "error"}
+                self._set({name: value for name, value in delta.items() if name != "error"})
                 self.ended = True
-        return kind in _KINDS
-
-    def _merge_item(self, items: dict[int, JSONObject], index: int, delta: JSONObject) -> None:
-        merge(items.setdefault(index, {}), delta)
-        self.characters += text_length(delta)
+        return kind in self.kinds

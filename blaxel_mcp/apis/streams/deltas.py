@@ -70,9 +70,10 @@ def finalize(value: JSONObject) -> JSONObject:
     return copy
 
 
-def joined_text(items: Iterable[JSONObject]) -> str:
-    """Join the strings that the items have as `text`."""
-    return "".join(str(text) for item in items if isinstance(text := item.get("text"), str | TextBuffer))
+def joined_text(items: Iterable[Any]) -> str:
+    """Join the strings that the objects among the items have as `text`."""
+    texts = (item.get("text") for item in items if isinstance(item, dict))
+    return "".join(str(text) for text in texts if isinstance(text, str | TextBuffer))
 
 
 def text_length(delta: Any) -> int:
@@ -93,7 +94,7 @@ def _join_surrogates(text: str) -> str:
     A provider that splits its answer between two `\u` escapes leaves half a character in each of
     two events, and half a character cannot be encoded in UTF-8.
     """
-    if not _SURROGATE.search(text):
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

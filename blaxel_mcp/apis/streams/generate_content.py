@@ -1,9 +1,11 @@
 """Generated content in pieces, each shaped like a whole answer (Google's API reference, streamGenerateContent)."""
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, text_length
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.deltas import append_text, joined_text, text_length
 from blaxel_mcp.apis.streams.partial_call import PartialCall
 from blaxel_mcp.core.json_text import JSONObject
+
+GEMINI_STREAM = ":streamGenerateContent"
 
 _TEXT_FIELDS = {"text", "thought"}
 """Fields of a part that can be joined with the part before it: a signature stays on the part that it came with."""
@@ -12,12 +14,13 @@ _TEXT_FIELDS = {"text", "thought"}
 class GenerateContentAssembler(Assembler):
     """Assembles pieces of generated content."""
 
+    api = "generate-content"
+    path_ends = (GEMINI_STREAM,)
     linger_seconds = 10.0
     """Earlier models finish their candidate in each piece."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._top: JSONObject = {}
         self._candidates: dict[int, JSONObject] = {}
         self._calls: dict[int, PartialCall] = {}
 
@@ -25,7 +28,7 @@ class GenerateContentAssembler(Assembler):
     def complete(self) -> bool:
         """Whether every candidate has finished, or the prompt was blocked and there will be none."""
         finished = [bool(candidate.get("finishReason")) for candidate in self._candidates.values()]
-        blocked = bool(object_in(self._top, "promptFeedback").get("blockReason"))
+        blocked = bool(object_in(self._answer, "promptFeedback").get("blockReason"))
         return super().complete or blocked or (bool(finished) and all(finished))
 
     @property
@@ -36,23 +39,17 @@ class GenerateContentAssembler(Assembler):
         parts = _parts_of(self._candidates[min(self._candidates)])
         return joined_text(part for part in parts if not part.get("thought"))
 
-    def value(self) -> JSONObject:
-        """Return the answer of generateContent."""
+    def _built(self) -> JSONObject:
         candidates = [_without_empty_content(candidate) for candidate in in_order(self._candidates)]
-        answer: JSONObject = {"candidates": candidates} if candidates else {}
-        return finalize(answer | self._top)
+        return {**({"candidates": candidates} if candidates else {}), **self._answer}
 
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the pieces have no kinds
+    @classmethod
+    def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - the pieces have no kinds
         """Return whether an event is a piece of generated content."""
         return not data.keys().isdisjoint(("candidates", "promptFeedback"))
 
     def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - the pieces have no kinds
-        for name, value in data.items():
-            if name == "usageMetadata":
-                self._top[name] = merge_usage(self._top.get(name), value)
-            elif name not in ("candidates", "error"):
-                self._top[name] = value
+        self._set({name: value for name, value in data.items() if name not in ("candidates", "error")})
         for candidate in objects_in(data, "candidates"):
             self._apply_candidate(candidate)
         return True

@@ -4,7 +4,7 @@ from typing import Any
 
 from blaxel_mcp.apis.reported_errors import reported_error
 from blaxel_mcp.apis.streams.assembler import DONE, Assembler, json_or_text, object_in, text_in
-from blaxel_mcp.apis.streams.deltas import TextBuffer, finalize
+from blaxel_mcp.apis.streams.deltas import TextBuffer
 from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -40,10 +40,6 @@ class GenericAssembler(Assembler):
         """The text of the events, from the fields that usually hold it."""
         return str(self._text)
 
-    def value(self) -> JSONObject:
-        """Return an object with the array `events`."""
-        return finalize({"events": self._events})
-
     def feed(self, event: Event) -> None:
         """Add the next event; unlike other assemblers, keep data that is no object."""
         super().feed(event)
@@ -51,10 +47,8 @@ class GenericAssembler(Assembler):
         if not data.startswith("{") and data not in ("", DONE):
             self._events.append(json_or_text(data))
 
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - any event will do
-        """Return True: every event is kept."""
-        return True
+    def _built(self) -> JSONObject:
+        return {"events": self._events}
 
     def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - no kind of event is known
         if error := reported_error(data, is_known=False):

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, merge_usage, object_in, objects_in, text_in
-from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
+from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.deltas import joined_text
 from blaxel_mcp.core.json_text import JSONObject
-
-_PREFIXES = ("interaction.", "step.", "content.")
 
 
 class InteractionsAssembler(Assembler):
     """Assembles the events of an interaction: steps, or in earlier versions of the API outputs, and their deltas."""
 
+    path_ends = ("/interactions",)
+    kind_prefixes = ("interaction.", "step.", "content.")
+
     def __init__(self) -> None:
         super().__init__()
-        self._interaction: JSONObject = {}
         self._steps: dict[int, JSONObject] = {}
         self._outputs: dict[int, JSONObject] = {}
 
@@ -25,17 +25,9 @@ class InteractionsAssembler(Assembler):
         parts = [part for step in outputs for part in objects_in(step, "content")]
         return joined_text(part for part in (*parts, *in_order(self._outputs)) if part.get("type") == "text")
 
-    def value(self) -> JSONObject:
-        """Return the interaction."""
-        built = {"steps": in_order(self._steps), "outputs": in_order(self._outputs)}
-        return finalize(
-            self._with_unknown({**{name: items for name, items in built.items() if items}, **self._interaction})
-        )
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
-        """Return whether an event is one of an interaction."""
-        return kind.startswith(_PREFIXES)
+    def _built(self) -> JSONObject:
+        arrays = {"steps": in_order(self._steps), "outputs": in_order(self._outputs)}
+        return {**{name: items for name, items in arrays.items() if items}, **self._answer}
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         subject, _, stage = kind.partition(".")
@@ -50,31 +42,26 @@ class InteractionsAssembler(Assembler):
         elif kind == "content.start":
             self._outputs[index] = object_in(data, "content")
         elif kind == "content.delta":
-            delta = object_in(data, "delta")
-            merge(self._outputs.setdefault(index, {}), delta)
-            self.characters += text_length(delta)
+            self._merge(self._outputs.setdefault(index, {}), object_in(data, "delta"))
         else:
             return stage == "stop"
         return True
 
     def _apply_interaction(self, interaction: JSONObject) -> None:
-        usage = merge_usage(self._interaction.get("usage"), interaction.get("usage"))
         # The last event may repeat an empty list of steps.
-        fields = {name: value for name, value in interaction.items() if value not in (None, [], {})}
-        self._interaction |= {**fields, **({} if usage is None else {"usage": usage})}
+        self._set({name: value for name, value in interaction.items() if value not in (None, [], {})})
         is_failed = interaction.get("status") == "failed"
         self.record_error(interaction.get("error") or (is_failed and "The interaction has failed."))
 
     def _apply_step_delta(self, step: JSONObject, delta: JSONObject) -> None:
-        self.characters += text_length(delta)
         if text_in(delta, "type") == "text":
             content: list[Any] = step.setdefault("content", [])
             if not content or content[-1].get("type") != "text":
                 content.append({**delta, "text": ""})
-            append_text(content[-1], "text", text_in(delta, "text"))
+            self._append(content[-1], "text", text_in(delta, "text"))
             return
         fields = {name: value for name, value in delta.items() if name != "type"}
         if isinstance(part := fields.get("content"), dict):
             # A piece of a thought's summary.
             fields["content"] = [part]
-        merge(step, fields)
+        self._merge(step, fields)

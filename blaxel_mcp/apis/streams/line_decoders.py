@@ -88,7 +88,9 @@ class ServerSentEventDecoder(EventDecoder):
             self._add_field(rest)
         self.unfinished = bool(self._name or self._data) or (bool(rest) and not rest.startswith(b":"))
         data = "\n".join(self._data)
-        return [Event(self._name or "message", data)] if data and (self._name == "error" or _is_whole(data)) else []
+        # Nothing can be missing from OpenAI's end marker or from a JSON object.
+        is_whole = self._name == "error" or data.strip() == "[DONE]" or _is_json(data, dict)
+        return [Event(self._name or "message", data)] if data and is_whole else []
 
     def _add_field(self, line: bytes) -> None:
         # A comment is a line whose field name is empty.
@@ -118,30 +120,18 @@ class NDJSONDecoder(EventDecoder):
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Decode the next chunk and return the events that it completes."""
-        return [Event("message", _decoded(line)) for line in self._lines.feed(chunk) if line.strip()]
+        lines = self._lines.feed(chunk)
+        return [Event("message", line.decode("utf-8", "replace")) for line in lines if line.strip()]
 
     def finish(self) -> list[Event]:
         """Return the last line if it is complete: without a line end, only valid JSON shows that."""
-        rest = _decoded(self._lines.rest()).strip()
-        if not rest:
-            return []
-        try:
-            json_text.parse(rest)
-        except ValueError:
-            self.unfinished = True
-            return []
-        return [Event("message", rest)]
+        rest = self._lines.rest().decode("utf-8", "replace").strip()
+        self.unfinished = bool(rest) and not _is_json(rest)
+        return [Event("message", rest)] if rest and not self.unfinished else []
 
 
-def _is_whole(data: str) -> bool:
-    """Return whether nothing of an event's data can be missing: it is OpenAI's end marker or a JSON object."""
-    if data.strip() == "[DONE]":
-        return True
+def _is_json(text: str, kind: type = object) -> bool:
     try:
-        return isinstance(json_text.parse(data), dict)
+        return isinstance(json_text.parse(text), kind)
     except ValueError:
         return False
-
-
-def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", "replace")

@@ -7,34 +7,33 @@ from blaxel_mcp.apis.streams.assembler import (
     in_order,
     index_in,
     json_or_text,
-    merge_usage,
     object_in,
     objects_in,
     text_in,
 )
-from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, finalize, joined_text, merge, text_length
+from blaxel_mcp.apis.streams.deltas import TextBuffer, joined_text
 from blaxel_mcp.core.json_text import JSONObject
 
 _TEXT_DELTAS: Mapping[str, str] = {"text_delta": "text", "thinking_delta": "thinking"}
 """Deltas that append to a string, and the field that holds it in both the delta and its block."""
 
 
-_KINDS = {
-    *("message_start", "message_delta", "message_stop"),
-    *("content_block_start", "content_block_delta", "content_block_stop"),
-}
-
-
 class MessagesAssembler(Assembler):
     """Assembles the events of a message."""
 
+    api = "messages"
+    path_ends = ("/messages",)
+    kinds = frozenset(
+        {
+            *("message_start", "message_delta", "message_stop"),
+            *("content_block_start", "content_block_delta", "content_block_stop"),
+        }
+    )
     ignored_kinds = frozenset({"content_block_stop"})
 
     def __init__(self) -> None:
         super().__init__()
-        self._message: JSONObject = {}
         self._blocks: dict[int, JSONObject] = {}
-        self._inputs: dict[int, TextBuffer] = {}
         self._prefilled = 0
         self._offset = 0
 
@@ -43,19 +42,12 @@ class MessagesAssembler(Assembler):
         """The text of the text blocks."""
         return joined_text(block for block in in_order(self._blocks) if block.get("type") == "text")
 
-    def value(self) -> JSONObject:
-        """Return the message; a tool input that is not complete stays text."""
-        inputs = {index: {"input": json_or_text(str(text))} for index, text in self._inputs.items() if text}
-        blocks = in_order({index: {**block, **inputs.get(index, {})} for index, block in self._blocks.items()})
+    def _built(self) -> JSONObject:
+        blocks = [_with_parsed_input(block) for block in in_order(self._blocks)]
         # If another model took over, the message has the name of the last one.
         models = [object_in(block, "to").get("model") for block in blocks if block.get("type") == "fallback"]
         model = {"model": models[-1]} if models and models[-1] else {}
-        return finalize(self._with_unknown({**self._message, **model, "content": blocks}))
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
-        """Return whether an event is one of a message."""
-        return kind in _KINDS
+        return {**self._answer, **model, "content": blocks}
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         match kind:
@@ -66,42 +58,38 @@ class MessagesAssembler(Assembler):
             case "content_block_delta":
                 self._apply_delta(index_in(data) + self._offset, object_in(data, "delta"))
             case "message_delta":
-                usage = merge_usage(object_in(self._message, "usage"), object_in(data, "usage"))
                 others = {name: value for name, value in data.items() if name not in ("type", "delta")}
-                self._message |= {**others, **object_in(data, "delta"), "usage": usage}
+                self._set({**others, **object_in(data, "delta")})
             case "message_stop":
                 self.ended = True
-        return kind in _KINDS
+        return kind in self.kinds
 
     def _start(self, message: JSONObject) -> None:
         """Begin the message, or begin again: a gateway that retries in the middle of a stream sends another one."""
-        if self._message and message.get("id") == self._message.get("id"):
+        if self._answer and message.get("id") == self._answer.get("id"):
             return
         content = objects_in(message, "content")
-        self._message = {**message, "content": []}
+        self._answer = {**message, "content": []}
         # A message that continues after a tool call from code begins with that call's block.
-        self._blocks, self._inputs = dict(enumerate(content)), {}
+        self._blocks = dict(enumerate(content))
         self._prefilled, self._offset = len(content), 0
 
     def _start_block(self, index: int, block: JSONObject) -> None:
         if index < self._prefilled and not self._offset:
             self._offset = self._prefilled
         self._blocks[index + self._offset] = block
-        self._inputs.pop(index + self._offset, None)
 
     def _apply_delta(self, index: int, delta: JSONObject) -> None:
         kind = text_in(delta, "type")
         match kind:
             case "text_delta" | "thinking_delta":
                 name = _TEXT_DELTAS[kind]
-                piece = text_in(delta, name)
-                append_text(self._blocks.setdefault(index, {"type": name}), name, piece)
-                self.characters += len(piece)
+                self._append(self._blocks.setdefault(index, {"type": name}), name, text_in(delta, name))
             case "input_json_delta":
-                piece = text_in(delta, "partial_json")
-                self._blocks.setdefault(index, {"type": "tool_use"})
-                self._inputs.setdefault(index, TextBuffer()).append(piece)
-                self.characters += len(piece)
+                block = self._blocks.setdefault(index, {"type": "tool_use"})
+                # The input of a tool without arguments stays the object that the block began with.
+                if piece := text_in(delta, "partial_json"):
+                    self._append(block, "input", piece)
             case "signature_delta":
                 self._blocks.setdefault(index, {"type": "thinking"})["signature"] = text_in(delta, "signature")
             case "citations_delta":
@@ -111,5 +99,10 @@ class MessagesAssembler(Assembler):
             case _:
                 # Such as `compaction_delta`: its fields are those of the block.
                 fields = {name: value for name, value in delta.items() if name != "type"}
-                merge(self._blocks.setdefault(index, {"type": kind.removesuffix("_delta") or "unknown"}), fields)
-                self.characters += text_length(fields)
+                self._merge(self._blocks.setdefault(index, {"type": kind.removesuffix("_delta") or "unknown"}), fields)
+
+
+def _with_parsed_input(block: JSONObject) -> JSONObject:
+    """Return a block with its tool input as JSON; an input that is not complete stays text."""
+    text = block.get("input")
+    return {**block, "input": json_or_text(str(text))} if isinstance(text, TextBuffer) else block

@@ -1,7 +1,7 @@
 """Objects of Ollama's own API (docs/api.md of Ollama: `/api/chat` and `/api/generate`), one per line."""
 
 from blaxel_mcp.apis.streams.assembler import Assembler, object_in, objects_in
-from blaxel_mcp.apis.streams.deltas import append_text, finalize, text_length
+from blaxel_mcp.apis.streams.deltas import append_text, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
 _TEXTS = ("response", "thinking", "content")
@@ -10,22 +10,15 @@ _TEXTS = ("response", "thinking", "content")
 class OllamaAssembler(Assembler):
     """Assembles the objects of a chat or a generation; the last one has `done: true` and the figures."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._answer: JSONObject = {}
+    path_ends = ("/api/chat", "/api/generate")
 
     @property
     def text(self) -> str:
         """The text received so far, without thinking."""
-        text = object_in(self._answer, "message").get("content", self._answer.get("response", ""))
-        return str(text)
+        return str(object_in(self._answer, "message").get("content", self._answer.get("response", "")))
 
-    def value(self) -> JSONObject:
-        """Return the answer that the API gives without a stream."""
-        return finalize(self._with_unknown(self._answer))
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the objects have no kinds
+    @classmethod
+    def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - the objects have no kinds
         """Return whether an object is one of a chat or a generation."""
         return isinstance(data.get("done"), bool) and not data.keys().isdisjoint(("message", "response"))
 
@@ -36,8 +29,7 @@ class OllamaAssembler(Assembler):
             if name == "message" and isinstance(value, dict):
                 self._apply_message(value)
             elif name in _TEXTS and isinstance(value, str):
-                append_text(self._answer, name, value)
-                self.characters += len(value)
+                self._append(self._answer, name, value)
             elif isinstance(value, list):
                 # The log probabilities of each piece are its own.
                 self._answer[name] = [*(self._answer.get(name) or ()), *value]

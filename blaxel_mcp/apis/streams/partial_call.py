@@ -1,7 +1,6 @@
 """Function calls of Gemini whose arguments arrive in pieces (`streamFunctionCallArguments`, Vertex AI)."""
 
 import re
-from itertools import pairwise
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import objects_in, text_in
@@ -12,8 +11,6 @@ _STEP = re.compile(r"""\.?([^.\[\]"']+)|\[(\d{1,4})\]|\[(?:"([^"]*)"|'([^']*)')\
 _MAX_STEPS = 50
 _MAX_INDEX = 1000
 _VALUES = ("stringValue", "numberValue", "boolValue", "nullValue")
-
-_Step = str | int
 
 
 class PartialCall:
@@ -48,47 +45,32 @@ class PartialCall:
         name = next((name for name in _VALUES if name in piece), None)
         if name is None:
             return
+        container, step = _container_at(call, path)
         value = None if name == "nullValue" else piece[name]
-        container, step = _container_at(call, ["args", *_steps(path)])
         if isinstance(value, str):
-            current = _child(container, step)
-            buffer = current if isinstance(current, TextBuffer) and path == self._open_path else TextBuffer()
+            current = container[step] if path == self._open_path else None
+            buffer = current if isinstance(current, TextBuffer) else TextBuffer()
             buffer.append(value)
             value = buffer
-        _put(container, step, value)
+        container[step] = value
         self._open_path = path if piece.get("willContinue") else ""
 
 
-def _steps(path: str) -> list[_Step]:
-    """Return the steps of a JSONPath such as `$.guests[0].name`."""
-    steps: list[_Step] = []
+def _container_at(call: JSONObject, path: str) -> tuple[Any, str | int]:
+    """Return the object or array in which a JSONPath such as `$.guests[0].name` ends, created on the way; and the key.
+
+    An array is as long as the key requires, so that both can be used alike.
+    """
+    container: Any = call
+    step: Any = "args"
     for name, index, double, single in _STEP.findall(path.removeprefix("$"))[:_MAX_STEPS]:
-        steps.append(min(int(index), _MAX_INDEX) if index else name or double or single)
-    return steps
-
-
-def _container_at(root: JSONObject, steps: list[_Step]) -> tuple[Any, _Step]:
-    """Return the object or array that holds the last step, created along the way, and that step."""
-    container: Any = root
-    for step, following in pairwise(steps):
-        kind: type[Any] = list if isinstance(following, int) else dict
-        child = _child(container, step)
-        if not isinstance(child, kind):
-            child = kind()
-            _put(container, step, child)
-        container = child
-    return container, steps[-1]
-
-
-def _child(container: Any, step: _Step) -> Any:
-    if isinstance(container, list):
-        return container[step] if isinstance(step, int) and step < len(container) else None
-    return container.get(step)
-
-
-def _put(container: Any, step: _Step, value: Any) -> None:
-    if isinstance(container, list) and isinstance(step, int):
-        container.extend([None] * (step + 1 - len(container)))
-        container[step] = value
-    else:
-        container[step] = value
+        kind = list if index else dict
+        if not isinstance(container[step], kind):
+            container[step] = kind()
+        container = container[step]
+        step = min(int(index), _MAX_INDEX) if index else name or double or single
+        if index:
+            container.extend([None] * (step + 1 - len(container)))
+        else:
+            container.setdefault(step)
+    return container, step

@@ -2,7 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from blaxel_mcp.apis.reported_errors import reported_in_event
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
@@ -10,7 +10,7 @@ from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
 from blaxel_mcp.apis.streams.cohere_chat_v1 import CohereChatV1Assembler
 from blaxel_mcp.apis.streams.events import Event, EventDecoder
-from blaxel_mcp.apis.streams.generate_content import GenerateContentAssembler
+from blaxel_mcp.apis.streams.generate_content import GEMINI_STREAM, GenerateContentAssembler
 from blaxel_mcp.apis.streams.generic import GenericAssembler
 from blaxel_mcp.apis.streams.images import ImagesAssembler
 from blaxel_mcp.apis.streams.interactions import InteractionsAssembler
@@ -22,43 +22,11 @@ from blaxel_mcp.apis.streams.responses import ResponsesAssembler
 from blaxel_mcp.apis.streams.speech import SpeechAssembler
 from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
-_DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
-    "text/event-stream": ServerSentEventDecoder,
-    # The last is that of Cohere's version 1.
-    **{f"application/{name}": NDJSONDecoder for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "stream+json")},
-}
-
-_GEMINI_STREAM = ":streamGenerateContent"
+_NDJSON_TYPES = tuple(f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "stream+json"))
+"""Media types of newline-delimited JSON; the last is that of Cohere's version 1."""
 
 _EVENTS = re.compile(rb"(?:(?:event|id|retry)?:[^\r\n]*[\r\n]+)*data: ?[\[{]")
 """The beginning of server-sent events with JSON in them."""
-
-_BY_API: Mapping[str, type[Assembler]] = {
-    "chat-completions": ChatCompletionsAssembler,
-    "responses": ResponsesAssembler,
-    "messages": MessagesAssembler,
-    "generate-content": GenerateContentAssembler,
-    "cohere-chat": CohereChatAssembler,
-    "images": ImagesAssembler,
-    "speech": SpeechAssembler,
-    "transcriptions": TranscriptionsAssembler,
-}
-
-_BY_PATH_SUFFIX: tuple[tuple[str, type[Assembler]], ...] = (
-    ("/completions", ChatCompletionsAssembler),
-    ("/responses", ResponsesAssembler),
-    ("/messages", MessagesAssembler),
-    (_GEMINI_STREAM, GenerateContentAssembler),
-    ("/v2/chat", CohereChatAssembler),
-    ("/v1/chat", CohereChatV1Assembler),
-    ("/interactions", InteractionsAssembler),
-    ("/audio/transcriptions", TranscriptionsAssembler),
-    ("/audio/speech", SpeechAssembler),
-    ("/images/generations", ImagesAssembler),
-    ("/images/edits", ImagesAssembler),
-    ("/api/chat", OllamaAssembler),
-    ("/api/generate", OllamaAssembler),
-)
 
 _FORMATS: tuple[type[Assembler], ...] = (
     *(ResponsesAssembler, MessagesAssembler, CohereChatAssembler, CohereChatV1Assembler, TranscriptionsAssembler),
@@ -82,10 +50,11 @@ def event_decoder(content_type: str, path: str = "") -> EventDecoder | None:
         path: The sub-endpoint that was called: Gemini streams JSON unless the query has `alt=sse`.
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == "application/json" and path.partition("?")[0].endswith(_GEMINI_STREAM):
+    if media_type == "application/json" and path.partition("?")[0].endswith(GEMINI_STREAM):
         return JSONArrayDecoder()
-    decoder = _DECODERS.get(media_type)
-    return decoder() if decoder else None
+    if media_type == "text/event-stream":
+        return ServerSentEventDecoder()
+    return NDJSONDecoder() if media_type in _NDJSON_TYPES else None
 
 
 def decoder_by_content(start: bytes) -> EventDecoder | None:
@@ -107,7 +76,12 @@ def decoder_by_content(start: bytes) -> EventDecoder | None:
 
 def has_stream_format(path: str) -> bool:
     """Return whether the streams of a sub-endpoint are in a known format."""
-    return path.partition("?")[0].endswith(tuple(suffix for suffix, _ in _BY_PATH_SUFFIX))
+    return _format_at(path) is not None
+
+
+def _format_at(path: str) -> type[Assembler] | None:
+    plain_path = path.partition("?")[0]
+    return next((assembler for assembler in _FORMATS if plain_path.endswith(assembler.path_ends)), None)
 
 
 class FormatChooser:
@@ -121,18 +95,13 @@ class FormatChooser:
     """
 
     def __init__(self, api: str | None) -> None:
-        path = (api or "").partition("?")[0]
-        by_path = (assembler for suffix, assembler in _BY_PATH_SUFFIX if path.endswith(suffix))
-        self._expected = _BY_API.get(api or "") or next(by_path, None)
+        by_name = (assembler for assembler in _FORMATS if api and assembler.api == api)
+        self._expected = next(by_name, None) or _format_at(api or "")
         self._pending: list[Event] = []
         self._undecided = 0
 
     def choose(self, events: Sequence[Event], *, ended: bool = False) -> Assembler | None:
         """Return the assembler, fed with all events so far; None if more are needed to choose one.
-
-        Args:
-            events: The next events.
-            ended: Whether no more will come.
 
         Raises:
             UpstreamError: `response_too_large`: the events hold more values than one answer may.

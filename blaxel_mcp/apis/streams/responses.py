@@ -5,7 +5,6 @@ assembled from the items, parts and deltas received.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import (
@@ -18,7 +17,7 @@ from blaxel_mcp.apis.streams.assembler import (
     objects_in,
     text_in,
 )
-from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text
+from blaxel_mcp.apis.streams.deltas import joined_text
 from blaxel_mcp.core.json_text import JSONObject
 
 _MAX_PARTS = 1000
@@ -27,25 +26,18 @@ _MAX_PARTS = 1000
 _FINAL_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
-@dataclass(frozen=True, slots=True)
-class _PartPlace:
-    """The place of a part in an item: the array, the field of the event with its index, its type and text field."""
-
-    array: str
-    index: str
-    kind: str = ""
-    field: str = ""
-
-
-_PART_PLACES: Mapping[str, _PartPlace] = {
-    "response.output_text": _PartPlace("content", "content_index", "output_text", "text"),
-    "response.refusal": _PartPlace("content", "content_index", "refusal", "refusal"),
-    "response.reasoning_text": _PartPlace("content", "content_index", "reasoning_text", "text"),
-    "response.reasoning_summary_text": _PartPlace("summary", "summary_index", "summary_text", "text"),
-    "response.content_part": _PartPlace("content", "content_index"),
-    "response.reasoning_summary_part": _PartPlace("summary", "summary_index"),
+_PART_PLACES: Mapping[str, tuple[str, str, str]] = {
+    "response.output_text": ("content", "output_text", "text"),
+    "response.refusal": ("content", "refusal", "refusal"),
+    "response.reasoning_text": ("content", "reasoning_text", "text"),
+    "response.reasoning_summary_text": ("summary", "summary_text", "text"),
+    "response.content_part": ("content", "", ""),
+    "response.reasoning_summary_part": ("summary", "", ""),
 }
-"""By event name without its stage: `.delta` and `.done` change the text of a part, `.added` and `.done` the part."""
+"""By event name without its stage: the array of an item, and the type of the part in it and its field that holds text.
+
+`.delta` and `.done` change the text of a part, `.added` and `.done` of the last two a part.
+"""
 
 _ITEM_TEXTS: Mapping[str, tuple[str, str]] = {
     "response.function_call_arguments": ("function_call", "arguments"),
@@ -59,9 +51,12 @@ _ITEM_TEXTS: Mapping[str, tuple[str, str]] = {
 class ResponsesAssembler(Assembler):
     """Assembles the events of a response."""
 
+    api = "responses"
+    path_ends = ("/responses",)
+    kind_prefixes = ("response.",)
+
     def __init__(self) -> None:
         super().__init__()
-        self._response: JSONObject = {}
         self._items: dict[int, JSONObject] = {}
 
     @property
@@ -71,24 +66,18 @@ class ResponsesAssembler(Assembler):
         parts = [part for message in messages for part in objects_in(message, "content")]
         return joined_text(part for part in parts if part.get("type") == "output_text")
 
-    def value(self) -> JSONObject:
-        """Return the response, an object `response` with the last status that the provider sent."""
-        return finalize(self._with_unknown({**self._response, "output": self._output()}))
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
-        """Return whether an event is one of a response."""
-        return kind.startswith("response.")
+    def _built(self) -> JSONObject:
+        return {**self._answer, "output": self._output()}
 
     def _output(self) -> list[Any]:
-        output = self._response.get("output")
+        output = self._answer.get("output")
         # Some servers omit the output from the last event, having sent it before.
         return output if isinstance(output, list) and output else in_order(self._items)
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         if response := object_in(data, "response"):
-            usage = merge_usage(self._response.get("usage"), response.get("usage"))
-            self._response = {**response, **({"usage": usage} if usage is not None else {})}
+            usage = merge_usage(self._answer.get("usage"), response.get("usage"))
+            self._answer = {**response, **({"usage": usage} if usage is not None else {})}
             self.record_error(response.get("error"))
             if kind in _FINAL_EVENTS:
                 self.ended = True
@@ -101,14 +90,15 @@ class ResponsesAssembler(Assembler):
             if item := object_in(data, "item"):
                 self._items[index] = item
         elif name == "response.output_text.annotation":
-            part = _part_at(self._item(index, "message"), _PART_PLACES["response.output_text"], data)
+            part = self._part_at(index, "message", "content", "output_text", data)
             annotations = part.setdefault("annotations", [])
             if isinstance(annotations, list):
                 annotations.append(data.get("annotation"))
         elif place := _PART_PLACES.get(name):
-            part = _part_at(self._item(index, "reasoning" if "reasoning" in name else "message"), place, data)
-            if place.field:
-                self._apply_text(part, place.field, stage, data)
+            array, part_kind, field = place
+            part = self._part_at(index, "reasoning" if "reasoning" in name else "message", array, part_kind, data)
+            if field:
+                self._apply_text(part, field, stage, data)
             else:
                 part.update(object_in(data, "part"))
         elif item_text := _ITEM_TEXTS.get(name):
@@ -118,26 +108,22 @@ class ResponsesAssembler(Assembler):
         return True
 
     def _item(self, index: int, kind: str) -> JSONObject:
-        """Return the item at an index; create it if the event that begins it is missing."""
         return self._items.setdefault(index, {"type": kind})
 
     def _apply_text(self, target: JSONObject, field: str, stage: str, data: JSONObject) -> None:
         if stage == "delta":
-            append_text(target, field, text_in(data, "delta"))
-            self.characters += len(text_in(data, "delta"))
+            self._append(target, field, text_in(data, "delta"))
         elif field in data:
             target[field] = data[field]
 
-
-def _part_at(item: JSONObject, place: _PartPlace, data: JSONObject) -> JSONObject:
-    """Return the part of an item that an event is about; create it if it is new."""
-    parts = item.get(place.array)
-    if not isinstance(parts, list):
-        parts = item[place.array] = []
-    index = min(max(index_in(data, place.index), 0), _MAX_PARTS - 1)
-    while len(parts) <= index:
-        parts.append({"type": place.kind} if place.kind else {})
-    part = parts[index]
-    if not isinstance(part, dict):
-        part = parts[index] = {}
-    return part
+    def _part_at(self, index: int, kind: str, array: str, part_kind: str, data: JSONObject) -> JSONObject:
+        """Return the part that an event is about, in an item of this kind; create either if it is new."""
+        item = self._item(index, kind)
+        parts = item[array] = item[array] if isinstance(item.get(array), list) else []
+        place = min(max(index_in(data, f"{array}_index"), 0), _MAX_PARTS - 1)
+        while len(parts) <= place:
+            parts.append({"type": part_kind} if part_kind else {})
+        if not isinstance(parts[place], dict):
+            parts[place] = {}
+        part: JSONObject = parts[place]
+        return part

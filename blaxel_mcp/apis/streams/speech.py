@@ -9,24 +9,16 @@ from blaxel_mcp.core.json_text import JSONObject
 class SpeechAssembler(Assembler):
     """Joins the pieces of a recording."""
 
+    api = "speech"
+    path_ends = ("/audio/speech",)
+    kind_prefixes = ("speech.",)
+
     def __init__(self) -> None:
         super().__init__()
         self._audio = bytearray()
-        self._top: JSONObject = {}
 
-    @property
-    def text(self) -> str:
-        """Speech has no text."""
-        return ""
-
-    def value(self) -> JSONObject:
-        """Return the whole recording in base64, with the usage."""
-        return self._with_unknown({"audio": base64.b64encode(self._audio).decode("ascii"), **self._top})
-
-    @staticmethod
-    def recognizes(kind: str, data: JSONObject) -> bool:  # noqa: ARG004 - the kind says it all
-        """Return whether an event is one of speech."""
-        return kind.startswith("speech.")
+    def _built(self) -> JSONObject:
+        return {"audio": base64.b64encode(self._audio).decode("ascii"), **self._answer}
 
     def _apply(self, kind: str, data: JSONObject) -> bool:
         if kind == "speech.audio.delta":
@@ -37,7 +29,7 @@ class SpeechAssembler(Assembler):
             except ValueError:
                 self.unreadable += 1
         elif kind == "speech.audio.done":
-            self._top |= {name: value for name, value in data.items() if name not in ("type", "audio", "audio_data")}
+            self._set({name: value for name, value in data.items() if name not in ("type", "audio", "audio_data")})
             self.ended = True
         else:
             return False

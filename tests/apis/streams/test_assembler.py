@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, FormatChooser, event_decoder, incomplete_reason
+from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, FormatChooser, event_decoder
 from blaxel_mcp.core import json_text
 from tests.properties.examples import tried
 
@@ -80,7 +80,7 @@ def test_a_stream_adds_up_to_the_answer_without_a_stream(stream: Path) -> None:
         "complete": assembler.complete,
         "unfinished": decoded.unfinished,
         "error": assembler.error,
-        "reason": incomplete_reason(assembler, unfinished=decoded.unfinished),
+        "reason": assembler.incomplete_reason(unfinished=decoded.unfinished),
         "value": assembler.value(),
     } == expected
 
@@ -287,14 +287,14 @@ def test_a_stream_that_breaks_after_the_answer_was_complete_lost_nothing() -> No
     stream = FOLDER / "openai_chat_text.sse"
     assembler = assembled(read(stream).events, "chat-completions")
 
-    assert incomplete_reason(assembler, unfinished=True) is None
+    assert assembler.incomplete_reason(unfinished=True) is None
 
 
 def test_what_a_provider_says_of_an_error_is_quoted_without_what_looks_like_a_key() -> None:
     error = {"message": f"Bad key sk-{'a1' * 20}\n" + "and more " * 200}
     assembler = assembled([Event("message", json.dumps({"error": error}))], "chat-completions")
 
-    reason = incomplete_reason(assembler)
+    reason = assembler.incomplete_reason()
 
     assert reason is not None
     assert "[redacted]" in reason
@@ -305,7 +305,7 @@ def test_what_a_provider_says_of_an_error_is_quoted_without_what_looks_like_a_ke
 def test_an_error_without_words_is_told_by_its_code() -> None:
     assembler = assembled([Event("message", '{"error": {"code": 503, "message": ""}}')], "generate-content")
 
-    assert incomplete_reason(assembler) == 'The provider ended its stream with an error: "503".'
+    assert assembler.incomplete_reason() == 'The provider ended its stream with an error: "503".'
 
 
 def test_every_file_of_expectations_has_its_stream() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.apis.streams import Assembler, Event, FormatChooser, incomplete_reason
+from blaxel_mcp.apis.streams import Assembler, Event, FormatChooser
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
 
 
@@ -58,7 +58,7 @@ def test_an_unknown_event_leaves_its_data_in_the_answer(first: dict[str, Any], e
     assembler = assembled(first, news, end)
 
     assert assembler.value()["unknown_events"] == [news]
-    assert incomplete_reason(assembler) is None
+    assert assembler.incomplete_reason() is None
 
 
 def test_a_complete_response_needs_none_of_the_events_before_it() -> None:
@@ -166,7 +166,7 @@ def test_of_several_pictures_each_final_one_is_kept_and_no_partial_one(kind: str
 def test_a_stream_of_partial_pictures_alone_is_not_complete() -> None:
     assembler = assembled({"type": "image_generation.partial_image", "b64_json": "cGFydA=="})
 
-    assert incomplete_reason(assembler)
+    assert assembler.incomplete_reason()
 
 
 def test_a_diarized_transcription_keeps_its_segments() -> None:
@@ -201,15 +201,15 @@ def test_a_chat_of_cohere_version_1_is_the_same_as_events_and_as_lines() -> None
     whole = assembled(*events, {"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {"text": "Ja."}})
 
     assert broken_off.value() == {"text": "Ja.", "generation_id": "g", "documents": [{"id": "d"}]}
-    assert incomplete_reason(broken_off)
+    assert broken_off.incomplete_reason()
     assert whole.value()["finish_reason"] == "COMPLETE"
-    assert incomplete_reason(whole) is None
+    assert whole.incomplete_reason() is None
 
 
 def test_a_chat_of_cohere_version_1_that_fails_at_its_end_is_an_error() -> None:
     assembler = assembled({"event_type": "stream-end", "finish_reason": "ERROR_TOXIC", "response": {"text": ""}})
 
-    assert "ERROR_TOXIC" in (incomplete_reason(assembler) or "")
+    assert "ERROR_TOXIC" in (assembler.incomplete_reason() or "")
 
 
 def test_an_interaction_has_its_thoughts_beside_its_text() -> None:
@@ -244,8 +244,8 @@ def test_ollamas_lines_add_up_and_need_their_end(field: str, path: str) -> None:
 
     assert whole.text == "Hello"
     assert whole.value() == line("Hello", done=True, done_reason="stop", eval_count=2)
-    assert incomplete_reason(whole) is None
-    assert incomplete_reason(assembled(*lines, api=path))
+    assert whole.incomplete_reason() is None
+    assert assembled(*lines, api=path).incomplete_reason()
 
 
 def test_each_line_of_ollamas_has_tool_calls_of_its_own() -> None:
@@ -270,7 +270,7 @@ def test_an_interaction_that_has_failed_is_an_error() -> None:
     created = {"event_type": "interaction.created", "interaction": {"id": "i", "status": "in_progress"}}
     failed = {"event_type": "interaction.completed", "interaction": {"id": "i", "status": "failed"}}
 
-    assert incomplete_reason(assembled(created, failed)) is not None
+    assert assembled(created, failed).incomplete_reason() is not None
 
 
 def test_the_pieces_of_a_recording_are_one_recording() -> None:
@@ -283,7 +283,7 @@ def test_the_pieces_of_a_recording_are_one_recording() -> None:
 
     assert assembler.ended
     assert assembler.value() == {"audio": base64.b64encode(sound).decode(), "usage": usage}
-    assert incomplete_reason(assembled(*deltas)) is not None
+    assert assembled(*deltas).incomplete_reason() is not None
 
 
 @pytest.mark.parametrize(
@@ -303,15 +303,15 @@ def test_events_that_tell_whether_they_are_the_last_are_complete_with_the_last(
 ) -> None:
     whole, broken = assembled(more, last), assembled(more)
 
-    assert incomplete_reason(whole) is None
+    assert whole.incomplete_reason() is None
     assert whole.text == "Hello"
-    assert incomplete_reason(broken) == "The stream ended without the provider's end marker."
+    assert broken.incomplete_reason() == "The stream ended without the provider's end marker."
     assert broken.text == "Hel"
 
 
 @pytest.mark.parametrize("event", [{"content": "a", "stop": None}, {"content": "a", "done": "no"}, {"content": "a"}])
 def test_events_that_do_not_tell_whether_they_are_the_last_are_complete(event: dict[str, Any]) -> None:
-    assert incomplete_reason(assembled(event, event)) is None
+    assert assembled(event, event).incomplete_reason() is None
 
 
 def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -> None:
@@ -319,7 +319,7 @@ def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -
     messages: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m"}}, {"type": "message_stop"}]
 
     assert assembled(*words, api="/v1/completions").text == "Today it rains."
-    assert incomplete_reason(assembled(*words, api="/v1/completions")) is None
+    assert assembled(*words, api="/v1/completions").incomplete_reason() is None
     assert assembled(*messages, api="chat-completions").value() == {"id": "m", "content": []}
 
 
