@@ -13,7 +13,7 @@ from blaxel_mcp.cli.settings import configured, named_config_file, serve_argumen
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import configuration, process_environment
+from blaxel_mcp.settings.loading import Configuration, process_environment
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import (
     CALLS,
@@ -72,7 +72,7 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
             # Only building the runtime finds a model with an unknown API.
             runtime = build_runtime(await stack.enter_async_context(configured(options)))
         except ConfigurationError as error:
-            runtime, problem = build_runtime(configuration(Settings())), error
+            runtime, problem = build_runtime(Configuration(Settings())), error
         named_file = None
         # A name that is blank is the problem above.
         with suppress(ConfigurationError):

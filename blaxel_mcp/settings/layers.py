@@ -6,6 +6,7 @@ precedence among sources.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -22,7 +23,6 @@ Location = tuple[int | str, ...]
 """The path to a value, such as `("models", 0, "name")`."""
 
 _CREDENTIALS: tuple[Location, ...] = (("api_key",), ("client_credentials",), ("api_key_command",))
-_WORKSPACE_KEY_PARTS = 3
 _RESTRICTING_CHOICES: tuple[Location, ...] = (("url_source",), ("prices",))
 """`"run"` keeps the key at `run_url`, and `"configured"` refuses models without a price under a cap."""
 
@@ -37,7 +37,8 @@ class Layer:
         problems: A sentence for each value that cannot be read.
         warnings: Sentences for the person who starts the server.
         unexpanded: The places of placeholders that were not expanded.
-        text: The text of the source, if it is a TOML file; empty otherwise.
+        file: The absolute path of the source, if it is a TOML file.
+        text: The text of that file.
     """
 
     values: Mapping[Location, Any] = field(default_factory=dict, repr=False)
@@ -45,6 +46,7 @@ class Layer:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unexpanded: tuple[str, ...] = ()
+    file: Path | None = None
     text: str = field(default="", repr=False)
 
 
@@ -143,12 +145,6 @@ def known_keys(table: Location) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _is_credential(location: Location) -> bool:
-    """Return whether a location is a credential of the server's or of a workspace's, as `workspaces.acme.api_key`."""
-    of_workspace = len(location) == _WORKSPACE_KEY_PARTS and location[0] == "workspaces"
-    return (location[-1:] if of_workspace else location) in _CREDENTIALS
-
-
 def fails_closed(location: Location) -> bool:
     """Return whether a blank or unexpanded value at a location is an error; otherwise it counts as unset.
 
@@ -158,7 +154,8 @@ def fails_closed(location: Location) -> bool:
     if location in _RESTRICTING_CHOICES:
         return True
     model = _model_at(location[:-1])
-    if model is None or _is_credential(location):
+    is_credential = (location[2:] if location[0] == "workspaces" else location) in _CREDENTIALS
+    if model is None or is_credential:
         return False
     parts = list(parts_of(model.model_fields[str(location[-1])].annotation))
     is_list_or_table = any(get_origin(part) in (tuple, dict) for part in parts)

@@ -43,7 +43,7 @@ def file_signature(path: Path) -> tuple[int, ...] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode, status.st_uid
 
 
-def read_settings_file(path: Path, *, required: bool, last: Layer | None = None) -> tuple[Path | None, Layer]:
+def read_settings_file(path: Path, *, required: bool, last: Layer | None = None) -> Layer:
     """Read a TOML settings file.
 
     Args:
@@ -53,8 +53,8 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             become empty: an editor, a dotfile manager or a mistake may have removed it.
 
     Returns:
-        The file's absolute path, or None if there is no file, and its settings. A file that contains credentials and is
-        accessible to other users of the machine adds a warning, and so does a default one that may not be read.
+        The file's settings; its `file` is None if there is no file. A file that contains credentials and is accessible
+        to other users of the machine adds a warning, and so does a default one that may not be read.
 
     Raises:
         ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
@@ -74,24 +74,24 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     except OSError as error:
         if last is None and not required:
             if isinstance(error, PermissionError):
-                return None, Layer(warnings=(f"The settings file {path} may not be read, and is not used.",))
+                return Layer(warnings=(f"The settings file {path} may not be read, and is not used.",))
             # The home directory of a service's user may be /dev/null. A link that leads nowhere is a mistake.
             is_broken_link = any(place.is_symlink() and not place.exists() for place in (path, *path.parents))
             if isinstance(error, FileNotFoundError | NotADirectoryError) and not is_broken_link:
-                return None, Layer()
+                return Layer()
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
             hint=_NAME_A_FILE if last is None else _RESTORE,
         ) from error
     if fault is not None:
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
-    layer = replace(layer_from(_parse_toml(data, path), str(path)), text=data.decode("utf-8-sig"))
+    layer = replace(layer_from(_parse_toml(data, path), str(path)), file=path, text=data.decode("utf-8-sig"))
     if last is not None and last.values and not layer.values and not layer.problems:
         raise ConfigurationError(f"The settings file {path} no longer sets anything.", hint=_RESTORE)
     if _holds_secrets(layer) and status.st_mode & _OTHERS:
         fix = f"chmod 600 {shlex.quote(str(path))}"
         layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))
-    return path, layer
+    return layer
 
 
 def _holds_secrets(layer: Layer) -> bool:

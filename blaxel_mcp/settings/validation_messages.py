@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from blaxel_mcp.core.suggestions import closest
-from blaxel_mcp.settings.fail_closed import unexpanded_locks, weak_key, weak_tokens
+from blaxel_mcp.settings.fail_closed import unexpanded_locks, weak_secrets
 from blaxel_mcp.settings.layers import Layer, Location, exact_place, known_keys, nested
 from blaxel_mcp.settings.schema import Settings
 
@@ -28,9 +28,8 @@ def problems_in(layer: Layer) -> list[str]:
     unknown = [key for key in tree if key not in Settings.model_fields]
     problems = [
         *layer.problems,
-        *weak_tokens(layer),
+        *weak_secrets(layer),
         *unexpanded_locks(layer),
-        *weak_key(layer),
         *(_problem(layer, (key,), _unknown_key((key,))) for key in unknown),
     ]
     try:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
 from blaxel_mcp.settings.types import API_NAMES
@@ -799,14 +799,14 @@ def test_no_secret_is_in_the_text_of_a_configuration(home: Path) -> None:
 def test_a_configuration_made_by_hand_consults_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_login(home, "context: {workspace: acme}\nworkspaces: [{name: acme, credentials: {apiKey: k}}]")
     monkeypatch.setenv("BL_WORKSPACE", "acme")
-    config = configuration(Settings(api_key=SecretStr("k")))
+    config = Configuration(Settings(api_key=SecretStr("k")))
     assert config == Configuration(Settings(api_key=SecretStr("k")), LoginFile(Path("~/.blaxel/config.yaml")))
     assert config.place("api_key") == "api_key"
 
 
 def test_a_configuration_made_by_hand_takes_its_login_and_labels() -> None:
     login = LoginFile(Path("/login"))
-    config = configuration(Settings(), login=login, sources={"api_key": "command line"})
+    config = Configuration(Settings(), login=login, sources={"api_key": "command line"})
     assert config.login is login
     assert config.place("api_key") == "api_key on the command line"
 

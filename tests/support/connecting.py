@@ -17,7 +17,7 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from tests.support.canaries import KEY, let_in
@@ -35,7 +35,7 @@ def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
     let_in(emulator)
     demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
     values = {**demo, "api_key": KEY, **settings}
-    return configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
+    return Configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
 
 
 async def no_wait(_seconds: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, report, run_checks, summary
 from blaxel_mcp.setup.doctor.findings import Result, failed, ok, skipped
@@ -16,7 +16,7 @@ from blaxel_mcp.setup.doctor.runner import Check
 
 pytestmark = pytest.mark.anyio
 
-CASE = CheckContext(runtime=build_runtime(configuration(Settings())), problem=None, variables={})
+CASE = CheckContext(runtime=build_runtime(Configuration(Settings())), problem=None, variables={})
 
 
 async def passes(_: CheckContext) -> Result:
