@@ -21,7 +21,7 @@ from blaxel_mcp.setup.doctor import (
     CheckContext,
     CheckOutcome,
     Finding,
-    has_failed,
+    failed_checks,
     report,
     run_checks,
     summary,
@@ -54,10 +54,9 @@ async def doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report(findings), ensure_ascii=False, indent=2))
     console.print(f"\n{summary(findings)}")
-    if has_failed(findings):
-        failed = ", ".join(finding.id for finding in findings if finding.outcome == "failed")
-        console.print(f"failed: {failed}")
-    return ExitCode.FAILED if has_failed(findings) else ExitCode.OK
+    if failed := failed_checks(findings):
+        console.print(f"failed: {', '.join(failed)}")
+    return ExitCode.FAILED if failed else ExitCode.OK
 
 
 async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[Finding]:

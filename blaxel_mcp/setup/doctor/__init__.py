@@ -4,8 +4,18 @@ A check is an async function in the module of its subject. `plan` lists the chec
 """
 
 from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import CheckOutcome, Finding, has_failed, report, summary
+from blaxel_mcp.setup.doctor.findings import CheckOutcome, Finding, failed_checks, report, summary
 from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
 from blaxel_mcp.setup.doctor.runner import run_checks
 
-__all__ = ["CALLS", "PLAN", "CheckContext", "CheckOutcome", "Finding", "has_failed", "report", "run_checks", "summary"]
+__all__ = [
+    "CALLS",
+    "PLAN",
+    "CheckContext",
+    "CheckOutcome",
+    "Finding",
+    "failed_checks",
+    "report",
+    "run_checks",
+    "summary",
+]

@@ -146,10 +146,10 @@ def _provide_key(context: CheckContext, entry: InstalledEntry, variables: Variab
     workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
     resolved = resolve_credentials(context.config, None)
     reinstall = _reinstall(context, entry)
-    with_key = reinstall if entry.passes_variables else f"{reinstall} --with-key"
+    with_key = reinstall if entry.client.passes_variables else f"{reinstall} --with-key"
     if resolved is None:
         return f"Run `bl login {workspace}`, then `{reinstall}`; or set BL_API_KEY and run `{with_key}`."
-    if entry.passes_variables or not resolved.source.isidentifier():
+    if entry.client.passes_variables or not resolved.source.isidentifier():
         return f"Run `{reinstall}`."
     if isinstance(resolved.credentials, APIKey | ClientCredentials):
         return f"Run `{with_key}`, or `bl login {workspace}`, which needs no key in the entry."
@@ -177,7 +177,7 @@ def _resolved(text: str, client: Client, environ: Mapping[str, str]) -> tuple[st
         return text, "literal" if is_placeholder(text) else ""
     if reference["kind"] == "input:":
         return "", "prompted" if client.forwarding == "prompt" else "literal"
-    if client.forwarding not in {"reference", "prompt"}:
+    if not client.reference:
         return "", "literal"
     value = environ.get(reference["name"] or reference["bare"], "")
     return value, "" if value else "unset"

@@ -59,7 +59,7 @@ def failed(message: str, fix: str) -> Result:
 
 def failed_by(error: BlaxelError, fix: str = "") -> Result:
     """Return the result of a check that ended with an error: the fix is the error's hint, followed by `fix`."""
-    return failed(error.message, " ".join(part for part in (error.hint, fix) if part))
+    return failed(error.message, f"{error.hint} {fix}".strip())
 
 
 def count(number: int, noun: str) -> str:
@@ -67,9 +67,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def has_failed(findings: Iterable[Finding]) -> bool:
-    """Return whether any check failed."""
-    return any(finding.outcome == "failed" for finding in findings)
+def failed_checks(findings: Iterable[Finding]) -> list[str]:
+    """Return the ids of the checks that failed."""
+    return [finding.id for finding in findings if finding.outcome == "failed"]
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -82,7 +82,7 @@ def summary(findings: Sequence[Finding]) -> str:
 def report(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the JSON of `doctor --json`: whether nothing failed, and each finding in order."""
     return {
-        "ok": not has_failed(findings),
+        "ok": not failed_checks(findings),
         "version": __version__,
         "checks": [
             {

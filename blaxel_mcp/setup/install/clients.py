@@ -52,6 +52,11 @@ class Client:
     program: str = ""
     next_step: str
 
+    @property
+    def passes_variables(self) -> bool:
+        """Whether an entry can name a variable that the client then passes on."""
+        return self.forwarding in {"reference", "list", "prompt"}
+
     def is_on_machine(self, dirs: UserDirs) -> bool:
         """Return whether a user has this client: its file, a folder of its own, or its program."""
         file = self.file(dirs)

@@ -38,11 +38,6 @@ class InstalledEntry:
         """The entry's name and file, for messages."""
         return f"the entry {self.name!r} in {self.file}"
 
-    @property
-    def passes_variables(self) -> bool:
-        """Whether the entry can name a variable that the client then passes on."""
-        return self.client.forwarding in {"reference", "list", "prompt"}
-
 
 @dataclass(frozen=True, slots=True)
 class ClientState:

@@ -6,14 +6,15 @@ it silently changed other data in 43 and wrote invalid TOML for 18. It mixed the
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.toml_statements import statements
 from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError
-from blaxel_mcp.setup.install.toml_parser import parse
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 class TomlText:
@@ -27,7 +28,7 @@ class TomlText:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._data = parse(text)
+        self._data = _parsed(text)
 
     def get(self, *path: str) -> Any:
         """Return the value at a path; None if there is none."""
@@ -71,6 +72,20 @@ class TomlText:
         if _without_empty(changed._data) != _without_empty(expected):
             raise UnusualTomlError
         return changed
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return the data of a text, which may begin with a byte order mark."""
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as error:
+        # Without a place, the mistake is at the end of the document.
+        place, offset = _PLACE.search(str(error)), len(text)
+        if place:
+            offset = sum(len(line) + 1 for line in text.split("\n")[: int(place[1]) - 1]) + int(place[2]) - 1
+        raise MalformedError("invalid TOML", text, offset) from None
+    except (ValueError, RecursionError):
+        raise MalformedError("a value is too large or nested too deeply", text, 0) from None
 
 
 def _with_section(text: str, section: tuple[str, ...], entry: Mapping[str, Any]) -> str:
