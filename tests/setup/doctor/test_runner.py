@@ -9,10 +9,11 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, report, run_checks, summary
-from blaxel_mcp.setup.doctor.findings import Result, failed, ok, skipped
+from blaxel_mcp.setup.doctor.context import CheckContext
+from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, report, skipped, summary
 from blaxel_mcp.setup.doctor.network import masked, proxy_for, proxy_variables
-from blaxel_mcp.setup.doctor.runner import Check
+from blaxel_mcp.setup.doctor.plan import PLAN
+from blaxel_mcp.setup.doctor.runner import Check, run_checks
 
 pytestmark = pytest.mark.anyio
 
