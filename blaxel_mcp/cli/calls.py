@@ -33,11 +33,9 @@ async def calls(options: argparse.Namespace) -> int:
         InvalidArgumentsError: Other words follow the command.
         BlaxelError: There is no such call, or the ledger cannot be used.
     """
-    call_id = None
-    if options.words:
-        if len(options.words) != 2 or options.words[0] != "show" or not options.words[1]:  # noqa: PLR2004 - `show ID`
-            raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
-        call_id = options.words[1]
+    call_id = options.words[-1] if options.words else None
+    if options.words and (options.words[:-1] != ["show"] or not call_id):
+        raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
     async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
         records = await spending.recent_calls(last=options.last, call_id=call_id)
         if call_id and not records:

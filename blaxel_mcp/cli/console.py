@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -52,6 +52,14 @@ def folded(text: str, width: int | None, indent: int = 0) -> str:
     return f"\n{' ' * indent}".join(lines)
 
 
+def aligned(rows: Sequence[Sequence[str]], width: int | None) -> list[str] | None:
+    """Return the lines of a table; None if they are longer than the columns of a terminal, if there is one."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if width is not None and sum(widths) + 2 * len(widths) - 2 > width:
+        return None
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
 @contextmanager
 def waiting(text: str) -> Iterator[Progress]:
     """Show a spinner with the elapsed time on stderr, if that is a terminal; `stop` ends it earlier."""
@@ -73,6 +81,11 @@ class ReportConsole(Console):
         super().__init__(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
         if not self.is_terminal:
             self.width = _PIPE_WIDTH
+
+    @property
+    def window(self) -> int | None:
+        """The columns of the terminal; None if stdout is none."""
+        return self.width if self.is_terminal else None
 
     def print_table(
         self, columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, texts: Container[str]

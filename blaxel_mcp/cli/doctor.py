@@ -105,7 +105,7 @@ def _log_without_findings() -> Iterator[None]:
 def _print_finding(finding: Finding, console: ReportConsole) -> None:
     """Print a finding: one line, and another one with the fix if there is one."""
     label, style = _LABELS[finding.outcome]
-    width = console.width if console.is_terminal else None
+    width = console.window
     is_narrow = width is not None and width < _NARROW
     indent = _NARROW_INDENT if is_narrow else _LABEL_WIDTH + _TITLE_WIDTH + 1
     text = Text.assemble((f"{label:<{_LABEL_WIDTH}}", style), f"{finding.title:<{_TITLE_WIDTH}} ")

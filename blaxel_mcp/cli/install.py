@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blaxel_mcp.cli.console import ReportConsole, folded
+from blaxel_mcp.cli.console import ReportConsole, aligned, folded
 from blaxel_mcp.cli.install_notes import (
     PLATFORM_VARIABLES,
     credential_notes,
@@ -107,14 +107,9 @@ def _print_clients(states: list[ClientState], home: Path) -> None:
         is_short = console.is_terminal and state.file.is_relative_to(home)
         shown = Path("~", state.file.relative_to(home)) if is_short else state.file
         rows.append((state.client.name, status, str(shown)))
-    name_width, status_width, file_width = (max(map(len, column)) for column in zip(*rows, strict=True))
-    width = console.width if console.is_terminal else None
-    is_narrow = width is not None and name_width + status_width + file_width + 4 > width
-    for name, status, file in rows:
-        if is_narrow:
-            print(f"{name}  {status}\n  {file}")
-        else:
-            print(f"{name:<{name_width}}  {status:<{status_width}}  {file}")
+    width = console.window
+    lines = aligned(rows, width)
+    print("\n".join(lines or (f"{name}  {status}\n  {file}" for name, status, file in rows)))
     for state in states:
         if state.problem:
             print(folded(f"{state.client.name}: {state.problem}", width, 2))

@@ -24,7 +24,7 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
             from blaxel_mcp.emulator import run_emulator  # noqa: PLC0415
 
             emulator = await stack.enter_async_context(run_emulator())
-            demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url, every_model=True)
+            demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
         yield load(options, demo, **overrides)
 
 

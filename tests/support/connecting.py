@@ -11,7 +11,7 @@ import mcp
 import mcp_types as types
 from mcp.client import ClientExtension
 
-from blaxel_mcp.cli.demo_settings import demo_overrides
+from blaxel_mcp.cli.demo_settings import DEMO_MODELS, demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.inference.retry import RetryClock
@@ -34,7 +34,7 @@ def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
     """Return the demo's configuration for an emulator, with the tests' own key and these settings; None removes one."""
     let_in(emulator)
     demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
-    values = {**demo, "api_key": KEY, **settings}
+    values = {**demo, "models": DEMO_MODELS, "api_key": KEY, **settings}
     return Configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
 
 
