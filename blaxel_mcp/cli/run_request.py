@@ -23,13 +23,16 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import OPAQUE, media_type_of
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
-from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS
+from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS, question_field
 from blaxel_mcp.settings.login_file import parse_yaml
 from blaxel_mcp.settings.schema import ModelSettings
 from blaxel_mcp.tools.run_model import read_invocation
 
 _SPEECH: JSONObject = {"voice": "alloy", "response_format": "wav"}
 """Sent to a speech API that requires a voice, unless the person names others; every player plays WAV."""
+
+_OTHER_FORMS = "Give its arguments with --option NAME=VALUE, or the whole body with --data."
+"""The hint for a model whose tool does not take such a question."""
 
 _PATIENCE_SECONDS = 2.0
 
@@ -97,11 +100,7 @@ def read_request(options: argparse.Namespace) -> Question | RawRequest:
 
 def _composed(options: argparse.Namespace) -> RawRequest:
     """Read the request that --data, --file or --upload-file and the options beside them compose."""
-    arguments: JSONObject = {
-        "model": options.model,
-        "method": options.method,
-        "query": _pairs(options.param, "--param", "="),
-    }
+    arguments: JSONObject = {"model": options.model, "method": options.method}
     if options.path is not None:
         arguments["path"] = options.path
     if options.data is not None:
@@ -114,10 +113,8 @@ def _composed(options: argparse.Namespace) -> RawRequest:
             source = text[1:]
             text = _text_of(source)
         arguments["data"] = _parsed(text, source)
-    if options.file is not None:
-        arguments["data"] = _parsed(
-            _text_of(options.file), options.file, is_yaml=options.file.endswith((".yaml", ".yml"))
-        )
+    if (file := options.file) is not None:
+        arguments["data"] = _parsed(_text_of(file), file, is_yaml=file.endswith((".yaml", ".yml")))
     upload = None
     if options.upload_file is not None:
         data = _bytes_of(options.upload_file)
@@ -159,13 +156,13 @@ def _as_utf8(word: str) -> str:
 async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEntry:
     """Return the entry of a model: the configured one, or one made from its record in the control plane.
 
-    Raises:
-        BlaxelError: The name cannot be that of a model, or its record cannot be read and nothing else has its API.
-
     Args:
         runtime: Looks the model up.
         name: The model's name or that of its tool.
         path: Another sub-endpoint than the model's own; None for its own.
+
+    Raises:
+        BlaxelError: The name cannot be that of a model, or its record cannot be read and nothing else has its API.
     """
     known = runtime.discovery.catalog.find(name)
     if known and known.path_is_known and path is None:
@@ -179,8 +176,9 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
         if record is None and lookup.problem and "unknown_model" not in lookup.problem and not (known or path):
             # Without its API, the question would be sent in a form that the model probably rejects.
             cause = lookup.error or BlaxelError(f"{lookup.problem}.", code="model_unavailable", retryable=True)
-            hint = f"{cause.hint} Without this lookup, a question needs `api` in [[models]], --path or --data.".strip()
-            raise BlaxelError(cause.message, code=cause.code, origin=cause.origin, hint=hint, retryable=cause.retryable)
+            needed = "Without this lookup, a question needs `api` in [[models]], --path or --data."
+            cause.hint = f"{cause.hint} {needed}".strip()
+            raise cause
     if path is not None:
         settings = settings.model_copy(update={"path": path, "api": None, "input_schema": None})
     return make_entry(settings, name, record)
@@ -201,9 +199,9 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
     properties, required = schema.get("properties", {}), schema.get("required", ())
     arguments, material, text = dict(question.arguments), list(question.material), question.text
     if question.system is not None:
-        arguments[_first(SYSTEM_FIELDS, properties, entry, "--system")] = question.system
+        arguments[question_field(entry, SYSTEM_FIELDS, "--system", hint=_OTHER_FORMS)] = question.system
     if question.files:
-        name = _first(entry.api.file_arguments, properties, entry, "--attach with this kind of file")
+        name = question_field(entry, entry.api.file_arguments, "--attach with this kind of file", hint=_OTHER_FORMS)
         takes_many = properties[name].get("type") == "array"
         if wrong := [kind for kind in question.files.values() if not kind.startswith(entry.api.file_types)]:
             raise InvalidArgumentsError(f"The model {entry.name!r} ({entry.api.name}) does not take {wrong[0]} files.")
@@ -214,7 +212,7 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
         arguments["documents"] = [line for line in "\n".join(material).splitlines() if line.strip()]
         material = []
     if prompt := "\n\n".join(filter(None, (text, *(part.strip("\n") for part in material)))):
-        name = _first(QUESTION_FIELDS, properties, entry, "a question")
+        name = question_field(entry, QUESTION_FIELDS, "a question", hint=_OTHER_FORMS)
         takes_many = properties[name].get("type") == "array"
         arguments.setdefault(name, [prompt] if takes_many else prompt)
     if "voice" in required:
@@ -237,7 +235,7 @@ def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
     Raises:
         InvalidArgumentsError: An option is not of its form.
     """
-    if invocation.arguments is not None and options.param:
+    if options.param:
         query = {"model": invocation.model, "query": _pairs(options.param, "--param", "=")}
         invocation = replace(invocation, query=read_invocation(query, Catalog()).query)
     if options.header:
@@ -248,21 +246,11 @@ def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
     return replace(invocation, timeout_seconds=options.timeout)
 
 
-def _first(names: tuple[str, ...], properties: JSONObject, entry: CatalogEntry, wanted: str) -> str:
-    name = next((name for name in names if name in properties), None)
-    if name is None:
-        raise InvalidArgumentsError(
-            f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.",
-            hint="Give its arguments with --option NAME=VALUE, or the whole body with --data.",
-        )
-    return name
-
-
 def _pairs(options: list[str], option: str, separator: str) -> dict[str, list[str]]:
     pairs: dict[str, list[str]] = {}
     for text in options:
-        name, found, value = text.partition(separator)
-        if not found or not name:
+        name, has_separator, value = text.partition(separator)
+        if not has_separator or not name:
             form = f"NAME{separator}VALUE" if separator == "=" else "NAME: VALUE"
             raise InvalidArgumentsError(f"{option} {text!r} is not of the form {form}.")
         pairs.setdefault(name.strip(), []).append(value if separator == "=" else value.strip())

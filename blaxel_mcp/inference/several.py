@@ -67,7 +67,9 @@ Expected = tuple[CallContext, ModelSettings | None, Estimate]
 Agree = Callable[[Sequence[Expected]], Awaitable[None]]
 
 
-def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> str:
+def question_field(
+    entry: CatalogEntry, names: Sequence[str], wanted: str, *, hint: str = "Call it with a body of its own."
+) -> str:
     """Return the first of these arguments that a model's tool has.
 
     Raises:
@@ -76,9 +78,7 @@ def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> st
     properties = entry.schema.full.get("properties", {})
     if name := next((name for name in names if name in properties), None):
         return name
-    raise InvalidArgumentsError(
-        f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.", hint="Call it with a body of its own."
-    )
+    raise InvalidArgumentsError(f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.", hint=hint)
 
 
 async def ask_together(
