@@ -15,13 +15,7 @@ CheckOutcome = Literal["ok", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one check.
-
-    Attributes:
-        outcome: The outcome.
-        message: The finding, or why nothing was checked, in one or two sentences.
-        fix: The command or the edit that fixes it; empty if nothing needs fixing.
-    """
+    """The result of one check: the finding, or why nothing was checked, and the command or edit that fixes it."""
 
     outcome: CheckOutcome
     message: str

@@ -78,7 +78,7 @@ def own_names(client: Client, file: Path) -> list[str]:
     Raises:
         ConfigurationError: The file cannot be read or parsed.
     """
-    return _read(client, file)[1].own_names
+    return list(_read(client, file)[1].own_entries)
 
 
 def _read(client: Client, file: Path) -> tuple[str | None, ConfigDocument]:

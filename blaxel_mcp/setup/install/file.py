@@ -139,17 +139,16 @@ def _acquire(descriptor: int) -> None:
                 msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             else:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except (BlockingIOError, PermissionError):
             if time.monotonic() > deadline:
                 raise ConfigurationError(
                     "Another `blaxel-mcp install` is still running.", hint="Nothing was changed. Run this again."
                 ) from None
-            time.sleep(_LOCK_POLL_SECONDS)
         except OSError:
             # Some network file systems have no such locks.
             return
-        else:
-            return
+        time.sleep(_LOCK_POLL_SECONDS)
 
 
 @contextmanager
