@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -18,13 +19,7 @@ _PIPE_WIDTH = 1000
 
 
 def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> None:
-    """Print text that may come from outside: verbatim into a pipe, without control characters on a terminal.
-
-    Args:
-        text: The text.
-        file: Where to print it; None for stdout.
-        end: What to print after it.
-    """
+    """Print text that may come from outside: verbatim into a pipe, without control characters on a terminal."""
     stream = file or sys.stdout
     print(for_terminal(text) if stream.isatty() else text, end=end, file=stream, flush=True)
 
@@ -32,23 +27,23 @@ def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> Non
 def folded(text: str, width: int | None, indent: int = 0) -> str:
     """Return a text with each line but the first indented, and on a terminal folded between words.
 
-    A line that begins with a space, as of a file that is quoted, stays as it is.
+    A part in backquotes, such as a command, stays in one piece, so that it can be copied. A line that begins with a
+    space, as of a file that is quoted, stays as it is.
 
     Args:
-        text: The text. A part in backquotes, such as a command, stays in one piece, so that it can be copied.
+        text: The text.
         width: The columns of the terminal; None to fold nothing.
         indent: The columns before the text.
     """
     lines = []
     for line in text.split("\n"):
-        words, row = re.findall(r"`[^`]*`\S*|\S+", line) if width and line[:1] != " " else [line], ""
-        for word in words:
-            if row and width and indent + len(row) + 1 + len(word) > width:
-                lines.append(row)
-                row = word
-            else:
-                row = f"{row} {word}" if row else word
-        lines.append(row)
+        if width is None or line.startswith(" "):
+            lines.append(line)
+        else:
+            whole = re.sub(r"`[^`]*`", lambda command: command[0].replace(" ", "\0"), line)
+            columns = max(1, width - indent)
+            rows = textwrap.wrap(whole, columns, break_long_words=False, break_on_hyphens=False) or [""]
+            lines += [row.replace("\0", " ") for row in rows]
     return f"\n{' ' * indent}".join(lines)
 
 

@@ -138,7 +138,7 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
                     _print_exchange(context.prepared.request, context, runtime.config.settings.api_version)
     api = context.prepared.route.api if context.prepared else None
     as_json = options.json or (question is None and not options.stream)
-    print_answer(answer, options.model, api, options, as_json=as_json, printed=printer.printed > 0)
+    print_answer(answer, options.model, api, options.save, as_json=as_json, printed=printer.printed > 0)
     if sys.stdout.isatty():
         print_text(receipt_line(build_receipt(context)), file=sys.stderr)
     return ExitCode.OK

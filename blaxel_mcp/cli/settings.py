@@ -29,12 +29,7 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
 
 
 def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **overrides: Any) -> Configuration:
-    """Load the settings in force and log the warnings about them.
-
-    Args:
-        options: The options of the command.
-        demo: The settings that `--demo` stands for.
-        overrides: The settings that the command decides.
+    """Load the settings in force and log the warnings about them; `overrides` are those that the command decides.
 
     Raises:
         ConfigurationError: The settings cannot be used.
