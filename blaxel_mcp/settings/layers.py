@@ -82,10 +82,8 @@ def overlay(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """Combine sources by precedence; the first layer that sets a key wins.
 
     The credentials are one group: a source that sets any of them hides those of all later sources. An API key left in a
-    file never takes precedence over an `api_key_command` on the command line.
-
-    Returns:
-        The settings as nested tables, and the source of each key.
+    file never takes precedence over an `api_key_command` on the command line. Return the settings as nested tables, and
+    the source of each key.
     """
     values: dict[Location, Any] = {}
     sources: dict[str, str] = {}
@@ -164,12 +162,7 @@ def fails_closed(location: Location) -> bool:
 
 
 class _Reader:
-    """Reads the tables of one source.
-
-    Attributes:
-        unexpanded: The locations of placeholders that count as unset.
-        problems: A sentence for each blank or unexpanded value of a restricting key.
-    """
+    """Reads the tables of one source, and collects the placeholders and problems of a `Layer`."""
 
     def __init__(self, source: str) -> None:
         self.unexpanded: list[Location] = []

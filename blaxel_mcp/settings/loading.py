@@ -38,7 +38,6 @@ class Configuration:
     """The settings in force and where each of them comes from.
 
     Attributes:
-        settings: The validated settings.
         login: The `bl login` file; its credentials are not in `settings`.
         sources: The source of each key that is not a default, such as {"run_url": "/path/config.toml",
             "limits.timeout_seconds": "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS"}.
@@ -71,11 +70,7 @@ class Configuration:
         return self.reader() if self.reader else self
 
     def entries_error(self, problems: Iterable[tuple[int, str]]) -> ConfigurationError:
-        """Return the error for entries of `[[models]]` that cannot become tools, with the location of each.
-
-        Args:
-            problems: The index of each entry, and its problem.
-        """
+        """Return the error for entries of `[[models]]` that cannot become tools: the index and problem of each."""
         source = self.sources.get("models", COMMAND_LINE)
         sentences = [
             f"{exact_place(source, ('models', index))} cannot become a tool: {problem}" for index, problem in problems
@@ -216,9 +211,8 @@ def _login(
 ) -> tuple[LoginFile, Layer]:
     """Return the login file, and the workspace if no other source sets it, with its environment's base URLs.
 
-    The workspace is the first of `discovery.workspaces`, otherwise the current one of the login file.
-
-    Blaxel's Python SDK, core/authentication, uses the environment of the workspace in the same way.
+    The workspace is the first of `discovery.workspaces`, otherwise the current one of the login file. Blaxel's Python
+    SDK, core/authentication, uses the environment of the workspace in the same way.
     """
     try:
         login = read_login_file(default_login_path(Path.home()))

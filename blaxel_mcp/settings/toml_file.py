@@ -44,17 +44,16 @@ def file_signature(path: Path) -> tuple[int, ...] | None:
 
 
 def read_settings_file(path: Path, *, required: bool, last: Layer | None = None) -> Layer:
-    """Read a TOML settings file.
+    """Read a TOML settings file; the layer's `file` is None if there is none.
+
+    A file that contains credentials and is accessible to other users of the machine adds a warning, and so does a
+    default one that may not be read.
 
     Args:
         path: The file; a leading `~` is the home directory.
         required: Whether the user named the file. It then has to exist and be readable.
         last: The settings that a running server has from the file. The file must then still exist, and must not have
             become empty: an editor, a dotfile manager or a mistake may have removed it.
-
-    Returns:
-        The file's settings; its `file` is None if there is no file. A file that contains credentials and is accessible
-        to other users of the machine adds a warning, and so does a default one that may not be read.
 
     Raises:
         ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
@@ -147,12 +146,9 @@ def _reason(message: str) -> str:
 
 
 def with_lines(problems: Iterable[str], path: Path, text: str) -> Iterator[str]:
-    """Yield sentences about settings with the line of each key of a settings file, such as `/path/config.toml:4`.
+    """Yield sentences about settings, those about a file with the line of the key, such as `/path/config.toml:4`.
 
-    Args:
-        problems: The sentences; those about the file begin with the key and `in PATH`.
-        path: The file, as in the sentences.
-        text: Its text.
+    Sentences about the file begin with the key and `in PATH`.
     """
     lines = {dotted(location): line for location, line in _key_lines(text)}
     for problem in problems:
