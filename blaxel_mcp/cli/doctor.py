@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, folded
-from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
+from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import Configuration, process_environment
+from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import CheckOutcome, Finding, failed_checks, report, summary
@@ -68,7 +68,7 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
         named_file = None
         # A name that is blank is the problem above.
         with suppress(ConfigurationError):
-            named_file = named_config_file(options)
+            named_file = named_settings_file(options.config)
         serve = serve_arguments(options, options.config)
         context = CheckContext(
             runtime=runtime, problem=problem, variables=environ, serve=serve, named_file=named_file, clients=clients

@@ -9,7 +9,7 @@ from typing import Any
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.loading import Configuration, load_settings, named_settings_file, process_environment
+from blaxel_mcp.settings.loading import Configuration, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +42,6 @@ def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **o
     for warning in config.warnings:
         logger.warning(warning)
     return config
-
-
-def named_config_file(options: argparse.Namespace) -> Path | None:
-    """Return the settings file that `--config` or BLAXEL_MCP_CONFIG names, whether it exists or not.
-
-    Raises:
-        ConfigurationError: The name is blank or was not expanded.
-        RuntimeError: It begins with `~` and the home directory is unknown.
-    """
-    name = named_settings_file(options.config, process_environment())
-    return name.expanduser() if name else None
 
 
 def serve_arguments(options: argparse.Namespace, config_file: Path | str | None) -> tuple[str, ...]:

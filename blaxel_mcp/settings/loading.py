@@ -169,20 +169,25 @@ def load_settings(
     )
 
 
-def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str]) -> Path | None:
+def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str] | None = None) -> Path | None:
     """Return the settings file that `--config`, otherwise BLAXEL_MCP_CONFIG, names; None if neither is set.
 
     Raises:
-        ConfigurationError: The name is blank or was not expanded.
+        ConfigurationError: The name is blank, was not expanded, or begins with `~` and there is no such home directory.
     """
+    environ = os.environ if environ is None else environ
     source, name = ("--config", config_file) if config_file is not None else (FILE_VARIABLE, environ.get(FILE_VARIABLE))
-    if name is None or isinstance(name, Path):
-        return name
-    if fault := fault_of(name):
+    if name is None:
+        return None
+    if isinstance(name, str) and (fault := fault_of(name)):
         raise ConfigurationError(
             f"{source} {fault}.", hint="It names the settings file; without it, the default one is read."
         )
-    return Path(name.strip())
+    path = Path(name.strip() if isinstance(name, str) else name)
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"The settings file {path} is in a home directory that does not exist.") from error
 
 
 def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> list[str]:

@@ -37,8 +37,8 @@ def default_settings_path() -> Path:
 def file_signature(path: Path) -> tuple[int, ...] | None:
     """Return a value that changes whenever a file, its owner or its mode does; None if there is no file."""
     try:
-        status = path.expanduser().stat()
-    except (OSError, RuntimeError):
+        status = path.stat()
+    except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode, status.st_uid
 
@@ -50,7 +50,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     default one that may not be read.
 
     Args:
-        path: The file; a leading `~` is the home directory.
+        path: The file.
         required: Whether the user named the file. It then has to exist and be readable.
         last: The settings that a running server has from the file. The file must then still exist, and must not have
             become empty: an editor, a dotfile manager or a mistake may have removed it.
@@ -59,10 +59,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
         ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
             quoted.
     """
-    try:
-        path = path.expanduser().absolute()
-    except RuntimeError as error:
-        raise ConfigurationError(f"The settings file {path} is in a home directory that does not exist.") from error
+    path = path.absolute()
     try:
         if last is not None:
             _check_is_file(path)
