@@ -27,13 +27,10 @@ _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<ba
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """The variables of an entry, grouped by whether they reach its server.
+    """The variables of an entry: those that reach its server with their values, and the names of the others.
 
-    Attributes:
-        values: Variables that reach the server, with their values.
-        prompted: Names of variables that the client asks its user for.
-        unset: Names of variables that refer to one that is not set here.
-        literal: Names of variables with a reference that the client does not expand.
+    The client asks its user for those that are `prompted`. A variable that is `unset` refers to one that is not set
+    here. One that is `literal` has a reference that the client does not expand.
     """
 
     values: Mapping[str, str] = field(repr=False)

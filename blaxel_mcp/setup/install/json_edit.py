@@ -23,10 +23,7 @@ _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 class JsonText:
     """A JSON text that can be read and edited by path; each edit returns a new one.
 
-    Args:
-        text: The whole file; a blank one counts as an empty object.
-        comments: Whether comments and trailing commas are allowed.
-        within: The only member of the document that will be read or edited; None for any.
+    The arguments are those of `json_parser.parse`; a blank text counts as an empty object.
 
     Raises:
         MalformedError: The text is not JSON.

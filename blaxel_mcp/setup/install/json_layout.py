@@ -17,7 +17,6 @@ class Layout:
     """The layout in and around one object or array.
 
     Attributes:
-        newline: The line ending.
         step: The indentation of one level.
         indent: The indentation of the line on which the object or array begins.
         member_indent: The indentation of its members.

@@ -52,10 +52,8 @@ class Launch:
 def own_command(executable: Path) -> tuple[str, ...]:
     """Return the words that start this program from any folder: the script beside the interpreter, else the module.
 
-    Neither imports anything from the folder that a client starts it in, which may be an untrusted project.
-
-    Args:
-        executable: The interpreter, unresolved: in a virtual environment it is a link with the script beside it.
+    Neither imports anything from the folder that a client starts it in, which may be an untrusted project. The
+    interpreter is not resolved: in a virtual environment it is a link with the script beside it.
     """
     for name in (_SCRIPT, f"{_SCRIPT}.exe"):
         script = executable.absolute().with_name(name)
