@@ -117,7 +117,8 @@ async def _result(check: Check, context: CheckContext) -> Result | list[Finding]
             "Run `blaxel-mcp doctor --log-level debug` to see where it stops.",
         )
     except Exception:
-        logger.exception("internal error in the check %r", check.id)
+        # The command hides less important messages, which findings repeat.
+        logger.critical("internal error in the check %r", check.id, exc_info=True)
         return failed(
             "The check itself crashed, so its result is unknown.", "Please report the traceback on stderr as a bug."
         )

@@ -103,6 +103,8 @@ async def test_a_check_that_crashes_fails_alone_and_the_log_says_why(caplog: pyt
 
     assert [finding.outcome for finding in found] == ["failed", "ok"]
     assert "KeyError" in caplog.text
+    # `blaxel-mcp doctor` has only critical messages in its log: the others are reported as findings.
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
 
 
 async def test_each_finding_is_told_as_soon_as_there_is_one() -> None:
