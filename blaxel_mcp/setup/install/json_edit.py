@@ -43,9 +43,9 @@ class JsonText:
         self._comments = comments
         self._within = within
 
-    def get(self, *path: str) -> Any:
-        """Return the value at a path; None if it is null or absent."""
-        node = self._find(path)
+    def get(self, key: str) -> Any:
+        """Return the value of a key; None if it is null or absent."""
+        node = self._find([key])
         return to_python(self.text, node) if node is not None else None
 
     def put(self, value: Any, *path: str) -> "JsonText":
