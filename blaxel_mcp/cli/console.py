@@ -28,12 +28,7 @@ def folded(text: str, width: int | None, indent: int = 0) -> str:
     """Return a text with each line but the first indented, and on a terminal folded between words.
 
     A part in backquotes, such as a command, stays in one piece, so that it can be copied. A line that begins with a
-    space, as of a file that is quoted, stays as it is.
-
-    Args:
-        text: The text.
-        width: The columns of the terminal; None to fold nothing.
-        indent: The columns before the text.
+    space, as of a file that is quoted, stays as it is. `width` is None to fold nothing.
     """
     lines = []
     for line in text.split("\n"):
@@ -66,11 +61,7 @@ def waiting(text: str) -> Iterator[Progress]:
 
 
 class ReportConsole(Console):
-    """Prints to stdout without markup, highlighting or line breaks of its own.
-
-    Raises:
-        BrokenPipeError: From `print`, when stdout is closed; rich itself would end the process.
-    """
+    """Prints to stdout without markup, highlighting or line breaks of its own."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
@@ -87,10 +78,7 @@ class ReportConsole(Console):
     ) -> None:
         """Print a table; outside a terminal, without blanks at the ends of its lines.
 
-        Args:
-            columns: The names of the columns.
-            rows: The cells of each row.
-            texts: The columns that hold text, which may be wrapped; the others hold numbers.
+        The cells of the columns in `texts` may be wrapped; the others hold numbers.
         """
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for name in columns:
@@ -104,5 +92,5 @@ class ReportConsole(Console):
         print("\n".join(lines if self.is_terminal else map(str.rstrip, lines)))
 
     def on_broken_pipe(self) -> None:
-        """Let the command end like any other whose output is no longer read."""
+        """Let the command end like any other whose output is no longer read; rich itself would end the process."""
         raise BrokenPipeError

@@ -71,10 +71,8 @@ async def connected_runtime(
 ) -> AsyncIterator[Runtime]:
     """Provide a runtime that may call models.
 
-    Args:
-        options: The options of the command.
-        stream: Whether answers are wanted as they arrive.
-        files: Files that the person named on the command line, which may be read under any settings.
+    Answers are wanted as they arrive with `stream`. The `files` were named on the command line, and may be read under
+    any settings.
     """
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from stat import S_ISCHR
 from typing import Any
@@ -42,8 +43,7 @@ class Question:
     """A person's question to a model.
 
     Attributes:
-        text: The question itself.
-        material: The texts that it is about: standard input and attached text files.
+        material: The texts that the question is about: standard input and attached text files.
         system: System instructions; None for none.
         files: Paths of attached media, absolute and without links, with their media types.
         arguments: More arguments of the model's tool.
@@ -58,12 +58,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request that the person composed.
-
-    Attributes:
-        arguments: The arguments of the tool `run_model`.
-        upload: A file that is the whole body; None if the body is in the arguments.
-    """
+    """A request that the person composed: the arguments of the tool `run_model`, or a file that is the whole body."""
 
     arguments: JSONObject
     upload: FileData | None = None
@@ -156,10 +151,7 @@ def _as_utf8(word: str) -> str:
 async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEntry:
     """Return the entry of a model: the configured one, or one made from its record in the control plane.
 
-    Args:
-        runtime: Looks the model up.
-        name: The model's name or that of its tool.
-        path: Another sub-endpoint than the model's own; None for its own.
+    `name` is the model's or that of its tool. `path` is another sub-endpoint than the model's own; None for its own.
 
     Raises:
         BlaxelError: The name cannot be that of a model, or its record cannot be read and nothing else has its API.
@@ -292,14 +284,14 @@ def _decoded(data: bytes, source: str) -> str:
 
 def piped_text() -> str | None:
     """Return the text on standard input; None if it is a terminal or the null device, or holds only white space."""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError):
         if S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
             return None
     try:
         with _patience():
             data = sys.stdin.buffer.read()
-    except (OSError, AttributeError):
-        # There is no standard input.
+    except OSError:
+        # It cannot be read, as if there was none.
         return None
     return (_decoded(data, "standard input") if data.strip() else None) or None
 
@@ -307,9 +299,8 @@ def piped_text() -> str | None:
 @contextmanager
 def _patience() -> Iterator[None]:
     """Report on stderr that the command waits for standard input, if that takes long."""
-    timer = threading.Timer(
-        _PATIENCE_SECONDS, print, ("note: waiting for standard input to end (Ctrl-D)",), {"file": sys.stderr}
-    )
+    note = partial(print, "note: waiting for standard input to end (Ctrl-D)", file=sys.stderr)
+    timer = threading.Timer(_PATIENCE_SECONDS, note)
     timer.daemon = True
     timer.start()
     try:

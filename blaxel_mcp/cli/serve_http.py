@@ -60,11 +60,6 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                     print(f"callers: {caller_auth.announcement}", file=sys.stderr, flush=True)
 
             if options.workers > 1:
-                if config.settings.http.metrics_address:
-                    raise ConfigurationError(
-                        "http.metrics_address is set, and each of several workers would have metrics of its own.",
-                        hint="Remove it, or --workers; workers can export their metrics by OTLP.",
-                    )
                 return _run_workers(options, config, address, listener, announce)
             telemetry = telemetry_for(config.settings.http, process_environment())
             async with metrics_served(config.settings.http, telemetry):
@@ -91,12 +86,12 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 def _run_workers(
     options: argparse.Namespace, config: Configuration, address: Address, listener: socket, started: Callable[[], None]
 ) -> int:
-    """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do.
-
-    Raises:
-        ConfigurationError: Nothing is shared, so each handle would be known to only one of them; or the system is
-            Windows.
-    """
+    """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do."""
+    if config.settings.http.metrics_address:
+        raise ConfigurationError(
+            "http.metrics_address is set, and each of several workers would have metrics of its own.",
+            hint="Remove it, or --workers; workers can export their metrics by OTLP.",
+        )
     if config.settings.shared.url is None:
         raise ConfigurationError(
             "--workers needs [shared]: without it, each process has its own limits and answers.",
