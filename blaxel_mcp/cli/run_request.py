@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from stat import S_ISCHR
@@ -49,11 +49,11 @@ class Question:
         arguments: More arguments of the model's tool.
     """
 
-    text: str = ""
-    material: tuple[str, ...] = ()
-    system: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    arguments: JSONObject = field(default_factory=dict)
+    text: str
+    material: tuple[str, ...]
+    system: str | None
+    files: Mapping[str, str]
+    arguments: JSONObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,10 @@ def _composed(options: argparse.Namespace) -> RawRequest:
         arguments["data"] = _parsed(text, source)
     if (file := options.file) is not None:
         arguments["data"] = _parsed(_text_of(file), file, is_yaml=file.endswith((".yaml", ".yml")))
-    upload = None
-    if options.upload_file is not None:
-        data = _bytes_of(options.upload_file)
-        upload = FileData(Path(options.upload_file).name, media_type_of(data) or OPAQUE, data)
-    return RawRequest(arguments, upload)
+    if (file := options.upload_file) is None:
+        return RawRequest(arguments)
+    content = _bytes_of(file)
+    return RawRequest(arguments, FileData(Path(file).name, media_type_of(content) or OPAQUE, content))
 
 
 def read_question(options: argparse.Namespace, text: str | None, piped: str | None) -> Question:
@@ -216,9 +215,7 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
 def raw_invocation(request: RawRequest, catalog: Catalog, workspaces: Collection[str]) -> Invocation:
     """Return the call that sends a composed request."""
     invocation = read_invocation(request.arguments, catalog, workspaces=workspaces)
-    if request.upload is None:
-        return invocation
-    return replace(invocation, api=RAW, body={"file": request.upload})
+    return replace(invocation, api=RAW, body={"file": request.upload}) if request.upload else invocation
 
 
 def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
@@ -287,13 +284,10 @@ def piped_text() -> str | None:
     with suppress(OSError):
         if S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
             return None
-    try:
-        with _patience():
-            data = sys.stdin.buffer.read()
-    except OSError:
-        # It cannot be read, as if there was none.
-        return None
-    return (_decoded(data, "standard input") if data.strip() else None) or None
+    data = b""
+    with suppress(OSError), _patience():
+        data = sys.stdin.buffer.read()
+    return (_decoded(data, "standard input") or None) if data.strip() else None
 
 
 @contextmanager

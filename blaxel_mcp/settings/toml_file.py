@@ -17,7 +17,7 @@ from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, layer_from, setting_locations
 
-_SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
+_SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"), ("shared", "key"))
 
 _EXCERPT_CHARS = 40
 """The most that is shown of a line on each side of a mistake."""

@@ -494,9 +494,19 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(home: Path) -> No
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-@pytest.mark.parametrize("key", ["api_key", "client_credentials"])
-def test_a_file_with_credentials_that_others_can_read_is_a_warning(home: Path, mode: int, key: str) -> None:
-    path = write_file(home, f'{key} = "{CANARY}"', mode=mode)
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'api_key = "{CANARY}"',
+        f'client_credentials = "{CANARY}"',
+        f'[workspaces.acme]\napi_key = "{CANARY}"',
+        f'[http]\nauth = "token"\nbearer_tokens = ["{CANARY}-of-a-caller"]',
+        f'[shared]\nurl = "redis://127.0.0.1:6379/0"\nkey = "{CANARY}-that-encrypts-answers"',
+    ],
+    ids=["api_key", "client_credentials", "of a workspace", "bearer_tokens", "shared.key"],
+)
+def test_a_file_with_credentials_that_others_can_read_is_a_warning(home: Path, mode: int, content: str) -> None:
+    path = write_file(home, content, mode=mode)
     assert load_settings(config_file=path, environ={}).warnings == (
         f"{path} contains credentials that other users can access; run `chmod 600 {path}`.",
     )
