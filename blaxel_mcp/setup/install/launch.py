@@ -39,6 +39,7 @@ class Launch:
         missing: Names of variables that nothing sets yet and that the client should ask for.
         has_credentials: Whether the server has credentials if all of this reaches it. Any others in an entry are
             then outdated.
+        workspace: The workspace of the settings; None if there is none.
     """
 
     command: tuple[str, ...]
@@ -47,6 +48,7 @@ class Launch:
     forwarded: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     has_credentials: bool = False
+    workspace: str | None = None
 
 
 def own_command(executable: Path) -> tuple[str, ...]:
