@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blaxel_mcp.settings.layers import Layer, Location, exact_place, place
+from blaxel_mcp.settings.layers import Layer, Location, place
 from blaxel_mcp.settings.placeholders import is_unexpanded_text
 from blaxel_mcp.settings.schema import HttpAuth, HttpSettings
 
@@ -81,7 +81,7 @@ def weak_secrets(layer: Layer) -> Iterator[str]:
         # One of another type is reported by the schema.
         if not isinstance(secret, str):
             continue
-        text, where = secret.strip(), exact_place(layer.sources[location[:2]], location)
+        text, where = secret.strip(), layer.place(location)
         if _is_guessable(text):
             yield f"{where} could be guessed; use a random {noun}, such as the output of `openssl rand -hex 32`"
         elif (noun, text) in earlier:
@@ -99,7 +99,7 @@ def unexpanded_locks(layer: Layer) -> Iterator[str]:
         locked = model.get("locked") if isinstance(model, Mapping) else None
         for name, value in locked.items() if isinstance(locked, Mapping) else ():
             if any(map(is_unexpanded_text, _texts(value))):
-                where = exact_place(layer.sources["models",], ("models", index, "locked", name))
+                where = layer.place(("models", index, "locked", name))
                 yield f"{where} is a placeholder that was not expanded; write the value itself"
 
 

@@ -49,6 +49,11 @@ class Layer:
     file: Path | None = None
     text: str = field(default="", repr=False)
 
+    def place(self, location: Location) -> str:
+        """Return the place of one of the values, or of a part of it."""
+        source = next(self.sources[key] for key in (location[:2], location[:1]) if key in self.sources)
+        return exact_place(source, location)
+
 
 def layer_from(tree: Mapping[str, Any], source: str) -> Layer:
     """Return a source's nested tables as a layer, without the values that count as unset.
