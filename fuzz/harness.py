@@ -18,7 +18,7 @@ from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.stdio.frames import is_refusal, read_frame
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 
 LONGEST_CALL_SECONDS = 10.0
@@ -266,4 +266,4 @@ def _configuration() -> Any:
         "limits": {"max_result_chars": 2000, "max_media_bytes": 4000, "max_response_bytes": 100_000},
         "models": [{**model, "price": {"input": 1.0, "output": 1.0}} for model in models],
     }
-    return configuration(Settings.model_validate(values))
+    return Configuration(Settings.model_validate(values))

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 from blaxel_mcp.cli.console import ReportConsole, print_text
-from blaxel_mcp.cli.run_output import shown_usd, token_count
+from blaxel_mcp.cli.run_output import shown_usd
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -33,11 +33,9 @@ async def calls(options: argparse.Namespace) -> int:
         InvalidArgumentsError: Other words follow the command.
         BlaxelError: There is no such call, or the ledger cannot be used.
     """
-    call_id = None
-    if options.words:
-        if len(options.words) != 2 or options.words[0] != "show" or not options.words[1]:  # noqa: PLR2004 - `show ID`
-            raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
-        call_id = options.words[1]
+    call_id = options.words[-1] if options.words else None
+    if options.words and (options.words[:-1] != ["show"] or not call_id):
+        raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
     async with configured(options) as config, aclosing(Spending(config.settings)) as spending:
         records = await spending.recent_calls(last=options.last, call_id=call_id)
         if call_id and not records:
@@ -74,27 +72,18 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         return
     console = ReportConsole()
     if console.width < _WIDE:
-        for row in rows:
-            tool = "" if row["tool"] in (None, row["model"]) else f"  ({row['tool']})"
-            console.print(for_terminal(f"{_time(row)[5:]}  {row['model']}{tool}  {_status(row)}"), style="bold")
-            tokens = "tokens unknown" if row["tokens"] is None else token_count(row["tokens"])
-            cost = "cost unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"])
-            console.print(f"  {tokens}, {cost}\n  {row['call_id']}")
+        for time, model, tool, status, tokens, usd, call_id in map(_cells, rows):
+            console.print(f"{time}  {model} ({tool})  {status}", style="bold")
+            console.print(f"  {tokens} tokens, {usd} USD\n  {call_id}")
     else:
         console.print_table(_COLUMNS, map(_cells, rows), texts=[name for name in _COLUMNS if name not in _NUMBERS])
     console.print("\n`blaxel-mcp calls show ID` prints the receipt of one.")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
+    time = str(row["time"])[:19].replace("T", " ")
+    names = (for_terminal(row[name] or "") for name in ("model", "tool"))
+    status = f"{row['status'] or ''} {'' if row['outcome'] == 'ok' else row['outcome']}".strip()
     tokens = "unknown" if row["tokens"] is None else f"{row['tokens']:,}"
     cost = "unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"]).removesuffix(" USD")
-    names = (for_terminal(row[name] or "") for name in ("model", "tool"))
-    return [_time(row), *names, _status(row), tokens, cost, row["call_id"]]
-
-
-def _time(row: dict[str, Any]) -> str:
-    return str(row["time"])[:19].replace("T", " ")
-
-
-def _status(row: dict[str, Any]) -> str:
-    return f"{row['status'] or ''} {'' if row['outcome'] == 'ok' else row['outcome']}".strip()
+    return [time, *names, status, tokens, cost, row["call_id"]]

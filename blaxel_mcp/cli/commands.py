@@ -65,7 +65,7 @@ class CommandSpec:
 
     Attributes:
         name: The command, and the function and module in `blaxel_mcp.cli` that run it.
-        summary: What it does, in one line; begins in lower case and has no full stop.
+        summary: One line that begins in lower case and has no full stop.
         description: The details, in one paragraph.
         examples: Command lines that work when pasted.
         options: Its own options, in addition to the common ones.

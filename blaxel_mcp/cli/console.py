@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Container, Iterable, Iterator
+import textwrap
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -18,13 +19,7 @@ _PIPE_WIDTH = 1000
 
 
 def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> None:
-    """Print text that may come from outside: verbatim into a pipe, without control characters on a terminal.
-
-    Args:
-        text: The text.
-        file: Where to print it; None for stdout.
-        end: What to print after it.
-    """
+    """Print text that may come from outside: verbatim into a pipe, without control characters on a terminal."""
     stream = file or sys.stdout
     print(for_terminal(text) if stream.isatty() else text, end=end, file=stream, flush=True)
 
@@ -32,24 +27,27 @@ def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> Non
 def folded(text: str, width: int | None, indent: int = 0) -> str:
     """Return a text with each line but the first indented, and on a terminal folded between words.
 
-    A line that begins with a space, as of a file that is quoted, stays as it is.
-
-    Args:
-        text: The text. A part in backquotes, such as a command, stays in one piece, so that it can be copied.
-        width: The columns of the terminal; None to fold nothing.
-        indent: The columns before the text.
+    A part in backquotes, such as a command, stays in one piece, so that it can be copied. A line that begins with a
+    space, as of a file that is quoted, stays as it is. `width` is None to fold nothing.
     """
     lines = []
     for line in text.split("\n"):
-        words, row = re.findall(r"`[^`]*`\S*|\S+", line) if width and line[:1] != " " else [line], ""
-        for word in words:
-            if row and width and indent + len(row) + 1 + len(word) > width:
-                lines.append(row)
-                row = word
-            else:
-                row = f"{row} {word}" if row else word
-        lines.append(row)
+        if width is None or line.startswith(" "):
+            lines.append(line)
+        else:
+            whole = re.sub(r"`[^`]*`", lambda command: command[0].replace(" ", "\0"), line)
+            columns = max(1, width - indent)
+            rows = textwrap.wrap(whole, columns, break_long_words=False, break_on_hyphens=False) or [""]
+            lines += [row.replace("\0", " ") for row in rows]
     return f"\n{' ' * indent}".join(lines)
+
+
+def aligned(rows: Sequence[Sequence[str]], width: int | None) -> list[str] | None:
+    """Return the lines of a table; None if they are longer than the columns of a terminal, if there is one."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if width is not None and sum(widths) + 2 * len(widths) - 2 > width:
+        return None
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 @contextmanager
@@ -63,26 +61,24 @@ def waiting(text: str) -> Iterator[Progress]:
 
 
 class ReportConsole(Console):
-    """Prints to stdout without markup, highlighting or line breaks of its own.
-
-    Raises:
-        BrokenPipeError: From `print`, when stdout is closed; rich itself would end the process.
-    """
+    """Prints to stdout without markup, highlighting or line breaks of its own."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
         if not self.is_terminal:
             self.width = _PIPE_WIDTH
 
+    @property
+    def window(self) -> int | None:
+        """The columns of the terminal; None if stdout is none."""
+        return self.width if self.is_terminal else None
+
     def print_table(
         self, columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, texts: Container[str]
     ) -> None:
         """Print a table; outside a terminal, without blanks at the ends of its lines.
 
-        Args:
-            columns: The names of the columns.
-            rows: The cells of each row.
-            texts: The columns that hold text, which may be wrapped; the others hold numbers.
+        The cells of the columns in `texts` may be wrapped; the others hold numbers.
         """
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for name in columns:
@@ -96,5 +92,5 @@ class ReportConsole(Console):
         print("\n".join(lines if self.is_terminal else map(str.rstrip, lines)))
 
     def on_broken_pipe(self) -> None:
-        """Let the command end like any other whose output is no longer read."""
+        """Let the command end like any other whose output is no longer read; rich itself would end the process."""
         raise BrokenPipeError

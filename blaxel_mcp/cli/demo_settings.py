@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from blaxel_mcp.settings.schema import ModelSettings
-
 DEMO_WORKSPACE = "demo"
 DEMO_KEY = "demo-key"
 
@@ -23,9 +21,9 @@ DEMO_MODELS: tuple[dict[str, Any], ...] = (
         "description": "A chat model of generation mk3, served at its own URL.",
     },
 )
-"""Models of the emulator's workspace, as `[[models]]` entries."""
+"""The models of the tour of `demo`, as `[[models]]` entries."""
 
-_OTHERS: tuple[dict[str, str], ...] = (
+_OTHERS: tuple[dict[str, Any], ...] = (
     {"name": "house-claude", "api": "messages"},
     {"name": "house-gemini", "path": "/v1beta/models/gemini-2.5-flash:generateContent"},
     {"name": "house-cohere", "api": "cohere-chat"},
@@ -35,17 +33,11 @@ _OTHERS: tuple[dict[str, str], ...] = (
     {"name": "house-ears", "api": "transcriptions"},
     {"name": "sandbox-openai", "api": "chat-completions"},
 )
-"""The other models of the emulator's workspace; the tour of `demo` has no tools for them."""
+"""The other models of the emulator's workspace."""
 
 
-def demo_overrides(*, run_url: str, api_url: str, every_model: bool = False) -> dict[str, Any]:
-    """Return the settings that `--demo` stands for, which lead every call to an emulator.
-
-    Args:
-        run_url: The emulator's base URL of inference.
-        api_url: The emulator's base URL of the control plane.
-        every_model: Whether each of its models has a tool, and not only those of the tour.
-    """
+def demo_overrides(*, run_url: str, api_url: str) -> dict[str, Any]:
+    """Return the settings that `--demo` stands for, which lead every call to the base URLs of an emulator."""
     return {
         "workspace": DEMO_WORKSPACE,
         "api_key": DEMO_KEY,
@@ -55,5 +47,5 @@ def demo_overrides(*, run_url: str, api_url: str, every_model: bool = False) -> 
         "run_url": run_url,
         "api_url": api_url,
         "budget": {"ledger": ":memory:"},
-        "models": [ModelSettings.model_validate(model) for model in (*DEMO_MODELS, *(_OTHERS if every_model else ()))],
+        "models": [*DEMO_MODELS, *_OTHERS],
     }

@@ -9,23 +9,16 @@ from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, folded
-from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
+from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import configuration, process_environment
+from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import (
-    CALLS,
-    PLAN,
-    CheckContext,
-    CheckOutcome,
-    Finding,
-    has_failed,
-    report,
-    run_checks,
-    summary,
-)
+from blaxel_mcp.setup.doctor.context import CheckContext
+from blaxel_mcp.setup.doctor.findings import CheckOutcome, Finding, failed_checks, report, summary
+from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
+from blaxel_mcp.setup.doctor.runner import run_checks
 from blaxel_mcp.setup.install.folders import user_dirs
 from blaxel_mcp.setup.install.installed import ClientState, client_states
 
@@ -54,10 +47,9 @@ async def doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report(findings), ensure_ascii=False, indent=2))
     console.print(f"\n{summary(findings)}")
-    if has_failed(findings):
-        failed = ", ".join(finding.id for finding in findings if finding.outcome == "failed")
-        console.print(f"failed: {failed}")
-    return ExitCode.FAILED if has_failed(findings) else ExitCode.OK
+    if failed := failed_checks(findings):
+        console.print(f"failed: {', '.join(failed)}")
+    return ExitCode.FAILED if failed else ExitCode.OK
 
 
 async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[Finding]:
@@ -72,11 +64,11 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
             # Only building the runtime finds a model with an unknown API.
             runtime = build_runtime(await stack.enter_async_context(configured(options)))
         except ConfigurationError as error:
-            runtime, problem = build_runtime(configuration(Settings())), error
+            runtime, problem = build_runtime(Configuration(Settings())), error
         named_file = None
         # A name that is blank is the problem above.
         with suppress(ConfigurationError):
-            named_file = named_config_file(options)
+            named_file = named_settings_file(options.config)
         serve = serve_arguments(options, options.config)
         context = CheckContext(
             runtime=runtime, problem=problem, variables=environ, serve=serve, named_file=named_file, clients=clients
@@ -113,7 +105,7 @@ def _log_without_findings() -> Iterator[None]:
 def _print_finding(finding: Finding, console: ReportConsole) -> None:
     """Print a finding: one line, and another one with the fix if there is one."""
     label, style = _LABELS[finding.outcome]
-    width = console.width if console.is_terminal else None
+    width = console.window
     is_narrow = width is not None and width < _NARROW
     indent = _NARROW_INDENT if is_narrow else _LABEL_WIDTH + _TITLE_WIDTH + 1
     text = Text.assemble((f"{label:<{_LABEL_WIDTH}}", style), f"{finding.title:<{_TITLE_WIDTH}} ")

@@ -11,13 +11,13 @@ from blaxel_mcp.catalog.control_plane import ControlPlane
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.cli.console import waiting
 from blaxel_mcp.cli.main import print_error
-from blaxel_mcp.cli.settings import configured, named_config_file
+from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
 from blaxel_mcp.core.process import ExitCode
-from blaxel_mcp.settings.loading import Configuration
+from blaxel_mcp.settings.loading import Configuration, named_settings_file
 from blaxel_mcp.settings.toml_file import default_settings_path
 from blaxel_mcp.setup.settings_file import FirstSettings, first_settings
 
@@ -64,7 +64,7 @@ def _settings_file(options: argparse.Namespace) -> Path:
     """Return the file to write, which is the one that a server would read."""
     try:
         # Links are followed: replacing the link itself would leave the file behind it as it was.
-        file = (named_config_file(options) or default_settings_path()).resolve()
+        file = (named_settings_file(options.config) or default_settings_path()).resolve()
     except (RuntimeError, OSError) as error:
         raise ConfigurationError(f"The path of the settings file cannot be used: {str(error).rstrip('.')}.") from None
     if file.is_dir() and not options.print:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blaxel_mcp.cli.console import ReportConsole, folded
+from blaxel_mcp.cli.console import ReportConsole, aligned, folded
 from blaxel_mcp.cli.install_notes import (
     PLATFORM_VARIABLES,
     credential_notes,
@@ -25,7 +25,7 @@ from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.settings.environment import FILE_VARIABLE
-from blaxel_mcp.settings.loading import Configuration, process_environment
+from blaxel_mcp.settings.loading import process_environment
 from blaxel_mcp.settings.placeholders import is_unset
 from blaxel_mcp.setup.install.change import Change, addition, preview, removal, usual_name
 from blaxel_mcp.setup.install.clients import CLIENTS, Client, client_named
@@ -63,11 +63,7 @@ def install(options: argparse.Namespace) -> int:
         _print_clients(client_states(folders), folders.home)
         return ExitCode.OK
     client = None if options.all else client_named(options.client)
-    if options.remove:
-        run = _Run(options, environ, folders)
-    else:
-        launch, config = _launch(options, environ)
-        run = _Run(options, environ, folders, launch, config.settings.workspace or "WORKSPACE")
+    run = _Run(options, environ, folders, None if options.remove else _launch(options, environ))
     if client is None:
         return _change_all(run)
     # Path.expanduser raises if the home directory is unknown.
@@ -107,14 +103,9 @@ def _print_clients(states: list[ClientState], home: Path) -> None:
         is_short = console.is_terminal and state.file.is_relative_to(home)
         shown = Path("~", state.file.relative_to(home)) if is_short else state.file
         rows.append((state.client.name, status, str(shown)))
-    name_width, status_width, file_width = (max(map(len, column)) for column in zip(*rows, strict=True))
-    width = console.width if console.is_terminal else None
-    is_narrow = width is not None and name_width + status_width + file_width + 4 > width
-    for name, status, file in rows:
-        if is_narrow:
-            print(f"{name}  {status}\n  {file}")
-        else:
-            print(f"{name:<{name_width}}  {status:<{status_width}}  {file}")
+    width = console.window
+    lines = aligned(rows, width)
+    print("\n".join(lines or (f"{name}  {status}\n  {file}" for name, status, file in rows)))
     for state in states:
         if state.problem:
             print(folded(f"{state.client.name}: {state.problem}", width, 2))
@@ -124,16 +115,12 @@ def _print_clients(states: list[ClientState], home: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of the command: its options, the environment and folders, and the command that a client has to start.
-
-    `launch` is None if the entry is removed; `workspace` is the one of the settings.
-    """
+    """One run of the command. `launch` is what a client has to start; None if the entry is removed."""
 
     options: argparse.Namespace
     environ: Mapping[str, str]
     folders: UserDirs
-    launch: Launch | None = None
-    workspace: str = "WORKSPACE"
+    launch: Launch | None
 
 
 def _change(client: Client, file: Path, run: _Run) -> None:
@@ -175,7 +162,7 @@ def _add(client: Client, file: Path, name: str, run: _Run, launch: Launch) -> No
     _print_notes(
         (
             *name_notes(client, name, is_present=is_present),
-            *credential_notes(client, launch, run.workspace),
+            *credential_notes(client, launch),
             *entry_notes(launch, run.environ),
             *file_notes(client, change, was_open=was_open),
         )
@@ -187,8 +174,8 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"note: {note}")
 
 
-def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Launch, Configuration]:
-    """Return the command that a client has to start and its variables, with the settings that they come from."""
+def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> Launch:
+    """Return the command that a client has to start, and its variables."""
     config = load(options)
     is_elsewhere = options.config or any(not is_unset(environ.get(name, "")) for name in _FILE_VARIABLES)
     arguments = serve_arguments(options, config.file if is_elsewhere else None)
@@ -196,7 +183,7 @@ def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[La
     if options.demo:
         if options.with_key:
             raise InvalidArgumentsError("The demo needs no key.", hint="Omit --with-key or --demo.")
-        return Launch(command=command), config
+        return Launch(command=command)
     credentials = resolve_credentials(config, None)
     if options.with_key and credentials is None:
         raise missing_credentials(config)
@@ -207,15 +194,15 @@ def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[La
     plain |= {name: environ[name].strip() for name in PLATFORM_VARIABLES if not is_unset(environ.get(name, ""))}
     _require_lasting_urls(plain)
     missing = [] if workspace else [_WORKSPACE]
-    launch = Launch(
+    return Launch(
         command=command,
         plain=plain,
         secret=entry_variables(credentials) if options.with_key and credentials else {},
         forwarded=(credentials.source,) if credentials and is_key_variable and not options.with_key else (),
         missing=tuple(missing if credentials else [*missing, _KEY]),
         has_credentials=credentials is not None,
+        workspace=workspace,
     )
-    return launch, config
 
 
 def _require_lasting_urls(variables: Mapping[str, str]) -> None:

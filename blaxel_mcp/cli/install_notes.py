@@ -50,13 +50,14 @@ def file_notes(client: Client, change: Change, *, was_open: bool = False) -> Ite
         yield "the file began with a byte order mark, which JSON does not allow; it was removed."
 
 
-def credential_notes(client: Client, launch: Launch, workspace: str) -> Iterator[str]:
+def credential_notes(client: Client, launch: Launch) -> Iterator[str]:
     """Yield notes on how the server gets credentials that are not in the entry."""
     missing = launch.forwarded or launch.missing
     if not missing:
         return
     names = " and ".join(missing)
-    permanent = f"run `bl login {workspace}`, or put api_key or api_key_command into the settings file"
+    login = f"bl login {launch.workspace or 'WORKSPACE'}"
+    permanent = f"run `{login}`, or put api_key or api_key_command into the settings file"
     if client.forwarding == "prompt":
         yield f"{client.title} asks for {names} when it starts the server, and stores the answer."
     elif client.forwarding != "none":

@@ -2,11 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from blaxel_mcp.catalog.discovery import NO_WORKSPACE, SET_WORKSPACE
-from blaxel_mcp.cli.console import ReportConsole, folded, print_text, waiting
+from blaxel_mcp.cli.console import ReportConsole, aligned, folded, print_text, waiting
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
@@ -69,7 +68,7 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
         columns = (*_COLUMNS, "workspace") if several else _COLUMNS
         console.print()
         rows = [[for_terminal(str(model[column] or "unknown")) for column in columns] for model in listing["models"]]
-        for line in _lines([list(columns), *rows], console.width if console.is_terminal else None):
+        for line in _lines([list(columns), *rows], console.window):
             console.print(line)
     elif is_discovering:
         console.print(
@@ -84,19 +83,15 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
         console.print(for_terminal(f"note: {note}"))
 
 
-def _lines(table: list[list[str]], width: int | None) -> Iterator[str]:
-    """Yield the lines of the table; on a terminal that is too narrow for it, two lines for each model.
+def _lines(table: list[list[str]], width: int | None) -> list[str]:
+    """Return the lines of the table; on a terminal that is too narrow for it, two lines for each model.
 
     No path is truncated, since it could not be copied.
-
-    Args:
-        table: The names of the columns, then the values of each model.
-        width: The columns of the terminal; None if there is none.
     """
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    if width is None or sum(widths) + 2 * len(widths) <= width:
-        yield from ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
-        return
-    for name, tool, api, path, status, *workspace in table[1:]:
-        yield "  ".join((name, status, *([] if tool == name else [f"tool {tool}"]), *workspace))
-        yield f"  {folded(f'{api} at {path}', width, 4)}"
+    lines = aligned(table, width)
+    if lines is None:
+        lines = []
+        for name, tool, api, path, status, *workspace in table[1:]:
+            lines.append("  ".join((name, status, *([] if tool == name else [f"tool {tool}"]), *workspace)))
+            lines.append(f"  {folded(f'{api} at {path}', width, 4)}")
+    return lines

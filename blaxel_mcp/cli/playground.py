@@ -11,14 +11,14 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.cli.settings import configured, named_config_file, serve_arguments
+from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import listen, resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.playground.app import playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.server.telemetry import start_telemetry_or_warn
-from blaxel_mcp.settings.loading import Configuration, process_environment
+from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
 from blaxel_mcp.settings.schema import HttpSettings
 from blaxel_mcp.setup.install.change import DEFAULT_NAME
 
@@ -50,7 +50,7 @@ async def playground(options: argparse.Namespace) -> int:
 
 def _about(options: argparse.Namespace, config: Configuration) -> dict[str, Any]:
     """Return what the page shows of this server: the workspace, and the entry for an MCP client's settings."""
-    arguments = serve_arguments(options, named_config_file(options))
+    arguments = serve_arguments(options, named_settings_file(options.config))
     return {
         "workspace": config.settings.workspace,
         "demo": options.demo,

@@ -70,10 +70,8 @@ async def connected_runtime(
 ) -> AsyncIterator[Runtime]:
     """Provide a runtime that may call models.
 
-    Args:
-        options: The options of the command.
-        stream: Whether answers are wanted as they arrive.
-        files: Files that the person named on the command line, which may be read under any settings.
+    Answers are wanted as they arrive with `stream`. The `files` were named on the command line, and may be read under
+    any settings.
     """
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:
@@ -136,7 +134,7 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
                     _print_exchange(context.prepared.request, context, runtime.config.settings.api_version)
     api = context.prepared.route.api if context.prepared else None
     as_json = options.json or (question is None and not options.stream)
-    print_answer(answer, options.model, api, options, as_json=as_json, printed=printer.printed > 0)
+    print_answer(answer, options.model, api, options.save, as_json=as_json, printed=printer.printed > 0)
     if sys.stdout.isatty():
         print_text(receipt_line(build_receipt(context)), file=sys.stderr)
     return ExitCode.OK

@@ -1,6 +1,5 @@
 """The output of `run` and `compare`: the text as it arrives, a spinner until then, files for media, and the receipt."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -23,22 +22,18 @@ _SMALLEST_USD = 0.000001
 class TextPrinter:
     """Prints the new part of a growing text at each call, and ends the spinner before the first.
 
-    Args:
-        progress: The spinner; None for none.
-
     Attributes:
         printed: The number of characters printed.
     """
 
-    def __init__(self, progress: Progress | None = None) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.printed = 0
         self._progress = progress
         self._ends_line = True
 
     def __call__(self, text: str) -> None:
         """Print the part of the text that was not in the previous call."""
-        if self._progress:
-            self._progress.stop()
+        self._progress.stop()
         print_text(text[self.printed :], end="")
         self.printed = len(text)
         self._ends_line = text.endswith("\n")
@@ -60,7 +55,7 @@ def check_target(file: str | None) -> None:
 
 
 def print_answer(
-    answer: Answer, model: str, api: ModelAPI | None, options: argparse.Namespace, *, as_json: bool, printed: bool
+    answer: Answer, model: str, api: ModelAPI | None, save: str | None, *, as_json: bool, printed: bool
 ) -> None:
     """Print an answer to stdout or save it.
 
@@ -71,23 +66,23 @@ def print_answer(
         answer: The answer.
         model: The name of the model, for names of files.
         api: The API that gave the answer; None if it is not known.
-        options: The options of the command; `save` and `json` count.
+        save: The file of `--save`.
         as_json: Whether the endpoint's JSON is wanted and not its text.
         printed: Whether the text has been printed as it arrived.
     """
     on_terminal = sys.stdout.isatty()
     text, media = _parts(answer, api, as_json=as_json, on_terminal=on_terminal)
-    if options.save is None and not on_terminal and not text and len(media) == 1:
+    if save is None and not on_terminal and not text and len(media) == 1:
         sys.stdout.buffer.write(media[0].data)
         return
-    if options.save is not None and not media:
+    if save is not None and not media:
         is_json = isinstance(answer, JSONAnswer) and text == answer.text
         media = [Media(f"{text}\n".encode(), "application/json" if is_json else "text/plain")]
     elif text and not printed:
         print_text(text)
-    if options.save is not None or on_terminal:
+    if save is not None or on_terminal:
         for number, medium in enumerate(media, 1):
-            _save(medium, Path(options.save or model.strip(".")), number, is_named=options.save is not None)
+            _save(medium, Path(save or model.strip(".")), number, is_named=save is not None)
 
 
 def _parts(
@@ -111,11 +106,8 @@ def _parts(
 def _save(medium: Media, target: Path, number: int, *, is_named: bool) -> None:
     """Save a medium and print where.
 
-    Args:
-        medium: The medium.
-        target: The file of `--save`, which is replaced, or the beginning of a name in the current folder.
-        number: The place of the medium among those of the answer, from 1: later files get it in their names.
-        is_named: Whether the target is the file of `--save`.
+    `target` is the file of `--save`, which is replaced, or else the beginning of a name in the current folder. `number`
+    is the place of the medium among those of the answer, from 1: later files get it in their names.
     """
     # A name with nothing of the answer in it, and a new file: an existing one or a link of that name is left alone.
     is_json = medium.media_type == "application/json"

@@ -7,7 +7,8 @@ import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from stat import S_ISCHR
 from typing import Any
@@ -23,13 +24,16 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import OPAQUE, media_type_of
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
-from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS
+from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS, question_field
 from blaxel_mcp.settings.login_file import parse_yaml
 from blaxel_mcp.settings.schema import ModelSettings
 from blaxel_mcp.tools.run_model import read_invocation
 
 _SPEECH: JSONObject = {"voice": "alloy", "response_format": "wav"}
 """Sent to a speech API that requires a voice, unless the person names others; every player plays WAV."""
+
+_OTHER_FORMS = "Give its arguments with --option NAME=VALUE, or the whole body with --data."
+"""The hint for a model whose tool does not take such a question."""
 
 _PATIENCE_SECONDS = 2.0
 
@@ -39,28 +43,22 @@ class Question:
     """A person's question to a model.
 
     Attributes:
-        text: The question itself.
-        material: The texts that it is about: standard input and attached text files.
+        material: The texts that the question is about: standard input and attached text files.
         system: System instructions; None for none.
         files: Paths of attached media, absolute and without links, with their media types.
         arguments: More arguments of the model's tool.
     """
 
-    text: str = ""
-    material: tuple[str, ...] = ()
-    system: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    arguments: JSONObject = field(default_factory=dict)
+    text: str
+    material: tuple[str, ...]
+    system: str | None
+    files: Mapping[str, str]
+    arguments: JSONObject
 
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request that the person composed.
-
-    Attributes:
-        arguments: The arguments of the tool `run_model`.
-        upload: A file that is the whole body; None if the body is in the arguments.
-    """
+    """A request that the person composed: the arguments of the tool `run_model`, or a file that is the whole body."""
 
     arguments: JSONObject
     upload: FileData | None = None
@@ -97,11 +95,7 @@ def read_request(options: argparse.Namespace) -> Question | RawRequest:
 
 def _composed(options: argparse.Namespace) -> RawRequest:
     """Read the request that --data, --file or --upload-file and the options beside them compose."""
-    arguments: JSONObject = {
-        "model": options.model,
-        "method": options.method,
-        "query": _pairs(options.param, "--param", "="),
-    }
+    arguments: JSONObject = {"model": options.model, "method": options.method}
     if options.path is not None:
         arguments["path"] = options.path
     if options.data is not None:
@@ -114,15 +108,12 @@ def _composed(options: argparse.Namespace) -> RawRequest:
             source = text[1:]
             text = _text_of(source)
         arguments["data"] = _parsed(text, source)
-    if options.file is not None:
-        arguments["data"] = _parsed(
-            _text_of(options.file), options.file, is_yaml=options.file.endswith((".yaml", ".yml"))
-        )
-    upload = None
-    if options.upload_file is not None:
-        data = _bytes_of(options.upload_file)
-        upload = FileData(Path(options.upload_file).name, media_type_of(data) or OPAQUE, data)
-    return RawRequest(arguments, upload)
+    if (file := options.file) is not None:
+        arguments["data"] = _parsed(_text_of(file), file, is_yaml=file.endswith((".yaml", ".yml")))
+    if (file := options.upload_file) is None:
+        return RawRequest(arguments)
+    content = _bytes_of(file)
+    return RawRequest(arguments, FileData(Path(file).name, media_type_of(content) or OPAQUE, content))
 
 
 def read_question(options: argparse.Namespace, text: str | None, piped: str | None) -> Question:
@@ -159,13 +150,10 @@ def _as_utf8(word: str) -> str:
 async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEntry:
     """Return the entry of a model: the configured one, or one made from its record in the control plane.
 
+    `name` is the model's or that of its tool. `path` is another sub-endpoint than the model's own; None for its own.
+
     Raises:
         BlaxelError: The name cannot be that of a model, or its record cannot be read and nothing else has its API.
-
-    Args:
-        runtime: Looks the model up.
-        name: The model's name or that of its tool.
-        path: Another sub-endpoint than the model's own; None for its own.
     """
     known = runtime.discovery.catalog.find(name)
     if known and known.path_is_known and path is None:
@@ -179,8 +167,9 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
         if record is None and lookup.problem and "unknown_model" not in lookup.problem and not (known or path):
             # Without its API, the question would be sent in a form that the model probably rejects.
             cause = lookup.error or BlaxelError(f"{lookup.problem}.", code="model_unavailable", retryable=True)
-            hint = f"{cause.hint} Without this lookup, a question needs `api` in [[models]], --path or --data.".strip()
-            raise BlaxelError(cause.message, code=cause.code, origin=cause.origin, hint=hint, retryable=cause.retryable)
+            needed = "Without this lookup, a question needs `api` in [[models]], --path or --data."
+            cause.hint = f"{cause.hint} {needed}".strip()
+            raise cause
     if path is not None:
         settings = settings.model_copy(update={"path": path, "api": None, "input_schema": None})
     return make_entry(settings, name, record)
@@ -201,9 +190,9 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
     properties, required = schema.get("properties", {}), schema.get("required", ())
     arguments, material, text = dict(question.arguments), list(question.material), question.text
     if question.system is not None:
-        arguments[_first(SYSTEM_FIELDS, properties, entry, "--system")] = question.system
+        arguments[question_field(entry, SYSTEM_FIELDS, "--system", hint=_OTHER_FORMS)] = question.system
     if question.files:
-        name = _first(entry.api.file_arguments, properties, entry, "--attach with this kind of file")
+        name = question_field(entry, entry.api.file_arguments, "--attach with this kind of file", hint=_OTHER_FORMS)
         takes_many = properties[name].get("type") == "array"
         if wrong := [kind for kind in question.files.values() if not kind.startswith(entry.api.file_types)]:
             raise InvalidArgumentsError(f"The model {entry.name!r} ({entry.api.name}) does not take {wrong[0]} files.")
@@ -214,7 +203,7 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
         arguments["documents"] = [line for line in "\n".join(material).splitlines() if line.strip()]
         material = []
     if prompt := "\n\n".join(filter(None, (text, *(part.strip("\n") for part in material)))):
-        name = _first(QUESTION_FIELDS, properties, entry, "a question")
+        name = question_field(entry, QUESTION_FIELDS, "a question", hint=_OTHER_FORMS)
         takes_many = properties[name].get("type") == "array"
         arguments.setdefault(name, [prompt] if takes_many else prompt)
     if "voice" in required:
@@ -226,9 +215,7 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
 def raw_invocation(request: RawRequest, catalog: Catalog, workspaces: Collection[str]) -> Invocation:
     """Return the call that sends a composed request."""
     invocation = read_invocation(request.arguments, catalog, workspaces=workspaces)
-    if request.upload is None:
-        return invocation
-    return replace(invocation, api=RAW, body={"file": request.upload})
+    return replace(invocation, api=RAW, body={"file": request.upload}) if request.upload else invocation
 
 
 def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
@@ -237,7 +224,7 @@ def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
     Raises:
         InvalidArgumentsError: An option is not of its form.
     """
-    if invocation.arguments is not None and options.param:
+    if options.param:
         query = {"model": invocation.model, "query": _pairs(options.param, "--param", "=")}
         invocation = replace(invocation, query=read_invocation(query, Catalog()).query)
     if options.header:
@@ -248,21 +235,11 @@ def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
     return replace(invocation, timeout_seconds=options.timeout)
 
 
-def _first(names: tuple[str, ...], properties: JSONObject, entry: CatalogEntry, wanted: str) -> str:
-    name = next((name for name in names if name in properties), None)
-    if name is None:
-        raise InvalidArgumentsError(
-            f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.",
-            hint="Give its arguments with --option NAME=VALUE, or the whole body with --data.",
-        )
-    return name
-
-
 def _pairs(options: list[str], option: str, separator: str) -> dict[str, list[str]]:
     pairs: dict[str, list[str]] = {}
     for text in options:
-        name, found, value = text.partition(separator)
-        if not found or not name:
+        name, has_separator, value = text.partition(separator)
+        if not has_separator or not name:
             form = f"NAME{separator}VALUE" if separator == "=" else "NAME: VALUE"
             raise InvalidArgumentsError(f"{option} {text!r} is not of the form {form}.")
         pairs.setdefault(name.strip(), []).append(value if separator == "=" else value.strip())
@@ -304,24 +281,20 @@ def _decoded(data: bytes, source: str) -> str:
 
 def piped_text() -> str | None:
     """Return the text on standard input; None if it is a terminal or the null device, or holds only white space."""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError):
         if S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
             return None
-    try:
-        with _patience():
-            data = sys.stdin.buffer.read()
-    except (OSError, AttributeError):
-        # There is no standard input.
-        return None
-    return (_decoded(data, "standard input") if data.strip() else None) or None
+    data = b""
+    with suppress(OSError), _patience():
+        data = sys.stdin.buffer.read()
+    return (_decoded(data, "standard input") or None) if data.strip() else None
 
 
 @contextmanager
 def _patience() -> Iterator[None]:
     """Report on stderr that the command waits for standard input, if that takes long."""
-    timer = threading.Timer(
-        _PATIENCE_SECONDS, print, ("note: waiting for standard input to end (Ctrl-D)",), {"file": sys.stderr}
-    )
+    note = partial(print, "note: waiting for standard input to end (Ctrl-D)", file=sys.stderr)
+    timer = threading.Timer(_PATIENCE_SECONDS, note)
     timer.daemon = True
     timer.start()
     try:

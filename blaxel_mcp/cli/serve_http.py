@@ -19,9 +19,10 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.http.address import MCP_PATH, Address, listen, require_safe, resolve
 from blaxel_mcp.server.http.app import HttpApp
-from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
+from blaxel_mcp.server.http.auth.caller_auth import CallerAuth, caller_auth_for
 from blaxel_mcp.server.http.metrics import metrics_served, telemetry_for
 from blaxel_mcp.server.http.server import Shutdown, drain_seconds_of, serve_http
 from blaxel_mcp.server.http.worker import Worker, run_workers
@@ -32,7 +33,7 @@ from blaxel_mcp.settings.loading import Configuration, process_environment
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS, _SAFE_PATH, _UNSAFE_BEFORE = "WORKER_OF_BLAXEL_MCP", "PYTHONSAFEPATH", "UNSAFE_PATH_OF_BLAXEL_MCP"
+_START, _SAFE_PATH, _UNSAFE_BEFORE = "WORKER_OF_BLAXEL_MCP", "PYTHONSAFEPATH", "UNSAFE_PATH_OF_BLAXEL_MCP"
 """Variables that worker processes are started with."""
 
 
@@ -59,17 +60,10 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                     print(f"callers: {caller_auth.announcement}", file=sys.stderr, flush=True)
 
             if options.workers > 1:
-                if config.settings.http.metrics_address:
-                    raise ConfigurationError(
-                        "http.metrics_address is set, and each of several workers would have metrics of its own.",
-                        hint="Remove it, or --workers; workers can export their metrics by OTLP.",
-                    )
                 return _run_workers(options, config, address, listener, announce)
-            sharing = Sharing(config.settings.shared)
-            environment = Environment(telemetry=telemetry_for(config.settings.http, process_environment()))
-            async with metrics_served(config.settings.http, environment.telemetry):
-                server = build_server(config, environment=environment, over_http=True, sharing=sharing)
-                app = HttpApp(server, config, address, caller_auth, sharing=sharing)
+            telemetry = telemetry_for(config.settings.http, process_environment())
+            async with metrics_served(config.settings.http, telemetry):
+                app = _app(config, address, caller_auth, telemetry)
                 shutdown = Shutdown()
                 async with anyio.create_task_group() as group:
                     group.start_soon(shutdown.watch_signals)
@@ -79,6 +73,12 @@ async def serve_over_http(options: argparse.Namespace) -> int:
                 return shutdown.exit_code
 
 
+def _app(config: Configuration, address: Address, caller_auth: CallerAuth, telemetry: Telemetry | None) -> HttpApp:
+    sharing = Sharing(config.settings.shared)
+    server = build_server(config, environment=Environment(telemetry=telemetry), over_http=True, sharing=sharing)
+    return HttpApp(server, config, address, caller_auth, sharing=sharing)
+
+
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {"http": {"host": options.host, "port": options.port}}
 
@@ -86,12 +86,12 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 def _run_workers(
     options: argparse.Namespace, config: Configuration, address: Address, listener: socket, started: Callable[[], None]
 ) -> int:
-    """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do.
-
-    Raises:
-        ConfigurationError: Nothing is shared, so each handle would be known to only one of them; or the system is
-            Windows.
-    """
+    """Run several processes until a signal ends them. It blocks the event loop, which has nothing else to do."""
+    if config.settings.http.metrics_address:
+        raise ConfigurationError(
+            "http.metrics_address is set, and each of several workers would have metrics of its own.",
+            hint="Remove it, or --workers; workers can export their metrics by OTLP.",
+        )
     if config.settings.shared.url is None:
         raise ConfigurationError(
             "--workers needs [shared]: without it, each process has its own limits and answers.",
@@ -102,9 +102,13 @@ def _run_workers(
     started()
     names = ("config", "workspace", "host", "port", "demo", "log_level", "log_format")
     drain_seconds = drain_seconds_of(config.settings)
-    chosen, own = {name: getattr(options, name) for name in names}, os.getpid()
-    given = {"options": chosen, "address": asdict(address), "drain_seconds": drain_seconds, "supervisor": own}
-    os.putenv(_OPTIONS, json.dumps(given, default=str))
+    start = {
+        "options": {name: getattr(options, name) for name in names},
+        "address": asdict(address),
+        "drain_seconds": drain_seconds,
+        "supervisor": os.getpid(),
+    }
+    os.putenv(_START, json.dumps(start, default=str))
     if not sys.flags.safe_path:
         # `multiprocessing` starts `python -c`, which searches the working directory first.
         os.putenv(_SAFE_PATH, "1")
@@ -119,17 +123,15 @@ def worker() -> Worker:
     if environment[_UNSAFE_BEFORE]:
         # For the commands that a worker runs.
         os.unsetenv(_SAFE_PATH)
-    given = json.loads(environment[_OPTIONS])
-    options = argparse.Namespace(**given["options"])
-    address = Address(**{**given["address"], "family": AddressFamily(given["address"]["family"])})
+    start = json.loads(environment[_START])
+    options = argparse.Namespace(**start["options"])
+    address = Address(**{**start["address"], "family": AddressFamily(start["address"]["family"])})
     configure_logging(options.log_level, options.log_format)
 
     @asynccontextmanager
     async def open_app() -> AsyncIterator[HttpApp]:
         async with configured(options, **_overrides(options)) as config:
-            sharing = Sharing(config.settings.shared)
-            environment = Environment(telemetry=start_telemetry(process_environment()))
-            server = build_server(config, environment=environment, over_http=True, sharing=sharing)
-            yield HttpApp(server, config, address, caller_auth_for(config, address), sharing=sharing)
+            telemetry = start_telemetry(process_environment())
+            yield _app(config, address, caller_auth_for(config, address), telemetry)
 
-    return Worker(open_app, print_error, given["drain_seconds"], given["supervisor"])
+    return Worker(open_app, print_error, start["drain_seconds"], start["supervisor"])

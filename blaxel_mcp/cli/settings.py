@@ -9,7 +9,7 @@ from typing import Any
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.loading import Configuration, load_settings, named_settings_file, process_environment
+from blaxel_mcp.settings.loading import Configuration, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +24,12 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
             from blaxel_mcp.emulator import run_emulator  # noqa: PLC0415
 
             emulator = await stack.enter_async_context(run_emulator())
-            demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url, every_model=True)
+            demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
         yield load(options, demo, **overrides)
 
 
 def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **overrides: Any) -> Configuration:
-    """Load the settings in force and log the warnings about them.
-
-    Args:
-        options: The options of the command.
-        demo: The settings that `--demo` stands for.
-        overrides: The settings that the command decides.
+    """Load the settings in force and log the warnings about them; `overrides` are those that the command decides.
 
     Raises:
         ConfigurationError: The settings cannot be used.
@@ -47,17 +42,6 @@ def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **o
     for warning in config.warnings:
         logger.warning(warning)
     return config
-
-
-def named_config_file(options: argparse.Namespace) -> Path | None:
-    """Return the settings file that `--config` or BLAXEL_MCP_CONFIG names, whether it exists or not.
-
-    Raises:
-        ConfigurationError: The name is blank or was not expanded.
-        RuntimeError: It begins with `~` and the home directory is unknown.
-    """
-    name = named_settings_file(options.config, process_environment())
-    return name.expanduser() if name else None
 
 
 def serve_arguments(options: argparse.Namespace, config_file: Path | str | None) -> tuple[str, ...]:

@@ -65,7 +65,9 @@ class AskedModel:
         self.error, self.receipt = error, build_receipt(self.context)
 
 
-def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> str:
+def question_field(
+    entry: CatalogEntry, names: Sequence[str], wanted: str, *, hint: str = "Call it with a body of its own."
+) -> str:
     """Return the first of these arguments that a model's tool has.
 
     Raises:
@@ -74,9 +76,7 @@ def question_field(entry: CatalogEntry, names: Sequence[str], wanted: str) -> st
     properties = entry.schema.full.get("properties", {})
     if name := next((name for name in names if name in properties), None):
         return name
-    raise InvalidArgumentsError(
-        f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.", hint="Call it with a body of its own."
-    )
+    raise InvalidArgumentsError(f"The model {entry.name!r} ({entry.api.name}) does not take {wanted}.", hint=hint)
 
 
 async def ask_together(

@@ -12,7 +12,7 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import Caller
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 
 CHECK_SECONDS = 5.0
@@ -64,7 +64,7 @@ class CredentialCheck:
             "api_key_command": None,
             "workspaces": {},
         }
-        config = configuration(settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
+        config = Configuration(settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         url = f"{settings.api_url}/models?limit=1"
         async with APIClient(config, transport=self._environment.transport) as client:
             try:

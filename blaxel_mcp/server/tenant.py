@@ -24,7 +24,7 @@ from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app, shows_apps
 from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import ALONE, Sharing
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
 from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
@@ -247,7 +247,7 @@ class Tenant:
         )
         if self._is_trial:
             own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
-        own_config = configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
+        own_config = Configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         return build_runtime(
             own_config,
             account=self.caller.identity,

@@ -112,12 +112,7 @@ def hosting_variables(environ: Mapping[str, str]) -> Layer:
 
 
 def environment_urls(environment: str | None, source: str) -> Layer:
-    """Return the base URLs of one of Blaxel's environments.
-
-    Args:
-        environment: The name of the environment; None or a name that counts as unset gives no URLs.
-        source: The variable or file that the name came from.
-    """
+    """Return the base URLs of one of Blaxel's environments, whose name comes from `source`; none if it is unset."""
     if environment is None or is_unset(environment):
         return Layer(unexpanded=(source,) if environment and is_placeholder(environment) else ())
     # Blaxel's Python and TypeScript SDKs use the .dev hosts for any other name too.

@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blaxel_mcp.settings.layers import Layer, exact_place, place
+from blaxel_mcp.settings.layers import Layer, Location, place
 from blaxel_mcp.settings.placeholders import is_unexpanded_text
 from blaxel_mcp.settings.schema import HttpAuth, HttpSettings
 
@@ -17,6 +17,9 @@ COMPANIONS: Mapping[str, HttpAuth] = {
     "scopes": "oauth",
 }
 """The only `http.auth` with which each of these keys of `[http]` has an effect."""
+
+_TOKENS: Location = ("http", "bearer_tokens")
+_SHARED_KEY: Location = ("shared", "key")
 
 _MIN_DIFFERENT_CHARS = 6
 """A random token of 16 characters practically never has fewer different ones, even if it consists of digits."""
@@ -68,33 +71,22 @@ def sharing_problems(values: Mapping[str, object], sources: Mapping[str, str]) -
         yield f"{place(sources['shared.key'], 'shared.key')} has no effect: shared.url is not set; remove shared.key"
 
 
-def weak_key(layer: Layer) -> Iterator[str]:
-    """Yield a sentence if a source's `shared.key` could be guessed."""
-    location = ("shared", "key")
-    key = layer.values.get(location)
-    if isinstance(key, str) and _is_guessable(key.strip()):
-        yield (
-            f"{exact_place(layer.sources[location], location)} could be guessed; use a random key, such as the output "
-            "of `openssl rand -hex 32`"
-        )
-
-
-def weak_tokens(layer: Layer) -> Iterator[str]:
-    """Yield a sentence for each of a source's `http.bearer_tokens` that could be guessed, or that is there twice."""
-    location = ("http", "bearer_tokens")
-    tokens = layer.values.get(location)
-    if not isinstance(tokens, list | tuple):
-        return
-    # An element of another type is reported by the schema.
-    texts = [token.strip() if isinstance(token, str) else None for token in tokens]
-    for index, token in enumerate(texts):
-        if token is None:
+def weak_secrets(layer: Layer) -> Iterator[str]:
+    """Yield a sentence for each of a source's tokens and keys that could be guessed, or that is there twice."""
+    tokens = layer.values.get(_TOKENS)
+    elements = enumerate(tokens) if isinstance(tokens, list | tuple) else ()
+    secrets = [("token", token, (*_TOKENS, index)) for index, token in elements]
+    earlier = set()
+    for noun, secret, location in (*secrets, ("key", layer.values.get(_SHARED_KEY), _SHARED_KEY)):
+        # One of another type is reported by the schema.
+        if not isinstance(secret, str):
             continue
-        where = exact_place(layer.sources[location], (*location, index))
-        if _is_guessable(token):
-            yield f"{where} could be guessed; use a random token, such as the output of `openssl rand -hex 32`"
-        elif token in texts[:index]:
+        text, where = secret.strip(), layer.place(location)
+        if _is_guessable(text):
+            yield f"{where} could be guessed; use a random {noun}, such as the output of `openssl rand -hex 32`"
+        elif (noun, text) in earlier:
             yield f"{where} repeats another token; give each client a token of its own"
+        earlier.add((noun, text))
 
 
 def unexpanded_locks(layer: Layer) -> Iterator[str]:
@@ -107,7 +99,7 @@ def unexpanded_locks(layer: Layer) -> Iterator[str]:
         locked = model.get("locked") if isinstance(model, Mapping) else None
         for name, value in locked.items() if isinstance(locked, Mapping) else ():
             if any(map(is_unexpanded_text, _texts(value))):
-                where = exact_place(layer.sources["models",], ("models", index, "locked", name))
+                where = layer.place(("models", index, "locked", name))
                 yield f"{where} is a placeholder that was not expanded; write the value itself"
 
 

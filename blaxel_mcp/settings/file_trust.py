@@ -11,9 +11,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def fault_of_file(path: Path, status: os.stat_result) -> tuple[str, str] | None:
     """Return why a settings file must not be used, and the fix; None if only this user and root can change it.
 
-    Args:
-        path: The absolute path of the file, as it was named.
-        status: The status of the opened file.
+    `path` is absolute, as it was named; `status` is that of the opened file.
 
     Raises:
         OSError: A folder cannot be checked.

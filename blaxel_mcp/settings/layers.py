@@ -6,6 +6,7 @@ precedence among sources.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -22,7 +23,6 @@ Location = tuple[int | str, ...]
 """The path to a value, such as `("models", 0, "name")`."""
 
 _CREDENTIALS: tuple[Location, ...] = (("api_key",), ("client_credentials",), ("api_key_command",))
-_WORKSPACE_KEY_PARTS = 3
 _RESTRICTING_CHOICES: tuple[Location, ...] = (("url_source",), ("prices",))
 """`"run"` keeps the key at `run_url`, and `"configured"` refuses models without a price under a cap."""
 
@@ -37,7 +37,8 @@ class Layer:
         problems: A sentence for each value that cannot be read.
         warnings: Sentences for the person who starts the server.
         unexpanded: The places of placeholders that were not expanded.
-        text: The text of the source, if it is a TOML file; empty otherwise.
+        file: The absolute path of the source, if it is a TOML file.
+        text: The text of that file.
     """
 
     values: Mapping[Location, Any] = field(default_factory=dict, repr=False)
@@ -45,7 +46,13 @@ class Layer:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unexpanded: tuple[str, ...] = ()
+    file: Path | None = None
     text: str = field(default="", repr=False)
+
+    def place(self, location: Location) -> str:
+        """Return the place of one of the values, or of a part of it."""
+        source = next(self.sources[key] for key in (location[:2], location[:1]) if key in self.sources)
+        return exact_place(source, location)
 
 
 def layer_from(tree: Mapping[str, Any], source: str) -> Layer:
@@ -80,10 +87,8 @@ def overlay(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """Combine sources by precedence; the first layer that sets a key wins.
 
     The credentials are one group: a source that sets any of them hides those of all later sources. An API key left in a
-    file never takes precedence over an `api_key_command` on the command line.
-
-    Returns:
-        The settings as nested tables, and the source of each key.
+    file never takes precedence over an `api_key_command` on the command line. Return the settings as nested tables, and
+    the source of each key.
     """
     values: dict[Location, Any] = {}
     sources: dict[str, str] = {}
@@ -143,12 +148,6 @@ def known_keys(table: Location) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _is_credential(location: Location) -> bool:
-    """Return whether a location is a credential of the server's or of a workspace's, as `workspaces.acme.api_key`."""
-    of_workspace = len(location) == _WORKSPACE_KEY_PARTS and location[0] == "workspaces"
-    return (location[-1:] if of_workspace else location) in _CREDENTIALS
-
-
 def fails_closed(location: Location) -> bool:
     """Return whether a blank or unexpanded value at a location is an error; otherwise it counts as unset.
 
@@ -158,7 +157,8 @@ def fails_closed(location: Location) -> bool:
     if location in _RESTRICTING_CHOICES:
         return True
     model = _model_at(location[:-1])
-    if model is None or _is_credential(location):
+    is_credential = (location[2:] if location[0] == "workspaces" else location) in _CREDENTIALS
+    if model is None or is_credential:
         return False
     parts = list(parts_of(model.model_fields[str(location[-1])].annotation))
     is_list_or_table = any(get_origin(part) in (tuple, dict) for part in parts)
@@ -167,12 +167,7 @@ def fails_closed(location: Location) -> bool:
 
 
 class _Reader:
-    """Reads the tables of one source.
-
-    Attributes:
-        unexpanded: The locations of placeholders that count as unset.
-        problems: A sentence for each blank or unexpanded value of a restricting key.
-    """
+    """Reads the tables of one source, and collects the placeholders and problems of a `Layer`."""
 
     def __init__(self, source: str) -> None:
         self.unexpanded: list[Location] = []

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,15 @@ from blaxel_mcp.settings.validation_messages import problems_in
 
 _MEMORY = ":memory:"
 
+# "~" is not expanded: this path is shown and never read.
+_NO_LOGIN = LoginFile(default_login_path(Path("~")))
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The settings in force and where each of them comes from.
 
     Attributes:
-        settings: The validated settings.
         login: The `bl login` file; its credentials are not in `settings`.
         sources: The source of each key that is not a default, such as {"run_url": "/path/config.toml",
             "limits.timeout_seconds": "BLAXEL_MCP_LIMITS__TIMEOUT_SECONDS"}.
@@ -48,7 +50,7 @@ class Configuration:
     """
 
     settings: Settings
-    login: LoginFile
+    login: LoginFile = _NO_LOGIN
     sources: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
     warnings: tuple[str, ...] = ()
@@ -68,11 +70,7 @@ class Configuration:
         return self.reader() if self.reader else self
 
     def entries_error(self, problems: Iterable[tuple[int, str]]) -> ConfigurationError:
-        """Return the error for entries of `[[models]]` that cannot become tools, with the location of each.
-
-        Args:
-            problems: The index of each entry, and its problem.
-        """
+        """Return the error for entries of `[[models]]` that cannot become tools: the index and problem of each."""
         source = self.sources.get("models", COMMAND_LINE)
         sentences = [
             f"{exact_place(source, ('models', index))} cannot become a tool: {problem}" for index, problem in problems
@@ -93,25 +91,13 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def configuration(
-    settings: Settings, *, login: LoginFile | None = None, sources: Mapping[str, str] | None = None
-) -> Configuration:
-    """Make a configuration by hand, for a test or a demo, without reading anything.
-
-    Args:
-        settings: The settings in force.
-        login: The login file; a missing one by default.
-        sources: Labels for `Configuration.sources`.
-    """
-    return Configuration(settings, login or _missing_login(), dict(sources or {}))
-
-
 def load_settings(
     *,
     overrides: Mapping[str, Any] | None = None,
     demo: Mapping[str, Any] | None = None,
     config_file: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
+    last: Layer | None = None,
 ) -> Configuration:
     """Load the settings from all sources; the first source that sets a key wins.
 
@@ -126,100 +112,82 @@ def load_settings(
             default one is read if it exists.
         environ: The environment variables; by default those of this process. The home and configuration folders come
             from the system in either case.
+        last: The settings that a running server has from the file; None at the start and without a file.
 
     Raises:
         ConfigurationError: A source has a mistake. The message has one line per mistake and quotes no value.
     """
-    return _load((overrides or {}, demo or {}), config_file, environ, None)
-
-
-def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the settings file that `--config`, otherwise BLAXEL_MCP_CONFIG, names; None if neither is set.
-
-    Raises:
-        ConfigurationError: The name is blank or was not expanded.
-    """
-    source, name = ("--config", config_file) if config_file is not None else (FILE_VARIABLE, environ.get(FILE_VARIABLE))
-    if name is None or isinstance(name, Path):
-        return name
-    if fault := fault_of(name):
-        raise ConfigurationError(
-            f"{source} {fault}.", hint="It names the settings file; without it, the default one is read."
-        )
-    return Path(name.strip())
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """The TOML file: where it was looked for, and its layer; `error` is why it cannot be read."""
-
-    watched: Path | None = None
-    signature: tuple[int, ...] | None = None
-    path: Path | None = None
-    layer: Layer = field(default_factory=Layer)
-    error: ConfigurationError | None = None
-
-
-def _load(
-    options: tuple[Mapping[str, Any], Mapping[str, Any]],
-    config_file: Path | str | None,
-    environ: Mapping[str, str] | None,
-    last: Layer | None,
-) -> Configuration:
-    """Load the settings.
-
-    Args:
-        options: The values from the command line, and those of `--demo`.
-        config_file: The file that the command line names.
-        environ: The environment variables; None for those of this process.
-        last: What a running server has from the file; None at the start and without a file.
-    """
     variables = os.environ if environ is None else environ
-    file = _read_file(config_file, variables, last)
+    watched, signature, error = default_settings_path(), None, None
+    try:
+        named = named_settings_file(config_file, variables)
+        watched = named or watched
+        signature = file_signature(watched)
+        file = read_settings_file(watched, required=named is not None, last=last)
+    except ConfigurationError as unusable:
+        # Reported with the mistakes in the other sources.
+        file, error = Layer(problems=(str(unusable),)), unusable
     layers = [
-        *map(layer_from, options, (COMMAND_LINE, DEMO)),
+        layer_from(overrides or {}, COMMAND_LINE),
+        layer_from(demo or {}, DEMO),
         our_variables(variables),
         blaxel_variables(variables),
-        file.layer,
+        file,
         hosting_variables(variables),
     ]
     problems = _problems_in_all(layers, variables)
-    if file.error and len(problems) == 1:
-        raise file.error
-    login, login_layer = _login(layers, variables)
+    if error and len(problems) == 1:
+        raise error
+    login, login_layer = _login(*overlay(layers), variables)
     problems += problems_in(login_layer)
     layers.append(login_layer)
     values, sources = overlay(layers)
     problems += _repeated_models(values, sources)
     if problems:
-        lines = with_lines(problems, file.path, file.layer.text) if file.path else problems
+        lines = with_lines(problems, file.file, file.text) if file.file else problems
         raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
-    _locate_ledger(values, (file.path or file.watched or default_settings_path()).parent)
+    _locate_ledger(values, (file.file or watched).parent)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
         Settings.model_validate(values),
         login,
         sources,
-        file.path,
+        file.file,
         (*(warning for layer in layers for warning in layer.warnings), *ignored),
         unexpanded,
-        watched=file.watched,
-        signature=file.signature,
-        reader=partial(_load, options, config_file, environ, file.layer if file.path else last),
+        watched,
+        signature,
+        reader=partial(
+            load_settings,
+            overrides=overrides,
+            demo=demo,
+            config_file=config_file,
+            environ=environ,
+            last=file if file.file else last,
+        ),
     )
 
 
-def _read_file(config_file: Path | str | None, variables: Mapping[str, str], last: Layer | None) -> _File:
-    watched = signature = None
+def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the settings file that `--config`, otherwise BLAXEL_MCP_CONFIG, names; None if neither is set.
+
+    Raises:
+        ConfigurationError: The name is blank, was not expanded, or begins with `~` and there is no such home directory.
+    """
+    environ = os.environ if environ is None else environ
+    source, name = ("--config", config_file) if config_file is not None else (FILE_VARIABLE, environ.get(FILE_VARIABLE))
+    if name is None:
+        return None
+    if isinstance(name, str) and (fault := fault_of(name)):
+        raise ConfigurationError(
+            f"{source} {fault}.", hint="It names the settings file; without it, the default one is read."
+        )
+    path = Path(name.strip() if isinstance(name, str) else name)
     try:
-        named = named_settings_file(config_file, variables)
-        watched = named or default_settings_path()
-        signature = file_signature(watched)
-        path, layer = read_settings_file(watched, required=named is not None, last=last)
-    except ConfigurationError as error:
-        return _File(watched, signature, None, Layer(problems=(str(error),)), error)
-    return _File(watched, signature, path, layer)
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"The settings file {path} is in a home directory that does not exist.") from error
 
 
 def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> list[str]:
@@ -243,37 +211,34 @@ def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
         budget["ledger"] = str(folder.absolute() / ledger)
 
 
-def _missing_login(problem: str | None = None) -> LoginFile:
-    # "~" is not expanded: this path is shown and never read.
-    return LoginFile(default_login_path(Path("~")), problem=problem)
+def _login(
+    values: Mapping[str, Any], sources: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[LoginFile, Layer]:
+    """Return the login file, and the workspace if no other source sets it, with its environment's base URLs.
 
-
-def _login(layers: Sequence[Layer], environ: Mapping[str, str]) -> tuple[LoginFile, Layer]:
-    """Return the login file, and the workspace if no layer sets it, with its environment's base URLs.
-
-    The workspace is the first of `discovery.workspaces`, otherwise the current one of the login file.
-
-    Blaxel's Python SDK, core/authentication, uses the environment of the workspace in the same way.
+    The workspace is the first of `discovery.workspaces`, otherwise the current one of the login file. Blaxel's Python
+    SDK, core/authentication, uses the environment of the workspace in the same way.
     """
     try:
         login = read_login_file(default_login_path(Path.home()))
     except RuntimeError:
         # Some containers run under a user id that has neither HOME nor an entry in the password file.
-        login = _missing_login("this user has no home directory")
+        login = replace(_NO_LOGIN, problem="this user has no home directory")
     source = f"bl login file ({login.path})"
     broken = Layer(warnings=(f"The {source} cannot be used as it is: {login.problem}.",) if login.problem else ())
-    selected = next((layer.values["workspace",] for layer in layers if ("workspace",) in layer.values), None)
-    listed = next((layer for layer in layers if ("discovery", "workspaces") in layer.values), None)
-    workspaces = listed.values["discovery", "workspaces"] if listed else None
-    first = next(iter(workspaces), None) if isinstance(workspaces, list | tuple) else None
-    current = {} if selected else {"workspace": first or login.current_workspace}
+    # A value of another type is a mistake that is reported with the others.
+    discovery = values.get("discovery")
+    listed = discovery.get("workspaces") if isinstance(discovery, Mapping) else None
+    first = next(iter(listed), None) if isinstance(listed, list | tuple) else None
+    selected = values.get("workspace")
     name = selected or first or login.current_workspace
-    # Another type is a mistake that is reported with the others.
+    workspace = layer_from(
+        {} if selected else {"workspace": name}, sources["discovery.workspaces"] if first else source
+    )
     entry = login.entries.get(name) if isinstance(name, str) else None
-    unset = is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
-    urls = environment_urls(entry.env if entry is not None and unset else None, source)
-    origin = listed.sources["discovery", "workspaces"] if listed and first else source
-    return login, joined((broken, layer_from(current, origin), urls))
+    is_selected_by_variable = not is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
+    urls = environment_urls(entry.env if entry and not is_selected_by_variable else None, source)
+    return login, joined((broken, workspace, urls))
 
 
 def _repeated_models(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:

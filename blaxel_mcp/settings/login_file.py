@@ -22,7 +22,6 @@ REREAD_PAUSE_SECONDS = 0.05
 # PyYAML raises these too: for a value that does not fit its explicit tag (`!!int`, `!!timestamp`) and for deep nesting.
 _YAML_FAILURES = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
-
 _Container = TypeVar("_Container", bound="dict[Any, Any] | list[Any]")
 
 
@@ -41,13 +40,9 @@ class LoginEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoginFile:
-    """The content of the login file.
+    """The content of the login file: the workspace that `bl` currently uses, and the entry of each by its name.
 
-    Attributes:
-        path: The file.
-        current_workspace: The workspace that `bl` currently uses.
-        entries: The entry of each workspace, by its name.
-        problem: The problem with the file, without quoting it; None if there is none.
+    `problem` says what is wrong with the file without quoting it; None if nothing is.
     """
 
     path: Path
@@ -77,17 +72,10 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_login_file(path: Path, *, pause: Callable[[float], None] = time.sleep) -> LoginFile:
-    """Read the valid parts of the login file.
+    """Return the valid parts of the login file; a missing file has no entries and no problem.
 
-    If the file is empty or broken, another process may be writing it. It is then read once more, after
-    `REREAD_PAUSE_SECONDS`. The call blocks meanwhile.
-
-    Args:
-        path: The file; it may be missing.
-        pause: Waits for a number of seconds.
-
-    Returns:
-        The content. A missing file has no entries and no problem; a broken file has a problem.
+    If the file is empty or broken, another process may be writing it. It is then read once more, after a `pause` of
+    `REREAD_PAUSE_SECONDS` that blocks.
     """
     login = _read_once(path)
     if login is not None and (login.problem or not login.entries):
@@ -108,8 +96,7 @@ def _read_once(path: Path) -> LoginFile | None:
         return LoginFile(path, problem=f"it cannot be read ({error.strerror or type(error).__name__})")
     if fault is not None:
         # Its credentials decide whose workspace sees the prompts.
-        reason, fix = fault
-        return LoginFile(path, problem=f"it {reason}. {fix.removesuffix('.')}")
+        return LoginFile(path, problem=f"it {fault[0]}. {fault[1].removesuffix('.')}")
     if len(data) > MAX_LOGIN_FILE_BYTES:
         return LoginFile(path, problem=f"it is larger than {MAX_LOGIN_FILE_BYTES} bytes")
     return _login_from(path, data)

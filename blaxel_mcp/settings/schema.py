@@ -15,7 +15,6 @@ from blaxel_mcp.settings.types import (
     Credential,
     CredentialUrl,
     DetachAfter,
-    Folder,
     HeaderValue,
     HttpUrl,
     IssuerUrl,
@@ -28,19 +27,13 @@ from blaxel_mcp.settings.types import (
     RefuseOrAllow,
     RequestHeaders,
     ResultKind,
-    RootedFile,
+    RootedPath,
     Seconds,
     Section,
     StreamKind,
-    ToolLayout,
     ToolName,
     ToolPrefix,
 )
-
-DEFAULT_RUN_URL = "https://run.blaxel.ai"
-DEFAULT_API_URL = "https://api.blaxel.ai/v0"
-DEFAULT_API_VERSION = "2026-04-28"
-"""The version of the control plane that Blaxel's SDKs send."""
 
 HttpMethod = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
 BuiltinTool = Literal["ask_models", "run_model", "list_models", "read_result", "cancel_call"]
@@ -107,7 +100,7 @@ class ToolSettings(Section):
     max_tools: int = Field(default=30, ge=0)
     """Maximum number of models that get a tool; the others can be called with run_model."""
 
-    layout: ToolLayout = "per-model"
+    layout: Literal["per-model", "per-api", "generic"] = "per-model"
     """Which tools the models get. per-model: one for each. per-api: one for each API, with the model as an argument.
     generic: none, only run_model."""
 
@@ -221,10 +214,10 @@ class SharedSettings(ClosedSection):
 class FileSettings(ClosedSection):
     """Files that an agent may send to a model, and where large media are written."""
 
-    allowed_dirs: tuple[Folder, ...] = ()
+    allowed_dirs: tuple[RootedPath, ...] = ()
     """Folders whose files an agent may send to a model; each absolute or below ~/."""
 
-    output_dir: Folder | None = None
+    output_dir: RootedPath | None = None
     """Folder for media that are too large for a result; absolute or below ~/. Unset: a private folder in the user's
     cache."""
 
@@ -286,19 +279,13 @@ class HttpSettings(ClosedSection):
 class AuditSettings(ClosedSection):
     """A file with one line of JSON for each call that was billed or may have been: who called what, and its cost."""
 
-    file: RootedFile | None = None
+    file: RootedPath | None = None
     """The file, absolute or below ~/; it has no prompts and no answers. A call is refused as long as an earlier one
     could not be written. Unset: none."""
 
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Size at which the file is renamed, with the time in UTC, and a new one begins, in bytes."""
 
-
-PriceTable = Literal["table", "configured"]
-"""Where prices come from; the description of `prices` explains each."""
-
-TraceKind = Literal["sampled", "always"]
-"""Which calls Blaxel keeps a trace of; the description of `trace` explains each."""
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -435,24 +422,25 @@ class Settings(BaseSettings):
     api_key_command: tuple[str, ...] | None = Field(default=None, min_length=1, repr=False)
     """Command that prints the API key, as a list of words; it is run without a shell."""
 
-    run_url: CredentialUrl = DEFAULT_RUN_URL
+    run_url: CredentialUrl = "https://run.blaxel.ai"
     """Base URL of the inference endpoint."""
 
-    api_url: CredentialUrl = DEFAULT_API_URL
+    api_url: CredentialUrl = "https://api.blaxel.ai/v0"
     """Base URL of the control plane's API."""
 
-    api_version: HeaderValue = DEFAULT_API_VERSION
+    # The one that Blaxel's SDKs send.
+    api_version: HeaderValue = "2026-04-28"
     """Version of the control plane's API."""
 
     url_source: Literal["auto", "metadata", "run"] = "auto"
     """Which URL a model is called at. auto: its own URL if it is of generation mk3, otherwise run_url. metadata: its
     own URL if it has one. run: always run_url."""
 
-    prices: PriceTable = "table"
+    prices: Literal["table", "configured"] = "table"
     """Where the price of a model without `price` comes from. table: the price table of genai-prices, by the provider
     and its model. configured: nowhere, so it stays unknown."""
 
-    trace: TraceKind = "sampled"
+    trace: Literal["sampled", "always"] = "sampled"
     """Which calls Blaxel keeps a trace of. sampled: a tenth. always: each call, by debug=true in its query; not at a
     model's own mk3 endpoint or url."""
 
@@ -488,9 +476,8 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings' own
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Use the arguments of the constructor as the only source."""
         return (init_settings,)

@@ -13,13 +13,10 @@ span."""
 
 
 def drop_unusable_telemetry() -> list[str]:
-    """Remove from this process's environment the names of plug-ins that cannot be loaded.
+    """Remove from this process's environment the names of plug-ins that cannot be loaded; return a sentence for each.
 
     Call it before `mcp` is imported: OpenTelemetry raises there for a propagator that is not installed, such as AWS
     Lambda's `xray`, and at each request for a tracer provider.
-
-    Returns:
-        A sentence for each variable that named one.
     """
     problems = []
     for variable, group in _GROUPS.items():

@@ -17,7 +17,7 @@ from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, layer_from, setting_locations
 
-_SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"))
+_SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"), ("shared", "key"))
 
 _EXCERPT_CHARS = 40
 """The most that is shown of a line on each side of a mistake."""
@@ -37,33 +37,29 @@ def default_settings_path() -> Path:
 def file_signature(path: Path) -> tuple[int, ...] | None:
     """Return a value that changes whenever a file, its owner or its mode does; None if there is no file."""
     try:
-        status = path.expanduser().stat()
-    except (OSError, RuntimeError):
+        status = path.stat()
+    except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode, status.st_uid
 
 
-def read_settings_file(path: Path, *, required: bool, last: Layer | None = None) -> tuple[Path | None, Layer]:
-    """Read a TOML settings file.
+def read_settings_file(path: Path, *, required: bool, last: Layer | None = None) -> Layer:
+    """Read a TOML settings file; the layer's `file` is None if there is none.
+
+    A file that contains credentials and is accessible to other users of the machine adds a warning, and so does a
+    default one that may not be read.
 
     Args:
-        path: The file; a leading `~` is the home directory.
+        path: The file.
         required: Whether the user named the file. It then has to exist and be readable.
         last: The settings that a running server has from the file. The file must then still exist, and must not have
             become empty: an editor, a dotfile manager or a mistake may have removed it.
-
-    Returns:
-        The file's absolute path, or None if there is no file, and its settings. A file that contains credentials and is
-        accessible to other users of the machine adds a warning, and so does a default one that may not be read.
 
     Raises:
         ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
             quoted.
     """
-    try:
-        path = path.expanduser().absolute()
-    except RuntimeError as error:
-        raise ConfigurationError(f"The settings file {path} is in a home directory that does not exist.") from error
+    path = path.absolute()
     try:
         if last is not None:
             _check_is_file(path)
@@ -74,24 +70,24 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     except OSError as error:
         if last is None and not required:
             if isinstance(error, PermissionError):
-                return None, Layer(warnings=(f"The settings file {path} may not be read, and is not used.",))
+                return Layer(warnings=(f"The settings file {path} may not be read, and is not used.",))
             # The home directory of a service's user may be /dev/null. A link that leads nowhere is a mistake.
             is_broken_link = any(place.is_symlink() and not place.exists() for place in (path, *path.parents))
             if isinstance(error, FileNotFoundError | NotADirectoryError) and not is_broken_link:
-                return None, Layer()
+                return Layer()
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
             hint=_NAME_A_FILE if last is None else _RESTORE,
         ) from error
     if fault is not None:
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
-    layer = replace(layer_from(_parse_toml(data, path), str(path)), text=data.decode("utf-8-sig"))
+    layer = replace(layer_from(_parse_toml(data, path), str(path)), file=path, text=data.decode("utf-8-sig"))
     if last is not None and last.values and not layer.values and not layer.problems:
         raise ConfigurationError(f"The settings file {path} no longer sets anything.", hint=_RESTORE)
     if _holds_secrets(layer) and status.st_mode & _OTHERS:
         fix = f"chmod 600 {shlex.quote(str(path))}"
         layer = replace(layer, warnings=(f"{path} contains credentials that other users can access; run `{fix}`.",))
-    return path, layer
+    return layer
 
 
 def _holds_secrets(layer: Layer) -> bool:
@@ -147,12 +143,9 @@ def _reason(message: str) -> str:
 
 
 def with_lines(problems: Iterable[str], path: Path, text: str) -> Iterator[str]:
-    """Yield sentences about settings with the line of each key of a settings file, such as `/path/config.toml:4`.
+    """Yield sentences about settings, those about a file with the line of the key, such as `/path/config.toml:4`.
 
-    Args:
-        problems: The sentences; those about the file begin with the key and `in PATH`.
-        path: The file, as in the sentences.
-        text: Its text.
+    Sentences about the file begin with the key and `in PATH`.
     """
     lines = {dotted(location): line for location, line in _key_lines(text)}
     for problem in problems:

@@ -107,19 +107,19 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 
 Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
 _REDIS_URL = re.compile(r"rediss?://(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:/\d{0,3})?")
-_REDIS_REQUIREMENT = "must be a URL such as redis://host:6379/0 or rediss://:password@host"
+_A_REDIS_URL = "a URL such as redis://host:6379/0 or rediss://:password@host"
 _MIN_SECRET_CHARS = 32
 
 
 def _redis_url(url: Any) -> Any:
     if isinstance(url, str) and not _REDIS_URL.fullmatch(url):
-        raise ValueError(_REDIS_REQUIREMENT)
+        raise ValueError(f"must be {_A_REDIS_URL}")
     return url
 
 
 def _file_or_redis(ledger: str) -> str:
     if "://" in ledger and not _REDIS_URL.fullmatch(ledger):
-        raise ValueError(f"must be a file, or {_REDIS_REQUIREMENT.removeprefix('must be ')}")
+        raise ValueError(f"must be a file, or {_A_REDIS_URL}")
     return ledger
 
 
@@ -137,8 +137,7 @@ LedgerLocation = Annotated[str, AfterValidator(_file_or_redis)]
 LongSecret = Annotated[SecretStr, AfterValidator(_is_long)]
 """A secret that encrypts."""
 
-Folder = Annotated[str, AfterValidator(_rooted)]
-RootedFile = Folder
+RootedPath = Annotated[str, AfterValidator(_rooted)]
 
 RESERVED_HEADER = re.compile(
     r"(?:proxy-)?authorization|x-blaxel-.*|(?:.*[-_])?api[-_]?key|host|(?:set-)?cookie2?|connection|content-length|"
@@ -210,7 +209,6 @@ ResultKind = Literal["json", "text"]
 """What a tool returns: the whole answer as JSON, or only the model's text."""
 
 StreamKind = Literal["auto", "always", "never"]
-ToolLayout = Literal["per-model", "per-api", "generic"]
 """When an answer is requested as a stream of events."""
 
 RefuseOrAllow = Literal["refuse", "allow"]
@@ -219,14 +217,16 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _auto_or_seconds(value: Any) -> Any:
-    """Return the value if it is "auto" or a number of seconds, 0 included; one message covers both."""
+    """Return "auto" or a number of seconds, 0 included; one message covers both."""
+    if value == "auto":
+        return value
     try:
-        number = -1.0 if value == "auto" else float(value)
+        seconds = float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if value != "auto" and not (0 <= number < math.inf):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
         raise ValueError('must be "auto" or a number of seconds, 0 or more')
-    return value if value == "auto" else number
+    return seconds
 
 
 DetachAfter = Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_seconds)]

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from blaxel_mcp.core.suggestions import closest
-from blaxel_mcp.settings.fail_closed import unexpanded_locks, weak_key, weak_tokens
-from blaxel_mcp.settings.layers import Layer, Location, exact_place, known_keys, nested
+from blaxel_mcp.settings.fail_closed import unexpanded_locks, weak_secrets
+from blaxel_mcp.settings.layers import Layer, Location, known_keys, nested
 from blaxel_mcp.settings.schema import Settings
 
 _REQUIREMENTS = {
@@ -28,22 +28,16 @@ def problems_in(layer: Layer) -> list[str]:
     unknown = [key for key in tree if key not in Settings.model_fields]
     problems = [
         *layer.problems,
-        *weak_tokens(layer),
+        *weak_secrets(layer),
         *unexpanded_locks(layer),
-        *weak_key(layer),
-        *(_problem(layer, (key,), _unknown_key((key,))) for key in unknown),
+        *(f"{layer.place((key,))} {_unknown_key((key,))}" for key in unknown),
     ]
     try:
         Settings.model_validate({key: value for key, value in tree.items() if key not in unknown})
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        problems += [_problem(layer, detail["loc"], _requirement(detail)) for detail in details]
+        problems += [f"{layer.place(detail['loc'])} {_requirement(detail)}" for detail in details]
     return problems
-
-
-def _problem(layer: Layer, location: Location, requirement: str) -> str:
-    key = next(part for part in (location[:2], location[:1]) if part in layer.sources)
-    return f"{exact_place(layer.sources[key], location)} {requirement}"
 
 
 def _requirement(detail: ErrorDetails) -> str:

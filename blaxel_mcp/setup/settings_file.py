@@ -79,13 +79,7 @@ _EXAMPLE = """\
 
 @dataclass(frozen=True, slots=True)
 class FirstSettings:
-    """A first settings file, and its models.
-
-    Attributes:
-        text: The text of the file.
-        listed: The names of the models whose entries are active.
-        left_out: The names of the models whose entries are commented out, with the reason.
-    """
+    """The text of a first settings file, its active models, and those that are commented out, with the reason."""
 
     text: str
     listed: tuple[str, ...]
@@ -104,18 +98,17 @@ def first_settings(workspace: str | None, records: Iterable[ModelRecord] = (), *
             left_out[entry.name] = "disabled in Blaxel"
         elif index >= limit:
             left_out[entry.name] = f"more than {limit} models (tools.max_tools)"
-    parts = [_HEAD]
     mark, name = KEY_MARK if empty else "", toml_string(workspace or "your-workspace")
-    parts += [
+    blocks = (
+        _HEAD,
         f"{_WORKSPACE}{mark}workspace = {name}\n",
         _CREDENTIALS,
         _DISCOVERY if entries else _ALL_DISCOVERED,
         _TAIL,
         *([_entry(entry, states[entry.name], left_out.get(entry.name)) for entry in entries] or [_EXAMPLE]),
-    ]
-    return FirstSettings(
-        "\n".join(parts), tuple(entry.name for entry in entries if entry.name not in left_out), left_out
     )
+    listed = tuple(entry.name for entry in entries if entry.name not in left_out)
+    return FirstSettings("\n".join(blocks), listed, left_out)
 
 
 def _entry(entry: CatalogEntry, record: ModelRecord, reason: str | None) -> str:

@@ -19,7 +19,7 @@ from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.connecting import leading_to
 
@@ -121,7 +121,7 @@ class Platform:
 
 def acme(**settings: Any) -> Configuration:
     values = {"workspace": "acme", "api_key": "a-key-of-acme", "api_url": "https://api.example/v0", **settings}
-    return configuration(Settings.model_validate(values))
+    return Configuration(Settings.model_validate(values))
 
 
 @pytest.fixture

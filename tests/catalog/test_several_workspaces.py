@@ -10,7 +10,7 @@ import pytest
 
 from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from tests.support.canaries import CALLER_KEY as OTHER_KEY
@@ -55,7 +55,7 @@ def several(**settings: Any) -> Configuration:
         "workspaces": {"acme-eu": {"api_key": OTHER_KEY}},
         **settings,
     }
-    return configuration(Settings.model_validate(values))
+    return Configuration(Settings.model_validate(values))
 
 
 async def tools(client: Client) -> list[str]:
@@ -213,7 +213,7 @@ def test_a_table_without_credentials_takes_the_login_of_its_workspace() -> None:
     login = LoginFile(Path("login.yaml"), "acme", {"acme-eu": entry})
     settings = Settings.model_validate({"api_key": KEY, "workspaces": {"acme-eu": {}}})
 
-    assert source(configuration(settings, login=login), "acme-eu") == "bl login file (login.yaml), workspace acme-eu"
+    assert source(Configuration(settings, login=login), "acme-eu") == "bl login file (login.yaml), workspace acme-eu"
 
 
 async def test_a_workspace_without_credentials_is_named_with_what_to_set() -> None:

@@ -246,6 +246,13 @@ def test_with_a_json_log_an_error_is_a_json_line_too(run: Run) -> None:
     assert line["message"].startswith("upstream_error: Blaxel answered 500")
 
 
+def test_doctor_reports_a_settings_file_in_no_home_directory(run: Run) -> None:
+    finished = run("doctor", "--config", "~no-such-user-here/config.toml")
+
+    assert (finished.code, finished.err) == (1, "")
+    assert "config.toml is in a home directory that does not exist." in finished.out
+
+
 def test_with_demo_every_model_of_the_emulator_can_be_used(run: Run) -> None:
     listing = json.loads(run("models", "--demo", "--json").out)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from blaxel_mcp.cli.console import waiting
 from blaxel_mcp.cli.main import print_error
-from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.cli.run_output import TextPrinter, print_answer
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
@@ -32,8 +32,7 @@ def on_terminal() -> Iterator[Terminal]:
 
 
 def shown_in_full(answer: Answer, model: str) -> None:
-    options = build_parser().parse_args(["run", model])
-    print_answer(answer, model, None, options, as_json=True, printed=False)
+    print_answer(answer, model, None, None, as_json=True, printed=False)
 
 
 @pytest.mark.parametrize("answer", [TextAnswer(EVIL), JSONAnswer(f'"{EVIL[9:30]}"', "")])
@@ -53,8 +52,8 @@ def test_a_pipe_gets_the_answer_as_it_is(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_sequence_that_comes_in_pieces_controls_no_terminal() -> None:
-    printer = TextPrinter()
-    with on_terminal() as terminal:
+    with waiting("asking") as progress, on_terminal() as terminal:
+        printer = TextPrinter(progress)
         for end in range(1, len(EVIL) + 1):
             printer(EVIL[:end])
 

@@ -34,7 +34,7 @@ from blaxel_mcp.client.trace import CallTrace, deadline
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 
@@ -45,12 +45,12 @@ BODY = b'{"inputs":"hi"}'
 
 
 def _configuration(**settings: Any) -> Configuration:
-    return configuration(Settings.model_validate({"workspace": "acme", "api_key": KEY, **settings}))
+    return Configuration(Settings.model_validate({"workspace": "acme", "api_key": KEY, **settings}))
 
 
 def _emulated(emulator: Emulator, **settings: Any) -> Configuration:
     values = {"workspace": "demo", "api_key": KEY, "run_url": emulator.run_url, "api_url": emulator.api_url}
-    return configuration(Settings.model_validate({**values, **settings}))
+    return Configuration(Settings.model_validate({**values, **settings}))
 
 
 def _with_client_credentials(emulator: Emulator) -> Configuration:

@@ -25,7 +25,7 @@ from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.transport import translate_error
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import KEY
 
@@ -90,7 +90,7 @@ async def serving(
     scheme, port = "https" if certificates else "http", server.sockets[0].getsockname()[1]
     upstream.url = f"{scheme}://{host}:{port}/models/house"
     try:
-        async with APIClient(configuration(Settings.model_validate({"workspace": "acme", "api_key": KEY}))) as client:
+        async with APIClient(Configuration(Settings.model_validate({"workspace": "acme", "api_key": KEY}))) as client:
             yield client
     finally:
         server.close()
@@ -321,7 +321,7 @@ async def test_a_large_request_is_sent_whole_while_the_server_reads_slowly() -> 
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with APIClient(configuration(Settings.model_validate({"workspace": "acme", "api_key": KEY}))) as client:
+    async with APIClient(Configuration(Settings.model_validate({"workspace": "acme", "api_key": KEY}))) as client:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         request = APIRequest(method="POST", url=url, workspace="acme", content=bytes(20 * 1024 * 1024))
         response = await client.send(request, timeout_seconds=60)

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import upstream
 from benchmarks.models import EVENT_COUNT, EVENTS, LARGE, ORDINARY, PROMPT
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.connecting import connect, leading_to
 from tests.support.leaks import Client
@@ -64,7 +64,7 @@ async def warm_client(url: str) -> AsyncIterator[Client]:
     models.append({"name": EVENTS, "api": "chat-completions", "stream": "always"})
     places = {"run_url": url, "api_url": url, "budget": {"ledger": ":memory:"}}
     settings = {"workspace": "demo", "api_key": "demo-key", "models": models, **places}
-    async with connect(configuration(Settings.model_validate(settings))) as client:
+    async with connect(Configuration(Settings.model_validate(settings))) as client:
         for model in (ORDINARY, LARGE, EVENTS):
             await call(client, model)
         yield client

@@ -24,7 +24,7 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.logs import LogFormat, configure_logging, line_formatter
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import read_login_file
 from blaxel_mcp.settings.schema import HttpSettings, ModelSettings, Settings
 from tests.support.canaries import CLIENT_CREDENTIALS, DEVICE_CODE, HTTP_TOKEN, KEY, REFRESH_TOKEN
@@ -149,7 +149,7 @@ def login(home: Path) -> Configuration:
     credentials = {"refresh_token": REFRESH_TOKEN, "device_code": DEVICE_CODE}
     entry = {"name": "demo", "credentials": credentials}
     file.write_text(json.dumps({"context": {"workspace": "demo"}, "workspaces": [entry]}))
-    return configuration(Settings(workspace="demo"), login=read_login_file(file))
+    return Configuration(Settings(workspace="demo"), login=read_login_file(file))
 
 
 def things_in(thing: object, seen: dict[int, object]) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from blaxel_mcp.core import json_text
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.contract.test_one_call import name_of
 from tests.support.connecting import connect
@@ -60,7 +60,7 @@ class Work:
 
 def settings(**budget: Any) -> Configuration:
     model = {"name": "m", "api": "chat-completions"}
-    return configuration(
+    return Configuration(
         Settings(workspace="w", api_key="k" * 20, discovery={"enabled": False}, models=[model], budget=budget)
     )
 

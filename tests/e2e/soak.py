@@ -25,7 +25,7 @@ from blaxel_mcp.budget.figures import UsageTotals
 from blaxel_mcp.budget.ledger import Ledger
 from blaxel_mcp.emulator import Emulator, RecordedRequest, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from tests.e2e.soak_ends import CountingEmulator, CountingTransport, Session, session
@@ -71,7 +71,7 @@ class Findings:
 def configured(emulator: Emulator, ledger: Path) -> Configuration:
     """Return settings with two priced models, caps that are never reached, and a ledger file."""
     price = {"input": 1.0, "output": 2.0}
-    return configuration(
+    return Configuration(
         Settings.model_validate(
             {
                 "workspace": "demo",

@@ -18,10 +18,13 @@ from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import Configuration, configuration, load_settings, named_settings_file
+from blaxel_mcp.settings.loading import Configuration, load_settings, named_settings_file
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, run_checks
+from blaxel_mcp.setup.doctor.context import CheckContext
+from blaxel_mcp.setup.doctor.findings import Finding
+from blaxel_mcp.setup.doctor.plan import PLAN
+from blaxel_mcp.setup.doctor.runner import run_checks
 from blaxel_mcp.setup.install.clients import client_named
 from blaxel_mcp.setup.install.folders import user_dirs
 from blaxel_mcp.setup.install.installed import client_states
@@ -51,7 +54,7 @@ def check(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Check:
 
     async def run(name: str) -> Finding:
         environ = dict(os.environ)
-        config, problem = configuration(Settings()), None
+        config, problem = Configuration(Settings()), None
         try:
             config = load_settings(environ=environ)
         except ConfigurationError as error:

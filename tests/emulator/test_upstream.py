@@ -15,7 +15,7 @@ import pytest
 from blaxel_mcp.cli.demo_settings import demo_overrides
 from blaxel_mcp.emulator import run_emulator
 from blaxel_mcp.emulator.openai_server import OpenAIServer
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.connecting import answer_of, connect, error_of, leading_to, text_of
 from tests.support.processes import emulator_command
@@ -129,7 +129,7 @@ async def test_the_emulator_command_says_where_it_is_and_forwards_until_it_is_st
         assert exports.keys() == {"BL_RUN_URL", "BL_API_URL", "BL_WORKSPACE", "BL_API_KEY"}
         where = demo_overrides(run_url=exports["BL_RUN_URL"], api_url=exports["BL_API_URL"])
         with anyio.fail_after(20):
-            async with connect(configuration(Settings(**where))) as client:
+            async with connect(Configuration(Settings(**where))) as client:
                 result = await client.call_tool("run_model", {"model": "house-embed", "data": INPUT})
 
     assert answer_of(result) == EMBEDDING

@@ -14,7 +14,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.redaction import quote, scrub
 from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.progress import Progress
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.properties.examples import any_text, json_values, tried
 
@@ -74,7 +74,7 @@ async def no_exchange(url: str, _headers: object, _form: object) -> TokenReply:
 
 
 def authenticator() -> Authenticator:
-    found = Authenticator(configuration(Settings(workspace="demo", api_key=SecretStr(KEY))), no_exchange)
+    found = Authenticator(Configuration(Settings(workspace="demo", api_key=SecretStr(KEY))), no_exchange)
     found.for_workspace("demo")
     return found
 
@@ -153,7 +153,7 @@ def test_a_key_of_ours_with_invisible_characters_in_it_is_not_quoted(
 
 
 def knowing(key: str) -> Authenticator:
-    found = Authenticator(configuration(Settings(workspace="demo", api_key=SecretStr(key))), no_exchange)
+    found = Authenticator(Configuration(Settings(workspace="demo", api_key=SecretStr(key))), no_exchange)
     found.for_workspace("demo")
     return found
 

@@ -12,7 +12,7 @@ from mcp import MCPError
 
 from blaxel_mcp import __version__
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import KEY, MARKER, WRONG_KEY
 from tests.support.connecting import (
@@ -257,7 +257,7 @@ async def test_an_unexpected_exception_goes_to_the_log_and_not_to_the_client(
 
 
 async def test_without_credentials_tools_are_listed_and_a_call_says_how_to_give_them() -> None:
-    async with connect(configuration(Settings.model_validate({"workspace": "acme", "models": [CHAT]}))) as client:
+    async with connect(Configuration(Settings.model_validate({"workspace": "acme", "models": [CHAT]}))) as client:
         assert len((await client.list_tools()).tools) == 5
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
@@ -268,7 +268,7 @@ async def test_without_credentials_tools_are_listed_and_a_call_says_how_to_give_
 
 
 async def test_without_a_workspace_a_call_says_how_to_name_one() -> None:
-    async with connect(configuration(Settings.model_validate({"api_key": KEY, "models": [CHAT]}))) as client:
+    async with connect(Configuration(Settings.model_validate({"api_key": KEY, "models": [CHAT]}))) as client:
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
     assert error_of(result)["code"] == "configuration_error"

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
 from blaxel_mcp.settings.types import API_NAMES
@@ -494,9 +494,19 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(home: Path) -> No
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-@pytest.mark.parametrize("key", ["api_key", "client_credentials"])
-def test_a_file_with_credentials_that_others_can_read_is_a_warning(home: Path, mode: int, key: str) -> None:
-    path = write_file(home, f'{key} = "{CANARY}"', mode=mode)
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'api_key = "{CANARY}"',
+        f'client_credentials = "{CANARY}"',
+        f'[workspaces.acme]\napi_key = "{CANARY}"',
+        f'[http]\nauth = "token"\nbearer_tokens = ["{CANARY}-of-a-caller"]',
+        f'[shared]\nurl = "redis://127.0.0.1:6379/0"\nkey = "{CANARY}-that-encrypts-answers"',
+    ],
+    ids=["api_key", "client_credentials", "of a workspace", "bearer_tokens", "shared.key"],
+)
+def test_a_file_with_credentials_that_others_can_read_is_a_warning(home: Path, mode: int, content: str) -> None:
+    path = write_file(home, content, mode=mode)
     assert load_settings(config_file=path, environ={}).warnings == (
         f"{path} contains credentials that other users can access; run `chmod 600 {path}`.",
     )
@@ -799,14 +809,14 @@ def test_no_secret_is_in_the_text_of_a_configuration(home: Path) -> None:
 def test_a_configuration_made_by_hand_consults_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_login(home, "context: {workspace: acme}\nworkspaces: [{name: acme, credentials: {apiKey: k}}]")
     monkeypatch.setenv("BL_WORKSPACE", "acme")
-    config = configuration(Settings(api_key=SecretStr("k")))
+    config = Configuration(Settings(api_key=SecretStr("k")))
     assert config == Configuration(Settings(api_key=SecretStr("k")), LoginFile(Path("~/.blaxel/config.yaml")))
     assert config.place("api_key") == "api_key"
 
 
 def test_a_configuration_made_by_hand_takes_its_login_and_labels() -> None:
     login = LoginFile(Path("/login"))
-    config = configuration(Settings(), login=login, sources={"api_key": "command line"})
+    config = Configuration(Settings(), login=login, sources={"api_key": "command line"})
     assert config.login is login
     assert config.place("api_key") == "api_key on the command line"
 

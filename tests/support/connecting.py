@@ -11,13 +11,13 @@ import mcp
 import mcp_types as types
 from mcp.client import ClientExtension
 
-from blaxel_mcp.cli.demo_settings import demo_overrides
+from blaxel_mcp.cli.demo_settings import DEMO_MODELS, demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.server import build_server
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from blaxel_mcp.tools.results.results import ERROR_KEY
 from tests.support.canaries import KEY, let_in
@@ -34,8 +34,8 @@ def leading_to(emulator: Emulator, **settings: Any) -> Configuration:
     """Return the demo's configuration for an emulator, with the tests' own key and these settings; None removes one."""
     let_in(emulator)
     demo = demo_overrides(run_url=emulator.run_url, api_url=emulator.api_url)
-    values = {**demo, "api_key": KEY, **settings}
-    return configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
+    values = {**demo, "models": DEMO_MODELS, "api_key": KEY, **settings}
+    return Configuration(Settings(**{name: value for name, value in values.items() if value is not None}))
 
 
 async def no_wait(_seconds: float) -> None:

@@ -2,10 +2,3 @@
 
 A check is an async function in the module of its subject. `plan` lists the checks in order, `runner` runs them.
 """
-
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import CheckOutcome, Finding, has_failed, report, summary
-from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
-from blaxel_mcp.setup.doctor.runner import run_checks
-
-__all__ = ["CALLS", "PLAN", "CheckContext", "CheckOutcome", "Finding", "has_failed", "report", "run_checks", "summary"]

@@ -27,13 +27,10 @@ _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<ba
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """The variables of an entry, grouped by whether they reach its server.
+    """The variables of an entry: those that reach its server with their values, and the names of the others.
 
-    Attributes:
-        values: Variables that reach the server, with their values.
-        prompted: Names of variables that the client asks its user for.
-        unset: Names of variables that refer to one that is not set here.
-        literal: Names of variables with a reference that the client does not expand.
+    The client asks its user for those that are `prompted`. A variable that is `unset` refers to one that is not set
+    here. One that is `literal` has a reference that the client does not expand.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -146,10 +143,10 @@ def _provide_key(context: CheckContext, entry: InstalledEntry, variables: Variab
     workspace = variables.values.get("BL_WORKSPACE") or context.workspace or "WORKSPACE"
     resolved = resolve_credentials(context.config, None)
     reinstall = _reinstall(context, entry)
-    with_key = reinstall if entry.passes_variables else f"{reinstall} --with-key"
+    with_key = reinstall if entry.client.passes_variables else f"{reinstall} --with-key"
     if resolved is None:
         return f"Run `bl login {workspace}`, then `{reinstall}`; or set BL_API_KEY and run `{with_key}`."
-    if entry.passes_variables or not resolved.source.isidentifier():
+    if entry.client.passes_variables or not resolved.source.isidentifier():
         return f"Run `{reinstall}`."
     if isinstance(resolved.credentials, APIKey | ClientCredentials):
         return f"Run `{with_key}`, or `bl login {workspace}`, which needs no key in the entry."
@@ -177,7 +174,7 @@ def _resolved(text: str, client: Client, environ: Mapping[str, str]) -> tuple[st
         return text, "literal" if is_placeholder(text) else ""
     if reference["kind"] == "input:":
         return "", "prompted" if client.forwarding == "prompt" else "literal"
-    if client.forwarding not in {"reference", "prompt"}:
+    if not client.reference:
         return "", "literal"
     value = environ.get(reference["name"] or reference["bare"], "")
     return value, "" if value else "unset"

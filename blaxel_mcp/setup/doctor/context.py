@@ -28,11 +28,9 @@ class CheckContext:
         variables: The environment variables.
         serve: The arguments of `blaxel-mcp` that start a server with these settings.
         named_file: The settings file that the command line or the environment names.
-        clients: The state of each client on this machine.
         servers: Limits how many servers start at the same time.
         answer: The control plane's response and the time it arrived, in seconds since the epoch.
         callable: The models whose checks did not fail.
-        handshake: This server's answers to a client.
     """
 
     runtime: Runtime

@@ -15,13 +15,7 @@ CheckOutcome = Literal["ok", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one check.
-
-    Attributes:
-        outcome: The outcome.
-        message: The finding, or why nothing was checked, in one or two sentences.
-        fix: The command or the edit that fixes it; empty if nothing needs fixing.
-    """
+    """The result of one check: the finding, or why nothing was checked, and the command or edit that fixes it."""
 
     outcome: CheckOutcome
     message: str
@@ -59,7 +53,7 @@ def failed(message: str, fix: str) -> Result:
 
 def failed_by(error: BlaxelError, fix: str = "") -> Result:
     """Return the result of a check that ended with an error: the fix is the error's hint, followed by `fix`."""
-    return failed(error.message, " ".join(part for part in (error.hint, fix) if part))
+    return failed(error.message, f"{error.hint} {fix}".strip())
 
 
 def count(number: int, noun: str) -> str:
@@ -67,9 +61,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def has_failed(findings: Iterable[Finding]) -> bool:
-    """Return whether any check failed."""
-    return any(finding.outcome == "failed" for finding in findings)
+def failed_checks(findings: Iterable[Finding]) -> list[str]:
+    """Return the ids of the checks that failed."""
+    return [finding.id for finding in findings if finding.outcome == "failed"]
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -82,7 +76,7 @@ def summary(findings: Sequence[Finding]) -> str:
 def report(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the JSON of `doctor --json`: whether nothing failed, and each finding in order."""
     return {
-        "ok": not has_failed(findings),
+        "ok": not failed_checks(findings),
         "version": __version__,
         "checks": [
             {

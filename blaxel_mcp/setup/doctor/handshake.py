@@ -34,7 +34,7 @@ class Handshake:
     """A server's answers.
 
     Attributes:
-        seconds: The time from its start to its list of tools, in seconds.
+        seconds: The time from its start to its list of tools.
         protocol: The negotiated version of the protocol.
         tools: The names of its tools.
         characters: The size of its list of tools, in characters of JSON.
@@ -51,12 +51,9 @@ class Handshake:
 
 
 class NoHandshakeError(Exception):
-    """A server did not answer.
+    """A server did not answer: the rest of a sentence that begins with "The server", and the end of its standard error.
 
-    Attributes:
-        reason: The failure, as the rest of a sentence that begins with "The server".
-        log: The end of its standard error.
-        stray: As in `Handshake`.
+    `stray` is as in `Handshake`.
     """
 
     def __init__(self, reason: str, *, log: str = "", stray: str | None = None) -> None:
@@ -89,11 +86,11 @@ async def shake_hands(
     server = StdioServerParameters(
         command=command[0], args=list(command[1:]), env=dict(environment), cwd=folder, encoding_error_handler="replace"
     )
-    output = _StrayOutput()
+    stray: list[str] = []
     with tempfile.TemporaryFile() as log:
         try:
             with anyio.fail_after(seconds):
-                return await _handshake(_transport(server, log, output), output, ask_models=ask_models)
+                return await _handshake(_transport(server, log, stray), stray, ask_models=ask_models)
         except TimeoutError:
             reason = f"did not answer within {seconds:g} s"
         except (OSError, ValueError) as error:
@@ -105,10 +102,10 @@ async def shake_hands(
             reason = "exited before it answered"
         size = log.seek(0, os.SEEK_END)
         log.seek(max(0, size - _LOG_TAIL_BYTES))
-        raise NoHandshakeError(reason, log=log.read().decode(errors="replace"), stray=output.first_line)
+        raise NoHandshakeError(reason, log=log.read().decode(errors="replace"), stray=next(iter(stray), None))
 
 
-async def _handshake(transport: Any, output: "_StrayOutput", *, ask_models: bool) -> Handshake:
+async def _handshake(transport: Any, stray: Sequence[str], *, ask_models: bool) -> Handshake:
     started = time.perf_counter()
     async with Client(transport, mode="legacy") as client:
         tools = (await client.list_tools()).tools
@@ -124,45 +121,26 @@ async def _handshake(transport: Any, output: "_StrayOutput", *, ask_models: bool
         protocol=protocol,
         tools=tuple(tool.name for tool in tools),
         characters=sum(len(tool.model_dump_json(by_alias=True, exclude_none=True)) for tool in tools),
-        stray=output.first_line,
+        stray=next(iter(stray), None),
         listing=listing,
     )
 
 
-class _StrayOutput:
-    """The lines on a server's standard output that are not protocol messages.
-
-    Attributes:
-        first_line: The first of them, quoted; None if there is none.
-        ended: Set when the server's output has been read to its end.
-    """
-
-    def __init__(self) -> None:
-        self.first_line: str | None = None
-        self.ended = anyio.Event()
-
-    def add(self, problem: Exception) -> None:
-        """Keep the line in the SDK's parse error, if it is the first."""
-        if self.first_line is None:
-            details = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
-            line = details[0]["input"] if details else ""
-            self.first_line = quote(line if isinstance(line, str) else json.dumps(line, default=str), _MAX_LINE_CHARS)
-
-
 @asynccontextmanager
-async def _transport(server: StdioServerParameters, log: IO[bytes], output: _StrayOutput) -> AsyncIterator[Any]:
-    """Provide the transport of the server's process, with stray output moved out of it."""
+async def _transport(server: StdioServerParameters, log: IO[bytes], stray: list[str]) -> AsyncIterator[Any]:
+    """Provide the transport of the server's process; the first line that is not a message goes to `stray`, quoted."""
+    ended = anyio.Event()
     sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     async with stdio_client(server, errlog=log) as (incoming, outgoing), anyio.create_task_group() as group:  # type: ignore[arg-type] # any file with a descriptor does
 
         async def forward() -> None:
             async with sending:
                 async for item in incoming:
-                    if isinstance(item, Exception):
-                        output.add(item)
-                    else:
+                    if not isinstance(item, Exception):
                         await sending.send(item)
-            output.ended.set()
+                    elif not stray:
+                        stray.append(_line_in(item))
+            ended.set()
 
         group.start_soon(forward)
         try:
@@ -170,11 +148,18 @@ async def _transport(server: StdioServerParameters, log: IO[bytes], output: _Str
         except BaseException:
             # The last output of a dead server may still be in the pipe.
             with anyio.move_on_after(_DRAIN_SECONDS, shield=True):
-                await output.ended.wait()
+                await ended.wait()
             raise
         finally:
             group.cancel_scope.cancel()
             receiving.close()
+
+
+def _line_in(problem: Exception) -> str:
+    """Return the line in the SDK's parse error, quoted."""
+    details = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
+    line = details[0]["input"] if details else ""
+    return quote(line if isinstance(line, str) else json.dumps(line, default=str), _MAX_LINE_CHARS)
 
 
 def last_words(log: str) -> str:

@@ -22,7 +22,7 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
@@ -149,7 +149,7 @@ async def _address(url: str) -> str:
 async def connection(context: CheckContext) -> Result:
     """Connect to each host as a call does, without credentials; any response passes."""
     without_credentials = Settings(run_url=_NOWHERE, api_url=_NOWHERE, limits=context.config.settings.limits)
-    async with APIClient(configuration(without_credentials)) as client:
+    async with APIClient(Configuration(without_credentials)) as client:
         results = await run_each(partial(_reach, context, client), base_urls(context))
     failure = next((result for result in results if result.outcome == "failed"), None)
     return failure or ok(", ".join(result.message for result in results))

@@ -48,16 +48,15 @@ async def run_checks(
     on_finding: Callable[[Finding], None] = lambda _: None,
     on_running: Callable[[list[str]], None] = lambda _: None,
 ) -> list[Finding]:
-    """Run the checks, and skip those that depend on a failed one, so that one cause is one failure.
+    """Run the checks, and return the findings in the order of the plan.
+
+    Those that depend on a failed check are skipped, so that one cause is one failure.
 
     Args:
         plan: The checks, each after those that it needs.
         context: The set-up to check.
         on_finding: Called with each finding as soon as it is known.
         on_running: Called with the titles of the running checks when one begins or ends.
-
-    Returns:
-        The findings in the order of the plan.
     """
     ended = {check.id: anyio.Event() for check in plan}
     # For each failed or skipped check, the failed check that is its cause.
@@ -118,7 +117,8 @@ async def _result(check: Check, context: CheckContext) -> Result | list[Finding]
             "Run `blaxel-mcp doctor --log-level debug` to see where it stops.",
         )
     except Exception:
-        logger.exception("internal error in the check %r", check.id)
+        # The command hides less important messages, which findings repeat.
+        logger.critical("internal error in the check %r", check.id, exc_info=True)
         return failed(
             "The check itself crashed, so its result is unknown.", "Please report the traceback on stderr as a bug."
         )

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections import defaultdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from blaxel_mcp import __version__
@@ -135,13 +135,6 @@ def _amount(figures: Any, noun: str) -> str:
 
 async def versions(context: CheckContext) -> Result:  # noqa: ARG001 - every check takes the context
     """List the versions that a bug report needs."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     python = f"Python {platform.python_version()} ({sys.executable})"
     return ok(f"blaxel-mcp {__version__}, {python}, {packages}, {platform.platform()}")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

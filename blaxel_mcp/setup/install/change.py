@@ -1,6 +1,7 @@
 """Changes to a client's file, made before anything is written so that they can be shown first."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -77,7 +78,14 @@ def own_names(client: Client, file: Path) -> list[str]:
     Raises:
         ConfigurationError: The file cannot be read or parsed.
     """
-    return ConfigDocument(client, file, _without_mark(read_text(file), client)).own_names
+    return list(_read(client, file)[1].own_entries)
+
+
+def _read(client: Client, file: Path) -> tuple[str | None, ConfigDocument]:
+    """Return a file's text, and its document without a byte order mark, which JSON does not allow."""
+    text = read_text(file)
+    plain = text.removeprefix("\ufeff") if text is not None and client.syntax == "json" else text
+    return text, ConfigDocument(client, file, plain)
 
 
 def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
@@ -88,8 +96,7 @@ def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
         ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
     _check_name(client, name)
-    before = read_text(file)
-    document = ConfigDocument(client, file, _without_mark(before, client))
+    before, document = _read(client, file)
     after = document.with_entry(launch, name)
     is_private = bool(ConfigDocument(client, file, after).secrets())
     is_same = after == before and not (is_private and is_open_to_others(file))
@@ -103,8 +110,7 @@ def removal(client: Client, file: Path, name: str) -> Change:
     Raises:
         ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
     """
-    before = read_text(file)
-    document = ConfigDocument(client, file, _without_mark(before, client))
+    before, document = _read(client, file)
     if name not in document.servers:
         return Change(file=file, kind="none", before=before, after=before or "")
     return _change(client, file, "removed", before, document.without_entry(name))
@@ -118,37 +124,36 @@ def redact_backups(client: Client, file: Path) -> dict[Path, str]:
     """
     redacted = {}
     for copy in backups_of(file):
-        try:
+        # Another file with such a name is not a backup of this client's settings.
+        with suppress(ConfigurationError):
             document = ConfigDocument(client, copy, read_text(copy))
-            if not document.secrets():
-                continue
-        except ConfigurationError:
-            # Not a backup of this client's settings.
-            continue
-        try:
-            try:
-                replace_file(copy, document.without_secrets().encode(), like=copy.stat())
-                redacted[copy] = "no longer holds them"
-            except ConfigurationError:
-                copy.unlink()
-                redacted[copy] = "was deleted"
-        except OSError as error:
-            redacted[copy] = f"still holds them ({error.strerror or type(error).__name__}); delete it"
+            if document.secrets():
+                redacted[copy] = _redact(copy, document)
     return redacted
+
+
+def _redact(copy: Path, document: ConfigDocument) -> str:
+    try:
+        try:
+            replace_file(copy, document.without_secrets().encode(), like=copy.stat())
+        except ConfigurationError:
+            copy.unlink()
+            return "was deleted"
+    except OSError as error:
+        return f"still holds them ({error.strerror or type(error).__name__}); delete it"
+    return "no longer holds them"
 
 
 def _change(client: Client, file: Path, kind: Kind, before: str | None, after: str) -> Change:
     """Return a change, with a backup that spells out none of our secrets."""
-    secrets, backup = {}, before
-    if before is not None:
-        document = ConfigDocument(client, file, before)
-        secrets = document.secrets()
-        try:
-            backup = document.without_secrets()
-        except ConfigurationError:
-            # The form cannot be edited, so the secrets are replaced as text.
-            for value in secrets.values():
-                backup = (backup or "").replace(value, "removed-by-blaxel-mcp")
+    document, backup = ConfigDocument(client, file, before), before
+    secrets = document.secrets()
+    try:
+        backup = document.without_secrets() if secrets else before
+    except ConfigurationError:
+        # The form cannot be edited, so the secrets are replaced as text.
+        for value in secrets.values():
+            backup = (backup or "").replace(value, "removed-by-blaxel-mcp")
     remaining = ConfigDocument(client, file, after).secrets()
     return Change(
         file=file,
@@ -159,11 +164,6 @@ def _change(client: Client, file: Path, kind: Kind, before: str | None, after: s
         dropped=tuple(name for name, value in secrets.items() if remaining.get(name) != value),
         is_private=bool(remaining),
     )
-
-
-def _without_mark(text: str | None, client: Client) -> str | None:
-    """Return a text without its byte order mark, which JSON does not allow and strict readers reject."""
-    return text.removeprefix("\ufeff") if text is not None and client.syntax == "json" else text
 
 
 def preview(client: Client, launch: Launch, name: str) -> str:

@@ -30,10 +30,8 @@ class Client:
         name: Its name on our command line, such as "claude-code".
         title: Its name for people, such as "Claude Code".
         file: Returns the path of its settings file.
-        syntax: The file's syntax.
         key: The name of the file's table of servers.
         fields: Fields that an entry needs in addition to command, args and env.
-        forwarding: How it passes on a variable.
         reference: The reference to a variable, with NAME for the variable's name; empty for none.
         refused_in_names: A character that it does not allow in an entry's name; empty for none.
         program: The command that starts it; empty if there is none.
@@ -52,12 +50,17 @@ class Client:
     program: str = ""
     next_step: str
 
+    @property
+    def passes_variables(self) -> bool:
+        """Whether an entry can name a variable that the client then passes on."""
+        return self.forwarding in {"reference", "list", "prompt"}
+
     def is_on_machine(self, dirs: UserDirs) -> bool:
         """Return whether a user has this client: its file, a folder of its own, or its program."""
         file = self.file(dirs)
-        has_folder = file.parent.is_dir() and file.parent != dirs.home
-        program = self.program and shutil.which(self.program, path=dirs.environ.get("PATH", ""))
-        return file.exists() or has_folder or bool(program)
+        if file.exists() or (file.parent.is_dir() and file.parent != dirs.home):
+            return True
+        return bool(self.program and shutil.which(self.program, path=dirs.environ.get("PATH", "")))
 
 
 def _claude_desktop(dirs: UserDirs) -> Path:
@@ -180,10 +183,9 @@ def client_named(name: str) -> Client:
     Raises:
         InvalidArgumentsError: There is no such client; the error lists the known ones and suggests the closest.
     """
-    for client in CLIENTS:
-        if client.name == name.strip().lower():
-            return client
-    known = [client.name for client in CLIENTS]
+    known = {client.name: client for client in CLIENTS}
+    if client := known.get(name.strip().lower()):
+        return client
     near = closest_names(name.lower(), known)
     other = "docs/attach.md shows how to add any other client by hand."
     raise InvalidArgumentsError(

@@ -16,7 +16,7 @@ from blaxel_mcp.setup.install.toml_edit import TomlText
 class ConfigDocument:
     """The text of a client's file.
 
-    Only the table of servers is parsed in detail where the syntax allows that. A blank text and None count as empty.
+    A blank text and None count as empty.
 
     Attributes:
         servers: The entries of all servers by name.
@@ -41,9 +41,9 @@ class ConfigDocument:
         self.servers: dict[str, Any] = servers or {}
 
     @property
-    def own_names(self) -> list[str]:
-        """The names of the entries that run this server."""
-        return [name for name, entry in self.servers.items() if runs_this_server(command_of(entry))]
+    def own_entries(self) -> dict[str, Any]:
+        """The entries that run this server, by name."""
+        return {name: entry for name, entry in self.servers.items() if runs_this_server(command_of(entry))}
 
     def with_entry(self, launch: Launch, name: str) -> str:
         """Return the text with our entry added or brought up to date."""
@@ -70,8 +70,7 @@ class ConfigDocument:
 
     def secrets(self) -> dict[str, str]:
         """Return the secrets that the entries of this server spell out, by the names of their variables."""
-        entries = (self.servers[name] for name in self.own_names)
-        return {name: value for entry in entries for name, value in secrets_in(entry).items()}
+        return {name: value for entry in self.own_entries.values() for name, value in secrets_in(entry).items()}
 
     def without_secrets(self) -> str:
         """Return the text without the secrets that the entries of this server spell out.
@@ -81,9 +80,9 @@ class ConfigDocument:
         """
         text = self._text
         with self._errors_reported():
-            for name in self.own_names:
-                if secrets_in(self.servers[name]):
-                    text = text.put(without_secrets(self.servers[name]), self._client.key, name)
+            for name, entry in self.own_entries.items():
+                if secrets_in(entry):
+                    text = text.put(without_secrets(entry), self._client.key, name)
         return text.text
 
     def _own_entry(self, name: str) -> Any:
@@ -103,9 +102,9 @@ class ConfigDocument:
         except MalformedError as error:
             raise malformed(error, self._file) from None
         except NotATableError as error:
-            what = f"{error.path} in {self._file}" if error.path else str(self._file)
+            place = f"{error.path} in {self._file}" if error.path else str(self._file)
             raise ConfigurationError(
-                f"{what} should be a table of keys and values, but is something else.",
+                f"{place} should be a table of keys and values, but is something else.",
                 hint="Nothing was changed. Fix the file by hand, or choose another one with --file FILE.",
             ) from None
         except UnusualTomlError as error:

@@ -71,7 +71,7 @@ def _forwarded_names(current: Mapping[str, Any], client: Client, launch: Launch)
 
 def _outdated_variables(client: Client, launch: Launch) -> tuple[str, ...]:
     """Return the variables to remove from an entry: credentials, if the server now has others."""
-    reaches = not launch.forwarded or client.forwarding in {"reference", "list", "prompt"}
+    reaches = not launch.forwarded or client.passes_variables
     return CREDENTIAL_VARIABLES if launch.has_credentials and reaches else ()
 
 

@@ -6,9 +6,8 @@ import re
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from blaxel_mcp.core.exceptions import ConfigurationError
@@ -21,7 +20,6 @@ else:
     import fcntl
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_LOCK_SECONDS, _LOCK_POLL_SECONDS = 30.0, 0.05
 
 
 def read_text(path: Path) -> str | None:
@@ -110,46 +108,19 @@ def backups_of(path: Path) -> list[Path]:
 def edit_lock(home: Path) -> Iterator[None]:
     """Keep other runs of this command from editing any client's file while the context lasts.
 
-    Args:
-        home: The user's home directory, which carries the lock. Without one there is no lock.
-
-    Raises:
-        ConfigurationError: Another run has held the lock for half a minute.
+    The user's home directory carries the lock. Without one, or on a file system without locks, there is none.
     """
-    try:
-        if sys.platform == "win32":
-            descriptor = os.open(Path(tempfile.gettempdir(), "blaxel-mcp-install.lock"), os.O_RDWR | os.O_CREAT)
-        else:
-            descriptor = os.open(home, os.O_RDONLY)
-    except OSError:
-        yield
-        return
-    try:
-        _acquire(descriptor)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _acquire(descriptor: int) -> None:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
+    with ExitStack() as stack:
+        with suppress(OSError):
             if sys.platform == "win32":
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                descriptor = os.open(Path(tempfile.gettempdir(), "blaxel-mcp-install.lock"), os.O_RDWR | os.O_CREAT)
+                stack.callback(os.close, descriptor)
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
             else:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() > deadline:
-                raise ConfigurationError(
-                    "Another `blaxel-mcp install` is still running.", hint="Nothing was changed. Run this again."
-                ) from None
-            time.sleep(_LOCK_POLL_SECONDS)
-        except OSError:
-            # Some network file systems have no such locks.
-            return
-        else:
-            return
+                descriptor = os.open(home, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -15,11 +15,8 @@ _FOLDER_VARIABLES = ("APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "CODEX_HOME",
 class UserDirs:
     """A user's folders on a machine.
 
-    Attributes:
-        home: The home directory.
-        platform: The value of `sys.platform`: "darwin", "win32", or anything else for Linux and similar systems.
-        environ: The variables that name folders: APPDATA, LOCALAPPDATA, XDG_CONFIG_HOME, CODEX_HOME and
-            CLAUDE_CONFIG_DIR, of which an absent or empty one means the platform's default, and PATH.
+    `platform` is a value of `sys.platform`; other ones than "darwin" and "win32" count as Linux. `environ` has the
+    variables that name folders, of which an absent or empty one means the platform's default, and PATH.
     """
 
     home: Path

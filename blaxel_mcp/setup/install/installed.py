@@ -16,14 +16,8 @@ from blaxel_mcp.setup.install.folders import UserDirs
 class InstalledEntry:
     """An entry in a client's file that runs this server.
 
-    Attributes:
-        client: The client.
-        name: The entry's name.
-        file: The client's file.
-        command: The program and its arguments.
-        environment: The variables that the client sets for the server, with placeholders unexpanded. They may hold a
-            secret, so the repr omits them.
-        forwarded: The names of the variables that the client passes on from its own environment.
+    `command` is the program with its arguments. `environment` has the variables that the client sets for the server,
+    with placeholders unexpanded; they may hold a secret. `forwarded` names those that it passes on from its own.
     """
 
     client: Client
@@ -38,23 +32,12 @@ class InstalledEntry:
         """The entry's name and file, for messages."""
         return f"the entry {self.name!r} in {self.file}"
 
-    @property
-    def passes_variables(self) -> bool:
-        """Whether the entry can name a variable that the client then passes on."""
-        return self.client.forwarding in {"reference", "list", "prompt"}
-
 
 @dataclass(frozen=True, slots=True)
 class ClientState:
-    """The state of one client on this machine.
+    """The state of one client on this machine: its file, and the entries in it that run this server.
 
-    Attributes:
-        client: The client.
-        file: The path of the client's file.
-        exists: Whether the file exists.
-        entries: The entries in the file that run this server.
-        problem: Why the file cannot be used, in a sentence that quotes nothing from it; empty if it can or does not
-            exist.
+    `problem` says why the file cannot be used and quotes nothing from it; it is empty if it can or does not exist.
     """
 
     client: Client
@@ -75,9 +58,8 @@ def _client_state(client: Client, file: Path) -> ClientState:
         document = ConfigDocument(client, file, text)
     except ConfigurationError as error:
         return ClientState(client, file, exists=True, problem=error.message)
-    named = {name: document.servers[name] for name in document.own_names}
-    entries = [
+    entries = (
         InstalledEntry(client, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
-        for name, entry in named.items()
-    ]
+        for name, entry in document.own_entries.items()
+    )
     return ClientState(client, file, exists=text is not None, entries=tuple(entries))

@@ -23,10 +23,7 @@ _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 class JsonText:
     """A JSON text that can be read and edited by path; each edit returns a new one.
 
-    Args:
-        text: The whole file; a blank one counts as an empty object.
-        comments: Whether comments and trailing commas are allowed.
-        within: The only member of the document that will be read or edited; None for any.
+    The arguments are those of `json_parser.parse`; a blank text counts as an empty object.
 
     Raises:
         MalformedError: The text is not JSON.
@@ -46,9 +43,9 @@ class JsonText:
         self._comments = comments
         self._within = within
 
-    def get(self, *path: str) -> Any:
-        """Return the value at a path; None if it is null or absent."""
-        node = self._find(path)
+    def get(self, key: str) -> Any:
+        """Return the value of a key; None if it is null or absent."""
+        node = self._find([key])
         return to_python(self.text, node) if node is not None else None
 
     def put(self, value: Any, *path: str) -> "JsonText":

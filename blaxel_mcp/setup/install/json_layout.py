@@ -17,7 +17,6 @@ class Layout:
     """The layout in and around one object or array.
 
     Attributes:
-        newline: The line ending.
         step: The indentation of one level.
         indent: The indentation of the line on which the object or array begins.
         member_indent: The indentation of its members.
@@ -39,24 +38,19 @@ class Layout:
 
     def written(self, value: Any, indent: str) -> str:
         """Return the text of a value that begins on a line with this indentation."""
-        inner_indent = f"{indent}{self.step}"
-        if isinstance(value, dict):
-            members = [f"{self.name(key)}{self.written(inner, inner_indent)}" for key, inner in value.items()]
-            return self._enclosed("{}", members, indent, flat=self.flat)
-        if isinstance(value, list):
-            flat = self.flat or not any(isinstance(inner, dict | list) for inner in value)
-            return self._enclosed("[]", [self.written(inner, inner_indent) for inner in value], indent, flat=flat)
-        return json.dumps(value, ensure_ascii=False)
+        is_object = isinstance(value, dict)
+        has_containers = isinstance(value, list) and any(isinstance(element, dict | list) for element in value)
+        if not value or self.flat or not (is_object or has_containers):
+            return json.dumps(value, ensure_ascii=False, separators=(self.comma, f":{self.space}"))
+        inner = f"{indent}{self.step}"
+        members = value.items() if is_object else ((None, element) for element in value)
+        lines = (f"{self.newline}{inner}{self.name(key)}{self.written(member, inner)}" for key, member in members)
+        first, last = "{}" if is_object else "[]"
+        return f"{first}{','.join(lines)}{self.newline}{indent}{last}"
 
     def name(self, key: str | None) -> str:
         """Return the text of a key with its colon; empty for an array's element, which has none."""
         return "" if key is None else f"{json.dumps(key, ensure_ascii=False)}:{self.space}"
-
-    def _enclosed(self, brackets: str, members: list[str], indent: str, *, flat: bool) -> str:
-        if flat or not members:
-            return f"{brackets[0]}{self.comma.join(members)}{brackets[1]}"
-        line = f"{self.newline}{indent}{self.step}"
-        return f"{brackets[0]}{line}{f',{line}'.join(members)}{self.newline}{indent}{brackets[1]}"
 
 
 def layout_of(text: str, node: Value, root: Value) -> Layout:

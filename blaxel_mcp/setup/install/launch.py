@@ -39,6 +39,7 @@ class Launch:
         missing: Names of variables that nothing sets yet and that the client should ask for.
         has_credentials: Whether the server has credentials if all of this reaches it. Any others in an entry are
             then outdated.
+        workspace: The workspace of the settings; None if there is none.
     """
 
     command: tuple[str, ...]
@@ -47,15 +48,14 @@ class Launch:
     forwarded: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     has_credentials: bool = False
+    workspace: str | None = None
 
 
 def own_command(executable: Path) -> tuple[str, ...]:
     """Return the words that start this program from any folder: the script beside the interpreter, else the module.
 
-    Neither imports anything from the folder that a client starts it in, which may be an untrusted project.
-
-    Args:
-        executable: The interpreter, unresolved: in a virtual environment it is a link with the script beside it.
+    Neither imports anything from the folder that a client starts it in, which may be an untrusted project. The
+    interpreter is not resolved: in a virtual environment it is a link with the script beside it.
     """
     for name in (_SCRIPT, f"{_SCRIPT}.exe"):
         script = executable.absolute().with_name(name)

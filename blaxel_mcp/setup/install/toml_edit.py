@@ -6,53 +6,50 @@ it silently changed other data in 43 and wrote invalid TOML for 18. It mixed the
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.toml_statements import statements
-from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError
-from blaxel_mcp.setup.install.toml_parser import parse
+from blaxel_mcp.setup.install.errors import MalformedError, UnusualTomlError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 class TomlText:
     """A TOML text whose two-level tables, such as `[mcp_servers.blaxel]`, can be edited; each edit returns a new one.
 
+    The value of an edit's key has to be a table.
+
     Raises:
         MalformedError: The text is not TOML.
-        NotATableError: The value of an edit's key is not a table.
         UnusualTomlError: An edit's entry or a table around it is inline or has dotted keys.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._data = parse(text)
+        self._data = _parsed(text)
 
-    def get(self, *path: str) -> Any:
-        """Return the value at a path; None if there is none."""
-        node: Any = self._data
-        for key in path:
-            node = node.get(key) if isinstance(node, dict) else None
-        return node
+    def get(self, key: str) -> Any:
+        """Return the value of a key; None if there is none."""
+        return self._data.get(key)
 
     def put(self, entry: Mapping[str, Any], key: str, name: str) -> "TomlText":
         """Return the text with an entry as `[key.name]`; the same text if it is already there."""
-        servers = self.get(key)
-        if servers is not None and not isinstance(servers, dict):
-            raise NotATableError(key)
-        if servers and servers.get(name) == entry:
+        servers = self._data.get(key, {})
+        if servers.get(name) == entry:
             return self
-        if not servers or name not in servers:
-            text = _with_section(self.text, (key, name), entry)
-        else:
+        if name in servers:
             text = _with_table(self.text, (key, name), servers[name], entry)
-        return self._checked(text, {**self._data, key: {**(servers or {}), name: dict(entry)}})
+        else:
+            text = _with_section(self.text, (key, name), entry)
+        return self._checked(text, {**self._data, key: {**servers, name: dict(entry)}})
 
     def drop(self, key: str, name: str) -> "TomlText":
         """Return the text without an entry."""
-        servers = self.get(key)
-        if not isinstance(servers, dict) or name not in servers:
+        servers = self._data.get(key, {})
+        if name not in servers:
             return self
         text = _without(self.text, (key,), name)
         newline = _newline_of(text)
@@ -71,6 +68,20 @@ class TomlText:
         if _without_empty(changed._data) != _without_empty(expected):
             raise UnusualTomlError
         return changed
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return the data of a text, which may begin with a byte order mark."""
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as error:
+        # Without a place, the mistake is at the end of the document.
+        place, offset = _PLACE.search(str(error)), len(text)
+        if place:
+            offset = sum(len(line) + 1 for line in text.split("\n")[: int(place[1]) - 1]) + int(place[2]) - 1
+        raise MalformedError("invalid TOML", text, offset) from None
+    except (ValueError, RecursionError):
+        raise MalformedError("a value is too large or nested too deeply", text, 0) from None
 
 
 def _with_section(text: str, section: tuple[str, ...], entry: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from blaxel_mcp.client.auth.token_cache import RENEWAL_PAUSE_SECONDS
 from blaxel_mcp.client.auth.token_endpoint import check_is_private
 from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, ErrorCode, UpstreamError
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import CLIENT_CREDENTIALS, CLIENT_ID, CLIENT_SECRET, KEY
@@ -98,22 +98,22 @@ def jwt(**claims: object) -> str:
 
 
 def key_configuration(key: str = KEY) -> Configuration:
-    return configuration(Settings(workspace="acme", api_key=SecretStr(key)), sources={"api_key": "BL_API_KEY"})
+    return Configuration(Settings(workspace="acme", api_key=SecretStr(key)), sources={"api_key": "BL_API_KEY"})
 
 
 def client_configuration(value: str = CLIENT_CREDENTIALS) -> Configuration:
     settings = Settings(workspace="acme", client_credentials=SecretStr(value))
-    return configuration(settings, sources={"client_credentials": "BL_CLIENT_CREDENTIALS"})
+    return Configuration(settings, sources={"client_credentials": "BL_CLIENT_CREDENTIALS"})
 
 
 def command_configuration(*command: str) -> Configuration:
     settings = Settings(workspace="acme", api_key_command=command)
-    return configuration(settings, sources={"api_key_command": "BLAXEL_MCP_API_KEY_COMMAND"})
+    return Configuration(settings, sources={"api_key_command": "BLAXEL_MCP_API_KEY_COMMAND"})
 
 
 def login_configuration(path: Path, **credentials: str) -> Configuration:
     write_login(path, **credentials)
-    return configuration(Settings(workspace="acme"), login=read_login_file(path))
+    return Configuration(Settings(workspace="acme"), login=read_login_file(path))
 
 
 def write_login(path: Path, **credentials: str) -> None:
@@ -280,7 +280,7 @@ async def test_model_url_is_trusted_over_tls_or_on_this_machine_only(
     trusted_by_a_remote_one: bool,
 ) -> None:
     local = Settings(workspace="acme", api_key=SecretStr(KEY), api_url="http://127.0.0.1:1/v0")
-    for config, expected in ((configuration(local), trusted), (key_configuration(), trusted_by_a_remote_one)):
+    for config, expected in ((Configuration(local), trusted), (key_configuration(), trusted_by_a_remote_one)):
         authenticator = Authenticator(config, endpoint)
         authenticator.trust(url)
         assert authenticator.is_trusted(url) is expected
@@ -289,7 +289,7 @@ async def test_model_url_is_trusted_over_tls_or_on_this_machine_only(
 async def test_a_name_that_a_remote_control_plane_gave_must_lead_to_a_public_address(endpoint: TokenEndpoint) -> None:
     local = Settings(workspace="acme", api_key=SecretStr(KEY), api_url="http://127.0.0.1:1/v0")
     record, own = "https://mdl-x-acme.us-pdx-1.bl.run/v1", "https://run.blaxel.ai/acme/models/x"
-    for config, expected in ((configuration(local), [None, None]), (key_configuration(), [True, None])):
+    for config, expected in ((Configuration(local), [None, None]), (key_configuration(), [True, None])):
         authenticator = Authenticator(config, endpoint)
         authenticator.trust(record)
         authenticator.trust(own)
@@ -357,7 +357,7 @@ async def test_calls_are_in_flight_together_while_signed(endpoint: TokenEndpoint
 async def test_call_without_credentials_says_what_is_missing_and_sends_nothing(
     endpoint: TokenEndpoint, blaxel: Blaxel
 ) -> None:
-    authenticator = Authenticator(configuration(Settings(workspace="acme")), endpoint)
+    authenticator = Authenticator(Configuration(Settings(workspace="acme")), endpoint)
     error = await failed_call(authenticator)
     assert (error.code, authenticator.for_workspace("acme").source) == ("configuration_error", None)
     assert "BL_API_KEY" in str(error)
@@ -437,7 +437,7 @@ async def test_each_workspace_of_the_login_file_has_its_own_key(
     entries = [{"name": name, "credentials": {"apiKey": f"canary-7f3a-{name}"}} for name in ("acme", "umbrella")]
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps({"workspaces": entries}), encoding="utf-8")
-    authenticator = Authenticator(configuration(Settings(), login=read_login_file(path)), endpoint)
+    authenticator = Authenticator(Configuration(Settings(), login=read_login_file(path)), endpoint)
     await call(authenticator, blaxel, workspace="umbrella")
     await call(authenticator, blaxel, workspace="acme")
     assert blaxel.tokens == ["canary-7f3a-umbrella", "canary-7f3a-acme"]
@@ -1302,7 +1302,7 @@ async def test_redaction_leaves_json_as_json(endpoint: TokenEndpoint, key: str, 
 )
 async def test_an_id_that_is_no_secret_is_left(endpoint: TokenEndpoint, pair: str, expected: bytes) -> None:
     settings = Settings(workspace="acme", client_credentials=SecretStr(pair))
-    authenticator = Authenticator(configuration(settings), endpoint)
+    authenticator = Authenticator(Configuration(settings), endpoint)
     authenticator.for_workspace("acme")
 
     assert authenticator.redact(b"1700000000 canary-7f3a-secret") == expected

@@ -17,7 +17,7 @@ from blaxel_mcp.client.auth.credentials import (
     resolve_credentials,
 )
 from blaxel_mcp.client.auth.secret_values import basic_authorization
-from blaxel_mcp.settings.loading import Configuration, configuration, load_settings
+from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import MARKER
@@ -32,7 +32,7 @@ key, pair, access, refresh, device = (
 
 def with_login(*entries: LoginEntry, workspace: str | None = "acme", problem: str | None = None) -> Configuration:
     login = LoginFile(LOGIN_PATH, workspace, {entry.name: entry for entry in entries}, problem)
-    return configuration(Settings(workspace=workspace), login=login)
+    return Configuration(Settings(workspace=workspace), login=login)
 
 
 def write_login(home: Path, content: str) -> Path:
@@ -99,7 +99,7 @@ def test_an_entry_of_another_workspace_is_never_used(workspace: str | None) -> N
 @pytest.mark.parametrize("workspace", [None, "acme", "beta"])
 def test_credentials_in_the_settings_go_before_the_login_file_for_every_workspace(workspace: str | None) -> None:
     login = LoginFile(LOGIN_PATH, "acme", {"acme": LoginEntry("acme", api_key=pair)})
-    config = configuration(Settings(workspace="acme", api_key=key), login=login, sources={"api_key": "BL_API_KEY"})
+    config = Configuration(Settings(workspace="acme", api_key=key), login=login, sources={"api_key": "BL_API_KEY"})
     assert resolve_credentials(config, workspace) == ResolvedCredentials(APIKey(key), "BL_API_KEY")
 
 
@@ -116,7 +116,7 @@ def test_credentials_in_the_settings_go_before_the_login_file_for_every_workspac
     ],
 )
 def test_settings_give_their_best_credentials(settings: Settings, credentials: Credentials) -> None:
-    resolved = resolve_credentials(configuration(settings), "acme")
+    resolved = resolve_credentials(Configuration(settings), "acme")
     assert resolved is not None
     assert resolved.credentials == credentials
 

@@ -18,8 +18,10 @@ from blaxel_mcp.budget.ledger import default_ledger
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.setup.doctor import CALLS, PLAN, CheckContext, has_failed, report, run_checks
-from blaxel_mcp.setup.doctor.runner import Check
+from blaxel_mcp.setup.doctor.context import CheckContext
+from blaxel_mcp.setup.doctor.findings import report
+from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
+from blaxel_mcp.setup.doctor.runner import Check, run_checks
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 from tests.support.doctoring import Examined, dating, examine, lead_to, listening
 
@@ -44,7 +46,7 @@ def look(capfdbinary: pytest.CaptureFixture[bytes]) -> Look:
                 findings = await run_checks(plan, context)
         out, err = capfdbinary.readouterr()
         text = json.dumps(report(findings)) + (out + err).decode()
-        return Examined(int(has_failed(findings)), report(findings), text)
+        return Examined(int(not report(findings)["ok"]), report(findings), text)
 
     return run
 

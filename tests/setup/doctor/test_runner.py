@@ -7,16 +7,17 @@ import pytest
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import build_runtime
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor import PLAN, CheckContext, Finding, report, run_checks, summary
-from blaxel_mcp.setup.doctor.findings import Result, failed, ok, skipped
+from blaxel_mcp.setup.doctor.context import CheckContext
+from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, report, skipped, summary
 from blaxel_mcp.setup.doctor.network import masked, proxy_for, proxy_variables
-from blaxel_mcp.setup.doctor.runner import Check
+from blaxel_mcp.setup.doctor.plan import PLAN
+from blaxel_mcp.setup.doctor.runner import Check, run_checks
 
 pytestmark = pytest.mark.anyio
 
-CASE = CheckContext(runtime=build_runtime(configuration(Settings())), problem=None, variables={})
+CASE = CheckContext(runtime=build_runtime(Configuration(Settings())), problem=None, variables={})
 
 
 async def passes(_: CheckContext) -> Result:
@@ -102,6 +103,8 @@ async def test_a_check_that_crashes_fails_alone_and_the_log_says_why(caplog: pyt
 
     assert [finding.outcome for finding in found] == ["failed", "ok"]
     assert "KeyError" in caplog.text
+    # `blaxel-mcp doctor` has only critical messages in its log: the others are reported as findings.
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
 
 
 async def test_each_finding_is_told_as_soon_as_there_is_one() -> None:

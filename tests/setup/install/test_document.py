@@ -24,7 +24,7 @@ approval_mode = "approve"
 
 
 def test_a_section_of_ours_is_changed_key_by_key_with_its_comments() -> None:
-    entry = TomlText(SECTIONS).get("mcp_servers", "blaxel")
+    entry = TomlText(SECTIONS).get("mcp_servers")["blaxel"]
     entry = {**entry, "command": "/new", "args": ["serve"], "env": {"KEPT": "1", "NEW": "3"}}
 
     changed = TomlText(SECTIONS).put(entry, "mcp_servers", "blaxel")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
-from blaxel_mcp.settings.loading import Configuration, configuration
+from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 from tests.support.canaries import CALLER_KEY, CLIENT_CREDENTIALS, CLIENT_SECRET, HTTP_TOKEN, KEY, REFRESH_TOKEN
 from tests.support.connecting import ERAS, Era, answer_of, leading_to, receipt_of, text_of
@@ -180,7 +180,7 @@ async def test_tokens_that_can_be_guessed_or_are_blaxels_are_refused_at_the_star
 ) -> None:
     workspaces = {"acme-eu": {"api_key": SecretStr(CALLER_KEY)}}
     plain = with_tokens(emulator, *tokens, client_credentials=SecretStr(CLIENT_CREDENTIALS), workspaces=workspaces)
-    config = configuration(plain.settings, login=login_of(refresh_token=SecretStr(REFRESH_TOKEN)))
+    config = Configuration(plain.settings, login=login_of(refresh_token=SecretStr(REFRESH_TOKEN)))
 
     with pytest.raises(ConfigurationError, match=told) as error:
         async with serving(config):
