@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-MAX_MODULES = 710
-"""At the time of writing 690 on Python 3.11, and 971 without a quick start."""
+MAX_MODULES = 680
+"""At the time of writing 659 on Python 3.11, and 971 without a quick start."""
 
 START = """
 import sys
@@ -45,6 +45,8 @@ def test_the_start_of_the_server_imports_few_modules() -> None:
         "mcp_types._v2025_11_25",
         "mcp_types._v2026_07_28",
         "html",
+        "httpcore",
+        "pydantic_settings.sources.providers.cli",
         "sse_starlette",
         "starlette",
         "blaxel_mcp.emulator",
