@@ -152,7 +152,7 @@ class APIClient:
     async def _exchange(
         self, request: httpx.Request, auth: WorkspaceAuth, trace: CallTrace, listen: Listen | None
     ) -> APIResponse:
-        transport = self._open()
+        transport = self._transport or self._open()
         # The response of an earlier attempt is forgotten.
         trace.attempts, trace.sent, trace.status, trace.request_id = trace.attempts + 1, True, None, None
         response = await transport.handle_async_request(request)
@@ -209,7 +209,7 @@ class APIClient:
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
         """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
         try:
-            transport = self._open()
+            transport = self._transport or self._open()
             request = httpx.Request(
                 "POST",
                 parsed_url(url),
@@ -233,5 +233,5 @@ class APIClient:
         return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
 
     def _open(self) -> httpx.AsyncBaseTransport:
-        self._transport = self._transport or new_transport()
+        self._transport = new_transport()
         return self._transport
