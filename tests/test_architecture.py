@@ -46,7 +46,6 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "httpx": ("client", "server.http.auth"),
     "h11": ("client",),
-    "httpcore": ("client",),
     "mcp": ("tools", "server", "setup.doctor", "cli"),
     "opentelemetry": ("inference", "server"),
     "mcp_types": ("tools", "server", "setup.doctor", "cli"),

@@ -26,7 +26,7 @@ from blaxel_mcp.client.transport import (
     new_transport,
     translate_error,
 )
-from blaxel_mcp.core.exceptions import BlaxelError, UpstreamError
+from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
 from blaxel_mcp.core.redaction import visible
 from blaxel_mcp.settings.loading import Configuration
 
@@ -73,7 +73,6 @@ class APIClient:
         self._transport = transport
         self._error_seconds = error_seconds
         self._timeout = httpx.Timeout(None, connect=self._settings.limits.connect_seconds).as_dict()
-        self._opening = anyio.Lock()
         self.has_been_answered = False
 
     async def __aenter__(self) -> Self:
@@ -127,6 +126,10 @@ class APIClient:
                 return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
             except LIBRARY_ERRORS as error:
                 raise self._translated(error, request.url, trace) from error
+            except ConfigurationError:
+                # A proxy or the certificates cannot be used.
+                trace.sent = False
+                raise
 
     async def _signed(self, request: APIRequest, auth: WorkspaceAuth, trace: CallTrace) -> httpx.Request:
         url, content = parsed_url(request.url), request.content or b""
@@ -149,7 +152,7 @@ class APIClient:
     async def _exchange(
         self, request: httpx.Request, auth: WorkspaceAuth, trace: CallTrace, listen: Listen | None
     ) -> APIResponse:
-        transport = self._transport or await self._open()
+        transport = self._transport or self._open()
         # The response of an earlier attempt is forgotten.
         trace.attempts, trace.sent, trace.status, trace.request_id = trace.attempts + 1, True, None, None
         response = await transport.handle_async_request(request)
@@ -206,7 +209,7 @@ class APIClient:
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
         """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
         try:
-            transport = self._transport or await self._open()
+            transport = self._transport or self._open()
             request = httpx.Request(
                 "POST",
                 parsed_url(url),
@@ -229,8 +232,6 @@ class APIClient:
         connect_seconds = self._settings.limits.connect_seconds
         return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
 
-    async def _open(self) -> httpx.AsyncBaseTransport:
-        async with self._opening:
-            if self._transport is None:
-                self._transport = await new_transport()
-            return self._transport
+    def _open(self) -> httpx.AsyncBaseTransport:
+        self._transport = new_transport()
+        return self._transport

@@ -9,21 +9,19 @@ quarter more (docs/performance.md). So h11, whose strict parser decides what a r
 
 import asyncio
 import math
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import lru_cache
 
 import h11
-import httpcore
 import httpx
 
-from blaxel_mcp.client.socket_stream import SocketStream, connect
+from blaxel_mcp.client.socket_stream import Certificates, SocketStream, WebOrigin, connect
 from blaxel_mcp.client.trace import CallTrace, SendTracker
+from blaxel_mcp.core.hosts import DEFAULT_PORTS
 
-_CLOSED = (httpcore.NetworkError, httpcore.RemoteProtocolError, h11.RemoteProtocolError)
-_ERRORS = (*_CLOSED, httpcore.TimeoutException, h11.LocalProtocolError)
+_CLOSED = (httpx.NetworkError, httpx.RemoteProtocolError, h11.RemoteProtocolError)
 
 _MAX_HEAD_BYTES = 100 * 1024
 """Maximum size of the head of a response, and of the head of a chunk; httpcore's."""
@@ -33,7 +31,7 @@ class _Connection:
     """A connection to one host, which carries one request at a time.
 
     Args:
-        origin: Scheme, host and port.
+        origin: The server.
         stream: Its bytes.
         is_public: Whether its address has been required to be public.
 
@@ -41,7 +39,7 @@ class _Connection:
         idle_since: When its last response ended, by `time.monotonic`.
     """
 
-    def __init__(self, origin: httpcore.Origin, stream: SocketStream, *, is_public: bool) -> None:
+    def __init__(self, origin: WebOrigin, stream: SocketStream, *, is_public: bool) -> None:
         self.origin = origin
         self.stream = stream
         self.is_public = is_public
@@ -52,7 +50,7 @@ class _Connection:
         """Send a request. If the peer takes no more of it, its response can still be read."""
         head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
         assert isinstance(request.stream, httpx.SyncByteStream)
-        with suppress(httpcore.WriteError):
+        with suppress(httpx.WriteError):
             await self._write(head)
             for chunk in request.stream:
                 await self._write(h11.Data(data=chunk))
@@ -92,7 +90,7 @@ class _Connection:
                 if event is not h11.NEED_DATA:
                     return
                 await self._read()
-        except _ERRORS as error:
+        except h11.ProtocolError as error:
             raise _as_httpx(error) from error
 
     def finish(self) -> bool:
@@ -109,7 +107,7 @@ class _Connection:
     async def _read(self) -> None:
         data = await self.stream.read()
         if not data and self._http.their_state is h11.SEND_RESPONSE:
-            raise httpcore.RemoteProtocolError("Server disconnected without sending a response.")
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         self._http.receive_data(data)
 
 
@@ -121,7 +119,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         limits: `max_keepalive_connections` and `keepalive_expiry` apply, to the connections of all hosts together.
     """
 
-    def __init__(self, certificates: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, certificates: Certificates, limits: httpx.Limits) -> None:
         self._certificates = certificates
         self._max_idle = math.inf if limits.max_keepalive_connections is None else limits.max_keepalive_connections
         self._idle_seconds = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
@@ -167,7 +165,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                     stream=_Body(connection, self._release),
                     extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
                 )
-        except _ERRORS as error:
+        except h11.ProtocolError as error:
             raise _as_httpx(error) from error
 
     async def aclose(self) -> None:
@@ -179,7 +177,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         self._expire()
         await asyncio.sleep(0)
 
-    def _take_idle(self, origin: httpcore.Origin, *, must_be_public: bool) -> _Connection | None:
+    def _take_idle(self, origin: WebOrigin, *, must_be_public: bool) -> _Connection | None:
         """Return the most recently used connection to a host that can be used again; close those that cannot."""
         for index in range(len(self._idle) - 1, -1, -1):
             if self._idle[index].origin == origin and self._idle[index].is_public >= must_be_public:
@@ -190,7 +188,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 connection.stream.abort()
         return None
 
-    async def _connect(self, origin: httpcore.Origin, request: httpx.Request) -> _Connection:
+    async def _connect(self, origin: WebOrigin, request: httpx.Request) -> _Connection:
         seconds = request.extensions.get("timeout", {}).get("connect")
         must_be_public = request.extensions.get("must_be_public", False)
         stream = await connect(origin, self._certificates, seconds, must_be_public=must_be_public)
@@ -239,12 +237,12 @@ class _Body(httpx.AsyncByteStream):
 
 
 @lru_cache(maxsize=64)
-def _origin(scheme: bytes, host: bytes, port: int | None) -> httpcore.Origin:
-    """Return scheme, host and port, by default the scheme's own."""
-    return httpcore.URL(scheme=scheme, host=host, port=port, target=b"/").origin
+def _origin(scheme: bytes, host: bytes, port: int | None) -> WebOrigin:
+    """Return the server of a URL, by default with the scheme's port."""
+    return WebOrigin(scheme.decode(), host.decode(), port or DEFAULT_PORTS[scheme.decode()])
 
 
-def _as_httpx(error: Exception) -> httpx.TransportError:
-    """Return httpx's exception with the name of httpcore's or h11's."""
+def _as_httpx(error: h11.ProtocolError) -> httpx.TransportError:
+    """Return httpx's exception with the name of h11's."""
     kind: type[httpx.TransportError] = getattr(httpx, type(error).__name__)
     return kind(str(error))

@@ -20,6 +20,7 @@ import httpx
 
 from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.errors.network import causes_of
+from blaxel_mcp.client.socket_stream import Certificates
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
@@ -173,23 +174,27 @@ class NamedProxyError(httpx.ProxyError):
 class _Routes(httpx.AsyncBaseTransport):
     """Sends each request through its proxy, or directly."""
 
-    def __init__(self, proxies: Proxies, certificates: SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, proxies: Proxies, limits: httpx.Limits) -> None:
         self._proxies = proxies
-        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {None: DirectTransport(certificates, limits)}
-        for kind, url in proxies.urls.items():
-            proxy = httpx.Proxy(url, ssl_context=certificates if url.startswith("https:") else None)
-            self._transports[kind] = httpx.AsyncHTTPTransport(verify=certificates, limits=limits, proxy=proxy)
+        self._limits = limits
+        self._certificates = Certificates()
+        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {
+            None: DirectTransport(self._certificates, limits)
+        }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         kind = self._proxies.kind_for(str(request.url))
         if kind is None:
             return await self._transports[None].handle_async_request(request)
         variable = f"{kind.upper()}_PROXY"
-        if kind not in self._transports:
+        if kind in self._proxies.unusable:
             raise ConfigurationError(
                 f"The proxy that {variable} names cannot be used: {self._proxies.unusable[kind]}.",
                 hint=f"Correct or unset {variable} in the server's environment, or add the host to NO_PROXY.",
             )
+        certificates = await self._certificates.context()
+        if kind not in self._transports:
+            self._transports[kind] = self._proxied(self._proxies.urls[kind], certificates)
         try:
             return await self._transports[kind].handle_async_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
@@ -199,12 +204,16 @@ class _Routes(httpx.AsyncBaseTransport):
             address = httpx.URL(self._proxies.urls[kind]).netloc.decode("ascii", "replace")
             raise NamedProxyError(error, request, variable, address) from error
 
+    def _proxied(self, url: str, certificates: SSLContext) -> httpx.AsyncHTTPTransport:
+        proxy = httpx.Proxy(url, ssl_context=certificates if url.startswith("https:") else None)
+        return httpx.AsyncHTTPTransport(verify=certificates, limits=self._limits, proxy=proxy)
+
     async def aclose(self) -> None:
         for transport in self._transports.values():
             await transport.aclose()
 
 
-def network_transport(certificates: SSLContext, limits: httpx.Limits) -> httpx.AsyncBaseTransport:
+def network_transport(limits: httpx.Limits) -> httpx.AsyncBaseTransport:
     """Return a transport that uses the proxies of this process's environment, or of the system's settings.
 
     Ignored values are logged once.
@@ -213,8 +222,8 @@ def network_transport(certificates: SSLContext, limits: httpx.Limits) -> httpx.A
     for problem in proxies.problems():
         _warn_once(problem)
     if not proxies.urls and not proxies.unusable:
-        return DirectTransport(certificates, limits)
-    return _Routes(proxies, certificates, limits)
+        return DirectTransport(Certificates(), limits)
+    return _Routes(proxies, limits)
 
 
 @cache

@@ -13,12 +13,14 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
-import httpcore
+import anyio.to_thread
+import httpx
 
 from blaxel_mcp.client.trace import CallTrace
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import InternalAddressError, is_public_address
 
 _BUFFERED_BYTES = 256 * 1024
@@ -29,6 +31,39 @@ _TOGETHER_BYTES = 64 * 1024
 
 _NEXT_ADDRESS_SECONDS = 0.25
 """How long one address of a host is tried before the next one is too (RFC 8305, "Connection Attempt Delay")."""
+
+
+class WebOrigin(NamedTuple):
+    """The server that a connection leads to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Certificates:
+    """The certificates that this machine trusts: 2 MB, and tens of milliseconds to read them."""
+
+    def __init__(self) -> None:
+        self._reading = anyio.Lock()
+        self._context: ssl.SSLContext | None = None
+
+    async def context(self) -> ssl.SSLContext:
+        """Return them for a connection, read at the first one.
+
+        Raises:
+            ConfigurationError: The environment names certificates that cannot be used.
+        """
+        async with self._reading:
+            if self._context is None:
+                try:
+                    self._context = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+                except OSError as error:
+                    raise ConfigurationError(
+                        "The certificates for verifying TLS connections cannot be read.",
+                        hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the server's environment.",
+                    ) from error
+            return self._context
 
 
 class SocketStream(asyncio.Protocol):
@@ -92,11 +127,11 @@ class SocketStream(asyncio.Protocol):
         """Send what `write` left; return everything that has arrived, once there is anything; no bytes at the end.
 
         Raises:
-            httpcore.ReadError: The connection broke.
+            httpx.ReadError: The connection broke.
         """
         if self._unsent and not self._ended:
             # Bytes that the peer has sent can still be read.
-            with suppress(httpcore.WriteError):
+            with suppress(httpx.WriteError):
                 await self._send(b"")
         if not self._chunks and not self._ended:
             self._received = asyncio.get_running_loop().create_future()
@@ -109,17 +144,17 @@ class SocketStream(asyncio.Protocol):
             self._size = 0
             return data
         if self._error:
-            raise httpcore.ReadError(str(self._error)) from self._error
+            raise httpx.ReadError(str(self._error)) from self._error
         return b""
 
     async def write(self, buffer: bytes) -> None:
         """Send bytes, and wait while too many of them are unsent. A few are left to the next `write` or `read`.
 
         Raises:
-            httpcore.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
+            httpx.WriteError: The connection is closed, or broke; what the peer has sent can still be read.
         """
         if self._ended:
-            raise httpcore.WriteError("The connection is closed.")
+            raise httpx.WriteError("The connection is closed.")
         if len(self._unsent) + len(buffer) > _TOGETHER_BYTES:
             await self._send(buffer)
         else:
@@ -133,7 +168,7 @@ class SocketStream(asyncio.Protocol):
         if self._drained:
             await self._drained
             if self._error:
-                raise httpcore.WriteError(str(self._error)) from self._error
+                raise httpx.WriteError(str(self._error)) from self._error
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -157,31 +192,32 @@ class SocketStream(asyncio.Protocol):
 
 
 async def connect(
-    origin: httpcore.Origin, certificates: ssl.SSLContext, seconds: float | None, *, must_be_public: bool = False
+    origin: WebOrigin, certificates: Certificates, seconds: float | None, *, must_be_public: bool = False
 ) -> SocketStream:
     """Open a connection: to the first address of the host that answers, tried in turn and then beside each other.
 
     Args:
-        origin: Scheme, host and port.
+        origin: The server.
         certificates: For `https`.
         seconds: Timeout for all of it, the TLS handshake included.
         must_be_public: Whether the addresses of this machine and of private networks are ignored.
 
     Raises:
-        httpcore.ConnectTimeout: It took longer.
-        httpcore.ConnectError: It failed; the cause is the operating system's or OpenSSL's error, or a group of these.
+        httpx.ConnectTimeout: It took longer.
+        httpx.ConnectError: It failed; the cause is the operating system's or OpenSSL's error, or a group of these.
+        ConfigurationError: The certificates cannot be read.
     """
-    host = origin.host.decode("ascii")
+    context = await certificates.context() if origin.scheme == "https" else None
     try:
         with anyio.fail_after(seconds):
-            stream = await _connect_any(host, origin.port, must_be_public=must_be_public)
-            if origin.scheme == b"https":
-                await stream.start_tls(certificates, host, seconds)
+            stream = await _connect_any(origin.host, origin.port, must_be_public=must_be_public)
+            if context:
+                await stream.start_tls(context, origin.host, seconds)
             return stream
     except TimeoutError as error:
-        raise httpcore.ConnectTimeout(str(error)) from error
+        raise httpx.ConnectTimeout(str(error)) from error
     except (OSError, ExceptionGroup) as error:
-        raise httpcore.ConnectError(str(error)) from error
+        raise httpx.ConnectError(str(error)) from error
 
 
 async def _connect_any(host: str, port: int, *, must_be_public: bool) -> SocketStream:

@@ -2,12 +2,11 @@
 
 from urllib.parse import urlsplit
 
-import anyio.to_thread
 import httpx
 
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
 from blaxel_mcp.client.proxies import NamedProxyError, network_transport
-from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 
 LIBRARY_ERRORS = (
     httpx.HTTPError,
@@ -26,21 +25,9 @@ _NOT_SENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtoco
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, UnicodeError)
 
 
-async def new_transport() -> httpx.AsyncBaseTransport:
-    """Return a new transport to the network, with no connection yet.
-
-    Raises:
-        ConfigurationError: The environment names certificates that cannot be used.
-    """
-    try:
-        # Reading the certificates takes tens of milliseconds.
-        certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-        return network_transport(certificates, httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE))
-    except OSError as error:
-        raise ConfigurationError(
-            "The certificates for verifying TLS connections cannot be read.",
-            hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the server's environment.",
-        ) from error
+def new_transport() -> httpx.AsyncBaseTransport:
+    """Return a new transport to the network, with no connection yet."""
+    return network_transport(httpx.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE))
 
 
 def encoded_body(response: httpx.Response) -> tuple[httpx.AsyncByteStream, str]:

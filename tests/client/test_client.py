@@ -277,9 +277,11 @@ async def test_unusable_environment_is_a_configuration_error(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(name, value)
+    trace = CallTrace()
     async with APIClient(_configuration()) as client:
         with pytest.raises(ConfigurationError) as failed:
-            await client.send(_request(), timeout_seconds=20)
+            await client.send(_request(), timeout_seconds=20, trace=trace)
+    assert not trace.sent
     assert failed.value.message.startswith(said)
     assert name in failed.value.hint
 

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.client.socket_stream import Certificates
 from blaxel_mcp.client.transport import translate_error
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.loading import Configuration
@@ -248,7 +249,7 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
 
 
 def transport(**limits: Any) -> DirectTransport:
-    return DirectTransport(ssl.create_default_context(), httpx.Limits(**limits))
+    return DirectTransport(Certificates(), httpx.Limits(**limits))
 
 
 async def fetch(carrier: DirectTransport, url: str) -> bytes:
@@ -397,7 +398,7 @@ async def test_a_name_that_leads_to_this_machine_is_not_connected_to_if_it_has_t
     upstream = Upstream(sized(b"hi"))
 
     async with serving(upstream, host="localhost"):
-        transport = DirectTransport(ssl.create_default_context(), httpx.Limits())
+        transport = DirectTransport(Certificates(), httpx.Limits())
         # A connection that another request has left open makes no difference.
         await (await transport.handle_async_request(httpx.Request("GET", upstream.url))).aread()
         request = httpx.Request("GET", upstream.url, extensions={"must_be_public": True})

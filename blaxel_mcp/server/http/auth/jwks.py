@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import anyio.to_thread
 import httpx
 
 from blaxel_mcp.client.proxies import network_transport
@@ -96,9 +95,7 @@ class IssuerKeys:
         try:
             # Shielded: other callers wait for the same keys if the first one disconnects.
             with anyio.CancelScope(shield=True), anyio.fail_after(FETCH_SECONDS):
-                # In a thread: loading the certificates takes tens of milliseconds.
-                certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)
-                async with httpx.AsyncClient(transport=network_transport(certificates, httpx.Limits())) as http:
+                async with httpx.AsyncClient(transport=network_transport(httpx.Limits())) as http:
                     document = await _fetch_json(http, self._jwks_url or await self._discover_jwks_url(http))
             keys = document.get("keys")
             if not isinstance(keys, list):
