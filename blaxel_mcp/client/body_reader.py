@@ -189,7 +189,10 @@ async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> bool:
     """Feed the reader with a body, and return whether its end came before the reader had enough of waiting."""
     iterator = aiter(chunks)
     async for chunk in iterator:
-        await _decode(reader, chunk)
+        if reader.is_plain:
+            reader.feed(chunk)
+        else:
+            await _feed_in_steps(reader, chunk)
         if reader.patience < math.inf:
             return await _feed_patiently(reader, iterator)
     return True
@@ -207,15 +210,13 @@ async def _feed_patiently(reader: BodyReader, chunks: AsyncIterator[bytes]) -> b
     with anyio.CancelScope(deadline=wait_until()) as scope:
         async for chunk in chunks:
             if reader.patience > END_SECONDS:
-                await _decode(reader, chunk)
+                await _feed_in_steps(reader, chunk)
                 scope.deadline = wait_until()
     return not scope.cancelled_caught
 
 
-async def _decode(reader: BodyReader, chunk: bytes) -> None:
-    if reader.is_plain:
-        reader.feed(chunk)
-        return
+async def _feed_in_steps(reader: BodyReader, chunk: bytes) -> None:
+    """Feed the reader with a chunk that may become longer, with turns of the event loop in between."""
     for start in range(0, len(chunk), _FEED_BYTES):
         reader.feed(chunk[start : start + _FEED_BYTES])
         await anyio.lowlevel.checkpoint()

@@ -40,12 +40,17 @@ class Trace:
     frames: list[str] = field(default_factory=list)
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event != "call":
+        if event != "call" or is_timer(frame.f_back):
             return
         if name := name_of(frame):
             self.functions.add(name)
         if frame.f_code is SEND and not self.frames:
             self.frames = [*stack_of(frame), *(name for task in waiting_tasks() for name in task)]
+
+
+def is_timer(frame: FrameType | None) -> bool:
+    """Whether a frame is that of the event loop running a timer, which only a slow machine does during the call."""
+    return frame is not None and isinstance(frame.f_locals.get("self"), asyncio.TimerHandle)
 
 
 def name_of(frame: FrameType) -> str | None:
