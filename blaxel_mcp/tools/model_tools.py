@@ -97,11 +97,7 @@ def _api_tool(name: str, summary: str, schema: JSONObject, tools: Mapping[str, T
 
 
 class _ModelChoice:
-    """Validates the arguments of an API's tool: the model, and the rest as that model's own tool does.
-
-    Attributes:
-        is_plain: As in `ArgumentValidator`.
-    """
+    """Validates the arguments of an API's tool: the model, and the rest as that model's own tool does."""
 
     def __init__(self, listed: JSONObject, tools: Mapping[str, Tool]) -> None:
         chosen = {"type": "object", "properties": {"model": listed["properties"]["model"]}, "required": ["model"]}
@@ -110,11 +106,7 @@ class _ModelChoice:
         self.is_plain = all(tool.validator.is_plain for tool in tools.values())
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
-        """Return the arguments, repaired and validated, and one sentence for each repair.
-
-        Raises:
-            InvalidArgumentsError: They do not match the schema.
-        """
+        """Return the arguments, repaired and validated, and one sentence for each repair."""
         chosen, repairs = self._model.validate(arguments)
         model = chosen.pop("model")
         own, more = self._tools[model].validator.validate(chosen)

@@ -81,12 +81,7 @@ class CallKeys(Protocol):
 
 
 class PaidOnce:
-    """Makes each call with a key once.
-
-    Args:
-        keys: The store of keys.
-        lease_seconds: After how many seconds without a sign of its process a call counts as lost.
-    """
+    """Makes each call with a key once. A call counts as lost after `lease_seconds` without a sign of its process."""
 
     def __init__(self, keys: CallKeys, lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys

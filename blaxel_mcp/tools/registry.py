@@ -58,10 +58,10 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: its definition for the client, and its function.
+    """A tool.
 
     Attributes:
-        definition: The definition for the client.
+        definition: Its definition for the client.
         validator: Checks the arguments.
         run: Runs it.
         calls_a_model: Whether its calls cost money, and may outlive their requests.

@@ -141,11 +141,7 @@ class Resources:
         return types.ReadResourceResult(contents=[await self.contents(params.uri)])
 
     async def contents(self, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
-        """Return the contents of one resource.
-
-        Raises:
-            MCPError: As `read`.
-        """
+        """Return the contents of one resource; MCPError as in `read`."""
         if len(uri) > _MAX_URI_CHARS:
             raise _missing(uri[:_MAX_URI_CHARS], f"A URI has at most {_MAX_URI_CHARS:,} characters.")
         if uri == MODELS_URI:

@@ -70,13 +70,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The progress of a running call.
-
-    Attributes:
-        model: Its model.
-        progress: A sentence.
-        text: The text of the answer so far.
-    """
+    """The progress of a running call: its model, a sentence, and the text of the answer so far."""
 
     model: str = ""
     progress: str = ""
@@ -112,11 +106,7 @@ class OwnCall:
 
 
 class SharedCalls:
-    """The handed-back calls of all servers.
-
-    Args:
-        state: The engine, the encryption and the length of a lease.
-    """
+    """The handed-back calls of all servers."""
 
     def __init__(self, state: SharedState) -> None:
         self._engine, self._cipher = state.engine, state.cipher

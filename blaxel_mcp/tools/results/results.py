@@ -92,9 +92,7 @@ class ResultPolicy:
     def for_call(self, arguments: JSONObject, names: Collection[str] = ("select",)) -> Self:
         """Return the policy for one call, whose `select` takes precedence over the model's own.
 
-        Args:
-            arguments: The arguments of the tool.
-            names: Those of them that shape the result.
+        `names` are the arguments of the tool that shape the result.
 
         Raises:
             InvalidArgumentsError: They cannot be used; nothing has been sent yet.
@@ -117,9 +115,9 @@ class ResultPolicy:
 
 
 async def answer_result(answer: Answer, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
-    """Return the result of a call that succeeded: no larger than the policy allows, with the whole answer kept.
+    """Return the result of a call that succeeded: no larger than the policy allows, with the whole answer stored.
 
-    No failure to keep the answer or to write a file makes it fail: the call has been paid for.
+    No failure to store the answer or to write a file makes it fail: the call has been paid for.
     """
     await policy.store.put(context.call_id, answer)
     shown = await _presented(answer, context, policy)
@@ -148,11 +146,7 @@ def error_result(
 ) -> types.CallToolResult:
     """Return the result of a call that failed: text for the agent, fields for a program.
 
-    Args:
-        error: The failure, with its final text.
-        context: The call.
-        max_chars: Maximum length of the shown part of the answer, in characters.
-        receipt: Whether the model sees the receipt in a line of text.
+    `error` has its final text. At most `max_chars` characters of the partial answer are shown.
     """
     partial_text = error.partial or (context.stream.partial() if context.stream and max_chars else "")
     partial_text = partial_text[:max_chars]
@@ -176,10 +170,7 @@ def error_result(
 
 
 def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict[str, Any]:
-    """Return a result of text alone as the object that the SDK makes of it, which the SDK validates all the same.
-
-    It would turn the model into this object first, with a pass over the whole answer.
-    """
+    """Return a result of text alone as the object that the SDK would make of it, with a pass over the whole answer."""
     texts = [block.text for block in result.content if isinstance(block, types.TextContent)]
     if len(texts) < len(result.content):
         return result

@@ -33,12 +33,8 @@ def default_spools() -> Path:
 class Spool:
     """The folder of one process, created with the first file.
 
-    A lock file beside the folder shows other processes that it is in use; the system releases
-    the lock when the process ends. A process id would be reused, and means nothing in another
-    container.
-
-    Args:
-        parent: The folder in which the spool is created.
+    A lock file beside it shows other processes that it is in use; the system releases the lock when the process ends.
+    A process id would be reused, and means nothing in another container.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -107,11 +103,7 @@ def _lock_path(folder: Path) -> Path:
 
 
 def _acquire_lock(path: Path) -> int:
-    """Lock a file until the returned descriptor is closed.
-
-    Raises:
-        OSError: Another process holds the lock.
-    """
+    """Lock a file until the returned descriptor is closed; OSError if another process holds the lock."""
     if sys.platform == "win32":
         # Windows cannot delete an open file, so a lock file that can be deleted is not held.
         path.unlink(missing_ok=True)

@@ -1,8 +1,4 @@
-"""Stores complete answers by call id for a limited time.
-
-The newest answers are in memory, the rest are files in a private folder. The number, size and
-age of the answers are limited; the oldest are removed first.
-"""
+"""Stores complete answers by call id for a limited time: the newest in memory, the rest in a private folder."""
 
 import logging
 import time
@@ -64,12 +60,12 @@ class _Record:
 class CallStore:
     """Stores the answers of one caller.
 
-    Entering the context removes files of processes that ended without cleaning up, and starts the
-    timer that removes expired answers. Leaving it removes every answer.
+    Entering the context removes files of processes that ended without cleaning up, and starts the timer that removes
+    expired answers. Leaving it removes every answer.
 
     Args:
         spools: The folder in which the store creates its own; None for one in the user's cache directory.
-        limits: The number, size and lifetime of the answers.
+        limits: The number, size and lifetime of the answers; the oldest are removed first.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
         shared: The store that other servers share; None if nothing is shared.
@@ -196,7 +192,6 @@ class CallStore:
                 raise self._not_found(call_id) from None
 
     async def _get_shared(self, call_id: str) -> StoredAnswer:
-        """Return the answer that another server has stored."""
         try:
             answer = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
         except SharedStateError as error:
