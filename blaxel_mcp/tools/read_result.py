@@ -185,5 +185,4 @@ def _position(part: AnswerPart, request: PartRequest, ref: AnswerRef) -> str:
     position = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
     if part.next_offset is None:
         return f"[{position}, the end]"
-    pointer = {} if request.pointer is None else {"pointer": request.pointer}
-    return f"[{position}; continue with {ref.read_call(**pointer, offset=part.next_offset)}]"
+    return f"[{position}; continue with {ref.read_call(pointer=request.pointer, offset=part.next_offset)}]"
