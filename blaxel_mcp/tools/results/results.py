@@ -120,7 +120,12 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     No failure to store the answer or to write a file makes it fail: the call has been paid for.
     """
     await policy.store.put(context.call_id, answer)
-    shown = await _presented(answer, context, policy)
+    shape = partial(_shape, answer, policy, AnswerRef(context.call_id, policy.reader))
+    is_light = isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS
+    if is_light and not policy.select and not policy.returns:
+        shown = shape()
+    else:
+        shown = await anyio.to_thread.run_sync(shape, abandon_on_cancel=True)
     media, sentences = await _media_blocks(shown.media, context, policy) if shown.media else ([], [])
     truncated = shown.truncated or bool(sentences)
     structured = shown.structured
@@ -186,37 +191,25 @@ def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict
     return prepared
 
 
-async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy) -> Presentation:
-    model_text = None
-    if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
-        model_text = policy.api.text(answer.value)
-        if not model_text or model_text.isspace() or calls_tools(answer.value):
-            # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
-            model_text = None
-    ref = AnswerRef(context.call_id, policy.reader)
-    if policy.select or policy.returns:
-        shape = partial(_shaped, answer, policy, ref)
-        if shown := await anyio.to_thread.run_sync(shape, abandon_on_cancel=True):
-            return shown
-    if isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS:
-        return present(answer, limit=policy.max_chars, ref=ref, model_text=model_text)
-    work = partial(present, answer, limit=policy.max_chars, ref=ref, model_text=model_text)
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-
-def _shaped(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation | None:
-    """Return the parts or the form of an answer that the call asks for; None for the usual one."""
+def _shape(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation:
+    """Return the parts or the form of an answer that the call asks for, otherwise the model's text or all of it."""
+    limit = policy.max_chars
     if not isinstance(answer, JSONAnswer):
-        shown = present(answer, limit=policy.max_chars, ref=ref)
-        return replace(shown, remarks=("[`select` and `return` pick nothing: the answer is not JSON.]",))
+        shown = present(answer, limit=limit, ref=ref)
+        picks_nothing = ("[`select` and `return` pick nothing: the answer is not JSON.]",)
+        return replace(shown, remarks=picks_nothing) if policy.select or policy.returns else shown
     if policy.select:
-        return present_parts(answer, policy.select, limit=policy.max_chars, ref=ref)
-    match policy.returns:
-        case "similarity":
-            return present_similarity(answer)
-        case "file":
-            return present_file(answer)
-    return present(answer, limit=policy.max_chars, ref=ref, summarizes=False)
+        return present_parts(answer, policy.select, limit=limit, ref=ref)
+    if policy.returns == "similarity" and (similarity := present_similarity(answer)):
+        return similarity
+    if policy.returns == "file" and (file := present_file(answer)):
+        return file
+    model_text = policy.api.text(answer.value) if policy.kind == "text" and policy.api else None
+    if model_text and (model_text.isspace() or calls_tools(answer.value)):
+        # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
+        model_text = None
+    summarizes = policy.returns != "vectors"
+    return present(answer, limit=limit, ref=ref, model_text=model_text or None, summarizes=summarizes)
 
 
 async def _media_blocks(
