@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -23,6 +23,10 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.schema import LEASE_SECONDS
 from blaxel_mcp.tools.results.results import ERROR_KEY
+
+if TYPE_CHECKING:
+    from blaxel_mcp.tools.store.local_keys import LocalKeys
+    from blaxel_mcp.tools.store.shared_keys import SharedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -61,25 +65,6 @@ class Claim:
     result: str | None = None
 
 
-class CallKeys(Protocol):
-    """A store of keys. Every method blocks, and raises CallKeysError on failure."""
-
-    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
-
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Renew the leases of running calls, given the id of the call with each key."""
-
-    def finish(self, key: str, call_id: str, result: str) -> None:
-        """Store the result of a call, for repeated calls."""
-
-    def release(self, key: str, call_id: str) -> None:
-        """Delete a key: nothing was billed, so the call may be made again."""
-
-    def close(self) -> None:
-        """Close the store."""
-
-
 @dataclass(slots=True)
 class _KeyedCall:
     """A call of this process, until its result is sent to the store of keys.
@@ -102,7 +87,7 @@ class _KeyedCall:
 class PaidOnce:
     """Makes each call with a key once. A call counts as lost after `lease_seconds` without a sign of its process."""
 
-    def __init__(self, keys: CallKeys, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, keys: "LocalKeys | SharedKeys", lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
         self._lock = threading.Lock()
         self._calls: dict[str, _KeyedCall] = {}

@@ -136,14 +136,16 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     if shown.text is None:
         # Some clients show only the first block: for a file it has to be the sentence.
         content = [*texts, *_lines(shown.media, media, context), *media]
-        return _result(content, context, truncated=truncated)
-    content = [text_block(shown.text), *media, *texts]
-    return _result(content, context, structured=structured, truncated=truncated)
+    else:
+        content = [text_block(shown.text), *media, *texts]
+    meta = result_meta(context, truncated=truncated)
+    return types.CallToolResult(content=content, structured_content=structured, _meta=meta)
 
 
 def value_result(value: dict[str, Any], context: CallContext) -> types.CallToolResult:
     """Return the result of a tool that asks no model."""
-    return _result([text_block(json_text.dump(value))], context, structured=value)
+    content: list[types.ContentBlock] = [text_block(json_text.dump(value))]
+    return types.CallToolResult(content=content, structured_content=value, _meta=result_meta(context))
 
 
 def error_result(
@@ -245,15 +247,3 @@ def _lines(
         if isinstance(block, types.AudioContent) or (isinstance(block, types.EmbeddedResource) and is_picture):
             described = f"{shown_media_type(medium.media_type)}, {len(medium.data):,} bytes"
             yield text_block(f"{described}: {call_uri(context.call_id, medium.pointer)}")
-
-
-def _result(
-    content: list[types.ContentBlock],
-    context: CallContext,
-    *,
-    structured: dict[str, Any] | None = None,
-    truncated: bool = False,
-) -> types.CallToolResult:
-    return types.CallToolResult(
-        content=content, structured_content=structured, _meta=result_meta(context, truncated=truncated)
-    )
