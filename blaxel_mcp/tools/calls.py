@@ -50,7 +50,7 @@ class Report:
 
 
 class Call:
-    """One call of a model that has been started.
+    """A call of a model that has been started.
 
     Args:
         context: The call's context; its `call_id` is the handle.
@@ -247,12 +247,7 @@ class CallRegistry:
         return self._handles.get(call_id)
 
     async def elsewhere(self, call_id: str, seconds: float = 0, *, cancels: bool = False) -> RemoteCall | None:
-        """Return another server's call; None if no server knows it.
-
-        Args:
-            call_id: The call.
-            seconds: How long to wait for its end.
-            cancels: Whether to cancel it, and wait until that is done.
+        """Return another server's call, after up to `seconds` or its cancellation; None if no server knows it.
 
         Raises:
             BlaxelError: The shared state cannot be used.

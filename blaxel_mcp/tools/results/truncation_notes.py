@@ -13,12 +13,7 @@ MAX_NOTE = 500
 
 @dataclass(frozen=True, slots=True)
 class AnswerRef:
-    """Where a complete answer can be read.
-
-    Attributes:
-        call_id: The call's id.
-        tool: The name of the tool that reads it.
-    """
+    """Where a complete answer can be read: the call's id, and the name of the tool that reads it."""
 
     call_id: str
     tool: str = "read_result"
