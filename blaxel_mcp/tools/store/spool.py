@@ -50,7 +50,18 @@ class Spool:
         Raises:
             OSError: The file could not be written. Nothing is left of it.
         """
-        path = self.open() / f"{next(self._numbers)}-{name or 'answer'}"
+        try:
+            if self._lock is None:
+                make_own_folder(self._parent)
+                # Lock before the folder exists, so that no process ever sees it unlocked.
+                self._lock = _acquire_lock(_lock_path(self._folder))
+            make_own_folder(self._folder)
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                logger.warning("long answers are kept in memory only: %s", error.strerror or error)
+            raise
+        path = self._folder / f"{next(self._numbers)}-{name or 'answer'}"
         write_private(path, data)
         return path
 
@@ -77,25 +88,6 @@ class Spool:
             os.close(self._lock)
             self._lock = None
             _lock_path(self._folder).unlink(missing_ok=True)
-
-    def open(self) -> Path:
-        """Return the folder's path, after creating it if it does not exist.
-
-        Raises:
-            OSError: The folder could not be created.
-        """
-        try:
-            if self._lock is None:
-                make_own_folder(self._parent)
-                # Lock before the folder exists, so that no process ever sees it unlocked.
-                self._lock = _acquire_lock(_lock_path(self._folder))
-            make_own_folder(self._folder)
-        except OSError as error:
-            if not self._has_failed:
-                self._has_failed = True
-                logger.warning("long answers are kept in memory only: %s", error.strerror or error)
-            raise
-        return self._folder
 
 
 def _lock_path(folder: Path) -> Path:
