@@ -1,5 +1,6 @@
 """Stores complete answers by call id for a limited time: the newest in memory, the rest in a private folder."""
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -7,11 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 
 from blaxel_mcp.budget.shared.engine import SharedStateError
@@ -95,28 +94,21 @@ class CallStore:
         # Without contention, a turn of the event loop per answer would be for nothing.
         self._lock = anyio.Lock(fast_acquire=True)
         self._stored = anyio.Event()
-        self._timer: anyio.abc.TaskGroup | None = None
+        self._timer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(self._spool.remove_abandoned)
-        self._timer = await anyio.create_task_group().__aenter__()
-        self._timer.start_soon(self._remove_when_expired)
+        self._timer = asyncio.create_task(self._remove_when_expired())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._timer is not None
-        try:
-            self._timer.cancel_scope.cancel()
-            # Without the error: the group would wrap it in an exception group.
-            await self._timer.__aexit__(None, None, None)
-        finally:
-            with anyio.CancelScope(shield=True):
-                async with self._lock:
-                    self._records.clear()
-                    self._memory_bytes = self._disk_bytes = 0
-                    await anyio.to_thread.run_sync(self._spool.close)
+        self._timer.cancel()
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                self._records.clear()
+                self._memory_bytes = self._disk_bytes = 0
+                await anyio.to_thread.run_sync(self._spool.close)
 
     async def put(self, call_id: str, answer: Answer) -> None:
         """Store an answer. A full disk is no error here; `get` reports it then."""
