@@ -49,7 +49,7 @@ class BlaxelError(Exception):
 
     `str()` gives the message followed by the hint. Both are shown to users and agents and contain no secrets.
 
-    Args:
+    Attributes:
         message: One sentence that says what happened.
         code: The error code.
         origin: Where the fault lies; by default, at this server or its settings.
@@ -61,8 +61,6 @@ class BlaxelError(Exception):
             billed twice, even if the model is not marked `idempotent = true`.
         status: The HTTP status of the upstream response; None if there was no response.
         request_id: The id of the upstream request, for Blaxel's or the provider's support; None if not known.
-
-    Attributes:
         partial: The part of a streamed answer that arrived before the failure, as text. Its reader sets it.
     """
 
@@ -86,8 +84,7 @@ class BlaxelError(Exception):
 class ConfigurationError(BlaxelError):
     """Settings or credentials that are missing, malformed or contradictory.
 
-    The code is `configuration_error` and the origin `local`. The `message` can have several lines, one per mistake.
-    It never quotes a value that may be a secret.
+    The `message` can have several lines, one per mistake. It never quotes a value that may be a secret.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -95,17 +92,11 @@ class ConfigurationError(BlaxelError):
 
 
 class InvalidArgumentsError(BlaxelError):
-    """A request that is rejected before it is sent, so that nothing was billed.
-
-    The code is `invalid_arguments` and the origin `caller`: the agent or user can fix the arguments and call again.
-    """
+    """A request that is rejected before it is sent: the agent or user can fix the arguments and call again."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, code="invalid_arguments", origin="caller", hint=hint)
 
 
 class UpstreamError(BlaxelError):
-    """A call that failed at Blaxel, at the model's provider or in the network.
-
-    `origin` says at which of them, `billed` whether the call may have been charged for.
-    """
+    """A call that failed at Blaxel, at the model's provider or in the network, as `origin` says."""

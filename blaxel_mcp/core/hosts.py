@@ -9,11 +9,7 @@ DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is a loopback name or address, without resolving it.
-
-    Args:
-        host: A host name or an IP address; an IPv6 address may have brackets.
-    """
+    """Return whether a host is a loopback name or address, without resolving it; IPv6 may have brackets."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
@@ -31,10 +27,7 @@ def is_internal(host: str) -> bool:
     """Return whether a host is, in any spelling, an address or name that is not on the public network.
 
     That is every loopback, link-local, private, unspecified, multicast or reserved address, and the names that resolve
-    to such addresses by convention. Other names are not resolved.
-
-    Args:
-        host: A host name or an IP address; an IPv6 address may have brackets and a zone.
+    to such addresses by convention. Other names are not resolved. An IPv6 address may have brackets and a zone.
     """
     name = host.strip("[]").partition("%")[0].rstrip(".").lower()
     if not name or _INTERNAL_NAMES.fullmatch(name) or not ("." in name or ":" in name or name[0].isdigit()):

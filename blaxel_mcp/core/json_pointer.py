@@ -47,13 +47,9 @@ def read_steps(pointer: str) -> list[str]:
 
 
 def locate(text: str, pointer: str) -> slice:
-    """Return the slice of a JSON document that a pointer selects, without surrounding white space.
+    """Return the slice of a JSON document, which has to be valid, that a pointer selects.
 
-    If an object has a member twice, the first one is selected. The text is read at most once.
-
-    Args:
-        text: The document; it has to be valid JSON.
-        pointer: The JSON Pointer.
+    White space around the value is not part of it. If an object has a member twice, the first one is selected.
 
     Raises:
         InvalidArgumentsError: The pointer selects nothing; the message names the first step that fails and the value

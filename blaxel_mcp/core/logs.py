@@ -58,12 +58,7 @@ def redact_logs_with(redactor: Redactor) -> None:
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
-    """Log to stderr, one line per record.
-
-    Args:
-        level: The minimum level, one of `LEVELS`.
-        log_format: `text`, or `json` for one JSON object per line.
-    """
+    """Log to stderr, one line per record, from a level of `LEVELS` on; with `json`, each line is an object."""
     handler = _StderrHandler(sys.stderr)
     handler.setFormatter(line_formatter(log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -22,9 +22,6 @@ def make_folder(folder: Path) -> None:
 
     `Path.mkdir(parents=True)` applies its mode to the last folder only: under a umask of 0, anyone could write into the
     others.
-
-    Raises:
-        OSError: The folder cannot be made.
     """
     if not folder.exists():
         if folder.parent != folder:
@@ -36,8 +33,7 @@ def make_own_folder(folder: Path) -> None:
     """Make a folder that only this program uses, with mode 0700 even if it exists and others can reach it.
 
     Raises:
-        PermissionError: The folder, or one above it, belongs to another user.
-        OSError: The folder cannot be made.
+        OSError: The folder cannot be made, or it or one above it belongs to another user.
     """
     make_folder(folder)
     # Before the mode is changed: a link may lead to any folder of this user's, or of root's.
@@ -64,8 +60,7 @@ def make_own_file(path: Path) -> None:
     """Make an empty file with mode 0600; a file that exists keeps its content and is closed to others.
 
     Raises:
-        PermissionError: The file belongs to another user.
-        OSError: The file cannot be made.
+        OSError: The file cannot be made, or belongs to another user.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
     if os.name == "posix" and path.stat().st_uid != os.geteuid():
@@ -76,12 +71,8 @@ def make_own_file(path: Path) -> None:
 def read_private(path: Path, *, limit: int | None = None) -> bytes:
     """Read a file that only this user can have written, never through a link.
 
-    Args:
-        path: The file.
-        limit: The maximum size, in bytes; None for any.
-
     Raises:
-        OSError: The file is missing, too large, another user's, or open to others.
+        OSError: The file is missing, larger than `limit` bytes, another user's, or open to others.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | _NO_SURPRISE), "rb") as file:
         status = os.fstat(file.fileno())
@@ -97,13 +88,9 @@ def read_private(path: Path, *, limit: int | None = None) -> bytes:
 
 
 def write_private(path: Path, data: bytes, *, like: os.stat_result | None = None, flush: bool = False) -> None:
-    """Write a new file, never over an existing file and never through a link.
+    """Write a new file, never over an existing file and never through a link; `like` is as in `replace_file`.
 
-    Args:
-        path: The file.
-        data: Its content.
-        like: The status of the file whose owner and mode it gets. None: this user, mode 0600.
-        flush: Whether to wait until it is on the disk.
+    `flush` waits until the content is on the disk.
 
     Raises:
         FileExistsError: The path exists.
@@ -167,10 +154,7 @@ def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None,
 def back_up(path: Path, data: bytes, *, like: os.stat_result | None = None) -> Path:
     """Write a copy of a file beside it, as `NAME.DATE-TIME.bak` in UTC, and return the copy's path.
 
-    Args:
-        path: The file.
-        data: The file's content.
-        like: The status of the file whose owner and mode the copy gets. None: this user, mode 0600.
+    `data` is the file's content; `like` is as in `replace_file`.
 
     Raises:
         OSError: The copy cannot be written, and nothing of it is left; or a thousand copies of this second exist.

@@ -1,7 +1,7 @@
 """Makes text from outside safe to show: no credentials, no control characters, bounded length.
 
-This module removes text that looks like a credential, such as a provider's key in an error message. The server's own
-credentials are known and are removed by value (`client.auth.Authenticator.redact`).
+Text that looks like a credential is removed here, such as a provider's key in an error message. The server's own
+credentials are removed by value (`client.auth.Authenticator.redact`).
 """
 
 import re
@@ -79,11 +79,9 @@ def shorten(text: str, limit: int = SHOWN_CHARS) -> str:
 
 
 def literal(text: str, limit: int = SHOWN_CHARS) -> str:
-    """Return a caller's text as a quoted literal that is safe on a terminal.
+    """Return a caller's text as a quoted literal that is safe on a terminal; credentials in it are not redacted.
 
-    Args:
-        text: The text; credentials in it are not redacted.
-        limit: The maximum number of characters, before quotes and escapes are added.
+    `limit` counts the characters before quotes and escapes are added.
     """
     return repr(shorten(text, limit))
 
@@ -96,16 +94,11 @@ def visible(text: str) -> str:
 
 
 def quote(text: str, limit: int, redact: Redact | None = None) -> str:
-    """Return upstream's text as one line that can be quoted as data, in at most `limit` characters.
+    """Return upstream's text as one line that can be quoted as data, in at most `limit` characters (at least 1).
 
     White space is collapsed, control and bidirectional formatting characters are dropped, and everything that looks
-    like a credential is redacted.
-
-    Args:
-        text: The text.
-        limit: The maximum number of characters, at least 1.
-        redact: Removes this server's own secrets. It sees the text without the invisible characters that could hide
-            one, and before a part of one could be left by the other rules or the limit.
+    like a credential is redacted. `redact` removes this server's own secrets. It sees the text without the invisible
+    characters that could hide one, and before a part of one could be left by the other rules or the limit.
     """
     line = " ".join(visible(text[:_MAX_SCANNED]).split())
     if redact is not None:

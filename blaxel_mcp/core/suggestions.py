@@ -18,13 +18,7 @@ _ABBREVIATED = 0.9
 
 
 def closest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Return the known name most similar to `name` and those that are about as similar, best first.
-
-    Args:
-        name: The misspelled name.
-        known: The names that it may stand for.
-        limit: The maximum number of names to return.
-    """
+    """Return the known name most similar to `name` and those that are about as similar, best first."""
     # Any other name is too short to be similar; and to prepare the comparison takes seconds for a name of megabytes.
     others = [other for other in dict.fromkeys(known) if len(name) <= _MAX_LENGTH_RATIO * len(other)]
     if not others:

@@ -264,11 +264,11 @@ class Tenant:
         self.runtime = runtime = generation.runtime
         runtime.discovery.on_change(partial(self._refresh, generation))
         self.resources = Resources(
-            lambda: runtime.discovery.catalog,
-            self.store,
-            runtime.config.settings,
-            runtime.listing.look_up,
-            runtime.spending,
+            catalog=lambda: runtime.discovery.catalog,
+            store=self.store,
+            settings=runtime.config.settings,
+            look_up=runtime.listing.look_up,
+            spending=runtime.spending,
             visibility=generation.visibility,
         )
         self.tools.replace(self._make_tools(), runtime.config.settings)

@@ -66,9 +66,8 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *,
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
-        asked = [AskedModel(name, _own_context(context, name)) for name in _models(arguments)]
+        asked = [AskedModel(name, _own_context(context, name, catalog)) for name in _models(arguments)]
         for one in asked:
-            one.context.model_names = catalog.names
             try:
                 one.invocation = await _invocation(one.model, arguments, catalog, runtime)
             except BlaxelError as error:
@@ -111,8 +110,8 @@ def _models(arguments: JSONObject) -> list[str]:
     return names
 
 
-def _own_context(context: CallContext, name: str) -> CallContext:
-    return CallContext(tool=context.tool, client=context.client, model=name)
+def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallContext:
+    return CallContext(tool=context.tool, client=context.client, model=name, model_names=catalog.names)
 
 
 async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtime: Runtime) -> Invocation:
@@ -166,7 +165,7 @@ async def _similarity(
     answered = [(one.model, text) for one in asked if (text := one.text)]
     if embedder is None or len(answered) < 2:  # noqa: PLR2004 - one has nothing to compare with
         return {}
-    own = _own_context(context, embedder.name)
+    own = _own_context(context, embedder.name, runtime.discovery.catalog)
     own.asker = _nobody
     try:
         with anyio.move_on_after(_SIMILARITY_SECONDS):

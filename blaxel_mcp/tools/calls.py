@@ -26,14 +26,11 @@ _INTERVALS = (1.0, 5.0)
 """The interval of progress, in seconds: it starts short, since some clients drop the final notification, and doubles up
 to the second."""
 
-
 _MAX_EXPIRED = 2000
 """Handles that are remembered as expired."""
 
-
 REJOIN_SECONDS = 30.0
 """How long a call with a key goes on over HTTP after its connection is lost: clients repeat it soon."""
-
 
 CallResult = types.CallToolResult | types.InputRequiredResult
 """The result of a call; the second one asks the client for a person's answer, and never belongs to a handle."""
@@ -53,7 +50,7 @@ class Report:
 
 
 class Call:
-    """One call of a model that has been started.
+    """A call of a model that has been started.
 
     Args:
         context: The call's context; its `call_id` is the handle.
@@ -111,7 +108,7 @@ class Call:
         return f"{model}: {seconds:.0f} s, {len(progress.text)} characters: ...{progress.text[-80:]}"
 
     def seen(self) -> Seen:
-        """Return the progress of the call, for the holders of its handle."""
+        """Return the progress of the call for the holders of its handle."""
         return Seen(self.context.model or "", self.state(), self.context.progress.text)
 
     def _end(self, _: object) -> None:
@@ -198,7 +195,7 @@ class CallRegistry:
         return self._keyed.get((key, content))
 
     async def join(self, call: Call, seconds: float, report: Report | None = None, *, may_go_on: bool = False) -> bool:
-        """Wait for a call, and cancel it if its request is cancelled and nobody else waits for it.
+        """Wait for a call, and cancel it if its request is cancelled and no other request waits for it.
 
         Args:
             call: The call.
@@ -222,15 +219,13 @@ class CallRegistry:
             else:
                 call.cancel_unless_awaited()
             raise
-        is_done = call.task.done()
-        if is_done:
-            call.waiters -= 1
-        else:
-            self._handles[call.context.call_id] = call
-            if self._shared:
-                with anyio.CancelScope(shield=True):
-                    await self._share(call, self._shared)
-        return is_done
+        if call.task.done():
+            return True
+        self._handles[call.context.call_id] = call
+        if self._shared:
+            with anyio.CancelScope(shield=True):
+                await self._share(call, self._shared)
+        return False
 
     async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
         """Wait until a call is done, but no longer than this, and report its progress; None waits without a limit."""
@@ -252,12 +247,7 @@ class CallRegistry:
         return self._handles.get(call_id)
 
     async def elsewhere(self, call_id: str, seconds: float = 0, *, cancels: bool = False) -> RemoteCall | None:
-        """Return another server's call; None if no server knows it.
-
-        Args:
-            call_id: The call.
-            seconds: How long to wait for its end.
-            cancels: Whether to cancel it, and wait until that is done.
+        """Return another server's call, after up to `seconds` or its cancellation; None if no server knows it.
 
         Raises:
             BlaxelError: The shared state cannot be used.

@@ -16,7 +16,6 @@ _SCHEMA: JSONObject = {
     "required": ["call_id"],
 }
 
-
 _STATES = {"running": "cancelling", "cancelled": "cancelled"}
 """The state to report of a call of another server: it may not have heard of the cancellation yet."""
 

@@ -1,5 +1,6 @@
 """Ask the person behind a client whether an expensive call may be sent, by elicitation in either protocol era."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
@@ -18,16 +19,11 @@ _KEY = "consent"
 Context = ServerRequestContext[Any, Any]
 
 
+@dataclass(eq=False)
 class InputRequiredError(Exception):
-    """A call that goes on when the client repeats the request with a person's answer.
+    """A call that goes on when the client repeats the request with a person's answer to the question in `result`."""
 
-    Attributes:
-        result: The question to the client.
-    """
-
-    def __init__(self, result: types.InputRequiredResult) -> None:
-        super().__init__("the client is asked for input")
-        self.result = result
+    result: types.InputRequiredResult
 
 
 def consent_asker(
@@ -35,14 +31,14 @@ def consent_asker(
 ) -> Asker:
     """Return a function that asks the person behind a request.
 
+    It raises `InputRequiredError` if the client has to repeat the request.
+
     Args:
         context: The request.
         params: Its parameters, which may have the answer.
         agreed: For each model, the highest estimate in USD that the person has agreed to in this session; it is
             updated. None where callers have no session of their own.
         shows_budget: Whether the caller may see the budget.
-
-    The returned function raises `InputRequiredError` if the client has to repeat the request.
     """
 
     async def ask(question: SpendingQuestion) -> Reply:

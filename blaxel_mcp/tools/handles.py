@@ -43,13 +43,7 @@ def detach_seconds(settings: Settings, client: str = "", *, reports: bool = Fals
 
 
 def running_result(context: CallContext, seen: Seen, *, prefix: str) -> types.CallToolResult:
-    """Return the result of a call that is still running: its handle, the partial text and what to do next.
-
-    Args:
-        context: Has the call's id.
-        seen: The progress of the call, on any server.
-        prefix: The prefix of the tools' names.
-    """
+    """Return the result of a call that is still running: its handle, the partial text and what to do next."""
     value = {
         "call_id": context.call_id,
         "state": "running",

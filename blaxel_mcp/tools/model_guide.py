@@ -23,8 +23,6 @@ _SAMPLES: JSONObject = {"string": "Hello", "integer": 1, "number": 1, "boolean":
 _QUESTIONS = ("prompt", "input", "inputs")
 """Arguments that an example contains even if the schema does not require them."""
 
-_NO_RECORD = Lookup(None)
-
 
 MODELS_URI = "blaxel://models"
 
@@ -51,22 +49,14 @@ def models_guide(catalog: Catalog) -> JSONObject:
     return {"models": models, "total": len(models)}
 
 
-def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup = _NO_RECORD) -> JSONObject:
+def model_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup) -> JSONObject:
     """Return everything about one model.
 
-    Args:
-        entry: The model.
-        settings: Where it is called.
-        lookup: Its record in the control plane, or why there is none.
-
-    Returns:
-        The record, the tool's schema, an example of the tool's arguments and of the request body made from them, and
-        the same call with `curl` and, if possible, with Blaxel's own CLI. It never contains the key; `$BL_API_KEY`
-        stands for it.
+    That is its record in the control plane, the tool's schema, an example of the tool's arguments and of the request
+    body made from them, and the same call with `curl` and, if possible, with Blaxel's own CLI. It never contains the
+    key; `$BL_API_KEY` stands for it.
     """
-    arguments = example_arguments(entry)
-    record = lookup.record
-    path = entry.path
+    arguments, record, path = example_arguments(entry), lookup.record, entry.path
     if path is None:
         path = entry.api.endpoint_path(record.provider_model if record else None)
     return {

@@ -96,26 +96,18 @@ def _api_tool(name: str, summary: str, schema: JSONObject, tools: Mapping[str, T
     return Tool(definition, validator, run, calls_a_model=True, may_repeat=may_repeat)
 
 
-class _ModelChoice:
-    """Validates the arguments of an API's tool: the model, and the rest as that model's own tool does.
-
-    Attributes:
-        is_plain: As in `ArgumentValidator`.
-    """
+class _ModelChoice(ArgumentValidator):
+    """Validates the arguments of an API's tool: the model, and the rest as that model's own tool does."""
 
     def __init__(self, listed: JSONObject, tools: Mapping[str, Tool]) -> None:
         chosen = {"type": "object", "properties": {"model": listed["properties"]["model"]}, "required": ["model"]}
-        self._model = ArgumentValidator(chosen, advertised=listed, owner="The schema of an API's tool")
+        super().__init__(chosen, advertised=listed, owner="The schema of an API's tool")
         self._tools = tools
         self.is_plain = all(tool.validator.is_plain for tool in tools.values())
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
-        """Return the arguments, repaired and validated, and one sentence for each repair.
-
-        Raises:
-            InvalidArgumentsError: They do not match the schema.
-        """
-        chosen, repairs = self._model.validate(arguments)
+        """Return the arguments, repaired and validated, and one sentence for each repair."""
+        chosen, repairs = super().validate(arguments)
         model = chosen.pop("model")
         own, more = self._tools[model].validator.validate(chosen)
         return {"model": model, **own}, repairs + more

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -23,6 +23,10 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.schema import LEASE_SECONDS
 from blaxel_mcp.tools.results.results import ERROR_KEY
+
+if TYPE_CHECKING:
+    from blaxel_mcp.tools.store.local_keys import LocalKeys
+    from blaxel_mcp.tools.store.shared_keys import SharedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -61,39 +65,32 @@ class Claim:
     result: str | None = None
 
 
-class CallKeys(Protocol):
-    """A store of keys. Every method blocks, and raises CallKeysError on failure."""
+@dataclass(slots=True)
+class _KeyedCall:
+    """A call of this process, until its result is sent to the store of keys.
 
-    def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
+    Attributes:
+        call_id: The call.
+        arguments: The digest of its arguments.
+        is_claimed: Whether its key is taken; it is not if keys could not be used.
+        has_ended: Whether its result can be sent.
+        result: The result as JSON; None if the key is to be released.
+    """
 
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Renew the leases of running calls, given the id of the call with each key."""
-
-    def finish(self, key: str, call_id: str, result: str) -> None:
-        """Store the result of a call, for repeated calls."""
-
-    def release(self, key: str, call_id: str) -> None:
-        """Delete a key: nothing was billed, so the call may be made again."""
-
-    def close(self) -> None:
-        """Close the store."""
+    call_id: str
+    arguments: str
+    is_claimed: bool = True
+    has_ended: bool = False
+    result: str | None = None
 
 
 class PaidOnce:
-    """Makes each call with a key once.
+    """Makes each call with a key once. A call counts as lost after `lease_seconds` without a sign of its process."""
 
-    Args:
-        keys: The store of keys.
-        lease_seconds: After how many seconds without a sign of its process a call counts as lost.
-    """
-
-    def __init__(self, keys: CallKeys, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, keys: "LocalKeys | SharedKeys", lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[str, str]] = {}
-        self._unclaimed: set[str] = set()
-        self._unsent: dict[str, str | None] = {}
+        self._calls: dict[str, _KeyedCall] = {}
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     async def settled_claim(
@@ -111,11 +108,10 @@ class PaidOnce:
         Raises:
             CallKeysError: Keys cannot be used.
         """
-        if key in self._unsent and not await anyio.to_thread.run_sync(self._try_to_send, key):
-            with self._lock:
-                first, result = self._running.get(key), self._unsent.get(key)
-            if first and result:
-                return Claim("done" if first[1] == arguments else "other", first[0], result)
+        first = self._calls.get(key)
+        is_unsent = first and first.has_ended and not await anyio.to_thread.run_sync(self._try_to_send, key)
+        if first and is_unsent and first.result:
+            return Claim("done" if first.arguments == arguments else "other", first.call_id, first.result)
         deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
         # A first call that failed without being billed releases its key, and the next look takes it.
         look = partial(self._keys.claim, key, arguments, call_id, again=again)
@@ -125,13 +121,12 @@ class PaidOnce:
             await anyio.sleep(delay)
             delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
         if claim.state == "new":
-            self._begin(key, arguments, call_id)
+            self._begin(key, _KeyedCall(call_id, arguments))
         return claim
 
     def adopt(self, key: str, arguments: str, call_id: str) -> None:
         """Keep the result of a call that is made although keys cannot be used; its key is taken when they can."""
-        self._begin(key, arguments, call_id)
-        self._unclaimed.add(key)
+        self._begin(key, _KeyedCall(call_id, arguments, is_claimed=False))
 
     async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
         """Store the result of a call; a call that failed and was not billed may be made again with the same key.
@@ -142,10 +137,13 @@ class PaidOnce:
         is_unpaid = isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no")
         text = None if is_unpaid else result.model_dump_json(by_alias=True, exclude_none=True)
         with self._lock:
-            self._running.setdefault(key, (call_id, ""))
-            self._unsent[key] = text
-            for oldest in list(self._unsent)[:-_MAX_UNSENT]:
-                self._forget(oldest)
+            call = self._calls.setdefault(key, _KeyedCall(call_id, ""))
+            if call.call_id != call_id:
+                # While keys could not be used, a call with other arguments has taken this one.
+                return
+            call.result, call.has_ended = text, True
+            for oldest in [each for each, call in self._calls.items() if call.has_ended][:-_MAX_UNSENT]:
+                del self._calls[oldest]
         if not await anyio.to_thread.run_sync(self._try_to_send, key):
             logger.warning("the result of a call is not kept yet for repeated calls; trying again")
 
@@ -155,61 +153,52 @@ class PaidOnce:
         self._send_all()
         self._keys.close()
 
-    def _begin(self, key: str, arguments: str, call_id: str) -> None:
+    def _begin(self, key: str, call: _KeyedCall) -> None:
         with self._lock:
-            # What an earlier call with the key left unsent is sent by now.
-            self._forget(key)
-            self._running[key] = call_id, arguments
+            self._calls[key] = call
         self._heartbeat.start()
 
     def _beat(self) -> None:
         self._send_all()
         with self._lock:
-            running = {key: call_id for key, (call_id, _) in self._running.items()}
+            running = dict(self._calls)
         try:
-            for key in tuple(self._unclaimed):
-                self._claim_late(key)
+            for key, call in running.items():
+                self._claim_late(key, call)
             if running:
-                self._keys.renew(running)
+                self._keys.renew({key: call.call_id for key, call in running.items()})
         except CallKeysError as error:
             logger.debug("the keys of running calls are not renewed: %s", error)
 
     def _send_all(self) -> None:
-        for key in tuple(self._unsent):
+        for key in tuple(self._calls):
             self._try_to_send(key)
 
     def _try_to_send(self, key: str) -> bool:
         """Keep the result of a call under its key, or release the key without one; return whether that is done."""
-        with self._lock:
-            call, result = self._running.get(key), self._unsent.get(key)
-            if call is None or key not in self._unsent:
-                return True
+        call = self._calls.get(key)
+        if call is None or not call.has_ended:
+            return True
         try:
-            self._claim_late(key)
-            if result is None:
-                self._keys.release(key, call[0])
+            self._claim_late(key, call)
+            if call.result is None:
+                self._keys.release(key, call.call_id)
             else:
-                self._keys.finish(key, call[0], result)
+                self._keys.finish(key, call.call_id, call.result)
         except CallKeysError as error:
             logger.debug("a key cannot be used: %s", error)
             return False
         with self._lock:
             # Two threads may send the same end, and a new call may have the key by then.
-            if self._running.get(key) is call:
-                self._forget(key)
+            if self._calls.get(key) is call:
+                del self._calls[key]
         return True
 
-    def _claim_late(self, key: str) -> None:
+    def _claim_late(self, key: str, call: _KeyedCall) -> None:
         """Take the key of a call that was made without it; if it is another call's by now, that one keeps it."""
-        call = self._running.get(key)
-        if call and key in self._unclaimed:
-            self._keys.claim(key, call[1], call[0])
-            self._unclaimed.discard(key)
-
-    def _forget(self, key: str) -> None:
-        self._unclaimed.discard(key)
-        self._unsent.pop(key, None)
-        self._running.pop(key, None)
+        if not call.is_claimed:
+            self._keys.claim(key, call.arguments, call.call_id)
+            call.is_claimed = True
 
 
 def client_key(meta: Mapping[str, Any]) -> str | None:

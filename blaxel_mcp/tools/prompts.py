@@ -114,11 +114,7 @@ def get_prompt(params: types.GetPromptRequestParams) -> types.GetPromptResult:
 def model_values(prompt: str, argument: str, typed: str, models: Sequence[tuple[str, str]]) -> types.Completion:
     """Return the models that complete an argument of a prompt: in a list of models, its last one.
 
-    Args:
-        prompt: The prompt's name.
-        argument: The argument's name.
-        typed: The text typed so far.
-        models: The name and the API of each model.
+    `models` has the name and the API of each model.
     """
     its_prompt = _PROMPTS.get(prompt)
     if its_prompt is None or argument != its_prompt.model:

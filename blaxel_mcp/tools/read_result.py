@@ -1,8 +1,7 @@
 """The tool `read_result`: any part of a recent answer, verbatim.
 
-Its results have no structured content: several clients show that in place of the text, where it
-would be JSON within JSON, and one of them drops images beside it. The text block is the part,
-verbatim; a second block and `_meta` say where in the answer it is and how to continue.
+Its results have no structured content: several clients show that in place of the text, where it would be JSON within
+JSON, and one of them drops images beside it. A second block and `_meta` say where in the answer the part is.
 """
 
 import anyio.to_thread
@@ -61,14 +60,7 @@ _SCHEMA: JSONObject = {
 
 
 def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, longest_wait: float) -> Tool:
-    """Return the tool `read_result`.
-
-    Args:
-        policy: The store of the answers and the limits of a result.
-        calls: The calls in flight.
-        prefix: The prefix of each tool's name.
-        longest_wait: The maximum of `wait_seconds`, in seconds; 0 for no maximum.
-    """
+    """Return the tool `read_result`; `longest_wait` is the maximum of `wait_seconds`, 0 for none."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         if arguments["call_id"] == LAST:
@@ -193,5 +185,4 @@ def _position(part: AnswerPart, request: PartRequest, ref: AnswerRef) -> str:
     position = f"{part.unit} {part.offset:,} to {part.end:,} of {part.total:,}"
     if part.next_offset is None:
         return f"[{position}, the end]"
-    pointer = {} if request.pointer is None else {"pointer": request.pointer}
-    return f"[{position}; continue with {ref.read_call(**pointer, offset=part.next_offset)}]"
+    return f"[{position}; continue with {ref.read_call(pointer=request.pointer, offset=part.next_offset)}]"

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
+from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
@@ -45,23 +46,12 @@ Run = Callable[[JSONObject, CallContext], Awaitable[types.CallToolResult]]
 """Runs a tool with valid arguments."""
 
 
-class Validator(Protocol):
-    """Validates the arguments of a tool, such as `ArgumentValidator`."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether small arguments are validated in a few milliseconds. Otherwise use a thread."""
-
-    def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
-        """Return the arguments, repaired and validated, and one sentence for each repair."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: its definition for the client, and its function.
+    """A tool.
 
     Attributes:
-        definition: The definition for the client.
+        definition: Its definition for the client.
         validator: Checks the arguments.
         run: Runs it.
         calls_a_model: Whether its calls cost money, and may outlive their requests.
@@ -71,7 +61,7 @@ class Tool:
     """
 
     definition: types.Tool
-    validator: Validator
+    validator: ArgumentValidator
     run: Run
     calls_a_model: bool = False
     takes_key: bool = False

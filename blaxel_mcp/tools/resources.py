@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -76,44 +77,33 @@ _TEMPLATES = (
 )
 
 RequestContext = ServerRequestContext[Any, Any]
-LookUp = Callable[[CatalogEntry], Awaitable[Lookup]]
-"""Returns a model's record from the control plane, or a phrase on why there is none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """The resources of one caller, as handlers of the protocol's requests.
 
-    Args:
+    Attributes:
         catalog: Returns the current catalog.
         store: The answers. They are not listed: a caller who knows a call's id may read its answer.
         settings: The workspace and the URLs of the models.
-        look_up: Looks up the models' records.
+        look_up: Returns a model's record, or a phrase on why there is none.
         spending: Reports the usage.
         visibility: The caller's view of the server.
     """
 
-    def __init__(
-        self,
-        catalog: Callable[[], Catalog],
-        store: CallStore,
-        settings: Settings,
-        look_up: LookUp,
-        spending: Spending,
-        *,
-        visibility: Visibility,
-    ) -> None:
-        self._catalog = catalog
-        self._store = store
-        self._settings = settings
-        self._look_up = look_up
-        self._spending = spending
-        self._visibility = visibility
+    catalog: Callable[[], Catalog]
+    store: CallStore
+    settings: Settings
+    look_up: Callable[[CatalogEntry], Awaitable[Lookup]]
+    spending: Spending
+    visibility: Visibility
 
     async def list_resources(
         self, _: RequestContext, __: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         """List the guides to the models, and the usage."""
-        catalog = self._catalog()
+        catalog = self.catalog()
         models = [
             types.Resource(
                 name=catalog.reference(entry),
@@ -141,23 +131,19 @@ class Resources:
         return types.ReadResourceResult(contents=[await self.contents(params.uri)])
 
     async def contents(self, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
-        """Return the contents of one resource.
-
-        Raises:
-            MCPError: As `read`.
-        """
+        """Return the contents of one resource; MCPError as in `read`."""
         if len(uri) > _MAX_URI_CHARS:
             raise _missing(uri[:_MAX_URI_CHARS], f"A URI has at most {_MAX_URI_CHARS:,} characters.")
         if uri == MODELS_URI:
-            return _json_contents(uri, models_guide(self._catalog()))
+            return _json_contents(uri, models_guide(self.catalog()))
         if uri == USAGE_URI:
-            return _json_contents(uri, self._visibility.usage(await self._spending.report(_USAGE_DAYS)))
+            return _json_contents(uri, self.visibility.usage(await self.spending.report(_USAGE_DAYS)))
         if uri.startswith(f"{MODELS_URI}/"):
             return _json_contents(uri, await self._guide(uri))
         if call := parse_call_uri(uri):
             call_id, pointer = call
             try:
-                return answer_contents(uri, await self._store.get(call_id), pointer)
+                return answer_contents(uri, await self.store.get(call_id), pointer)
             except BlaxelError as error:
                 raise _missing(uri, str(error)) from None
         raise _missing(uri, _ALL)
@@ -166,7 +152,7 @@ class Resources:
         """Return the guide to a model, or to a request to it."""
         name, is_request, query = uri.removeprefix(f"{MODELS_URI}/").partition("/request?")
         try:
-            entry = self._catalog().find(unquote(name))
+            entry = self.catalog().find(unquote(name))
         except BlaxelError as error:
             raise _missing(uri, str(error)) from None
         if entry is None:
@@ -177,14 +163,14 @@ class Resources:
                 arguments = json_text.parse(dict(parse_qsl(query)).get("arguments", ""))
             if not isinstance(arguments, dict):
                 raise _missing(uri, "`arguments` must be a JSON object, URL-encoded.")
-        lookup = self._visibility.lookup(await self._look_up(entry))
+        lookup = self.visibility.lookup(await self.look_up(entry))
         if is_request:
-            return request_guide(entry, self._settings, lookup, arguments)
-        return model_guide(entry, self._settings, lookup)
+            return request_guide(entry, self.settings, lookup, arguments)
+        return model_guide(entry, self.settings, lookup)
 
     async def complete(self, _: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Complete the name in the URI of a model, or the models in an argument of a prompt."""
-        catalog, reference, argument = self._catalog(), params.ref, params.argument
+        catalog, reference, argument = self.catalog(), params.ref, params.argument
         if isinstance(reference, types.PromptReference):
             models = [(catalog.reference(entry), entry.api.name) for entry in catalog.entries]
             values = model_values(reference.name, argument.name, argument.value, models)

@@ -70,13 +70,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The progress of a running call.
-
-    Attributes:
-        model: Its model.
-        progress: A sentence.
-        text: The text of the answer so far.
-    """
+    """The progress of a running call: its model, a sentence, and the text of the answer so far."""
 
     model: str = ""
     progress: str = ""
@@ -85,13 +79,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class RemoteCall:
-    """A call as any server sees it.
-
-    Attributes:
-        state: Whether it runs, how it ended, or that its server is gone.
-        seen: Its progress at the last beat.
-        result: The result as JSON, once it has ended.
-    """
+    """A call as any server sees it: its state, its progress at the last beat, and, once it has ended, its result."""
 
     state: State
     seen: Seen
@@ -100,23 +88,14 @@ class RemoteCall:
 
 @dataclass(frozen=True, slots=True)
 class OwnCall:
-    """A call that this server runs.
-
-    Attributes:
-        look: Returns its progress.
-        cancel: Cancels it; it may be called in any thread.
-    """
+    """A call that this server runs: returns its progress, and cancels it, in any thread."""
 
     look: Callable[[], Seen]
     cancel: Callable[[], object]
 
 
 class SharedCalls:
-    """The handed-back calls of all servers.
-
-    Args:
-        state: The engine, the encryption and the length of a lease.
-    """
+    """The handed-back calls of all servers."""
 
     def __init__(self, state: SharedState) -> None:
         self._engine, self._cipher = state.engine, state.cipher
@@ -152,10 +131,7 @@ class SharedCalls:
             logger.warning("the result of a call is not shared yet: %s", error)
 
     async def wait(self, owner: str, call_id: str, seconds: float) -> RemoteCall | None:
-        """Return a call once it has ended or is lost, or after so many seconds at the latest.
-
-        Returns:
-            The call; None if it was never handed back, or is no longer kept.
+        """Return a call once it has ended or is lost, or after so many seconds; None if it is not known.
 
         Raises:
             SharedStateError: The engine cannot be used, or the servers have different keys.

@@ -64,7 +64,14 @@ async def _connect(spools: Path, settings: Settings = SETTINGS, era: Era = "2026
         await store.put("call_json", JSONAnswer(f'{{"n":1.10,"a/b":["{PNG64}","é"]}}', None))
         await store.put("call_text", TextAnswer("plain"))
         await store.put("call_picture", BinaryAnswer(PNG, "image/png"))
-        resources = Resources(lambda: catalog, store, settings, _look_up, Spending(settings), visibility=Visibility())
+        resources = Resources(
+            catalog=lambda: catalog,
+            store=store,
+            settings=settings,
+            look_up=_look_up,
+            spending=Spending(settings),
+            visibility=Visibility(),
+        )
         server: Server[Any] = Server(
             "blaxel",
             on_list_resources=resources.list_resources,

@@ -60,7 +60,7 @@ _HEAD = 1024
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One image, audio clip or other medium.
+    """An image, audio clip or other medium.
 
     Attributes:
         data: The bytes.
@@ -117,10 +117,7 @@ def media_at(text: str, pointer: str) -> Media | None:
 def decode_media(text: str, beside: Mapping[str, Any] = _NOTHING, steps: Steps = ()) -> tuple[bytes, str] | None:
     """Decode base64 or a base64 `data:` URL to bytes and their media type; None if it is not media.
 
-    Args:
-        text: The string.
-        beside: The members of the object that has the string; empty if an array has it.
-        steps: The path from the top of the answer to the string.
+    `beside` are the members of the object that has the string, and `steps` the path to it from the top of the answer.
     """
     if not _START.match(text):
         return None

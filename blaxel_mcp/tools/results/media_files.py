@@ -22,7 +22,9 @@ _ID_TAIL = 6
 async def write_media_file(
     media: Media, context: CallContext, store: CallStore | None, output_dir: str | None, *, is_asked: bool = False
 ) -> tuple[types.ResourceLink, str]:
-    """Write a medium to a file. If that fails, the sentence says so; no error is raised.
+    """Write a medium to a file, and return a link to the resource that has it too, and a sentence on where the file is.
+
+    If that fails, the sentence says so.
 
     Args:
         media: The medium.
@@ -30,9 +32,6 @@ async def write_media_file(
         store: Keeps files for a while; None to write none, since the caller could not read it.
         output_dir: The folder that keeps them for good; None for none.
         is_asked: Whether the caller asked for a file with vectors.
-
-    Returns:
-        A link to the resource that has the medium too, and a sentence that says where the file is.
     """
     model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

@@ -73,14 +73,9 @@ class AnswerPart:
 
 
 def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref: AnswerRef) -> AnswerPart:
-    """Read a part of an answer.
+    """Read a part of an answer, in at most `limit` characters.
 
-    Args:
-        text: The answer.
-        request: The part to read.
-        is_json: Whether the answer is JSON. Only JSON has parts that a pointer picks.
-        limit: The maximum length of the text, in characters.
-        ref: Where the complete answer can be read, for the note in a truncated object.
+    Only JSON has parts that a pointer picks. The note in a truncated object refers to `ref`.
 
     Raises:
         InvalidArgumentsError: The pointer or the offset leads nowhere.

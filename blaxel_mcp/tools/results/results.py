@@ -92,9 +92,7 @@ class ResultPolicy:
     def for_call(self, arguments: JSONObject, names: Collection[str] = ("select",)) -> Self:
         """Return the policy for one call, whose `select` takes precedence over the model's own.
 
-        Args:
-            arguments: The arguments of the tool.
-            names: Those of them that shape the result.
+        `names` are the arguments of the tool that shape the result.
 
         Raises:
             InvalidArgumentsError: They cannot be used; nothing has been sent yet.
@@ -117,12 +115,17 @@ class ResultPolicy:
 
 
 async def answer_result(answer: Answer, context: CallContext, policy: ResultPolicy) -> types.CallToolResult:
-    """Return the result of a call that succeeded: no larger than the policy allows, with the whole answer kept.
+    """Return the result of a call that succeeded: no larger than the policy allows, with the whole answer stored.
 
-    No failure to keep the answer or to write a file makes it fail: the call has been paid for.
+    No failure to store the answer or to write a file makes it fail: the call has been paid for.
     """
     await policy.store.put(context.call_id, answer)
-    shown = await _presented(answer, context, policy)
+    shape = partial(_shape, answer, policy, AnswerRef(context.call_id, policy.reader))
+    is_light = isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS
+    if is_light and not policy.select and not policy.returns:
+        shown = shape()
+    else:
+        shown = await anyio.to_thread.run_sync(shape, abandon_on_cancel=True)
     media, sentences = await _media_blocks(shown.media, context, policy) if shown.media else ([], [])
     truncated = shown.truncated or bool(sentences)
     structured = shown.structured
@@ -133,14 +136,16 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     if shown.text is None:
         # Some clients show only the first block: for a file it has to be the sentence.
         content = [*texts, *_lines(shown.media, media, context), *media]
-        return _result(content, context, truncated=truncated)
-    content = [text_block(shown.text), *media, *texts]
-    return _result(content, context, structured=structured, truncated=truncated)
+    else:
+        content = [text_block(shown.text), *media, *texts]
+    meta = result_meta(context, truncated=truncated)
+    return types.CallToolResult(content=content, structured_content=structured, _meta=meta)
 
 
 def value_result(value: dict[str, Any], context: CallContext) -> types.CallToolResult:
     """Return the result of a tool that asks no model."""
-    return _result([text_block(json_text.dump(value))], context, structured=value)
+    content: list[types.ContentBlock] = [text_block(json_text.dump(value))]
+    return types.CallToolResult(content=content, structured_content=value, _meta=result_meta(context))
 
 
 def error_result(
@@ -148,11 +153,7 @@ def error_result(
 ) -> types.CallToolResult:
     """Return the result of a call that failed: text for the agent, fields for a program.
 
-    Args:
-        error: The failure, with its final text.
-        context: The call.
-        max_chars: Maximum length of the shown part of the answer, in characters.
-        receipt: Whether the model sees the receipt in a line of text.
+    `error` has its final text. At most `max_chars` characters of the partial answer are shown.
     """
     partial_text = error.partial or (context.stream.partial() if context.stream and max_chars else "")
     partial_text = partial_text[:max_chars]
@@ -176,10 +177,7 @@ def error_result(
 
 
 def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict[str, Any]:
-    """Return a result of text alone as the object that the SDK makes of it, which the SDK validates all the same.
-
-    It would turn the model into this object first, with a pass over the whole answer.
-    """
+    """Return a result of text alone as the object that the SDK would make of it, with a pass over the whole answer."""
     texts = [block.text for block in result.content if isinstance(block, types.TextContent)]
     if len(texts) < len(result.content):
         return result
@@ -195,37 +193,25 @@ def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict
     return prepared
 
 
-async def _presented(answer: Answer, context: CallContext, policy: ResultPolicy) -> Presentation:
-    model_text = None
-    if policy.kind == "text" and policy.api and isinstance(answer, JSONAnswer):
-        model_text = policy.api.text(answer.value)
-        if not model_text or model_text.isspace() or calls_tools(answer.value):
-            # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
-            model_text = None
-    ref = AnswerRef(context.call_id, policy.reader)
-    if policy.select or policy.returns:
-        shape = partial(_shaped, answer, policy, ref)
-        if shown := await anyio.to_thread.run_sync(shape, abandon_on_cancel=True):
-            return shown
-    if isinstance(answer, BinaryAnswer) or len(answer.text) <= _INLINE_CHARS:
-        return present(answer, limit=policy.max_chars, ref=ref, model_text=model_text)
-    work = partial(present, answer, limit=policy.max_chars, ref=ref, model_text=model_text)
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-
-def _shaped(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation | None:
-    """Return the parts or the form of an answer that the call asks for; None for the usual one."""
+def _shape(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation:
+    """Return the parts or the form of an answer that the call asks for, otherwise the model's text or all of it."""
+    limit = policy.max_chars
     if not isinstance(answer, JSONAnswer):
-        shown = present(answer, limit=policy.max_chars, ref=ref)
-        return replace(shown, remarks=("[`select` and `return` pick nothing: the answer is not JSON.]",))
+        shown = present(answer, limit=limit, ref=ref)
+        picks_nothing = ("[`select` and `return` pick nothing: the answer is not JSON.]",)
+        return replace(shown, remarks=picks_nothing) if policy.select or policy.returns else shown
     if policy.select:
-        return present_parts(answer, policy.select, limit=policy.max_chars, ref=ref)
-    match policy.returns:
-        case "similarity":
-            return present_similarity(answer)
-        case "file":
-            return present_file(answer)
-    return present(answer, limit=policy.max_chars, ref=ref, summarizes=False)
+        return present_parts(answer, policy.select, limit=limit, ref=ref)
+    if policy.returns == "similarity" and (similarity := present_similarity(answer)):
+        return similarity
+    if policy.returns == "file" and (file := present_file(answer)):
+        return file
+    model_text = policy.api.text(answer.value) if policy.kind == "text" and policy.api else None
+    if model_text and (model_text.isspace() or calls_tools(answer.value)):
+        # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
+        model_text = None
+    summarizes = policy.returns != "vectors"
+    return present(answer, limit=limit, ref=ref, model_text=model_text or None, summarizes=summarizes)
 
 
 async def _media_blocks(
@@ -261,15 +247,3 @@ def _lines(
         if isinstance(block, types.AudioContent) or (isinstance(block, types.EmbeddedResource) and is_picture):
             described = f"{shown_media_type(medium.media_type)}, {len(medium.data):,} bytes"
             yield text_block(f"{described}: {call_uri(context.call_id, medium.pointer)}")
-
-
-def _result(
-    content: list[types.ContentBlock],
-    context: CallContext,
-    *,
-    structured: dict[str, Any] | None = None,
-    truncated: bool = False,
-) -> types.CallToolResult:
-    return types.CallToolResult(
-        content=content, structured_content=structured, _meta=result_meta(context, truncated=truncated)
-    )

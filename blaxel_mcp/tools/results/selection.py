@@ -26,12 +26,6 @@ def present_parts(answer: JSONAnswer, pointers: Sequence[str], *, limit: int, re
 
     A pointer that selects nothing is explained and never an error, because the answer has been paid for. A single one
     that selects nothing is followed by the whole answer.
-
-    Args:
-        answer: The answer.
-        pointers: JSON Pointers, at least one.
-        limit: The maximum length of the text, in characters.
-        ref: Where the complete answer can be read.
     """
     if len(pointers) == 1:
         try:

@@ -1,9 +1,7 @@
 """Truncation of answers to the size of a tool result, at places that keep them readable.
 
-The size of a JSON value is the length of its compact text. The limit is shared out from the
-top down: small parts stay complete, and the large ones get equal shares of the rest, so the
-largest parts are truncated first. No part is measured beyond the space that is left, so the
-work depends on the limit and hardly on the size of the answer.
+The limit is shared out from the top down: small parts stay complete, and the large ones get equal shares of the rest.
+No part is measured beyond the space that is left, so the work depends on the limit and hardly on the answer's size.
 """
 
 from bisect import bisect_right
@@ -111,8 +109,8 @@ def truncate_json(
         size: What `measure` returned for the value with `limit` or more; None to measure it.
 
     Returns:
-        The value itself if it fits. Otherwise an object whose last member is `TRUNCATION_KEY`, so that
-        the note is in both the text and the structured content: clients show one or the other.
+        The value itself if it fits. Otherwise an object whose last member is `TRUNCATION_KEY`, so that the note is in
+        both the text and the structured content: clients show one or the other.
 
     Raises:
         ValueError: What is shown contains a number that JSON cannot write.
@@ -130,15 +128,10 @@ def truncate_json(
 def truncate_text(
     text: str, *, limit: int, ref: AnswerRef, place: Truncation | None = None, media: tuple[Media, ...] = ()
 ) -> Presentation:
-    """Truncate a text to `limit` characters, at the end of a line or word if one is near.
+    """Truncate a text to `limit` characters, at least 1000, at the end of a line or word if one is near.
 
-    Args:
-        text: The text.
-        limit: The maximum length in characters, at least 1000.
-        ref: Where the complete answer can be read.
-        place: Where the text begins in that answer. None if it is not there in one piece: the note then
-            points to the beginning of the answer.
-        media: The media of the answer.
+    `place` is where the text begins in the complete answer; None if it is not there in one piece: the note then points
+    to the beginning of the answer.
     """
     if len(text) <= limit:
         return Presentation(text, media=media)
@@ -154,11 +147,7 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 class _Truncator:
-    """One walk over a value that is too long.
-
-    Attributes:
-        truncations: The truncated places, in the order of the walk.
-    """
+    """One walk over a value that is too long, with the truncated places in their order."""
 
     def __init__(self) -> None:
         self.truncations: list[Truncation] = []
@@ -190,9 +179,8 @@ class _Truncator:
 
     def _fit_array(self, items: list[Any], limit: int, steps: Steps) -> list[Any]:
         # As many of the first items as get a fair share, each with its comma.
-        share = max(_MIN_PART + 1, limit // _ITEM_SHARES)
+        share, used = max(_MIN_PART + 1, limit // _ITEM_SHARES), 0
         sizes: list[int] = []
-        used = 0
         for item in items:
             size = 1 + measure(item, limit)
             used += min(size, share)
@@ -204,8 +192,7 @@ class _Truncator:
             self.fit(item, size - 1, min(size, cap) - 1, (*steps, index))
             for index, (item, size) in enumerate(zip(items, sizes, strict=False))
         ]
-        omitted = len(items) - len(sizes)
-        if omitted:
+        if omitted := len(items) - len(sizes):
             average = sum(sizes) / len(sizes) if sizes else limit + _MARKER
             self.truncations.append(Truncation(spell(steps), len(sizes), omitted * average))
             fitted.append(f"... {count_more(omitted, 'item')}")
@@ -213,9 +200,8 @@ class _Truncator:
 
     def _fit_object(self, members: dict[str, Any], limit: int, steps: Steps) -> dict[str, Any]:
         # The members that get a fair share, each with its name, colon and comma.
-        share = max(_MIN_PART, limit // _MEMBER_SHARES)
+        share, names, used = max(_MIN_PART, limit // _MEMBER_SHARES), 0, 0
         sizes: dict[str, int] = {}
-        names = used = 0
         for name, value in members.items():
             if limit - used < _MIN_PART // 8:
                 break
@@ -229,8 +215,7 @@ class _Truncator:
                 sizes[name] = size
         cap = _largest_cap(sizes.values(), limit - names)
         fitted = {name: self.fit(members[name], size, min(size, cap), (*steps, name)) for name, size in sizes.items()}
-        omitted = len(members) - len(sizes)
-        if omitted:
+        if omitted := len(members) - len(sizes):
             self.truncations.append(Truncation(spell(steps), 0, omitted * _MIN_PART))
             fitted["..."] = count_more(omitted, "member")
         return fitted

@@ -13,19 +13,15 @@ MAX_NOTE = 500
 
 @dataclass(frozen=True, slots=True)
 class AnswerRef:
-    """Where a complete answer can be read.
-
-    Attributes:
-        call_id: The call's id.
-        tool: The name of the tool that reads it.
-    """
+    """Where a complete answer can be read: the call's id, and the name of the tool that reads it."""
 
     call_id: str
     tool: str = "read_result"
 
     def read_call(self, **arguments: Any) -> str:
-        """Return the tool call that reads a part of the answer, as an agent would write it."""
-        spelled = [f"{name}={json_text.dump(value)}" for name, value in {"call_id": self.call_id, **arguments}.items()]
+        """Return the tool call that reads a part of the answer, as an agent would write it; None omits an argument."""
+        values = {"call_id": self.call_id, **arguments}
+        spelled = [f"{name}={json_text.dump(value)}" for name, value in values.items() if value is not None]
         return f"{self.tool}({', '.join(spelled)})"
 
 
@@ -60,20 +56,16 @@ def truncation_note(truncations: Sequence[Truncation], ref: AnswerRef) -> str:
 
 def continue_hint(truncation: Truncation, ref: AnswerRef) -> str:
     """Return the sentence on how to read the omitted text at a place."""
-    if truncation.pointer is None:
-        return f"Continue with {ref.read_call(offset=truncation.offset)}."
-    if _is_long(truncation.pointer):
-        return f"Read the complete answer with {ref.read_call()}."
-    return f"Continue with {ref.read_call(pointer=truncation.pointer, offset=truncation.offset)}."
+    return _read_hint("Continue with", ref, truncation.pointer, offset=truncation.offset)
 
 
 def read_one_hint(pointer: str, ref: AnswerRef) -> str:
     """Return the sentence on how to read one of several summarized parts in full."""
-    if _is_long(pointer):
+    return _read_hint("Read one in full with", ref, pointer)
+
+
+def _read_hint(start: str, ref: AnswerRef, pointer: str | None, offset: int | None = None) -> str:
+    # A note quotes it within a JSON string.
+    if pointer is not None and len(json_text.dump(json_text.dump(pointer))) > _MAX_POINTER:
         return f"Read the complete answer with {ref.read_call()}."
-    return f"Read one in full with {ref.read_call(pointer=pointer)}."
-
-
-def _is_long(pointer: str) -> bool:
-    """Return whether a pointer is too long for a note, where it is quoted within a JSON string."""
-    return len(json_text.dump(json_text.dump(pointer))) > _MAX_POINTER
+    return f"{start} {ref.read_call(pointer=pointer, offset=offset)}."

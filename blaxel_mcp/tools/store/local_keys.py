@@ -33,7 +33,7 @@ def default_keys() -> Path:
 
 
 class LocalKeys:
-    """The keys of this machine's user; the file is made and opened on first use.
+    """The keys of this machine's user, in a file that is made and opened on first use.
 
     Args:
         path: The file, which only this user may read: it holds results.

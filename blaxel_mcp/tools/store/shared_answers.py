@@ -16,12 +16,7 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 
 class SharedAnswers:
-    """The answers of one caller.
-
-    Args:
-        state: The engine and the encryption.
-        owner: The caller's id in keys.
-    """
+    """The answers of one caller."""
 
     def __init__(self, state: SharedState, owner: str) -> None:
         self._state = state
@@ -29,11 +24,7 @@ class SharedAnswers:
         self._last = last_place(owner)
 
     def write(self, call_id: str, answer: StoredAnswer) -> None:
-        """Store an answer.
-
-        Raises:
-            SharedStateError: The engine cannot be used.
-        """
+        """Store an answer; SharedStateError if the engine cannot be used."""
         place, data = f"{self._prefix}{call_id}", answer.data
         chunks = max(1, math.ceil(len(data) / CHUNK_BYTES))
         parts = {f"{place}:{index}": data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES] for index in range(chunks)}

@@ -44,11 +44,7 @@ _RELEASE = "if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then redis.call
 
 
 class SharedKeys:
-    """The keys of all servers.
-
-    Args:
-        state: The engine, the encryption and the length of a lease.
-    """
+    """The keys of all servers."""
 
     def __init__(self, state: SharedState) -> None:
         self._engine, self._cipher = state.engine, state.cipher

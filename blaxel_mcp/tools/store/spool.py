@@ -33,12 +33,8 @@ def default_spools() -> Path:
 class Spool:
     """The folder of one process, created with the first file.
 
-    A lock file beside the folder shows other processes that it is in use; the system releases
-    the lock when the process ends. A process id would be reused, and means nothing in another
-    container.
-
-    Args:
-        parent: The folder in which the spool is created.
+    A lock file beside it shows other processes that it is in use; the system releases the lock when the process ends.
+    A process id would be reused, and means nothing in another container.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -54,7 +50,18 @@ class Spool:
         Raises:
             OSError: The file could not be written. Nothing is left of it.
         """
-        path = self.open() / f"{next(self._numbers)}-{name or 'answer'}"
+        try:
+            if self._lock is None:
+                make_own_folder(self._parent)
+                # Lock before the folder exists, so that no process ever sees it unlocked.
+                self._lock = _acquire_lock(_lock_path(self._folder))
+            make_own_folder(self._folder)
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                logger.warning("long answers are kept in memory only: %s", error.strerror or error)
+            raise
+        path = self._folder / f"{next(self._numbers)}-{name or 'answer'}"
         write_private(path, data)
         return path
 
@@ -82,36 +89,13 @@ class Spool:
             self._lock = None
             _lock_path(self._folder).unlink(missing_ok=True)
 
-    def open(self) -> Path:
-        """Return the folder's path, after creating it if it does not exist.
-
-        Raises:
-            OSError: The folder could not be created.
-        """
-        try:
-            if self._lock is None:
-                make_own_folder(self._parent)
-                # Lock before the folder exists, so that no process ever sees it unlocked.
-                self._lock = _acquire_lock(_lock_path(self._folder))
-            make_own_folder(self._folder)
-        except OSError as error:
-            if not self._has_failed:
-                self._has_failed = True
-                logger.warning("long answers are kept in memory only: %s", error.strerror or error)
-            raise
-        return self._folder
-
 
 def _lock_path(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK_SUFFIX)
 
 
 def _acquire_lock(path: Path) -> int:
-    """Lock a file until the returned descriptor is closed.
-
-    Raises:
-        OSError: Another process holds the lock.
-    """
+    """Lock a file until the returned descriptor is closed; OSError if another process holds the lock."""
     if sys.platform == "win32":
         # Windows cannot delete an open file, so a lock file that can be deleted is not held.
         path.unlink(missing_ok=True)

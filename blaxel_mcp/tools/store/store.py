@@ -1,9 +1,6 @@
-"""Stores complete answers by call id for a limited time.
+"""Stores complete answers by call id for a limited time: the newest in memory, the rest in a private folder."""
 
-The newest answers are in memory, the rest are files in a private folder. The number, size and
-age of the answers are limited; the oldest are removed first.
-"""
-
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -11,11 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 
 from blaxel_mcp.budget.shared.engine import SharedStateError
@@ -64,12 +59,12 @@ class _Record:
 class CallStore:
     """Stores the answers of one caller.
 
-    Entering the context removes files of processes that ended without cleaning up, and starts the
-    timer that removes expired answers. Leaving it removes every answer.
+    Entering the context removes files of processes that ended without cleaning up, and starts the timer that removes
+    expired answers. Leaving it removes every answer.
 
     Args:
         spools: The folder in which the store creates its own; None for one in the user's cache directory.
-        limits: The number, size and lifetime of the answers.
+        limits: The number, size and lifetime of the answers; the oldest are removed first.
         now: A monotonic clock, in seconds.
         sleep: Waits for the given number of seconds.
         shared: The store that other servers share; None if nothing is shared.
@@ -99,28 +94,21 @@ class CallStore:
         # Without contention, a turn of the event loop per answer would be for nothing.
         self._lock = anyio.Lock(fast_acquire=True)
         self._stored = anyio.Event()
-        self._timer: anyio.abc.TaskGroup | None = None
+        self._timer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(self._spool.remove_abandoned)
-        self._timer = await anyio.create_task_group().__aenter__()
-        self._timer.start_soon(self._remove_when_expired)
+        self._timer = asyncio.create_task(self._remove_when_expired())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._timer is not None
-        try:
-            self._timer.cancel_scope.cancel()
-            # Without the error: the group would wrap it in an exception group.
-            await self._timer.__aexit__(None, None, None)
-        finally:
-            with anyio.CancelScope(shield=True):
-                async with self._lock:
-                    self._records.clear()
-                    self._memory_bytes = self._disk_bytes = 0
-                    await anyio.to_thread.run_sync(self._spool.close)
+        self._timer.cancel()
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                self._records.clear()
+                self._memory_bytes = self._disk_bytes = 0
+                await anyio.to_thread.run_sync(self._spool.close)
 
     async def put(self, call_id: str, answer: Answer) -> None:
         """Store an answer. A full disk is no error here; `get` reports it then."""
@@ -196,7 +184,6 @@ class CallStore:
                 raise self._not_found(call_id) from None
 
     async def _get_shared(self, call_id: str) -> StoredAnswer:
-        """Return the answer that another server has stored."""
         try:
             answer = await anyio.to_thread.run_sync(self._shared.read, call_id) if self._shared else None
         except SharedStateError as error:

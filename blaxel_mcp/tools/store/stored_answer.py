@@ -50,14 +50,7 @@ def stored(answer: Answer) -> StoredAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLimits:
-    """The limits of a store. The oldest answers make room for new ones.
-
-    Attributes:
-        answers: The number of answers.
-        lifetime_seconds: How long an answer is kept.
-        memory_bytes: The size of the answers in memory; the rest is on disk.
-        disk_bytes: The size of the files on disk, those of large media included.
-    """
+    """The limits of a store: the number of answers and their lifetime, and their size in memory and on disk."""
 
     answers: int = 200
     lifetime_seconds: float = LIFETIME_SECONDS
