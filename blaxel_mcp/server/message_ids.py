@@ -1,4 +1,4 @@
-"""Finds the id of a JSON-RPC message in its first and last bytes, and repairs an id that is a float.
+"""Finds the id of a JSON-RPC message in its first and last bytes.
 
 The stdio transport answers a frame that it cannot parse by this id. The HTTP transport registers large requests by
 it: they are parsed once, by the SDK.
@@ -8,10 +8,6 @@ import json
 import re
 from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, TypeGuard
-
-from pydantic_core import from_json
-
-from blaxel_mcp.core.json_pointer import locate
 
 if TYPE_CHECKING:
     from mcp_types import RequestId
@@ -28,8 +24,6 @@ _ID = rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,1200}"|-?\d{1,18})(?=[\s,}])'
 _FIRST_MEMBERS = rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*?'
 _ID_NEAR_START = re.compile(_FIRST_MEMBERS + _ID)
 _ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
-
-_ODD_ID = re.compile(rb'"id"\s*:\s*(?:-?\d+[.eE]|null|true|false|\[|\{)')
 
 
 def find_id(start: bytes, end: bytes) -> "RequestId | None":
@@ -59,30 +53,6 @@ def is_id(value: Any) -> TypeGuard["RequestId"]:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
-def may_have_odd_id(body: bytes) -> bool:
-    """Return whether a member `id` somewhere in a message is neither a string nor an integer."""
-    return _ODD_ID.search(body) is not None
-
-
-def with_integer_id(body: bytes) -> bytes:
-    """Return a message with an id such as `7.0` as an integer; the message itself if nothing is to be changed.
-
-    Some languages write every number as a float, and some libraries write `"id": null` into a notification.
-
-    Raises:
-        ValueError: The message is a request whose id is neither a string nor a whole number.
-    """
-    try:
-        content = from_json(body)
-    except ValueError:
-        return body
-    if not isinstance(content, dict) or "id" not in content or is_id(content["id"]):
-        return body
-    value, method = content["id"], content.get("method")
-    if isinstance(value, float) and value.is_integer():
-        text = body.decode()
-        place = locate(text, "/id")
-        return f"{text[: place.start]}{int(value)}{text[place.stop :]}".encode()
-    if not isinstance(method, str) or (value is None and method.startswith("notifications/")):
-        return body
-    raise ValueError("not the id of a request")
+def integer_of(value: Any) -> Any:
+    """Return a whole number that is written as a float, such as `7.0`, as an integer; any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -72,7 +72,7 @@ class HttpApp:
         self._sharing = sharing
         are_several = http.auth in ("oauth", "caller") or len(http.bearer_tokens) > 1
         self.requests = InFlightRequests(MAX_CONNECTIONS // 2 if are_several else None)
-        self.cancellations = CancellationRegistry(max_body_bytes, sharing.cancel_requests if sharing.calls else None)
+        self.cancellations = CancellationRegistry(sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
         self._sessions = StreamableHTTPSessionManager(
@@ -149,7 +149,7 @@ class HttpApp:
             await error.response()(scope, receive, send)
             return
         Request(scope).state.body = body
-        await self.cancellations.run(self._sessions.handle_request, scope, body.receive, send)
+        await self.cancellations.run(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:
         """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.

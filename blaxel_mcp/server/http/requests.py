@@ -73,7 +73,7 @@ class InFlightRequests:
                 self._one_finished.set()
         if request_scope.cancelled_caught:
             refusal, body = interrupted(), scope.get("state", {}).get("body")
-            event = error_event(types.INTERNAL_ERROR, str(refusal), body.request_id() if body else None)
+            event = error_event(types.INTERNAL_ERROR, str(refusal), body.request_id if body else None)
             await response.finish(refusal.response(), scope, receive, last_event=event)
 
     @asynccontextmanager
