@@ -13,8 +13,8 @@ from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import MCP_PATH, Address
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
-from blaxel_mcp.server.http.playground.page import Page, build_page
 from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.pages.bundle import Page, build_page
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import HttpSettings
@@ -24,6 +24,7 @@ SESSION_PATH = "/session"
 _MAX_TOKEN_BYTES = 4096
 _DEFAULT = Environment()
 
+_PAGE_RULES = {"connect-src": "'self'", "img-src": "data:", "media-src": "data:", "frame-ancestors": "'none'"}
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -51,8 +52,9 @@ def playground_app(
     """
     sessions = PageSessions()
     own = replace(config, settings=config.settings.model_copy(update={"http": HttpSettings()}))
+    page = build_page("page.html", "main.js", _PAGE_RULES)
     app = HttpApp(build_server(config, environment=environment), own, address, sessions)
-    app.asgi = PlaygroundApp(app.asgi, build_page(), sessions, address, about)
+    app.asgi = PlaygroundApp(app.asgi, page, sessions, address, about)
     return app, sessions
 
 
