@@ -9,11 +9,19 @@ import re
 from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
+
 if TYPE_CHECKING:
     from mcp_types import RequestId
 
 BOM = BOM_UTF8
 """The byte order mark, which some programs write first."""
+
+TOO_MANY_VALUES = (
+    f"The message has more than {MAX_ARGUMENT_VALUES} values, member names included. Send it in parts, or large data "
+    "as text."
+)
+"""The refusal of a message that would take too long to parse."""
 
 EDGE_BYTES = 4096
 """Length of each end of a message that is searched for the id."""

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import literal
-from blaxel_mcp.server.http.errors import foreign_origin, misdirected
+from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.settings.schema import HttpSettings
 
 MCP_PATH = "/mcp"
@@ -155,10 +155,12 @@ def check_names(security: TransportSecuritySettings, host: str, headers: Headers
     if not security.enable_dns_rebinding_protection:
         return
     if not _is_listed(host, security.allowed_hosts):
-        raise misdirected()
+        description = "Invalid Host header: http.allowed_hosts lists the accepted names, each with its port or `:*`."
+        raise RefusedError(421, "invalid_host", description)
     origin = headers.get("origin")
     if origin and not _is_listed(origin, security.allowed_origins):
-        raise foreign_origin()
+        description = "Invalid Origin header: http.allowed_origins lists the pages that may call."
+        raise RefusedError(403, "invalid_origin", description)
 
 
 def _is_listed(name: str, listed: Sequence[str]) -> bool:

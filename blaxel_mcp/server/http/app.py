@@ -21,10 +21,10 @@ from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, trans
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.body_bounds import read_body
 from blaxel_mcp.server.http.cancellation import SESSION_HEADER, CancellationRegistry
-from blaxel_mcp.server.http.errors import RefusedError, draining, method_not_allowed, not_found
+from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
 from blaxel_mcp.server.http.oauth_metadata import metadata_pages
-from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, InFlightRequests
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, RETRY_SOON, InFlightRequests
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
@@ -158,12 +158,12 @@ class HttpApp:
             RefusedError: The caller is not authenticated, or the request is not an MCP request.
         """
         if self.requests.is_draining:
-            raise draining()
+            raise RefusedError(503, "unavailable", "The server is shutting down. Retry in a moment.", RETRY_SOON)
         request.state.caller = await self._auth.authenticate(request.headers)
         self.requests.require_share(request.state.caller)
         host, path = _target(request)
         if path not in (MCP_PATH, f"{MCP_PATH}/"):
-            raise not_found(MCP_PATH)
+            raise RefusedError(404, "not_found", f"Not Found. The MCP endpoint is {MCP_PATH}.")
         if request.method != "POST":
             # Without sessions, there is none to DELETE, and a GET stream would stay empty.
             raise method_not_allowed("The MCP endpoint", "POST")

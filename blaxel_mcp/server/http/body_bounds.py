@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import anyio.to_thread
-from mcp_types import RequestId
+from mcp_types import INVALID_REQUEST, RequestId
 from pydantic_core import from_json
 from starlette.types import Message, Receive
 
 from blaxel_mcp.core.json_pointer import locate
 from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES, ValueCounter
-from blaxel_mcp.server.http.errors import invalid_id, too_many_values
-from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, find_id, integer_of, is_id
+from blaxel_mcp.server.http.errors import RefusedError
+from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, TOO_MANY_VALUES, find_id, integer_of, is_id
 
 _MAX_PARSED_BYTES = 64 * 1024
 """The largest body that is parsed on the event loop; this takes less than a millisecond."""
@@ -59,7 +59,7 @@ async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
         size += len(chunk)
         counter.feed(chunk)
         if counter.count > MAX_ARGUMENT_VALUES:
-            raise too_many_values()
+            raise RefusedError(413, "content_too_large", TOO_MANY_VALUES)
         is_complete = not message.get("more_body", False)
     first = messages[0].get("body", b"")
     if first.startswith(BOM):
@@ -100,4 +100,5 @@ def _repair_id(value: Any, method: Any, text: bytes, messages: deque[Message]) -
         messages.append({"type": "http.request", "body": repaired.encode(), "more_body": False})
     # Some libraries write `"id": null` into a notification.
     elif isinstance(method, str) and not (value is None and method.startswith("notifications/")):
-        raise invalid_id()
+        description = "The `id` of a request must be a string or an integer."
+        raise RefusedError(400, "invalid_request", description, code=INVALID_REQUEST)

@@ -1,7 +1,6 @@
 """In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
 import json
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,11 +12,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.server.callers import Caller
-from blaxel_mcp.server.http.errors import interrupted, too_many_requests
+from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.server.http.negotiation import data_of
 
 MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
+
+
+RETRY_SOON = {"Retry-After": "1", "Connection": "close"}
+"""The headers of a refusal that is over in a moment."""
+
+_INTERRUPTED = "The server shut down before this request was finished. A model call in it may have been billed."
+"""Without `Retry-After`: clients that retry by themselves would pay for a call twice."""
 
 
 class InFlightRequests:
@@ -32,8 +38,7 @@ class InFlightRequests:
 
     def __init__(self, share: int | None = None) -> None:
         self._share = share
-        self._of_callers: Counter[str] = Counter()
-        self._scopes: set[anyio.CancelScope] = set()
+        self._callers: dict[anyio.CancelScope, str] = {}
         self._scopes_until_drain: set[anyio.CancelScope] = set()
         self._one_finished = anyio.Event()
         self.is_draining = False
@@ -41,7 +46,7 @@ class InFlightRequests:
     @property
     def count(self) -> int:
         """The number of requests that are being answered."""
-        return len(self._scopes)
+        return len(self._callers)
 
     def require_share(self, caller: Caller) -> None:
         """Check that a caller may have one more request in flight.
@@ -49,8 +54,11 @@ class InFlightRequests:
         Raises:
             RefusedError: 429, it has its share already.
         """
-        if self._share is not None and self._of_callers[caller.identity] >= self._share:
-            raise too_many_requests()
+        if self._share is not None and list(self._callers.values()).count(caller.identity) >= self._share:
+            description = (
+                "This caller has as many requests in flight as one of several may have. Retry when one has ended."
+            )
+            raise RefusedError(429, "too_many_requests", description, RETRY_SOON)
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for one request.
@@ -59,21 +67,17 @@ class InFlightRequests:
         begun. The application leaves the body that it has read in `state.body`.
         """
         response = InterruptibleResponse(send)
-        caller = Request(scope).state.caller.identity
         with anyio.CancelScope() as request_scope:
-            self._scopes.add(request_scope)
-            self._of_callers[caller] += 1
+            self._callers[request_scope] = Request(scope).state.caller.identity
             try:
                 await app(scope, receive, response.send)
             finally:
-                self._scopes.discard(request_scope)
-                self._of_callers[caller] -= 1
-                if not self._of_callers[caller]:
-                    del self._of_callers[caller]
+                del self._callers[request_scope]
                 self._one_finished.set()
         if request_scope.cancelled_caught:
-            refusal, body = interrupted(), scope.get("state", {}).get("body")
-            event = error_event(types.INTERNAL_ERROR, str(refusal), body.request_id if body else None)
+            body = scope.get("state", {}).get("body")
+            refusal = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"})
+            event = error_event(types.INTERNAL_ERROR, _INTERRUPTED, body.request_id if body else None)
             await response.finish(refusal.response(), scope, receive, last_event=event)
 
     @asynccontextmanager
@@ -96,13 +100,13 @@ class InFlightRequests:
 
     async def wait_finished(self) -> None:
         """Wait until no request is being answered."""
-        while self._scopes:
+        while self._callers:
             self._one_finished = anyio.Event()
             await self._one_finished.wait()
 
     def cancel_all(self) -> None:
         """Cancel the requests that are still being answered."""
-        for request_scope in list(self._scopes):
+        for request_scope in list(self._callers):
             request_scope.cancel()
 
 

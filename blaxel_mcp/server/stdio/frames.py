@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from blaxel_mcp.core import json_text
-from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, find_id, is_id
+from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, TOO_MANY_VALUES, find_id, is_id
 
 _MAX_DIGITS = 1000
 
@@ -81,8 +81,7 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     if not json_text.has_few_values(line):
         return _refusal(
             types.INVALID_REQUEST,
-            f"The message has more than {json_text.MAX_ARGUMENT_VALUES} values, member names included. Send it in "
-            "parts, or large data as text.",
+            TOO_MANY_VALUES,
             find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
         )
     line = line.removeprefix(BOM)

@@ -14,7 +14,7 @@ from blaxel_mcp.server.http.address import Address
 from blaxel_mcp.server.http.auth.bearer_tokens import BearerTokens, passthrough_identity
 from blaxel_mcp.server.http.auth.jwks import IssuerKeys, KeysUnavailableError
 from blaxel_mcp.server.http.auth.jwt import JwtVerifier, TokenRefusedError
-from blaxel_mcp.server.http.errors import RefusedError, insufficient_scope, unauthorized
+from blaxel_mcp.server.http.errors import RefusedError, unauthorized
 from blaxel_mcp.server.http.oauth_metadata import metadata_url
 from blaxel_mcp.settings.loading import Configuration
 
@@ -64,24 +64,16 @@ def caller_auth_for(
         case "caller":
             return PassthroughAuth()
         case "platform":
-            return PlatformAuth()
-    return NoAuth()
+            return NoAuth("anyone authenticated by the platform in front of this server; your credentials are used")
+    # Only on loopback addresses.
+    return NoAuth("every user of this machine, without a token, since http.auth is not set; your credentials are used")
 
 
 class NoAuth:
-    """No `http.auth`: anyone who can connect may call. Only for loopback addresses."""
+    """No authentication here: callers are not told apart."""
 
-    announcement = "every user of this machine, without a token, since http.auth is not set; your credentials are used"
-
-    async def authenticate(self, _headers: Headers) -> Caller:
-        """Return the caller that stands for all callers."""
-        return ANYONE
-
-
-class PlatformAuth:
-    """`http.auth = "platform"`: the platform in front has authenticated the caller, but does not identify it."""
-
-    announcement = "anyone authenticated by the platform in front of this server; your credentials are used"
+    def __init__(self, announcement: str) -> None:
+        self.announcement = announcement
 
     async def authenticate(self, _headers: Headers) -> Caller:
         """Return the caller that stands for all callers."""
@@ -134,7 +126,9 @@ class OAuthTokenAuth:
             description = "The keys of the token's issuer are unavailable. Retry in 10 seconds."
             raise RefusedError(503, "temporarily_unavailable", description, {"Retry-After": "10"}) from None
         if not bearer.scopes.issuperset(self._scopes):
-            raise insufficient_scope(" ".join(self._scopes), **self._challenge)
+            scopes = " ".join(self._scopes)
+            description = f"The token must have these scopes: {scopes}."
+            raise unauthorized(description, error="insufficient_scope", scope=scopes, **self._challenge)
         return Caller(bearer.identity)
 
 
