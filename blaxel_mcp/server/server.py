@@ -26,7 +26,7 @@ from blaxel_mcp.server.icon import ICON
 from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.sharing import Sharing
-from blaxel_mcp.server.telemetry import flushed, gauges_held, measured
+from blaxel_mcp.server.telemetry import MeasureOperations, flushed, hold_gauges
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.loading import Configuration
@@ -98,7 +98,9 @@ def build_server(
     if isinstance(get_tracer_provider(), ProxyTracerProvider):
         # This process is not traced: the SDK's middleware would make spans for nothing.
         server.middleware.clear()
-    server.middleware[:0] = [*measured(environment.telemetry, over_http=over_http), repair_params]
+    server.middleware.insert(0, repair_params)
+    if environment.telemetry:
+        server.middleware.insert(0, MeasureOperations(environment.telemetry, over_http=over_http))
     server.middleware.append(_state_boundary(tenants, sharing.state_key, over_http=over_http))
     if not over_http:
         # Over HTTP, each request is a connection of its own, which cannot carry later notifications.
@@ -147,13 +149,15 @@ def _of_caller(
 async def _lifespan(
     config: Configuration, tenants: Tenants, telemetry: Telemetry | None, look_seconds: float
 ) -> AsyncIterator[Tenants]:
-    async with flushed(telemetry), tenants.running(), gauges_held(telemetry), anyio.create_task_group() as group:
+    async with flushed(telemetry), tenants.running(), anyio.create_task_group() as group:
         watch = partial(watch_settings, seconds=look_seconds)
         group.start_soon(watch, config, tenants.reconfigure, tenants.notify)
         try:
             yield tenants
         finally:
             group.cancel_scope.cancel()
+            if telemetry:
+                await hold_gauges(telemetry)
 
 
 def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> ServerMiddleware[Any]:

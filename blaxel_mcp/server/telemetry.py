@@ -33,11 +33,6 @@ SCOPE = "blaxel_mcp"
 FLUSH_SECONDS = 0.8
 """Timeout for sending the last spans and metrics. A stdio server has 1.2 s in all for its exit."""
 
-_ENDPOINTS = {
-    signal: ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-    for signal in ("traces", "metrics")
-}
-_EXPORTERS = {signal: f"OTEL_{signal.upper()}_EXPORTER" for signal in _ENDPOINTS}
 _METHODS = {
     *("initialize", "ping", "server/discover", "completion/complete", "subscriptions/listen"),
     *("tools/list", "tools/call", "prompts/list", "prompts/get"),
@@ -59,28 +54,26 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     wanted = []
-    for signal, endpoints in _ENDPOINTS.items():
-        exporter = environ.get(_EXPORTERS[signal], "").strip().lower()
-        has_endpoint = any(environ.get(name, "").strip() for name in endpoints)
-        if exporter == "none" or not (exporter or has_endpoint):
+    for signal in ("traces", "metrics"):
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        exporter = environ.get(variable, "").strip().lower()
+        if exporter == "none" or not (exporter or _otlp_variable(environ, signal, "ENDPOINT")):
             continue
-        protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environ.get(
-            "OTEL_EXPORTER_OTLP_PROTOCOL", ""
-        )
-        if exporter not in ("", "otlp") or protocol.strip() not in ("", _HTTP_PROTOBUF):
+        if exporter not in ("", "otlp") or _otlp_variable(environ, signal, "PROTOCOL") not in ("", _HTTP_PROTOBUF):
             raise ConfigurationError(
-                f"This server exports {signal} by OTLP over HTTP only, and {_EXPORTERS[signal]} or "
+                f"This server exports {signal} by OTLP over HTTP only, and {variable} or "
                 "OTEL_EXPORTER_OTLP_PROTOCOL asks for something else.",
-                hint=f"Set OTEL_EXPORTER_OTLP_PROTOCOL={_HTTP_PROTOBUF} and {_EXPORTERS[signal]}=otlp, or start the "
+                hint=f"Set OTEL_EXPORTER_OTLP_PROTOCOL={_HTTP_PROTOBUF} and {variable}=otlp, or start the "
                 "server with opentelemetry-instrument, which sets up any exporter.",
             )
         wanted.append(signal)
     return wanted
 
 
-def wants_content(environ: Mapping[str, str]) -> bool:
-    """Return whether the variables of OpenTelemetry ask for prompts and answers in spans."""
-    return environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower() in _CAPTURED
+def _otlp_variable(environ: Mapping[str, str], signal: str, name: str) -> str:
+    """Return the value of a variable of the OTLP exporter: the signal's own, otherwise the common one."""
+    values = (environ.get(f"OTEL_EXPORTER_OTLP_{part}{name}", "").strip() for part in (f"{signal.upper()}_", ""))
+    return next(filter(None, values), "")
 
 
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
@@ -99,7 +92,8 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     else:
         return None
     add_to_json_lines(trace_ids)
-    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=wants_content(environ))
+    content = environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
+    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=content in _CAPTURED)
     if has_meters:
         from opentelemetry import metrics  # noqa: PLC0415 - the same
 
@@ -137,15 +131,10 @@ async def flushed(telemetry: Telemetry | None) -> AsyncIterator[None]:
                         group.start_soon(_flush, provider)
 
 
-@asynccontextmanager
-async def gauges_held(telemetry: Telemetry | None) -> AsyncIterator[None]:
-    """Keep the last values of the gauges for `flushed` when the context ends; without telemetry, do nothing."""
-    try:
-        yield
-    finally:
-        if telemetry is not None:
-            with anyio.move_on_after(FLUSH_SECONDS, shield=True):
-                await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
+async def hold_gauges(telemetry: Telemetry) -> None:
+    """Keep the last values of the gauges for `flushed`."""
+    with anyio.move_on_after(FLUSH_SECONDS, shield=True):
+        await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
 
 
 def _providers() -> list[Any]:
@@ -208,11 +197,6 @@ def _set_up(signals: list[str]) -> bool:
         reader = PeriodicExportingMetricReader(OTLPMetricExporter())
         metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
     return "metrics" in signals
-
-
-def measured(telemetry: Telemetry | None, *, over_http: bool) -> list["MeasureOperations"]:
-    """Return the middleware that measures the messages of a server; none without telemetry."""
-    return [] if telemetry is None else [MeasureOperations(telemetry, over_http=over_http)]
 
 
 class MeasureOperations:
