@@ -12,7 +12,7 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.callers import Caller
-from blaxel_mcp.settings.loading import configuration
+from blaxel_mcp.settings.loading import Configuration, configuration
 from blaxel_mcp.settings.schema import Settings
 
 CHECK_SECONDS = 5.0
@@ -21,13 +21,24 @@ CHECK_SECONDS = 5.0
 REJECTED_SECONDS = 10.0
 """How long a rejection is remembered, so that one key cannot make the server ask with each request."""
 
-OWN_CREDENTIAL = "the caller's own X-Blaxel-Authorization"
-"""The label of a caller's credentials in messages."""
-
 _MAX_REJECTIONS = 1000
 
 Verdict = Literal["accepted", "unknown"]
 """Whether Blaxel accepted the credentials, or gave no verdict: they may allow calls without allowing this request."""
+
+
+def with_own_credentials(settings: Settings, caller: Caller, **more: Any) -> Configuration:
+    """Return the settings with a caller's workspace and credential in place of all of the owner's.
+
+    Args:
+        settings: The owner's settings.
+        caller: The caller.
+        more: Further settings to replace.
+    """
+    own: dict[str, Any] = {"workspace": caller.workspace, "api_key": caller.credential}
+    own |= {"client_credentials": None, "api_key_command": None, "workspaces": {}}
+    sources = {"api_key": "the caller's own X-Blaxel-Authorization"}
+    return configuration(settings.model_copy(update=own | more), sources=sources)
 
 
 class CredentialCheck:
@@ -58,14 +69,8 @@ class CredentialCheck:
             return rejection
         if settings.discovery.enabled is False or self._now() < self._paused_until:
             return "unknown"
-        own: dict[str, Any] = {
-            "api_key": caller.credential,
-            "client_credentials": None,
-            "api_key_command": None,
-            "workspaces": {},
-        }
-        config = configuration(settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         url = f"{settings.api_url}/models?limit=1"
+        config = with_own_credentials(settings, caller)
         async with APIClient(config, transport=self._environment.transport) as client:
             try:
                 request = APIRequest(method="GET", url=url, workspace=caller.workspace or "")
