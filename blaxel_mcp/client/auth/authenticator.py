@@ -1,7 +1,7 @@
 """Creates the `WorkspaceAuth` of each workspace from the configuration."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from pydantic import SecretStr
@@ -21,8 +21,9 @@ from blaxel_mcp.client.auth.grants import DeviceLoginRenewal, client_credentials
 from blaxel_mcp.client.auth.key_command import command_token
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.secret_values import own_secrets
-from blaxel_mcp.client.auth.token_cache import StaticToken, TokenCache, TokenSource
+from blaxel_mcp.client.auth.token_cache import TokenCache
 from blaxel_mcp.client.auth.token_endpoint import EXCHANGE_SECONDS, PostJSON, TokenEndpoint
+from blaxel_mcp.client.auth.tokens import Token
 from blaxel_mcp.core.logs import redact_logs_with
 from blaxel_mcp.settings.loading import Configuration
 
@@ -62,7 +63,7 @@ class Authenticator:
         self._trusted = TrustedOrigins(config.settings.run_url, control_plane=config.settings.api_url)
         self.is_trusted = self._trusted.is_trusted
         self._auths: dict[str, WorkspaceAuth] = {}
-        self._token_sources: dict[Credentials, TokenSource] = {}
+        self._token_caches: dict[Credentials, TokenCache] = {}
 
     def for_workspace(self, workspace: str) -> WorkspaceAuth:
         """Return the authentication of a workspace's requests; the same object each time.
@@ -73,7 +74,7 @@ class Authenticator:
         if workspace not in self._auths:
             resolved = resolve_credentials(self._config, workspace)
             self._auths[workspace] = WorkspaceAuth(
-                None if resolved is None else self._token_source(resolved),
+                None if resolved is None else self._token_cache(resolved),
                 source=None if resolved is None else resolved.source,
                 trusted=self._trusted,
                 missing=partial(missing_credentials, self._config, workspace),
@@ -90,26 +91,30 @@ class Authenticator:
 
     async def aclose(self) -> None:
         """Cancel the token exchanges that are in progress."""
-        for tokens in self._token_sources.values():
+        for tokens in self._token_caches.values():
             await tokens.aclose()
 
-    def _token_source(self, resolved: ResolvedCredentials) -> TokenSource:
-        """Return the token source of these credentials, created at the first use."""
-        if resolved.credentials in self._token_sources:
-            return self._token_sources[resolved.credentials]
+    def _token_cache(self, resolved: ResolvedCredentials) -> TokenCache:
+        """Return the token of these credentials, created at the first use."""
+        if resolved.credentials in self._token_caches:
+            return self._token_caches[resolved.credentials]
         for secret in own_secrets(resolved.credentials):
             self._secrets.add(secret)
-        tokens: TokenSource
+        fetch: Callable[[], Awaitable[Token]]
+        first = None
         match resolved.credentials:
             case APIKey(key):
-                tokens = StaticToken(SecretStr(key.get_secret_value().strip()))
+                fetch = partial(_api_key_token, key)
             case KeyCommand(command):
-                tokens = TokenCache(partial(command_token, command, resolved.source, self._secrets), now=self._now)
+                fetch = partial(command_token, command, resolved.source, self._secrets)
             case ClientCredentials() as credentials:
-                grant = partial(client_credentials_token, credentials, resolved.source, self._endpoint)
-                tokens = TokenCache(grant, now=self._now)
+                fetch = partial(client_credentials_token, credentials, resolved.source, self._endpoint)
             case DeviceLogin() as login:
-                renewal = DeviceLoginRenewal(login, resolved.source, self._endpoint)
-                tokens = TokenCache(renewal, now=self._now, first=stored_login_token(login))
-        self._token_sources[resolved.credentials] = tokens
+                fetch, first = DeviceLoginRenewal(login, resolved.source, self._endpoint), stored_login_token(login)
+        tokens = TokenCache(fetch, now=self._now, first=first)
+        self._token_caches[resolved.credentials] = tokens
         return tokens
+
+
+async def _api_key_token(key: SecretStr) -> Token:
+    return Token(SecretStr(key.get_secret_value().strip()))

@@ -8,7 +8,7 @@ import httpx
 from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.secret_values import unusable_credential
-from blaxel_mcp.client.auth.token_cache import TokenSource
+from blaxel_mcp.client.auth.token_cache import TokenCache
 from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_internal, is_loopback
@@ -33,7 +33,7 @@ class WorkspaceAuth:
 
     def __init__(
         self,
-        tokens: TokenSource | None,
+        tokens: TokenCache | None,
         *,
         source: str | None,
         trusted: "TrustedOrigins",
