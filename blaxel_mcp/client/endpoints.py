@@ -42,46 +42,12 @@ def check_model_name(name: str) -> str:
     return _checked_name(name, "model")
 
 
-def check_workspace(name: str) -> str:
-    """Return the name of a workspace if it can be part of a URL and the value of a header.
-
-    Raises:
-        InvalidArgumentsError: It cannot.
-    """
-    return _checked_name(name, "workspace")
-
-
 def _checked_name(name: str, kind: str) -> str:
     if _NAME.fullmatch(name) and name not in {".", ".."}:
         return name
     raise InvalidArgumentsError(
         f"{literal(name)} cannot be the name of a {kind}.",
         hint="A name has 1 to 128 letters, digits, '.', '_' or '-'; the Blaxel console shows it.",
-    )
-
-
-@lru_cache(maxsize=256)
-def join_url(base: str, path: str, query: str = "") -> str:
-    """Return the URL of a path below a base URL.
-
-    Args:
-        base: The base URL.
-        path: The path, as `split_path` returned it.
-        query: The query, as `split_path` returned it.
-
-    Raises:
-        InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.
-    """
-    base = base.rstrip("/")
-    url = f"{base}{path}" + (f"?{query}" if query else "")
-    joined, below = urlsplit(url), urlsplit(base)
-    same_origin = (joined.scheme, joined.netloc) == (below.scheme, below.netloc)
-    same_parts = (joined.path, joined.query, joined.fragment) == (below.path + path, query, "")
-    if same_origin and same_parts and path[:1] in {"", "/"} and not {".", ".."} & set(path.split("/")):
-        return url
-    raise InvalidArgumentsError(
-        f"The path {literal(path)} does not stay below the model's endpoint.",
-        hint="Use a plain path such as '/v1/chat/completions'.",
     )
 
 
@@ -92,7 +58,7 @@ def classic_base(run_url: str, workspace: str, model: str) -> str:
     Raises:
         InvalidArgumentsError: The workspace's or the model's name cannot be part of a URL.
     """
-    return f"{run_url.rstrip('/')}/{check_workspace(workspace)}/models/{check_model_name(model)}"
+    return f"{run_url.rstrip('/')}/{_checked_name(workspace, 'workspace')}/models/{check_model_name(model)}"
 
 
 def resolve_base(
@@ -168,6 +134,7 @@ def _checked_own_url(url: str, model: str, settings: Settings) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:
     """Return the URL of a sub-endpoint.
 
@@ -178,8 +145,18 @@ def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:
         query: The query, as `split_path` returned it.
 
     Raises:
-        InvalidArgumentsError: The path does not stay below the endpoint.
+        InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.
     """
     if endpoint.style == "mk3" and path != "/v1" and not path.startswith("/v1/"):
         path = f"/v1{path}"
-    return join_url(endpoint.base, path, query)
+    base = endpoint.base.rstrip("/")
+    url = f"{base}{path}" + (f"?{query}" if query else "")
+    joined, below = urlsplit(url), urlsplit(base)
+    same_origin = (joined.scheme, joined.netloc) == (below.scheme, below.netloc)
+    same_parts = (joined.path, joined.query, joined.fragment) == (below.path + path, query, "")
+    if same_origin and same_parts and path[:1] in {"", "/"} and not {".", ".."} & set(path.split("/")):
+        return url
+    raise InvalidArgumentsError(
+        f"The path {literal(path)} does not stay below the model's endpoint.",
+        hint="Use a plain path such as '/v1/chat/completions'.",
+    )

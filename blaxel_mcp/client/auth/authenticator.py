@@ -42,6 +42,7 @@ class Authenticator:
         partial_secret_length: Returns the length of the longest suffix of some bytes that is a proper prefix of a
             known secret.
         is_trusted: Returns whether a URL has the origin of `run_url`, `api_url` or a trusted URL.
+        trust: Trusts a model's own URL, as the control plane returned it: `TrustedOrigins.trust`.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Authenticator:
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
         self._trusted = TrustedOrigins(config.settings.run_url, control_plane=config.settings.api_url)
-        self.is_trusted = self._trusted.is_trusted
+        self.is_trusted, self.trust = self._trusted.is_trusted, self._trusted.trust
         self._auths: dict[str, WorkspaceAuth] = {}
         self._token_caches: dict[Credentials, TokenCache] = {}
 
@@ -80,14 +81,6 @@ class Authenticator:
                 missing=partial(missing_credentials, self._config, workspace),
             )
         return self._auths[workspace]
-
-    def trust(self, url: str) -> None:
-        """Trust a URL's origin, so that its requests are signed: https of a public host, or loopback if Blaxel is.
-
-        Args:
-            url: A model's own URL, as the control plane returned it.
-        """
-        self._trusted.trust(url)
 
     async def aclose(self) -> None:
         """Cancel the token exchanges that are in progress."""

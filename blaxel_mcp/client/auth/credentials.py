@@ -1,5 +1,6 @@
 """Resolves the credentials of a workspace from the settings and the login file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,40 +73,48 @@ def resolve_credentials(config: Configuration, workspace: str | None) -> Resolve
     """
     settings, name = config.settings, workspace or config.settings.workspace or ""
     own = settings.workspaces.get(name)
-    if configured := _configured(settings if own is None else own):
+    if configured := next(_of_table(settings if own is None else own), None):
         key, credentials = configured
-        source = config.place(key) if own is None else exact_place(*_place_of_table(config, name, key))
+        source = config.place(key) if own is None else _place_in_table(config, name, key)
         return ResolvedCredentials(credentials, source)
     entry = config.login.entries.get(name)
-    login = None if entry is None else _login_credentials(entry, config.login.path)
+    login = next(_of_entry(entry, config.login.path), None) if entry else None
     if entry is None or login is None:
         return None
     return ResolvedCredentials(login, f"bl login file ({config.login.path}), workspace {entry.name}")
 
 
-def _configured(table: Settings | WorkspaceSettings) -> tuple[str, Credentials] | None:
-    """Return the key that holds the credentials in a table of the settings, and the credentials; None without any."""
+def all_credentials(config: Configuration) -> Iterator[Credentials]:
+    """Yield all credentials in the settings and the login file, including those that others take precedence over."""
+    tables: list[Settings | WorkspaceSettings] = [config.settings, *config.settings.workspaces.values()]
+    for table in tables:
+        yield from (credentials for _, credentials in _of_table(table))
+    for entry in config.login.entries.values():
+        yield from _of_entry(entry, config.login.path)
+
+
+def _of_table(table: Settings | WorkspaceSettings) -> Iterator[tuple[str, Credentials]]:
+    """Yield the credentials in a table of the settings, each with its key, by precedence."""
     if table.api_key is not None:
-        return "api_key", APIKey(table.api_key)
+        yield "api_key", APIKey(table.api_key)
     if table.client_credentials is not None:
-        return "client_credentials", ClientCredentials(table.client_credentials)
+        yield "client_credentials", ClientCredentials(table.client_credentials)
     if table.api_key_command is not None:
-        return "api_key_command", KeyCommand(table.api_key_command)
-    return None
+        yield "api_key_command", KeyCommand(table.api_key_command)
 
 
-def _place_of_table(config: Configuration, workspace: str, *key: str) -> tuple[str, tuple[str, ...]]:
-    return config.sources.get("workspaces", "the settings"), ("workspaces", workspace, *key)
-
-
-def _login_credentials(entry: LoginEntry, path: Path) -> Credentials | None:
+def _of_entry(entry: LoginEntry, path: Path) -> Iterator[Credentials]:
+    """Yield the credentials in an entry of the login file, by precedence."""
     if entry.api_key is not None:
-        return APIKey(entry.api_key)
+        yield APIKey(entry.api_key)
     if entry.client_credentials is not None:
-        return ClientCredentials(entry.client_credentials)
-    if entry.access_token is None and entry.refresh_token is None:
-        return None
-    return DeviceLogin(entry.access_token, entry.refresh_token, entry.device_code, entry.name, path)
+        yield ClientCredentials(entry.client_credentials)
+    if entry.access_token is not None or entry.refresh_token is not None:
+        yield DeviceLogin(entry.access_token, entry.refresh_token, entry.device_code, entry.name, path)
+
+
+def _place_in_table(config: Configuration, workspace: str, *key: str) -> str:
+    return exact_place(config.sources.get("workspaces", "the settings"), ("workspaces", workspace, *key))
 
 
 def missing_credentials(config: Configuration, workspace: str | None = None) -> ConfigurationError:
@@ -118,7 +127,7 @@ def missing_credentials(config: Configuration, workspace: str | None = None) -> 
     name = workspace or config.settings.workspace
     unexpanded = f" Unexpanded placeholders are in: {', '.join(config.unexpanded)}." if config.unexpanded else ""
     if name in config.settings.workspaces:
-        where = exact_place(*_place_of_table(config, name))
+        where = _place_in_table(config, name)
         return ConfigurationError(
             f"There are no Blaxel credentials for workspace {name}: {where} has none, and "
             f"{_login_problem(config.login, name)}.{unexpanded}",
