@@ -42,12 +42,7 @@ END_SECONDS = 0.2
 
 
 class BodyReader:
-    """Decoder of one response body, which is fed chunk by chunk.
-
-    Args:
-        content_encoding: The response's Content-Encoding; empty if it has none.
-        limit: Maximum size of the decoded body, in bytes.
-        on_bytes: Called with the decoded bytes as they arrive.
+    """Decoder of one response body, fed chunk by chunk; the decoded body has at most `limit` bytes.
 
     Attributes:
         is_plain: Whether the body is not encoded, so that no chunk becomes longer.
@@ -144,13 +139,7 @@ class _ZlibDecoder:
 async def read_whole(
     chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None
 ) -> bytes:
-    """Read and decode a complete body.
-
-    Args:
-        chunks: The body as received, still encoded.
-        content_encoding: The response's Content-Encoding; empty if it has none.
-        limit: Maximum size of the decoded body, in bytes.
-        on_bytes: Called with the decoded bytes as they arrive.
+    """Read and decode a complete body of at most `limit` decoded bytes, which `on_bytes` gets as they arrive.
 
     Raises:
         BlaxelError: `response_too_large` or `bad_response`.
@@ -168,14 +157,9 @@ async def read_some(
     seconds: float = math.inf,
     tolerated: tuple[type[Exception], ...] = (),
 ) -> bytes:
-    """Read and decode as much of a body as is available within the limits.
+    """Read and decode as much of a body as is available within the limits: `limit` decoded bytes, and `seconds`.
 
-    Args:
-        chunks: The body as received, still encoded.
-        content_encoding: The response's Content-Encoding; empty if it has none.
-        limit: Maximum number of decoded bytes to return.
-        seconds: Timeout for reading.
-        tolerated: Exceptions of `chunks` that end the body instead of being raised.
+    The exceptions in `tolerated` end the body instead of being raised.
     """
     with suppress(BlaxelError):
         reader = BodyReader(content_encoding, limit=limit)

@@ -51,11 +51,6 @@ Listen = Callable[[Mapping[str, str]], OnBytes | None]
 class APIClient:
     """HTTP client for one configuration, with one set of connections that the first request opens.
 
-    Args:
-        config: The settings and the credentials.
-        transport: Carries the requests instead of the network.
-        error_seconds: Limit for reading the body of an error, in seconds.
-
     Attributes:
         auth: Signs the requests, only those to trusted hosts.
         has_been_answered: Whether any request has succeeded.

@@ -136,13 +136,9 @@ def _checked_own_url(url: str, model: str, settings: Settings) -> str:
 
 @lru_cache(maxsize=256)
 def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:
-    """Return the URL of a sub-endpoint.
+    """Return the URL of a sub-endpoint, from its path and query as `split_path` returned them.
 
-    Args:
-        endpoint: The model's base endpoint. An mk3 endpoint serves everything below `/v1`, which is
-            added if `path` lacks it.
-        path: The path, as `split_path` returned it.
-        query: The query, as `split_path` returned it.
+    An mk3 endpoint serves everything below `/v1`, which is added if the path lacks it.
 
     Raises:
         InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.

@@ -98,9 +98,8 @@ class Proxies:
 def proxies_in(settings: Mapping[str, str]) -> Proxies:
     """Return the proxies of an environment.
 
-    Args:
-        settings: The values of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by `http`, `https`, `all` and `no`, as
-            `urllib.request.getproxies` returns them.
+    The settings are the values of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by `http`, `https`, `all` and `no`,
+    as `urllib.request.getproxies` returns them.
     """
     urls, unusable = {}, {}
     for kind in _KINDS:
@@ -159,9 +158,7 @@ def _exemption(entry: str) -> _Exemption | None:
 class NamedProxyError(httpx.ProxyError):
     """No connection to a proxy could be made, or it refused to make one; the cause is the library's error.
 
-    Attributes:
-        variable: The variable that names the proxy.
-        address: Its host and port.
+    `variable` names the proxy, whose host and port are the `address`.
     """
 
     def __init__(self, error: Exception, request: httpx.Request, variable: str, address: str) -> None:

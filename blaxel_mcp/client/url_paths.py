@@ -31,14 +31,10 @@ _SEPARATORS = {"\\": "a backslash", "/": "an encoded slash", "?": "an encoded qu
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """Split a sub-endpoint into its path and its query, both ready to be part of a URL.
+    """Split a sub-endpoint, such as `/v1/models?limit=2`, into its path and its query, both ready to be part of a URL.
 
-    Args:
-        path: Such as `/v1/chat/completions`, `v1/models?limit=2`, or `/` for the base endpoint.
-
-    Returns:
-        The path, which starts with one slash or is empty for the base endpoint, and the query without
-        its question mark. Existing escapes are kept, missing ones are added.
+    The path starts with one slash, or is empty for the base endpoint (`/`); the query has no question mark. Existing
+    escapes are kept, missing ones are added.
 
     Raises:
         InvalidArgumentsError: The path is not clearly below the base endpoint; the message says why.

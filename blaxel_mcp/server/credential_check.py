@@ -28,13 +28,7 @@ Verdict = Literal["accepted", "unknown"]
 
 
 def with_own_credentials(settings: Settings, caller: Caller, **more: Any) -> Configuration:
-    """Return the settings with a caller's workspace and credential in place of all of the owner's.
-
-    Args:
-        settings: The owner's settings.
-        caller: The caller.
-        more: Further settings to replace.
-    """
+    """Return the settings with a caller's workspace and credential in place of all of the owner's."""
     own: dict[str, Any] = {"workspace": caller.workspace, "api_key": caller.credential}
     own |= {"client_credentials": None, "api_key_command": None, "workspaces": {}}
     sources = {"api_key": "the caller's own X-Blaxel-Authorization"}
@@ -42,12 +36,7 @@ def with_own_credentials(settings: Settings, caller: Caller, **more: Any) -> Con
 
 
 class CredentialCheck:
-    """Checks the credentials of new callers.
-
-    Args:
-        environment: What replaces the network.
-        now: A monotonic clock, in seconds.
-    """
+    """Checks the credentials of new callers."""
 
     def __init__(self, environment: Environment, now: Callable[[], float]) -> None:
         self._environment = environment
@@ -58,11 +47,8 @@ class CredentialCheck:
     async def ask(self, settings: Settings, caller: Caller) -> Verdict | BlaxelError:
         """Return whether Blaxel accepts a caller's credentials, or its rejection.
 
-        Nothing is asked if `discovery.enabled` is false, or while the control plane is down.
-
-        Args:
-            settings: The owner's settings; only the control plane's address and the limits of a request are used.
-            caller: The caller, with its workspace and its credential.
+        Of the owner's settings, only the control plane's address and the limits of a request are used. Nothing is asked
+        if `discovery.enabled` is false, or while the control plane is down.
         """
         until, rejection = self._rejections.get(caller.identity, (0.0, None))
         if rejection is not None and self._now() < until:

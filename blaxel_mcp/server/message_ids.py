@@ -35,14 +35,10 @@ _ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
 
 
 def find_id(start: bytes, end: bytes) -> "RequestId | None":
-    """Return the id that the ends of a message show, or None.
+    """Return the id that the first and the last `EDGE_BYTES` of a message show, or None.
 
     In valid JSON with unique keys, the result is the message's own `id`, never one nested in it. None means only that
     the ends do not show it: the id may be further inside, or longer than the patterns allow.
-
-    Args:
-        start: The first bytes of the message, `EDGE_BYTES` or fewer.
-        end: The last bytes, likewise.
     """
     match = _ID_NEAR_START.match(start) or _ID_AT_END.search(end)
     if match is None:

@@ -116,13 +116,9 @@ def _of_caller(
     *,
     if_rejected: bool = False,
 ) -> Handler[Params, Any]:
-    """Return a request handler that passes each request on to the tenant of its caller.
+    """Return a request handler that passes each request on to the handler that `pick` returns for its caller's tenant.
 
-    Args:
-        tenants: The tenants.
-        over_http: As for `build_server`.
-        pick: Returns the tenant's own handler.
-        if_rejected: Whether that handler also serves callers whose credentials Blaxel rejects.
+    Callers whose credentials Blaxel rejects get an error, unless the handler also serves them (`if_rejected`).
     """
 
     async def handle(context: ServerContext, params: Params) -> Any:

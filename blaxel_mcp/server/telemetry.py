@@ -200,12 +200,7 @@ def _set_up(signals: list[str]) -> bool:
 
 
 class MeasureOperations:
-    """Server middleware that measures each MCP request and notification.
-
-    Args:
-        telemetry: Records the durations.
-        over_http: Whether they come over HTTP, otherwise over stdio.
-    """
+    """Server middleware that measures each MCP request and notification."""
 
     def __init__(self, telemetry: Telemetry, *, over_http: bool) -> None:
         self._telemetry = telemetry

@@ -55,16 +55,8 @@ class _Generation:
 class Tenant:
     """The state of one caller. Its calls and answers outlive a change of the settings.
 
-    Args:
-        caller: The caller.
-        config: The settings of the server.
-        limits: The concurrency and rate limits of callers who spend the owner's credentials.
-        environment: Replaces the network and the clock.
-        rate: Limits the caller's tool calls; None for no limit.
-        is_trial: Whether Blaxel has not accepted the caller's credentials yet. The control plane is then not called,
-            and no call outlives its request.
-        sharing: The state shared with other servers.
-        once: Makes calls with a key once.
+    In a trial, Blaxel has not accepted the caller's credentials yet: the control plane is not called, and no call
+    outlives its request.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.

@@ -43,15 +43,9 @@ _MAX_RATES = 1000
 
 
 class Tenants:
-    """The tenants of a server.
+    """The tenants of a server; they close the shared state at their end.
 
-    Args:
-        config: The settings.
-        environment: Replaces the network and the clock of the tenants' runtimes.
-        now: A monotonic clock, in seconds.
-        limit: How many callers are served at once.
-        serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
-        sharing: The state shared with other servers; the tenants close it at their end.
+    With `serves_owner`, as over stdio, the owner's tenant is there from the beginning.
 
     Attributes:
         asks_a_person: Whether the settings require a person's consent to any call.

@@ -31,12 +31,6 @@ from blaxel_mcp.settings.loading import Configuration
 class Authenticator:
     """Signs the requests of every workspace with the credentials that the configuration has for it.
 
-    Args:
-        config: The settings and the login file.
-        post_json: Posts to the token endpoint.
-        now: The clock, in seconds since the epoch.
-        exchange_seconds: Timeout for the token endpoint.
-
     Attributes:
         redact: Replaces every known secret in some bytes, in any of its encodings, by `[redacted]`.
         partial_secret_length: Returns the length of the longest suffix of some bytes that is a proper prefix of a

@@ -60,16 +60,12 @@ class ResolvedCredentials:
 
 
 def resolve_credentials(config: Configuration, workspace: str | None) -> ResolvedCredentials | None:
-    """Return the credentials for a workspace; None if there are none.
+    """Return the credentials for a workspace, by default that of the settings; None if there are none.
 
     The credentials in the workspace's own `[workspaces.NAME]` take precedence, then the top-level ones, then the login
     file's entry of this workspace, never that of another one. Blaxel's Python SDK has the same order
     (core/authentication). A workspace with a table never uses the top-level credentials: a placeholder in it that was
     not expanded must not lead to another key.
-
-    Args:
-        config: The settings and the login file.
-        workspace: The workspace to call; None for the one in the settings.
     """
     settings, name = config.settings, workspace or config.settings.workspace or ""
     own = settings.workspaces.get(name)
@@ -118,12 +114,7 @@ def _place_in_table(config: Configuration, workspace: str, *key: str) -> str:
 
 
 def missing_credentials(config: Configuration, workspace: str | None = None) -> ConfigurationError:
-    """Return the error for a call without credentials: where they were looked for, and how to set them.
-
-    Args:
-        config: The settings and the login file.
-        workspace: The workspace to call; None for the one in the settings.
-    """
+    """Return the error for a call without credentials: where they were looked for, and how to set them."""
     name = workspace or config.settings.workspace
     unexpanded = f" Unexpanded placeholders are in: {', '.join(config.unexpanded)}." if config.unexpanded else ""
     if name in config.settings.workspaces:

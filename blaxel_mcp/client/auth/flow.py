@@ -59,10 +59,7 @@ class WorkspaceAuth:
             request.headers[AUTH_HEADER] = f"Bearer {await self._bearer_value()}"
 
     async def check(self) -> float:
-        """Get a token as a request would, without sending a request.
-
-        Returns:
-            The token's expiry, in seconds since the epoch; infinite if unknown.
+        """Return the expiry of the token of a request, in seconds since the epoch; infinite if unknown.
 
         Raises:
             BlaxelError: There is no token, or it cannot be sent in a header.
@@ -93,11 +90,7 @@ class WorkspaceAuth:
 
 
 class TrustedOrigins:
-    """The origins whose requests are signed.
-
-    Args:
-        urls: URLs from the settings, all trusted.
-        control_plane: The URL of the control plane, trusted as well.
+    """The origins whose requests are signed: those of URLs from the settings, and of trusted ones.
 
     Attributes:
         remote: Host and port of the URLs that a control plane beyond loopback returned. Their names must not resolve to

@@ -50,9 +50,7 @@ class KnownSecrets:
     def redact(self, data: bytes, *, in_string: bool = False) -> bytes:
         """Replace each secret, in any of its encodings, by `[redacted]`; JSON stays JSON.
 
-        Args:
-            data: Any bytes.
-            in_string: Whether these are the content of a JSON string, which may be anything, also a number.
+        The data are any bytes or, `in_string`, the content of a JSON string, which may be anything, also a number.
         """
         original = data
         plain = without_escapes(data) if b"\\" in data else data

@@ -24,13 +24,9 @@ RENEWAL_PAUSE_SECONDS = 30.0
 class TokenCache:
     """One current token for any number of concurrent callers.
 
-    All callers wait for one renewal, which runs in a task of its own. A cancelled caller leaves it
-    to the others, so the reply with the new refresh token is not lost.
-
-    Args:
-        fetch: Obtains a new token, or a key once more; raises BlaxelError. It never runs twice at once.
-        now: The clock, in seconds since the epoch.
-        first: The initial token, if any.
+    All callers wait for one renewal, which runs in a task of its own: `fetch` obtains a new token, or a key once more,
+    or raises BlaxelError. A cancelled caller leaves it to the others, so the reply with the new refresh token is not
+    lost.
     """
 
     def __init__(

@@ -66,12 +66,7 @@ PostJSON = Callable[[str, Mapping[str, str], Mapping[str, str]], Awaitable[Token
 class TokenEndpoint:
     """Blaxel's token endpoint.
 
-    Attributes:
-        url: The endpoint's URL.
-        post_json: Posts to it.
-        now: The clock, in seconds since the epoch.
-        timeout_seconds: Timeout for one exchange.
-        secrets: Redacts the endpoint's text, and learns each new token.
+    `secrets` redacts the endpoint's text, and learns each new token.
     """
 
     url: str
@@ -81,12 +76,7 @@ class TokenEndpoint:
     secrets: KnownSecrets
 
     async def exchange(self, headers: Mapping[str, str], form: Mapping[str, str], *, hint: str) -> Grant:
-        """Request a token.
-
-        Args:
-            headers: Headers in addition to the usual ones.
-            form: The request's JSON object.
-            hint: The error's hint if Blaxel rejects the credentials.
+        """Request a token; if Blaxel rejects the credentials, the error has the hint.
 
         Raises:
             BlaxelError: `authentication_failed`, `rate_limited`, `upstream_error`, `timeout`,

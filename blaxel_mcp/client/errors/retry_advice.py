@@ -10,13 +10,7 @@ _MAYBE_BILLED = "The model may have run and been billed"
 def retry_advice(*, retryable: bool, billed: Billed, wait_seconds: float | None = None) -> str:
     """Return the sentence on retrying a failed call; empty if there is nothing to gain.
 
-    Every hint takes its advice from here, so that none suggests a plain retry of a call that may
-    have been paid for.
-
-    Args:
-        retryable: Whether the same call may succeed later.
-        billed: Whether the failed call was charged for.
-        wait_seconds: The wait that upstream asks for, if any.
+    Every hint takes its advice from here, so that none suggests a plain retry of a call that may have been paid for.
     """
     if not retryable:
         return "" if billed == "no" else f"{_MAYBE_BILLED}: retry only if paying twice is acceptable."

@@ -74,13 +74,7 @@ _PROVIDER_STATUS_HINTS: Mapping[int, str] = {
 
 
 def describe(failure: Failure, *, content_type: str, request_id: str | None) -> str:
-    """Return the error's message, one sentence; an HTML page is mentioned but never quoted.
-
-    Args:
-        failure: The classified response.
-        content_type: The response's Content-Type; empty if it has none.
-        request_id: The id under which Blaxel finds the call.
-    """
+    """Return the error's message, one sentence; an HTML page is mentioned but never quoted."""
     author = "Blaxel" if failure.author == "blaxel" else "The model's provider"
     code = f" {failure.body.code}" if failure.body.code else ""
     answered = f"{author} answered {failure.status}{code}"
@@ -105,12 +99,7 @@ def shown_request_id(request_id: str | None) -> str:
 
 
 def advise(failure: Failure, *, credentials_source: str | None) -> str:
-    """Return the error's hint: where to look, whether to retry, and Blaxel's own advice as a quotation.
-
-    Args:
-        failure: The classified response.
-        credentials_source: The label of the credentials, named when Blaxel rejects them; None for none.
-    """
+    """Return the error's hint: where to look, whether to retry, and Blaxel's own advice as a quotation."""
     body = failure.body
     wait_seconds = body.retry_after_seconds
     sentences = [_provider_hint(failure) if failure.author == "provider" else _blaxel_hint(failure)]

@@ -144,11 +144,6 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
 def check_names(security: TransportSecuritySettings, host: str, headers: Headers) -> None:
     """Check the host and the Origin header of a request, in place of the SDK, whose refusals name no setting.
 
-    Args:
-        security: The accepted names.
-        host: The host that the request names, with its port.
-        headers: The request's headers.
-
     Raises:
         RefusedError: 421 or 403, a name is not accepted.
     """
@@ -174,14 +169,7 @@ def _is_listed(name: str, listed: Sequence[str]) -> bool:
 
 
 def listen(address: Address, *, hint: str = _OTHER_ADDRESS) -> tuple[socket.socket, Address]:
-    """Bind the address and queue connections until they are accepted.
-
-    Args:
-        address: The address.
-        hint: What to do if it cannot be bound.
-
-    Returns:
-        The socket, and the address with the port that the system assigned.
+    """Bind the address and queue connections; return the socket, and the address with its assigned port.
 
     Raises:
         ConfigurationError: the address cannot be bound.

@@ -45,13 +45,6 @@ class HttpApp:
     Only the probes and the OAuth metadata are open; their paths are compared byte by byte, as they are on the wire.
     Every other request is authenticated before anything else, its path included.
 
-    Args:
-        server: The MCP server.
-        config: The settings.
-        address: The address that it is served on.
-        auth: Authenticates callers.
-        sharing: The state shared with other servers.
-
     Attributes:
         requests: The in-flight requests.
         cancellations: Those of them that a client can cancel by another request.

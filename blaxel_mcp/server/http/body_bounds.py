@@ -38,14 +38,10 @@ class ReadBody:
 
 
 async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
-    """Read a body ahead.
+    """Read a body ahead, until it is larger than `max_bytes`: the application rejects it then without parsing it.
 
-    A byte order mark is dropped, and an id that is written as a float, such as `7.0`, becomes an integer: the SDK
-    would take the request for a notification and not answer it.
-
-    Args:
-        receive: The ASGI callable of the request.
-        max_bytes: Where to stop. The application rejects a larger body without parsing it.
+    A byte order mark is dropped, and an id that is written as a float, such as `7.0`, becomes an integer: the SDK would
+    take the request for a notification and not answer it.
 
     Raises:
         RefusedError: 413, the body has too many values; 400, its id is invalid.

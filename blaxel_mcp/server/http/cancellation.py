@@ -41,11 +41,7 @@ _REQUEST_CANCELLED = -32800
 
 
 class CancellationRegistry:
-    """The in-flight requests that clients can cancel by another request.
-
-    Args:
-        cancel_elsewhere: Cancels a request on the other servers; None if there are none.
-    """
+    """The in-flight requests that clients can cancel by another request."""
 
     def __init__(self, cancel_elsewhere: CancelElsewhere | None = None) -> None:
         self._cancel_elsewhere = cancel_elsewhere
@@ -56,12 +52,6 @@ class CancellationRegistry:
         """Run the application for one request; if a client cancels it, end the response with an error.
 
         A cancellation counts once the application has accepted it (202), so the application alone validates messages.
-
-        Args:
-            app: The application. It stops its work for a request when it is cancelled.
-            body: The request's body, which the application receives.
-            scope: The ASGI scope, with the authenticated caller in `state.caller`.
-            send: The ASGI callable of the response.
         """
         request = Request(scope)
         session_id = _session_id(request.headers)

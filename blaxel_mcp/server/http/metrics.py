@@ -40,13 +40,7 @@ def telemetry_for(http: HttpSettings, environ: Mapping[str, str]) -> Telemetry |
 
 
 class MetricsApp:
-    """The page, as an ASGI application.
-
-    Args:
-        telemetry: The source of the gauges.
-        recorder: The recorded metrics.
-        address: Where it is served.
-    """
+    """The page, as an ASGI application."""
 
     def __init__(self, telemetry: Telemetry, recorder: PrometheusRecorder, address: Address) -> None:
         self._telemetry = telemetry

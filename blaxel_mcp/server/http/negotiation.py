@@ -59,11 +59,7 @@ def for_the_sdk(scope: Scope) -> Scope:
 
 
 class JSONSender:
-    """Sends an event stream as the JSON of its last event, which is the answer.
-
-    Args:
-        send: The ASGI callable that sends the response.
-    """
+    """Sends an event stream as the JSON of its last event, which is the answer."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

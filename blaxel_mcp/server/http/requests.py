@@ -113,9 +113,6 @@ class InFlightRequests:
 class InterruptibleResponse:
     """An ASGI response that can be finished early: it records what has been sent.
 
-    Args:
-        send: The ASGI callable that sends the response.
-
     Attributes:
         is_stream: Whether an event stream has begun.
         last_event: The last event of the stream; keep-alive comments are not events.
@@ -141,11 +138,7 @@ class InterruptibleResponse:
     async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_event: bytes) -> None:
         """Finish the response, unless it is complete.
 
-        Args:
-            replacement: The whole response, if nothing has been sent yet.
-            scope: The ASGI scope of the request.
-            receive: The ASGI callable of the request.
-            last_event: The error that ends an event stream without the answer.
+        It becomes `replacement` if nothing has been sent; an event stream without the answer ends with `last_event`.
         """
         if not self._is_begun:
             await replacement(scope, receive, self._send)

@@ -94,12 +94,8 @@ async def serve_http(
 ) -> None:
     """Serve on a socket until the shutdown has begun and in-flight requests have finished.
 
-    Args:
-        app: The application.
-        listener: The listening socket; it is closed when the shutdown begins.
-        shutdown: Begins and forces the end.
-        started: Called when the server accepts connections.
-        drain_seconds: Time that in-flight requests have to finish. The rest is cancelled, upstream too.
+    The socket is closed when the shutdown begins. Requests in flight `drain_seconds` later are cancelled, upstream too.
+    `started` is called when the server accepts connections.
     """
     server = _Server(app, started)
     async with app.running(), anyio.create_task_group() as group:
@@ -111,9 +107,7 @@ async def serve_http(
 class EmbeddedServer(uvicorn.Server):
     """uvicorn's server without its signal handlers: at a signal, it would abort requests.
 
-    Args:
-        app: The application.
-        options: Options of uvicorn in place of `SERVER_OPTIONS`.
+    Options of uvicorn take the place of those in `SERVER_OPTIONS`.
     """
 
     def __init__(self, app: ASGIApp, **options: Any) -> None:

@@ -58,9 +58,7 @@ def shows_apps(context: ServerRequestContext[Any, Any]) -> bool:
 def result_app(prefix: str, *, has_reader: bool) -> types.TextResourceContents:
     """Return the app as the contents of its resource.
 
-    Args:
-        prefix: The prefix of each tool's name.
-        has_reader: Whether the tool `read_result` is listed, with which the app pages through long texts.
+    With `has_reader`, the tool `read_result` is listed, with which the app pages through long texts.
     """
     return types.TextResourceContents(
         uri=RESULT_URI, mime_type=_APP_TYPE, text=_document(prefix, has_reader=has_reader), _meta=_META

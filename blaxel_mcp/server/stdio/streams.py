@@ -88,13 +88,7 @@ class FrameSink(_Stream):
 
 
 class FrameSource(_Stream):
-    """Reads the messages of the client, and answers invalid frames: the SDK's `ReadStream`.
-
-    Args:
-        streams: Where the messages come from.
-        refusals: Where the answers to invalid frames go.
-        limit: The maximum size of a frame, in bytes.
-    """
+    """Reads the messages of the client, and answers invalid frames: the SDK's `ReadStream`."""
 
     def __init__(self, streams: StdioStreams, refusals: FrameSink, *, limit: int) -> None:
         self._streams = streams

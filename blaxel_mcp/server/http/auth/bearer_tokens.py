@@ -16,10 +16,7 @@ _IDENTITY_CHARS = 16
 
 
 class BearerTokens:
-    """The tokens of `http.bearer_tokens`; each of them is a caller.
-
-    Args:
-        config: The settings with the tokens, and the Blaxel credentials that no token may equal.
+    """The tokens of `http.bearer_tokens`: each is a caller, and none may be a Blaxel credential.
 
     Raises:
         ConfigurationError: there are no tokens, or one of them is too short, not a valid header value, or a Blaxel

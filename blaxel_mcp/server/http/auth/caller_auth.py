@@ -46,11 +46,6 @@ def caller_auth_for(
 ) -> CallerAuth:
     """Return the authentication that `http.auth` names.
 
-    Args:
-        config: The settings.
-        address: The address that the server listens on.
-        now: A monotonic clock, in seconds.
-
     Raises:
         ConfigurationError: a setting that the mode needs is missing or unsafe.
     """
@@ -101,12 +96,6 @@ class OAuthTokenAuth:
 
     The SDK's `BearerAuthBackend` answers 401 while the issuer's keys cannot be fetched, which tells clients that a
     valid token is wrong; here that is 503.
-
-    Args:
-        verifier: Verifies tokens.
-        issuer: The issuer's URL.
-        scopes: The scopes that every token must have.
-        metadata_url: The URL at which clients learn where to get a token.
     """
 
     def __init__(self, verifier: JwtVerifier, issuer: str, scopes: tuple[str, ...], metadata_url: str) -> None:

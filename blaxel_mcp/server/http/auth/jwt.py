@@ -42,12 +42,7 @@ class TokenRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """The subject of a valid token.
-
-    Attributes:
-        identity: `issuer|subject`.
-        scopes: The scopes of the token.
-    """
+    """The subject of a valid token; `identity` is `issuer|subject`."""
 
     identity: str
     scopes: frozenset[str]
@@ -55,10 +50,6 @@ class Bearer:
 
 class JwtVerifier:
     """Verifies tokens of the issuer and audience in the settings.
-
-    Args:
-        http: The settings with `issuer` and `audience`.
-        keys: The issuer's keys.
 
     Raises:
         ConfigurationError: one of the two settings is missing.

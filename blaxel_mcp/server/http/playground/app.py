@@ -41,11 +41,8 @@ def playground_app(
 ) -> tuple[HttpApp, PageSessions]:
     """Return the application that serves the page and the MCP endpoint behind it, and the sessions that it accepts.
 
-    Args:
-        config: The settings, except for `[http]`, which is about `serve`.
-        address: Where the server listens, on loopback.
-        about: Facts about the server to show on the page, as JSON values.
-        environment: The network, the clock and the telemetry of the server.
+    The settings in `[http]` do not apply: they are about `serve`. The page shows `about`, facts about the server as
+    JSON values.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -63,13 +60,6 @@ class PlaygroundApp:
 
     Every request must have this server's own address as Host, and as Origin if it has one, so that no other name can be
     pointed at it.
-
-    Args:
-        mcp: The application of the MCP endpoint; it authenticates with the same sessions.
-        page: The page.
-        sessions: Authenticates the page.
-        address: Where the server listens, on loopback.
-        about: Facts about the server to show on the page, as JSON values.
     """
 
     def __init__(
