@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.cancellation import SESSION_HEADER, CancellationRegistry
+from blaxel_mcp.server.http.cancellation import SESSION_HEADER, ClientCancellation
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
 from blaxel_mcp.server.http.oauth_metadata import metadata_pages
@@ -47,7 +47,6 @@ class HttpApp:
 
     Attributes:
         requests: The in-flight requests.
-        cancellations: Those of them that a client can cancel by another request.
         asgi: The ASGI application.
     """
 
@@ -65,7 +64,7 @@ class HttpApp:
         self._sharing = sharing
         are_several = http.auth in ("oauth", "caller") or len(http.bearer_tokens) > 1
         self.requests = InFlightRequests(MAX_CONNECTIONS // 2 if are_several else None)
-        self.cancellations = CancellationRegistry(sharing.cancel_requests if sharing.calls else None)
+        self._cancellation = ClientCancellation(self.requests, sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
         self._sessions = StreamableHTTPSessionManager(
@@ -101,7 +100,7 @@ class HttpApp:
     async def running(self) -> AsyncIterator[None]:
         """Answer requests while the context lasts; requests that are in flight at its end are cancelled."""
         async with self._sessions.run():
-            await self._sharing.obey(self.cancellations.cancel)
+            await self._sharing.obey(self.requests.cancel)
             yield
 
     async def calls_finished(self) -> None:
@@ -141,8 +140,7 @@ class HttpApp:
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
-        Request(scope).state.body = body
-        await self.cancellations.run(self._sessions.handle_request, body, scope, send)
+        await self._cancellation.run(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:
         """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.

@@ -10,20 +10,16 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Scope, Send
 
 from blaxel_mcp.server.http.body_bounds import ReadBody
-from blaxel_mcp.server.http.negotiation import data_of
-from blaxel_mcp.server.http.requests import InterruptibleResponse, error_event
+from blaxel_mcp.server.http.requests import InFlightRequests
 
 SESSION_HEADER = "Mcp-Session-Id"
 
@@ -36,61 +32,37 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{32}")
 
 _VERSION_HEADER = "mcp-protocol-version"
 
-_REQUEST_CANCELLED = -32800
-"""The error code of a cancelled request: the one that the SDK uses."""
 
+class ClientCancellation:
+    """Lets clients cancel their in-flight requests by another request, and names the clients for that."""
 
-class CancellationRegistry:
-    """The in-flight requests that clients can cancel by another request."""
-
-    def __init__(self, cancel_elsewhere: CancelElsewhere | None = None) -> None:
+    def __init__(self, requests: InFlightRequests, cancel_elsewhere: CancelElsewhere | None = None) -> None:
+        self._requests = requests
         self._cancel_elsewhere = cancel_elsewhere
-        # By scope, not by key: a client that uses an id twice at the same time cancels both requests.
-        self._keys: dict[anyio.CancelScope, bytes] = {}
 
     async def run(self, app: ASGIApp, body: ReadBody, scope: Scope, send: Send) -> None:
-        """Run the application for one request; if a client cancels it, end the response with an error.
+        """Run the application for one of the in-flight requests.
 
         A cancellation counts once the application has accepted it (202), so the application alone validates messages.
         """
-        request = Request(scope)
-        session_id = _session_id(request.headers)
+        state, headers = Request(scope).state, Request(scope).headers
+        state.in_flight.request_id = body.request_id
+        session_id = _session_id(headers)
         # As the SDK decides it: the header is younger than the era.
-        version = request.headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
+        version = headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
+        kind = body.kind if version in HANDSHAKE_PROTOCOL_VERSIONS else "other"
         # Of one size however long the id is; in JSON, 1 differs from "1".
-        identity = json.dumps([request.state.caller.identity, session_id, body.request_id])
+        identity = json.dumps([state.caller.identity, session_id, body.request_id])
         key = hashlib.sha256(identity.encode()).digest()
-        match body.kind if version in HANDSHAKE_PROTOCOL_VERSIONS else "other":
-            case "initialize":
-                await app(scope, body.receive, _with_session_id(send))
-            case "request" if session_id:
-                response = InterruptibleResponse(send)
-                with self._registered(key) as request_scope:
-                    await app(scope, body.receive, response.send)
-                if request_scope.cancelled_caught:
-                    await _finish_cancelled(response, body, scope)
-            case "cancel" if session_id:
-                is_accepted = await _run_notification(app, scope, body.receive, send)
-                if is_accepted and not self.cancel(key) and self._cancel_elsewhere:
-                    await self._cancel_elsewhere(key)
-            case _:
-                await app(scope, body.receive, send)
-
-    def cancel(self, key: bytes) -> bool:
-        """Cancel the requests of this process with a key; return whether there are any."""
-        request_scopes = [request_scope for request_scope, its_key in self._keys.items() if its_key == key]
-        for request_scope in request_scopes:
-            request_scope.cancel()
-        return bool(request_scopes)
-
-    @contextmanager
-    def _registered(self, key: bytes) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as request_scope:
-            self._keys[request_scope] = key
-            try:
-                yield request_scope
-            finally:
-                del self._keys[request_scope]
+        if kind == "initialize":
+            send = _with_session_id(send)
+        elif kind == "request" and session_id:
+            state.in_flight.key = key
+        await app(scope, body.receive, send)
+        if kind == "cancel" and session_id and state.in_flight.response.status == HTTPStatus.ACCEPTED:
+            is_here = self._requests.cancel(key)
+            if not is_here and self._cancel_elsewhere:
+                await self._cancel_elsewhere(key)
 
 
 def _session_id(headers: Headers) -> str:
@@ -108,23 +80,3 @@ def _with_session_id(send: Send) -> Send:
         await send(message)
 
     return send_with_session_id
-
-
-async def _run_notification(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Run the application; return whether it answered 202, as it does to a valid notification."""
-    statuses: list[int] = []
-
-    async def send_and_record(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-        await send(message)
-
-    await app(scope, receive, send_and_record)
-    return statuses == [HTTPStatus.ACCEPTED]
-
-
-async def _finish_cancelled(response: InterruptibleResponse, body: ReadBody, scope: Scope) -> None:
-    """Finish the response to a cancelled request: with an error, unless it contains the answer already."""
-    event = error_event(_REQUEST_CANCELLED, "Request cancelled", body.request_id)
-    replacement = Response(data_of(event), media_type="application/json")
-    await response.finish(replacement, scope, body.receive, last_event=event)
