@@ -1,8 +1,7 @@
 """Reads a response body as it arrives, decodes it and enforces a size limit.
 
-httpx decompresses each chunk without a bound (`httpx/_decoders.py`): measured with httpx 0.28, one
-64 KiB chunk of gzip became 64 MiB before a caller could count a byte. The decoder here never
-produces more than the limit leaves room for.
+httpx decompresses each chunk without a bound (`httpx/_decoders.py`): measured with httpx 0.28, one 64 KiB chunk of gzip
+became 64 MiB before a caller could count a byte. The decoder here never produces more than the limit leaves room for.
 """
 
 import io

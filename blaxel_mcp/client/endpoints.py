@@ -23,9 +23,8 @@ class Endpoint:
 
     Attributes:
         base: Its URL, without a trailing slash.
-        style: `classic` is the workspace's gateway; `mk3` is a model's own gateway, which serves
-            OpenAI's API below `/v1`; `own` is the URL in the record of any other model;
-            `forced` is the URL in the settings.
+        style: `classic` is the workspace's gateway; `mk3` is a model's own gateway, which serves OpenAI's API below
+            `/v1`; `own` is the URL in the record of any other model; `forced` is the URL in the settings.
     """
 
     base: str

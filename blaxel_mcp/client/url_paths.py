@@ -89,8 +89,7 @@ def path_problem(path: str) -> str | None:
 def _readings(text: str) -> Iterator[str]:
     """Yield the text as servers may read it: undecoded, decoded once, decoded twice, until nothing changes.
 
-    Each reading is also normalized: some servers turn full-width dots, slashes and percent signs into
-    plain ones.
+    Each reading is also normalized: some servers turn full-width dots, slashes and percent signs into plain ones.
     """
     while True:
         yield text
