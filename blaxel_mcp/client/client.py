@@ -6,7 +6,6 @@ model ran, so it is sent a second time if the credentials can be renewed.
 
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -74,9 +73,7 @@ class APIClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -7,7 +7,6 @@ they cost more than reading, parsing and writing together.
 import asyncio
 import logging
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -36,9 +35,7 @@ class _Stream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 
