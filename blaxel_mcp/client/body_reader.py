@@ -96,11 +96,7 @@ class BodyReader:
                 raise too_large(self._limit)
 
     def finish(self) -> bytes:
-        """Return the decoded body.
-
-        Raises:
-            BlaxelError: `bad_response`: the body ended in the middle of its encoding.
-        """
+        """Return the decoded body; raises BlaxelError (`bad_response`) if it ended in the middle of its encoding."""
         if self._decoder and not self._decoder.complete:
             raise undecodable("ended in the middle of its compressed body")
         body = self._decoded.getvalue()

@@ -33,11 +33,7 @@ class Endpoint:
 
 @lru_cache(maxsize=1024)
 def check_model_name(name: str) -> str:
-    """Return the name of a model API if it can be part of a URL.
-
-    Raises:
-        InvalidArgumentsError: It cannot.
-    """
+    """Return a model API's name; raises InvalidArgumentsError if it cannot be part of a URL."""
     return _checked_name(name, "model")
 
 
@@ -52,11 +48,7 @@ def _checked_name(name: str, kind: str) -> str:
 
 @lru_cache(maxsize=1024)
 def classic_base(run_url: str, workspace: str, model: str) -> str:
-    """Return a model's base URL at the workspace's gateway (Blaxel docs, Query-a-model).
-
-    Raises:
-        InvalidArgumentsError: The workspace's or the model's name cannot be part of a URL.
-    """
+    """Return a model's base URL at the gateway (Blaxel docs, Query-a-model); raises InvalidArgumentsError."""
     return f"{run_url.rstrip('/')}/{_checked_name(workspace, 'workspace')}/models/{check_model_name(model)}"
 
 
@@ -71,14 +63,9 @@ def resolve_base(
 ) -> Endpoint:
     """Return a model's base endpoint.
 
-    Args:
-        settings: `run_url` and `url_source` are used.
-        workspace: The workspace's name.
-        model: The model API's name.
-        forced_url: `url` of the model's entry in the settings; takes precedence over everything.
-        generation: The generation in the model's record; None if unknown. Blaxel's TypeScript SDK
-            sends `mk3` models to their own URL and all others to the gateway.
-        own_url: The URL in the model's record.
+    `forced_url`, the `url` of the model's entry in the settings, takes precedence over everything. The generation (None
+    if unknown) and `own_url` are those in the model's record: Blaxel's TypeScript SDK sends `mk3` models to their own
+    URL and all others to the gateway.
 
     Raises:
         InvalidArgumentsError: A name cannot be part of a URL.

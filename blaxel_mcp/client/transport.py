@@ -27,11 +27,7 @@ _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 
 
 async def new_transport() -> httpx.AsyncBaseTransport:
-    """Return a new transport to the network, with no connection yet.
-
-    Raises:
-        ConfigurationError: The environment names certificates that cannot be used.
-    """
+    """Return a new transport; raises ConfigurationError if the environment names certificates that cannot be used."""
     try:
         # Reading the certificates takes tens of milliseconds.
         certificates = await anyio.to_thread.run_sync(httpx.create_ssl_context)

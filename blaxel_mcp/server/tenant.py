@@ -153,11 +153,7 @@ class Tenant:
     async def read_resource(
         self, context: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        """Return a resource; the result app is one of them.
-
-        Raises:
-            MCPError: There is no such resource.
-        """
+        """Return a resource, which may be the result app; raises MCPError if there is no such resource."""
         if params.uri != RESULT_URI:
             return await self.resources.read(context, params)
         tools = self.runtime.config.settings.tools
@@ -165,11 +161,7 @@ class Tenant:
         return types.ReadResourceResult(contents=[contents])
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> CallResult:
-        """Call a tool, and send progress notifications if the client asked for them.
-
-        Raises:
-            MCPError: There is no such tool.
-        """
+        """Call a tool, and send progress notifications if asked to; raises MCPError if there is no such tool."""
         try:
             if self.rate:
                 self.rate.require()

@@ -114,11 +114,7 @@ class Tenants:
 
     @asynccontextmanager
     async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:
-        """Provide the tenant of a caller for one request.
-
-        Raises:
-            MCPError: Too many callers are served already.
-        """
+        """Provide the tenant of a caller for one request; raises MCPError if too many callers are served already."""
         tenant = await self.of(caller)
         try:
             yield tenant
@@ -143,11 +139,7 @@ class Tenants:
         return await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
 
     async def reconfigure(self, config: Configuration) -> None:
-        """Apply other settings to every tenant.
-
-        Raises:
-            ConfigurationError: They cannot be used, and nothing has changed.
-        """
+        """Apply other settings to every tenant; raises ConfigurationError, and changes nothing, if it cannot."""
         async with self._creating:
             if config.settings.shared != self._config.settings.shared:
                 raise ConfigurationError("[shared] cannot change while the server runs.", hint="Restart the server.")

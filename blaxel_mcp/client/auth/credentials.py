@@ -81,7 +81,7 @@ def resolve_credentials(config: Configuration, workspace: str | None) -> Resolve
 
 
 def all_credentials(config: Configuration) -> Iterator[Credentials]:
-    """Yield all credentials in the settings and the login file, including those that others take precedence over."""
+    """Yield all credentials in the settings and the login file, also those without precedence."""
     tables: list[Settings | WorkspaceSettings] = [config.settings, *config.settings.workspaces.values()]
     for table in tables:
         yield from (credentials for _, credentials in _of_table(table))

@@ -45,11 +45,7 @@ class WorkspaceAuth:
         self._missing = missing
 
     async def sign(self, request: httpx.Request) -> None:
-        """Set a request's authentication header, if it goes to a trusted origin.
-
-        Raises:
-            BlaxelError: There is no token.
-        """
+        """Set the authentication header of a request to a trusted origin; raises BlaxelError if there is no token."""
         for name in _AUTH_HEADERS:
             if name in request.headers:
                 del request.headers[name]

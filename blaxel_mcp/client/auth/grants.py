@@ -13,11 +13,7 @@ from blaxel_mcp.settings.login_file import read_login_file
 
 
 async def client_credentials_token(credentials: ClientCredentials, source: str, endpoint: TokenEndpoint) -> Token:
-    """Exchange client credentials for an access token.
-
-    Raises:
-        BlaxelError: They cannot be sent, or the endpoint returned no token.
-    """
+    """Exchange client credentials for an access token; raises BlaxelError without one."""
     if not is_bearer_value(credentials.value.get_secret_value().strip()):
         raise unusable_credential(source)
     grant = await endpoint.exchange(
@@ -43,11 +39,7 @@ class DeviceLoginRenewal:
         self._endpoint = endpoint
 
     async def __call__(self) -> Token:
-        """Return the token that `bl` has stored since, otherwise refresh.
-
-        Raises:
-            BlaxelError: Neither gave a token.
-        """
+        """Return the token that `bl` has stored since, otherwise refresh; raises BlaxelError without a token."""
         previous = self._in_file
         await self._reload()
         stored = stored_login_token(self._in_file)

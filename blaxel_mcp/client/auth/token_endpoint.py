@@ -45,11 +45,7 @@ class Grant:
 
 
 def check_is_private(url: str) -> None:
-    """Reject a token endpoint that credentials would reach in clear text.
-
-    Raises:
-        ConfigurationError: The URL is not https, and its host is not loopback.
-    """
+    """Raise ConfigurationError for a URL that credentials would reach in clear text: no https, and not loopback."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(

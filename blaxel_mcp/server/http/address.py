@@ -59,11 +59,7 @@ class Address:
 
 
 def resolve(http: HttpSettings) -> Address:
-    """Resolve `http.host` and `http.port`; this may block on DNS.
-
-    Raises:
-        ConfigurationError: the host is not an address of this machine.
-    """
+    """Resolve `http.host` and `http.port`; it may block. Raises ConfigurationError for an unknown address."""
     return _resolved(http.host, http.port, "http.host")
 
 
@@ -92,11 +88,7 @@ def _resolved(host: str, port: int, key: str) -> Address:
 
 
 def require_safe(http: HttpSettings, address: Address) -> None:
-    """Reject insecure combinations of address, authentication and allowed hosts.
-
-    Raises:
-        ConfigurationError: a setting is missing or contradicts another one.
-    """
+    """Raise ConfigurationError for an insecure combination of address, authentication and allowed hosts."""
     if not address.is_loopback and http.auth is None:
         raise ConfigurationError(
             f"http.auth is not set, and other machines can reach {address.ip}: anyone could spend your credentials.",

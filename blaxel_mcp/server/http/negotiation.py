@@ -38,11 +38,7 @@ def answers_with_events(headers: Headers) -> bool:
 
 
 def check_content_type(headers: Headers) -> None:
-    """Accept `application/json` in any case and with any parameters.
-
-    Raises:
-        RefusedError: 415, the media type is another one.
-    """
+    """Accept `application/json` in any case and with any parameters; raises RefusedError (415) for other types."""
     # A proxy may have joined two headers of the same value.
     types = {item.partition(";")[0].strip().lower() for item in _ITEM.findall(headers.get("content-type", ""))}
     if types != {JSON}:

@@ -73,11 +73,7 @@ class InFlightRequests:
         return len(self._requests)
 
     def require_share(self, caller: Caller) -> None:
-        """Check that a caller may have one more request in flight.
-
-        Raises:
-            RefusedError: 429, it has its share already.
-        """
+        """Raise RefusedError (429) if a caller has its share of the requests in flight already."""
         if self._share is not None and [it.caller for it in self._requests].count(caller.identity) >= self._share:
             description = (
                 "This caller has as many requests in flight as one of several may have. Retry when one has ended."

@@ -61,11 +61,7 @@ class FrameSink(_Stream):
             await self._wait_until_unwritten(_MAX_UNWRITTEN_FRAMES)
 
     async def write_slowly(self) -> None:
-        """Write queued messages in a thread, until cancelled.
-
-        Raises:
-            OSError: The client has closed the stream.
-        """
+        """Write queued messages in a thread, until cancelled; raises OSError if the client has closed the stream."""
         while True:
             await self._added.wait()
             self._added.clear()
@@ -95,11 +91,7 @@ class FrameSource(_Stream):
         self._has_news = asyncio.Event()
 
     async def receive(self) -> SessionMessage:
-        """Return the next message.
-
-        Raises:
-            EndOfStream: There are no more.
-        """
+        """Return the next message; raises EndOfStream if there are no more."""
         while True:
             frame = self._frames.take()
             if frame is None and self._has_ended:

@@ -34,21 +34,13 @@ class CallerAuth(Protocol):
     announcement: str
 
     async def authenticate(self, headers: Headers) -> Caller:
-        """Return the caller.
-
-        Raises:
-            RefusedError: the request is not authenticated.
-        """
+        """Return the caller; raises RefusedError for a request that is not authenticated."""
 
 
 def caller_auth_for(
     config: Configuration, address: Address, *, now: Callable[[], float] = time.monotonic
 ) -> CallerAuth:
-    """Return the authentication that `http.auth` names.
-
-    Raises:
-        ConfigurationError: a setting that the mode needs is missing or unsafe.
-    """
+    """Return the authentication that `http.auth` names; raises ConfigurationError for missing or unsafe settings."""
     http = config.settings.http
     match http.auth:
         case "token":

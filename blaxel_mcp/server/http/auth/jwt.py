@@ -49,11 +49,7 @@ class Bearer:
 
 
 class JwtVerifier:
-    """Verifies tokens of the issuer and audience in the settings.
-
-    Raises:
-        ConfigurationError: one of the two settings is missing.
-    """
+    """Verifies tokens of the issuer and audience in the settings; raises ConfigurationError if one is missing."""
 
     def __init__(self, http: HttpSettings, keys: IssuerKeys) -> None:
         if http.issuer is None or http.audience is None:
