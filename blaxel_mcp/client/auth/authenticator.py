@@ -14,13 +14,13 @@ from blaxel_mcp.client.auth.credentials import (
     KeyCommand,
     ResolvedCredentials,
     missing_credentials,
+    own_secrets,
     resolve_credentials,
 )
 from blaxel_mcp.client.auth.flow import TrustedOrigins, WorkspaceAuth
 from blaxel_mcp.client.auth.grants import DeviceLoginRenewal, client_credentials_token, stored_login_token
 from blaxel_mcp.client.auth.key_command import command_token
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
-from blaxel_mcp.client.auth.secret_values import own_secrets
 from blaxel_mcp.client.auth.token_cache import TokenCache
 from blaxel_mcp.client.auth.token_endpoint import EXCHANGE_SECONDS, PostJSON, TokenEndpoint
 from blaxel_mcp.client.auth.tokens import Token

@@ -1,11 +1,14 @@
-"""Resolves the credentials of a workspace from the settings and the login file."""
+"""The credentials of a workspace, from the settings or the login file, and the secret strings inside them."""
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from blaxel_mcp.client.auth.known_secrets import MIN_CHARS
+from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.layers import exact_place
 from blaxel_mcp.settings.loading import Configuration
@@ -148,3 +151,82 @@ def _login_problem(login: LoginFile, workspace: str | None) -> str:
     if workspace is None:
         return f"no workspace is selected from {file}, which has: {names}"
     return f"{file} has no entry for it, only for: {names}"
+
+
+def basic_authorization(credentials: ClientCredentials) -> str:
+    """Return the `Authorization` header for the token endpoint.
+
+    Blaxel shows the credentials as base64 of `id:secret`, which is sent unchanged. A raw `id:secret`,
+    which Blaxel's Go SDK accepts as well, is encoded first. Only the raw form contains a colon.
+    """
+    value = credentials.value.get_secret_value().strip()
+    if ":" in value:
+        value = base64.b64encode(value.encode()).decode("ascii")
+    return f"Basic {value}"
+
+
+def own_secrets(credentials: Credentials) -> Iterator[str]:
+    """Yield every secret string of the credentials that is known before the first token exchange."""
+    match credentials:
+        case APIKey(key):
+            yield key.get_secret_value().strip()
+        case ClientCredentials(value):
+            yield value.get_secret_value().strip()
+            encoded = basic_authorization(credentials).removeprefix("Basic ")
+            yield encoded
+            yield from _id_and_secret(encoded)
+        case KeyCommand():
+            pass
+        case DeviceLogin(access_token, refresh_token, device_code):
+            for secret in (access_token, refresh_token, device_code):
+                yield secret.get_secret_value().strip() if secret is not None else ""
+
+
+def _id_and_secret(encoded: str) -> tuple[str, ...]:
+    """Return the secret inside client credentials, and the id if it is one too; empty for anything but two texts."""
+    try:
+        identifier, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
+    except ValueError:
+        return ()
+    if not (colon and identifier.isprintable() and secret.isprintable()):
+        return ()
+    # An id of digits or of a few letters is not secret, and occurs in answers as a number or a word.
+    return (secret,) if identifier.isdecimal() or len(identifier) < MIN_CHARS else (identifier, secret)
+
+
+def unusable_credential(source: str) -> ConfigurationError:
+    """Return the error for a credential from `source` that cannot be sent in a header."""
+    return ConfigurationError(
+        f"The credential from {source} cannot be sent: it is empty or contains a space, a line break or a character "
+        "that is not ASCII.",
+        hint="Copy it again, completely and on one line.",
+    )
+
+
+def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
+    """Return the variable that passes the credentials to a server: `BL_API_KEY` or `BL_CLIENT_CREDENTIALS`.
+
+    Its value is unwrapped, to be written to the client's file and nowhere else.
+
+    Raises:
+        ConfigurationError: The credentials cannot be exported: the tokens of a login expire, a command
+            prints the key anew each time, and some values cannot be sent in a header.
+    """
+    match resolved.credentials:
+        case APIKey(key):
+            name, value = "BL_API_KEY", key.get_secret_value().strip()
+        case ClientCredentials(credentials):
+            name, value = "BL_CLIENT_CREDENTIALS", credentials.get_secret_value().strip()
+        case KeyCommand():
+            raise _not_exportable(f"The key comes from a command ({resolved.source}), which each server runs itself")
+        case _:
+            raise _not_exportable(f"The credentials are a login ({resolved.source}), whose tokens expire")
+    if not is_bearer_value(value):
+        raise unusable_credential(resolved.source)
+    return {name: value}
+
+
+def _not_exportable(reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{reason}, so there is no key to write.", hint="Omit --with-key: the server finds these credentials by itself."
+    )

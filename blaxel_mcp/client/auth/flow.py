@@ -7,7 +7,7 @@ from functools import lru_cache
 import httpx
 from pydantic import SecretStr
 
-from blaxel_mcp.client.auth.secret_values import unusable_credential
+from blaxel_mcp.client.auth.credentials import unusable_credential
 from blaxel_mcp.client.auth.token_cache import TokenCache
 from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import anyio.to_thread
 
-from blaxel_mcp.client.auth.credentials import ClientCredentials, DeviceLogin
-from blaxel_mcp.client.auth.secret_values import basic_authorization, unusable_credential
+from blaxel_mcp.client.auth.credentials import ClientCredentials, DeviceLogin, basic_authorization, unusable_credential
 from blaxel_mcp.client.auth.token_endpoint import TokenEndpoint
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, stored_token
 from blaxel_mcp.core.exceptions import UpstreamError

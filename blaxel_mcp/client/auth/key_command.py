@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
-from blaxel_mcp.client.errors.retry_advice import in_seconds
+from blaxel_mcp.client.errors.wording import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.types import bare_credential
 

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, issued_token, json_object
-from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
-from blaxel_mcp.client.errors.wording import quotation
+from blaxel_mcp.client.errors.wording import in_seconds, quotation, retry_advice
 from blaxel_mcp.core.exceptions import ConfigurationError, UpstreamError
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.redaction import literal, quote

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
-from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
+from blaxel_mcp.client.errors.wording import in_seconds, retry_advice
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
 from blaxel_mcp.core.hosts import InternalAddressError
 

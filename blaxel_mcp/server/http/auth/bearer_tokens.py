@@ -3,8 +3,7 @@
 import hashlib
 import hmac
 
-from blaxel_mcp.client.auth.credentials import all_credentials
-from blaxel_mcp.client.auth.secret_values import own_secrets
+from blaxel_mcp.client.auth.credentials import all_credentials, own_secrets
 from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration
