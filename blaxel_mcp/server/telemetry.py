@@ -82,21 +82,19 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     Raises:
         ConfigurationError: The extra `otel` is missing, or it cannot do what the variables ask.
     """
-    if _is_sdk(trace.get_tracer_provider()):
-        # By opentelemetry-instrument, or by the program that this server is a part of.
-        from opentelemetry import metrics  # noqa: PLC0415 - it takes 10 ms, which only this server needs
-
-        has_meters = _is_sdk(metrics.get_meter_provider())
-    elif signals := wanted_signals(environ):
-        has_meters = _set_up(signals)
-    else:
+    # By opentelemetry-instrument, or by the program that this server is a part of.
+    is_set_up = _is_sdk(trace.get_tracer_provider())
+    signals = [] if is_set_up else wanted_signals(environ)
+    if not (is_set_up or signals):
         return None
+    from opentelemetry import metrics  # noqa: PLC0415 - it takes 10 ms, which only this server needs
+
+    if signals:
+        _set_up(signals)
     add_to_json_lines(trace_ids)
     content = environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
     telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=content in _CAPTURED)
-    if has_meters:
-        from opentelemetry import metrics  # noqa: PLC0415 - the same
-
+    if _is_sdk(metrics.get_meter_provider()):
         telemetry.recorders.append(OpenTelemetryRecorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))
     return telemetry
 
@@ -125,25 +123,19 @@ async def flushed(telemetry: Telemetry | None) -> AsyncIterator[None]:
         yield
     finally:
         if telemetry is not None:
+            from opentelemetry import metrics  # noqa: PLC0415 - as above
+
             with anyio.move_on_after(FLUSH_SECONDS, shield=True):
                 async with anyio.create_task_group() as group:
-                    for provider in _providers():
-                        group.start_soon(_flush, provider)
+                    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+                        if hasattr(provider, "force_flush"):
+                            group.start_soon(_flush, provider)
 
 
 async def hold_gauges(telemetry: Telemetry) -> None:
     """Keep the last values of the gauges for `flushed`."""
     with anyio.move_on_after(FLUSH_SECONDS, shield=True):
         await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
-
-
-def _providers() -> list[Any]:
-    """Return the providers of this process that export something."""
-    from opentelemetry import metrics  # noqa: PLC0415 - as above
-
-    return [
-        each for each in (trace.get_tracer_provider(), metrics.get_meter_provider()) if hasattr(each, "force_flush")
-    ]
 
 
 async def _flush(provider: Any) -> None:
@@ -168,8 +160,8 @@ def _is_sdk(provider: object) -> bool:
     return not type(provider).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
-def _set_up(signals: list[str]) -> bool:
-    """Set up the SDK for some signals, and return whether metrics are among them."""
+def _set_up(signals: list[str]) -> None:
+    """Set up the SDK for some signals."""
     try:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - an extra
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - the same
@@ -196,7 +188,6 @@ def _set_up(signals: list[str]) -> bool:
 
         reader = PeriodicExportingMetricReader(OTLPMetricExporter())
         metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
-    return "metrics" in signals
 
 
 class MeasureOperations:
