@@ -156,12 +156,10 @@ async def read_some(
 
     The exceptions in `tolerated` end the body instead of being raised.
     """
-    with suppress(BlaxelError):
-        reader = BodyReader(content_encoding, limit=limit)
-        with suppress(BlaxelError, *tolerated), anyio.move_on_after(seconds):
-            await _feed(reader, chunks)
-        return reader.body
-    return b""
+    reader = BodyReader(content_encoding, limit=limit)
+    with suppress(BlaxelError, *tolerated), anyio.move_on_after(seconds):
+        await _feed(reader, chunks)
+    return reader.body
 
 
 async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> bool:

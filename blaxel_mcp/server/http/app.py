@@ -109,8 +109,6 @@ class HttpApp:
             await self._sharing.calls.wait_idle()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"this application serves HTTP only, not {scope['type']}")
         request = Request(scope)
         try:
             response = self._open_page(request)
@@ -129,7 +127,7 @@ class HttpApp:
         """Return an application that serves the OAuth metadata itself, and passes every other request on."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            is_metadata = scope["type"] == "http" and scope.get("raw_path") in self._metadata
+            is_metadata = scope.get("raw_path") in self._metadata
             await (self._serve if is_metadata else app)(scope, receive, send)
 
         return serve
