@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -201,7 +202,11 @@ def _end_subscriptions_at_drain(server: Server[Any], requests: InFlightRequests)
     async def listen_until_drained(
         context: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        async with requests.until_drained():
+        assert context.request is not None
+        with anyio.CancelScope() as scope:
+            context.request.state.in_flight.until_drain = scope
+            if requests.is_draining:
+                scope.cancel()
             await listen(context, params)
         return types.SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
 

@@ -1,8 +1,6 @@
 """In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -40,6 +38,7 @@ class InFlightRequest:
         request_id: Its id in the protocol, as far as it is known.
         key: The key by which its client can cancel it; None if it cannot.
         is_cancelled: Whether its client has.
+        until_drain: Cancelled when the server starts to drain, for a stream that has no end.
     """
 
     caller: str
@@ -48,6 +47,7 @@ class InFlightRequest:
     request_id: types.RequestId | None = None
     key: bytes | None = None
     is_cancelled: bool = False
+    until_drain: anyio.CancelScope | None = None
 
 
 class InFlightRequests:
@@ -63,7 +63,6 @@ class InFlightRequests:
     def __init__(self, share: int | None = None) -> None:
         self._share = share
         self._requests: list[InFlightRequest] = []
-        self._scopes_until_drain: set[anyio.CancelScope] = set()
         self._one_finished = anyio.Event()
         self.is_draining = False
 
@@ -113,23 +112,12 @@ class InFlightRequests:
             request.scope.cancel()
         return bool(requests)
 
-    @asynccontextmanager
-    async def until_drained(self) -> AsyncIterator[None]:
-        """Cancel the body of the context when the server starts to drain, for streams that have no end."""
-        with anyio.CancelScope() as stream_scope:
-            self._scopes_until_drain.add(stream_scope)
-            if self.is_draining:
-                stream_scope.cancel()
-            try:
-                yield
-            finally:
-                self._scopes_until_drain.discard(stream_scope)
-
     def drain(self) -> None:
         """Accept no more requests, and end the streams that have no end."""
         self.is_draining = True
-        for stream_scope in list(self._scopes_until_drain):
-            stream_scope.cancel()
+        for request in self._requests:
+            if request.until_drain:
+                request.until_drain.cancel()
 
     async def wait_finished(self) -> None:
         """Wait until no request is being answered."""
