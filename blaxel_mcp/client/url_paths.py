@@ -16,9 +16,6 @@ from blaxel_mcp.core.redaction import literal
 MAX_PATH_CHARS = 2000
 """The longest path, including its query: some proxies stop at 2 kB with an unhelpful error."""
 
-_MAX_CACHED_CHARS = 200
-"""Calls repeat a few short paths; a longer one is checked each time."""
-
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -30,6 +27,7 @@ _SEPARATORS = {"\\": "a backslash", "/": "an encoded slash", "?": "an encoded qu
 """Characters that separate the parts of a URL, and so must not be escaped."""
 
 
+@lru_cache(maxsize=64)
 def split_path(path: str) -> tuple[str, str]:
     """Split a sub-endpoint, such as `/v1/models?limit=2`, into its path and its query, both ready to be part of a URL.
 
@@ -39,10 +37,6 @@ def split_path(path: str) -> tuple[str, str]:
     Raises:
         InvalidArgumentsError: The path is not clearly below the base endpoint; the message says why.
     """
-    return _split_cached(path) if len(path) <= _MAX_CACHED_CHARS else _split(path)
-
-
-def _split(path: str) -> tuple[str, str]:
     raw_path, _, raw_query = path.partition("?")
     problem = _text_problem(path) or path_problem(raw_path) or query_problem(raw_query)
     if problem:
@@ -52,9 +46,6 @@ def _split(path: str) -> tuple[str, str]:
         )
     slashed = "/" + raw_path.removeprefix("/")
     return quote(slashed, safe=_PATH_SAFE) if slashed != "/" else "", quote(raw_query, safe=_QUERY_SAFE)
-
-
-_split_cached = lru_cache(maxsize=256)(_split)
 
 
 def _text_problem(text: str) -> str | None:
