@@ -16,6 +16,7 @@ from blaxel_mcp.client.auth.credentials import (
     missing_credentials,
     own_secrets,
     resolve_credentials,
+    unusable_credential,
 )
 from blaxel_mcp.client.auth.flow import TrustedOrigins, WorkspaceAuth
 from blaxel_mcp.client.auth.grants import DeviceLoginRenewal, client_credentials_token, stored_login_token
@@ -23,7 +24,7 @@ from blaxel_mcp.client.auth.key_command import command_token
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.token_cache import TokenCache
 from blaxel_mcp.client.auth.token_endpoint import EXCHANGE_SECONDS, PostJSON, TokenEndpoint
-from blaxel_mcp.client.auth.tokens import Token
+from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
 from blaxel_mcp.core.logs import redact_logs_with
 from blaxel_mcp.settings.loading import Configuration
 
@@ -68,12 +69,12 @@ class Authenticator:
         """
         if workspace not in self._auths:
             resolved = resolve_credentials(self._config, workspace)
-            self._auths[workspace] = WorkspaceAuth(
-                None if resolved is None else self._token_cache(resolved),
-                source=None if resolved is None else resolved.source,
-                trusted=self._trusted,
-                missing=partial(missing_credentials, self._config, workspace),
-            )
+            if resolved:
+                tokens = self._token_cache(resolved)
+            else:
+                tokens = TokenCache(partial(_no_token, self._config, workspace), now=self._now)
+            source = resolved.source if resolved else None
+            self._auths[workspace] = WorkspaceAuth(tokens, source=source, trusted=self._trusted)
         return self._auths[workspace]
 
     async def aclose(self) -> None:
@@ -91,7 +92,7 @@ class Authenticator:
         first = None
         match resolved.credentials:
             case APIKey(key):
-                fetch = partial(_api_key_token, key)
+                fetch = partial(_api_key_token, key, resolved.source)
             case KeyCommand(command):
                 fetch = partial(command_token, command, resolved.source, self._secrets)
             case ClientCredentials() as credentials:
@@ -103,5 +104,12 @@ class Authenticator:
         return tokens
 
 
-async def _api_key_token(key: SecretStr) -> Token:
-    return Token(SecretStr(key.get_secret_value().strip()))
+async def _api_key_token(key: SecretStr, source: str) -> Token:
+    value = key.get_secret_value().strip()
+    if not is_bearer_value(value):
+        raise unusable_credential(source)
+    return Token(SecretStr(value))
+
+
+async def _no_token(config: Configuration, workspace: str) -> Token:
+    raise missing_credentials(config, workspace)

@@ -87,5 +87,6 @@ class DeviceLoginRenewal:
 
 
 def stored_login_token(login: DeviceLogin) -> Token | None:
-    """Return the access token in the login file; None if it has none."""
-    return stored_token(login.access_token.get_secret_value().strip()) if login.access_token is not None else None
+    """Return the access token in the login file; None if it has none that can be sent in a header."""
+    value = login.access_token.get_secret_value().strip() if login.access_token else ""
+    return stored_token(value) if is_bearer_value(value) else None
