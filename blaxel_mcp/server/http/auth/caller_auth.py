@@ -57,7 +57,7 @@ def caller_auth_for(
 
 
 class NoAuth:
-    """No authentication here: callers are not told apart."""
+    """No authentication here: callers are not distinguished."""
 
     def __init__(self, announcement: str) -> None:
         self.announcement = announcement
