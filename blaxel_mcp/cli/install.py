@@ -19,8 +19,7 @@ from blaxel_mcp.cli.install_notes import (
 )
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import load, serve_arguments
-from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
-from blaxel_mcp.client.auth.export import entry_variables
+from blaxel_mcp.client.auth.credentials import entry_variables, missing_credentials, resolve_credentials
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.process import ExitCode

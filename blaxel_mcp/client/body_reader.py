@@ -1,8 +1,7 @@
 """Reads a response body as it arrives, decodes it and enforces a size limit.
 
-httpx decompresses each chunk without a bound (`httpx/_decoders.py`): measured with httpx 0.28, one
-64 KiB chunk of gzip became 64 MiB before a caller could count a byte. The decoder here never
-produces more than the limit leaves room for.
+httpx decompresses each chunk without a bound (`httpx/_decoders.py`): measured with httpx 0.28, one 64 KiB chunk of gzip
+became 64 MiB before a caller could count a byte. The decoder here never produces more than the limit leaves room for.
 """
 
 import io
@@ -42,12 +41,7 @@ END_SECONDS = 0.2
 
 
 class BodyReader:
-    """Decoder of one response body, which is fed chunk by chunk.
-
-    Args:
-        content_encoding: The response's Content-Encoding; empty if it has none.
-        limit: Maximum size of the decoded body, in bytes.
-        on_bytes: Called with the decoded bytes as they arrive.
+    """Decoder of one response body, fed chunk by chunk; the decoded body has at most `limit` bytes.
 
     Attributes:
         is_plain: Whether the body is not encoded, so that no chunk becomes longer.
@@ -102,11 +96,7 @@ class BodyReader:
                 raise too_large(self._limit)
 
     def finish(self) -> bytes:
-        """Return the decoded body.
-
-        Raises:
-            BlaxelError: `bad_response`: the body ended in the middle of its encoding.
-        """
+        """Return the decoded body; raises BlaxelError (`bad_response`) if it ended in the middle of its encoding."""
         if self._decoder and not self._decoder.complete:
             raise undecodable("ended in the middle of its compressed body")
         body = self._decoded.getvalue()
@@ -144,13 +134,7 @@ class _ZlibDecoder:
 async def read_whole(
     chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None
 ) -> bytes:
-    """Read and decode a complete body.
-
-    Args:
-        chunks: The body as received, still encoded.
-        content_encoding: The response's Content-Encoding; empty if it has none.
-        limit: Maximum size of the decoded body, in bytes.
-        on_bytes: Called with the decoded bytes as they arrive.
+    """Read and decode a complete body of at most `limit` decoded bytes, which `on_bytes` gets as they arrive.
 
     Raises:
         BlaxelError: `response_too_large` or `bad_response`.
@@ -168,21 +152,14 @@ async def read_some(
     seconds: float = math.inf,
     tolerated: tuple[type[Exception], ...] = (),
 ) -> bytes:
-    """Read and decode as much of a body as is available within the limits.
+    """Read and decode as much of a body as is available within the limits: `limit` decoded bytes, and `seconds`.
 
-    Args:
-        chunks: The body as received, still encoded.
-        content_encoding: The response's Content-Encoding; empty if it has none.
-        limit: Maximum number of decoded bytes to return.
-        seconds: Timeout for reading.
-        tolerated: Exceptions of `chunks` that end the body instead of being raised.
+    The exceptions in `tolerated` end the body instead of being raised.
     """
-    with suppress(BlaxelError):
-        reader = BodyReader(content_encoding, limit=limit)
-        with suppress(BlaxelError, *tolerated), anyio.move_on_after(seconds):
-            await _feed(reader, chunks)
-        return reader.body
-    return b""
+    reader = BodyReader(content_encoding, limit=limit)
+    with suppress(BlaxelError, *tolerated), anyio.move_on_after(seconds):
+        await _feed(reader, chunks)
+    return reader.body
 
 
 async def _feed(reader: BodyReader, chunks: AsyncIterable[bytes]) -> bool:

@@ -6,7 +6,6 @@ model ran, so it is sent a second time if the credentials can be renewed.
 
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -51,11 +50,6 @@ Listen = Callable[[Mapping[str, str]], OnBytes | None]
 class APIClient:
     """HTTP client for one configuration, with one set of connections that the first request opens.
 
-    Args:
-        config: The settings and the credentials.
-        transport: Carries the requests instead of the network.
-        error_seconds: Limit for reading the body of an error, in seconds.
-
     Attributes:
         auth: Signs the requests, only those to trusted hosts.
         has_been_answered: Whether any request has succeeded.
@@ -78,9 +72,7 @@ class APIClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -23,9 +23,8 @@ class Endpoint:
 
     Attributes:
         base: Its URL, without a trailing slash.
-        style: `classic` is the workspace's gateway; `mk3` is a model's own gateway, which serves
-            OpenAI's API below `/v1`; `own` is the URL in the record of any other model;
-            `forced` is the URL in the settings.
+        style: `classic` is the workspace's gateway; `mk3` is a model's own gateway, which serves OpenAI's API below
+            `/v1`; `own` is the URL in the record of any other model; `forced` is the URL in the settings.
     """
 
     base: str
@@ -34,21 +33,8 @@ class Endpoint:
 
 @lru_cache(maxsize=1024)
 def check_model_name(name: str) -> str:
-    """Return the name of a model API if it can be part of a URL.
-
-    Raises:
-        InvalidArgumentsError: It cannot.
-    """
+    """Return a model API's name; raises InvalidArgumentsError if it cannot be part of a URL."""
     return _checked_name(name, "model")
-
-
-def check_workspace(name: str) -> str:
-    """Return the name of a workspace if it can be part of a URL and the value of a header.
-
-    Raises:
-        InvalidArgumentsError: It cannot.
-    """
-    return _checked_name(name, "workspace")
 
 
 def _checked_name(name: str, kind: str) -> str:
@@ -60,39 +46,10 @@ def _checked_name(name: str, kind: str) -> str:
     )
 
 
-@lru_cache(maxsize=256)
-def join_url(base: str, path: str, query: str = "") -> str:
-    """Return the URL of a path below a base URL.
-
-    Args:
-        base: The base URL.
-        path: The path, as `split_path` returned it.
-        query: The query, as `split_path` returned it.
-
-    Raises:
-        InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.
-    """
-    base = base.rstrip("/")
-    url = f"{base}{path}" + (f"?{query}" if query else "")
-    joined, below = urlsplit(url), urlsplit(base)
-    same_origin = (joined.scheme, joined.netloc) == (below.scheme, below.netloc)
-    same_parts = (joined.path, joined.query, joined.fragment) == (below.path + path, query, "")
-    if same_origin and same_parts and path[:1] in {"", "/"} and not {".", ".."} & set(path.split("/")):
-        return url
-    raise InvalidArgumentsError(
-        f"The path {literal(path)} does not stay below the model's endpoint.",
-        hint="Use a plain path such as '/v1/chat/completions'.",
-    )
-
-
 @lru_cache(maxsize=1024)
 def classic_base(run_url: str, workspace: str, model: str) -> str:
-    """Return a model's base URL at the workspace's gateway (Blaxel docs, Query-a-model).
-
-    Raises:
-        InvalidArgumentsError: The workspace's or the model's name cannot be part of a URL.
-    """
-    return f"{run_url.rstrip('/')}/{check_workspace(workspace)}/models/{check_model_name(model)}"
+    """Return a model's base URL at the gateway (Blaxel docs, Query-a-model); raises InvalidArgumentsError."""
+    return f"{run_url.rstrip('/')}/{_checked_name(workspace, 'workspace')}/models/{check_model_name(model)}"
 
 
 def resolve_base(
@@ -106,14 +63,9 @@ def resolve_base(
 ) -> Endpoint:
     """Return a model's base endpoint.
 
-    Args:
-        settings: `run_url` and `url_source` are used.
-        workspace: The workspace's name.
-        model: The model API's name.
-        forced_url: `url` of the model's entry in the settings; takes precedence over everything.
-        generation: The generation in the model's record; None if unknown. Blaxel's TypeScript SDK
-            sends `mk3` models to their own URL and all others to the gateway.
-        own_url: The URL in the model's record.
+    `forced_url`, the `url` of the model's entry in the settings, takes precedence over everything. The generation (None
+    if unknown) and `own_url` are those in the model's record: Blaxel's TypeScript SDK sends `mk3` models to their own
+    URL and all others to the gateway.
 
     Raises:
         InvalidArgumentsError: A name cannot be part of a URL.
@@ -168,18 +120,25 @@ def _checked_own_url(url: str, model: str, settings: Settings) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:
-    """Return the URL of a sub-endpoint.
+    """Return the URL of a sub-endpoint, from its path and query as `split_path` returned them.
 
-    Args:
-        endpoint: The model's base endpoint. An mk3 endpoint serves everything below `/v1`, which is
-            added if `path` lacks it.
-        path: The path, as `split_path` returned it.
-        query: The query, as `split_path` returned it.
+    An mk3 endpoint serves everything below `/v1`, which is added if the path lacks it.
 
     Raises:
-        InvalidArgumentsError: The path does not stay below the endpoint.
+        InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.
     """
     if endpoint.style == "mk3" and path != "/v1" and not path.startswith("/v1/"):
         path = f"/v1{path}"
-    return join_url(endpoint.base, path, query)
+    base = endpoint.base.rstrip("/")
+    url = f"{base}{path}" + (f"?{query}" if query else "")
+    joined, below = urlsplit(url), urlsplit(base)
+    same_origin = (joined.scheme, joined.netloc) == (below.scheme, below.netloc)
+    same_parts = (joined.path, joined.query, joined.fragment) == (below.path + path, query, "")
+    if same_origin and same_parts and path[:1] in {"", "/"} and not {".", ".."} & set(path.split("/")):
+        return url
+    raise InvalidArgumentsError(
+        f"The path {literal(path)} does not stay below the model's endpoint.",
+        hint="Use a plain path such as '/v1/chat/completions'.",
+    )

@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -99,9 +100,8 @@ class Proxies:
 def proxies_in(settings: Mapping[str, str]) -> Proxies:
     """Return the proxies of an environment.
 
-    Args:
-        settings: The values of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by `http`, `https`, `all` and `no`, as
-            `urllib.request.getproxies` returns them.
+    The settings are the values of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by `http`, `https`, `all` and `no`,
+    as `urllib.request.getproxies` returns them.
     """
     urls, unusable = {}, {}
     for kind in _KINDS:
@@ -135,20 +135,12 @@ def _exemption(entry: str) -> _Exemption | None:
     scheme, separator, rest = entry.lower().rpartition("://")
     text = rest.split("/")[0] if separator else rest
     scheme_or_all = None if scheme in ("", "all") else scheme
-    try:
-        return _Exemption(ipaddress.ip_network(_BRACKETS.sub(r"\1", text), strict=False), None, scheme_or_all)
-    except ValueError:
-        pass
     host, _, port = text.rpartition(":") if re.search(r"(?:\]|^[^:]*):\d+$", text) else (text, "", "")
-    if port and int(port) > _MAX_PORT:
-        return None
     number = int(port) if port else None
-    try:
-        return _Exemption(
-            ipaddress.ip_network(host.removeprefix("[").removesuffix("]"), strict=False), number, scheme_or_all
-        )
-    except ValueError:
-        pass
+    if number is not None and number > _MAX_PORT:
+        return None
+    with suppress(ValueError):
+        return _Exemption(ipaddress.ip_network(_BRACKETS.sub(r"\1", host), strict=False), number, scheme_or_all)
     name = host.removeprefix("*").removeprefix(".").rstrip(".") or ("*" if host.strip(".") else "")
     try:
         name = name if name.isascii() else name.encode("idna").decode()
@@ -160,9 +152,7 @@ def _exemption(entry: str) -> _Exemption | None:
 class NamedProxyError(httpx.ProxyError):
     """No connection to a proxy could be made, or it refused to make one; the cause is the library's error.
 
-    Attributes:
-        variable: The variable that names the proxy.
-        address: Its host and port.
+    `variable` names the proxy, whose host and port are the `address`.
     """
 
     def __init__(self, error: Exception, request: httpx.Request, variable: str, address: str) -> None:

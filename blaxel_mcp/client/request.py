@@ -51,11 +51,6 @@ def parsed_url(url: str) -> httpx.URL:
 def request_headers(request: APIRequest, *, api_version: str, host: str | None = None) -> httpx.Headers:
     """Return a request's headers, without its credentials and its length; the same object for the same headers.
 
-    Args:
-        request: The request.
-        api_version: The value of `Blaxel-Version`.
-        host: The value of `Host`; None to omit that header.
-
     Raises:
         InvalidArgumentsError: A header of the request is reserved or cannot be written.
     """

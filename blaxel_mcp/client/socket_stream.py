@@ -224,8 +224,8 @@ async def _connect_any(host: str, port: int, *, must_be_public: bool) -> SocketS
     """Connect to one of the addresses of a host; raises a group of the errors if there are several and none answers."""
     if _is_address(host):
         return await _connect_to(host, port)
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [str(place[0]) for *_, place in _alternating(found)]
+    places = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(place[0]) for *_, place in _alternating(places)]
     if must_be_public:
         addresses = [address for address in addresses if is_public_address(address)]
         if not addresses:

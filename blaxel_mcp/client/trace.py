@@ -56,9 +56,6 @@ class SendTracker:
 
     `DirectTransport` updates the trace itself. Any other transport that reports no events is assumed to send every
     request passed to it.
-
-    Attributes:
-        trace: The trace that is updated.
     """
 
     trace: CallTrace

@@ -69,14 +69,7 @@ def _proxy_error(error: httpx.ProxyError, host: str, connect_seconds: float) -> 
 
 
 def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: float) -> BlaxelError:
-    """Return the `BlaxelError` for one of `LIBRARY_ERRORS`.
-
-    Args:
-        error: The exception that the library raised.
-        url: The request's URL.
-        sent: Whether upstream may be working on the request.
-        connect_seconds: The timeout for connecting.
-    """
+    """Return the `BlaxelError` for one of `LIBRARY_ERRORS`; after `sent`, upstream may be working on the request."""
     try:
         host = urlsplit(url).netloc.rpartition("@")[2] or "The host"
     except ValueError:

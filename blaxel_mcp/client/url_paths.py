@@ -16,9 +16,6 @@ from blaxel_mcp.core.redaction import literal
 MAX_PATH_CHARS = 2000
 """The longest path, including its query: some proxies stop at 2 kB with an unhelpful error."""
 
-_MAX_CACHED_CHARS = 200
-"""Calls repeat a few short paths; a longer one is checked each time."""
-
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -30,23 +27,16 @@ _SEPARATORS = {"\\": "a backslash", "/": "an encoded slash", "?": "an encoded qu
 """Characters that separate the parts of a URL, and so must not be escaped."""
 
 
+@lru_cache(maxsize=64)
 def split_path(path: str) -> tuple[str, str]:
-    """Split a sub-endpoint into its path and its query, both ready to be part of a URL.
+    """Split a sub-endpoint, such as `/v1/models?limit=2`, into its path and its query, both ready to be part of a URL.
 
-    Args:
-        path: Such as `/v1/chat/completions`, `v1/models?limit=2`, or `/` for the base endpoint.
-
-    Returns:
-        The path, which starts with one slash or is empty for the base endpoint, and the query without
-        its question mark. Existing escapes are kept, missing ones are added.
+    The path starts with one slash, or is empty for the base endpoint (`/`); the query has no question mark. Existing
+    escapes are kept, missing ones are added.
 
     Raises:
         InvalidArgumentsError: The path is not clearly below the base endpoint; the message says why.
     """
-    return _split_cached(path) if len(path) <= _MAX_CACHED_CHARS else _split(path)
-
-
-def _split(path: str) -> tuple[str, str]:
     raw_path, _, raw_query = path.partition("?")
     problem = _text_problem(path) or path_problem(raw_path) or query_problem(raw_query)
     if problem:
@@ -56,9 +46,6 @@ def _split(path: str) -> tuple[str, str]:
         )
     slashed = "/" + raw_path.removeprefix("/")
     return quote(slashed, safe=_PATH_SAFE) if slashed != "/" else "", quote(raw_query, safe=_QUERY_SAFE)
-
-
-_split_cached = lru_cache(maxsize=256)(_split)
 
 
 def _text_problem(text: str) -> str | None:
@@ -93,8 +80,7 @@ def path_problem(path: str) -> str | None:
 def _readings(text: str) -> Iterator[str]:
     """Yield the text as servers may read it: undecoded, decoded once, decoded twice, until nothing changes.
 
-    Each reading is also normalized: some servers turn full-width dots, slashes and percent signs into
-    plain ones.
+    Each reading is also normalized: some servers turn full-width dots, slashes and percent signs into plain ones.
     """
     while True:
         yield text

@@ -40,10 +40,6 @@ ANYONE = Caller("anyone")
 def caller_of(context: ServerRequestContext[Any, Any], *, over_http: bool = False) -> Caller:
     """Return the caller of a request: over HTTP the authenticated one, over stdio the owner.
 
-    Args:
-        context: The request.
-        over_http: Whether every request comes over HTTP.
-
     Raises:
         MCPError: The request came over HTTP, and nobody has authenticated its caller.
     """

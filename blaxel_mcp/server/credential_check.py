@@ -21,22 +21,22 @@ CHECK_SECONDS = 5.0
 REJECTED_SECONDS = 10.0
 """How long a rejection is remembered, so that one key cannot make the server ask with each request."""
 
-OWN_CREDENTIAL = "the caller's own X-Blaxel-Authorization"
-"""The label of a caller's credentials in messages."""
-
 _MAX_REJECTIONS = 1000
 
 Verdict = Literal["accepted", "unknown"]
 """Whether Blaxel accepted the credentials, or gave no verdict: they may allow calls without allowing this request."""
 
 
-class CredentialCheck:
-    """Checks the credentials of new callers.
+def with_own_credentials(settings: Settings, caller: Caller, **more: Any) -> Configuration:
+    """Return the settings with a caller's workspace and credential in place of all of the owner's."""
+    own: dict[str, Any] = {"workspace": caller.workspace, "api_key": caller.credential}
+    own |= {"client_credentials": None, "api_key_command": None, "workspaces": {}}
+    sources = {"api_key": "the caller's own X-Blaxel-Authorization"}
+    return Configuration(settings.model_copy(update=own | more), sources=sources)
 
-    Args:
-        environment: What replaces the network.
-        now: A monotonic clock, in seconds.
-    """
+
+class CredentialCheck:
+    """Checks the credentials of new callers."""
 
     def __init__(self, environment: Environment, now: Callable[[], float]) -> None:
         self._environment = environment
@@ -47,25 +47,16 @@ class CredentialCheck:
     async def ask(self, settings: Settings, caller: Caller) -> Verdict | BlaxelError:
         """Return whether Blaxel accepts a caller's credentials, or its rejection.
 
-        Nothing is asked if `discovery.enabled` is false, or while the control plane is down.
-
-        Args:
-            settings: The owner's settings; only the control plane's address and the limits of a request are used.
-            caller: The caller, with its workspace and its credential.
+        Of the owner's settings, only the control plane's address and the limits of a request are used. Nothing is asked
+        if `discovery.enabled` is false, or while the control plane is down.
         """
         until, rejection = self._rejections.get(caller.identity, (0.0, None))
         if rejection is not None and self._now() < until:
             return rejection
         if settings.discovery.enabled is False or self._now() < self._paused_until:
             return "unknown"
-        own: dict[str, Any] = {
-            "api_key": caller.credential,
-            "client_credentials": None,
-            "api_key_command": None,
-            "workspaces": {},
-        }
-        config = Configuration(settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         url = f"{settings.api_url}/models?limit=1"
+        config = with_own_credentials(settings, caller)
         async with APIClient(config, transport=self._environment.transport) as client:
             try:
                 request = APIRequest(method="GET", url=url, workspace=caller.workspace or "")

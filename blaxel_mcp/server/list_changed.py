@@ -22,9 +22,6 @@ class ToolChanges:
 
     Clients of the handshake era get a notification on their session. Clients of 2026-07-28 get an event on their
     `subscriptions/listen` stream.
-
-    Attributes:
-        listen: The handler of `subscriptions/listen`.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Finds the id of a JSON-RPC message in its first and last bytes, and repairs an id that is a float.
+"""Finds the id of a JSON-RPC message in its first and last bytes.
 
 The stdio transport answers a frame that it cannot parse by this id. The HTTP transport registers large requests by
 it: they are parsed once, by the SDK.
@@ -9,15 +9,19 @@ import re
 from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from pydantic_core import from_json
-
-from blaxel_mcp.core.json_pointer import locate
+from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES
 
 if TYPE_CHECKING:
     from mcp_types import RequestId
 
 BOM = BOM_UTF8
 """The byte order mark, which some programs write first."""
+
+TOO_MANY_VALUES = (
+    f"The message has more than {MAX_ARGUMENT_VALUES} values, member names included. Send it in parts, or large data "
+    "as text."
+)
+"""The refusal of a message that would take too long to parse."""
 
 EDGE_BYTES = 4096
 """Length of each end of a message that is searched for the id."""
@@ -29,18 +33,12 @@ _FIRST_MEMBERS = rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*?'
 _ID_NEAR_START = re.compile(_FIRST_MEMBERS + _ID)
 _ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb"\s*\}\s*\Z")
 
-_ODD_ID = re.compile(rb'"id"\s*:\s*(?:-?\d+[.eE]|null|true|false|\[|\{)')
-
 
 def find_id(start: bytes, end: bytes) -> "RequestId | None":
-    """Return the id that the ends of a message show, or None.
+    """Return the id that the first and the last `EDGE_BYTES` of a message show, or None.
 
     In valid JSON with unique keys, the result is the message's own `id`, never one nested in it. None means only that
     the ends do not show it: the id may be further inside, or longer than the patterns allow.
-
-    Args:
-        start: The first bytes of the message, `EDGE_BYTES` or fewer.
-        end: The last bytes, likewise.
     """
     match = _ID_NEAR_START.match(start) or _ID_AT_END.search(end)
     if match is None:
@@ -59,30 +57,6 @@ def is_id(value: Any) -> TypeGuard["RequestId"]:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
-def may_have_odd_id(body: bytes) -> bool:
-    """Return whether a member `id` somewhere in a message is neither a string nor an integer."""
-    return _ODD_ID.search(body) is not None
-
-
-def with_integer_id(body: bytes) -> bytes:
-    """Return a message with an id such as `7.0` as an integer; the message itself if nothing is to be changed.
-
-    Some languages write every number as a float, and some libraries write `"id": null` into a notification.
-
-    Raises:
-        ValueError: The message is a request whose id is neither a string nor a whole number.
-    """
-    try:
-        content = from_json(body)
-    except ValueError:
-        return body
-    if not isinstance(content, dict) or "id" not in content or is_id(content["id"]):
-        return body
-    value, method = content["id"], content.get("method")
-    if isinstance(value, float) and value.is_integer():
-        text = body.decode()
-        place = locate(text, "/id")
-        return f"{text[: place.start]}{int(value)}{text[place.stop :]}".encode()
-    if not isinstance(method, str) or (value is None and method.startswith("notifications/")):
-        return body
-    raise ValueError("not the id of a request")
+def integer_of(value: Any) -> Any:
+    """Return a whole number that is written as a float, such as `7.0`, as an integer; any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

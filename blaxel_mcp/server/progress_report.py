@@ -20,12 +20,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 def progress_report(context: Context, shown: Callable[[str], str]) -> Report:
-    """Return the report for a request with a progress token.
-
-    Args:
-        context: The request.
-        shown: Returns the part of a sentence that the caller may see.
-    """
+    """Return the report for a request with a progress token; `shown` returns what the caller may see of a sentence."""
     if not (context.meta and context.meta.get(PARTIAL_KEY) is True):
 
         async def send_sentence(progress: float, message: str, _text: str) -> None:

@@ -30,11 +30,8 @@ async def watch_settings(
 ) -> None:
     """Watch the settings file until cancelled; return at once if the settings do not come from a file.
 
-    Args:
-        config: The current settings.
-        apply: Applies new settings; raises ConfigurationError if they are invalid together.
-        report: Receives the problem with an edited file, and None when it is fixed.
-        seconds: Interval between two checks.
+    `apply` raises ConfigurationError if the new settings are invalid together. `report` receives the problem with an
+    edited file, and None when it is fixed.
     """
     if config.watched is None:
         return

@@ -23,9 +23,6 @@ _CANCELLED_REQUESTS = f"{TAG}:cancelled-requests"
 class Sharing:
     """The shared state of one server; empty without `shared.url`.
 
-    Args:
-        settings: `[shared]`.
-
     Raises:
         ConfigurationError: The extra `redis` is not installed, or there is no key.
 

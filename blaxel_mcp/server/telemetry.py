@@ -33,11 +33,6 @@ SCOPE = "blaxel_mcp"
 FLUSH_SECONDS = 0.8
 """Timeout for sending the last spans and metrics. A stdio server has 1.2 s in all for its exit."""
 
-_ENDPOINTS = {
-    signal: ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-    for signal in ("traces", "metrics")
-}
-_EXPORTERS = {signal: f"OTEL_{signal.upper()}_EXPORTER" for signal in _ENDPOINTS}
 _METHODS = {
     *("initialize", "ping", "server/discover", "completion/complete", "subscriptions/listen"),
     *("tools/list", "tools/call", "prompts/list", "prompts/get"),
@@ -59,28 +54,26 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     wanted = []
-    for signal, endpoints in _ENDPOINTS.items():
-        exporter = environ.get(_EXPORTERS[signal], "").strip().lower()
-        has_endpoint = any(environ.get(name, "").strip() for name in endpoints)
-        if exporter == "none" or not (exporter or has_endpoint):
+    for signal in ("traces", "metrics"):
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        exporter = environ.get(variable, "").strip().lower()
+        if exporter == "none" or not (exporter or _otlp_variable(environ, signal, "ENDPOINT")):
             continue
-        protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environ.get(
-            "OTEL_EXPORTER_OTLP_PROTOCOL", ""
-        )
-        if exporter not in ("", "otlp") or protocol.strip() not in ("", _HTTP_PROTOBUF):
+        if exporter not in ("", "otlp") or _otlp_variable(environ, signal, "PROTOCOL") not in ("", _HTTP_PROTOBUF):
             raise ConfigurationError(
-                f"This server exports {signal} by OTLP over HTTP only, and {_EXPORTERS[signal]} or "
+                f"This server exports {signal} by OTLP over HTTP only, and {variable} or "
                 "OTEL_EXPORTER_OTLP_PROTOCOL asks for something else.",
-                hint=f"Set OTEL_EXPORTER_OTLP_PROTOCOL={_HTTP_PROTOBUF} and {_EXPORTERS[signal]}=otlp, or start the "
+                hint=f"Set OTEL_EXPORTER_OTLP_PROTOCOL={_HTTP_PROTOBUF} and {variable}=otlp, or start the "
                 "server with opentelemetry-instrument, which sets up any exporter.",
             )
         wanted.append(signal)
     return wanted
 
 
-def wants_content(environ: Mapping[str, str]) -> bool:
-    """Return whether the variables of OpenTelemetry ask for prompts and answers in spans."""
-    return environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower() in _CAPTURED
+def _otlp_variable(environ: Mapping[str, str], signal: str, name: str) -> str:
+    """Return the value of a variable of the OTLP exporter: the signal's own, otherwise the common one."""
+    values = (environ.get(f"OTEL_EXPORTER_OTLP_{part}{name}", "").strip() for part in (f"{signal.upper()}_", ""))
+    return next(filter(None, values), "")
 
 
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
@@ -89,20 +82,19 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     Raises:
         ConfigurationError: The extra `otel` is missing, or it cannot do what the variables ask.
     """
-    if _is_sdk(trace.get_tracer_provider()):
-        # By opentelemetry-instrument, or by the program that this server is a part of.
-        from opentelemetry import metrics  # noqa: PLC0415 - it takes 10 ms, which only this server needs
-
-        has_meters = _is_sdk(metrics.get_meter_provider())
-    elif signals := wanted_signals(environ):
-        has_meters = _set_up(signals)
-    else:
+    # By opentelemetry-instrument, or by the program that this server is a part of.
+    is_set_up = _is_sdk(trace.get_tracer_provider())
+    signals = [] if is_set_up else wanted_signals(environ)
+    if not (is_set_up or signals):
         return None
-    add_to_json_lines(trace_ids)
-    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=wants_content(environ))
-    if has_meters:
-        from opentelemetry import metrics  # noqa: PLC0415 - the same
+    from opentelemetry import metrics  # noqa: PLC0415 - it takes 10 ms, which only this server needs
 
+    if signals:
+        _set_up(signals)
+    add_to_json_lines(trace_ids)
+    content = environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
+    telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=content in _CAPTURED)
+    if _is_sdk(metrics.get_meter_provider()):
         telemetry.recorders.append(meter_recorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))
     return telemetry
 
@@ -131,30 +123,19 @@ async def flushed(telemetry: Telemetry | None) -> AsyncIterator[None]:
         yield
     finally:
         if telemetry is not None:
+            from opentelemetry import metrics  # noqa: PLC0415 - as above
+
             with anyio.move_on_after(FLUSH_SECONDS, shield=True):
                 async with anyio.create_task_group() as group:
-                    for provider in _providers():
-                        group.start_soon(_flush, provider)
+                    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+                        if hasattr(provider, "force_flush"):
+                            group.start_soon(_flush, provider)
 
 
-@asynccontextmanager
-async def gauges_held(telemetry: Telemetry | None) -> AsyncIterator[None]:
-    """Keep the last values of the gauges for `flushed` when the context ends; without telemetry, do nothing."""
-    try:
-        yield
-    finally:
-        if telemetry is not None:
-            with anyio.move_on_after(FLUSH_SECONDS, shield=True):
-                await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
-
-
-def _providers() -> list[Any]:
-    """Return the providers of this process that export something."""
-    from opentelemetry import metrics  # noqa: PLC0415 - as above
-
-    return [
-        each for each in (trace.get_tracer_provider(), metrics.get_meter_provider()) if hasattr(each, "force_flush")
-    ]
+async def hold_gauges(telemetry: Telemetry) -> None:
+    """Keep the last values of the gauges for `flushed`."""
+    with anyio.move_on_after(FLUSH_SECONDS, shield=True):
+        await anyio.to_thread.run_sync(telemetry.hold_gauges, abandon_on_cancel=True)
 
 
 async def _flush(provider: Any) -> None:
@@ -179,8 +160,8 @@ def _is_sdk(provider: object) -> bool:
     return not type(provider).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
-def _set_up(signals: list[str]) -> bool:
-    """Set up the SDK for some signals, and return whether metrics are among them."""
+def _set_up(signals: list[str]) -> None:
+    """Set up the SDK for some signals."""
     try:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - an extra
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - the same
@@ -207,21 +188,10 @@ def _set_up(signals: list[str]) -> bool:
 
         reader = PeriodicExportingMetricReader(OTLPMetricExporter())
         metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
-    return "metrics" in signals
-
-
-def measured(telemetry: Telemetry | None, *, over_http: bool) -> list["MeasureOperations"]:
-    """Return the middleware that measures the messages of a server; none without telemetry."""
-    return [] if telemetry is None else [MeasureOperations(telemetry, over_http=over_http)]
 
 
 class MeasureOperations:
-    """Server middleware that measures each MCP request and notification.
-
-    Args:
-        telemetry: Records the durations.
-        over_http: Whether they come over HTTP, otherwise over stdio.
-    """
+    """Server middleware that measures each MCP request and notification."""
 
     def __init__(self, telemetry: Telemetry, *, over_http: bool) -> None:
         self._telemetry = telemetry

@@ -1,7 +1,5 @@
 """One caller's tenant: its models as tools and resources, its in-flight calls, its answers."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,11 +17,11 @@ from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
 from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import ANYONE, Caller
-from blaxel_mcp.server.credential_check import OWN_CREDENTIAL
+from blaxel_mcp.server.credential_check import with_own_credentials
 from blaxel_mcp.server.list_changed import ToolChanges
 from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app, shows_apps
 from blaxel_mcp.server.progress_report import progress_report
-from blaxel_mcp.server.sharing import ALONE, Sharing
+from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
@@ -57,27 +55,18 @@ class _Generation:
 class Tenant:
     """The state of one caller. Its calls and answers outlive a change of the settings.
 
-    Args:
-        caller: The caller.
-        config: The settings of the server.
-        limits: The concurrency and rate limits of callers who spend the owner's credentials.
-        environment: Replaces the network and the clock.
-        rate: Limits the caller's tool calls; None for no limit.
-        is_trial: Whether Blaxel has not accepted the caller's credentials yet. The control plane is then not called,
-            and no call outlives its request.
-
-        sharing: The state shared with other servers.
-        once: Makes calls with a key once; None to make each call.
+    In a trial, Blaxel has not accepted the caller's credentials yet: the control plane is not called, and no call
+    outlives its request.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
 
     Attributes:
-        caller: The caller.
         last_used: When its caller last sent a request, by the clock of `Tenants`.
         evicted: Set to end `serve`.
         rate: The limit of tool calls; replaced when the settings change.
         runtime: The runtime in use now.
+        visibility: The caller's view of the server.
     """
 
     def __init__(
@@ -87,10 +76,10 @@ class Tenant:
         limits: CallLimits,
         environment: Environment,
         *,
-        rate: RateLimiter | None = None,
-        is_trial: bool = False,
-        sharing: Sharing = ALONE,
-        once: PaidOnce | None = None,
+        rate: RateLimiter | None,
+        is_trial: bool,
+        sharing: Sharing,
+        once: PaidOnce,
     ) -> None:
         self.caller = caller
         self.last_used = 0.0
@@ -107,7 +96,6 @@ class Tenant:
         self.rate = rate
         self._is_trial = is_trial
         self._sharing = sharing
-        self._group: anyio.abc.TaskGroup | None = None
         self._use(self._build(config, limits))
 
     @property
@@ -115,29 +103,16 @@ class Tenant:
         """Whether Blaxel has accepted the tenant's credentials since the settings were last applied."""
         return self.runtime.client.has_been_answered
 
-    @property
-    def visibility(self) -> Visibility:
-        """The caller's view of the server."""
-        return self._generation.visibility
-
     async def serve(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Serve until the tenant is evicted."""
-        async with self.running():
-            task_status.started()
-            await self.evicted.wait()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Serve while the context lasts; at its end the calls are cancelled, then their connections are closed."""
-        async with self.store, anyio.create_task_group() as group:
-            self._group = group
+        """Serve until the tenant is evicted; then the calls are cancelled, and after them their connections closed."""
+        async with self.store, anyio.create_task_group() as self._group:
             try:
                 async with self.calls.running():
-                    await group.start(self._run, self._generation)
-                    yield
+                    await self._group.start(self._run, self._generation)
+                    task_status.started()
+                    await self.evicted.wait()
             finally:
                 self._generation.retired.set()
-                self._group = None
 
     async def reconfigure(self, config: Configuration, limits: CallLimits) -> None:
         """Apply other settings from now on; in-flight calls finish under those that they started with.
@@ -145,7 +120,6 @@ class Tenant:
         Raises:
             ConfigurationError: They cannot be used, and nothing has changed.
         """
-        assert self._group is not None, "a tenant is reconfigured inside `running`"
         new = self._build(config, limits)
         new.runtime.discovery.adopt(self.runtime.discovery.snapshots.values())
         await self._group.start(self._run, new)
@@ -158,7 +132,6 @@ class Tenant:
 
     async def end_trial(self, config: Configuration, limits: CallLimits) -> None:
         """Serve the caller like any other from now on: Blaxel has accepted its credentials."""
-        assert self._group is not None, "a trial ends inside `running`"
         self._is_trial = False
         new, old = self._build(config, limits), self._generation
         await self._group.start(self._run, new)
@@ -180,11 +153,7 @@ class Tenant:
     async def read_resource(
         self, context: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        """Return a resource; the result app is one of them.
-
-        Raises:
-            MCPError: There is no such resource.
-        """
+        """Return a resource, which may be the result app; raises MCPError if there is no such resource."""
         if params.uri != RESULT_URI:
             return await self.resources.read(context, params)
         tools = self.runtime.config.settings.tools
@@ -192,11 +161,7 @@ class Tenant:
         return types.ReadResourceResult(contents=[contents])
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> CallResult:
-        """Call a tool, and send progress notifications if the client asked for them.
-
-        Raises:
-            MCPError: There is no such tool.
-        """
+        """Call a tool, and send progress notifications if asked to; raises MCPError if there is no such tool."""
         try:
             if self.rate:
                 self.rate.require()
@@ -205,11 +170,11 @@ class Tenant:
         # A client that knows the tools from an earlier session may call one at once.
         await self.runtime.discovery.wait_ready()
         wants_progress = context.meta and context.meta.get("progress_token") is not None
-        report = progress_report(context, self._generation.visibility.text) if wants_progress else None
+        report = progress_report(context, self.visibility.text) if wants_progress else None
         about = context.session.client_params
         client = about.client_info.name[:SHOWN_CHARS] if about else ""
         sent_key = client_key(context.meta) if context.meta and not CLIENT_KEYS.isdisjoint(context.meta) else None
-        visibility, asker = self._generation.visibility, None
+        visibility, asker = self.visibility, None
         if self.runtime.spending.asks:
             asker = consent_asker(context, params, self._agreed, shows_budget=visibility.shows_budget)
         result = await self.tools.call(params.name, params.arguments, report, client, sent_key=sent_key, asker=asker)
@@ -223,38 +188,28 @@ class Tenant:
         return _Generation(self._build_runtime(config, limits), visibility)
 
     def _build_runtime(self, config: Configuration, limits: CallLimits) -> Runtime:
+        identity = self.caller.identity
         if self.caller.credential is None:
-            limits = limits.for_caller(self.caller.identity)
             return build_runtime(
                 config,
-                caller=self.caller.identity,
+                caller=identity,
                 shares_account=not (self.caller.is_owner or self.caller == ANYONE),
-                limits=limits,
+                limits=limits.for_caller(identity),
                 environment=self._environment,
             )
         # The caller brings its own credentials: none of the owner's credentials, models, limits or files are used.
-        own: dict[str, Any] = {
-            "workspace": self.caller.workspace,
-            "api_key": self.caller.credential,
-            "client_credentials": None,
-            "api_key_command": None,
-            "workspaces": {},
-            "files": FileSettings(),
-            "models": (),
-        }
-        own["discovery"] = config.settings.discovery.model_copy(
-            update={"workspaces": (), **({"enabled": False} if self._is_trial else {})}
+        settings = config.settings
+        in_trial: dict[str, Any] = {"enabled": False} if self._is_trial else {}
+        discovery = settings.discovery.model_copy(update={"workspaces": (), **in_trial})
+        call_limits = settings.limits.model_copy(update={"detach_after_seconds": 0} if self._is_trial else {})
+        own_config = with_own_credentials(
+            settings, self.caller, files=FileSettings(), models=(), discovery=discovery, limits=call_limits
         )
-        if self._is_trial:
-            own["limits"] = config.settings.limits.model_copy(update={"detach_after_seconds": 0})
-        own_config = Configuration(config.settings.model_copy(update=own), sources={"api_key": OWN_CREDENTIAL})
         return build_runtime(
             own_config,
-            account=self.caller.identity,
-            limits=CallLimits(
-                own_config.settings.limits, across=self._sharing.limits, scope=hashed(self.caller.identity)
-            ),
-            caller=self.caller.identity,
+            account=identity,
+            limits=CallLimits(own_config.settings.limits, across=self._sharing.limits, scope=hashed(identity)),
+            caller=identity,
             cached=False,
             environment=self._environment,
         )
@@ -262,6 +217,7 @@ class Tenant:
     def _use(self, generation: _Generation) -> None:
         self._generation = generation
         self.runtime = runtime = generation.runtime
+        self.visibility = generation.visibility
         runtime.discovery.on_change(partial(self._refresh, generation))
         self.resources = Resources(
             catalog=lambda: runtime.discovery.catalog,
@@ -269,7 +225,7 @@ class Tenant:
             settings=runtime.config.settings,
             look_up=runtime.listing.look_up,
             spending=runtime.spending,
-            visibility=generation.visibility,
+            visibility=self.visibility,
         )
         self.tools.replace(self._make_tools(), runtime.config.settings)
 

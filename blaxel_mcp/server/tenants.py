@@ -43,15 +43,9 @@ _MAX_RATES = 1000
 
 
 class Tenants:
-    """The tenants of a server.
+    """The tenants of a server; they close the shared state at their end.
 
-    Args:
-        config: The settings.
-        environment: Replaces the network and the clock of the tenants' runtimes.
-        now: A monotonic clock, in seconds.
-        limit: How many callers are served at once.
-        serves_owner: Whether the owner is a caller, as over stdio. Its tenant is then there from the beginning.
-        sharing: The state shared with other servers; the tenants close it at their end.
+    With `serves_owner`, as over stdio, the owner's tenant is there from the beginning.
 
     Attributes:
         asks_a_person: Whether the settings require a person's consent to any call.
@@ -120,11 +114,7 @@ class Tenants:
 
     @asynccontextmanager
     async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:
-        """Provide the tenant of a caller for one request.
-
-        Raises:
-            MCPError: Too many callers are served already.
-        """
+        """Provide the tenant of a caller for one request; raises MCPError if too many callers are served already."""
         tenant = await self.of(caller)
         try:
             yield tenant
@@ -149,11 +139,7 @@ class Tenants:
         return await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
 
     async def reconfigure(self, config: Configuration) -> None:
-        """Apply other settings to every tenant.
-
-        Raises:
-            ConfigurationError: They cannot be used, and nothing has changed.
-        """
+        """Apply other settings to every tenant; raises ConfigurationError, and changes nothing, if it cannot."""
         async with self._creating:
             if config.settings.shared != self._config.settings.shared:
                 raise ConfigurationError("[shared] cannot change while the server runs.", hint="Restart the server.")

@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 
 from blaxel_mcp import __version__
 from blaxel_mcp.client.client import APIClient
-from blaxel_mcp.client.endpoints import join_url
+from blaxel_mcp.client.endpoints import Endpoint, endpoint_url
 from blaxel_mcp.client.request import APIRequest, APIResponse
 from blaxel_mcp.client.trace import CallTrace, deadline
 from blaxel_mcp.client.url_paths import split_path
@@ -208,7 +208,7 @@ async def test_path_is_on_the_wire_as_it_was_checked(path: str, sent: str) -> No
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=request.url.raw_path)
 
-    url = join_url(RUN, *split_path(path))
+    url = endpoint_url(Endpoint(RUN, "classic"), *split_path(path))
     assert (await _send_to(answer, _request(url))).body.decode() == f"/acme/models/house{sent}"
 
 

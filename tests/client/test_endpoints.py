@@ -7,10 +7,8 @@ import pytest
 from blaxel_mcp.client.endpoints import (
     Endpoint,
     check_model_name,
-    check_workspace,
     classic_base,
     endpoint_url,
-    join_url,
     resolve_base,
 )
 from blaxel_mcp.client.url_paths import split_path
@@ -204,20 +202,25 @@ BAD_NAMES = ["", ".", "..", "a/b", "a b", "a%2f", "é", "a\n", "\na", "a?b", "x"
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
 def test_name_that_fits_a_url_is_returned(name: str) -> None:
-    assert (check_model_name(name), check_workspace(name)) == (name, name)
+    assert check_model_name(name) == name
+    assert classic_base("https://h.example", name, name) == f"https://h.example/{name}/models/{name}"
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
 def test_name_that_does_not_fit_a_url_is_refused(name: str) -> None:
-    for check, kind in ((check_model_name, "model"), (check_workspace, "workspace")):
+    for names, kind in (("w", name), "model"), ((name, "m"), "workspace"):
         with pytest.raises(InvalidArgumentsError, match=rf"cannot be the name of a {kind}\.") as refused:
-            check(name)
+            classic_base("https://h.example", *names)
         assert "1 to 128 letters, digits, '.', '_' or '-'" in refused.value.hint
 
 
+def joined(base: str, path: str, query: str) -> str:
+    return endpoint_url(Endpoint(base, "own"), path, query)
+
+
 def test_joined_url_is_base_path_and_query() -> None:
-    assert join_url("https://h.example/b/", "/v1/x", "q=1") == "https://h.example/b/v1/x?q=1"
-    assert join_url("https://h.example/b", "", "") == "https://h.example/b"
+    assert joined("https://h.example/b/", "/v1/x", "q=1") == "https://h.example/b/v1/x?q=1"
+    assert joined("https://h.example/b", "", "") == "https://h.example/b"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_joined_url_is_base_path_and_query() -> None:
 )
 def test_url_that_would_be_read_otherwise_than_it_was_joined_is_refused(base: str, path: str, query: str) -> None:
     with pytest.raises(InvalidArgumentsError, match="does not stay below"):
-        join_url(base, path, query)
+        joined(base, path, query)
 
 
 def test_classic_base_is_the_documented_one() -> None:

@@ -1,10 +1,14 @@
-"""Resolves the credentials of a workspace from the settings and the login file."""
+"""The credentials of a workspace, from the settings or the login file, and the secret strings inside them."""
 
+import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from blaxel_mcp.client.auth.known_secrets import MIN_CHARS
+from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.layers import exact_place
 from blaxel_mcp.settings.loading import Configuration
@@ -59,66 +63,65 @@ class ResolvedCredentials:
 
 
 def resolve_credentials(config: Configuration, workspace: str | None) -> ResolvedCredentials | None:
-    """Return the credentials for a workspace; None if there are none.
+    """Return the credentials for a workspace, by default that of the settings; None if there are none.
 
     The credentials in the workspace's own `[workspaces.NAME]` take precedence, then the top-level ones, then the login
     file's entry of this workspace, never that of another one. Blaxel's Python SDK has the same order
     (core/authentication). A workspace with a table never uses the top-level credentials: a placeholder in it that was
     not expanded must not lead to another key.
-
-    Args:
-        config: The settings and the login file.
-        workspace: The workspace to call; None for the one in the settings.
     """
     settings, name = config.settings, workspace or config.settings.workspace or ""
     own = settings.workspaces.get(name)
-    if configured := _configured(settings if own is None else own):
+    if configured := next(_of_table(settings if own is None else own), None):
         key, credentials = configured
-        source = config.place(key) if own is None else exact_place(*_place_of_table(config, name, key))
+        source = config.place(key) if own is None else _place_in_table(config, name, key)
         return ResolvedCredentials(credentials, source)
     entry = config.login.entries.get(name)
-    login = None if entry is None else _login_credentials(entry, config.login.path)
+    login = next(_of_entry(entry, config.login.path), None) if entry else None
     if entry is None or login is None:
         return None
     return ResolvedCredentials(login, f"bl login file ({config.login.path}), workspace {entry.name}")
 
 
-def _configured(table: Settings | WorkspaceSettings) -> tuple[str, Credentials] | None:
-    """Return the key that holds the credentials in a table of the settings, and the credentials; None without any."""
+def all_credentials(config: Configuration) -> Iterator[Credentials]:
+    """Yield all credentials in the settings and the login file, also those without precedence."""
+    tables: list[Settings | WorkspaceSettings] = [config.settings, *config.settings.workspaces.values()]
+    for table in tables:
+        yield from (credentials for _, credentials in _of_table(table))
+    for entry in config.login.entries.values():
+        yield from _of_entry(entry, config.login.path)
+
+
+def _of_table(table: Settings | WorkspaceSettings) -> Iterator[tuple[str, Credentials]]:
+    """Yield the credentials in a table of the settings, each with its key, by precedence."""
     if table.api_key is not None:
-        return "api_key", APIKey(table.api_key)
+        yield "api_key", APIKey(table.api_key)
     if table.client_credentials is not None:
-        return "client_credentials", ClientCredentials(table.client_credentials)
+        yield "client_credentials", ClientCredentials(table.client_credentials)
     if table.api_key_command is not None:
-        return "api_key_command", KeyCommand(table.api_key_command)
-    return None
+        yield "api_key_command", KeyCommand(table.api_key_command)
 
 
-def _place_of_table(config: Configuration, workspace: str, *key: str) -> tuple[str, tuple[str, ...]]:
-    return config.sources.get("workspaces", "the settings"), ("workspaces", workspace, *key)
-
-
-def _login_credentials(entry: LoginEntry, path: Path) -> Credentials | None:
+def _of_entry(entry: LoginEntry, path: Path) -> Iterator[Credentials]:
+    """Yield the credentials in an entry of the login file, by precedence."""
     if entry.api_key is not None:
-        return APIKey(entry.api_key)
+        yield APIKey(entry.api_key)
     if entry.client_credentials is not None:
-        return ClientCredentials(entry.client_credentials)
-    if entry.access_token is None and entry.refresh_token is None:
-        return None
-    return DeviceLogin(entry.access_token, entry.refresh_token, entry.device_code, entry.name, path)
+        yield ClientCredentials(entry.client_credentials)
+    if entry.access_token is not None or entry.refresh_token is not None:
+        yield DeviceLogin(entry.access_token, entry.refresh_token, entry.device_code, entry.name, path)
+
+
+def _place_in_table(config: Configuration, workspace: str, *key: str) -> str:
+    return exact_place(config.sources.get("workspaces", "the settings"), ("workspaces", workspace, *key))
 
 
 def missing_credentials(config: Configuration, workspace: str | None = None) -> ConfigurationError:
-    """Return the error for a call without credentials: where they were looked for, and how to set them.
-
-    Args:
-        config: The settings and the login file.
-        workspace: The workspace to call; None for the one in the settings.
-    """
+    """Return the error for a call without credentials: where they were looked for, and how to set them."""
     name = workspace or config.settings.workspace
     unexpanded = f" Unexpanded placeholders are in: {', '.join(config.unexpanded)}." if config.unexpanded else ""
     if name in config.settings.workspaces:
-        where = exact_place(*_place_of_table(config, name))
+        where = _place_in_table(config, name)
         return ConfigurationError(
             f"There are no Blaxel credentials for workspace {name}: {where} has none, and "
             f"{_login_problem(config.login, name)}.{unexpanded}",
@@ -148,3 +151,82 @@ def _login_problem(login: LoginFile, workspace: str | None) -> str:
     if workspace is None:
         return f"no workspace is selected from {file}, which has: {names}"
     return f"{file} has no entry for it, only for: {names}"
+
+
+def basic_authorization(credentials: ClientCredentials) -> str:
+    """Return the `Authorization` header for the token endpoint.
+
+    Blaxel shows the credentials as base64 of `id:secret`, which is sent unchanged. A raw `id:secret`,
+    which Blaxel's Go SDK accepts as well, is encoded first. Only the raw form contains a colon.
+    """
+    value = credentials.value.get_secret_value().strip()
+    if ":" in value:
+        value = base64.b64encode(value.encode()).decode("ascii")
+    return f"Basic {value}"
+
+
+def own_secrets(credentials: Credentials) -> Iterator[str]:
+    """Yield every secret string of the credentials that is known before the first token exchange."""
+    match credentials:
+        case APIKey(key):
+            yield key.get_secret_value().strip()
+        case ClientCredentials(value):
+            yield value.get_secret_value().strip()
+            encoded = basic_authorization(credentials).removeprefix("Basic ")
+            yield encoded
+            yield from _id_and_secret(encoded)
+        case KeyCommand():
+            pass
+        case DeviceLogin(access_token, refresh_token, device_code):
+            for secret in (access_token, refresh_token, device_code):
+                yield secret.get_secret_value().strip() if secret is not None else ""
+
+
+def _id_and_secret(encoded: str) -> tuple[str, ...]:
+    """Return the secret inside client credentials, and the id if it is one too; empty for anything but two texts."""
+    try:
+        identifier, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
+    except ValueError:
+        return ()
+    if not (colon and identifier.isprintable() and secret.isprintable()):
+        return ()
+    # An id of digits or of a few letters is not secret, and occurs in answers as a number or a word.
+    return (secret,) if identifier.isdecimal() or len(identifier) < MIN_CHARS else (identifier, secret)
+
+
+def unusable_credential(source: str) -> ConfigurationError:
+    """Return the error for a credential from `source` that cannot be sent in a header."""
+    return ConfigurationError(
+        f"The credential from {source} cannot be sent: it is empty or contains a space, a line break or a character "
+        "that is not ASCII.",
+        hint="Copy it again, completely and on one line.",
+    )
+
+
+def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
+    """Return the variable that passes the credentials to a server: `BL_API_KEY` or `BL_CLIENT_CREDENTIALS`.
+
+    Its value is unwrapped, to be written to the client's file and nowhere else.
+
+    Raises:
+        ConfigurationError: The credentials cannot be exported: the tokens of a login expire, a command
+            prints the key anew each time, and some values cannot be sent in a header.
+    """
+    match resolved.credentials:
+        case APIKey(key):
+            name, value = "BL_API_KEY", key.get_secret_value().strip()
+        case ClientCredentials(credentials):
+            name, value = "BL_CLIENT_CREDENTIALS", credentials.get_secret_value().strip()
+        case KeyCommand():
+            raise _not_exportable(f"The key comes from a command ({resolved.source}), which each server runs itself")
+        case _:
+            raise _not_exportable(f"The credentials are a login ({resolved.source}), whose tokens expire")
+    if not is_bearer_value(value):
+        raise unusable_credential(resolved.source)
+    return {name: value}
+
+
+def _not_exportable(reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{reason}, so there is no key to write.", hint="Omit --with-key: the server finds these credentials by itself."
+    )

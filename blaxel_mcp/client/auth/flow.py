@@ -1,16 +1,11 @@
 """Signs requests to Blaxel, only those to trusted origins."""
 
-import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import httpx
 from pydantic import SecretStr
 
-from blaxel_mcp.client.auth.secret_values import unusable_credential
-from blaxel_mcp.client.auth.token_cache import TokenSource
-from blaxel_mcp.client.auth.tokens import is_bearer_value
-from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.client.auth.token_cache import TokenCache
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_internal, is_loopback
 
 AUTH_HEADER = "X-Blaxel-Authorization"
@@ -31,44 +26,25 @@ class WorkspaceAuth:
         source: The label of the credentials' source; None without credentials.
     """
 
-    def __init__(
-        self,
-        tokens: TokenSource | None,
-        *,
-        source: str | None,
-        trusted: "TrustedOrigins",
-        missing: Callable[[], ConfigurationError],
-    ) -> None:
+    def __init__(self, tokens: TokenCache, *, source: str | None, trusted: "TrustedOrigins") -> None:
         self.source = source
         self._tokens = tokens
         self._trusted = trusted
-        self._missing = missing
 
     async def sign(self, request: httpx.Request) -> None:
-        """Set a request's authentication header, if it goes to a trusted origin.
-
-        Raises:
-            BlaxelError: There is no token.
-        """
+        """Set the authentication header of a request to a trusted origin; raises BlaxelError if there is no token."""
         for name in _AUTH_HEADERS:
             if name in request.headers:
                 del request.headers[name]
         if self._trusted.is_trusted(str(request.url)):
             if request.url.netloc in self._trusted.remote:
                 request.extensions["must_be_public"] = True
-            request.headers[AUTH_HEADER] = f"Bearer {await self._bearer_value()}"
+            request.headers[AUTH_HEADER] = f"Bearer {(await self._tokens.get()).get_secret_value()}"
 
     async def check(self) -> float:
-        """Get a token as a request would, without sending a request.
-
-        Returns:
-            The token's expiry, in seconds since the epoch; infinite if unknown.
-
-        Raises:
-            BlaxelError: There is no token, or it cannot be sent in a header.
-        """
-        await self._bearer_value()
-        return math.inf if self._tokens is None else self._tokens.expires_at
+        """Return when a request's token expires, in seconds since the epoch, infinite if unknown; raises as `sign`."""
+        await self._tokens.get()
+        return self._tokens.expires_at
 
     async def renew(self, request: httpx.Request) -> bool:
         """Return whether a request that Blaxel answered with 401 can be retried with another token.
@@ -79,25 +55,11 @@ class WorkspaceAuth:
             BlaxelError: The token could not be renewed.
         """
         _, _, rejected = request.headers.get(AUTH_HEADER, "").partition(" ")
-        if self._tokens is None or not rejected:
-            return False
-        return await self._tokens.renew(SecretStr(rejected))
-
-    async def _bearer_value(self) -> str:
-        if self._tokens is None:
-            raise self._missing()
-        value = (await self._tokens.get()).get_secret_value()
-        if not is_bearer_value(value):
-            raise unusable_credential(self.source or "the credentials")
-        return value
+        return bool(rejected) and await self._tokens.renew(SecretStr(rejected))
 
 
 class TrustedOrigins:
-    """The origins whose requests are signed.
-
-    Args:
-        urls: URLs from the settings, all trusted.
-        control_plane: The URL of the control plane, trusted as well.
+    """The origins whose requests are signed: those of URLs from the settings, and of trusted ones.
 
     Attributes:
         remote: Host and port of the URLs that a control plane beyond loopback returned. Their names must not resolve to

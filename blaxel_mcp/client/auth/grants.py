@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import anyio.to_thread
 
-from blaxel_mcp.client.auth.credentials import ClientCredentials, DeviceLogin
-from blaxel_mcp.client.auth.secret_values import basic_authorization, unusable_credential
+from blaxel_mcp.client.auth.credentials import ClientCredentials, DeviceLogin, basic_authorization, unusable_credential
 from blaxel_mcp.client.auth.token_endpoint import TokenEndpoint
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, stored_token
 from blaxel_mcp.core.exceptions import UpstreamError
@@ -13,11 +12,7 @@ from blaxel_mcp.settings.login_file import read_login_file
 
 
 async def client_credentials_token(credentials: ClientCredentials, source: str, endpoint: TokenEndpoint) -> Token:
-    """Exchange client credentials for an access token.
-
-    Raises:
-        BlaxelError: They cannot be sent, or the endpoint returned no token.
-    """
+    """Exchange client credentials for an access token; raises BlaxelError without one."""
     if not is_bearer_value(credentials.value.get_secret_value().strip()):
         raise unusable_credential(source)
     grant = await endpoint.exchange(
@@ -43,11 +38,7 @@ class DeviceLoginRenewal:
         self._endpoint = endpoint
 
     async def __call__(self) -> Token:
-        """Return the token that `bl` has stored since, otherwise refresh.
-
-        Raises:
-            BlaxelError: Neither gave a token.
-        """
+        """Return the token that `bl` has stored since, otherwise refresh; raises BlaxelError without a token."""
         previous = self._in_file
         await self._reload()
         stored = stored_login_token(self._in_file)
@@ -96,5 +87,6 @@ class DeviceLoginRenewal:
 
 
 def stored_login_token(login: DeviceLogin) -> Token | None:
-    """Return the access token in the login file; None if it has none."""
-    return stored_token(login.access_token.get_secret_value().strip()) if login.access_token is not None else None
+    """Return the access token in the login file; None if it has none that can be sent in a header."""
+    value = login.access_token.get_secret_value().strip() if login.access_token else ""
+    return stored_token(value) if is_bearer_value(value) else None

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
-from blaxel_mcp.client.errors.retry_advice import in_seconds
+from blaxel_mcp.client.errors.wording import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.types import bare_credential
 
@@ -37,10 +37,8 @@ async def command_token(command: tuple[str, ...], source: str, secrets: KnownSec
 async def run_key_command(command: Sequence[str], *, source: str, limit_seconds: float = KEY_COMMAND_SECONDS) -> Token:
     """Run the command that prints the API key, without a shell, and return the key.
 
-    Args:
-        command: The program and its arguments. The program is an absolute path, or a name that is looked up on PATH.
-        source: The label of the setting that names the command, for messages.
-        limit_seconds: Timeout, after which the command is stopped.
+    The program is an absolute path, or a name that is looked up on PATH. `source` is the label of the setting, for
+    messages.
 
     Raises:
         ConfigurationError: The command printed no key; the message names the program and shows no output.
@@ -110,13 +108,7 @@ def _neutral_folder() -> str:
 
 
 class _Output(asyncio.SubprocessProtocol):
-    """What a command prints until it exits; a process that it leaves behind may keep the pipe open.
-
-    Attributes:
-        data: The output.
-        complete: Set when no more of it is wanted.
-        exited: Set when the command has exited.
-    """
+    """What a command prints until it exits; a process that it leaves behind may keep the pipe open."""
 
     def __init__(self) -> None:
         self.data = bytearray()

@@ -1,16 +1,29 @@
-"""Redacts this server's own secrets from the bytes that upstream sends."""
+"""Redacts this server's own secrets from the bytes that upstream sends, in each encoding in which it may echo one."""
 
+import base64
+import json
 import logging
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from blaxel_mcp.client.auth.secret_encodings import MIN_CHARS, encodings, whole_word, without_escapes
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.redaction import REDACTED
 
 logger = logging.getLogger(__name__)
+
+MIN_CHARS = 8
+"""Shorter strings occur within ordinary words, and redacting them anywhere would garble answers."""
+
+_WIDE_CODECS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+"""The text encodings whose ASCII characters are not single bytes, as they are in UTF-8."""
+
+_ESCAPES = re.compile(rb"\\\\|\\u00([2-7][0-9A-Fa-f])")
+_PERCENT = re.compile("%[0-9A-F]{2}")
+_KEPT_ESCAPED = (b'"', b"\\", b"\x7f")
 
 _REMEMBERED = 16
 """Issued tokens to redact; older ones have long expired."""
@@ -32,7 +45,7 @@ class KnownSecrets:
     def add(self, secret: str) -> None:
         """Redact a secret from now on; a short one, of under 8 characters, only where it is a whole word."""
         self._add_word(secret)
-        self._permanent.update(encodings(secret))
+        self._permanent.update(_encodings(secret))
         self._sort()
 
     def remember(self, *secrets: SecretStr | None) -> None:
@@ -41,7 +54,7 @@ class KnownSecrets:
             if secret is not None:
                 value = secret.get_secret_value()
                 self._add_word(value)
-                self._issued[value] = encodings(value)
+                self._issued[value] = _encodings(value)
                 self._issued.move_to_end(value)
         while len(self._issued) > _REMEMBERED:
             self._issued.popitem(last=False)
@@ -50,12 +63,10 @@ class KnownSecrets:
     def redact(self, data: bytes, *, in_string: bool = False) -> bytes:
         """Replace each secret, in any of its encodings, by `[redacted]`; JSON stays JSON.
 
-        Args:
-            data: Any bytes.
-            in_string: Whether these are the content of a JSON string, which may be anything, also a number.
+        The data are any bytes or, `in_string`, the content of a JSON string, which may be anything, also a number.
         """
         original = data
-        plain = without_escapes(data) if b"\\" in data else data
+        plain = _without_escapes(data) if b"\\" in data else data
         if plain is not data and any(encoding in plain for encoding, _ in self._narrow):
             data = plain
         # Text in UTF-16 and UTF-32 has zero bytes, which most data has not.
@@ -100,7 +111,7 @@ class KnownSecrets:
     def _add_word(self, secret: str) -> None:
         if 0 < len(secret) < MIN_CHARS and secret not in self._words:
             logger.warning("a credential has fewer than %d characters, which no key of Blaxel's has", MIN_CHARS)
-            self._words[secret] = whole_word(secret)
+            self._words[secret] = _whole_word(secret)
 
     def _sort(self) -> None:
         replacements = {**self._permanent}
@@ -130,3 +141,46 @@ def _overlap(tail: bytes, secret: bytes) -> int:
             return length
         start = tail.find(secret[:1], start + 1)
     return 0
+
+
+def _encodings(secret: str) -> dict[bytes, bytes]:
+    """Return the encodings of a secret, each with its replacement; empty for a secret that is too short."""
+    if len(secret) < MIN_CHARS:
+        return {}
+    in_json = json.dumps(secret)[1:-1]
+    texts = (secret, in_json, in_json.replace("/", r"\/"), *_in_url(secret))
+    narrow = (*(text.encode(errors="replace") for text in texts), *_in_base64(secret.encode(errors="replace")))
+    wide = {secret.encode(codec, errors="replace"): REDACTED.encode(codec) for codec in _WIDE_CODECS}
+    return {**wide, **dict.fromkeys(narrow, REDACTED.encode())}
+
+
+def _whole_word(secret: str) -> re.Pattern[bytes]:
+    """Return a pattern that finds a short secret where it is no part of a longer word or of base64."""
+    word = re.escape(secret.encode(errors="replace"))
+    return re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
+
+
+def _without_escapes(data: bytes) -> bytes:
+    r"""Replace JSON escapes that are not required, such as `\u0041` for `A`; return `data` itself if it has none."""
+    return _ESCAPES.sub(_unescaped, data) if b"\\u00" in data else data
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    character = bytes([int(escape[1], 16)]) if escape[1] else b"\\"
+    return escape[0] if character in _KEPT_ESCAPED else character
+
+
+def _in_url(secret: str) -> Iterator[str]:
+    for safe in ("", "/"):
+        encoded = quote(secret, safe=safe, errors="replace")
+        yield encoded
+        yield _PERCENT.sub(lambda escape: escape[0].lower(), encoded)
+
+
+def _in_base64(secret: bytes) -> Iterator[bytes]:
+    """Yield the part of base64 that depends only on the secret, for each of its three alignments."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + secret)
+        part = encoded[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]
+        yield part
+        yield part.translate(bytes.maketrans(b"+/", b"-_"))

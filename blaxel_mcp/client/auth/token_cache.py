@@ -1,4 +1,4 @@
-"""Sources of bearer tokens: a fixed API key, or a cached token with one renewal for all callers.
+"""The bearer token of one set of credentials, with one renewal for all callers.
 
 The MCP SDK's OAuth client (`mcp/client/auth/oauth2.py`) renews inside one caller's request and holds its lock
 across it. Cancelling that request loses the reply with the new refresh token. Here the renewal is a task of its own.
@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
 
 from pydantic import SecretStr
 
@@ -22,56 +21,12 @@ RENEWAL_PAUSE_SECONDS = 30.0
 """Pause after a failed early renewal, so that few calls wait for an endpoint that is down."""
 
 
-class TokenSource(Protocol):
-    """Source of one credential's bearer token."""
-
-    async def get(self) -> SecretStr:
-        """Return a valid token; raises BlaxelError if there is none."""
-
-    async def renew(self, rejected: SecretStr) -> bool:
-        """Return whether `get` now returns another token than the one that Blaxel rejected."""
-
-    @property
-    def expires_at(self) -> float:
-        """The current token's expiry, in seconds since the epoch; infinite if unknown."""
-
-    async def aclose(self) -> None:
-        """Cancel the exchange that is in progress, if any."""
-
-
-class StaticToken:
-    """An API key."""
-
-    def __init__(self, value: SecretStr) -> None:
-        self._value = value
-
-    async def get(self) -> SecretStr:
-        """Return the key."""
-        return self._value
-
-    async def renew(self, _rejected: SecretStr) -> bool:
-        """Return False: there is no other key."""
-        return False
-
-    @property
-    def expires_at(self) -> float:
-        """Infinity: a key's expiry is unknown."""
-        return math.inf
-
-    async def aclose(self) -> None:
-        """Do nothing: there is never an exchange."""
-
-
 class TokenCache:
     """One current token for any number of concurrent callers.
 
-    All callers wait for one renewal, which runs in a task of its own. A cancelled caller leaves it
-    to the others, so the reply with the new refresh token is not lost.
-
-    Args:
-        fetch: Obtains a new token; raises BlaxelError. It never runs twice at once.
-        now: The clock, in seconds since the epoch.
-        first: The initial token, if any.
+    All callers wait for one renewal, which runs in a task of its own: `fetch` obtains a new token, or a key once more,
+    or raises BlaxelError. A cancelled caller leaves it to the others, so the reply with the new refresh token is not
+    lost.
     """
 
     def __init__(

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, issued_token, json_object
-from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
-from blaxel_mcp.client.errors.wording import quotation
+from blaxel_mcp.client.errors.wording import in_seconds, quotation, retry_advice
 from blaxel_mcp.core.exceptions import ConfigurationError, UpstreamError
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.redaction import literal, quote
@@ -45,11 +44,7 @@ class Grant:
 
 
 def check_is_private(url: str) -> None:
-    """Reject a token endpoint that credentials would reach in clear text.
-
-    Raises:
-        ConfigurationError: The URL is not https, and its host is not loopback.
-    """
+    """Raise ConfigurationError for a URL that credentials would reach in clear text: no https, and not loopback."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
@@ -66,12 +61,7 @@ PostJSON = Callable[[str, Mapping[str, str], Mapping[str, str]], Awaitable[Token
 class TokenEndpoint:
     """Blaxel's token endpoint.
 
-    Attributes:
-        url: The endpoint's URL.
-        post_json: Posts to it.
-        now: The clock, in seconds since the epoch.
-        timeout_seconds: Timeout for one exchange.
-        secrets: Redacts the endpoint's text, and learns each new token.
+    `secrets` redacts the endpoint's text, and learns each new token.
     """
 
     url: str
@@ -81,12 +71,7 @@ class TokenEndpoint:
     secrets: KnownSecrets
 
     async def exchange(self, headers: Mapping[str, str], form: Mapping[str, str], *, hint: str) -> Grant:
-        """Request a token.
-
-        Args:
-            headers: Headers in addition to the usual ones.
-            form: The request's JSON object.
-            hint: The error's hint if Blaxel rejects the credentials.
+        """Request a token; if Blaxel rejects the credentials, the error has the hint.
 
         Raises:
             BlaxelError: `authentication_failed`, `rate_limited`, `upstream_error`, `timeout`,

@@ -47,10 +47,8 @@ def stored_token(value: str) -> Token:
 def issued_token(value: str, expires_in: object, asked_at: float) -> Token:
     """Return a token that the endpoint has just issued.
 
-    Args:
-        value: The token.
-        expires_in: The reply's `expires_in`, any JSON value; the token's JWT claims are the fallback.
-        asked_at: When the token was requested, in seconds since the epoch.
+    Its lifetime is the reply's `expires_in`, any JSON value, otherwise in its JWT claims. `asked_at` is in seconds
+    since the epoch.
     """
     lifetime = _seconds(expires_in)
     if lifetime is None:

@@ -75,12 +75,8 @@ def read_error_body(
 ) -> ErrorBody:
     """Parse an error response; any bytes are accepted.
 
-    Args:
-        headers: The response's headers, with lower-case names.
-        body: The response's body.
-        now: Seconds since the epoch, from which a Retry-After date counts.
-        status: The HTTP status, which decides where a wait is looked for.
-        redact: Removes this server's own secrets from quotations.
+    The headers have lower-case names. `now` is in seconds since the epoch, from which a Retry-After date counts; the
+    status decides where a wait is looked for.
     """
     is_platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
     code = _code(headers.get("x-blaxel-error-code"))

@@ -164,14 +164,7 @@ def classify(
 def error_in_success(
     value: Mapping[str, Any], status: int, request_id: str | None, *, redact: Callable[[bytes], bytes]
 ) -> UpstreamError:
-    """Return the error that a provider reported in a response with a 2xx status.
-
-    Args:
-        value: The response's JSON object.
-        status: The response's status, used for the error unless the object names another one.
-        request_id: The id under which Blaxel finds the call.
-        redact: Removes this server's own secrets from quotations.
-    """
+    """Return the error that a provider reported in a response with a 2xx status, by the status that it names itself."""
     levels = [level for level in (value.get("error"), value) if isinstance(level, Mapping)]
     named = (_FAILED.fullmatch(str(level.get(name))) for level in levels for name in _STATUS_FIELDS)
     status = next((int(match[0]) for match in named if match), status)

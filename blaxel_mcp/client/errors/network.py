@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
-from blaxel_mcp.client.errors.retry_advice import in_seconds, retry_advice
+from blaxel_mcp.client.errors.wording import in_seconds, retry_advice
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
 from blaxel_mcp.core.hosts import InternalAddressError
 
@@ -65,12 +65,9 @@ _PROXY_LOGIN = "Put the user name and the password into the proxy's URL in HTTPS
 
 
 def not_connected(host: str, error: BaseException, *, variable: str = "") -> BlaxelError:
-    """Return the error for a connection that could not be opened.
+    """Return the error for a connection that could not be opened, for the reason among the error's causes.
 
-    Args:
-        host: The host, with its port if the URL has one.
-        error: The exception whose causes say why.
-        variable: The variable that names the host, if it is a proxy.
+    `variable` names the variable that the host comes from, if it is a proxy.
     """
     chain = list(causes_of(error))
     refused = next((cause for cause in chain if isinstance(cause, ssl.SSLCertVerificationError)), None)
@@ -99,13 +96,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def connecting_timed_out(host: str, seconds: float, *, variable: str = "") -> BlaxelError:
-    """Return the error for a connection that took longer than `limits.connect_seconds`.
-
-    Args:
-        host: The host, with its port if the URL has one.
-        seconds: The limit.
-        variable: The variable that names the host, if it is a proxy.
-    """
+    """Return the error for a connection that took longer than `limits.connect_seconds`; a proxy has a variable."""
     peer = f"The proxy {host}" if variable else host
     offline = "Check that this machine is online and whether it needs a proxy"
     check = _CHECK_VARIABLE.format(variable) if variable else offline
@@ -116,13 +107,7 @@ def connecting_timed_out(host: str, seconds: float, *, variable: str = "") -> Bl
 
 
 def proxy_failed(host: str, proxy: str | None, answer: str) -> BlaxelError:
-    """Return the error for a connection that a proxy refused.
-
-    Args:
-        host: The host that the connection was for.
-        proxy: The proxy; None if it is not known.
-        answer: The HTTP library's message: the status and its reason phrase if the proxy answered.
-    """
+    """Return the error for a connection that a proxy refused; `answer` begins with its status if it answered."""
     status = int(answer[:3]) if re.match(r"\d{3}\b", answer) else 0
     name = f"The proxy {proxy}" if proxy else "The proxy"
     refused = f"answered {status} to" if status else "refused"
@@ -134,13 +119,7 @@ def proxy_failed(host: str, proxy: str | None, answer: str) -> BlaxelError:
 
 
 def proxy_answered(status: int, name: str, *, is_page: bool) -> UpstreamError:
-    """Return the error for a response that a proxy made instead of passing the request on.
-
-    Args:
-        status: The HTTP status.
-        name: The proxy's name for itself, safe to quote; empty for none.
-        is_page: Whether the response is an HTML page.
-    """
+    """Return the error for a response that a proxy made instead of passing the request on."""
     unsent = status < HTTPStatus.INTERNAL_SERVER_ERROR
     billed: Billed = "no" if unsent else "maybe"
     advice = retry_advice(retryable=not unsent, billed=billed)
@@ -174,12 +153,7 @@ def broken_off(host: str, *, sent: bool) -> BlaxelError:
 
 
 def timed_out(seconds: float, *, sent: bool) -> BlaxelError:
-    """Return the error for a call that reached its deadline.
-
-    Args:
-        seconds: The time that the call was allowed.
-        sent: Whether upstream may be working on the request.
-    """
+    """Return the error for a call that reached its deadline."""
     limit = "To allow more time, raise limits.timeout_seconds, the model's timeout_seconds or --timeout."
     if sent:
         message = f"The call timed out after {in_seconds(seconds)}, before the answer was complete."

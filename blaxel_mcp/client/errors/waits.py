@@ -44,12 +44,8 @@ def requested_wait(
 ) -> float | None:
     """Return the seconds to wait; None if the response does not say, or says something implausible.
 
-    Args:
-        headers: The response's headers, with lower-case names.
-        levels: The objects of the body that may hold a wait, the innermost first.
-        message: The error's message.
-        status: The HTTP status. Only the reset of a rate limit (429) is a wait, since other responses have it too.
-        now: Seconds since the epoch, from which a date counts.
+    The `levels` are the objects of the body that may hold a wait, the innermost first. Only the reset of a rate limit
+    (429) is a wait, since other responses have it too. `now` is in seconds since the epoch, from which a date counts.
     """
     waits = _structured(headers, levels, now)
     wait = next((seconds for seconds in waits if seconds is not None), None)

@@ -3,17 +3,18 @@
 Upstream's own text is always quoted as data.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from blaxel_mcp.client.errors.body import Author, ErrorBody
-from blaxel_mcp.client.errors.retry_advice import retry_advice
 from blaxel_mcp.core.exceptions import Billed, ErrorCode
 from blaxel_mcp.core.redaction import quote
 
 _MAX_CONTENT_TYPE_CHARS = 60
+_MAYBE_BILLED = "The model may have run and been billed"
 _CONTENT_TYPE = re.compile(r"[\w.+-]{1,20}/[\w.+-]{1,30}(?:; ?[\w-]{1,12}=\"?[\w.:-]{1,20}\"?)?")
 _REQUEST_ID = re.compile(r"[\w.:=+/@-]+")
 
@@ -74,13 +75,7 @@ _PROVIDER_STATUS_HINTS: Mapping[int, str] = {
 
 
 def describe(failure: Failure, *, content_type: str, request_id: str | None) -> str:
-    """Return the error's message, one sentence; an HTML page is mentioned but never quoted.
-
-    Args:
-        failure: The classified response.
-        content_type: The response's Content-Type; empty if it has none.
-        request_id: The id under which Blaxel finds the call.
-    """
+    """Return the error's message, one sentence; an HTML page is mentioned but never quoted."""
     author = "Blaxel" if failure.author == "blaxel" else "The model's provider"
     code = f" {failure.body.code}" if failure.body.code else ""
     answered = f"{author} answered {failure.status}{code}"
@@ -105,12 +100,7 @@ def shown_request_id(request_id: str | None) -> str:
 
 
 def advise(failure: Failure, *, credentials_source: str | None) -> str:
-    """Return the error's hint: where to look, whether to retry, and Blaxel's own advice as a quotation.
-
-    Args:
-        failure: The classified response.
-        credentials_source: The label of the credentials, named when Blaxel rejects them; None for none.
-    """
+    """Return the error's hint: where to look, whether to retry, and Blaxel's own advice as a quotation."""
     body = failure.body
     wait_seconds = body.retry_after_seconds
     sentences = [_provider_hint(failure) if failure.author == "provider" else _blaxel_hint(failure)]
@@ -151,3 +141,21 @@ def _provider_hint(failure: Failure) -> str:
 def quotation(text: str) -> str:
     """Return upstream's text in quotation marks, which nothing inside it can close."""
     return '"' + text.replace('"', "'").removesuffix(".") + '"'
+
+
+def retry_advice(*, retryable: bool, billed: Billed, wait_seconds: float | None = None) -> str:
+    """Return the sentence on retrying a failed call; empty if there is nothing to gain.
+
+    Every hint takes its advice from here, so that none suggests a plain retry of a call that may have been paid for.
+    """
+    if not retryable:
+        return "" if billed == "no" else f"{_MAYBE_BILLED}: retry only if paying twice is acceptable."
+    when = "later" if wait_seconds is None else f"after {in_seconds(math.ceil(wait_seconds * 10) / 10)}"
+    if billed == "no":
+        return f"Retry {when}."
+    return f"{_MAYBE_BILLED}: retry {when}, and only if paying twice is acceptable."
+
+
+def in_seconds(number: float) -> str:
+    """Return a number of seconds with its unit, such as `1 second` or `2.5 seconds`."""
+    return f"{number:.10g} second{'' if number == 1 else 's'}"

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import literal
-from blaxel_mcp.server.http.errors import foreign_origin, misdirected
+from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.settings.schema import HttpSettings
 
 MCP_PATH = "/mcp"
@@ -59,11 +59,7 @@ class Address:
 
 
 def resolve(http: HttpSettings) -> Address:
-    """Resolve `http.host` and `http.port`; this may block on DNS.
-
-    Raises:
-        ConfigurationError: the host is not an address of this machine.
-    """
+    """Resolve `http.host` and `http.port`; it may block. Raises ConfigurationError for an unknown address."""
     return _resolved(http.host, http.port, "http.host")
 
 
@@ -92,11 +88,7 @@ def _resolved(host: str, port: int, key: str) -> Address:
 
 
 def require_safe(http: HttpSettings, address: Address) -> None:
-    """Reject insecure combinations of address, authentication and allowed hosts.
-
-    Raises:
-        ConfigurationError: a setting is missing or contradicts another one.
-    """
+    """Raise ConfigurationError for an insecure combination of address, authentication and allowed hosts."""
     if not address.is_loopback and http.auth is None:
         raise ConfigurationError(
             f"http.auth is not set, and other machines can reach {address.ip}: anyone could spend your credentials.",
@@ -144,21 +136,18 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
 def check_names(security: TransportSecuritySettings, host: str, headers: Headers) -> None:
     """Check the host and the Origin header of a request, in place of the SDK, whose refusals name no setting.
 
-    Args:
-        security: The accepted names.
-        host: The host that the request names, with its port.
-        headers: The request's headers.
-
     Raises:
         RefusedError: 421 or 403, a name is not accepted.
     """
     if not security.enable_dns_rebinding_protection:
         return
     if not _is_listed(host, security.allowed_hosts):
-        raise misdirected()
+        description = "Invalid Host header: http.allowed_hosts lists the accepted names, each with its port or `:*`."
+        raise RefusedError(421, "invalid_host", description)
     origin = headers.get("origin")
     if origin and not _is_listed(origin, security.allowed_origins):
-        raise foreign_origin()
+        description = "Invalid Origin header: http.allowed_origins lists the pages that may call."
+        raise RefusedError(403, "invalid_origin", description)
 
 
 def _is_listed(name: str, listed: Sequence[str]) -> bool:
@@ -172,14 +161,7 @@ def _is_listed(name: str, listed: Sequence[str]) -> bool:
 
 
 def listen(address: Address, *, hint: str = _OTHER_ADDRESS) -> tuple[socket.socket, Address]:
-    """Bind the address and queue connections until they are accepted.
-
-    Args:
-        address: The address.
-        hint: What to do if it cannot be bound.
-
-    Returns:
-        The socket, and the address with the port that the system assigned.
+    """Bind the address and queue connections; return the socket, and the address with its assigned port.
 
     Raises:
         ConfigurationError: the address cannot be bound.

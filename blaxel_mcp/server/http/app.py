@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -20,11 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.cancellation import SESSION_HEADER, CancellationRegistry
-from blaxel_mcp.server.http.errors import RefusedError, draining, method_not_allowed, not_found
+from blaxel_mcp.server.http.cancellation import SESSION_HEADER, ClientCancellation
+from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
 from blaxel_mcp.server.http.oauth_metadata import metadata_pages
-from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, InFlightRequests
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, RETRY_SOON, InFlightRequests
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
@@ -45,16 +46,8 @@ class HttpApp:
     Only the probes and the OAuth metadata are open; their paths are compared byte by byte, as they are on the wire.
     Every other request is authenticated before anything else, its path included.
 
-    Args:
-        server: The MCP server.
-        config: The settings.
-        address: The address that it is served on.
-        auth: Authenticates callers.
-        sharing: The state shared with other servers.
-
     Attributes:
         requests: The in-flight requests.
-        cancellations: Those of them that a client can cancel by another request.
         asgi: The ASGI application.
     """
 
@@ -72,7 +65,7 @@ class HttpApp:
         self._sharing = sharing
         are_several = http.auth in ("oauth", "caller") or len(http.bearer_tokens) > 1
         self.requests = InFlightRequests(MAX_CONNECTIONS // 2 if are_several else None)
-        self.cancellations = CancellationRegistry(max_body_bytes, sharing.cancel_requests if sharing.calls else None)
+        self._cancellation = ClientCancellation(self.requests, sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
         self._sessions = StreamableHTTPSessionManager(
@@ -108,7 +101,7 @@ class HttpApp:
     async def running(self) -> AsyncIterator[None]:
         """Answer requests while the context lasts; requests that are in flight at its end are cancelled."""
         async with self._sessions.run():
-            await self._sharing.obey(self.cancellations.cancel)
+            await self._sharing.obey(self.requests.cancel)
             yield
 
     async def calls_finished(self) -> None:
@@ -117,8 +110,6 @@ class HttpApp:
             await self._sharing.calls.wait_idle()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"this application serves HTTP only, not {scope['type']}")
         request = Request(scope)
         try:
             response = self._open_page(request)
@@ -137,7 +128,7 @@ class HttpApp:
         """Return an application that serves the OAuth metadata itself, and passes every other request on."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            is_metadata = scope["type"] == "http" and scope.get("raw_path") in self._metadata
+            is_metadata = scope.get("raw_path") in self._metadata
             await (self._serve if is_metadata else app)(scope, receive, send)
 
         return serve
@@ -148,8 +139,7 @@ class HttpApp:
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
-        Request(scope).state.body = body
-        await self.cancellations.run(self._sessions.handle_request, scope, body.receive, send)
+        await self._cancellation.run(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:
         """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.
@@ -158,12 +148,12 @@ class HttpApp:
             RefusedError: The caller is not authenticated, or the request is not an MCP request.
         """
         if self.requests.is_draining:
-            raise draining()
+            raise RefusedError(503, "unavailable", "The server is shutting down. Retry in a moment.", RETRY_SOON)
         request.state.caller = await self._auth.authenticate(request.headers)
         self.requests.require_share(request.state.caller)
         host, path = _target(request)
         if path not in (MCP_PATH, f"{MCP_PATH}/"):
-            raise not_found(MCP_PATH)
+            raise RefusedError(404, "not_found", f"Not Found. The MCP endpoint is {MCP_PATH}.")
         if request.method != "POST":
             # Without sessions, there is none to DELETE, and a GET stream would stay empty.
             raise method_not_allowed("The MCP endpoint", "POST")
@@ -212,7 +202,11 @@ def _end_subscriptions_at_drain(server: Server[Any], requests: InFlightRequests)
     async def listen_until_drained(
         context: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        async with requests.until_drained():
+        assert context.request is not None
+        with anyio.CancelScope() as scope:
+            context.request.state.in_flight.until_drain = scope
+            if requests.is_draining:
+                scope.cancel()
             await listen(context, params)
         return types.SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
 

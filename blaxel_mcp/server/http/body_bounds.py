@@ -1,59 +1,47 @@
 """Read a request body ahead, before the SDK parses it: its bounds, a byte order mark, and the message's id."""
 
 from collections import deque
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import anyio.to_thread
+from mcp_types import INVALID_REQUEST, RequestId
 from pydantic_core import from_json
 from starlette.types import Message, Receive
 
+from blaxel_mcp.core.json_pointer import locate
 from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES, ValueCounter
-from blaxel_mcp.server.http.errors import invalid_id, too_many_values
-from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, find_id, is_id, may_have_odd_id, with_integer_id
+from blaxel_mcp.server.http.errors import RefusedError
+from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, TOO_MANY_VALUES, find_id, integer_of, is_id
 
 _MAX_PARSED_BYTES = 64 * 1024
-"""The largest body that is parsed here for its id; in a larger one, only its ends are searched."""
+"""The largest body that is parsed on the event loop; this takes less than a millisecond."""
 
 
+@dataclass(slots=True)
 class ReadBody:
     """A request body that is read ahead, and received by the application from its beginning.
 
-    Args:
-        messages: The ASGI messages that have been received.
-        receive: The ASGI callable of the request.
+    Attributes:
+        kind: The kind of message; "other" also for an incomplete or invalid one.
+        request_id: The id of the request that the message makes or cancels.
     """
 
-    def __init__(self, messages: deque[Message], receive: Receive) -> None:
-        self._messages = messages
-        self._receive = receive
-        body = b"".join(message.get("body", b"") for message in messages)
-        self._start, self._end = body[:EDGE_BYTES], body[-EDGE_BYTES:]
-        self._whole = body if len(body) <= _MAX_PARSED_BYTES else None
+    _messages: deque[Message]
+    _receive: Receive
+    kind: Literal["initialize", "request", "cancel", "other"] = "other"
+    request_id: RequestId | None = None
 
     async def receive(self) -> Message:
         """Receive the next ASGI message; messages that were read ahead are released."""
         return self._messages.popleft() if self._messages else await self._receive()
 
-    def request_id(self) -> int | str | None:
-        """Return the id of the request in the body; None if it has none, or does not show it."""
-        if self._whole is None:
-            return find_id(self._start, self._end)
-        try:
-            content = from_json(self._whole)
-        except ValueError:
-            return None
-        value = content.get("id") if isinstance(content, dict) else None
-        return value if is_id(value) else None
-
 
 async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
-    """Read a body ahead.
+    """Read a body ahead, until it is larger than `max_bytes`: the application rejects it then without parsing it.
 
-    A byte order mark is dropped, and an id that is written as a float, such as `7.0`, becomes an integer: the SDK
-    would take the request for a notification and not answer it.
-
-    Args:
-        receive: The ASGI callable of the request.
-        max_bytes: Where to stop. The application rejects a larger body without parsing it.
+    A byte order mark is dropped, and an id that is written as a float, such as `7.0`, becomes an integer: the SDK would
+    take the request for a notification and not answer it.
 
     Raises:
         RefusedError: 413, the body has too many values; 400, its id is invalid.
@@ -67,29 +55,46 @@ async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
         size += len(chunk)
         counter.feed(chunk)
         if counter.count > MAX_ARGUMENT_VALUES:
-            raise too_many_values()
+            raise RefusedError(413, "content_too_large", TOO_MANY_VALUES)
         is_complete = not message.get("more_body", False)
     first = messages[0].get("body", b"")
     if first.startswith(BOM):
         messages[0] = {**messages[0], "body": first.removeprefix(BOM)}
-    if is_complete:
-        await _repair_id(messages, size)
-    return ReadBody(messages, receive)
+    body = ReadBody(messages, receive)
+    if is_complete and messages[-1]["type"] == "http.request":
+        await _inspect(body, messages)
+    return body
 
 
-async def _repair_id(messages: deque[Message], size: int) -> None:
-    chunks = [message.get("body", b"") for message in messages]
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    ends = (body,) if size <= _MAX_PARSED_BYTES else (body[:EDGE_BYTES], body[-EDGE_BYTES:])
-    if not any(map(may_have_odd_id, ends)):
+async def _inspect(body: ReadBody, messages: deque[Message]) -> None:
+    """Set the kind and the id. A large message is parsed only if neither end shows its id, and then in a thread."""
+    text = b"".join(message.get("body", b"") for message in messages)
+    is_large = len(text) > _MAX_PARSED_BYTES
+    if is_large and (request_id := find_id(text[:EDGE_BYTES], text[-EDGE_BYTES:])) is not None:
+        body.kind, body.request_id = "request", request_id
         return
     try:
-        if size <= _MAX_PARSED_BYTES:
-            repaired = with_integer_id(body)
-        else:
-            repaired = await anyio.to_thread.run_sync(with_integer_id, body)
+        content = await anyio.to_thread.run_sync(from_json, text) if is_large else from_json(text)
     except ValueError:
-        raise invalid_id() from None
-    if repaired is not body and messages[-1]["type"] == "http.request":
+        return
+    match content:
+        case {"method": "notifications/cancelled", "params": {"requestId": value}} if is_id(integer_of(value)):
+            body.kind, body.request_id = "cancel", integer_of(value)
+        case {"method": str() as method, "id": value} if is_id(integer_of(value)):
+            body.kind, body.request_id = "initialize" if method == "initialize" else "request", integer_of(value)
+    if isinstance(content, dict) and "id" in content and not is_id(content["id"]):
+        _repair_id(content["id"], content.get("method"), text, messages)
+
+
+def _repair_id(value: Any, method: Any, text: bytes, messages: deque[Message]) -> None:
+    """Write an id such as `7.0` as an integer: some languages write every number as a float."""
+    if is_id(integer_of(value)):
+        decoded = text.decode()
+        place = locate(decoded, "/id")
+        repaired = f"{decoded[: place.start]}{integer_of(value)}{decoded[place.stop :]}"
         messages.clear()
-        messages.append({"type": "http.request", "body": repaired, "more_body": False})
+        messages.append({"type": "http.request", "body": repaired.encode(), "more_body": False})
+    # Some libraries write `"id": null` into a notification.
+    elif isinstance(method, str) and not (value is None and method.startswith("notifications/")):
+        description = "The `id` of a request must be a string or an integer."
+        raise RefusedError(400, "invalid_request", description, code=INVALID_REQUEST)

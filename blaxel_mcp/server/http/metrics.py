@@ -5,14 +5,12 @@ so the address is on loopback unless the setting names another one.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from http import HTTPStatus
-from socket import socket
 
 import anyio
 import anyio.to_thread
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -21,6 +19,7 @@ from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.inference.prometheus import CONTENT_TYPE, PrometheusRecorder
 from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.http.address import Address, listen, resolve_metrics
+from blaxel_mcp.server.http.server import EmbeddedServer
 from blaxel_mcp.server.telemetry import start_telemetry
 from blaxel_mcp.settings.schema import HttpSettings
 
@@ -29,7 +28,6 @@ logger = logging.getLogger(__name__)
 METRICS_PATH = "/metrics"
 
 _MAX_CONNECTIONS = 32
-_MAX_HEADER_BYTES = 16 * 1024
 
 
 def telemetry_for(http: HttpSettings, environ: Mapping[str, str]) -> Telemetry | None:
@@ -42,13 +40,7 @@ def telemetry_for(http: HttpSettings, environ: Mapping[str, str]) -> Telemetry |
 
 
 class MetricsApp:
-    """The page, as an ASGI application.
-
-    Args:
-        telemetry: The source of the gauges.
-        recorder: The recorded metrics.
-        address: Where it is served.
-    """
+    """The page, as an ASGI application."""
 
     def __init__(self, telemetry: Telemetry, recorder: PrometheusRecorder, address: Address) -> None:
         self._telemetry = telemetry
@@ -89,38 +81,10 @@ async def metrics_served(http: HttpSettings, telemetry: Telemetry | None) -> Asy
     recorder = PrometheusRecorder()
     telemetry.recorders.append(recorder.record)
     with closing(listener):
-        server = _Server(MetricsApp(telemetry, recorder, address))
+        app = MetricsApp(telemetry, recorder, address)
+        server = EmbeddedServer(app, limit_concurrency=_MAX_CONNECTIONS)
         async with anyio.create_task_group() as group:
-            group.start_soon(_serve, server, listener)
+            group.start_soon(server.serve, [listener])
             logger.info("serving metrics at %s%s", address.url, METRICS_PATH)
             yield address
             server.should_exit = True
-
-
-async def _serve(server: "_Server", listener: socket) -> None:
-    await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, app: MetricsApp) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                interface="asgi3",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=_MAX_CONNECTIONS,
-                h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
-                timeout_graceful_shutdown=1,
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the MCP server."""
-        yield

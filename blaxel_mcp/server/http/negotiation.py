@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Scope, Send
 
-from blaxel_mcp.server.http.errors import not_acceptable, unsupported_media_type
+from blaxel_mcp.server.http.errors import RefusedError
 
 JSON, EVENTS = "application/json", "text/event-stream"
 
@@ -33,19 +33,17 @@ def answers_with_events(headers: Headers) -> bool:
         return True
     if _quality(JSON, ranges) > 0:
         return False
-    raise not_acceptable()
+    description = "Accept must allow text/event-stream or application/json, the media types of the answers."
+    raise RefusedError(406, "not_acceptable", description)
 
 
 def check_content_type(headers: Headers) -> None:
-    """Accept `application/json` in any case and with any parameters.
-
-    Raises:
-        RefusedError: 415, the media type is another one.
-    """
+    """Accept `application/json` in any case and with any parameters; raises RefusedError (415) for other types."""
     # A proxy may have joined two headers of the same value.
     types = {item.partition(";")[0].strip().lower() for item in _ITEM.findall(headers.get("content-type", ""))}
     if types != {JSON}:
-        raise unsupported_media_type()
+        description = "Content-Type must be application/json: the body is one JSON-RPC message."
+        raise RefusedError(415, "unsupported_media_type", description)
 
 
 def for_the_sdk(scope: Scope) -> Scope:
@@ -57,11 +55,7 @@ def for_the_sdk(scope: Scope) -> Scope:
 
 
 class JSONSender:
-    """Sends an event stream as the JSON of its last event, which is the answer.
-
-    Args:
-        send: The ASGI callable that sends the response.
-    """
+    """Sends an event stream as the JSON of its last event, which is the answer."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

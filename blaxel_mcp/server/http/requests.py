@@ -1,9 +1,7 @@
 """In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
 import json
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import anyio
 import mcp_types as types
@@ -13,11 +11,43 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.server.callers import Caller
-from blaxel_mcp.server.http.errors import interrupted, too_many_requests
+from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.server.http.negotiation import data_of
 
 MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
+
+
+RETRY_SOON = {"Retry-After": "1", "Connection": "close"}
+"""The headers of a refusal that is over in a moment."""
+
+_INTERRUPTED = "The server shut down before this request was finished. A model call in it may have been billed."
+"""Without `Retry-After`: clients that retry by themselves would pay for a call twice."""
+
+_REQUEST_CANCELLED = -32800
+"""The error code of a cancelled request: the one that the SDK uses."""
+
+
+@dataclass(slots=True, eq=False)
+class InFlightRequest:
+    """A request that is being answered.
+
+    Attributes:
+        caller: The identity of its caller.
+        response: Its response as far as it has been sent.
+        request_id: Its id in the protocol, as far as it is known.
+        key: The key by which its client can cancel it; None if it cannot.
+        is_cancelled: Whether its client has.
+        until_drain: Cancelled when the server starts to drain, for a stream that has no end.
+    """
+
+    caller: str
+    response: "InterruptibleResponse"
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    request_id: types.RequestId | None = None
+    key: bytes | None = None
+    is_cancelled: bool = False
+    until_drain: anyio.CancelScope | None = None
 
 
 class InFlightRequests:
@@ -32,102 +62,95 @@ class InFlightRequests:
 
     def __init__(self, share: int | None = None) -> None:
         self._share = share
-        self._of_callers: Counter[str] = Counter()
-        self._scopes: set[anyio.CancelScope] = set()
-        self._scopes_until_drain: set[anyio.CancelScope] = set()
+        self._requests: list[InFlightRequest] = []
         self._one_finished = anyio.Event()
         self.is_draining = False
 
     @property
     def count(self) -> int:
         """The number of requests that are being answered."""
-        return len(self._scopes)
+        return len(self._requests)
 
     def require_share(self, caller: Caller) -> None:
-        """Check that a caller may have one more request in flight.
-
-        Raises:
-            RefusedError: 429, it has its share already.
-        """
-        if self._share is not None and self._of_callers[caller.identity] >= self._share:
-            raise too_many_requests()
+        """Raise RefusedError (429) if a caller has its share of the requests in flight already."""
+        if self._share is not None and [it.caller for it in self._requests].count(caller.identity) >= self._share:
+            description = (
+                "This caller has as many requests in flight as one of several may have. Retry when one has ended."
+            )
+            raise RefusedError(429, "too_many_requests", description, RETRY_SOON)
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application for one request.
+        """Run the application for one request, which it finds in `state.in_flight`.
 
-        If `cancel_all` cancels it, the client gets a 503 response, or an error as the last event of the stream that has
-        begun. The application leaves the body that it has read in `state.body`.
+        If the request is cancelled, an event stream that has begun ends with an error. Otherwise the response is that
+        error if the client has cancelled it, and 503 if `cancel_all` has.
         """
-        response = InterruptibleResponse(send)
-        caller = Request(scope).state.caller.identity
-        with anyio.CancelScope() as request_scope:
-            self._scopes.add(request_scope)
-            self._of_callers[caller] += 1
+        state = Request(scope).state
+        request = InFlightRequest(state.caller.identity, InterruptibleResponse(send))
+        state.in_flight = request
+        with request.scope:
+            self._requests.append(request)
             try:
-                await app(scope, receive, response.send)
+                await app(scope, receive, request.response.send)
             finally:
-                self._scopes.discard(request_scope)
-                self._of_callers[caller] -= 1
-                if not self._of_callers[caller]:
-                    del self._of_callers[caller]
+                self._requests.remove(request)
                 self._one_finished.set()
-        if request_scope.cancelled_caught:
-            refusal, body = interrupted(), scope.get("state", {}).get("body")
-            event = error_event(types.INTERNAL_ERROR, str(refusal), body.request_id() if body else None)
-            await response.finish(refusal.response(), scope, receive, last_event=event)
+        if request.scope.cancelled_caught:
+            if request.is_cancelled:
+                event = error_event(_REQUEST_CANCELLED, "Request cancelled", request.request_id)
+                replacement = Response(data_of(event), media_type="application/json")
+            else:
+                event = error_event(types.INTERNAL_ERROR, _INTERRUPTED, request.request_id)
+                replacement = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"}).response()
+            await request.response.finish(replacement, scope, receive, last_event=event)
 
-    @asynccontextmanager
-    async def until_drained(self) -> AsyncIterator[None]:
-        """Cancel the body of the context when the server starts to drain, for streams that have no end."""
-        with anyio.CancelScope() as stream_scope:
-            self._scopes_until_drain.add(stream_scope)
-            if self.is_draining:
-                stream_scope.cancel()
-            try:
-                yield
-            finally:
-                self._scopes_until_drain.discard(stream_scope)
+    def cancel(self, key: bytes) -> bool:
+        """Cancel the requests with a key, several if a client uses an id twice; return whether there are any."""
+        requests = [request for request in self._requests if request.key == key]
+        for request in requests:
+            request.is_cancelled = True
+            request.scope.cancel()
+        return bool(requests)
 
     def drain(self) -> None:
         """Accept no more requests, and end the streams that have no end."""
         self.is_draining = True
-        for stream_scope in list(self._scopes_until_drain):
-            stream_scope.cancel()
+        for request in self._requests:
+            if request.until_drain:
+                request.until_drain.cancel()
 
     async def wait_finished(self) -> None:
         """Wait until no request is being answered."""
-        while self._scopes:
+        while self._requests:
             self._one_finished = anyio.Event()
             await self._one_finished.wait()
 
     def cancel_all(self) -> None:
         """Cancel the requests that are still being answered."""
-        for request_scope in list(self._scopes):
-            request_scope.cancel()
+        for request in list(self._requests):
+            request.scope.cancel()
 
 
 class InterruptibleResponse:
     """An ASGI response that can be finished early: it records what has been sent.
 
-    Args:
-        send: The ASGI callable that sends the response.
-
     Attributes:
+        status: Its HTTP status; 0 until it has begun.
         is_stream: Whether an event stream has begun.
         last_event: The last event of the stream; keep-alive comments are not events.
     """
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._is_begun = self._is_complete = False
-        self.is_stream = False
+        self.status = 0
+        self._is_complete = self.is_stream = False
         self.last_event = b""
 
     async def send(self, message: Message) -> None:
         """Send the next ASGI message; a send that is cancelled counts as not sent."""
         await self._send(message)
-        self._is_begun = True
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             self.is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
             return
         self._is_complete = not message.get("more_body", False)
@@ -137,13 +160,9 @@ class InterruptibleResponse:
     async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_event: bytes) -> None:
         """Finish the response, unless it is complete.
 
-        Args:
-            replacement: The whole response, if nothing has been sent yet.
-            scope: The ASGI scope of the request.
-            receive: The ASGI callable of the request.
-            last_event: The error that ends an event stream without the answer.
+        It becomes `replacement` if nothing has been sent; an event stream without the answer ends with `last_event`.
         """
-        if not self._is_begun:
+        if not self.status:
             await replacement(scope, receive, self._send)
         elif not self._is_complete:
             # Notifications, which precede the answer, have a method.

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import uvicorn
+from starlette.types import ASGIApp
 
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.server.http.app import HttpApp
@@ -93,12 +94,8 @@ async def serve_http(
 ) -> None:
     """Serve on a socket until the shutdown has begun and in-flight requests have finished.
 
-    Args:
-        app: The application.
-        listener: The listening socket; it is closed when the shutdown begins.
-        shutdown: Begins and forces the end.
-        started: Called when the server accepts connections.
-        drain_seconds: Time that in-flight requests have to finish. The rest is cancelled, upstream too.
+    The socket is closed when the shutdown begins. Requests in flight `drain_seconds` later are cancelled, upstream too.
+    `started` is called when the server accepts connections.
     """
     server = _Server(app, started)
     async with app.running(), anyio.create_task_group() as group:
@@ -107,29 +104,34 @@ async def serve_http(
         group.cancel_scope.cancel()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers and its log: at a signal, it would abort requests."""
+class EmbeddedServer(uvicorn.Server):
+    """uvicorn's server without its signal handlers: at a signal, it would abort requests.
 
-    def __init__(self, app: HttpApp, started: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(app.asgi, lifespan="off", **SERVER_OPTIONS, timeout_graceful_shutdown=_CLOSE_SECONDS)
-        )
-        self._started = started
-        self.is_listening = anyio.Event()
+    Options of uvicorn take the place of those in `SERVER_OPTIONS`.
+    """
+
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        own = {"lifespan": "off", "timeout_graceful_shutdown": _CLOSE_SECONDS}
+        super().__init__(uvicorn.Config(app, **SERVER_OPTIONS | own | options))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `Shutdown`."""
         yield
+
+
+class _Server(EmbeddedServer):
+    """A server that reports when it listens."""
+
+    def __init__(self, app: HttpApp, started: Callable[[], None]) -> None:
+        super().__init__(app.asgi)
+        self._started = started
+        self.is_listening = anyio.Event()
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         self.is_listening.set()
         self._started()
-
-    def stop_accepting(self) -> None:
-        """Close the listening socket; open connections stay."""
-        for server in self.servers:
-            server.close()
 
 
 async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, drain_seconds: float) -> None:
@@ -137,7 +139,9 @@ async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, 
     await shutdown.begun.wait()
     await server.is_listening.wait()
     app.requests.drain()
-    server.stop_accepting()
+    for listening in server.servers:
+        # Open connections stay.
+        listening.close()
     count = app.requests.count
     logger.info("shutting down; waiting for %d request%s in flight", count, "" if count == 1 else "s")
     with anyio.move_on_after(drain_seconds):

@@ -29,11 +29,8 @@ Open = Callable[[], AbstractAsyncContextManager[HttpApp]]
 def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float) -> None:
     """Run worker processes until a signal ends them, and replace those that die. It blocks.
 
-    Args:
-        factory: The import path of a function that returns the `Worker`.
-        descriptor: The listening socket that they share.
-        count: The number of workers.
-        drain_seconds: Time that requests in flight have to finish.
+    `factory` is the import path of a function that returns the `Worker`; `descriptor` is the listening socket that they
+    share.
     """
     uvicorn.run(
         factory,
@@ -50,11 +47,9 @@ def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float)
 class Worker:
     """The ASGI application of a worker.
 
-    Args:
-        open_app: Builds the application; a BlaxelError ends the worker and the server.
-        report: Prints that error.
-        drain_seconds: Time that handed-back calls have to finish, after requests in flight.
-        supervisor: The id of the supervisor's process, which may have ended while this one started.
+    A BlaxelError of `open_app` ends the worker and the server; `report` prints it. Handed-back calls have
+    `drain_seconds` to finish, after requests in flight. The process of the `supervisor` may have ended while this one
+    started.
     """
 
     def __init__(

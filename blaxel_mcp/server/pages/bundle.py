@@ -1,33 +1,40 @@
-"""A page as one HTML document that loads nothing: its style and its JavaScript modules are put inline."""
+"""A page as one HTML document that loads nothing: its style and its JavaScript modules are put inline.
+
+Its policy allows exactly this script and this style, by their hashes. No string becomes markup (Trusted Types), so a
+model's text cannot run as code.
+"""
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)
 
-Read = Callable[[str], str]
-"""Returns the text of a file of a page by its name."""
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, and the Content-Security-Policy that it is served with."""
+
+    html: str
+    policy: str
 
 
-def inlined(html: str, style: str, script: str) -> str:
-    """Return a page with its style and script in place of the comments that mark them."""
-    html = html.replace("<!-- style -->", f"<style>{style}</style>")
-    return html.replace("<!-- script -->", f'<script type="module">{script}</script>')
-
-
-def policy_text(rules: Mapping[str, str], style: str, script: str) -> str:
-    """Return a Content-Security-Policy that allows this style and script by their hashes, and no string as markup.
+def build_page(document: str, entry: str, rules: Mapping[str, str]) -> Page:
+    """Return a page, made of the package's files.
 
     Args:
-        rules: The other directives.
-        style: The style.
-        script: The script.
+        document: The HTML file; comments mark the places of the style and the script.
+        entry: The file of the script's first module.
+        rules: The directives of the policy in addition to the common ones.
     """
-    common = {
+    style, script = _read_asset("style.css"), bundle(entry)
+    html = _read_asset(document).replace("<!-- style -->", f"<style>{style}</style>")
+    html = html.replace("<!-- script -->", f'<script type="module">{script}</script>')
+    directives = {
         "default-src": "'none'",
         "script-src": _hash_source(script),
         "style-src": _hash_source(style),
@@ -37,10 +44,10 @@ def policy_text(rules: Mapping[str, str], style: str, script: str) -> str:
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
-    return "; ".join(f"{name} {value}" for name, value in common.items())
+    return Page(html, "; ".join(f"{name} {value}" for name, value in directives.items()))
 
 
-def bundle(read: Read, entry: str) -> str:
+def bundle(entry: str) -> str:
     """Return a module and all that it imports as the text of one module, each after those that it imports.
 
     The files import each other by lines of the form `import { name } from "./file.js";`, and export only what they
@@ -51,7 +58,7 @@ def bundle(read: Read, entry: str) -> str:
     def add(name: str) -> None:
         if name not in texts:
             texts[name] = ""
-            text = read(name)
+            text = _read_asset(name)
             for imported in _IMPORT.findall(text):
                 add(imported)
             # Inserted again: after what it imports.
@@ -62,8 +69,7 @@ def bundle(read: Read, entry: str) -> str:
     return "\n".join(texts.values())
 
 
-def read_asset(name: str) -> str:
-    """Return the text of a file of the package."""
+def _read_asset(name: str) -> str:
     return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.server.pages.bundle import bundle, inlined, policy_text, read_asset
+from blaxel_mcp.server.pages.bundle import build_page
 from blaxel_mcp.tools.registry import Tool
 
 RESULT_URI = "ui://blaxel/result.html"
@@ -57,9 +57,7 @@ def shows_apps(context: ServerRequestContext[Any, Any]) -> bool:
 def result_app(prefix: str, *, has_reader: bool) -> types.TextResourceContents:
     """Return the app as the contents of its resource.
 
-    Args:
-        prefix: The prefix of each tool's name.
-        has_reader: Whether the tool `read_result` is listed, with which the app pages through long texts.
+    With `has_reader`, the tool `read_result` is listed, with which the app pages through long texts.
     """
     return types.TextResourceContents(
         uri=RESULT_URI, mime_type=_APP_TYPE, text=_document(prefix, has_reader=has_reader), _meta=_META
@@ -103,11 +101,10 @@ def app_reader_tool(read: Callable[[str], Awaitable[ResourceContents]], *, prefi
 
 @lru_cache(maxsize=4)
 def _document(prefix: str, *, has_reader: bool) -> str:
-    style, script = read_asset("style.css"), bundle(read_asset, "result_main.js")
+    page = build_page("result.html", "result_main.js", _RULES)
     config = {"reader": f"{prefix}read_result" if has_reader else None, "resources": f"{prefix}{_READER}"}
     import html  # noqa: PLC0415 - it has the names of all characters: 0.3 MB
 
-    policy = html.escape(policy_text(_RULES, style, script))
-    document = inlined(read_asset("result.html"), style, script)
-    document = document.replace("<!-- policy -->", f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(page.policy)}">'
+    document = page.html.replace("<!-- policy -->", policy)
     return document.replace('id="config">{}', f'id="config">{json.dumps(config)}')

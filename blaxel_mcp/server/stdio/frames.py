@@ -6,7 +6,6 @@ The SDK's `stdio_server` has no limit, and leaves three of four invalid frames u
 
 import json
 import math
-from codecs import BOM_UTF8
 from collections import deque
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from blaxel_mcp.core import json_text
-from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
+from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, TOO_MANY_VALUES, find_id, is_id
 
 _MAX_DIGITS = 1000
 
@@ -72,7 +71,7 @@ class FrameBuffer:
             message = f"The message has {size} bytes, more than limits.max_argument_bytes ({self._limit}) allows."
             self._lines.append(_refusal(types.INVALID_REQUEST, message, find_id(start, line)))
         # Some programs write a byte order mark first.
-        elif line.removeprefix(BOM_UTF8).strip():
+        elif line.removeprefix(BOM).strip():
             self._lines.append(line)
             self.waiting_bytes += len(line)
 
@@ -82,11 +81,10 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     if not json_text.has_few_values(line):
         return _refusal(
             types.INVALID_REQUEST,
-            f"The message has more than {json_text.MAX_ARGUMENT_VALUES} values, member names included. Send it in "
-            "parts, or large data as text.",
+            TOO_MANY_VALUES,
             find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
         )
-    line = line.removeprefix(BOM_UTF8)
+    line = line.removeprefix(BOM)
     try:
         # In one step, `validate_json` would parse it for each kind of message: twice the time and memory.
         content = from_json(line)
@@ -119,13 +117,7 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     # The SDK takes a request with another kind of id for a notification, and would not answer. Some libraries write
     # `"id": null` into a notification.
     is_notification = isinstance(message, types.JSONRPCNotification) and message.method.startswith("notifications/")
-    return (
-        message if not has_id or _is_id(request_id) or (is_notification and request_id is None) else _invalid(content)
-    )
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+    return message if not has_id or is_id(request_id) or (is_notification and request_id is None) else _invalid(content)
 
 
 def _bounded_integer(digits: str) -> float:
@@ -137,14 +129,14 @@ def _invalid(content: Any) -> types.JSONRPCError:
         return _refusal(types.INVALID_REQUEST, "Batches are not supported: send each message on a line of its own.")
     message = content if isinstance(content, dict) else {}
     request_id = message.get("id")
-    is_id = _is_id(request_id)
-    if is_id and isinstance(message.get("method"), str) and not isinstance(message.get("params"), dict | None):
+    has_id = is_id(request_id)
+    if has_id and isinstance(message.get("method"), str) and not isinstance(message.get("params"), dict | None):
         return _refusal(types.INVALID_REQUEST, "`params` must be an object of named parameters.", request_id)
     return _refusal(
         types.INVALID_REQUEST,
         'The message is not JSON-RPC 2.0: it needs "jsonrpc": "2.0", a "method" or a "result", and an "id" that is a '
         "string or an integer.",
-        request_id if is_id else None,
+        request_id if has_id else None,
     )
 
 

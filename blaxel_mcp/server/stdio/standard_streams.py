@@ -67,22 +67,14 @@ class StdioStreams:
         self._has_begun = False
 
     def read_at_once(self) -> bytes | None:
-        """Return the next bytes of the input, none at its end; None if a descriptor that does not block has none yet.
-
-        Raises:
-            OSError: The stream cannot be read.
-        """
+        """Return the next bytes of the input, none at its end; None if there are none yet."""
         data = self._stdin.read(_INPUT_BYTES)
         if data == b"":
             self.start_shutdown_timer()
         return data
 
     def read(self) -> bytes:
-        """Return the next bytes of the input, none at its end. It blocks until there are any.
-
-        Raises:
-            OSError: The stream cannot be read.
-        """
+        """Return the next bytes of the input, none at its end; it blocks until there are any. Raises OSError."""
         while (data := self.read_at_once()) is None:
             # Another process has made the descriptor non-blocking again.
             select.select([self._stdin], [], [])
@@ -110,11 +102,7 @@ class StdioStreams:
         return rest
 
     def write_frame(self, frame: bytes) -> None:
-        """Write a frame, or the rest of the one that was begun. It blocks until the client reads.
-
-        Raises:
-            OSError: The client has closed the stream.
-        """
+        """Write a frame, or the rest of a begun one; it blocks. Raises OSError if the client has closed the stream."""
         if not self._has_begun:
             self._writing.acquire()
         try:

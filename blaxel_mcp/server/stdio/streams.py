@@ -7,7 +7,6 @@ they cost more than reading, parsing and writing together.
 import asyncio
 import logging
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -36,9 +35,7 @@ class _Stream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 
@@ -64,11 +61,7 @@ class FrameSink(_Stream):
             await self._wait_until_unwritten(_MAX_UNWRITTEN_FRAMES)
 
     async def write_slowly(self) -> None:
-        """Write queued messages in a thread, until cancelled.
-
-        Raises:
-            OSError: The client has closed the stream.
-        """
+        """Write queued messages in a thread, until cancelled; raises OSError if the client has closed the stream."""
         while True:
             await self._added.wait()
             self._added.clear()
@@ -88,13 +81,7 @@ class FrameSink(_Stream):
 
 
 class FrameSource(_Stream):
-    """Reads the messages of the client, and answers invalid frames: the SDK's `ReadStream`.
-
-    Args:
-        streams: Where the messages come from.
-        refusals: Where the answers to invalid frames go.
-        limit: The maximum size of a frame, in bytes.
-    """
+    """Reads the messages of the client, and answers invalid frames: the SDK's `ReadStream`."""
 
     def __init__(self, streams: StdioStreams, refusals: FrameSink, *, limit: int) -> None:
         self._streams = streams
@@ -104,11 +91,7 @@ class FrameSource(_Stream):
         self._has_news = asyncio.Event()
 
     async def receive(self) -> SessionMessage:
-        """Return the next message.
-
-        Raises:
-            EndOfStream: There are no more.
-        """
+        """Return the next message; raises EndOfStream if there are no more."""
         while True:
             frame = self._frames.take()
             if frame is None and self._has_ended:

@@ -22,12 +22,6 @@ async def serve_stdio(
 
     End of input, SIGTERM, SIGHUP and the death of the parent process end it with exit code 0, SIGINT with 130, each
     within two seconds. In-flight calls are aborted upstream, and complete answers are written.
-
-    Args:
-        server: The MCP server.
-        streams: The claimed standard streams.
-        tools_change: Whether to announce to the client that the list of tools may change.
-        max_frame_bytes: The maximum size of a frame from the client, in bytes.
     """
     options = server.create_initialization_options(NotificationOptions(tools_changed=tools_change))
     # Entries still to be written if the cleanup does not end in time.

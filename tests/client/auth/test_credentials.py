@@ -13,10 +13,10 @@ from blaxel_mcp.client.auth.credentials import (
     DeviceLogin,
     KeyCommand,
     ResolvedCredentials,
+    basic_authorization,
     missing_credentials,
     resolve_credentials,
 )
-from blaxel_mcp.client.auth.secret_values import basic_authorization
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 from blaxel_mcp.settings.schema import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
-from blaxel_mcp.client.errors.retry_advice import retry_advice
+from blaxel_mcp.client.errors.wording import retry_advice
 from blaxel_mcp.core.exceptions import ERROR_CODES, Billed, UpstreamError
 
 NOW = 1_700_000_000.0

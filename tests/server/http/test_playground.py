@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.playground.page import build_page
 from blaxel_mcp.server.pages import bundle as bundle_module
-from blaxel_mcp.server.pages.bundle import bundle
+from blaxel_mcp.server.pages.bundle import build_page, bundle
 from tests.support.connecting import leading_to
 from tests.support.http_serving import message
 from tests.support.playground import OpenPlayground, playing
@@ -126,8 +125,8 @@ async def test_the_page_can_load_and_run_nothing_but_itself(emulator: Emulator) 
 
 def test_every_module_is_in_the_page_once_after_what_it_imports() -> None:
     modules = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.glob("*.js")}
-    html = build_page().html
-    bundles = {entry: bundle(modules.__getitem__, entry) for entry in ("main.js", "result_main.js")}
+    html = build_page("page.html", "main.js", {}).html
+    bundles = {entry: bundle(entry) for entry in ("main.js", "result_main.js")}
     comments = {name: text.partition("\n")[0] for name, text in modules.items()}
 
     assert {name for name in modules if not any(comments[name] in script for script in bundles.values())} == set()

@@ -2,10 +2,8 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator
 
-from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials
-from blaxel_mcp.client.auth.secret_values import own_secrets
+from blaxel_mcp.client.auth.credentials import all_credentials, own_secrets
 from blaxel_mcp.client.auth.tokens import is_bearer_value
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration
@@ -17,10 +15,7 @@ _IDENTITY_CHARS = 16
 
 
 class BearerTokens:
-    """The tokens of `http.bearer_tokens`; each of them is a caller.
-
-    Args:
-        config: The settings with the tokens, and the Blaxel credentials that no token may equal.
+    """The tokens of `http.bearer_tokens`: each is a caller, and none may be a Blaxel credential.
 
     Raises:
         ConfigurationError: there are no tokens, or one of them is too short, not a valid header value, or a Blaxel
@@ -34,7 +29,7 @@ class BearerTokens:
                 'http.auth is "token", but http.bearer_tokens is empty.',
                 hint="Add at least one token, such as the output of `openssl rand -hex 32`.",
             )
-        blaxel_secrets = set(_blaxel_secrets(config))
+        blaxel_secrets = {secret for credentials in all_credentials(config) for secret in own_secrets(credentials)}
         for number, token in enumerate(tokens):
             _require_safe_token(token, f"http.bearer_tokens[{number}]", blaxel_secrets)
         self._identities = [(token.encode(), f"token-{_digest('token', token)[:_IDENTITY_CHARS]}") for token in tokens]
@@ -71,22 +66,6 @@ def _require_safe_token(token: str, name: str, blaxel_secrets: set[str]) -> None
             f"{name} is a Blaxel credential: every caller would have it, and could use it without this server.",
             hint="Use a token that is only for callers, such as the output of `openssl rand -hex 32`.",
         )
-
-
-def _blaxel_secrets(config: Configuration) -> Iterator[str]:
-    settings, entries = config.settings, config.login.entries.values()
-    workspaces = settings.workspaces.values()
-    for key in (settings.api_key, *(table.api_key for table in workspaces), *(entry.api_key for entry in entries)):
-        if key:
-            yield from own_secrets(APIKey(key))
-    own_clients = (settings.client_credentials, *(table.client_credentials for table in workspaces))
-    for client in (*own_clients, *(entry.client_credentials for entry in entries)):
-        if client:
-            yield from own_secrets(ClientCredentials(client))
-    for entry in entries:
-        for token in (entry.access_token, entry.refresh_token):
-            if token:
-                yield token.get_secret_value().strip()
 
 
 def _digest(*parts: str) -> str:

@@ -14,7 +14,7 @@ from blaxel_mcp.server.http.address import Address
 from blaxel_mcp.server.http.auth.bearer_tokens import BearerTokens, passthrough_identity
 from blaxel_mcp.server.http.auth.jwks import IssuerKeys, KeysUnavailableError
 from blaxel_mcp.server.http.auth.jwt import JwtVerifier, TokenRefusedError
-from blaxel_mcp.server.http.errors import RefusedError, insufficient_scope, unauthorized
+from blaxel_mcp.server.http.errors import RefusedError, unauthorized
 from blaxel_mcp.server.http.oauth_metadata import metadata_url
 from blaxel_mcp.settings.loading import Configuration
 
@@ -34,26 +34,13 @@ class CallerAuth(Protocol):
     announcement: str
 
     async def authenticate(self, headers: Headers) -> Caller:
-        """Return the caller.
-
-        Raises:
-            RefusedError: the request is not authenticated.
-        """
+        """Return the caller; raises RefusedError for a request that is not authenticated."""
 
 
 def caller_auth_for(
     config: Configuration, address: Address, *, now: Callable[[], float] = time.monotonic
 ) -> CallerAuth:
-    """Return the authentication that `http.auth` names.
-
-    Args:
-        config: The settings.
-        address: The address that the server listens on.
-        now: A monotonic clock, in seconds.
-
-    Raises:
-        ConfigurationError: a setting that the mode needs is missing or unsafe.
-    """
+    """Return the authentication that `http.auth` names; raises ConfigurationError for missing or unsafe settings."""
     http = config.settings.http
     match http.auth:
         case "token":
@@ -64,24 +51,16 @@ def caller_auth_for(
         case "caller":
             return PassthroughAuth()
         case "platform":
-            return PlatformAuth()
-    return NoAuth()
+            return NoAuth("anyone authenticated by the platform in front of this server; your credentials are used")
+    # Only on loopback addresses.
+    return NoAuth("every user of this machine, without a token, since http.auth is not set; your credentials are used")
 
 
 class NoAuth:
-    """No `http.auth`: anyone who can connect may call. Only for loopback addresses."""
+    """No authentication here: callers are not distinguished."""
 
-    announcement = "every user of this machine, without a token, since http.auth is not set; your credentials are used"
-
-    async def authenticate(self, _headers: Headers) -> Caller:
-        """Return the caller that stands for all callers."""
-        return ANYONE
-
-
-class PlatformAuth:
-    """`http.auth = "platform"`: the platform in front has authenticated the caller, but does not identify it."""
-
-    announcement = "anyone authenticated by the platform in front of this server; your credentials are used"
+    def __init__(self, announcement: str) -> None:
+        self.announcement = announcement
 
     async def authenticate(self, _headers: Headers) -> Caller:
         """Return the caller that stands for all callers."""
@@ -109,12 +88,6 @@ class OAuthTokenAuth:
 
     The SDK's `BearerAuthBackend` answers 401 while the issuer's keys cannot be fetched, which tells clients that a
     valid token is wrong; here that is 503.
-
-    Args:
-        verifier: Verifies tokens.
-        issuer: The issuer's URL.
-        scopes: The scopes that every token must have.
-        metadata_url: The URL at which clients learn where to get a token.
     """
 
     def __init__(self, verifier: JwtVerifier, issuer: str, scopes: tuple[str, ...], metadata_url: str) -> None:
@@ -134,7 +107,9 @@ class OAuthTokenAuth:
             description = "The keys of the token's issuer are unavailable. Retry in 10 seconds."
             raise RefusedError(503, "temporarily_unavailable", description, {"Retry-After": "10"}) from None
         if not bearer.scopes.issuperset(self._scopes):
-            raise insufficient_scope(" ".join(self._scopes), **self._challenge)
+            scopes = " ".join(self._scopes)
+            description = f"The token must have these scopes: {scopes}."
+            raise unauthorized(description, error="insufficient_scope", scope=scopes, **self._challenge)
         return Caller(bearer.identity)
 
 

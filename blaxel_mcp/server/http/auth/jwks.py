@@ -45,11 +45,7 @@ class KeysUnavailableError(Exception):
 
 
 class IssuerKeys:
-    """The keys of the issuer in the settings.
-
-    Args:
-        http: The settings with `jwks_url`, or with the `issuer` whose metadata names the keys' URL.
-        now: A monotonic clock, in seconds.
+    """The keys of the issuer in the settings: at `jwks_url`, otherwise where the metadata of `issuer` says.
 
     Raises:
         ConfigurationError: one of the two is a plain http URL of another machine.

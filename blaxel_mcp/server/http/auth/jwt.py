@@ -42,27 +42,14 @@ class TokenRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """The subject of a valid token.
-
-    Attributes:
-        identity: `issuer|subject`.
-        scopes: The scopes of the token.
-    """
+    """The subject of a valid token; `identity` is `issuer|subject`."""
 
     identity: str
     scopes: frozenset[str]
 
 
 class JwtVerifier:
-    """Verifies tokens of the issuer and audience in the settings.
-
-    Args:
-        http: The settings with `issuer` and `audience`.
-        keys: The issuer's keys.
-
-    Raises:
-        ConfigurationError: one of the two settings is missing.
-    """
+    """Verifies tokens of the issuer and audience in the settings; raises ConfigurationError if one is missing."""
 
     def __init__(self, http: HttpSettings, keys: IssuerKeys) -> None:
         if http.issuer is None or http.audience is None:

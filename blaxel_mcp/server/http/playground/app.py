@@ -13,8 +13,8 @@ from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import MCP_PATH, Address
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
-from blaxel_mcp.server.http.playground.page import Page, build_page
 from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.pages.bundle import Page, build_page
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import HttpSettings
@@ -24,6 +24,7 @@ SESSION_PATH = "/session"
 _MAX_TOKEN_BYTES = 4096
 _DEFAULT = Environment()
 
+_PAGE_RULES = {"connect-src": "'self'", "img-src": "data:", "media-src": "data:", "frame-ancestors": "'none'"}
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -40,19 +41,17 @@ def playground_app(
 ) -> tuple[HttpApp, PageSessions]:
     """Return the application that serves the page and the MCP endpoint behind it, and the sessions that it accepts.
 
-    Args:
-        config: The settings, except for `[http]`, which is about `serve`.
-        address: Where the server listens, on loopback.
-        about: Facts about the server to show on the page, as JSON values.
-        environment: The network, the clock and the telemetry of the server.
+    The settings in `[http]` do not apply: they are about `serve`. The page shows `about`, facts about the server as
+    JSON values.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
     """
     sessions = PageSessions()
     own = replace(config, settings=config.settings.model_copy(update={"http": HttpSettings()}))
+    page = build_page("page.html", "main.js", _PAGE_RULES)
     app = HttpApp(build_server(config, environment=environment), own, address, sessions)
-    app.asgi = PlaygroundApp(app.asgi, build_page(), sessions, address, about)
+    app.asgi = PlaygroundApp(app.asgi, page, sessions, address, about)
     return app, sessions
 
 
@@ -61,13 +60,6 @@ class PlaygroundApp:
 
     Every request must have this server's own address as Host, and as Origin if it has one, so that no other name can be
     pointed at it.
-
-    Args:
-        mcp: The application of the MCP endpoint; it authenticates with the same sessions.
-        page: The page.
-        sessions: Authenticates the page.
-        address: Where the server listens, on loopback.
-        about: Facts about the server to show on the page, as JSON values.
     """
 
     def __init__(

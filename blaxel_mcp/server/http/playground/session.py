@@ -40,7 +40,7 @@ class PageSessions:
     async def authenticate(self, headers: Headers) -> Caller:
         """Return the owner, whose terminal showed the link; raises RefusedError for a page without a secret."""
         values = headers.getlist("authorization")
-        given = values[0].removeprefix("Bearer ").encode() if len(values) == 1 else b""
-        if not any(hmac.compare_digest(known.encode(), given) for known in self._secrets):
+        secret = values[0].removeprefix("Bearer ").encode() if len(values) == 1 else b""
+        if not any(hmac.compare_digest(known.encode(), secret) for known in self._secrets):
             raise unauthorized("The page has no session. Open a new link of `blaxel-mcp playground`.")
         return OWNER
