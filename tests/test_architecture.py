@@ -261,10 +261,10 @@ def lines_of_code(file: Path, tree: ast.Module) -> int:
     )
 
 
-def test_the_package_without_the_emulator_stays_under_24_500_lines_of_code() -> None:
+def test_the_package_without_the_emulator_stays_under_24_000_lines_of_code() -> None:
     counted = {file: tree for file, tree in trees().items() if file.relative_to(PACKAGE).parts[0] != "emulator"}
 
-    assert sum(lines_of_code(file, tree) for file, tree in counted.items()) < 24_500
+    assert sum(lines_of_code(file, tree) for file, tree in counted.items()) < 24_000
 
 
 def types_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
