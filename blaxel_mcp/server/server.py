@@ -135,14 +135,16 @@ def _of_caller(
 
     async def handle(context: ServerContext, params: Params) -> Any:
         try:
-            async with tenants.serving(caller_of(context, over_http=over_http)) as tenant:
+            tenant = await tenants.of(caller_of(context, over_http=over_http))
+            try:
                 if tenant.tools.rejection and not if_rejected:
                     raise MCPError(code=types.INVALID_REQUEST, message=str(tenant.tools.rejection))  # noqa: TRY301 - one function fewer in each call
-                try:
-                    reply = await pick(tenant)(context, params)
-                    return prepared_result(reply) if isinstance(reply, types.CallToolResult) else reply
-                except MCPError as error:
-                    raise tenant.visibility.protocol_error(error) from None
+                reply = await pick(tenant)(context, params)
+                return prepared_result(reply) if isinstance(reply, types.CallToolResult) else reply
+            except MCPError as error:
+                raise tenant.visibility.protocol_error(error) from None
+            finally:
+                tenants.release(tenant)
         except MCPError:
             raise
         except Exception:

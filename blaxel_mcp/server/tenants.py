@@ -112,20 +112,8 @@ class Tenants:
                 await anyio.to_thread.run_sync(self._once.close)
                 await anyio.to_thread.run_sync(self._sharing.close)
 
-    @asynccontextmanager
-    async def serving(self, caller: Caller) -> AsyncIterator[Tenant]:
-        """Provide the tenant of a caller for one request; raises MCPError if too many callers are served already."""
-        tenant = await self.of(caller)
-        try:
-            yield tenant
-        finally:
-            if tenant in self._trials and tenant.is_proven and self._group is not None:
-                self._group.start_soon(self._keep, tenant)
-            elif tenant in self._trials:
-                self._end_trial(tenant)
-
     async def of(self, caller: Caller) -> Tenant:
-        """Return the tenant of a caller, created now if needed.
+        """Return the tenant of a caller for one request, created now if needed; `release` ends its use.
 
         If Blaxel has not accepted the caller's credentials, the tenant is for this request only; if Blaxel rejects
         them, it refuses every call.
@@ -137,6 +125,13 @@ class Tenants:
             tenant.last_used = self._now()
             return tenant
         return await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
+
+    def release(self, tenant: Tenant) -> None:
+        """End a request of a tenant; one that Blaxel has accepted meanwhile is kept."""
+        if tenant in self._trials and tenant.is_proven and self._group is not None:
+            self._group.start_soon(self._keep, tenant)
+        elif tenant in self._trials:
+            self._end_trial(tenant)
 
     async def reconfigure(self, config: Configuration) -> None:
         """Apply other settings to every tenant; raises ConfigurationError, and changes nothing, if it cannot."""

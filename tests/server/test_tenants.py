@@ -43,6 +43,15 @@ class Clock:
 
 
 @asynccontextmanager
+async def request_of(tenants: Tenants, caller: Caller) -> AsyncIterator[Tenant]:
+    tenant = await tenants.of(caller)
+    try:
+        yield tenant
+    finally:
+        tenants.release(tenant)
+
+
+@asynccontextmanager
 async def serving(
     config: Configuration, now: Callable[[], float] | None = None, limit: int = 200
 ) -> AsyncIterator[Tenants]:
@@ -220,7 +229,7 @@ async def test_made_up_keys_cost_one_request_each_and_leave_nothing_behind(two_t
         before = len(two_tenants.requests)
         for number in range(ENDLESS):
             key = SecretStr(f"made-up-{number}")
-            async with tenants.serving(Caller(f"made-up-{number}", "demo", key)) as made_up:
+            async with request_of(tenants, Caller(f"made-up-{number}", "demo", key)) as made_up:
                 assert (
                     error_of(await called(made_up, "run_model", {"model": "house-chat", "data": {}}))["code"]
                     == "authentication_failed"
@@ -253,10 +262,10 @@ async def test_made_up_keys_cost_one_request_each_where_the_control_plane_is_nev
     async with serving(for_callers(two_tenants, discovery={"enabled": False}), limit=3) as tenants:
         for number in range(5):
             caller = Caller(f"made-up-{number}", "demo", SecretStr(f"made-up-{number}"))
-            async with tenants.serving(caller) as made_up:
+            async with request_of(tenants, caller) as made_up:
                 assert (await called(made_up, "run_model", {"model": "house-chat", "data": {}})).is_error
         sent = len(two_tenants.requests)
-        async with tenants.serving(ANNA) as anna:
+        async with request_of(tenants, ANNA) as anna:
             assert not (await called(anna, "run_model", CHAT)).is_error
         await kept(tenants, ANNA)
         assert await tenants.of(ANNA) is anna
@@ -278,7 +287,7 @@ async def test_a_key_that_may_not_list_models_may_call_them_and_its_answers_are_
     tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane()), now=Clock())
     with anyio.fail_after(20):
         async with tenants.running():
-            async with tenants.serving(ANNA) as anna:
+            async with request_of(tenants, ANNA) as anna:
                 answered = await called(anna, "run_model", CHAT)
                 assert not answered.is_error
             await kept(tenants, ANNA)
