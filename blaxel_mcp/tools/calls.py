@@ -287,8 +287,8 @@ class CallRegistry:
         ended = [(call_id, call.ended) for call_id, call in self._handles.items() if call.ended is not None]
         expired = [call_id for call_id, at in ended if self._now() - at > HANDLE_SECONDS]
         surplus = max(0, len(self._handles) - len(expired) - MAX_HANDLES)
-        kept = [call_id for call_id, _ in ended if call_id not in expired]
-        for call_id in (*expired, *kept[:surplus]):
+        oldest = [call_id for call_id, _ in ended if call_id not in expired][:surplus]
+        for call_id in (*expired, *oldest):
             del self._handles[call_id]
             self._expired.append(call_id)
 

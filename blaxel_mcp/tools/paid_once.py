@@ -211,10 +211,10 @@ def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool)
     """Return the key of a call: the argument, which an agent sets on purpose, otherwise what its client sent."""
     if takes_argument and arguments.get("dry_run"):
         return None
-    given = arguments.get(CALL_KEY) if takes_argument else None
+    own_key = arguments.get(CALL_KEY) if takes_argument else None
     # The schema rejects a longer one.
-    is_key = isinstance(given, str) and 0 < len(given) <= _MAX_KEY_CHARS
-    return f"argument {given}" if is_key else sent and f"client {sent}"
+    is_key = isinstance(own_key, str) and 0 < len(own_key) <= _MAX_KEY_CHARS
+    return f"argument {own_key}" if is_key else sent and f"client {sent}"
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:
