@@ -60,7 +60,6 @@ class Call:
 
     Attributes:
         waiters: How many requests wait for it; one that was handed back counts as waiting.
-        task: Runs the work; its result is that of the call.
     """
 
     def __init__(
@@ -123,8 +122,7 @@ class CallRegistry:
     Args:
         now: A monotonic clock, in seconds.
         intervals: The first and the longest interval between notifications of progress, in seconds.
-        shared: Shows handed-back calls to other servers; None if nothing is shared.
-        owner: The caller's id there.
+        shared: Shows handed-back calls to other servers, under the caller's id `owner`; None if nothing is shared.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
 

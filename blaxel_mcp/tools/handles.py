@@ -25,13 +25,10 @@ _PARTIAL_CHARS = 2000
 
 
 def detach_seconds(settings: Settings, client: str = "", *, reports: bool = False) -> float:
-    """Return after how many seconds a slow call is handed back as a handle; 0 for never.
+    """Return after how many seconds a slow call of a client is handed back as a handle; 0 for never.
 
-    Args:
-        settings: The settings.
-        client: The name that the client gave.
-        reports: Whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
-            after five minutes, in the background too.
+    `reports` is whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
+    after five minutes, in the background too.
     """
     if "read_result" not in settings.tools.builtin:
         # A handle is of no use without the tool that takes it.

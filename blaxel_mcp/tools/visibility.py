@@ -60,7 +60,6 @@ class Visibility:
 
     Attributes:
         writes_files: Whether media that are too large for a result become files, whose paths are shown.
-        shows_budget: Whether the caller sees the remaining budget.
     """
 
     def __init__(self, config: Configuration | None = None, *, own_key: bool = True, own_budget: bool = True) -> None:

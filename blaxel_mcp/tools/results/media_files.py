@@ -24,14 +24,8 @@ async def write_media_file(
 ) -> tuple[types.ResourceLink, str]:
     """Write a medium to a file, and return a link to the resource that has it too, and a sentence on where the file is.
 
-    If that fails, the sentence says so.
-
-    Args:
-        media: The medium.
-        context: The call.
-        store: Keeps files for a while; None to write none, since the caller could not read it.
-        output_dir: The folder that keeps them for good; None for none.
-        is_asked: Whether the caller asked for a file with vectors.
+    If that fails, the sentence says so. Without an `output_dir`, `store` keeps the file for a while. Without a `store`,
+    none is written, since the caller could not read it. `is_asked` is whether the caller asked for a file with vectors.
     """
     model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

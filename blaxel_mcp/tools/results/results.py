@@ -49,8 +49,7 @@ class ResultPolicy:
         max_chars: Maximum text in a result, in characters.
         max_media_bytes: Maximum media in a result, in bytes before base64.
         output_dir: The folder for larger media; None uses the store's own.
-        kind: `json` returns the answer unchanged, `text` only the model's text.
-        api: Finds that text in the answer.
+        kind: `json` returns the answer unchanged, `text` only the model's text, which `api` finds in the answer.
         select: JSON Pointers of the parts to return; none for the whole answer.
         returns: The form of an embedding, as the argument `return` names it; empty for the usual one.
         receipt: Whether the model sees the receipt in a line of text.

@@ -39,13 +39,7 @@ _MAX_POINTER = 120
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A JSON value in which some parts are summarized.
-
-    Attributes:
-        value: The value with something short in place of each of these parts.
-        count: The number of these parts.
-        first: The JSON Pointer of the first one; empty if there is none.
-    """
+    """A JSON value with something short in place of some parts, their number, and the JSON Pointer of the first."""
 
     value: Any
     count: int

@@ -33,12 +33,10 @@ def default_keys() -> Path:
 
 
 class LocalKeys:
-    """The keys of this machine's user, in a file that is made and opened on first use.
+    """The keys of this machine's user, in a file that is made and opened on first use, and that holds results.
 
-    Args:
-        path: The file, which only this user may read: it holds results.
-        lease_seconds: How long a call counts as running without a sign of its process.
-        now: The clock, in seconds since the epoch: processes compare their times.
+    A call counts as running for `lease_seconds` without a sign of its process. Processes compare their times, so `now`
+    counts from the epoch.
     """
 
     def __init__(
