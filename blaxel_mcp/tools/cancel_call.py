@@ -6,9 +6,10 @@ from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.calls import CallRegistry
-from blaxel_mcp.tools.handles import expired_call, lost_call, unknown_call
+from blaxel_mcp.tools.handles import expired_call, lost_call
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
+from blaxel_mcp.tools.store.store import unknown_call
 
 _SCHEMA: JSONObject = {
     "type": "object",

@@ -76,18 +76,6 @@ def unreachable_call(call_id: str, error: SharedStateError) -> BlaxelError:
     )
 
 
-def unknown_call(call_id: str) -> BlaxelError:
-    """Make the error for a handle that is not from this process."""
-    return BlaxelError(
-        f"This server process knows no call {literal(call_id)}.",
-        code="not_found",
-        origin="caller",
-        hint="Use the call_id from the result that handed the call back. If another server process gave that handle, "
-        "the call may have been billed.",
-        billed="maybe",
-    )
-
-
 def expired_call(call_id: str) -> BlaxelError:
     """Make the error for a handle that has expired."""
     return BlaxelError(
