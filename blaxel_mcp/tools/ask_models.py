@@ -61,7 +61,7 @@ def is_of_use(catalog: Catalog, settings: ToolSettings) -> bool:
     return is_wanted and sum(bool(entry.api.conversation) for entry in catalog.entries) > 1
 
 
-def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *, prefix: str) -> Tool:
+def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) -> Tool:
     """Return the tool."""
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
@@ -84,7 +84,7 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *,
         return await answer_result(JSONAnswer(json_text.dump(value), value), context, policy.for_model(None, None))
 
     definition = types.Tool(
-        name=f"{prefix}ask_models",
+        name=f"{policy.settings.tools.prefix}ask_models",
         description=f"Asks 2 to {MAX_MODELS} models at once and returns their answers side by side"
         + (", with their similarity: one embedding call." if embedder else "."),
         input_schema=_SCHEMA,
@@ -142,7 +142,7 @@ def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
     receipt, text = one.receipt, one.text
     assert receipt is not None, "every call has ended"
     if text is not None:
-        limit = max(_MIN_CHARS, policy.max_chars // (count + 1))
+        limit = max(_MIN_CHARS, policy.settings.limits.max_result_chars // (count + 1))
         text = truncate_text(text, limit=limit, ref=AnswerRef(one.context.call_id, policy.reader)).text
     error = one.error and {"code": one.error.code, "message": str(one.error), "billed": one.error.billed}
     return {

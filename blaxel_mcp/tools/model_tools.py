@@ -13,7 +13,6 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.settings.schema import ToolSettings
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 
@@ -21,8 +20,9 @@ CALLS_A_MODEL = types.ToolAnnotations(destructive_hint=False)
 """A call costs money and asks an outside service, as the specification assumes by default; it destroys nothing."""
 
 
-def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, settings: ToolSettings) -> list[Tool]:
+def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy) -> list[Tool]:
     """Return the tools of the models in the layout of the settings; `run_model` calls each model without a tool."""
+    settings = policy.settings.tools
     match settings.layout:
         case "per-model":
             entries = catalog.entries[: settings.max_tools]

@@ -14,8 +14,9 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry
-from blaxel_mcp.tools.handles import expired_call, lost_call, running_result
+from blaxel_mcp.tools.handles import detach_seconds, expired_call, lost_call, running_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -59,13 +60,13 @@ _SCHEMA: JSONObject = {
 }
 
 
-def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, longest_wait: float) -> Tool:
-    """Return the tool `read_result`; `longest_wait` is the maximum of `wait_seconds`, 0 for none."""
+def read_result_tool(policy: ResultPolicy, calls: CallRegistry) -> Tool:
+    """Return the tool."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         if arguments["call_id"] == LAST:
             arguments["call_id"] = await policy.store.last_shared() or _last_call(calls, policy.store)
-        if handled := await _handled(arguments, calls, longest_wait, prefix):
+        if handled := await _handled(arguments, calls, policy.settings):
             return handled
         try:
             return await read_result(arguments, context, policy)
@@ -75,7 +76,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
             raise
 
     definition = types.Tool(
-        name=f"{prefix}read_result",
+        name=policy.reader,
         description="Reads more of a recent or truncated answer, or the answer of a call that returned a handle.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
@@ -98,16 +99,14 @@ def _last_call(calls: CallRegistry, store: CallStore) -> str:
     )
 
 
-async def _handled(
-    arguments: JSONObject, calls: CallRegistry, longest_wait: float, prefix: str
-) -> types.CallToolResult | None:
+async def _handled(arguments: JSONObject, calls: CallRegistry, settings: Settings) -> types.CallToolResult | None:
     """Return the state or the result of a call with a handle; None if it has to be read from its answer.
 
     Raises:
         BlaxelError: The call's server is gone, or the shared state cannot be used.
     """
     call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
-    seconds = min(seconds, longest_wait or seconds)
+    seconds, prefix = min(seconds, detach_seconds(settings) or seconds), settings.tools.prefix
     if call := calls.find(call_id):
         await calls.wait(call, seconds)
         if not call.done:
@@ -139,7 +138,7 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
     if answer.kind == "binary":
         part = AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
     else:
-        part = await _read_text_part(answer, request, ref, policy.max_chars)
+        part = await _read_text_part(answer, request, ref, policy.settings.limits.max_result_chars)
     receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
     details = {
         "call_id": ref.call_id,
@@ -150,8 +149,9 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
         "total": part.total,
         "next_offset": part.next_offset,
     }
+    blocks = _blocks(part, ref.call_id, policy.settings.limits.max_media_bytes)
     return types.CallToolResult(
-        content=[*_blocks(part, ref.call_id, policy.max_media_bytes), text_block(_position(part, request, ref))],
+        content=[*blocks, text_block(_position(part, request, ref))],
         _meta={RECEIPT_KEY: receipt, PART_KEY: details},
     )
 

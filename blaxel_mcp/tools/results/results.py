@@ -46,47 +46,27 @@ class ResultPolicy:
 
     Attributes:
         store: Keeps the complete answers.
-        max_chars: Maximum text in a result, in characters.
-        max_media_bytes: Maximum media in a result, in bytes before base64.
-        output_dir: The folder for larger media; None uses the store's own.
+        settings: The limits of a result, and how it looks by default.
+        reader: The name of the tool that reads the rest of an answer.
+        writes_files: Whether media that are too large become files; otherwise they are only resources.
         kind: `json` returns the answer unchanged, `text` only the model's text, which `api` finds in the answer.
         select: JSON Pointers of the parts to return; none for the whole answer.
         returns: The form of an embedding, as the argument `return` names it; empty for the usual one.
-        receipt: Whether the model sees the receipt in a line of text.
-        reader: The name of the tool that reads the rest of an answer.
-        writes_files: Whether media that are too large become files; otherwise they are only resources.
     """
 
     store: CallStore
-    max_chars: int = 40_000
-    max_media_bytes: int = 700_000
-    output_dir: str | None = None
+    settings: Settings
+    reader: str = "read_result"
+    writes_files: bool = True
     kind: ResultKind = "json"
     api: ModelAPI | None = None
     select: tuple[str, ...] = ()
     returns: str = ""
-    receipt: ReceiptKind = "meta"
-    reader: str = "read_result"
-    writes_files: bool = True
-
-    @classmethod
-    def of(cls, settings: Settings, store: CallStore, *, writes_files: bool = True) -> Self:
-        """Return the policy for a model that has no settings of its own."""
-        return cls(
-            store=store,
-            max_chars=settings.limits.max_result_chars,
-            max_media_bytes=settings.limits.max_media_bytes,
-            output_dir=settings.files.output_dir,
-            kind=settings.tools.result,
-            receipt=settings.tools.receipt,
-            reader=f"{settings.tools.prefix}read_result",
-            writes_files=writes_files,
-        )
 
     def for_model(self, api: ModelAPI | None, model: ModelSettings | None) -> Self:
         """Return the policy for one model, whose own `result` takes precedence over the global one."""
         select = (model and model.select) or ()
-        return replace(self, api=api, kind=(model and model.result) or self.kind, select=select)
+        return replace(self, api=api, kind=(model and model.result) or self.settings.tools.result, select=select)
 
     def for_call(self, arguments: JSONObject, names: Collection[str] = ("select",)) -> Self:
         """Return the policy for one call, whose `select` takes precedence over the model's own.
@@ -128,7 +108,7 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     media, sentences = await _media_blocks(shown.media, context, policy) if shown.media else ([], [])
     truncated = shown.truncated or bool(sentences)
     structured = shown.structured
-    if policy.receipt == "text":
+    if policy.settings.tools.receipt == "text":
         # Clients show structured content in place of the text, and the line would not be seen.
         sentences, structured = [*sentences, visible_receipt(context)], None
     texts = [text_block(sentence) for sentence in (*sentences, *shown.remarks)]
@@ -194,7 +174,7 @@ def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict
 
 def _shape(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation:
     """Return the parts or the form of an answer that the call asks for, otherwise the model's text or all of it."""
-    limit = policy.max_chars
+    limit = policy.settings.limits.max_result_chars
     if not isinstance(answer, JSONAnswer):
         shown = present(answer, limit=limit, ref=ref)
         picks_nothing = ("[`select` and `return` pick nothing: the answer is not JSON.]",)
@@ -219,7 +199,7 @@ async def _media_blocks(
     """Return a block for each medium, and a sentence for each that had to become a file."""
     blocks: list[types.ContentBlock] = []
     sentences: list[str] = []
-    remaining = -1 if policy.returns == "file" else policy.max_media_bytes
+    remaining = -1 if policy.returns == "file" else policy.settings.limits.max_media_bytes
     for medium in media:
         if len(medium.data) <= remaining:
             remaining -= len(medium.data)
@@ -229,7 +209,7 @@ async def _media_blocks(
             medium,
             context,
             policy.store if policy.writes_files else None,
-            policy.output_dir,
+            policy.settings.files.output_dir,
             is_asked=policy.returns == "file",
         )
         blocks.append(link)
