@@ -224,7 +224,6 @@ class CallStore:
         self._records[call_id] = _Record(complete, self._now() + self._limits.lifetime_seconds, size)
         self._memory_bytes += size
         self._stored.set()
-        self._remove_expired()
         while len(self._records) > self._limits.answers:
             self._remove(next(iter(self._records)), _EVICTED)
 
