@@ -58,13 +58,11 @@ def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy,
 
 def _api_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, prefix: str) -> list[Tool]:
     """Return a tool for each API that a model speaks. Its arguments are those of the models' own tools, and `model`."""
-    names = catalog.names
-    by_tool = {entry.tool: _model_tool(entry, inference, policy, names) for entry in catalog.entries}
-    tools = []
+    names, tools = catalog.names, []
     for api in APIS:
         entries = [entry for entry in catalog.entries if entry.api is api]
-        if entries:
-            own = {catalog.reference(entry): by_tool[entry.tool] for entry in entries}
+        own = {catalog.reference(entry): _model_tool(entry, inference, policy, names) for entry in entries}
+        if own:
             tools.append(_api_tool(f"{prefix}{api.name}", api.summary, api.listed_schema(), own))
     return tools
 

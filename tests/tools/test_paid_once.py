@@ -257,16 +257,18 @@ def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -
     assert new.state == "new"
 
 
-@pytest.mark.parametrize("tool", ["house-chat", "run_model"])
+@pytest.mark.parametrize("tool", ["house-chat", "run_model", "chat-completions"])
 @pytest.mark.parametrize("idempotent", [False, True])
 async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
     emulator: Emulator, tool: str, *, idempotent: bool
 ) -> None:
-    arguments = PROMPT if tool == "house-chat" else RUN
+    arguments = {"house-chat": PROMPT, "run_model": RUN}.get(tool, {"model": "house-chat", **PROMPT})
+    layout = "per-api" if tool == "chat-completions" else "per-model"
+    config = leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}], tools={"layout": layout})
     dead = LocalKeys(default_keys(), lease_seconds=0)
     key = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
     dead.claim(key, arguments_digest(tool, arguments), "call_of_the_dead")
-    async with connect(leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}])) as client:
+    async with connect(config) as client:
         result = await client.call_tool(tool, arguments, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
         if idempotent:
             # It comes too late: the key belongs to the new call.
