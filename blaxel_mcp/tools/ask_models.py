@@ -66,13 +66,17 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) ->
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
-        asked = [AskedModel(name, _own_context(context, name, catalog)) for name in _models(arguments)]
+        names = dict.fromkeys(arguments["models"])
+        need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
+        if need is not None and need > len(names):
+            message = f"`need` is {need}, but only {len(names)} models are asked."
+            raise InvalidArgumentsError(message, hint="Use a smaller number; nothing was sent.")
+        asked = [AskedModel(name, _own_context(context, name, catalog)) for name in names]
         for one in asked:
             try:
                 one.invocation = await _invocation(one.model, arguments, catalog, runtime)
             except BlaxelError as error:
                 one.fail(describe(error, one.context))
-        need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
         await ask_together(runtime, asked, runtime.inference.run, context, need=need, deadline_seconds=seconds)
         for one in asked:
             if one.answer is not None:
@@ -98,16 +102,6 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) ->
     }
     accepted = {**_SCHEMA, "properties": {**_SCHEMA["properties"], **limits}, "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of ask_models"), run, calls_a_model=True)
-
-
-def _models(arguments: JSONObject) -> list[str]:
-    names: list[str] = list(dict.fromkeys(arguments["models"]))
-    need = arguments.get("need")
-    if need is not None and need > len(names):
-        raise InvalidArgumentsError(
-            f"`need` is {need}, but only {len(names)} models are asked.", hint="Use a smaller number; nothing was sent."
-        )
-    return names
 
 
 def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallContext:
@@ -166,7 +160,11 @@ async def _similarity(
     if embedder is None or len(answered) < 2:  # noqa: PLR2004 - one has nothing to compare with
         return {}
     own = _own_context(context, embedder.name, runtime.discovery.catalog)
-    own.asker = _nobody
+
+    async def nobody(_: object) -> Reply:
+        return "nobody"
+
+    own.asker = nobody
     try:
         with anyio.move_on_after(_SIMILARITY_SECONDS):
             rows = await compare_texts(runtime, embedder, [text for _, text in answered], own)
@@ -176,10 +174,6 @@ async def _similarity(
     except BlaxelError as error:
         context.notes.append(f"the similarity of the answers is missing: {error.message}")
     return {}
-
-
-async def _nobody(_: object) -> Reply:
-    return "nobody"
 
 
 def _add_up(asked: Sequence[AskedModel], context: CallContext) -> None:

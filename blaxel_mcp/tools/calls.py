@@ -268,8 +268,11 @@ class CallRegistry:
             await call.wait(None)
             result = call.task.result()
             assert isinstance(result, types.CallToolResult), "a handle asks nobody"
+            state: State = "failed" if result.is_error else "done"
+            if (result.meta or {}).get(ERROR_KEY, {}).get("code") == "cancelled":
+                state = "cancelled"
             text = result.model_dump_json(by_alias=True, exclude_none=True)
-            await shared.finish(self._owner, context.call_id, _ended_as(result), text)
+            await shared.finish(self._owner, context.call_id, state, text)
 
         await shared.publish(self._owner, context.call_id, own)
         task = asyncio.create_task(report())
@@ -289,9 +292,3 @@ class CallRegistry:
         for call_id in (*expired, *oldest):
             del self._handles[call_id]
             self._expired.append(call_id)
-
-
-def _ended_as(result: types.CallToolResult) -> State:
-    if not result.is_error:
-        return "done"
-    return "cancelled" if (result.meta or {}).get(ERROR_KEY, {}).get("code") == "cancelled" else "failed"

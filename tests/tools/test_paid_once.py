@@ -34,6 +34,7 @@ pytestmark = pytest.mark.anyio
 
 CHAT = {"name": "house-chat", "api": "chat-completions"}
 PROMPT = {"prompt": "What is 6 * 7?"}
+BY_API = {"model": "house-chat", **PROMPT}
 RUN = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "What is 6 * 7?"}]}}
 CLAUDE, CODEX = {"claudecode/toolUseId": "toolu_01"}, {"callId": "call_01"}
 
@@ -262,7 +263,8 @@ def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -
 async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
     emulator: Emulator, tool: str, *, idempotent: bool
 ) -> None:
-    arguments = {"house-chat": PROMPT, "run_model": RUN}.get(tool, {"model": "house-chat", **PROMPT})
+    of_tool: dict[str, dict[str, Any]] = {"house-chat": PROMPT, "run_model": RUN, "chat-completions": BY_API}
+    arguments = of_tool[tool]
     layout = "per-api" if tool == "chat-completions" else "per-model"
     config = leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}], tools={"layout": layout})
     dead = LocalKeys(default_keys(), lease_seconds=0)

@@ -41,16 +41,15 @@ async def write_media_file(
             path = await store.put_file(context.call_id, name, media.data)
             place = f"It is in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
         else:
-            path = await anyio.to_thread.run_sync(_write, output_dir, name, media.data)
+
+            def write() -> Path:
+                path = Path(output_dir).expanduser().absolute() / name
+                make_folder(path.parent)
+                write_private(path, media.data)
+                return path
+
+            path = await anyio.to_thread.run_sync(write)
             place = f"It is in the file {path}."
     except OSError as error:
         place = f"It could not be written to a file: {error.strerror or error}."
     return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
-
-
-def _write(folder: str, name: str, data: bytes) -> Path:
-    directory = Path(folder).expanduser().absolute()
-    make_folder(directory)
-    path = directory / name
-    write_private(path, data)
-    return path
