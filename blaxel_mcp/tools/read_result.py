@@ -24,7 +24,6 @@ from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
 
@@ -135,10 +134,16 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
     ref = AnswerRef(arguments["call_id"], policy.reader)
     request = PartRequest(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
     answer = await policy.store.get(ref.call_id)
-    if answer.kind == "binary":
-        part = AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
-    else:
-        part = await _read_text_part(answer, request, ref, policy.settings.limits.max_result_chars)
+    limits = policy.settings.limits
+
+    def read() -> AnswerPart:
+        if answer.kind == "binary":
+            return AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
+        is_json = answer.kind == "json"
+        return read_part(answer.text, request, is_json=is_json, limit=limits.max_result_chars, ref=ref)
+
+    is_light = answer.kind == "binary" or len(answer.data) <= _INLINE_BYTES
+    part = read() if is_light else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
     receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
     details = {
         "call_id": ref.call_id,
@@ -149,20 +154,11 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
         "total": part.total,
         "next_offset": part.next_offset,
     }
-    blocks = _blocks(part, ref.call_id, policy.settings.limits.max_media_bytes)
+    blocks = _blocks(part, ref.call_id, limits.max_media_bytes)
     return types.CallToolResult(
         content=[*blocks, text_block(_position(part, request, ref))],
         _meta={RECEIPT_KEY: receipt, PART_KEY: details},
     )
-
-
-async def _read_text_part(answer: StoredAnswer, request: PartRequest, ref: AnswerRef, limit: int) -> AnswerPart:
-    def read() -> AnswerPart:
-        return read_part(answer.text, request, is_json=answer.kind == "json", limit=limit, ref=ref)
-
-    if len(answer.data) <= _INLINE_BYTES:
-        return read()
-    return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
 
 def _blocks(part: AnswerPart, call_id: str, limit: int) -> list[types.ContentBlock]:
