@@ -29,7 +29,7 @@ from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.media_files import write_media_file
 from blaxel_mcp.tools.results.presentation import calls_tools, present
-from blaxel_mcp.tools.results.selection import present_file, present_parts, present_similarity
+from blaxel_mcp.tools.results.selection import present_embedding, present_parts
 from blaxel_mcp.tools.results.truncation import Presentation
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
@@ -181,10 +181,8 @@ def _shape(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation
         return replace(shown, remarks=picks_nothing) if policy.select or policy.returns else shown
     if policy.select:
         return present_parts(answer, policy.select, limit=limit, ref=ref)
-    if policy.returns == "similarity" and (similarity := present_similarity(answer)):
-        return similarity
-    if policy.returns == "file" and (file := present_file(answer)):
-        return file
+    if policy.returns in ("similarity", "file") and (embedding := present_embedding(answer, policy.returns)):
+        return embedding
     model_text = policy.api.text(answer.value) if policy.kind == "text" and policy.api else None
     if model_text and (model_text.isspace() or calls_tools(answer.value)):
         # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
