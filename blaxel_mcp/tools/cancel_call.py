@@ -33,10 +33,11 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
                 raise (expired_call if calls.has_expired(call_id) else unknown_call)(call_id)
             if record.state == "lost":
                 raise lost_call(call_id, record.seen)
-            return value_result({"call_id": call_id, "state": _STATES.get(record.state, "finished")}, context)
-        state = "finished" if call.done else "cancelled"
-        call.cancel()
-        await call.wait(None)
+            state = _STATES.get(record.state, "finished")
+        else:
+            state = "finished" if call.done else "cancelled"
+            call.cancel()
+            await call.wait(None)
         return value_result({"call_id": call_id, "state": state}, context)
 
     definition = types.Tool(
