@@ -85,10 +85,7 @@ def parse(text: str, *, finite: bool = False) -> Any:
     The values are those of Python's parser, numbers of any size included. pydantic's parser makes the same ones in a
     quarter of the time, and only refuses more: half a surrogate pair, and more than some 200 levels.
 
-    Args:
-        text: The JSON text.
-        finite: Whether to reject a number beyond the range of a double. Otherwise it is parsed as infinity, which
-            `dump` cannot write.
+    A number beyond the range of a double is infinity, which `dump` cannot write, or an error if `finite`.
 
     Raises:
         ValueError: The text is not JSON, or nests deeper than `MAX_PARSED_DEPTH`.
@@ -124,10 +121,8 @@ def is_affordable(text: str) -> bool:
 class ValueCounter:
     """Counts the values of JSON that arrives in pieces, member names included, before it is parsed.
 
-    It takes constant memory, and for each piece a fraction of a millisecond.
-
-    Attributes:
-        count: The number of values so far; at least the true number for valid JSON. It stops beyond the maximum.
+    It takes constant memory, and for each piece a fraction of a millisecond. `count` is at least the true number for
+    valid JSON, and stops beyond the maximum.
     """
 
     def __init__(self) -> None:

@@ -108,10 +108,8 @@ def is_weak_signature(data: bytes) -> bool:
 def wav_of(samples: bytes, declared: str) -> bytes | None:
     """Return raw 16-bit audio as a WAV file; None if `declared` does not name raw audio.
 
-    Args:
-        samples: The samples, little-endian. RFC 2586 defines `audio/L16` as big-endian, but providers send
-            little-endian samples under that name.
-        declared: A media type with its parameters, such as `audio/L16;codec=pcm;rate=24000`, or a format's name.
+    `declared` is a media type with its parameters, such as `audio/L16;codec=pcm;rate=24000`, or a format's name.
+    RFC 2586 defines `audio/L16` as big-endian, but providers send little-endian samples under that name.
     """
     declared = declared.lower()
     name = _RAW_AUDIO.fullmatch(declared.partition(";")[0].strip())

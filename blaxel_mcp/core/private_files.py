@@ -43,14 +43,10 @@ def make_own_folder(folder: Path) -> None:
 
 
 def require_safe_folder(folder: Path) -> None:
-    """Raise if another user could replace the files in a folder, or put files beside them.
+    """Raise an OSError if another user could replace the files in a folder, or put files beside them.
 
     The folder and those above it, links included, have to belong to this user or root, and only this user's own group
     may write into it. Windows has no such owners and modes: the user's profile protects the folder there.
-
-    Raises:
-        PermissionError: Another user could.
-        OSError: The folder does not exist.
     """
     _require_trusted_owners(folder, is_own=False)
     _require_no_other_writers(folder)

@@ -28,7 +28,6 @@ from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
 from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
 from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.consent import consent_asker
-from blaxel_mcp.tools.handles import detach_seconds
 from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
@@ -240,17 +239,21 @@ class Tenant:
     def _make_tools(self) -> list[Tool]:
         runtime, settings = self.runtime, self.runtime.config.settings
         visibility, catalog = self.visibility, runtime.discovery.catalog
-        policy = ResultPolicy.of(settings, self.store, writes_files=visibility.writes_files)
         prefix = settings.tools.prefix
-        longest_wait = detach_seconds(settings)
+        policy = ResultPolicy(
+            store=self.store,
+            settings=settings,
+            reader=f"{prefix}read_result",
+            writes_files=visibility.writes_files,
+        )
         builtin = {
-            "ask_models": ask_models_tool(catalog, runtime, policy, prefix=prefix),
+            "ask_models": ask_models_tool(catalog, runtime, policy),
             "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
-            "read_result": read_result_tool(policy, self.calls, prefix=prefix, longest_wait=longest_wait),
+            "read_result": read_result_tool(policy, self.calls),
             "cancel_call": cancel_call_tool(self.calls, prefix=prefix),
         }
-        tools = model_tools(catalog, runtime.inference, policy, settings.tools)
+        tools = model_tools(catalog, runtime.inference, policy)
         if not is_of_use(catalog, settings.tools):
             del builtin["ask_models"]
         tools += [tool for name, tool in builtin.items() if name in settings.tools.builtin]

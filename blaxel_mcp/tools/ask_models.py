@@ -61,18 +61,22 @@ def is_of_use(catalog: Catalog, settings: ToolSettings) -> bool:
     return is_wanted and sum(bool(entry.api.conversation) for entry in catalog.entries) > 1
 
 
-def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *, prefix: str) -> Tool:
+def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) -> Tool:
     """Return the tool."""
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
-        asked = [AskedModel(name, _own_context(context, name, catalog)) for name in _models(arguments)]
+        names = dict.fromkeys(arguments["models"])
+        need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
+        if need is not None and need > len(names):
+            message = f"`need` is {need}, but only {len(names)} models are asked."
+            raise InvalidArgumentsError(message, hint="Use a smaller number; nothing was sent.")
+        asked = [AskedModel(name, _own_context(context, name, catalog)) for name in names]
         for one in asked:
             try:
                 one.invocation = await _invocation(one.model, arguments, catalog, runtime)
             except BlaxelError as error:
                 one.fail(describe(error, one.context))
-        need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
         await ask_together(runtime, asked, runtime.inference.run, context, need=need, deadline_seconds=seconds)
         for one in asked:
             if one.answer is not None:
@@ -84,7 +88,7 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *,
         return await answer_result(JSONAnswer(json_text.dump(value), value), context, policy.for_model(None, None))
 
     definition = types.Tool(
-        name=f"{prefix}ask_models",
+        name=f"{policy.settings.tools.prefix}ask_models",
         description=f"Asks 2 to {MAX_MODELS} models at once and returns their answers side by side"
         + (", with their similarity: one embedding call." if embedder else "."),
         input_schema=_SCHEMA,
@@ -98,16 +102,6 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, *,
     }
     accepted = {**_SCHEMA, "properties": {**_SCHEMA["properties"], **limits}, "additionalProperties": False}
     return Tool(definition, ArgumentValidator(accepted, owner="The schema of ask_models"), run, calls_a_model=True)
-
-
-def _models(arguments: JSONObject) -> list[str]:
-    names: list[str] = list(dict.fromkeys(arguments["models"]))
-    need = arguments.get("need")
-    if need is not None and need > len(names):
-        raise InvalidArgumentsError(
-            f"`need` is {need}, but only {len(names)} models are asked.", hint="Use a smaller number; nothing was sent."
-        )
-    return names
 
 
 def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallContext:
@@ -142,7 +136,7 @@ def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
     receipt, text = one.receipt, one.text
     assert receipt is not None, "every call has ended"
     if text is not None:
-        limit = max(_MIN_CHARS, policy.max_chars // (count + 1))
+        limit = max(_MIN_CHARS, policy.settings.limits.max_result_chars // (count + 1))
         text = truncate_text(text, limit=limit, ref=AnswerRef(one.context.call_id, policy.reader)).text
     error = one.error and {"code": one.error.code, "message": str(one.error), "billed": one.error.billed}
     return {
@@ -166,7 +160,11 @@ async def _similarity(
     if embedder is None or len(answered) < 2:  # noqa: PLR2004 - one has nothing to compare with
         return {}
     own = _own_context(context, embedder.name, runtime.discovery.catalog)
-    own.asker = _nobody
+
+    async def nobody(_: object) -> Reply:
+        return "nobody"
+
+    own.asker = nobody
     try:
         with anyio.move_on_after(_SIMILARITY_SECONDS):
             rows = await compare_texts(runtime, embedder, [text for _, text in answered], own)
@@ -176,10 +174,6 @@ async def _similarity(
     except BlaxelError as error:
         context.notes.append(f"the similarity of the answers is missing: {error.message}")
     return {}
-
-
-async def _nobody(_: object) -> Reply:
-    return "nobody"
 
 
 def _add_up(asked: Sequence[AskedModel], context: CallContext) -> None:

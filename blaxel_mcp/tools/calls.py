@@ -60,7 +60,6 @@ class Call:
 
     Attributes:
         waiters: How many requests wait for it; one that was handed back counts as waiting.
-        task: Runs the work; its result is that of the call.
     """
 
     def __init__(
@@ -123,8 +122,7 @@ class CallRegistry:
     Args:
         now: A monotonic clock, in seconds.
         intervals: The first and the longest interval between notifications of progress, in seconds.
-        shared: Shows handed-back calls to other servers; None if nothing is shared.
-        owner: The caller's id there.
+        shared: Shows handed-back calls to other servers, under the caller's id `owner`; None if nothing is shared.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
 
@@ -270,8 +268,11 @@ class CallRegistry:
             await call.wait(None)
             result = call.task.result()
             assert isinstance(result, types.CallToolResult), "a handle asks nobody"
+            state: State = "failed" if result.is_error else "done"
+            if (result.meta or {}).get(ERROR_KEY, {}).get("code") == "cancelled":
+                state = "cancelled"
             text = result.model_dump_json(by_alias=True, exclude_none=True)
-            await shared.finish(self._owner, context.call_id, _ended_as(result), text)
+            await shared.finish(self._owner, context.call_id, state, text)
 
         await shared.publish(self._owner, context.call_id, own)
         task = asyncio.create_task(report())
@@ -287,13 +288,7 @@ class CallRegistry:
         ended = [(call_id, call.ended) for call_id, call in self._handles.items() if call.ended is not None]
         expired = [call_id for call_id, at in ended if self._now() - at > HANDLE_SECONDS]
         surplus = max(0, len(self._handles) - len(expired) - MAX_HANDLES)
-        kept = [call_id for call_id, _ in ended if call_id not in expired]
-        for call_id in (*expired, *kept[:surplus]):
+        oldest = [call_id for call_id, _ in ended if call_id not in expired][:surplus]
+        for call_id in (*expired, *oldest):
             del self._handles[call_id]
             self._expired.append(call_id)
-
-
-def _ended_as(result: types.CallToolResult) -> State:
-    if not result.is_error:
-        return "done"
-    return "cancelled" if (result.meta or {}).get(ERROR_KEY, {}).get("code") == "cancelled" else "failed"

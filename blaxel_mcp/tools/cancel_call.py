@@ -6,9 +6,10 @@ from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.calls import CallRegistry
-from blaxel_mcp.tools.handles import expired_call, lost_call, unknown_call
+from blaxel_mcp.tools.handles import expired_call, lost_call
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import value_result
+from blaxel_mcp.tools.store.store import unknown_call
 
 _SCHEMA: JSONObject = {
     "type": "object",
@@ -32,10 +33,11 @@ def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
                 raise (expired_call if calls.has_expired(call_id) else unknown_call)(call_id)
             if record.state == "lost":
                 raise lost_call(call_id, record.seen)
-            return value_result({"call_id": call_id, "state": _STATES.get(record.state, "finished")}, context)
-        state = "finished" if call.done else "cancelled"
-        call.cancel()
-        await call.wait(None)
+            state = _STATES.get(record.state, "finished")
+        else:
+            state = "finished" if call.done else "cancelled"
+            call.cancel()
+            await call.wait(None)
         return value_result({"call_id": call_id, "state": state}, context)
 
     definition = types.Tool(

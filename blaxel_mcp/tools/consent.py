@@ -44,7 +44,10 @@ def consent_asker(
     async def ask(question: SpendingQuestion) -> Reply:
         if agreed is not None and (question.usd or 0.0) <= agreed.get(question.model, -1.0):
             return "session"
-        if not _can_ask(context):
+        capabilities = context.session.client_capabilities
+        elicitation = capabilities.elicitation if capabilities else None
+        # Elicitation without a mode means forms.
+        if elicitation is None or (elicitation.form is None and elicitation.url is not None):
             return "nobody"
         form = _form(question, remembers=agreed is not None, shows_budget=shows_budget)
         if context.protocol_version >= _MODERN:
@@ -67,13 +70,6 @@ def consent_asker(
         return "person"
 
     return ask
-
-
-def _can_ask(context: Context) -> bool:
-    """Return whether the client shows forms; elicitation without a mode means forms."""
-    capabilities = context.session.client_capabilities
-    elicitation = capabilities.elicitation if capabilities else None
-    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
 
 def _form(question: SpendingQuestion, *, remembers: bool, shows_budget: bool) -> types.ElicitRequestFormParams:

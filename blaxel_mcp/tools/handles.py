@@ -25,13 +25,10 @@ _PARTIAL_CHARS = 2000
 
 
 def detach_seconds(settings: Settings, client: str = "", *, reports: bool = False) -> float:
-    """Return after how many seconds a slow call is handed back as a handle; 0 for never.
+    """Return after how many seconds a slow call of a client is handed back as a handle; 0 for never.
 
-    Args:
-        settings: The settings.
-        client: The name that the client gave.
-        reports: Whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
-            after five minutes, in the background too.
+    `reports` is whether the client gets progress notifications. Without them, Claude Code gives up on a remote call
+    after five minutes, in the background too.
     """
     if "read_result" not in settings.tools.builtin:
         # A handle is of no use without the tool that takes it.
@@ -75,18 +72,6 @@ def unreachable_call(call_id: str, error: SharedStateError) -> BlaxelError:
         code="upstream_error",
         hint="Try again when the shared state can be used; do not send the request again, it would be billed twice.",
         retryable=True,
-        billed="maybe",
-    )
-
-
-def unknown_call(call_id: str) -> BlaxelError:
-    """Make the error for a handle that is not from this process."""
-    return BlaxelError(
-        f"This server process knows no call {literal(call_id)}.",
-        code="not_found",
-        origin="caller",
-        hint="Use the call_id from the result that handed the call back. If another server process gave that handle, "
-        "the call may have been billed.",
         billed="maybe",
     )
 

@@ -13,7 +13,6 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.settings.schema import ToolSettings
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 
@@ -21,8 +20,9 @@ CALLS_A_MODEL = types.ToolAnnotations(destructive_hint=False)
 """A call costs money and asks an outside service, as the specification assumes by default; it destroys nothing."""
 
 
-def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, settings: ToolSettings) -> list[Tool]:
+def model_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy) -> list[Tool]:
     """Return the tools of the models in the layout of the settings; `run_model` calls each model without a tool."""
+    settings = policy.settings.tools
     match settings.layout:
         case "per-model":
             entries = catalog.entries[: settings.max_tools]
@@ -58,13 +58,11 @@ def _model_tool(entry: CatalogEntry, inference: Inference, policy: ResultPolicy,
 
 def _api_tools(catalog: Catalog, inference: Inference, policy: ResultPolicy, prefix: str) -> list[Tool]:
     """Return a tool for each API that a model speaks. Its arguments are those of the models' own tools, and `model`."""
-    names = catalog.names
-    by_tool = {entry.tool: _model_tool(entry, inference, policy, names) for entry in catalog.entries}
-    tools = []
+    names, tools = catalog.names, []
     for api in APIS:
         entries = [entry for entry in catalog.entries if entry.api is api]
-        if entries:
-            own = {catalog.reference(entry): by_tool[entry.tool] for entry in entries}
+        own = {catalog.reference(entry): _model_tool(entry, inference, policy, names) for entry in entries}
+        if own:
             tools.append(_api_tool(f"{prefix}{api.name}", api.summary, api.listed_schema(), own))
     return tools
 

@@ -51,13 +51,10 @@ class CallKeysError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The state of a key.
+    """The state of a key, and the call that it belongs to, with its result as JSON once it is done.
 
-    Attributes:
-        state: `new`: the caller makes the call. `other`: the key belongs to other arguments. `lost`: the process that
-            made the call is gone.
-        call_id: The call that the key belongs to.
-        result: Its result as JSON, once it is done.
+    A `new` key's caller makes the call, an `other` one belongs to other arguments, and the process of a `lost` one is
+    gone.
     """
 
     state: Literal["new", "running", "done", "lost", "other"]
@@ -70,7 +67,6 @@ class _KeyedCall:
     """A call of this process, until its result is sent to the store of keys.
 
     Attributes:
-        call_id: The call.
         arguments: The digest of its arguments.
         is_claimed: Whether its key is taken; it is not if keys could not be used.
         has_ended: Whether its result can be sent.
@@ -211,10 +207,10 @@ def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool)
     """Return the key of a call: the argument, which an agent sets on purpose, otherwise what its client sent."""
     if takes_argument and arguments.get("dry_run"):
         return None
-    given = arguments.get(CALL_KEY) if takes_argument else None
+    own_key = arguments.get(CALL_KEY) if takes_argument else None
     # The schema rejects a longer one.
-    is_key = isinstance(given, str) and 0 < len(given) <= _MAX_KEY_CHARS
-    return f"argument {given}" if is_key else sent and f"client {sent}"
+    is_key = isinstance(own_key, str) and 0 < len(own_key) <= _MAX_KEY_CHARS
+    return f"argument {own_key}" if is_key else sent and f"client {sent}"
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:

@@ -21,10 +21,8 @@ class _Prompt:
     """One prompt.
 
     Attributes:
-        description: The description that a person reads before picking it.
         subject: The required argument, and its description.
-        model: The optional argument that names one or more models.
-        apis: The APIs of the models that are offered for `model`.
+        model: The optional argument that names one or more models, of one of `apis`.
         text: The instructions for the agent, with `{subject}` and `{models}`.
         any_model: Replaces `{models}` if the person names none.
     """

@@ -14,8 +14,9 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry
-from blaxel_mcp.tools.handles import expired_call, lost_call, running_result
+from blaxel_mcp.tools.handles import detach_seconds, expired_call, lost_call, running_result
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
@@ -23,7 +24,6 @@ from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer
 
 PART_KEY = "blaxel-mcp/part"
 
@@ -59,13 +59,13 @@ _SCHEMA: JSONObject = {
 }
 
 
-def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, longest_wait: float) -> Tool:
-    """Return the tool `read_result`; `longest_wait` is the maximum of `wait_seconds`, 0 for none."""
+def read_result_tool(policy: ResultPolicy, calls: CallRegistry) -> Tool:
+    """Return the tool."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         if arguments["call_id"] == LAST:
             arguments["call_id"] = await policy.store.last_shared() or _last_call(calls, policy.store)
-        if handled := await _handled(arguments, calls, longest_wait, prefix):
+        if handled := await _handled(arguments, calls, policy.settings):
             return handled
         try:
             return await read_result(arguments, context, policy)
@@ -75,7 +75,7 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry, *, prefix: str, 
             raise
 
     definition = types.Tool(
-        name=f"{prefix}read_result",
+        name=policy.reader,
         description="Reads more of a recent or truncated answer, or the answer of a call that returned a handle.",
         input_schema=_SCHEMA,
         annotations=_ONLY_READS,
@@ -98,16 +98,14 @@ def _last_call(calls: CallRegistry, store: CallStore) -> str:
     )
 
 
-async def _handled(
-    arguments: JSONObject, calls: CallRegistry, longest_wait: float, prefix: str
-) -> types.CallToolResult | None:
+async def _handled(arguments: JSONObject, calls: CallRegistry, settings: Settings) -> types.CallToolResult | None:
     """Return the state or the result of a call with a handle; None if it has to be read from its answer.
 
     Raises:
         BlaxelError: The call's server is gone, or the shared state cannot be used.
     """
     call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
-    seconds = min(seconds, longest_wait or seconds)
+    seconds, prefix = min(seconds, detach_seconds(settings) or seconds), settings.tools.prefix
     if call := calls.find(call_id):
         await calls.wait(call, seconds)
         if not call.done:
@@ -136,10 +134,16 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
     ref = AnswerRef(arguments["call_id"], policy.reader)
     request = PartRequest(arguments.get("pointer"), arguments.get("offset"), arguments.get("length"))
     answer = await policy.store.get(ref.call_id)
-    if answer.kind == "binary":
-        part = AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
-    else:
-        part = await _read_text_part(answer, request, ref, policy.max_chars)
+    limits = policy.settings.limits
+
+    def read() -> AnswerPart:
+        if answer.kind == "binary":
+            return AnswerPart(None, "bytes", 0, len(answer.data), media=(Media(answer.data, answer.media_type),))
+        is_json = answer.kind == "json"
+        return read_part(answer.text, request, is_json=is_json, limit=limits.max_result_chars, ref=ref)
+
+    is_light = answer.kind == "binary" or len(answer.data) <= _INLINE_BYTES
+    part = read() if is_light else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
     receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
     details = {
         "call_id": ref.call_id,
@@ -150,19 +154,11 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
         "total": part.total,
         "next_offset": part.next_offset,
     }
+    blocks = _blocks(part, ref.call_id, limits.max_media_bytes)
     return types.CallToolResult(
-        content=[*_blocks(part, ref.call_id, policy.max_media_bytes), text_block(_position(part, request, ref))],
+        content=[*blocks, text_block(_position(part, request, ref))],
         _meta={RECEIPT_KEY: receipt, PART_KEY: details},
     )
-
-
-async def _read_text_part(answer: StoredAnswer, request: PartRequest, ref: AnswerRef, limit: int) -> AnswerPart:
-    def read() -> AnswerPart:
-        return read_part(answer.text, request, is_json=answer.kind == "json", limit=limit, ref=ref)
-
-    if len(answer.data) <= _INLINE_BYTES:
-        return read()
-    return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
 
 def _blocks(part: AnswerPart, call_id: str, limit: int) -> list[types.ContentBlock]:

@@ -48,12 +48,9 @@ Run = Callable[[JSONObject, CallContext], Awaitable[types.CallToolResult]]
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool.
+    """A tool: its definition for the client, and how to validate the arguments and run it.
 
     Attributes:
-        definition: Its definition for the client.
-        validator: Checks the arguments.
-        run: Runs it.
         calls_a_model: Whether its calls cost money, and may outlive their requests.
         takes_key: Whether it has the argument `call_key`.
         may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
@@ -79,8 +76,7 @@ class ToolRegistry:
 
     Args:
         calls: Runs the model calls.
-        once: Makes calls with a key once.
-        owner: The caller's id in keys.
+        once: Makes calls with a key once; `owner` is the caller's id in keys.
 
     Attributes:
         rejection: The error that every call fails with; None if calls are accepted.

@@ -86,10 +86,7 @@ class Resources:
     Attributes:
         catalog: Returns the current catalog.
         store: The answers. They are not listed: a caller who knows a call's id may read its answer.
-        settings: The workspace and the URLs of the models.
         look_up: Returns a model's record, or a phrase on why there is none.
-        spending: Reports the usage.
-        visibility: The caller's view of the server.
     """
 
     catalog: Callable[[], Catalog]

@@ -148,9 +148,7 @@ class SharedCalls:
                     await ended.wait()
 
     async def cancel(self, owner: str, call_id: str) -> RemoteCall | None:
-        """Ask the owner of a call to cancel it, and return the call at its end; None if it is unknown.
-
-        It is still running if its owner is not heard of until the call counts as lost.
+        """Ask the owner of a call to cancel it, and return the call at its end, or when it counts as lost.
 
         Raises:
             SharedStateError: The engine cannot be used, or the servers have different keys.

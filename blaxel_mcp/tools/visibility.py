@@ -60,7 +60,6 @@ class Visibility:
 
     Attributes:
         writes_files: Whether media that are too large for a result become files, whose paths are shown.
-        shows_budget: Whether the caller sees the remaining budget.
     """
 
     def __init__(self, config: Configuration | None = None, *, own_key: bool = True, own_budget: bool = True) -> None:
@@ -133,17 +132,15 @@ class Visibility:
 
 def _owner_paths(config: Configuration) -> Iterable[str]:
     """Return the paths that only the owner knows: those of the settings, and the folders of this server."""
-    settings = config.settings
+    settings, files, ledger = config.settings, config.settings.files, config.settings.budget.ledger
     with suppress(RuntimeError):
         yield str(Path.home())
-    ledger = settings.budget.ledger
-    for path in (config.watched, config.file, config.login.path, default_spools(), default_ledger(), default_keys()):
-        yield str(path or "")
-    files = settings.files
-    for name in (None if ledger == MEMORY else ledger, settings.audit.file, files.output_dir, *files.allowed_dirs):
-        yield name or ""
+    own = (config.watched, config.file, config.login.path, default_spools(), default_ledger(), default_keys())
+    named = (None if ledger == MEMORY else ledger, settings.audit.file, files.output_dir, *files.allowed_dirs)
+    yield from map(str, filter(None, (*own, *named)))
     urls = [settings.shared.url, SecretStr(ledger) if ledger and "://" in ledger else None]
     yield from (label_of(url) for url in urls if url)
     others = (workspace.api_key_command for workspace in settings.workspaces.values())
     for word in chain.from_iterable(filter(None, (settings.api_key_command, *others))):
-        yield word if re.search(r"[/\\]", word) else ""
+        if re.search(r"[/\\]", word):
+            yield word

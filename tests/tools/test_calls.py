@@ -240,7 +240,7 @@ async def test_a_handle_says_that_it_has_expired(calls: CallRegistry, clock: Clo
     clock.seconds += HANDLE_SECONDS + 1
     async with CallStore(spools=tmp_path) as store:
         tools = {
-            "read_result": read_result_tool(ResultPolicy(store=store), calls, prefix="", longest_wait=50),
+            "read_result": read_result_tool(ResultPolicy(store=store, settings=Settings()), calls),
             "cancel_call": cancel_call_tool(calls, prefix=""),
         }
         with pytest.raises(BlaxelError) as expired:

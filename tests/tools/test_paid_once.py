@@ -34,6 +34,7 @@ pytestmark = pytest.mark.anyio
 
 CHAT = {"name": "house-chat", "api": "chat-completions"}
 PROMPT = {"prompt": "What is 6 * 7?"}
+BY_API = {"model": "house-chat", **PROMPT}
 RUN = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "What is 6 * 7?"}]}}
 CLAUDE, CODEX = {"claudecode/toolUseId": "toolu_01"}, {"callId": "call_01"}
 
@@ -257,16 +258,19 @@ def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -
     assert new.state == "new"
 
 
-@pytest.mark.parametrize("tool", ["house-chat", "run_model"])
+@pytest.mark.parametrize("tool", ["house-chat", "run_model", "chat-completions"])
 @pytest.mark.parametrize("idempotent", [False, True])
 async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
     emulator: Emulator, tool: str, *, idempotent: bool
 ) -> None:
-    arguments = PROMPT if tool == "house-chat" else RUN
+    of_tool: dict[str, dict[str, Any]] = {"house-chat": PROMPT, "run_model": RUN, "chat-completions": BY_API}
+    arguments = of_tool[tool]
+    layout = "per-api" if tool == "chat-completions" else "per-model"
+    config = leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}], tools={"layout": layout})
     dead = LocalKeys(default_keys(), lease_seconds=0)
     key = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
     dead.claim(key, arguments_digest(tool, arguments), "call_of_the_dead")
-    async with connect(leading_to(emulator, models=[{**CHAT, "idempotent": idempotent}])) as client:
+    async with connect(config) as client:
         result = await client.call_tool(tool, arguments, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
         if idempotent:
             # It comes too late: the key belongs to the new call.

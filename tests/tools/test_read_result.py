@@ -16,6 +16,7 @@ from blaxel_mcp.apis.raw import Raw
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
@@ -54,6 +55,10 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 ROW = '"é😀\\u0000 1.10",1.10,-0.0,{"k":[null,true,12345678901234567890]}'
+
+
+def _policy(store: CallStore, settings: dict[str, Any] | None = None, **fields: Any) -> ResultPolicy:
+    return ResultPolicy(store=store, settings=Settings.model_validate(settings or {}), **fields)
 
 
 async def _reading(policy: ResultPolicy, arguments: dict[str, Any], *, start: int = 0) -> AsyncIterator[str]:
@@ -129,7 +134,7 @@ def _base64(data: bytes) -> str:
 async def test_a_small_answer_is_handed_over_as_it_is(
     store: CallStore, answer: Answer, content: list[Any], structured: Any
 ) -> None:
-    shaped = await answer_result(answer, CallContext(call_id="call_x"), ResultPolicy(store=store))
+    shaped = await answer_result(answer, CallContext(call_id="call_x"), _policy(store))
 
     blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in shaped.content]
     assert (blocks, shaped.structured_content) == (content, structured)
@@ -138,7 +143,7 @@ async def test_a_small_answer_is_handed_over_as_it_is(
 
 async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: CallStore) -> None:
     content = " ".join(map(str, range(3000)))
-    context, policy = CallContext(), ResultPolicy(store=store, max_chars=2000)
+    context, policy = CallContext(), _policy(store, {"limits": {"max_result_chars": 2000}})
 
     result = await answer_result(_json({"choices": [{"text": content}]}), context, policy)
 
@@ -155,7 +160,7 @@ async def test_a_long_answer_is_cut_and_read_on_where_its_sentence_says(store: C
 
 async def test_a_large_answer_comes_together_again_byte_for_byte(store: CallStore) -> None:
     text = f"[{','.join([ROW] * 60_000)}]"
-    policy = ResultPolicy(store=store, max_chars=500_000)
+    policy = _policy(store, {"limits": {"max_result_chars": 500_000}})
     await store.put("call_1", JSONAnswer(text, None))
 
     parts = [part async for part in _reading(policy, {"call_id": "call_1"})]
@@ -172,8 +177,8 @@ async def test_a_long_answer_is_read_without_the_white_space_that_it_came_with(p
     answer = read_answer(200, {"content-type": "application/json"}, text.encode())
     limits = StoreLimits(memory_bytes=0 if place == "disk" else 1 << 30)
     async with CallStore(spools=tmp_path / "one", limits=limits) as store:
-        policy = ResultPolicy(store=store, max_chars=100_000)
-        shaped = await answer_result(answer, CallContext(call_id="call_1"), ResultPolicy(store=store))
+        policy = _policy(store, {"limits": {"max_result_chars": 100_000}})
+        shaped = await answer_result(answer, CallContext(call_id="call_1"), _policy(store))
         parts = [part async for part in _reading(policy, {"call_id": "call_1"})]
         again = await policy.store.get("call_1")
 
@@ -189,7 +194,7 @@ async def test_a_long_answer_that_fits_without_its_white_space_is_shown_whole_as
     text = "[" + ("," + " " * 300).join(rows) + "]"
     answer = read_answer(200, {"content-type": "application/json"}, text.encode())
 
-    shaped = await answer_result(answer, CallContext(), ResultPolicy(store=store))
+    shaped = await answer_result(answer, CallContext(), _policy(store))
 
     assert text_of(shaped) == f"[{','.join(rows)}]"
     assert receipt_of(shaped)["truncated"] is False
@@ -199,7 +204,7 @@ async def test_vectors_with_white_space_between_their_numbers_are_told_in_short(
     vector = [0.25, -1.5] * 20_000
     answer = read_answer(200, {"content-type": "application/json"}, json.dumps({"data": [vector]}, indent=1).encode())
 
-    shaped = await answer_result(answer, CallContext(), ResultPolicy(store=store))
+    shaped = await answer_result(answer, CallContext(), _policy(store))
 
     assert shaped.structured_content is not None
     assert shaped.structured_content["data"][0]["vector"]["dimensions"] == 40_000
@@ -210,7 +215,7 @@ async def test_the_items_of_an_array_come_together_again_as_they_are_spelled(sto
     await store.put("call_1", JSONAnswer(f'{{"rows":[{rows}]}}', None))
 
     arguments = {"call_id": "call_1", "pointer": "/rows"}
-    parts = [part async for part in _reading(ResultPolicy(store=store), arguments)]
+    parts = [part async for part in _reading(_policy(store), arguments)]
 
     assert len(parts) > 3
     assert all(len(part) <= 40_000 for part in parts)
@@ -263,7 +268,7 @@ DOCUMENT = JSONAnswer(
 async def test_any_part_can_be_read(store: CallStore, arguments: dict[str, Any], text: str, position: str) -> None:
     await store.put("call_1", DOCUMENT)
 
-    result = await read_result({"call_id": "call_1", **arguments}, CallContext(), ResultPolicy(store=store))
+    result = await read_result({"call_id": "call_1", **arguments}, CallContext(), _policy(store))
 
     assert (text_of(result), _last_text(result)) == (text, position)
     assert result.structured_content is None
@@ -283,12 +288,12 @@ async def test_a_part_that_is_not_there_is_refused_with_what_is(
     await store.put("call_1", DOCUMENT)
 
     with pytest.raises(InvalidArgumentsError, match=message):
-        await read_result({"call_id": "call_1", **arguments}, CallContext(), ResultPolicy(store=store))
+        await read_result({"call_id": "call_1", **arguments}, CallContext(), _policy(store))
 
 
 async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: CallStore) -> None:
     await store.put("call_1", TextAnswer("plain"))
-    policy = ResultPolicy(store=store)
+    policy = _policy(store)
 
     with pytest.raises(InvalidArgumentsError, match="Omit `pointer`"):
         await read_result({"call_id": "call_1", "pointer": "/a"}, CallContext(), policy)
@@ -299,7 +304,7 @@ async def test_a_pointer_into_text_and_an_unknown_call_say_what_to_do(store: Cal
 
 async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_the_rest(store: CallStore) -> None:
     await store.put("call_1", _json({"rows": [{"text": "x" * 5000}, 2]}))
-    policy = ResultPolicy(store=store, max_chars=1000)
+    policy = _policy(store, {"limits": {"max_result_chars": 1000}})
 
     whole = await read_result({"call_id": "call_1", "pointer": ""}, CallContext(), policy)
     item = await read_result({"call_id": "call_1", "pointer": "/rows"}, CallContext(), policy)
@@ -312,7 +317,7 @@ async def test_an_object_or_item_too_long_for_one_result_is_cut_with_the_way_to_
 
 
 async def test_media_within_json_become_blocks_and_the_rest_has_no_structured_content(store: CallStore) -> None:
-    context, policy = CallContext(), ResultPolicy(store=store)
+    context, policy = CallContext(), _policy(store)
     answer = _json({"created": 1, "data": [{"b64_json": PNG64}]})
 
     result = await answer_result(answer, context, policy)
@@ -341,7 +346,8 @@ async def test_media_over_the_limit_become_a_file_and_a_link(
 ) -> None:
     context = CallContext(model="house/../image")
     folder = tmp_path / "pictures"
-    policy = ResultPolicy(store=store, max_media_bytes=len(PNG) + 1, output_dir=str(folder) if own_folder else None)
+    files = {"output_dir": str(folder) if own_folder else None}
+    policy = _policy(store, {"limits": {"max_media_bytes": len(PNG) + 1}, "files": files})
     answer = _json({"data": [{"b64_json": PNG64}, {"b64_json": PNG64}]})
 
     result = await answer_result(answer, context, policy)
@@ -370,7 +376,8 @@ async def test_media_over_the_limit_become_a_file_and_a_link(
 async def test_a_medium_that_is_the_whole_answer_is_told_of_in_the_first_block(store: CallStore) -> None:
     context = CallContext(model="painter")
 
-    result = await answer_result(BinaryAnswer(PNG, "image/png"), context, ResultPolicy(store=store, max_media_bytes=0))
+    policy = _policy(store, {"limits": {"max_media_bytes": 0}})
+    result = await answer_result(BinaryAnswer(PNG, "image/png"), context, policy)
 
     text, link = result.content
     assert isinstance(text, types.TextContent)
@@ -381,7 +388,7 @@ async def test_a_medium_that_is_the_whole_answer_is_told_of_in_the_first_block(s
 
 async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    policy = ResultPolicy(store=store, max_media_bytes=0, output_dir=str(tmp_path / "taken"))
+    policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": str(tmp_path / "taken")}})
     context = CallContext()
 
     result = await answer_result(BinaryAnswer(PNG, "image/png"), context, policy)
@@ -392,7 +399,7 @@ async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore
 
 async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(store: CallStore) -> None:
     vector = [number / 7 for number in range(500)]
-    context, policy = CallContext(), ResultPolicy(store=store)
+    context, policy = CallContext(), _policy(store)
 
     result = await answer_result(_json({"data": [{"embedding": vector}], "model": "m"}), context, policy)
 
@@ -409,7 +416,7 @@ async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(
 
 
 async def test_short_vectors_stay(store: CallStore) -> None:
-    result = await answer_result(_json({"embedding": [0.5] * 100}), CallContext(), ResultPolicy(store=store))
+    result = await answer_result(_json({"embedding": [0.5] * 100}), CallContext(), _policy(store))
 
     assert result.structured_content == {"embedding": [0.5] * 100}
 
@@ -425,7 +432,7 @@ async def test_short_vectors_stay(store: CallStore) -> None:
 async def test_a_result_can_be_the_models_text_alone(
     store: CallStore, api: ModelAPI | None, value: Any, text: str
 ) -> None:
-    result = await answer_result(_json(value), CallContext(), ResultPolicy(store=store, kind="text", api=api))
+    result = await answer_result(_json(value), CallContext(), _policy(store, kind="text", api=api))
 
     assert text_of(result) == text
     assert (result.structured_content is None) is (text == "Hello.")
@@ -433,7 +440,7 @@ async def test_a_result_can_be_the_models_text_alone(
 
 async def test_a_models_long_text_is_cut_and_goes_on_where_it_stands_in_the_answer(store: CallStore) -> None:
     said = " ".join(map(str, range(3000)))
-    context, policy = CallContext(), ResultPolicy(store=store, kind="text", api=Speaking(), max_chars=1000)
+    context, policy = CallContext(), _policy(store, {"limits": {"max_result_chars": 1000}}, kind="text", api=Speaking())
 
     result = await answer_result(_json({"said": said}), context, policy)
 
@@ -446,7 +453,7 @@ async def test_a_models_long_text_is_cut_and_goes_on_where_it_stands_in_the_answ
 
 
 async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
-    tool = read_result_tool(ResultPolicy(store=store), CallRegistry(), prefix="bl_", longest_wait=50)
+    tool = read_result_tool(_policy(store, {"tools": {"prefix": "bl_"}}, reader="bl_read_result"), CallRegistry())
 
     assert tool.name == "bl_read_result"
     assert len(tool.definition.model_dump_json()) < 1500

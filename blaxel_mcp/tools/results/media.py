@@ -60,12 +60,9 @@ _HEAD = 1024
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image, audio clip or other medium.
+    """An image, audio clip or other medium; its type is that of the first bytes, or else the declared one.
 
-    Attributes:
-        data: The bytes.
-        media_type: The media type, by the first bytes or else as declared.
-        pointer: The JSON Pointer of the string it was decoded from; None if it is the complete answer.
+    `pointer` is the JSON Pointer of the string it was decoded from; None if it is the complete answer.
     """
 
     data: bytes = field(repr=False)
@@ -74,15 +71,12 @@ class Media:
 
 
 def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tuple[Any, tuple[Media, ...]]:
-    """Separate the media in a JSON value from the rest.
+    """Replace each medium in a JSON value by a short reference, and return the media in their order too.
 
     Args:
         value: A JSON value, nested no deeper than `json_text.MAX_DEPTH`.
         steps: The path from the top of the complete answer to the value.
         first_block: The number of the content block that the first medium becomes; block 1 is the text.
-
-    Returns:
-        The value with a short reference in place of each medium, and the media in their order.
     """
     media: list[Media] = []
 

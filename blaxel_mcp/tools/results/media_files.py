@@ -24,14 +24,8 @@ async def write_media_file(
 ) -> tuple[types.ResourceLink, str]:
     """Write a medium to a file, and return a link to the resource that has it too, and a sentence on where the file is.
 
-    If that fails, the sentence says so.
-
-    Args:
-        media: The medium.
-        context: The call.
-        store: Keeps files for a while; None to write none, since the caller could not read it.
-        output_dir: The folder that keeps them for good; None for none.
-        is_asked: Whether the caller asked for a file with vectors.
+    If that fails, the sentence says so. Without an `output_dir`, `store` keeps the file for a while. Without a `store`,
+    none is written, since the caller could not read it. `is_asked` is whether the caller asked for a file with vectors.
     """
     model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -47,16 +41,15 @@ async def write_media_file(
             path = await store.put_file(context.call_id, name, media.data)
             place = f"It is in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
         else:
-            path = await anyio.to_thread.run_sync(_write, output_dir, name, media.data)
+
+            def write() -> Path:
+                path = Path(output_dir).expanduser().absolute() / name
+                make_folder(path.parent)
+                write_private(path, media.data)
+                return path
+
+            path = await anyio.to_thread.run_sync(write)
             place = f"It is in the file {path}."
     except OSError as error:
         place = f"It could not be written to a file: {error.strerror or error}."
     return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
-
-
-def _write(folder: str, name: str, data: bytes) -> Path:
-    directory = Path(folder).expanduser().absolute()
-    make_folder(directory)
-    path = directory / name
-    write_private(path, data)
-    return path

@@ -21,12 +21,9 @@ _MIN_MEDIA = 40
 
 @dataclass(frozen=True, slots=True)
 class PartRequest:
-    """The part of an answer to read.
+    """The part of an answer to read: of the value at `pointer`, or of the answer's text without one.
 
-    Attributes:
-        pointer: The JSON Pointer of the part; None for the answer's text.
-        offset: The first item of an array or character of anything else; None for the beginning.
-        length: The number of items or characters; None for as many as fit.
+    `offset` and `length` count the items of an array, or the characters of anything else; None for as many as fit.
     """
 
     pointer: str | None = None
@@ -45,10 +42,7 @@ class AnswerPart:
 
     Attributes:
         text: The text; None for a medium.
-        unit: The unit of `offset`, `end` and `total`.
-        offset: Where the text begins in the part.
-        total: The size of the part.
-        end: Where the text ends in the part.
+        unit: The unit of `offset`, `end` and `total`: where the text begins and ends in the part, and the part's size.
         truncated: Whether something within the text was omitted; a note in the text says what.
         media: The media that the text refers to.
     """

@@ -29,7 +29,7 @@ from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.media_files import write_media_file
 from blaxel_mcp.tools.results.presentation import calls_tools, present
-from blaxel_mcp.tools.results.selection import present_file, present_parts, present_similarity
+from blaxel_mcp.tools.results.selection import present_embedding, present_parts
 from blaxel_mcp.tools.results.truncation import Presentation
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
@@ -46,48 +46,27 @@ class ResultPolicy:
 
     Attributes:
         store: Keeps the complete answers.
-        max_chars: Maximum text in a result, in characters.
-        max_media_bytes: Maximum media in a result, in bytes before base64.
-        output_dir: The folder for larger media; None uses the store's own.
-        kind: `json` returns the answer unchanged, `text` only the model's text.
-        api: Finds that text in the answer.
-        select: JSON Pointers of the parts to return; none for the whole answer.
-        returns: The form of an embedding, as the argument `return` names it; empty for the usual one.
-        receipt: Whether the model sees the receipt in a line of text.
+        settings: The limits of a result, and how it looks by default.
         reader: The name of the tool that reads the rest of an answer.
         writes_files: Whether media that are too large become files; otherwise they are only resources.
+        kind: `json` returns the answer unchanged, `text` only the model's text, which `api` finds in the answer.
+        select: JSON Pointers of the parts to return; none for the whole answer.
+        returns: The form of an embedding, as the argument `return` names it; empty for the usual one.
     """
 
     store: CallStore
-    max_chars: int = 40_000
-    max_media_bytes: int = 700_000
-    output_dir: str | None = None
+    settings: Settings
+    reader: str = "read_result"
+    writes_files: bool = True
     kind: ResultKind = "json"
     api: ModelAPI | None = None
     select: tuple[str, ...] = ()
     returns: str = ""
-    receipt: ReceiptKind = "meta"
-    reader: str = "read_result"
-    writes_files: bool = True
-
-    @classmethod
-    def of(cls, settings: Settings, store: CallStore, *, writes_files: bool = True) -> Self:
-        """Return the policy for a model that has no settings of its own."""
-        return cls(
-            store=store,
-            max_chars=settings.limits.max_result_chars,
-            max_media_bytes=settings.limits.max_media_bytes,
-            output_dir=settings.files.output_dir,
-            kind=settings.tools.result,
-            receipt=settings.tools.receipt,
-            reader=f"{settings.tools.prefix}read_result",
-            writes_files=writes_files,
-        )
 
     def for_model(self, api: ModelAPI | None, model: ModelSettings | None) -> Self:
         """Return the policy for one model, whose own `result` takes precedence over the global one."""
         select = (model and model.select) or ()
-        return replace(self, api=api, kind=(model and model.result) or self.kind, select=select)
+        return replace(self, api=api, kind=(model and model.result) or self.settings.tools.result, select=select)
 
     def for_call(self, arguments: JSONObject, names: Collection[str] = ("select",)) -> Self:
         """Return the policy for one call, whose `select` takes precedence over the model's own.
@@ -129,7 +108,7 @@ async def answer_result(answer: Answer, context: CallContext, policy: ResultPoli
     media, sentences = await _media_blocks(shown.media, context, policy) if shown.media else ([], [])
     truncated = shown.truncated or bool(sentences)
     structured = shown.structured
-    if policy.receipt == "text":
+    if policy.settings.tools.receipt == "text":
         # Clients show structured content in place of the text, and the line would not be seen.
         sentences, structured = [*sentences, visible_receipt(context)], None
     texts = [text_block(sentence) for sentence in (*sentences, *shown.remarks)]
@@ -195,17 +174,15 @@ def prepared_result(result: types.CallToolResult) -> types.CallToolResult | dict
 
 def _shape(answer: Answer, policy: ResultPolicy, ref: AnswerRef) -> Presentation:
     """Return the parts or the form of an answer that the call asks for, otherwise the model's text or all of it."""
-    limit = policy.max_chars
+    limit = policy.settings.limits.max_result_chars
     if not isinstance(answer, JSONAnswer):
         shown = present(answer, limit=limit, ref=ref)
         picks_nothing = ("[`select` and `return` pick nothing: the answer is not JSON.]",)
         return replace(shown, remarks=picks_nothing) if policy.select or policy.returns else shown
     if policy.select:
         return present_parts(answer, policy.select, limit=limit, ref=ref)
-    if policy.returns == "similarity" and (similarity := present_similarity(answer)):
-        return similarity
-    if policy.returns == "file" and (file := present_file(answer)):
-        return file
+    if policy.returns in ("similarity", "file") and (embedding := present_embedding(answer, policy.returns)):
+        return embedding
     model_text = policy.api.text(answer.value) if policy.kind == "text" and policy.api else None
     if model_text and (model_text.isspace() or calls_tools(answer.value)):
         # The JSON says more: an empty text stands beside calls of tools, which the agent has to see.
@@ -220,7 +197,7 @@ async def _media_blocks(
     """Return a block for each medium, and a sentence for each that had to become a file."""
     blocks: list[types.ContentBlock] = []
     sentences: list[str] = []
-    remaining = -1 if policy.returns == "file" else policy.max_media_bytes
+    remaining = -1 if policy.returns == "file" else policy.settings.limits.max_media_bytes
     for medium in media:
         if len(medium.data) <= remaining:
             remaining -= len(medium.data)
@@ -230,7 +207,7 @@ async def _media_blocks(
             medium,
             context,
             policy.store if policy.writes_files else None,
-            policy.output_dir,
+            policy.settings.files.output_dir,
             is_asked=policy.returns == "file",
         )
         blocks.append(link)

@@ -50,25 +50,21 @@ def present_parts(answer: JSONAnswer, pointers: Sequence[str], *, limit: int, re
     return Presentation(json_text.dump(value), value, truncated)
 
 
-def present_similarity(answer: JSONAnswer) -> Presentation | None:
-    """Return how similar the embedded texts are to each other; None if the answer has no vectors."""
-    if not (vectors := read_vectors(answer.value)):
-        return None
-    value = {"similarity": similarities(vectors), **_without_vectors(answer.value)}
-    return Presentation(json_text.dump(value), value, truncated=True)
+def present_embedding(answer: JSONAnswer, form: str) -> Presentation | None:
+    """Return how similar the embedded texts are to each other (`similarity`), or the vectors as a file (`file`).
 
-
-def present_file(answer: JSONAnswer) -> Presentation | None:
-    """Return the number and the size of the vectors, and a file with them; None if the answer has none."""
-    if not (vectors := read_vectors(answer.value)):
+    None if the answer has no vectors.
+    """
+    vectors = read_vectors(answer.value)
+    if not vectors:
         return None
-    value = {"vectors": len(vectors), "dimensions": len(vectors[0]), **_without_vectors(answer.value)}
+    others = {name: member for name, member in answer.value.items() if name not in ("data", "object")}
+    if form == "similarity":
+        value = {"similarity": similarities(vectors), **others}
+        return Presentation(json_text.dump(value), value, truncated=True)
     file = Media(json_text.dump(vectors).encode(), "application/json", "/data")
-    return Presentation(json_text.dump(value), truncated=True, media=(file,))
-
-
-def _without_vectors(value: Any) -> dict[str, Any]:
-    return {name: member for name, member in value.items() if name not in ("data", "object")}
+    sizes = {"vectors": len(vectors), "dimensions": len(vectors[0]), **others}
+    return Presentation(json_text.dump(sizes), truncated=True, media=(file,))
 
 
 def _part(text: str, pointer: str, limit: int, ref: AnswerRef) -> Presentation:

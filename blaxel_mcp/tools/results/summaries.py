@@ -39,13 +39,7 @@ _MAX_POINTER = 120
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A JSON value in which some parts are summarized.
-
-    Attributes:
-        value: The value with something short in place of each of these parts.
-        count: The number of these parts.
-        first: The JSON Pointer of the first one; empty if there is none.
-    """
+    """A JSON value with something short in place of some parts, their number, and the JSON Pointer of the first."""
 
     value: Any
     count: int
@@ -119,20 +113,15 @@ def _summarize_opaque(value: Any, minimum: int) -> Summary:
     def note(part: Any, steps: Steps, _: Mapping[str, Any]) -> str | None:
         if not isinstance(part, str) or len(part) < minimum or _TEXT_NAMES.intersection(steps[-1:]):
             return None
-        if not _is_opaque(part):
+        head = part[:_HEAD]
+        is_mixed = any(map(str.isdigit, head)) and head.lower() != head != head.upper()
+        if not is_mixed or len(set(head)) < _MIN_DISTINCT or not _OPAQUE.fullmatch(part):
             return None
         pointer = spell(steps)
         place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
         return f"[{len(part):,} characters of opaque data{place}]"
 
     return _summary(value, note)
-
-
-def _is_opaque(text: str) -> bool:
-    head = text[:_HEAD]
-    if len(set(head)) < _MIN_DISTINCT or not any(map(str.isdigit, head)):
-        return False
-    return head.lower() != head != head.upper() and _OPAQUE.fullmatch(text) is not None
 
 
 def _summary(value: Any, summary_of: Replace) -> Summary:

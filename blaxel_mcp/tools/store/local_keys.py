@@ -33,12 +33,10 @@ def default_keys() -> Path:
 
 
 class LocalKeys:
-    """The keys of this machine's user, in a file that is made and opened on first use.
+    """The keys of this machine's user, in a file that is made and opened on first use, and that holds results.
 
-    Args:
-        path: The file, which only this user may read: it holds results.
-        lease_seconds: How long a call counts as running without a sign of its process.
-        now: The clock, in seconds since the epoch: processes compare their times.
+    A call counts as running for `lease_seconds` without a sign of its process. Processes compare their times, so `now`
+    counts from the epoch.
     """
 
     def __init__(
@@ -86,10 +84,10 @@ class LocalKeys:
 
     def finish(self, key: str, call_id: str, result: str) -> None:
         """Store the result of a call, for repeated calls."""
-        kept = result if len(result) <= _MAX_RESULT_CHARS else None
+        short_result = result if len(result) <= _MAX_RESULT_CHARS else None
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE keys SET is_done = 1, result = ? WHERE key = ? AND call_id = ?", (kept, key, call_id)
+                "UPDATE keys SET is_done = 1, result = ? WHERE key = ? AND call_id = ?", (short_result, key, call_id)
             )
 
     def release(self, key: str, call_id: str) -> None:
@@ -110,10 +108,9 @@ class LocalKeys:
             try:
                 connection = self._connect()
                 connection.execute("BEGIN IMMEDIATE")
-                try:
+                # It commits, or rolls back after an error.
+                with connection:
                     yield connection
-                finally:
-                    connection.execute("COMMIT")
             except (sqlite3.Error, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 raise CallKeysError(f"the file {self._path} cannot be used: {reason}") from None

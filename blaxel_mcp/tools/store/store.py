@@ -224,7 +224,6 @@ class CallStore:
         self._records[call_id] = _Record(complete, self._now() + self._limits.lifetime_seconds, size)
         self._memory_bytes += size
         self._stored.set()
-        self._remove_expired()
         while len(self._records) > self._limits.answers:
             self._remove(next(iter(self._records)), _EVICTED)
 
@@ -270,19 +269,23 @@ class CallStore:
                 await anyio.to_thread.run_sync(self._deletions.pop())
 
     def _not_found(self, call_id: str) -> BlaxelError:
-        reason = self._reasons.get(call_id)
-        if reason:
+        if reason := self._reasons.get(call_id):
             return BlaxelError(
                 f"The answer of call {literal(call_id)} is gone: {reason}.",
                 code="not_found",
                 hint="Call the model again if you still need the answer; that call is billed again.",
                 billed="yes",
             )
-        return BlaxelError(
-            f"No call {literal(call_id)} is known here.",
-            code="not_found",
-            origin="caller",
-            hint="Take the call_id from a result's receipt or from the note in a truncated answer. If another server "
-            "process made that call, it may have been billed, and only that process has its answer.",
-            billed="maybe",
-        )
+        return unknown_call(call_id)
+
+
+def unknown_call(call_id: str) -> BlaxelError:
+    """Make the error for a call that this process does not know."""
+    return BlaxelError(
+        f"No call {literal(call_id)} is known here.",
+        code="not_found",
+        origin="caller",
+        hint="Take the call_id from a result's receipt or from the note in a truncated answer. If another server "
+        "process made that call, it may have been billed, and only that process has its answer.",
+        billed="maybe",
+    )

@@ -13,11 +13,8 @@ LIFETIME_SECONDS = 3600
 class StoredAnswer:
     """A complete answer in the form in which it is stored.
 
-    Attributes:
-        kind: Whether it is JSON, text or anything else.
-        media_type: The media type.
-        data: The body. JSON and text are UTF-8, in which half surrogate pairs are allowed.
-        is_compact: Whether JSON is without insignificant white space, as its readers expect.
+    JSON and text are in UTF-8, in which half surrogate pairs are allowed. If `is_compact`, JSON has no insignificant
+    white space, as its readers expect.
     """
 
     kind: Literal["json", "text", "binary"]
