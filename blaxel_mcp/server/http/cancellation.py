@@ -59,7 +59,7 @@ class ClientCancellation:
         elif kind == "request" and session_id:
             state.in_flight.key = key
         await app(scope, body.receive, send)
-        if kind == "cancel" and session_id and state.in_flight.response.status == HTTPStatus.ACCEPTED:
+        if kind == "cancel" and session_id and state.in_flight.status == HTTPStatus.ACCEPTED:
             is_here = self._requests.cancel(key)
             if not is_here and self._cancel_elsewhere:
                 await self._cancel_elsewhere(key)
