@@ -60,7 +60,7 @@ class Proxies:
     """The proxies of an environment.
 
     Attributes:
-        urls: The URL of each proxy by `http`, `https` or `all`, unless it cannot be used.
+        urls: The URL of each usable proxy by `http`, `https` or `all`.
         unusable: Why the others cannot be used, likewise.
         exemptions: The entries of NO_PROXY.
         ignored: The entries of NO_PROXY that are not understood.

@@ -74,12 +74,8 @@ def build_server(
 ) -> Server[Tenants]:
     """Return the MCP server of a configuration. It serves both protocol eras, over any MCP transport.
 
-    Args:
-        config: The settings and the login file; a settings file is watched for edits.
-        environment: Replaces the network and the clock.
-        look_seconds: How often the settings file is checked.
-        over_http: Whether all requests come over HTTP, where no caller is the owner.
-        sharing: The state shared with other servers; None for that of the settings.
+    A settings file is checked for edits every `look_seconds`. If all requests come over HTTP, no caller is the owner.
+    Without `sharing`, the state shared with other servers is that of the settings.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
