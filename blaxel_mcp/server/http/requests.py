@@ -4,14 +4,13 @@ import json
 
 import anyio
 import mcp_types as types
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.server.callers import Caller
 from blaxel_mcp.server.http.errors import RefusedError
-from blaxel_mcp.server.http.negotiation import data_of
+from blaxel_mcp.server.http.negotiation import begins_events, data_of
 
 MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
@@ -57,7 +56,7 @@ class InFlightRequest:
         await self._send(message)
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+            self._is_stream = begins_events(message)
             return
         self._is_complete = not message.get("more_body", False)
         if self._is_stream and (event := message.get("body", b"")) and not event.startswith(b":"):
