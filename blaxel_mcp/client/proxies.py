@@ -26,6 +26,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
 logger = logging.getLogger(__name__)
+_warn_once = cache(logger.warning)
 
 _KINDS = ("http", "https", "all")
 _SOCKS = ("socks5", "socks5h")
@@ -60,7 +61,7 @@ class Proxies:
     """The proxies of an environment.
 
     Attributes:
-        urls: The URL of each proxy by `http`, `https` or `all`, unless it cannot be used.
+        urls: The URL of each usable proxy by `http`, `https` or `all`.
         unusable: Why the others cannot be used, likewise.
         exemptions: The entries of NO_PROXY.
         ignored: The entries of NO_PROXY that are not understood.
@@ -214,8 +215,3 @@ def network_transport(limits: httpx.Limits) -> httpx.AsyncBaseTransport:
     if not proxies.urls and not proxies.unusable:
         return DirectTransport(Certificates(), limits)
     return _Routes(proxies, limits)
-
-
-@cache
-def _warn_once(problem: str) -> None:
-    logger.warning(problem)

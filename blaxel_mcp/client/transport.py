@@ -57,9 +57,7 @@ def may_have_been_sent(error: Exception) -> bool:
     return not isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED))
 
 
-def _proxy_error(error: httpx.ProxyError, host: str, connect_seconds: float) -> BlaxelError:
-    if not isinstance(error, NamedProxyError):
-        return proxy_failed(host, None, str(error))
+def _proxy_error(error: NamedProxyError, host: str, connect_seconds: float) -> BlaxelError:
     match error.__cause__:
         case httpx.ConnectTimeout():
             return connecting_timed_out(error.address, connect_seconds, variable=error.variable)
@@ -77,7 +75,7 @@ def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: 
     match error:
         case httpx.ConnectTimeout():
             return connecting_timed_out(host, connect_seconds)
-        case httpx.ProxyError():
+        case NamedProxyError():
             return _proxy_error(error, host, connect_seconds)
         case _ if isinstance(error, _NOT_CONNECTED):
             return not_connected(host, error)

@@ -64,15 +64,12 @@ async def _explained(context: ServerRequestContext[Any, Any], call_next: CallNex
         meta, arguments = params.get("_meta"), params.get("arguments")
         if isinstance(meta, dict) and meta.get("progressToken", 0) is None:
             params["_meta"] = {name: value for name, value in meta.items() if name != "progressToken"}
-        if context.method == "tools/call" and arguments in ([], ""):
-            params["arguments"] = {}
-        elif (
-            context.method == "tools/call"
-            and isinstance(arguments, str)
-            and arguments.lstrip().startswith(_JSON_STARTS)
-        ):
-            # The tool's validator parses it, and adds the repair to the receipt.
-            params["arguments"] = {WHOLE_ARGUMENTS: arguments}
+        if context.method == "tools/call":
+            if arguments in ([], ""):
+                params["arguments"] = {}
+            elif isinstance(arguments, str) and arguments.lstrip().startswith(_JSON_STARTS):
+                # The tool's validator parses it, and adds the repair to the receipt.
+                params["arguments"] = {WHOLE_ARGUMENTS: arguments}
         context = replace(context, params=params)
     try:
         return await call_next(context)

@@ -74,12 +74,8 @@ def build_server(
 ) -> Server[Tenants]:
     """Return the MCP server of a configuration. It serves both protocol eras, over any MCP transport.
 
-    Args:
-        config: The settings and the login file; a settings file is watched for edits.
-        environment: Replaces the network and the clock.
-        look_seconds: How often the settings file is checked.
-        over_http: Whether all requests come over HTTP, where no caller is the owner.
-        sharing: The state shared with other servers; None for that of the settings.
+    A settings file is checked for edits every `look_seconds`. If all requests come over HTTP, no caller is the owner.
+    Without `sharing`, the state shared with other servers is that of the settings.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -102,8 +98,8 @@ def build_server(
         on_list_resources=of_caller(lambda tenant: tenant.resources.list_resources),
         on_list_resource_templates=of_caller(lambda tenant: tenant.resources.list_templates),
         on_read_resource=of_caller(lambda tenant: tenant.read_resource),
-        on_list_prompts=of_caller(lambda _: _list_prompts),
-        on_get_prompt=of_caller(lambda _: _get_prompt),
+        on_list_prompts=of_caller(lambda _: list_prompts),
+        on_get_prompt=of_caller(lambda _: get_prompt),
         on_completion=of_caller(lambda tenant: tenant.resources.complete),
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
@@ -190,11 +186,3 @@ def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> 
         return boundary()(context, call_next) if is_answer or tenants.asks_a_person else call_next(context)
 
     return cast("ServerMiddleware[Any]", seal)
-
-
-async def _list_prompts(_: ServerContext, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
-    return list_prompts()
-
-
-async def _get_prompt(_: ServerContext, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-    return get_prompt(params)

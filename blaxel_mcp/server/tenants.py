@@ -117,9 +117,6 @@ class Tenants:
 
         If Blaxel has not accepted the caller's credentials, the tenant is for this request only; if Blaxel rejects
         them, it refuses every call.
-
-        Raises:
-            MCPError: Too many callers are served already.
         """
         if tenant := self._tenants.get(caller.identity):
             tenant.last_used = self._now()

@@ -68,7 +68,7 @@ _PROMPTS: Mapping[str, _Prompt] = {
 }
 
 
-def list_prompts() -> types.ListPromptsResult:
+async def list_prompts(_: object, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
     """Return the prompts."""
     prompts = [
         types.Prompt(
@@ -84,7 +84,7 @@ def list_prompts() -> types.ListPromptsResult:
     return types.ListPromptsResult(prompts=prompts)
 
 
-def get_prompt(params: types.GetPromptRequestParams) -> types.GetPromptResult:
+async def get_prompt(_: object, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     """Return a prompt with its arguments filled in.
 
     Raises:

@@ -66,7 +66,9 @@ class KnownSecrets:
         The data are any bytes or, `in_string`, the content of a JSON string, which may be anything, also a number.
         """
         original = data
-        plain = _without_escapes(data) if b"\\" in data else data
+        # JSON escapes that are not required, such as `\u0041` for `A`.
+        has_escapes = b"\\" in data and b"\\u00" in data
+        plain = _ESCAPES.sub(_unescaped, data) if has_escapes else data
         if plain is not data and any(encoding in plain for encoding, _ in self._narrow):
             data = plain
         # Text in UTF-16 and UTF-32 has zero bytes, which most data has not.
@@ -111,7 +113,9 @@ class KnownSecrets:
     def _add_word(self, secret: str) -> None:
         if 0 < len(secret) < MIN_CHARS and secret not in self._words:
             logger.warning("a credential has fewer than %d characters, which no key of Blaxel's has", MIN_CHARS)
-            self._words[secret] = _whole_word(secret)
+            word = re.escape(secret.encode(errors="replace"))
+            # No part of a longer word or of base64.
+            self._words[secret] = re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
 
     def _sort(self) -> None:
         replacements = {**self._permanent}
@@ -152,17 +156,6 @@ def _encodings(secret: str) -> dict[bytes, bytes]:
     narrow = (*(text.encode(errors="replace") for text in texts), *_in_base64(secret.encode(errors="replace")))
     wide = {secret.encode(codec, errors="replace"): REDACTED.encode(codec) for codec in _WIDE_CODECS}
     return {**wide, **dict.fromkeys(narrow, REDACTED.encode())}
-
-
-def _whole_word(secret: str) -> re.Pattern[bytes]:
-    """Return a pattern that finds a short secret where it is no part of a longer word or of base64."""
-    word = re.escape(secret.encode(errors="replace"))
-    return re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
-
-
-def _without_escapes(data: bytes) -> bytes:
-    r"""Replace JSON escapes that are not required, such as `\u0041` for `A`; return `data` itself if it has none."""
-    return _ESCAPES.sub(_unescaped, data) if b"\\u00" in data else data
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:

@@ -165,14 +165,12 @@ def _author(outer: JSONMapping, inner: JSONMapping) -> Author | None:
         return "blaxel" if origin == "platform" else "provider"
     # Google has a numeric `code` and a `status` in capitals, the other way around.
     is_edge = _is_edge_code(inner.get("code")) and _is_number(inner.get("status")) and "type" not in inner
-    return "blaxel" if is_edge or _is_control_plane(outer) else None
-
-
-def _is_control_plane(outer: JSONMapping) -> bool:
     if isinstance(outer.get("error"), str):
         # Hugging Face's {"error": "text"} has the same shape without the code.
-        return _is_number(outer.get("code")) or outer["error"] == _VERSION_REFUSED
-    return _is_edge_code(outer.get("code")) and _is_number(outer.get("status_code"))
+        is_control_plane = _is_number(outer.get("code")) or outer["error"] == _VERSION_REFUSED
+    else:
+        is_control_plane = _is_edge_code(outer.get("code")) and _is_number(outer.get("status_code"))
+    return "blaxel" if is_edge or is_control_plane else None
 
 
 def _is_edge_code(value: Any) -> bool:

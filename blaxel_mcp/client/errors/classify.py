@@ -132,14 +132,9 @@ def classify(
 ) -> UpstreamError:
     """Return the complete error for a response that is not a success.
 
-    Args:
-        status: The HTTP status, anything but 2xx.
-        headers: The response's headers, with lower-case names.
-        body: The response's body, any bytes, possibly truncated.
-        redact: Removes this server's own secrets from upstream's bytes.
-        now: Seconds since the epoch, from which a Retry-After date counts.
-        control_plane: Whether the control plane answered: it passes on no provider's answers.
-        credentials_source: The label of the request's credentials, named when Blaxel rejects them.
+    The headers have lower-case names, the body may be truncated, and `now` is in seconds since the epoch, from which a
+    Retry-After date counts. The control plane passes on no provider's answers. The source of the credentials is named
+    when Blaxel rejects them.
     """
     clean = {name: redact(visible(value).encode()).decode("utf-8", "replace") for name, value in headers.items()}
     read = read_error_body(clean, redact(body), now=now, status=status, redact=redact)

@@ -106,13 +106,12 @@ def connecting_timed_out(host: str, seconds: float, *, variable: str = "") -> Bl
     )
 
 
-def proxy_failed(host: str, proxy: str | None, answer: str) -> BlaxelError:
+def proxy_failed(host: str, proxy: str, answer: str) -> BlaxelError:
     """Return the error for a connection that a proxy refused; `answer` begins with its status if it answered."""
     status = int(answer[:3]) if re.match(r"\d{3}\b", answer) else 0
-    name = f"The proxy {proxy}" if proxy else "The proxy"
     refused = f"answered {status} to" if status else "refused"
     return _unsent(
-        f"{name} {refused} the connection to {host}, and nothing was sent.",
+        f"The proxy {proxy} {refused} the connection to {host}, and nothing was sent.",
         _PROXY_LOGIN if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else _CHECK_PROXY,
         retryable=not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR,
     )

@@ -30,13 +30,7 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A resolved address to listen on.
-
-    Attributes:
-        family: IPv4 or IPv6.
-        ip: The IP address, without brackets.
-        port: The port; 0 until the system has assigned a free one.
-    """
+    """A resolved address to listen on: an IP address without brackets, and a port; 0 until a free one is assigned."""
 
     family: socket.AddressFamily
     ip: str

@@ -69,12 +69,17 @@ async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
 async def _inspect(body: ReadBody, messages: deque[Message]) -> None:
     """Set the kind and the id. A large message is parsed only if neither end shows its id, and then in a thread."""
     text = b"".join(message.get("body", b"") for message in messages)
-    is_large = len(text) > _MAX_PARSED_BYTES
-    if is_large and (request_id := find_id(text[:EDGE_BYTES], text[-EDGE_BYTES:])) is not None:
+    if len(text) <= _MAX_PARSED_BYTES:
+        _parse(body, text, messages)
+    elif (request_id := find_id(text[:EDGE_BYTES], text[-EDGE_BYTES:])) is not None:
         body.kind, body.request_id = "request", request_id
-        return
+    else:
+        await anyio.to_thread.run_sync(_parse, body, text, messages)
+
+
+def _parse(body: ReadBody, text: bytes, messages: deque[Message]) -> None:
     try:
-        content = await anyio.to_thread.run_sync(from_json, text) if is_large else from_json(text)
+        content = from_json(text)
     except ValueError:
         return
     match content:

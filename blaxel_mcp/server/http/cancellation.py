@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Scope, Send
 
@@ -47,7 +47,8 @@ class ClientCancellation:
         """
         state, headers = Request(scope).state, Request(scope).headers
         state.in_flight.request_id = body.request_id
-        session_id = _session_id(headers)
+        session_ids = headers.getlist(SESSION_HEADER)
+        session_id = session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
         # As the SDK decides it: the header is younger than the era.
         version = headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
         kind = body.kind if version in HANDSHAKE_PROTOCOL_VERSIONS else "other"
@@ -59,16 +60,10 @@ class ClientCancellation:
         elif kind == "request" and session_id:
             state.in_flight.key = key
         await app(scope, body.receive, send)
-        if kind == "cancel" and session_id and state.in_flight.response.status == HTTPStatus.ACCEPTED:
+        if kind == "cancel" and session_id and state.in_flight.status == HTTPStatus.ACCEPTED:
             is_here = self._requests.cancel(key)
             if not is_here and self._cancel_elsewhere:
                 await self._cancel_elsewhere(key)
-
-
-def _session_id(headers: Headers) -> str:
-    """Return the session id of a client; empty for one that sends none of ours, or several."""
-    session_ids = headers.getlist(SESSION_HEADER)
-    return session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
 
 
 def _with_session_id(send: Send) -> Send:

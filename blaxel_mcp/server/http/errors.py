@@ -10,12 +10,9 @@ REALM = "blaxel-mcp"
 class RefusedError(Exception):
     """A rejected HTTP request.
 
-    Args:
-        status: The HTTP status.
-        error: The error code for programs; those of authentication are from RFC 6750.
-        description: Sentences for people. They never quote the request.
-        headers: Further headers of the response.
-        code: The JSON-RPC error code, for a request that reached the protocol; the body is then its error response.
+    The error is a code for programs; those of authentication are from RFC 6750. The description is for people, and
+    never quotes the request. With the code of a JSON-RPC error, for a request that reached the protocol, the body is
+    that error response.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ async def metrics_served(http: HttpSettings, telemetry: Telemetry | None) -> Asy
     telemetry.recorders.append(recorder.record)
     with closing(listener):
         app = MetricsApp(telemetry, recorder, address)
-        server = EmbeddedServer(app, limit_concurrency=_MAX_CONNECTIONS)
+        server = EmbeddedServer(app, limit_concurrency=_MAX_CONNECTIONS, timeout_keep_alive=5)
         async with anyio.create_task_group() as group:
             group.start_soon(server.serve, [listener])
             logger.info("serving metrics at %s%s", address.url, METRICS_PATH)

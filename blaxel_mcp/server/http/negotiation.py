@@ -64,9 +64,7 @@ class JSONSender:
 
     async def send(self, message: Message) -> None:
         """Send the next ASGI message, or keep it until the answer is there."""
-        if message["type"] == "http.response.start" and Headers(raw=message["headers"]).get(
-            "content-type", ""
-        ).startswith(EVENTS):
+        if begins_events(message):
             self._start = message
             return
         if self._start is None:
@@ -79,6 +77,12 @@ class JSONSender:
             headers["content-type"], headers["content-length"] = JSON, str(len(self._data))
             await self._send({**self._start, "headers": headers.raw})
             await self._send({"type": "http.response.body", "body": self._data, "more_body": False})
+
+
+def begins_events(message: Message) -> bool:
+    """Return whether an ASGI message begins a response that is an event stream."""
+    is_start = message["type"] == "http.response.start"
+    return is_start and Headers(raw=message["headers"]).get("content-type", "").startswith(EVENTS)
 
 
 def data_of(event: bytes) -> bytes:

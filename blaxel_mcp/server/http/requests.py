@@ -1,18 +1,16 @@
 """In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
 
 import json
-from dataclasses import dataclass, field
 
 import anyio
 import mcp_types as types
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.server.callers import Caller
 from blaxel_mcp.server.http.errors import RefusedError
-from blaxel_mcp.server.http.negotiation import data_of
+from blaxel_mcp.server.http.negotiation import begins_events, data_of
 
 MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
@@ -28,26 +26,55 @@ _REQUEST_CANCELLED = -32800
 """The error code of a cancelled request: the one that the SDK uses."""
 
 
-@dataclass(slots=True, eq=False)
 class InFlightRequest:
-    """A request that is being answered.
+    """A request that is being answered. It records what has been sent of the response, to finish that early.
 
     Attributes:
         caller: The identity of its caller.
-        response: Its response as far as it has been sent.
+        scope: Cancelled to end the request.
         request_id: Its id in the protocol, as far as it is known.
         key: The key by which its client can cancel it; None if it cannot.
         is_cancelled: Whether its client has.
         until_drain: Cancelled when the server starts to drain, for a stream that has no end.
+        status: The HTTP status of the response; 0 until it has begun.
     """
 
-    caller: str
-    response: "InterruptibleResponse"
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    request_id: types.RequestId | None = None
-    key: bytes | None = None
-    is_cancelled: bool = False
-    until_drain: anyio.CancelScope | None = None
+    def __init__(self, caller: str, send: Send) -> None:
+        self.caller = caller
+        self.scope = anyio.CancelScope()
+        self.request_id: types.RequestId | None = None
+        self.key: bytes | None = None
+        self.is_cancelled = False
+        self.until_drain: anyio.CancelScope | None = None
+        self.status = 0
+        self._send = send
+        self._is_stream = self._is_complete = False
+        self._last_event = b""
+
+    async def send(self, message: Message) -> None:
+        """Send the next ASGI message of the response; a send that is cancelled counts as not sent."""
+        await self._send(message)
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._is_stream = begins_events(message)
+            return
+        self._is_complete = not message.get("more_body", False)
+        if self._is_stream and (event := message.get("body", b"")) and not event.startswith(b":"):
+            self._last_event = event
+
+    async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_event: bytes) -> None:
+        """Finish the response, unless it is complete.
+
+        It becomes `replacement` if nothing has been sent; an event stream without the answer ends with `last_event`.
+        """
+        if not self.status:
+            await replacement(scope, receive, self._send)
+        elif not self._is_complete:
+            # Notifications, which precede the answer, have a method.
+            last_data = data_of(self._last_event)
+            is_answered = bool(last_data) and "method" not in json.loads(last_data)
+            chunk = last_event if self._is_stream and not is_answered else b""
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
 
 
 class InFlightRequests:
@@ -86,12 +113,12 @@ class InFlightRequests:
         error if the client has cancelled it, and 503 if `cancel_all` has.
         """
         state = Request(scope).state
-        request = InFlightRequest(state.caller.identity, InterruptibleResponse(send))
+        request = InFlightRequest(state.caller.identity, send)
         state.in_flight = request
         with request.scope:
             self._requests.append(request)
             try:
-                await app(scope, receive, request.response.send)
+                await app(scope, receive, request.send)
             finally:
                 self._requests.remove(request)
                 self._one_finished.set()
@@ -102,7 +129,7 @@ class InFlightRequests:
             else:
                 event = error_event(types.INTERNAL_ERROR, _INTERRUPTED, request.request_id)
                 replacement = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"}).response()
-            await request.response.finish(replacement, scope, receive, last_event=event)
+            await request.finish(replacement, scope, receive, last_event=event)
 
     def cancel(self, key: bytes) -> bool:
         """Cancel the requests with a key, several if a client uses an id twice; return whether there are any."""
@@ -129,47 +156,6 @@ class InFlightRequests:
         """Cancel the requests that are still being answered."""
         for request in list(self._requests):
             request.scope.cancel()
-
-
-class InterruptibleResponse:
-    """An ASGI response that can be finished early: it records what has been sent.
-
-    Attributes:
-        status: Its HTTP status; 0 until it has begun.
-        is_stream: Whether an event stream has begun.
-        last_event: The last event of the stream; keep-alive comments are not events.
-    """
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 0
-        self._is_complete = self.is_stream = False
-        self.last_event = b""
-
-    async def send(self, message: Message) -> None:
-        """Send the next ASGI message; a send that is cancelled counts as not sent."""
-        await self._send(message)
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.is_stream = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
-            return
-        self._is_complete = not message.get("more_body", False)
-        if self.is_stream and (event := message.get("body", b"")) and not event.startswith(b":"):
-            self.last_event = event
-
-    async def finish(self, replacement: Response, scope: Scope, receive: Receive, *, last_event: bytes) -> None:
-        """Finish the response, unless it is complete.
-
-        It becomes `replacement` if nothing has been sent; an event stream without the answer ends with `last_event`.
-        """
-        if not self.status:
-            await replacement(scope, receive, self._send)
-        elif not self._is_complete:
-            # Notifications, which precede the answer, have a method.
-            last_data = data_of(self.last_event)
-            is_answered = bool(last_data) and "method" not in json.loads(last_data)
-            chunk = last_event if self.is_stream and not is_answered else b""
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
 
 
 def error_event(code: int, message: str, request_id: types.RequestId | None) -> bytes:

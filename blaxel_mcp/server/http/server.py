@@ -146,14 +146,14 @@ async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, 
     logger.info("shutting down; waiting for %d request%s in flight", count, "" if count == 1 else "s")
     with anyio.move_on_after(drain_seconds):
         async with anyio.create_task_group() as group:
-            group.start_soon(_cancel_after, shutdown.forced, group.cancel_scope)
+
+            async def stop_waiting() -> None:
+                await shutdown.forced.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(stop_waiting)
             await app.requests.wait_finished()
             await app.calls_finished()
             group.cancel_scope.cancel()
     app.requests.cancel_all()
     server.should_exit = True
-
-
-async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

@@ -90,8 +90,10 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
         content = from_json(line)
     except ValueError as error:
         try:
-            # An integer of thousands of digits is read as infinity, which the validation of arguments names.
-            content = json.loads(line, parse_int=_bounded_integer) if "number out of range" in str(error) else None
+            content = None
+            if "number out of range" in str(error):
+                # An integer of thousands of digits is read as infinity, which the validation of arguments names.
+                content = json.loads(line, parse_int=lambda text: int(text) if len(text) <= _MAX_DIGITS else math.inf)
         except (ValueError, RecursionError):
             content = None
         if content is None:
@@ -118,10 +120,6 @@ def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     # `"id": null` into a notification.
     is_notification = isinstance(message, types.JSONRPCNotification) and message.method.startswith("notifications/")
     return message if not has_id or is_id(request_id) or (is_notification and request_id is None) else _invalid(content)
-
-
-def _bounded_integer(digits: str) -> float:
-    return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
 
 
 def _invalid(content: Any) -> types.JSONRPCError:

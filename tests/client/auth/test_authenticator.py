@@ -894,6 +894,13 @@ async def test_stored_token_is_used_while_it_is_far_from_its_end(
     assert blaxel.tokens == ["canary-7f3a-token-1" if refreshed else token]
 
 
+async def test_a_stored_token_that_no_header_can_carry_is_refreshed(
+    endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
+) -> None:
+    await call(Authenticator(device_login(tmp_path / "config.yaml", "canary-7f3a two words"), endpoint), blaxel)
+    assert blaxel.tokens == ["canary-7f3a-token-1"]
+
+
 async def test_access_token_alone_is_a_login_without_device_code(
     endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
 ) -> None:

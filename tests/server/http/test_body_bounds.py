@@ -62,3 +62,19 @@ async def test_values_are_counted_over_all_pieces() -> None:
 
     with pytest.raises(RefusedError):
         await read_body(receive, 16 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("length", [10, 200_000])
+async def test_an_id_written_as_a_float_becomes_an_integer_wherever_it_is(length: int) -> None:
+    text = "x" * length
+    sent = json.dumps({"params": {"text": text}, "id": 7.0, "extension": {"text": text}, "method": "ping"}).encode()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": sent}
+
+    body = await read_body(receive, 16 * 1024 * 1024)
+    received = json.loads((await body.receive())["body"])
+
+    assert (body.kind, body.request_id) == ("request", 7)
+    assert received == json.loads(sent)
+    assert isinstance(received["id"], int)

@@ -58,8 +58,8 @@ def playground_app(
 class PlaygroundApp:
     """Serves the page and passes its MCP requests on.
 
-    Every request must have this server's own address as Host, and as Origin if it has one, so that no other name can be
-    pointed at it.
+    Every request must have this server's own address as Host, and as Origin if it has one: no other name can point at
+    it.
     """
 
     def __init__(
