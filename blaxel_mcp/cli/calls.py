@@ -59,7 +59,6 @@ async def calls(options: argparse.Namespace) -> int:
 
 
 def _row(record: JSONObject) -> dict[str, Any]:
-    """Return the fields of a call that `--json` lists."""
     receipt = record["receipt"]
     fields = {name: record[name] for name in ("time", "tool", "client", "outcome")}
     figures = {name: receipt[name] for name in ("model", "status", "cost_usd", "call_id")}

@@ -163,7 +163,6 @@ class _Tour:
     async def _ask(
         self, client: Client, tool: str, arguments: dict[str, Any], on_progress: ProgressFnT | None = None
     ) -> None:
-        """Call a chat model and print its text and the receipt."""
         result = await self._call(client, tool, arguments, on_progress)
         self._line("text", _structured(result)["choices"][0]["message"]["content"], style="bold green")
         self._receipt(result)

@@ -103,7 +103,6 @@ def _log_without_findings() -> Iterator[None]:
 
 
 def _print_finding(finding: Finding, console: ReportConsole) -> None:
-    """Print a finding: one line, and another one with the fix if there is one."""
     label, style = _LABELS[finding.outcome]
     width = console.window
     is_narrow = width is not None and width < _NARROW

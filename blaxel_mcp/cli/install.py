@@ -174,7 +174,6 @@ def _print_notes(notes: Iterable[str]) -> None:
 
 
 def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> Launch:
-    """Return the command that a client has to start, and its variables."""
     config = load(options)
     is_elsewhere = options.config or any(not is_unset(environ.get(name, "")) for name in _FILE_VARIABLES)
     arguments = serve_arguments(options, config.file if is_elsewhere else None)

@@ -94,7 +94,6 @@ def read_request(options: argparse.Namespace) -> Question | RawRequest:
 
 
 def _composed(options: argparse.Namespace) -> RawRequest:
-    """Read the request that --data, --file or --upload-file and the options beside them compose."""
     arguments: JSONObject = {"model": options.model, "method": options.method}
     if options.path is not None:
         arguments["path"] = options.path

@@ -75,7 +75,6 @@ def _cells(name: str, totals: dict[str, Any], *counts: str) -> list[str]:
 
 
 def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], resets_at: str) -> None:
-    """Print the usage of a cap: as a bar on a terminal, and with a warning from 80 % on."""
     used, cap = amounts["used"], amounts["cap"]
     share = used / cap if cap else 1.0
     figures = f"{used:,} of {cap:,} {unit}"

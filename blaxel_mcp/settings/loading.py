@@ -191,7 +191,6 @@ def named_settings_file(config_file: Path | str | None, environ: Mapping[str, st
 
 
 def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> list[str]:
-    """Return the mistakes in each source, and those of the sources together."""
     problems = [problem for layer in layers for problem in problems_in(layer)]
     values, sources = overlay(layers)
     problems += sharing_problems(values, sources)
