@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, resolve_credentials
 from blaxel_mcp.settings.placeholders import is_placeholder
@@ -47,12 +46,12 @@ async def clients(context: CheckContext) -> list[Finding]:
         for state in context.clients
         if state.problem
     ]
-    entries = [entry for state in context.clients for entry in state.entries]
-    results = await run_each(partial(_check_entry, context), entries)
-    findings += [
-        Finding(f"client:{entry.client.name}:{entry.name}", f"Client {entry.client.name}", result)
-        for entry, result in zip(entries, results, strict=True)
-    ]
+
+    async def check(entry: InstalledEntry) -> Finding:
+        client = entry.client.name
+        return Finding(f"client:{client}:{entry.name}", f"Client {client}", await _check_entry(context, entry))
+
+    findings += await run_each(check, [entry for state in context.clients for entry in state.entries])
     if findings:
         return findings
     result = skipped(
@@ -132,9 +131,9 @@ def _judge(context: CheckContext, entry: InstalledEntry, variables: Variables, h
     )
 
 
-def _reinstall(context: CheckContext, entry: InstalledEntry, *options: str) -> str:
+def _reinstall(context: CheckContext, entry: InstalledEntry) -> str:
     """Return the command that writes an entry again, for a server with the settings of this command."""
-    words = ("blaxel-mcp", "install", entry.client.name, "--name", entry.name, *context.serve[1:], *options)
+    words = ("blaxel-mcp", "install", entry.client.name, "--name", entry.name, *context.serve[1:])
     return shlex.join(words)
 
 
