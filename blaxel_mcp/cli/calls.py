@@ -5,8 +5,7 @@ import json
 from contextlib import aclosing
 from typing import Any
 
-from blaxel_mcp.cli.console import ReportConsole, print_text
-from blaxel_mcp.cli.run_output import shown_usd
+from blaxel_mcp.cli.console import ReportConsole, print_text, shown_usd
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -84,5 +83,4 @@ def _cells(row: dict[str, Any]) -> list[str]:
     names = (for_terminal(row[name] or "") for name in ("model", "tool"))
     status = f"{row['status'] or ''} {'' if row['outcome'] == 'ok' else row['outcome']}".strip()
     tokens = "unknown" if row["tokens"] is None else f"{row['tokens']:,}"
-    cost = "unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"]).removesuffix(" USD")
-    return [time, *names, status, tokens, cost, row["call_id"]]
+    return [time, *names, status, tokens, shown_usd(row["cost_usd"]), row["call_id"]]
