@@ -73,11 +73,7 @@ def _print_days(console: ReportConsole, days: list[dict[str, Any]]) -> None:
 
 
 def _cells(name: str, totals: dict[str, Any], *counts: str) -> list[str]:
-    return [
-        for_terminal(name or "(no name)"),
-        *(f"{totals[count]:,}" for count in counts),
-        _usd(totals["cost_usd"]),
-    ]
+    return [for_terminal(name or "(no name)"), *(f"{totals[count]:,}" for count in counts), _usd(totals["cost_usd"])]
 
 
 def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], resets_at: str) -> None:
