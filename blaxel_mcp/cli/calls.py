@@ -26,12 +26,7 @@ _NO_ANSWER = (
 
 
 async def calls(options: argparse.Namespace) -> int:
-    """Print the last calls, or with `show ID` the record of one.
-
-    Raises:
-        InvalidArgumentsError: Other words follow the command.
-        BlaxelError: There is no such call, or the ledger cannot be used.
-    """
+    """Print the last calls, or with `show ID` the record of one."""
     call_id = options.words[-1] if options.words else None
     if options.words and (options.words[:-1] != ["show"] or not call_id):
         raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")

@@ -75,10 +75,7 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
 
 
 class _Tour:
-    """Calls a server's tools in numbered stops and prints each call, the requests that it causes and its result.
-
-    Its methods raise RuntimeError when a call fails that should succeed.
-    """
+    """Calls a server's tools in numbered stops and prints each call, the requests that it causes and its result."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._console = ReportConsole()

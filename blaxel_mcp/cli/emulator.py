@@ -13,11 +13,7 @@ from blaxel_mcp.emulator.openai_server import OpenAIServer
 
 
 async def emulator(options: argparse.Namespace) -> int:
-    """Run the emulator until a signal arrives, or list the faults that a model name can ask for.
-
-    Raises:
-        ConfigurationError: The port is taken, or the upstream is not an HTTP URL.
-    """
+    """Run the emulator until a signal arrives, or list the faults that a model name can ask for."""
     if options.list_faults:
         print("\n".join(fault_names()))
         return ExitCode.OK

@@ -25,12 +25,7 @@ _EMPTY = "Every setting in it is commented out. Without [[models]], each model i
 
 
 async def init(options: argparse.Namespace) -> int:
-    """Write the file and print a summary of it; the exit code is 1 if the workspace cannot be read.
-
-    Raises:
-        ConfigurationError: The file exists already or cannot be written, or the settings in the environment cannot
-            be used.
-    """
+    """Write the file and print a summary of it; the exit code is 1 if the workspace cannot be read."""
     file = _settings_file(options)
     location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
     # The settings file is not read: it may be the one to replace, and it may be wrong.

@@ -42,11 +42,7 @@ async def models(options: argparse.Namespace) -> int:
 
 
 async def _listing(runtime: Runtime) -> dict[str, Any]:
-    """Return the page with all models.
-
-    Raises:
-        BlaxelError: The workspace cannot be read: its list, or the record of any of the configured models.
-    """
+    """Return the page with all models; raise if neither the workspace's list nor any model's record can be read."""
     if runtime.discovery.enabled:
         await runtime.discovery.read()
     listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
@@ -84,10 +80,7 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
 
 
 def _lines(table: list[list[str]], width: int | None) -> list[str]:
-    """Return the lines of the table; on a terminal that is too narrow for it, two lines for each model.
-
-    No path is truncated, since it could not be copied.
-    """
+    """Return the lines of the table, or two for each model on a narrow terminal: a truncated path cannot be copied."""
     lines = aligned(table, width)
     if lines is None:
         lines = []

@@ -22,11 +22,7 @@ from blaxel_mcp.setup.install.change import DEFAULT_NAME
 
 
 async def playground(options: argparse.Namespace) -> int:
-    """Serve the page until a signal arrives, and return the exit code.
-
-    Raises:
-        ConfigurationError: The settings cannot be used, or the port is taken.
-    """
+    """Serve the page until a signal arrives, and return the exit code."""
     # A page waits as long as it takes, has a form for each model, and only sends what a person has clicked.
     own: dict[str, Any] = {
         "limits": {"detach_after_seconds": 0},

@@ -18,11 +18,7 @@ from blaxel_mcp.tools.results.summaries import summarize_vectors
 
 
 class TextPrinter:
-    """Prints the new part of a growing text at each call, and ends the spinner before the first.
-
-    Attributes:
-        printed: The number of characters printed.
-    """
+    """Prints the new part of a growing text at each call, and ends the spinner before the first."""
 
     def __init__(self, progress: Progress) -> None:
         self.printed = 0
@@ -43,11 +39,7 @@ class TextPrinter:
 
 
 def check_target(file: str | None) -> None:
-    """Reject a file of `--save` that cannot be written, before an answer is paid for.
-
-    Raises:
-        InvalidArgumentsError: Its folder does not exist, or it is a folder itself.
-    """
+    """Reject a file of `--save` that cannot be written, before an answer is paid for."""
     if file is not None and (not Path(file).parent.is_dir() or Path(file).is_dir()):
         raise InvalidArgumentsError(f"--save {file!r} is not a file in an existing folder.")
 

@@ -41,10 +41,6 @@ async def serve_over_http(options: argparse.Namespace) -> int:
     """Serve until a signal arrives, and return the exit code.
 
     Once connections are accepted, stderr has the lines `serving MCP at URL`, with the actual port, and `callers: ...`.
-
-    Raises:
-        ConfigurationError: The settings cannot be used, do not authenticate callers, or name an address that cannot be
-            listened on.
     """
     async with configured(options, **_overrides(options)) as config:
         requested = resolve(config.settings.http)

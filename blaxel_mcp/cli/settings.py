@@ -29,11 +29,7 @@ async def configured(options: argparse.Namespace, **overrides: Any) -> AsyncIter
 
 
 def load(options: argparse.Namespace, demo: Mapping[str, Any] | None = None, **overrides: Any) -> Configuration:
-    """Load the settings in force and log the warnings about them; `overrides` are those that the command decides.
-
-    Raises:
-        ConfigurationError: The settings cannot be used.
-    """
+    """Load the settings in force and log the warnings about them; `overrides` are those that the command decides."""
     if options.workspace is not None:
         if not options.workspace.strip():
             raise ConfigurationError("--workspace is blank.", hint="Name a workspace, or remove the option.")

@@ -110,8 +110,7 @@ def load_settings(
         demo: The values that `--demo` stands for, nested like them.
         config_file: The TOML file, which has to exist. Without it, `BLAXEL_MCP_CONFIG` names the file; otherwise the
             default one is read if it exists.
-        environ: The environment variables; by default those of this process. The home and configuration folders come
-            from the system in either case.
+        environ: The environment variables; by default those of this process.
         last: The settings that a running server has from the file; None at the start and without a file.
 
     Raises:
