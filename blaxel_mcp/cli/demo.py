@@ -23,7 +23,7 @@ from mcp.shared.dispatcher import ProgressFnT
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, waiting
-from blaxel_mcp.cli.demo_settings import DEMO_KEY, DEMO_MODELS, DEMO_WORKSPACE
+from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_MODELS, DEMO_WORKSPACE
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.emulator import Emulator, run_emulator

@@ -4,7 +4,7 @@ import argparse
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
-from blaxel_mcp.cli.demo_settings import DEMO_KEY, DEMO_WORKSPACE
+from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_WORKSPACE
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.emulator import run_emulator
