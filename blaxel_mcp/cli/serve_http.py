@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -30,8 +29,6 @@ from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.server.telemetry import start_telemetry
 from blaxel_mcp.settings.loading import Configuration, process_environment
-
-logger = logging.getLogger(__name__)
 
 _START, _SAFE_PATH, _UNSAFE_BEFORE = "WORKER_OF_BLAXEL_MCP", "PYTHONSAFEPATH", "UNSAFE_PATH_OF_BLAXEL_MCP"
 """Variables that worker processes are started with."""
