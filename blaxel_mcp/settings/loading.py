@@ -200,13 +200,10 @@ def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> l
 
 
 def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
-    """Resolve a relative `budget.ledger` against the settings file's folder: clients start servers in any folder."""
-    budget = values.get("budget")
-    if not isinstance(budget, dict):
-        return
-    ledger = budget.get("ledger")
-    if isinstance(ledger, str) and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
-        budget["ledger"] = str(folder.absolute() / ledger)
+    """Resolve a relative `budget.ledger` of valid settings against a folder: clients start servers in any folder."""
+    ledger = values.get("budget", {}).get("ledger")
+    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+        values["budget"]["ledger"] = str(folder.absolute() / ledger)
 
 
 def _login(
@@ -230,9 +227,8 @@ def _login(
     first = next(iter(listed), None) if isinstance(listed, list | tuple) else None
     selected = values.get("workspace")
     name = selected or first or login.current_workspace
-    workspace = layer_from(
-        {} if selected else {"workspace": name}, sources["discovery.workspaces"] if first else source
-    )
+    origin = sources["discovery.workspaces"] if first else source
+    workspace = layer_from({} if selected else {"workspace": name}, origin)
     entry = login.entries.get(name) if isinstance(name, str) else None
     is_selected_by_variable = not is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry and not is_selected_by_variable else None, source)
