@@ -2,15 +2,15 @@
 
 import argparse
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, nullcontext, suppress
 
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, folded
 from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
@@ -33,17 +33,16 @@ _LABEL_WIDTH = 9
 _NARROW, _NARROW_INDENT = 100, 4
 """In a terminal with fewer columns, messages are on lines of their own, with this indent."""
 
-_REPEATING_LOGGERS = ("blaxel_mcp", "mcp")
-
 
 async def doctor(options: argparse.Namespace) -> int:
     """Run the checks and print their findings; the exit code is 1 if a check failed, unusable settings included."""
     console = ReportConsole(quiet=options.json)
     if options.call:
         console.print("--call sends one small request to each model, which costs the model's price.\n")
-    # With another log level than the default, the log has everything.
-    with _log_without_findings() if options.log_level == "warning" else nullcontext():
-        findings = await _examine(options, console)
+    if options.log_level == "warning":
+        # Problems are reported as findings. With another log level than the default, the log has them too.
+        configure_logging("critical", options.log_format)
+    findings = await _examine(options, console)
     if options.json:
         print(json.dumps(report(findings), ensure_ascii=False, indent=2))
     console.print(f"\n{summary(findings)}")
@@ -87,19 +86,6 @@ async def _run_and_print(context: CheckContext, console: ReportConsole, *, call_
             on_finding=lambda finding: _print_finding(finding, console),
             on_running=lambda titles: status.update(Text(", ".join(titles))),
         )
-
-
-@contextmanager
-def _log_without_findings() -> Iterator[None]:
-    """Keep problems out of the log that are reported as findings."""
-    levels = {logger: logger.level for logger in map(logging.getLogger, _REPEATING_LOGGERS)}
-    for logger in levels:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
 
 
 def _print_finding(finding: Finding, console: ReportConsole) -> None:
