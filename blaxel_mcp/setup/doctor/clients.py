@@ -18,8 +18,6 @@ from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.installed import InstalledEntry
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES
 
-CLIENTS_SECONDS = 180.0
-
 _MIN_SECRET_CHARS = 8
 _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<bare>[A-Z_][A-Z0-9_]*)")
 

@@ -18,7 +18,6 @@ from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.tools.model_guide import example_arguments
 
 CALL_SECONDS = 60.0
-CALLS_SECONDS = 600.0
 
 _AT_ONCE = 4
 _LOST = frozenset({"FAILED", "DEACTIVATED", "DEACTIVATING", "DELETING", "TERMINATED", "ARCHIVED"})

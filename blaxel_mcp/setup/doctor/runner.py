@@ -14,9 +14,6 @@ from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by,
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 45.0
-"""The default timeout of a check; each of its requests has a shorter one."""
-
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
@@ -27,14 +24,15 @@ class Check:
     """A check, or a group of checks whose members are known only when it runs.
 
     Scripts rely on its id; the findings of a group have ids of their own. The checks that it `needs` have to pass
-    first, since their failure would only be reported again. `seconds` is the timeout.
+    first, since their failure would only be reported again. `seconds` is the timeout; each of its requests has a
+    shorter one.
     """
 
     id: str
     title: str
     run: RunCheck
     needs: tuple[str, ...] = ()
-    seconds: float = CHECK_SECONDS
+    seconds: float = 45
 
 
 async def run_checks(
