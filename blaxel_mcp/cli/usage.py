@@ -24,7 +24,6 @@ _WIDE = 90
 _COLUMNS = ("day", "model", "calls", "failed", "input", "output", "tokens", "USD")
 _COUNTS = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
 _DETAILS = ("failed", "input", "output")
-_UNITS = ("calls", "tokens", "usd")
 
 _usd = partial(shown_usd, decimals=4)
 
@@ -52,8 +51,8 @@ def _print_report(report: dict[str, Any]) -> None:
             _print_chart(console, report["days"])
     elif not report["problem"]:
         console.print("No calls are in the ledger for these days.")
-    capped = [(unit, amounts) for unit in _UNITS if (amounts := report["budget"][unit])["cap"] is not None]
-    for unit, amounts in capped:
+    capped = {unit: amounts for unit, amounts in report["budget"].items() if amounts["cap"] is not None}
+    for unit, amounts in capped.items():
         _print_cap(console, unit, amounts, report["resets_at"])
     if not capped:
         console.print("budget  none set; [budget] in the settings file sets one")
