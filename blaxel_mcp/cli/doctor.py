@@ -72,20 +72,15 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
         context = CheckContext(
             runtime=runtime, problem=problem, variables=environ, serve=serve, named_file=named_file, clients=clients
         )
+        status = console.status("")
         async with runtime.connected():
-            return await _run_and_print(context, console, call_models=options.call)
-
-
-async def _run_and_print(context: CheckContext, console: ReportConsole, *, call_models: bool) -> list[Finding]:
-    """Run the checks and print each finding as it arrives; on a terminal, also which checks are running."""
-    status = console.status("")
-    with status if console.is_terminal and not console.quiet else nullcontext():
-        return await run_checks(
-            (*PLAN, CALLS) if call_models else PLAN,
-            context,
-            on_finding=lambda finding: _print_finding(finding, console),
-            on_running=lambda titles: status.update(Text(", ".join(titles))),
-        )
+            with status if console.is_terminal and not console.quiet else nullcontext():
+                return await run_checks(
+                    (*PLAN, CALLS) if options.call else PLAN,
+                    context,
+                    on_finding=lambda finding: _print_finding(finding, console),
+                    on_running=lambda titles: status.update(Text(", ".join(titles))),
+                )
 
 
 def _print_finding(finding: Finding, console: ReportConsole) -> None:

@@ -33,16 +33,19 @@ async def playground(options: argparse.Namespace) -> int:
     async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
         listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
         with closing(listener):
-            environment = Environment(telemetry=start_telemetry_or_warn(process_environment()))
+            environ = process_environment()
+            environment = Environment(telemetry=start_telemetry_or_warn(environ))
             app, sessions = playground_app(config, address, _about(options, config), environment)
 
             def new_link() -> str:
                 return f"{address.url}/#token={sessions.new_token()}"
 
+            # Without a desktop, a browser of the terminal would take it over.
+            has_display = sys.platform in ("win32", "darwin") or any(map(environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
             shutdown, is_listening = Shutdown(), anyio.Event()
             async with anyio.create_task_group() as group:
                 group.start_soon(shutdown.watch_signals)
-                group.start_soon(_offer_links, is_listening, new_link, not options.no_open and _has_display())
+                group.start_soon(_offer_links, is_listening, new_link, has_display and not options.no_open)
                 await serve_http(app, listener, shutdown, started=is_listening.set)
                 group.cancel_scope.cancel()
             return shutdown.exit_code
@@ -73,9 +76,3 @@ async def _offer_links(is_listening: anyio.Event, new_link: Callable[[], str], o
         await anyio.wait_readable(sys.stdin)
         if not sys.stdin.readline():
             return
-
-
-def _has_display() -> bool:
-    """Return whether there is a desktop: without one, a browser of the terminal would take it over."""
-    variables = process_environment()
-    return sys.platform in ("win32", "darwin") or bool(variables.get("DISPLAY") or variables.get("WAYLAND_DISPLAY"))

@@ -145,7 +145,10 @@ def load_settings(
     if problems:
         lines = with_lines(problems, file.file, file.text) if file.file else problems
         raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
-    _locate_ledger(values, (file.file or watched).parent)
+    ledger = values.get("budget", {}).get("ledger")
+    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+        # Relative to the settings file's folder: clients start servers in any folder.
+        values["budget"]["ledger"] = str((file.file or watched).parent.absolute() / ledger)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
@@ -197,13 +200,6 @@ def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> l
     with suppress(ValidationError):
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
     return problems
-
-
-def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
-    """Resolve a relative `budget.ledger` of valid settings against a folder: clients start servers in any folder."""
-    ledger = values.get("budget", {}).get("ledger")
-    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
-        values["budget"]["ledger"] = str(folder.absolute() / ledger)
 
 
 def _login(
