@@ -5,8 +5,7 @@ import json
 from contextlib import aclosing
 from typing import Any
 
-from blaxel_mcp.cli.console import ReportConsole, print_text
-from blaxel_mcp.cli.run_output import shown_usd
+from blaxel_mcp.cli.console import ReportConsole, print_text, shown_usd
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -27,12 +26,7 @@ _NO_ANSWER = (
 
 
 async def calls(options: argparse.Namespace) -> int:
-    """Print the last calls, or with `show ID` the record of one.
-
-    Raises:
-        InvalidArgumentsError: Other words follow the command.
-        BlaxelError: There is no such call, or the ledger cannot be used.
-    """
+    """Print the last calls, or with `show ID` the record of one."""
     call_id = options.words[-1] if options.words else None
     if options.words and (options.words[:-1] != ["show"] or not call_id):
         raise InvalidArgumentsError("The command is `blaxel-mcp calls` or `blaxel-mcp calls show ID`.")
@@ -59,7 +53,6 @@ async def calls(options: argparse.Namespace) -> int:
 
 
 def _row(record: JSONObject) -> dict[str, Any]:
-    """Return the fields of a call that `--json` lists."""
     receipt = record["receipt"]
     fields = {name: record[name] for name in ("time", "tool", "client", "outcome")}
     figures = {name: receipt[name] for name in ("model", "status", "cost_usd", "call_id")}
@@ -85,5 +78,4 @@ def _cells(row: dict[str, Any]) -> list[str]:
     names = (for_terminal(row[name] or "") for name in ("model", "tool"))
     status = f"{row['status'] or ''} {'' if row['outcome'] == 'ok' else row['outcome']}".strip()
     tokens = "unknown" if row["tokens"] is None else f"{row['tokens']:,}"
-    cost = "unknown" if row["cost_usd"] is None else shown_usd(row["cost_usd"]).removesuffix(" USD")
-    return [time, *names, status, tokens, cost, row["call_id"]]
+    return [time, *names, status, tokens, shown_usd(row["cost_usd"]), row["call_id"]]

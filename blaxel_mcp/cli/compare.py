@@ -69,7 +69,6 @@ async def _compare(options: argparse.Namespace, columns: list[AskedModel], quest
 
 
 def _shown(column: AskedModel) -> str:
-    """Return the text so far, or the error."""
     parts = (column.context.progress.text, f"{column.error.code}: {column.error}" if column.error else "")
     return text if (text := column.text) is not None else "\n".join(filter(None, parts))
 
@@ -82,7 +81,6 @@ def _footer(column: AskedModel) -> str:
 
 
 def _print_columns(columns: list[AskedModel], console: Console, *, as_json: bool) -> None:
-    """Print the notes on each call to stderr and the answers to stdout."""
     for column in columns:
         for sentence in (*column.context.repairs, *column.context.notes):
             print_text(f"note: {column.model}: {sentence}", file=sys.stderr)

@@ -24,6 +24,14 @@ def print_text(text: str, *, file: TextIO | None = None, end: str = "\n") -> Non
     print(for_terminal(text) if stream.isatty() else text, end=end, file=stream, flush=True)
 
 
+def shown_usd(cost: float | None, decimals: int = 6) -> str:
+    """Return an amount; one that is smaller than its last decimal is shown as more than zero, None as unknown."""
+    if cost is None:
+        return "unknown"
+    smallest = 10**-decimals
+    return f"<{smallest:.{decimals}f}" if 0 < cost < smallest else f"{cost:.{decimals}f}"
+
+
 def folded(text: str, width: int | None, indent: int = 0) -> str:
     """Return a text with each line but the first indented, and on a terminal folded between words.
 

@@ -23,7 +23,7 @@ from mcp.shared.dispatcher import ProgressFnT
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, waiting
-from blaxel_mcp.cli.demo_settings import DEMO_KEY, DEMO_MODELS, DEMO_WORKSPACE
+from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_MODELS, DEMO_WORKSPACE
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.emulator import Emulator, run_emulator
@@ -75,10 +75,7 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
 
 
 class _Tour:
-    """Calls a server's tools in numbered stops and prints each call, the requests that it causes and its result.
-
-    Its methods raise RuntimeError when a call fails that should succeed.
-    """
+    """Calls a server's tools in numbered stops and prints each call, the requests that it causes and its result."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._console = ReportConsole()
@@ -163,7 +160,6 @@ class _Tour:
     async def _ask(
         self, client: Client, tool: str, arguments: dict[str, Any], on_progress: ProgressFnT | None = None
     ) -> None:
-        """Call a chat model and print its text and the receipt."""
         result = await self._call(client, tool, arguments, on_progress)
         self._line("text", _structured(result)["choices"][0]["message"]["content"], style="bold green")
         self._receipt(result)

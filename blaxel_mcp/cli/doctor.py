@@ -2,15 +2,15 @@
 
 import argparse
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, nullcontext, suppress
 
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, folded
 from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.logs import configure_logging
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
@@ -33,17 +33,16 @@ _LABEL_WIDTH = 9
 _NARROW, _NARROW_INDENT = 100, 4
 """In a terminal with fewer columns, messages are on lines of their own, with this indent."""
 
-_REPEATING_LOGGERS = ("blaxel_mcp", "mcp")
-
 
 async def doctor(options: argparse.Namespace) -> int:
     """Run the checks and print their findings; the exit code is 1 if a check failed, unusable settings included."""
     console = ReportConsole(quiet=options.json)
     if options.call:
         console.print("--call sends one small request to each model, which costs the model's price.\n")
-    # With another log level than the default, the log has everything.
-    with _log_without_findings() if options.log_level == "warning" else nullcontext():
-        findings = await _examine(options, console)
+    if options.log_level == "warning":
+        # Problems are reported as findings. With another log level than the default, the log has them too.
+        configure_logging("critical", options.log_format)
+    findings = await _examine(options, console)
     if options.json:
         print(json.dumps(report(findings), ensure_ascii=False, indent=2))
     console.print(f"\n{summary(findings)}")
@@ -73,37 +72,18 @@ async def _examine(options: argparse.Namespace, console: ReportConsole) -> list[
         context = CheckContext(
             runtime=runtime, problem=problem, variables=environ, serve=serve, named_file=named_file, clients=clients
         )
+        status = console.status("")
         async with runtime.connected():
-            return await _run_and_print(context, console, call_models=options.call)
-
-
-async def _run_and_print(context: CheckContext, console: ReportConsole, *, call_models: bool) -> list[Finding]:
-    """Run the checks and print each finding as it arrives; on a terminal, also which checks are running."""
-    status = console.status("")
-    with status if console.is_terminal and not console.quiet else nullcontext():
-        return await run_checks(
-            (*PLAN, CALLS) if call_models else PLAN,
-            context,
-            on_finding=lambda finding: _print_finding(finding, console),
-            on_running=lambda titles: status.update(Text(", ".join(titles))),
-        )
-
-
-@contextmanager
-def _log_without_findings() -> Iterator[None]:
-    """Keep problems out of the log that are reported as findings."""
-    levels = {logger: logger.level for logger in map(logging.getLogger, _REPEATING_LOGGERS)}
-    for logger in levels:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
+            with status if console.is_terminal and not console.quiet else nullcontext():
+                return await run_checks(
+                    (*PLAN, CALLS) if options.call else PLAN,
+                    context,
+                    on_finding=lambda finding: _print_finding(finding, console),
+                    on_running=lambda titles: status.update(Text(", ".join(titles))),
+                )
 
 
 def _print_finding(finding: Finding, console: ReportConsole) -> None:
-    """Print a finding: one line, and another one with the fix if there is one."""
     label, style = _LABELS[finding.outcome]
     width = console.window
     is_narrow = width is not None and width < _NARROW

@@ -4,7 +4,7 @@ import argparse
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
-from blaxel_mcp.cli.demo_settings import DEMO_KEY, DEMO_WORKSPACE
+from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_WORKSPACE
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
 from blaxel_mcp.emulator import run_emulator
@@ -13,11 +13,7 @@ from blaxel_mcp.emulator.openai_server import OpenAIServer
 
 
 async def emulator(options: argparse.Namespace) -> int:
-    """Run the emulator until a signal arrives, or list the faults that a model name can ask for.
-
-    Raises:
-        ConfigurationError: The port is taken, or the upstream is not an HTTP URL.
-    """
+    """Run the emulator until a signal arrives, or list the faults that a model name can ask for."""
     if options.list_faults:
         print("\n".join(fault_names()))
         return ExitCode.OK

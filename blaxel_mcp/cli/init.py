@@ -12,7 +12,7 @@ from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.cli.console import waiting
 from blaxel_mcp.cli.main import print_error
 from blaxel_mcp.cli.settings import configured
-from blaxel_mcp.client.auth.credentials import missing_credentials, resolve_credentials
+from blaxel_mcp.client.auth.credentials import resolve_credentials
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
@@ -25,12 +25,7 @@ _EMPTY = "Every setting in it is commented out. Without [[models]], each model i
 
 
 async def init(options: argparse.Namespace) -> int:
-    """Write the file and print a summary of it; the exit code is 1 if the workspace cannot be read.
-
-    Raises:
-        ConfigurationError: The file exists already or cannot be written, or the settings in the environment cannot
-            be used.
-    """
+    """Write the file and print a summary of it; the exit code is 1 if the workspace cannot be read."""
     file = _settings_file(options)
     location = "" if file == default_settings_path().resolve() else f" --config {shlex.quote(str(file))}"
     # The settings file is not read: it may be the one to replace, and it may be wrong.
@@ -88,8 +83,6 @@ async def _model_records(config: Configuration) -> list[ModelRecord]:
         raise ConfigurationError(
             "No Blaxel workspace is set.", hint="Set BL_WORKSPACE or run `bl login WORKSPACE`, then run this again."
         )
-    if resolve_credentials(config, workspace) is None:
-        raise missing_credentials(config, workspace)
     async with APIClient(config) as client:
         control_plane = ControlPlane(client, config.settings)
         if not control_plane.enabled:

@@ -40,12 +40,7 @@ _FILE_VARIABLES = (FILE_VARIABLE, "XDG_CONFIG_HOME")
 
 
 def install(options: argparse.Namespace) -> int:
-    """Add the server to a client's settings or remove it; without a client, list the known ones.
-
-    Raises:
-        InvalidArgumentsError: The client is unknown, or it does not accept the entry's name.
-        ConfigurationError: The settings cannot be used, or the client's file cannot; the file is unchanged.
-    """
+    """Add the server to a client's settings or remove it; without a client, list the known ones."""
     environ = process_environment()
     folders = user_dirs(environ)
     if options.all and (options.client or options.file):
@@ -72,10 +67,7 @@ def install(options: argparse.Namespace) -> int:
 
 
 def _change_all(run: "_Run") -> int:
-    """Change each client that is on this machine, report the others as skipped, and return the exit code.
-
-    A client whose file cannot be changed is reported, and the next one is changed all the same.
-    """
+    """Change each client that is on this machine, even after one that cannot be changed, and return the exit code."""
     present = [client for client in CLIENTS if client.is_on_machine(run.folders)]
     code = ExitCode.OK
     for client in present:
@@ -174,7 +166,6 @@ def _print_notes(notes: Iterable[str]) -> None:
 
 
 def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> Launch:
-    """Return the command that a client has to start, and its variables."""
     config = load(options)
     is_elsewhere = options.config or any(not is_unset(environ.get(name, "")) for name in _FILE_VARIABLES)
     arguments = serve_arguments(options, config.file if is_elsewhere else None)

@@ -31,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_missing_streams()
     command = ""
     try:
-        options = _parsed(argv)
+        try:
+            options = parse_command_line(argv)
+        except SystemExit:
+            # `--help` and `--version` end the process, but a closed pipe is reported here.
+            sys.stdout.flush()
+            raise
         command = options.command
         configure_logging(options.log_level, options.log_format)
         return _run(options)
@@ -52,15 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             logging.getLogger(__name__).exception("internal error in blaxel-mcp; please report it with this traceback")
         return ExitCode.FAILED
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options; `--help` and `--version` end the process once their text is written."""
-    try:
-        return parse_command_line(argv)
-    except SystemExit:
-        sys.stdout.flush()
-        raise
 
 
 def _discard_output() -> None:

@@ -42,11 +42,7 @@ async def models(options: argparse.Namespace) -> int:
 
 
 async def _listing(runtime: Runtime) -> dict[str, Any]:
-    """Return the page with all models.
-
-    Raises:
-        BlaxelError: The workspace cannot be read: its list, or the record of any of the configured models.
-    """
+    """Return the page with all models; raise if neither the workspace's list nor any model's record can be read."""
     if runtime.discovery.enabled:
         await runtime.discovery.read()
     listing = await runtime.listing.page(limit=max(1, len(runtime.discovery.catalog.entries)))
@@ -68,8 +64,13 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
         columns = (*_COLUMNS, "workspace") if several else _COLUMNS
         console.print()
         rows = [[for_terminal(str(model[column] or "unknown")) for column in columns] for model in listing["models"]]
-        for line in _lines([list(columns), *rows], console.window):
-            console.print(line)
+        if lines := aligned([list(columns), *rows], console.window):
+            console.print("\n".join(lines))
+        else:
+            # The terminal is too narrow, and a truncated path could not be copied.
+            for name, tool, api, path, status, *workspace in rows:
+                console.print("  ".join((name, status, *([] if tool == name else [f"tool {tool}"]), *workspace)))
+                console.print(f"  {folded(f'{api} at {path}', console.window, 4)}")
     elif is_discovering:
         console.print(
             f"\nWorkspace {listing['workspace']} has no model that discovery.include and discovery.exclude let through."
@@ -81,17 +82,3 @@ def _print_table(listing: dict[str, Any], *, is_discovering: bool) -> None:
         )
     for note in listing["notes"]:
         console.print(for_terminal(f"note: {note}"))
-
-
-def _lines(table: list[list[str]], width: int | None) -> list[str]:
-    """Return the lines of the table; on a terminal that is too narrow for it, two lines for each model.
-
-    No path is truncated, since it could not be copied.
-    """
-    lines = aligned(table, width)
-    if lines is None:
-        lines = []
-        for name, tool, api, path, status, *workspace in table[1:]:
-            lines.append("  ".join((name, status, *([] if tool == name else [f"tool {tool}"]), *workspace)))
-            lines.append(f"  {folded(f'{api} at {path}', width, 4)}")
-    return lines

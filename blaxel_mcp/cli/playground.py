@@ -5,7 +5,6 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
-from socket import socket
 from typing import Any
 
 import anyio
@@ -14,7 +13,6 @@ import anyio.to_thread
 from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import listen, resolve
-from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.playground.app import playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.server.telemetry import start_telemetry_or_warn
@@ -24,11 +22,7 @@ from blaxel_mcp.setup.install.change import DEFAULT_NAME
 
 
 async def playground(options: argparse.Namespace) -> int:
-    """Serve the page until a signal arrives, and return the exit code.
-
-    Raises:
-        ConfigurationError: The settings cannot be used, or the port is taken.
-    """
+    """Serve the page until a signal arrives, and return the exit code."""
     # A page waits as long as it takes, has a form for each model, and only sends what a person has clicked.
     own: dict[str, Any] = {
         "limits": {"detach_after_seconds": 0},
@@ -39,17 +33,25 @@ async def playground(options: argparse.Namespace) -> int:
     async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
         listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
         with closing(listener):
-            environment = Environment(telemetry=start_telemetry_or_warn(process_environment()))
+            environ = process_environment()
+            environment = Environment(telemetry=start_telemetry_or_warn(environ))
             app, sessions = playground_app(config, address, _about(options, config), environment)
 
             def new_link() -> str:
                 return f"{address.url}/#token={sessions.new_token()}"
 
-            return await _serve(app, listener, new_link, opens=not options.no_open and _has_display())
+            # Without a desktop, a browser of the terminal would take it over.
+            has_display = sys.platform in ("win32", "darwin") or any(map(environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+            shutdown, is_listening = Shutdown(), anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(shutdown.watch_signals)
+                group.start_soon(_offer_links, is_listening, new_link, has_display and not options.no_open)
+                await serve_http(app, listener, shutdown, started=is_listening.set)
+                group.cancel_scope.cancel()
+            return shutdown.exit_code
 
 
 def _about(options: argparse.Namespace, config: Configuration) -> dict[str, Any]:
-    """Return what the page shows of this server: the workspace, and the entry for an MCP client's settings."""
     arguments = serve_arguments(options, named_settings_file(options.config))
     return {
         "workspace": config.settings.workspace,
@@ -57,17 +59,6 @@ def _about(options: argparse.Namespace, config: Configuration) -> dict[str, Any]
         "prefix": config.settings.tools.prefix,
         "client_entry": {"mcpServers": {DEFAULT_NAME: {"command": "blaxel-mcp", "args": list(arguments)}}},
     }
-
-
-async def _serve(app: HttpApp, listener: socket, new_link: Callable[[], str], *, opens: bool) -> int:
-    """Serve until a signal arrives, and return the exit code."""
-    shutdown, is_listening = Shutdown(), anyio.Event()
-    async with anyio.create_task_group() as group:
-        group.start_soon(shutdown.watch_signals)
-        group.start_soon(_offer_links, is_listening, new_link, opens)
-        await serve_http(app, listener, shutdown, started=is_listening.set)
-        group.cancel_scope.cancel()
-    return shutdown.exit_code
 
 
 async def _offer_links(is_listening: anyio.Event, new_link: Callable[[], str], opens: bool) -> None:  # noqa: FBT001 - the only flag
@@ -85,9 +76,3 @@ async def _offer_links(is_listening: anyio.Event, new_link: Callable[[], str], o
         await anyio.wait_readable(sys.stdin)
         if not sys.stdin.readline():
             return
-
-
-def _has_display() -> bool:
-    """Return whether there is a desktop: without one, a browser of the terminal would take it over."""
-    variables = process_environment()
-    return sys.platform in ("win32", "darwin") or bool(variables.get("DISPLAY") or variables.get("WAYLAND_DISPLAY"))

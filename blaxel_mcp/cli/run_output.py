@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from blaxel_mcp.apis import ModelAPI
-from blaxel_mcp.cli.console import print_text
+from blaxel_mcp.cli.console import print_text, shown_usd
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import extension_for, shown_media_type
@@ -16,15 +16,9 @@ from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.tools.results.media import Media, extract_media
 from blaxel_mcp.tools.results.summaries import summarize_vectors
 
-_SMALLEST_USD = 0.000001
-
 
 class TextPrinter:
-    """Prints the new part of a growing text at each call, and ends the spinner before the first.
-
-    Attributes:
-        printed: The number of characters printed.
-    """
+    """Prints the new part of a growing text at each call, and ends the spinner before the first."""
 
     def __init__(self, progress: Progress) -> None:
         self.printed = 0
@@ -45,11 +39,7 @@ class TextPrinter:
 
 
 def check_target(file: str | None) -> None:
-    """Reject a file of `--save` that cannot be written, before an answer is paid for.
-
-    Raises:
-        InvalidArgumentsError: Its folder does not exist, or it is a folder itself.
-    """
+    """Reject a file of `--save` that cannot be written, before an answer is paid for."""
     if file is not None and (not Path(file).parent.is_dir() or Path(file).is_dir()):
         raise InvalidArgumentsError(f"--save {file!r} is not a file in an existing folder.")
 
@@ -141,7 +131,7 @@ def receipt_line(receipt: JSONObject) -> str:
         counts = f"{usage['input_tokens'] or 0:,} in, {usage['output_tokens'] or 0:,} out"
         parts.append(f"{about}{token_count(usage['total_tokens'])} ({counts})")
     cost = receipt["cost_usd"]
-    parts.append("cost unknown" if cost is None else shown_usd(cost))
+    parts.append("cost unknown" if cost is None else f"{shown_usd(cost)} USD")
     parts.append(f"{receipt['elapsed_ms'] / 1000:.1f} s")
     if receipt["request_id"]:
         parts.append(f"request {receipt['request_id']}")
@@ -151,11 +141,6 @@ def receipt_line(receipt: JSONObject) -> str:
 def token_count(tokens: int) -> str:
     """Return a number of tokens with its unit."""
     return f"{tokens:,} {'token' if tokens == 1 else 'tokens'}"
-
-
-def shown_usd(cost: float) -> str:
-    """Return an amount with six decimals; a smaller one than that is shown as more than zero."""
-    return f"<{_SMALLEST_USD:.6f} USD" if 0 < cost < _SMALLEST_USD else f"{cost:.6f} USD"
 
 
 def dry_run_text(report: JSONObject) -> str:
@@ -168,7 +153,7 @@ def dry_run_text(report: JSONObject) -> str:
     if body is not None:
         lines += ["", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)]
     counts = f"{expected['input_tokens']:,} in, at most {expected['output_tokens']:,} out"
-    price = "cost unknown" if cost is None else f"{shown_usd(cost)} (price: {expected['price_source']})"
+    price = "cost unknown" if cost is None else f"{shown_usd(cost)} USD (price: {expected['price_source']})"
     lines += ["", f"estimate  {token_count(expected['total_tokens'])} ({counts}), {price}"]
     extra = {"calls": 1, "tokens": expected["total_tokens"], "usd": cost or 0}
     for owner in ("all", "model") if budget else ():

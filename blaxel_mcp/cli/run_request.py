@@ -94,7 +94,6 @@ def read_request(options: argparse.Namespace) -> Question | RawRequest:
 
 
 def _composed(options: argparse.Namespace) -> RawRequest:
-    """Read the request that --data, --file or --upload-file and the options beside them compose."""
     arguments: JSONObject = {"model": options.model, "method": options.method}
     if options.path is not None:
         arguments["path"] = options.path
@@ -117,11 +116,7 @@ def _composed(options: argparse.Namespace) -> RawRequest:
 
 
 def read_question(options: argparse.Namespace, text: str | None, piped: str | None) -> Question:
-    """Return the question that `text`, standard input and the options --system, --attach and --option make.
-
-    Raises:
-        InvalidArgumentsError: A file cannot be read.
-    """
+    """Return the question that `text`, standard input and the options --system, --attach and --option make."""
     material, files = [piped] if piped else [], dict[str, str]()
     for name in options.attach:
         data = _bytes_of(name)
@@ -219,11 +214,7 @@ def raw_invocation(request: RawRequest, catalog: Catalog, workspaces: Collection
 
 
 def adjusted(invocation: Invocation, options: argparse.Namespace) -> Invocation:
-    """Return a call with the query, the headers and the deadline of the options.
-
-    Raises:
-        InvalidArgumentsError: An option is not of its form.
-    """
+    """Return a call with the query, the headers and the deadline of the options."""
     if options.param:
         query = {"model": invocation.model, "query": _pairs(options.param, "--param", "=")}
         invocation = replace(invocation, query=read_invocation(query, Catalog()).query)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -31,8 +30,6 @@ from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.server.telemetry import start_telemetry
 from blaxel_mcp.settings.loading import Configuration, process_environment
 
-logger = logging.getLogger(__name__)
-
 _START, _SAFE_PATH, _UNSAFE_BEFORE = "WORKER_OF_BLAXEL_MCP", "PYTHONSAFEPATH", "UNSAFE_PATH_OF_BLAXEL_MCP"
 """Variables that worker processes are started with."""
 
@@ -41,10 +38,6 @@ async def serve_over_http(options: argparse.Namespace) -> int:
     """Serve until a signal arrives, and return the exit code.
 
     Once connections are accepted, stderr has the lines `serving MCP at URL`, with the actual port, and `callers: ...`.
-
-    Raises:
-        ConfigurationError: The settings cannot be used, do not authenticate callers, or name an address that cannot be
-            listened on.
     """
     async with configured(options, **_overrides(options)) as config:
         requested = resolve(config.settings.http)

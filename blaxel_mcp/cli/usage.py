@@ -3,11 +3,12 @@
 import argparse
 import json
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from rich.text import Text
 
-from blaxel_mcp.cli.console import ReportConsole, print_text
+from blaxel_mcp.cli.console import ReportConsole, print_text, shown_usd
 from blaxel_mcp.cli.settings import configured
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
@@ -16,7 +17,6 @@ from blaxel_mcp.inference.spending import Spending
 _BAR_WIDTH = 24
 """Columns of the longest bar."""
 
-_SMALLEST_USD = 0.0001
 _WARNING_SHARE = 0.8
 _WIDE = 90
 """Columns in which all figures of a day and a model fit on one line."""
@@ -24,7 +24,8 @@ _WIDE = 90
 _COLUMNS = ("day", "model", "calls", "failed", "input", "output", "tokens", "USD")
 _COUNTS = ("calls", "failed", "input_tokens", "output_tokens", "total_tokens")
 _DETAILS = ("failed", "input", "output")
-_UNITS = ("calls", "tokens", "usd")
+
+_usd = partial(shown_usd, decimals=4)
 
 
 async def usage(options: argparse.Namespace) -> int:
@@ -50,8 +51,8 @@ def _print_report(report: dict[str, Any]) -> None:
             _print_chart(console, report["days"])
     elif not report["problem"]:
         console.print("No calls are in the ledger for these days.")
-    capped = [(unit, amounts) for unit in _UNITS if (amounts := report["budget"][unit])["cap"] is not None]
-    for unit, amounts in capped:
+    capped = {unit: amounts for unit, amounts in report["budget"].items() if amounts["cap"] is not None}
+    for unit, amounts in capped.items():
         _print_cap(console, unit, amounts, report["resets_at"])
     if not capped:
         console.print("budget  none set; [budget] in the settings file sets one")
@@ -75,7 +76,6 @@ def _cells(name: str, totals: dict[str, Any], *counts: str) -> list[str]:
 
 
 def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], resets_at: str) -> None:
-    """Print the usage of a cap: as a bar on a terminal, and with a warning from 80 % on."""
     used, cap = amounts["used"], amounts["cap"]
     share = used / cap if cap else 1.0
     figures = f"{used:,} of {cap:,} {unit}"
@@ -89,13 +89,6 @@ def _print_cap(console: ReportConsole, unit: str, amounts: dict[str, Any], reset
         console.print(f"today   {figures}, until {resets_at}")
     if share >= _WARNING_SHARE:
         console.print(f"warning: {share:.0%} of budget.{unit}_per_day is used", style="bold yellow")
-
-
-def _usd(cost: float | None) -> str:
-    """Format USD with four decimals; a smaller amount than that is shown as more than zero."""
-    if cost is None:
-        return "unknown"
-    return f"{cost:.4f}" if cost == 0 or cost >= _SMALLEST_USD else f"<{_SMALLEST_USD}"
 
 
 def _print_chart(console: ReportConsole, days: list[dict[str, Any]]) -> None:

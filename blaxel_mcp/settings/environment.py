@@ -172,7 +172,6 @@ def _example(location: Location) -> str:
 
 
 def _advice(variable: str) -> str:
-    """Return the advice for a variable that is not a setting: the closest name, if one is similar."""
     keys = [_LEVEL.join(map(str, location)).upper() for location in setting_locations()]
     known = [FILE_VARIABLE.removeprefix(PREFIX), *sorted(keys)]
     similar = None if _OUR_NAME.match(variable) else _meant_setting(variable)

@@ -110,8 +110,7 @@ def load_settings(
         demo: The values that `--demo` stands for, nested like them.
         config_file: The TOML file, which has to exist. Without it, `BLAXEL_MCP_CONFIG` names the file; otherwise the
             default one is read if it exists.
-        environ: The environment variables; by default those of this process. The home and configuration folders come
-            from the system in either case.
+        environ: The environment variables; by default those of this process.
         last: The settings that a running server has from the file; None at the start and without a file.
 
     Raises:
@@ -146,7 +145,10 @@ def load_settings(
     if problems:
         lines = with_lines(problems, file.file, file.text) if file.file else problems
         raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
-    _locate_ledger(values, (file.file or watched).parent)
+    ledger = values.get("budget", {}).get("ledger")
+    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+        # Relative to the settings file's folder: clients start servers in any folder.
+        values["budget"]["ledger"] = str((file.file or watched).parent.absolute() / ledger)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
@@ -191,7 +193,6 @@ def named_settings_file(config_file: Path | str | None, environ: Mapping[str, st
 
 
 def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> list[str]:
-    """Return the mistakes in each source, and those of the sources together."""
     problems = [problem for layer in layers for problem in problems_in(layer)]
     values, sources = overlay(layers)
     problems += sharing_problems(values, sources)
@@ -199,16 +200,6 @@ def _problems_in_all(layers: Sequence[Layer], variables: Mapping[str, str]) -> l
     with suppress(ValidationError):
         problems += contradictions(HttpSettings.model_validate(values.get("http", {})), sources, variables)
     return problems
-
-
-def _locate_ledger(values: dict[str, Any], folder: Path) -> None:
-    """Resolve a relative `budget.ledger` against the settings file's folder: clients start servers in any folder."""
-    budget = values.get("budget")
-    if not isinstance(budget, dict):
-        return
-    ledger = budget.get("ledger")
-    if isinstance(ledger, str) and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
-        budget["ledger"] = str(folder.absolute() / ledger)
 
 
 def _login(
@@ -232,9 +223,8 @@ def _login(
     first = next(iter(listed), None) if isinstance(listed, list | tuple) else None
     selected = values.get("workspace")
     name = selected or first or login.current_workspace
-    workspace = layer_from(
-        {} if selected else {"workspace": name}, sources["discovery.workspaces"] if first else source
-    )
+    origin = sources["discovery.workspaces"] if first else source
+    workspace = layer_from({} if selected else {"workspace": name}, origin)
     entry = login.entries.get(name) if isinstance(name, str) else None
     is_selected_by_variable = not is_unset(environ.get(BLAXEL_ENVIRONMENT, ""))
     urls = environment_urls(entry.env if entry and not is_selected_by_variable else None, source)

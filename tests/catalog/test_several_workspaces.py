@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from blaxel_mcp.cli.demo_settings import demo_overrides
+from blaxel_mcp.cli.settings import demo_overrides
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile

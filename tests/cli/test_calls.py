@@ -2,8 +2,9 @@
 
 import io
 import json
+import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 
 import pytest
 
@@ -44,6 +45,28 @@ def test_the_last_calls_are_listed_the_latest_first(capsys: pytest.CaptureFixtur
     _, row, *_ = capsys.readouterr().out.splitlines()
     assert row.split()[2:5] == ["fault-500", "run", "500"]
     assert row.split()[-1] == failed["call_id"]
+
+
+class Terminal(io.StringIO):
+    """A terminal that obeys nothing."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("called")
+def test_in_a_narrow_terminal_a_call_has_three_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    with redirect_stdout(Terminal()) as terminal:
+        assert main(["calls", "--last", "1"]) == 0
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    assert re.match(
+        r"[\d-]{10} [\d:]{8}  fault-500 \(run\)  500 upstream_error\n  unknown tokens, \S+ USD\n  call_\S+\n",
+        shown,
+    )
 
 
 @pytest.mark.usefixtures("called")

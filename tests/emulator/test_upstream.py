@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 import pytest
 
-from blaxel_mcp.cli.demo_settings import demo_overrides
+from blaxel_mcp.cli.settings import demo_overrides
 from blaxel_mcp.emulator import run_emulator
 from blaxel_mcp.emulator.openai_server import OpenAIServer
 from blaxel_mcp.settings.loading import Configuration

@@ -11,7 +11,7 @@ import mcp
 import mcp_types as types
 from mcp.client import ClientExtension
 
-from blaxel_mcp.cli.demo_settings import DEMO_MODELS, demo_overrides
+from blaxel_mcp.cli.settings import DEMO_MODELS, demo_overrides
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.inference.retry import RetryClock

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import APIS
-from blaxel_mcp.cli.demo_settings import DEMO_MODELS
+from blaxel_mcp.cli.settings import DEMO_MODELS
 from blaxel_mcp.emulator import Emulator
 from tests.support.connecting import answer_of, connect, inference_requests, leading_to, text_of
 

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, resolve_credentials
 from blaxel_mcp.settings.placeholders import is_placeholder
@@ -18,8 +17,6 @@ from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.installed import InstalledEntry
 from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES
-
-CLIENTS_SECONDS = 180.0
 
 _MIN_SECRET_CHARS = 8
 _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<bare>[A-Z_][A-Z0-9_]*)")
@@ -47,12 +44,12 @@ async def clients(context: CheckContext) -> list[Finding]:
         for state in context.clients
         if state.problem
     ]
-    entries = [entry for state in context.clients for entry in state.entries]
-    results = await run_each(partial(_check_entry, context), entries)
-    findings += [
-        Finding(f"client:{entry.client.name}:{entry.name}", f"Client {entry.client.name}", result)
-        for entry, result in zip(entries, results, strict=True)
-    ]
+
+    async def check(entry: InstalledEntry) -> Finding:
+        client = entry.client.name
+        return Finding(f"client:{client}:{entry.name}", f"Client {client}", await _check_entry(context, entry))
+
+    findings += await run_each(check, [entry for state in context.clients for entry in state.entries])
     if findings:
         return findings
     result = skipped(
@@ -132,9 +129,9 @@ def _judge(context: CheckContext, entry: InstalledEntry, variables: Variables, h
     )
 
 
-def _reinstall(context: CheckContext, entry: InstalledEntry, *options: str) -> str:
+def _reinstall(context: CheckContext, entry: InstalledEntry) -> str:
     """Return the command that writes an entry again, for a server with the settings of this command."""
-    words = ("blaxel-mcp", "install", entry.client.name, "--name", entry.name, *context.serve[1:], *options)
+    words = ("blaxel-mcp", "install", entry.client.name, "--name", entry.name, *context.serve[1:])
     return shlex.join(words)
 
 

@@ -1,7 +1,6 @@
 """Checks of each model: its record, which is free, and with `--call` a request, which is billed."""
 
 import time
-from functools import partial
 
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
@@ -19,7 +18,6 @@ from blaxel_mcp.setup.doctor.runner import run_each
 from blaxel_mcp.tools.model_guide import example_arguments
 
 CALL_SECONDS = 60.0
-CALLS_SECONDS = 600.0
 
 _AT_ONCE = 4
 _LOST = frozenset({"FAILED", "DEACTIVATED", "DEACTIVATING", "DELETING", "TERMINATED", "ARCHIVED"})
@@ -135,12 +133,11 @@ def _place(context: CheckContext, entry: CatalogEntry) -> str:
 
 async def calls(context: CheckContext) -> list[Finding]:
     """Send one small request, which is billed, to each model whose check did not fail."""
-    entries = context.callable
-    results = await run_each(partial(_call, context), entries, at_once=_AT_ONCE)
-    return [
-        Finding(f"call:{entry.name}", f"Call {entry.name}", result)
-        for entry, result in zip(entries, results, strict=True)
-    ]
+
+    async def check(entry: CatalogEntry) -> Finding:
+        return Finding(f"call:{entry.name}", f"Call {entry.name}", await _call(context, entry))
+
+    return await run_each(check, context.callable, at_once=_AT_ONCE)
 
 
 async def _call(context: CheckContext, entry: CatalogEntry) -> Result:

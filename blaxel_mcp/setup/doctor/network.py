@@ -40,9 +40,6 @@ CLOCK_WARNING_SECONDS = 60.0
 _NOWHERE = "http://localhost:9"
 """The only URL that the client without credentials trusts; nothing is sent there."""
 
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-"""Each may be in upper or lower case; lower case takes precedence."""
-
 _USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE)
 _SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -76,20 +73,19 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
 
     Proxies in the system settings of macOS and Windows are not considered.
     """
-    settings = _proxy_settings(environ)
     kind = _proxies(environ).kind_for(url)
-    return settings[f"{kind.upper()}_PROXY"][0] if kind else None
+    return _proxy_settings(environ)[kind][0] if kind else None
 
 
 def _proxies(environ: Mapping[str, str]) -> Proxies:
-    values = _proxy_settings(environ).items()
-    return proxies_in({name.lower().removesuffix("_proxy"): value for name, (_, value) in values})
+    return proxies_in({kind: value for kind, (_, value) in _proxy_settings(environ).items()})
 
 
 def _proxy_settings(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the exact name and the value of each proxy variable that is set, by its name in upper case."""
-    names = {name: name.lower() if name.lower() in environ else name for name in _PROXIES}
-    return {name: (exact, environ[exact]) for name, exact in names.items() if environ.get(exact)}
+    """Return the name and the value of each proxy variable that is set; one in lower case takes precedence."""
+    lower = {kind: f"{kind}_proxy" for kind in ("http", "https", "all", "no")}
+    names = {kind: name if name in environ else name.upper() for kind, name in lower.items()}
+    return {kind: (name, environ[name]) for kind, name in names.items() if environ.get(name)}
 
 
 async def certificates(context: CheckContext) -> Result:

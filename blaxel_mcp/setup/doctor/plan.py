@@ -1,7 +1,7 @@
 """The checks in the order of a set-up, each after the checks that it depends on."""
 
-from blaxel_mcp.setup.doctor.clients import CLIENTS_SECONDS, clients
-from blaxel_mcp.setup.doctor.models import CALLS_SECONDS, calls, models
+from blaxel_mcp.setup.doctor.clients import clients
+from blaxel_mcp.setup.doctor.models import calls, models
 from blaxel_mcp.setup.doctor.network import access, certificates, clock, connection, names, proxy, token
 from blaxel_mcp.setup.doctor.runner import Check
 from blaxel_mcp.setup.doctor.server import footprint, server
@@ -23,10 +23,10 @@ PLAN: tuple[Check, ...] = (
     Check("audit", "Audit file", audit, ("settings",)),
     Check("server", "This server over stdio", server, ("settings",)),
     Check("footprint", "Tools in the context", footprint, ("server",)),
-    Check("clients", "Clients", clients, ("settings",), seconds=CLIENTS_SECONDS),
+    Check("clients", "Clients", clients, ("settings",), seconds=180),
     Check("versions", "Versions", versions),
 )
 """Every check that is free of charge."""
 
-CALLS = Check("calls", "Model calls", calls, ("models",), seconds=CALLS_SECONDS)
+CALLS = Check("calls", "Model calls", calls, ("models",), seconds=600)
 """The check of `--call`: one small request to each model, which is billed."""

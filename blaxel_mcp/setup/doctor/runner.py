@@ -14,9 +14,6 @@ from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by,
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 45.0
-"""The default timeout of a check; each of its requests has a shorter one."""
-
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
@@ -26,19 +23,16 @@ RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
 class Check:
     """A check, or a group of checks whose members are known only when it runs.
 
-    Attributes:
-        id: The id for scripts; the findings of a group have ids of their own.
-        title: The title for people.
-        run: Runs the check and returns its result, or the findings of a group.
-        needs: The ids of the checks that have to pass first, since their failure would only be reported again.
-        seconds: The timeout.
+    Scripts rely on its id; the findings of a group have ids of their own. The checks that it `needs` have to pass
+    first, since their failure would only be reported again. `seconds` is the timeout; each of its requests has a
+    shorter one.
     """
 
     id: str
     title: str
     run: RunCheck
     needs: tuple[str, ...] = ()
-    seconds: float = CHECK_SECONDS
+    seconds: float = 45
 
 
 async def run_checks(
@@ -50,13 +44,9 @@ async def run_checks(
 ) -> list[Finding]:
     """Run the checks, and return the findings in the order of the plan.
 
-    Those that depend on a failed check are skipped, so that one cause is one failure.
-
-    Args:
-        plan: The checks, each after those that it needs.
-        context: The set-up to check.
-        on_finding: Called with each finding as soon as it is known.
-        on_running: Called with the titles of the running checks when one begins or ends.
+    Those that depend on a failed check are skipped, so that one cause is one failure. Each check has to come after
+    those that it needs. `on_finding` gets each finding as soon as it is known, and `on_running` the titles of the
+    running checks whenever one begins or ends.
     """
     ended = {check.id: anyio.Event() for check in plan}
     # For each failed or skipped check, the failed check that is its cause.

@@ -24,7 +24,6 @@ from blaxel_mcp.setup.doctor.context import CheckContext
 from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, failed_by, ok, warning
 
 _FIX_LINES = "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
-_UNITS = ("calls", "tokens", "usd")
 _PACKAGES = ("mcp", "httpx", "pydantic", "anyio")
 _MAX_TIMESTAMP = 253_402_300_799
 """The end of the year 9999, after which `datetime` cannot represent a date."""
@@ -110,8 +109,7 @@ async def ledger(context: CheckContext) -> Result:
     cap = "" if usd["cap"] is None else f" of {usd['cap']:,.6f}"
     message = f"{where}; today {_amount(budget['calls'], 'call')}, {_amount(budget['tokens'], 'token')}, "
     message += f"{usd['used']:,.6f}{cap} USD"
-    capped = [(unit, budget[unit]) for unit in _UNITS if budget[unit]["cap"] is not None]
-    used_up = [unit for unit, figures in capped if figures["used"] >= figures["cap"]]
+    used_up = [unit for unit, part in budget.items() if part["cap"] is not None and part["used"] >= part["cap"]]
     if not used_up:
         return ok(message)
     keys = " and ".join(f"budget.{unit}_per_day" for unit in used_up)

@@ -43,11 +43,7 @@ class Change:
     is_private: bool = False
 
     def check_writable(self) -> None:
-        """Check, without writing anything, that `apply` may write the file; a full disk goes unnoticed.
-
-        Raises:
-            ConfigurationError: It may not.
-        """
+        """Raise ConfigurationError if `apply` may not write the file, as far as that shows without writing."""
         if self.kind != "none":
             check_writable(self.file)
 
@@ -63,11 +59,7 @@ class Change:
 
 
 def usual_name(client: Client, file: Path) -> str:
-    """Return the name of our entry if none is given: the default one, or the earlier one if only that is there.
-
-    Raises:
-        ConfigurationError: The file cannot be read or parsed.
-    """
+    """Return the name of our entry if none is given: the default one, or the earlier one if only that is there."""
     names = own_names(client, file)
     return EARLIER_NAME if EARLIER_NAME in names and DEFAULT_NAME not in names else DEFAULT_NAME
 
@@ -119,8 +111,7 @@ def removal(client: Client, file: Path, name: str) -> Change:
 def redact_backups(client: Client, file: Path) -> dict[Path, str]:
     """Remove the secrets of this server's entries from the backups of a client's file.
 
-    Returns:
-        Each backup that spelled out a secret, and its treatment: edited, deleted if it cannot be edited, or neither.
+    Return each backup that spelled out a secret, and its treatment: edited, deleted if it cannot be edited, or neither.
     """
     redacted = {}
     for copy in backups_of(file):
@@ -167,11 +158,7 @@ def _change(client: Client, file: Path, kind: Kind, before: str | None, after: s
 
 
 def preview(client: Client, launch: Launch, name: str) -> str:
-    """Return the entry as it would be written into an empty file, with secrets masked.
-
-    Raises:
-        InvalidArgumentsError: The client does not accept the name.
-    """
+    """Return the entry as it would be written into an empty file, with secrets masked."""
     _check_name(client, name)
     masked = replace(launch, secret=dict.fromkeys(launch.secret, "(hidden)"))
     return ConfigDocument(client, "the new file", None).with_entry(masked, name)

@@ -27,8 +27,8 @@ class Client:
     """One MCP client.
 
     Attributes:
-        name: Its name on our command line, such as "claude-code".
-        title: Its name for people, such as "Claude Code".
+        name: Its name on our command line.
+        title: Its name for people.
         file: Returns the path of its settings file.
         key: The name of the file's table of servers.
         fields: Fields that an entry needs in addition to command, args and env.

@@ -14,12 +14,7 @@ from blaxel_mcp.setup.install.toml_edit import TomlText
 
 
 class ConfigDocument:
-    """The text of a client's file.
-
-    A blank text and None count as empty.
-
-    Attributes:
-        servers: The entries of all servers by name.
+    """The text of a client's file, and the entries of all servers in it by name; a blank text and None count as empty.
 
     Raises:
         ConfigurationError: The text cannot be parsed, or is in a form that is not edited; its table of servers is

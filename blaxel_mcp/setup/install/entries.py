@@ -145,5 +145,4 @@ def forwarded_by(entry: Any) -> tuple[str, ...]:
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    """Return the value if it is a table, otherwise an empty one."""
     return value if isinstance(value, dict) else {}

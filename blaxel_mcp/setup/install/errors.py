@@ -22,11 +22,7 @@ def malformed(error: MalformedError, file: object) -> ConfigurationError:
 
 
 class NotATableError(Exception):
-    """A value that should be a table but is something else.
-
-    Attributes:
-        path: The value's dotted name; empty for the whole text.
-    """
+    """A value that should be a table but is something else; `path` is its dotted name, empty for the whole text."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)

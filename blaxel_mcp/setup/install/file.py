@@ -75,11 +75,7 @@ def replace_text(path: Path, before: str | None, after: str, *, backup: str | No
 
 
 def check_writable(path: Path) -> None:
-    """Check that this user may create or replace a file, as far as that shows without writing.
-
-    Raises:
-        ConfigurationError: The folder, or the closest one that exists, may not be written.
-    """
+    """Raise ConfigurationError if this user may not create or replace a file, as far as that shows without writing."""
     with _os_errors_reported(path, "written"):
         folder = next(folder for folder in path.resolve().parents if folder.exists())
         if not os.access(folder, os.W_OK | os.X_OK):
