@@ -275,9 +275,8 @@ class Spending:
             return
         if not call.commits.ledger.is_remote:
             call.commits.defer(entry, SETTLE_SECONDS)
-            used = dict(call.used)
-            if totals:
-                used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
+            own = call.used.get(reservation.key, UsageTotals()) + (totals or UsageTotals())
+            used = call.used | {reservation.key: own}
             context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
             return
         try:
