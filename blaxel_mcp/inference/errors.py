@@ -10,13 +10,16 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest, closest_names
 from blaxel_mcp.inference.context import CallContext
 
+PARTIAL_FOLLOWS = "The partial answer follows."
+PARTIAL_ABOVE = "The answer above is incomplete."
 
-def describe(error: BlaxelError, context: CallContext, *, partial: str = "The partial answer follows.") -> BlaxelError:
+
+def describe(error: BlaxelError, context: CallContext, *, partial: str = "") -> BlaxelError:
     """Return a new error with the information of the context; the given error stays as it is.
 
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
     about the failure; `billed` covers all attempts together. `partial` says where the partial answer is, if there is
-    one.
+    one and it is shown.
     """
     described = BlaxelError(error.message, code=error.code)
     vars(described).update(vars(error))
