@@ -48,7 +48,14 @@ class OpenLedgers:
         with self._lock:
             ledger = self._ledgers.get(key)
             if ledger is None:
-                ledger = self._ledgers[key] = _new(path, lease_seconds)
+                if isinstance(path, SecretStr):
+                    # Imported here: a server that shares no budget starts without it.
+                    from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
+
+                    ledger = RedisLedger(Engine(path), lease_seconds=lease_seconds)
+                else:
+                    ledger = Ledger(path)
+                self._ledgers[key] = ledger
             self._users[ledger] = self._users.get(ledger, 0) + 1
             return ledger
 
@@ -92,15 +99,6 @@ class OpenLedgers:
 
 
 OPEN_LEDGERS = OpenLedgers()
-
-
-def _new(path: LedgerPath, lease_seconds: float) -> Ledger:
-    if not isinstance(path, SecretStr):
-        return Ledger(path)
-    # Imported here: a server that shares no budget starts without it.
-    from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
-
-    return RedisLedger(Engine(path), lease_seconds=lease_seconds)
 
 
 class LedgerInUse:

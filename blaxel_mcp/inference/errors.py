@@ -32,7 +32,9 @@ def describe(error: BlaxelError, context: CallContext, *, partial: str = "") -> 
 def _hints(error: BlaxelError, context: CallContext, partial: str) -> Iterator[str]:
     if error.code == "unknown_model" and context.model:
         names = [name for name in closest_names(context.model, context.model_names) if name != context.model]
-        yield f"Did you mean {_either(names)}?" if names else ""
+        quoted = [repr(name) for name in names]
+        either = " or ".join(filter(None, (", ".join(quoted[:-1]), *quoted[-1:])))
+        yield f"Did you mean {either}?" if names else ""
     if context.retries:
         yield f"The request was tried {context.retries + 1} times."
     if error.partial or (context.stream and context.stream.has_begun):
@@ -60,11 +62,6 @@ def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
         status = record.shown_status
         return f"Its last known status is {status}; it answers once that is {DEPLOYED}, which list_models shows."
     return "It was deployed when last checked, so this should pass in a minute or so."
-
-
-def _either(names: list[str]) -> str:
-    quoted = [repr(name) for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def cancelled(context: CallContext) -> BlaxelError:
