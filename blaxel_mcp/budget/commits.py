@@ -47,7 +47,7 @@ class GroupCommit:
     def defer(self, entry: Entry, seconds: float = DEFER_SECONDS) -> None:
         """Write an entry with the next transaction, within so many seconds; its `check` is not called."""
         # The check refers to the request and its answer, which would stay in memory while the disk is slow.
-        self.ledger.defer(Entry(entry.reservation, _accept) if entry.check else entry)
+        self.ledger.defer(Entry(entry.reservation, lambda _: None) if entry.check else entry)
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         if due < self._due:
@@ -87,7 +87,3 @@ class GroupCommit:
                 waiting.set_result(outcome)
         if self._waiting:
             self._commit()
-
-
-def _accept(_: Used) -> None:
-    """Accept a call that no cap applies to."""

@@ -1,14 +1,20 @@
 """The ledgers of this process: one for each path, shared by everything that uses it."""
 
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio.to_thread
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.ledger import MEMORY, Ledger
-from blaxel_mcp.settings.schema import LEASE_SECONDS
+from blaxel_mcp.budget.commits import GroupCommit
+from blaxel_mcp.budget.ledger import MEMORY, Ledger, default_ledger
+from blaxel_mcp.budget.shared.engine import Engine, require_extra
+from blaxel_mcp.settings.schema import LEASE_SECONDS, Settings
+
+logger = logging.getLogger(__name__)
 
 LedgerPath = Path | str | SecretStr
 """A file, `MEMORY`, or the URL of a Redis, which may hold a password."""
@@ -42,7 +48,14 @@ class OpenLedgers:
         with self._lock:
             ledger = self._ledgers.get(key)
             if ledger is None:
-                ledger = self._ledgers[key] = _new(path, lease_seconds)
+                if isinstance(path, SecretStr):
+                    # Imported here: a server that shares no budget starts without it.
+                    from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
+
+                    ledger = RedisLedger(Engine(path), lease_seconds=lease_seconds)
+                else:
+                    ledger = Ledger(path)
+                self._ledgers[key] = ledger
             self._users[ledger] = self._users.get(ledger, 0) + 1
             return ledger
 
@@ -88,11 +101,59 @@ class OpenLedgers:
 OPEN_LEDGERS = OpenLedgers()
 
 
-def _new(path: LedgerPath, lease_seconds: float) -> Ledger:
-    if not isinstance(path, SecretStr):
-        return Ledger(path)
-    # Imported here: a server that shares no budget starts without them.
-    from blaxel_mcp.budget.redis_ledger import RedisLedger  # noqa: PLC0415
-    from blaxel_mcp.budget.shared.engine import Engine  # noqa: PLC0415
+class LedgerInUse:
+    """Opens the ledger of some settings on first use.
 
-    return RedisLedger(Engine(path), lease_seconds=lease_seconds)
+    Attributes:
+        opened: The ledger if it is open.
+        problem: The last problem with the ledger, as a sentence.
+
+    Raises:
+        ConfigurationError: The ledger is in Redis, and the extra `redis` is not installed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = _path(settings)
+        self._lease_seconds = settings.shared.lease_seconds
+        if isinstance(self._path, SecretStr):
+            require_extra()
+        self._acquired: list[GroupCommit] = []
+        self.opened: GroupCommit | None = None
+        self.problem: str | None = None
+
+    def open(self) -> GroupCommit:
+        """Return the ledger, which all callers of this process share, until `aclose` releases it."""
+        if self.opened is None:
+            self.opened = GroupCommit(OPEN_LEDGERS.acquire(self._path, lease_seconds=self._lease_seconds))
+            self._acquired.append(self.opened)
+        return self.opened
+
+    def fall_back(self, problem: str) -> GroupCommit:
+        """Count in memory from now on, and return that ledger."""
+        self.opened = GroupCommit(OPEN_LEDGERS.acquire(MEMORY, instead_of=str(self._path)))
+        self._acquired.append(self.opened)
+        self.warn(f"{problem} Calls are now counted in this process only.")
+        return self.opened
+
+    def warn(self, problem: str) -> None:
+        """Log a problem, once until another one follows."""
+        if problem != self.problem:
+            self.problem = problem
+            logger.warning(problem)
+
+    async def aclose(self) -> None:
+        """Release the ledger."""
+        self.opened = None
+        while self._acquired:
+            commits = self._acquired.pop()
+            await commits.aclose()
+            await anyio.to_thread.run_sync(OPEN_LEDGERS.release, commits.ledger)
+
+
+def _path(settings: Settings) -> LedgerPath:
+    path = settings.budget.ledger
+    if path is None:
+        return settings.shared.url or default_ledger()
+    if "://" in path:
+        return SecretStr(path)
+    return MEMORY if path == MEMORY else Path(path).expanduser()

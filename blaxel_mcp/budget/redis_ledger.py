@@ -213,15 +213,11 @@ class RedisLedger(Ledger):
         self._epoch = epoch
 
     def _read(self, keys: Sequence[str]) -> list[Sequence[bytes]]:
-        def fill(pipeline: Any) -> None:
-            for key in keys:
-                pipeline.hgetall(key)
-
         if self._deferred:
             self.write(())
         try:
             self._sweep()
-            days = self._engine.batch(fill)
+            days = self._engine.batch(lambda pipeline: [pipeline.hgetall(key) for key in keys])
         except SharedStateError as error:
             raise LedgerError(f"The ledger cannot be used: {error}.") from None
         return [[item for pair in day.items() for item in pair] for day in days]

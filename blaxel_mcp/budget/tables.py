@@ -139,9 +139,8 @@ def records(connection: sqlite3.Connection, account: str, last: int | None, call
 
 def delete_days(connection: sqlite3.Connection, before: str) -> None:
     """Delete the usage of the days before a day."""
-    connection.execute("DELETE FROM totals WHERE day < ?", (before,))
-    connection.execute("DELETE FROM reservations WHERE day < ?", (before,))
-    connection.execute("DELETE FROM clients WHERE day < ?", (before,))
+    for table in ("totals", "reservations", "clients"):
+        connection.execute(f"DELETE FROM {table} WHERE day < ?", (before,))  # noqa: S608 - the names above
 
 
 def _day_key(reservation: Reservation) -> tuple[str, str, str, str]:

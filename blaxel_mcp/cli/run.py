@@ -24,7 +24,7 @@ from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.inference.answers import Answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.dry_run import dry_run, masked_headers
-from blaxel_mcp.inference.errors import describe
+from blaxel_mcp.inference.errors import PARTIAL_ABOVE, describe
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
@@ -125,7 +125,7 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
                 progress.stop()
                 if error.partial and not printer.printed:
                     printer(error.partial)
-                is_printed = "The answer above is incomplete." if printer.printed else ""
+                is_printed = PARTIAL_ABOVE if printer.printed else ""
                 raise describe(error, context, partial=is_printed) from None
             finally:
                 progress.stop()

@@ -193,7 +193,12 @@ class AnswerStream:
             chunk = b"" if is_plain else self._recognize()
         if self._decoder and chunk:
             self._add(self._decoder.feed(chunk))
-        return _patience(self._assembler) if self._assembler else math.inf
+        if self._assembler is None:
+            return math.inf
+        if self._assembler.ended:
+            return END_SECONDS
+        is_done = self._assembler.error is not None or self._assembler.complete
+        return self._assembler.linger_seconds if is_done else math.inf
 
     def _recognize(self, *, ended: bool = False) -> bytes:
         """Choose the decoder by the first bytes, and return those to decode; none if more are needed to choose one."""
@@ -251,13 +256,6 @@ class _RedactedText:
         self._length += len(safe.decode("utf-8", "surrogatepass"))
         self._end = text[max(0, self._length - _COMPARED_CHARS) : self._length]
         return self._shown
-
-
-def _patience(assembler: Assembler) -> float:
-    """Return for how many seconds the rest of a stream is worth waiting."""
-    if assembler.ended:
-        return END_SECONDS
-    return assembler.linger_seconds if assembler.error is not None or assembler.complete else math.inf
 
 
 def _incomplete(reason: str, status: int, *, origin: Literal["network", "provider"] = "network") -> UpstreamError:

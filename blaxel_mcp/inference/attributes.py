@@ -69,8 +69,9 @@ def outcome_attributes(context: CallContext, outcome: Outcome) -> dict[str, Any]
     if not isinstance(outcome, BaseException):
         value = outcome.value if isinstance(outcome, JSONAnswer) else None
         api = context.prepared.route.api.name if context.prepared and context.prepared.route.api else None
+        named = value if isinstance(value, dict) and api not in FREE_APIS else {}
         attributes |= {
-            "gen_ai.response.model": _response_model(value, api),
+            "gen_ai.response.model": name_or_none(named.get("model") or named.get("modelVersion")),
             "gen_ai.response.finish_reasons": finish_reasons(value, api) or None,
             "blaxel.cost": context.cost_usd,
         }
@@ -128,12 +129,6 @@ def _request_model(prepared: PreparedRequest, context: CallContext) -> str:
     """Return the provider's name of the model if it is known, else the name in the request."""
     own = (context.record and context.record.provider_model) or context.model
     return name_or_none(own if prepared.model == context.model else prepared.model) or OTHER
-
-
-def _response_model(value: Any, api: str | None) -> str | None:
-    if not isinstance(value, dict) or api in FREE_APIS:
-        return None
-    return name_or_none(value.get("model") or value.get("modelVersion"))
 
 
 def metric_attributes(prepared: PreparedRequest, context: CallContext) -> dict[str, str | int | bool]:

@@ -29,32 +29,26 @@ _NO_ESTIMATE = Estimate()
 class CallContext:
     """The state of one call. It is filled in as the call goes on, so failed and cancelled calls have it too.
 
+    Values that are not known yet are None; `started` is a time of `time.perf_counter`.
+
     Attributes:
         call_id: Unguessable; also the handle of a call that outlives its request.
         tool: The tool that was called, or the command of the command line.
         client: The name of the program that made the call; empty if it is not known.
         model: The model API's name, once it is known to be a valid name.
-        workspace: The model's workspace.
-        record: The control plane's record of the model.
-        prepared: The request, once it is composed.
         settings: The `[[models]]` entry of the model that the call counts for, if it is configured.
         expected: The estimated usage, with the price where it is known.
         stream: The streamed answer of the last attempt.
         attempts: The spans of its attempts, if it is traced or measured.
-        trace: The trace of the HTTP exchange.
-        progress: The progress to show a waiting client.
         retries: How many attempts were made after the first one failed.
         earlier_attempt_billed: Whether an attempt before the last one may have been billed.
         price: The price of the model, once it is looked up; None if it is not known.
-        usage: The usage that the answer reports.
-        cost_usd: Its cost in USD; None if it is not known.
         asker: Asks a person before an expensive call; None for the calls of a command, which a person has typed.
         agreed_by: Who agreed to an expensive call: `person`, `session` or `settings`; None if nobody was asked.
         budget: How much of each cap that applies to the call is used.
         repairs: One sentence per change made to the caller's arguments.
         notes: One sentence per other thing that the reader of the result should know.
         model_names: The names to suggest when the model does not exist.
-        started: When the call started, by `time.perf_counter`.
     """
 
     call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(16)}")

@@ -10,13 +10,16 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest, closest_names
 from blaxel_mcp.inference.context import CallContext
 
+PARTIAL_FOLLOWS = "The partial answer follows."
+PARTIAL_ABOVE = "The answer above is incomplete."
 
-def describe(error: BlaxelError, context: CallContext, *, partial: str = "The partial answer follows.") -> BlaxelError:
+
+def describe(error: BlaxelError, context: CallContext, *, partial: str = "") -> BlaxelError:
     """Return a new error with the information of the context; the given error stays as it is.
 
     The hint gains the names that were probably meant, the number of attempts and what the control plane's record says
     about the failure; `billed` covers all attempts together. `partial` says where the partial answer is, if there is
-    one.
+    one and it is shown.
     """
     described = BlaxelError(error.message, code=error.code)
     vars(described).update(vars(error))
@@ -29,7 +32,9 @@ def describe(error: BlaxelError, context: CallContext, *, partial: str = "The pa
 def _hints(error: BlaxelError, context: CallContext, partial: str) -> Iterator[str]:
     if error.code == "unknown_model" and context.model:
         names = [name for name in closest_names(context.model, context.model_names) if name != context.model]
-        yield f"Did you mean {_either(names)}?" if names else ""
+        quoted = [repr(name) for name in names]
+        either = " or ".join(filter(None, (", ".join(quoted[:-1]), *quoted[-1:])))
+        yield f"Did you mean {either}?" if names else ""
     if context.retries:
         yield f"The request was tried {context.retries + 1} times."
     if error.partial or (context.stream and context.stream.has_begun):
@@ -57,11 +62,6 @@ def _record_hint(error: BlaxelError, record: ModelRecord) -> str:
         status = record.shown_status
         return f"Its last known status is {status}; it answers once that is {DEPLOYED}, which list_models shows."
     return "It was deployed when last checked, so this should pass in a minute or so."
-
-
-def _either(names: list[str]) -> str:
-    quoted = [repr(name) for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def cancelled(context: CallContext) -> BlaxelError:

@@ -45,14 +45,15 @@ class FileReader:
         Raises:
             InvalidArgumentsError: A file cannot be used; the hint names the setting that allows it.
         """
+
+        def load(value: Any) -> Any:
+            return [self._load_one(item) for item in value] if isinstance(value, list) else self._load_one(value)
+
         loaded = dict(arguments)
         for name in names:
             if name in loaded:
-                loaded[name] = await anyio.to_thread.run_sync(self._load_all, loaded[name], abandon_on_cancel=True)
+                loaded[name] = await anyio.to_thread.run_sync(load, loaded[name], abandon_on_cancel=True)
         return loaded
-
-    def _load_all(self, value: Any) -> Any:
-        return [self._load_one(item) for item in value] if isinstance(value, list) else self._load_one(value)
 
     def _load_one(self, value: Any) -> InputFile:
         if not isinstance(value, str):

@@ -14,13 +14,11 @@ class Invocation:
     """One call as its caller describes it.
 
     Attributes:
-        model: The model API's name.
         path: The sub-endpoint, query included; empty for the base endpoint, None for the model's own.
         own_path: The sub-endpoint that the model's entry names; None derives it from the model's type.
         api: The API that `arguments` are written for; None detects it from the path.
         arguments: The arguments of a model's own tool, from which `api` makes the body.
         body: The request body, when there are no arguments; None sends no body.
-        method: The HTTP method.
         query: More query parameters, URL-encoded.
         settings: The model's `[[models]]` entry, if it is configured.
         timeout_seconds: The deadline of this call; None takes the settings'.

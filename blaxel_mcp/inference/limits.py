@@ -85,9 +85,8 @@ class CallLimits:
             key = (context.workspace, context.model)
             semaphores.insert(0, self._models.setdefault(key, self._slots(limit)))
         caller, progress = self._caller, context.progress
-        waits = not all(semaphore.is_free(caller) for semaphore in semaphores) or any(
-            rate.delay() for rate in self._rates
-        )
+        is_free = all(semaphore.is_free(caller) for semaphore in semaphores)
+        waits = not is_free or any(rate.is_busy for rate in self._rates)
         if waits:
             self._require_place(context.model)
             progress.set_status(f"waiting for a free slot, {self._queued[caller]} calls ahead")

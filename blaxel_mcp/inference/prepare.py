@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
+from blaxel_mcp.apis.base import Encoded
 from blaxel_mcp.apis.streams import has_stream_format
 from blaxel_mcp.budget.estimates import Estimate, estimate
 from blaxel_mcp.catalog.records import ModelRecord
@@ -211,27 +212,15 @@ def prepare(invocation: Invocation, route: Route, payload: Any, settings: Settin
     """
     composed = compose_body(invocation, route, payload, settings)
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body
+    fields = body if isinstance(body, dict) else {}
     writes = body is not None and (api is RAW or api.streams)
-    is_later = isinstance(body, dict) and any(
-        value is True and fold(name) == "background" for name, value in body.items()
-    )
+    is_later = any(value is True and fold(name) == "background" for name, value in fields.items())
     expected = estimate(body, writes=writes, metered=body is None or (_is_metered(path) and not is_later))
     locked = composed.settings.locked if composed.settings else {}
-    if (
-        stream
-        and api.streams
-        and isinstance(body, dict)
-        and invocation.method == "POST"
-        and "stream" not in body | locked
-    ):
+    is_open = "stream" not in fields and "stream" not in locked
+    if stream and api.streams and is_open and isinstance(body, dict) and invocation.method == "POST":
         path, query, body = _streamed(route, api, body)
-    try:
-        content = None if body is None else api.encode(body)
-    except ValueError:
-        raise InvalidArgumentsError(
-            "The body contains a value that JSON cannot represent: NaN, an infinite number or half a surrogate pair.",
-            hint="Replace that value and call again; nothing was sent.",
-        ) from None
+    content = None if body is None else _encoded(api, body)
     if settings.trace == "always":
         query = _traced(query, route)
     content_type = {"Content-Type": content.content_type} if content else {}
@@ -251,9 +240,19 @@ def prepare(invocation: Invocation, route: Route, payload: Any, settings: Settin
         settings=composed.settings,
         estimate=expected,
         writes=writes,
-        may_stream=api is not RAW or has_stream_format(path) or (isinstance(body, dict) and bool(body.get("stream"))),
+        may_stream=api is not RAW or has_stream_format(path) or bool(fields.get("stream")),
         repairs=tuple(composed.repairs),
     )
+
+
+def _encoded(api: ModelAPI, body: Any) -> Encoded:
+    try:
+        return api.encode(body)
+    except ValueError:
+        raise InvalidArgumentsError(
+            "The body contains a value that JSON cannot represent: NaN, an infinite number or half a surrogate pair.",
+            hint="Replace that value and call again; nothing was sent.",
+        ) from None
 
 
 def _traced(query: str, route: Route) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,7 +24,6 @@ from blaxel_mcp.inference.observers import CallObserver, ObservedInference
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.settings.schema import Settings
 
 if TYPE_CHECKING:
     # Only for annotations: `client` is the package that imports the HTTP library.
@@ -114,6 +112,11 @@ def build_runtime(
         discovery = Discovery(settings, control_plane, caches=caches)
     except EntriesError as error:
         raise config.entries_error(error.problems) from None
+
+    def price_of(entry: CatalogEntry, record: ModelRecord | None) -> JSONObject:
+        runtime_type, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
+        return listed_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")
+
     limits = limits or CallLimits(settings.limits)
     observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]
     if environment.telemetry is not None:
@@ -133,11 +136,6 @@ def build_runtime(
         control_plane=control_plane,
         discovery=discovery,
         inference=inference,
-        listing=ModelListing(discovery, control_plane, client.auth, settings, partial(_price_of, settings)),
+        listing=ModelListing(discovery, control_plane, client.auth, settings, price_of),
         spending=spending,
     )
-
-
-def _price_of(settings: Settings, entry: CatalogEntry, record: ModelRecord | None) -> JSONObject:
-    runtime_type, provider_model = (record.runtime_type, record.provider_model) if record else (None, None)
-    return listed_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")

@@ -85,9 +85,10 @@ class RateLimiter:
         self._starts: deque[float] = deque(maxlen=per_minute)
         self._turn = FairSemaphore(1, share=1)
 
-    def delay(self) -> float:
-        """Return how long the next call would have to wait, in seconds; more than 0 also while others wait."""
-        return self._remaining() if self._turn.is_free("") else _MINUTE_SECONDS
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next call has to wait, for a minute to pass or for others who wait."""
+        return not self._turn.is_free("") or self._remaining() > 0
 
     async def acquire(self, caller: str) -> None:
         """Wait until one more call may start."""

@@ -15,13 +15,13 @@ from blaxel_mcp.budget.caps import Budget, day_of
 from blaxel_mcp.budget.commits import SETTLE_SECONDS
 from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
+from blaxel_mcp.budget.open_ledgers import LedgerInUse
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.ledger_in_use import LedgerInUse
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
 from blaxel_mcp.settings.schema import Settings
@@ -275,9 +275,8 @@ class Spending:
             return
         if not call.commits.ledger.is_remote:
             call.commits.defer(entry, SETTLE_SECONDS)
-            used = dict(call.used)
-            if totals:
-                used[reservation.key] = used.get(reservation.key, UsageTotals()) + totals
+            own = call.used.get(reservation.key, UsageTotals()) + (totals or UsageTotals())
+            used = call.used | {reservation.key: own}
             context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
             return
         try:

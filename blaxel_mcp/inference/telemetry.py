@@ -16,7 +16,6 @@ from weakref import WeakSet
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference import instruments
@@ -126,8 +125,12 @@ class CallTelemetry:
             attributes = metric_attributes(context.prepared, context)
             if context.cost_usd is not None:
                 self._telemetry.record(instruments.COST, context.cost_usd, attributes)
-            for kind, count in _tokens(context.usage):
-                self._telemetry.record(instruments.TOKEN_USAGE, count, {**attributes, "gen_ai.token.type": kind})
+            usage = context.usage
+            if usage is None or usage.estimated:
+                return
+            for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+                if count is not None:
+                    self._telemetry.record(instruments.TOKEN_USAGE, count, {**attributes, "gen_ai.token.type": kind})
 
 
 class AttemptSpans:
@@ -183,10 +186,3 @@ class AttemptSpans:
             span.set_attributes(content_attributes(prepared, outcome))
         except Exception as error:  # noqa: BLE001 - no content of any form may cost an answer
             logger.warning("the content of a call is not in its span: %s", type(error).__name__)
-
-
-def _tokens(usage: Usage | None) -> Iterator[tuple[str, int]]:
-    if usage is not None and not usage.estimated:
-        for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
-            if count is not None:
-                yield kind, count

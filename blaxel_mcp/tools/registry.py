@@ -18,7 +18,7 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest
 from blaxel_mcp.inference.consent import Asker, unanswered
 from blaxel_mcp.inference.context import CallContext
-from blaxel_mcp.inference.errors import cancelled, describe, unexpected
+from blaxel_mcp.inference.errors import PARTIAL_FOLLOWS, cancelled, describe, unexpected
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report
@@ -231,7 +231,8 @@ class ToolRegistry:
                 # The reader of a handle cannot answer questions.
                 return error_result(unanswered(f"the call of {context.model!r}"), context, receipt=receipt)
             except BlaxelError as error:
-                return error_result(describe(error, context), context, max_chars=max_chars, receipt=receipt)
+                described = describe(error, context, partial=PARTIAL_FOLLOWS)
+                return error_result(described, context, max_chars=max_chars, receipt=receipt)
             except Exception:
                 # Left alone, the SDK sends the exception's text to the client, and it may contain a secret.
                 logger.exception("call %s of the tool %r failed", context.call_id, tool.name)

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
+from blaxel_mcp.inference.context import CallContext
+from blaxel_mcp.inference.errors import PARTIAL_FOLLOWS, describe
 from tests.support.connecting import connect, error_of, leading_to, text_of
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +105,14 @@ async def test_a_misspelled_path_is_answered_with_the_one_that_was_meant(emulato
         result = await client.call_tool("run_model", arguments)
 
     assert "Did you mean the path '/v1/chat/completions'?" in error_of(result)["hint"]
+
+
+def test_a_partial_answer_is_mentioned_only_where_it_is_shown() -> None:
+    error = BlaxelError("It broke off.", code="bad_response", origin="network", hint="It was probably billed.")
+    assert describe(error, CallContext(), partial=PARTIAL_FOLLOWS).hint == "It was probably billed."
+
+    error.partial = "Once upon"
+    assert describe(error, CallContext(), partial=PARTIAL_FOLLOWS).hint == (
+        "The partial answer follows. It was probably billed."
+    )
+    assert describe(error, CallContext()).hint == "It was probably billed."

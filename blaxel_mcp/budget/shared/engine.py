@@ -103,7 +103,7 @@ class Engine:
 
         return self.batch(add_scripts, transaction=False) if commands else []
 
-    def batch(self, fill: Callable[[Any], None], *, transaction: bool = True) -> list[Any]:
+    def batch(self, fill: Callable[[Any], object], *, transaction: bool = True) -> list[Any]:
         """Send the commands that `fill` adds to a pipeline, as one transaction, and return their results.
 
         Raises:
