@@ -47,6 +47,7 @@ def test_the_start_of_the_server_imports_few_modules() -> None:
         "html",
         "httpcore",
         "pydantic_settings.sources.providers.cli",
+        "sqlite3",
         "sse_starlette",
         "starlette",
         "blaxel_mcp.emulator",
