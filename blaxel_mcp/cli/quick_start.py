@@ -45,6 +45,8 @@ def quick_start(*, over_http: bool) -> None:
     import_without_command_line("httpx")
     import_without("pydantic_settings", _OTHER_SETTINGS)
     import_alone("mcp.server.lowlevel", later=_PROTOCOL_VERSIONS if over_http else _PROTOCOL_VERSIONS + _SDK_OVER_HTTP)
+    # The price table's, when it is imported: it brings a second HTTP library, to download prices, with 1.1 MB.
+    sys.modules.setdefault("genai_prices.update_prices", _Postponed("genai_prices.update_prices"))
 
 
 def import_without_command_line(package: str) -> None:
@@ -202,6 +204,8 @@ class _Postponed(ModuleType):
 
 
 def _load(module_name: str, name: str) -> Any:
+    if type(sys.modules.get(module_name)) is _Postponed:
+        del sys.modules[module_name]
     with _deferred_models():
         module = import_module(module_name)
     if type(module) is _Postponed:

@@ -87,6 +87,18 @@ def test_only_the_messages_of_the_protocol_version_in_use_are_loaded(version: st
     assert said == f"True\nTrue\nmcp_types.{loaded}\n"
 
 
+def test_the_price_table_is_imported_without_an_http_library_until_it_downloads() -> None:
+    said = printed(
+        f"{START}\n"
+        "from blaxel_mcp.budget.prices import table_price\n"
+        "print(table_price('openai', 'gpt-4o').rates['input'], 'httpx2' in sys.modules)\n"
+        "import genai_prices\n"
+        "print(type(genai_prices.UpdatePrices()).__name__, 'httpx2' in sys.modules)\n"
+    )
+
+    assert said == "2.5 False\nUpdatePrices True\n"
+
+
 def test_what_was_left_out_is_there_when_it_is_used() -> None:
     said = printed(
         f"{START}\n"
