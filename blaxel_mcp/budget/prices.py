@@ -65,16 +65,11 @@ def configured_price(price: Price) -> ModelPrice:
     return ModelPrice(lambda usage: _usd(price, usage), "configured", price.model_dump(exclude_none=True))
 
 
-def expect_table_price(runtime_type: str) -> None:
-    """Begin to import the price table, if it may have a price for this type of provider."""
-    if runtime_type in _PROVIDERS:
-        _begin_to_load()
-
-
 @cache
-def _begin_to_load() -> None:
-    """Import the price table in a thread, so that it is there when an answer has arrived."""
-    Thread(target=_load_table, daemon=True, name="price table").start()
+def expect_table_price(runtime_type: str) -> None:
+    """Begin to import the price table in a thread, if it may have a price for this type of provider."""
+    if runtime_type in _PROVIDERS:
+        Thread(target=_load_table, daemon=True, name="price table").start()
 
 
 @cache
@@ -82,19 +77,19 @@ def _load_table() -> date:
     """Import the price table, remove what no price here depends on, and return the day of its newest price in force.
 
     The table itself has no date. Without the models of other providers and the rules for reading responses, it takes
-    1.3 MB instead of 3.2 MB.
+    1.3 MB instead of 3.2 MB. Threads may run this at the same time.
     """
     from genai_prices import data, types  # noqa: PLC0415 - see the module's docstring
 
-    models = (model for provider in data.providers for model in provider.models)
-    conditions = (each.constraint for model in models if isinstance(model.prices, list) for each in model.prices)
-    starts = [each.start_date for each in conditions if isinstance(each, types.StartDateConstraint)]
     used = {_BEDROCK_PROVIDER, *_PROVIDERS.values()}
     # A provider may have models of others at their prices.
     used |= {name for each in data.providers if each.id in used for name in each.fallback_model_providers or ()}
     data.providers[:] = [provider for provider in data.providers if provider.id in used]
     for provider in data.providers:
         provider.extractors = None
+    models = (model for provider in data.providers for model in provider.models)
+    conditions = (each.constraint for model in models if isinstance(model.prices, list) for each in model.prices)
+    starts = (each.start_date for each in conditions if isinstance(each, types.StartDateConstraint))
     return max(start for start in starts if start <= datetime.now(UTC).date())
 
 
@@ -109,19 +104,12 @@ def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPr
     provider_id = _PROVIDERS.get(runtime_type or "")
     if provider_id is None or not provider_model:
         return None
-    prices = (_price_in_table(*name) for name in _names_in_table(provider_id, provider_model))
-    return next(filter(None, prices), None)
-
-
-def _names_in_table(provider_id: str, provider_model: str) -> list[tuple[str, str]]:
-    """Return the provider and the name under which the table may know a model, the likeliest first.
-
-    A name may be that of a resource (`models/gemini-2.5-pro`), of a router (`openai/gpt-4o`) or of Amazon Bedrock
-    (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`), whose prices depend on the region.
-    """
+    # A name may be that of a resource (`models/gemini-2.5-pro`), of a router (`openai/gpt-4o`) or of Amazon Bedrock
+    # (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`), whose prices depend on the region.
     last = provider_model.rpartition("/")[2]
     bedrock = [(_BEDROCK_PROVIDER, last)] if _BEDROCK.match(last) else []
-    return [*bedrock, (provider_id, provider_model), (provider_id, last)]
+    names = [*bedrock, (provider_id, provider_model), (provider_id, last)]
+    return next(filter(None, (_price_in_table(*name) for name in names)), None)
 
 
 def _price_in_table(provider_id: str, name: str) -> ModelPrice | None:

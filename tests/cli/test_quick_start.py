@@ -128,7 +128,7 @@ def test_a_package_of_another_layout_is_imported_as_usual(tmp_path: Path, init: 
     (tmp_path / "odd" / "__init__.py").write_text(f"def first(): ...\n{init}\n", encoding="utf-8")
     (tmp_path / "odd" / "_main.py").write_text("def main(): ...\n", encoding="utf-8")
     (tmp_path / "odd" / "inner.py").write_text("from odd import first\ndef needed(): ...\n", encoding="utf-8")
-    for shortcut in ("import_without_command_line('odd')", "import_alone('odd.inner')", "import_alone('odd.none')"):
+    for shortcut in ("import_without('odd', ['odd._main'])", "import_alone('odd.inner')", "import_alone('odd.none')"):
         script = (
             f"from blaxel_mcp.cli.quick_start import *\n{shortcut}\n"
             "import odd, odd.inner, odd._main\nprint(odd.main.__name__)"
