@@ -5,16 +5,19 @@ against the caps: its call may have been billed.
 """
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blaxel_mcp.budget import tables
 from blaxel_mcp.budget.figures import ClientUsage, Entry, ModelDay, Reservation, Used
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
 from blaxel_mcp.core.user_folders import user_folder
+
+if TYPE_CHECKING:
+    import sqlite3
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +136,9 @@ class Ledger:
             self._disconnect()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator["sqlite3.Connection"]:
+        import sqlite3  # noqa: PLC0415 - 1.4 MB, for the first call
+
         with self._lock:
             try:
                 connection = self._connect()
@@ -157,7 +162,9 @@ class Ledger:
                 connection.execute("ROLLBACK")
                 raise
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> "sqlite3.Connection":
+        import sqlite3  # noqa: PLC0415 - as above
+
         if self._connection is not None:
             if _identity(self.path) != self._identity:
                 # SQLite would go on counting in a file that can no longer be opened.
@@ -197,10 +204,10 @@ class Ledger:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):
+            with suppress(connection.Error):
                 connection.close()
 
-    def _unusable(self, error: sqlite3.Error | OSError | OverflowError) -> LedgerError:
+    def _unusable(self, error: "sqlite3.Error | OSError | OverflowError") -> LedgerError:
         reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
         return LedgerError(f"The ledger {self.path} cannot be used: {reason}.")
 

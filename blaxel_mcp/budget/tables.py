@@ -1,9 +1,11 @@
 """The tables of a ledger's SQLite file, and the statements that read and write them."""
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from blaxel_mcp.budget.figures import (
     COLUMNS,
@@ -17,6 +19,9 @@ from blaxel_mcp.budget.figures import (
     busiest_first,
     values_of,
 )
+
+if TYPE_CHECKING:
+    import sqlite3
 
 KEPT_CALLS = 1000
 """Calls whose receipts are kept."""

@@ -42,37 +42,12 @@ def quick_start(*, over_http: bool) -> None:
 
     Without HTTP, the SDK's `Server` cannot serve HTTP in this process either.
     """
-    import_without_command_line("httpx")
+    # The command line of httpx, with click, pygments and rich, takes 7 % of the start.
+    import_without("httpx", ["httpx._main"])
     import_without("pydantic_settings", _OTHER_SETTINGS)
     import_alone("mcp.server.lowlevel", later=_PROTOCOL_VERSIONS if over_http else _PROTOCOL_VERSIONS + _SDK_OVER_HTTP)
-
-
-def import_without_command_line(package: str) -> None:
-    """Import a package without its command line, for which it may lack `click`, `pygments` and `rich`.
-
-    The command line of httpx takes 7 % of the start.
-    """
-    if package in sys.modules:
-        return
-    with _hidden(f"{package}._main"):
-        try:
-            import_module(package)
-        except ImportError:
-            _forget(package)
-
-
-@contextmanager
-def _hidden(module: str) -> Iterator[None]:
-    """Let imports of a module fail as if it was not installed."""
-    if module in sys.modules:
-        yield
-        return
-    # Python raises ImportError for a module of None.
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.modules.pop(module, None)
+    # The price table's, when it is imported: it brings a second HTTP library, to download prices, with 1.1 MB.
+    sys.modules.setdefault("genai_prices.update_prices", _Postponed("genai_prices.update_prices"))
 
 
 def import_without(package: str, later: Sequence[str]) -> None:
@@ -104,26 +79,21 @@ def import_alone(module: str, *, later: Sequence[str] = ()) -> None:
     try:
         with _deferred_models(), postponed(later):
             for name in packages:
-                _add_package(name)
+                spec = find_spec(name)
+                assert spec, name
+                package = _Package(name)
+                package.__spec__, package.__loader__, package.__file__ = spec, spec.loader, spec.origin
+                package.__path__, package.__package__ = spec.submodule_search_locations or [], name
+                sys.modules[name] = package
+                parent, _, child = name.rpartition(".")
+                if parent:
+                    setattr(sys.modules[parent], child, package)
             import_module(module)
         works = all(isinstance(sys.modules[name], _Package) for name in packages)
     except Exception:  # noqa: BLE001 - the usual import that follows raises it again if it is not our fault
         works = False
     if not works:
         _forget(packages[0])
-
-
-def _add_package(name: str) -> None:
-    spec = find_spec(name)
-    if spec is None or spec.submodule_search_locations is None:
-        raise ImportError(name)
-    package = _Package(name)
-    package.__spec__, package.__loader__, package.__file__ = spec, spec.loader, spec.origin
-    package.__path__, package.__package__ = spec.submodule_search_locations, name
-    sys.modules[name] = package
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], child, package)
 
 
 class _Package(ModuleType):
@@ -197,11 +167,14 @@ class _Postponed(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        self.__dict__[name] = value = _Later(self.__name__, partial(_load, self.__name__, name))
+        self.__dict__[name] = value = _Later(self.__name__, partial(loaded_name, self.__name__, name))
         return value
 
 
-def _load(module_name: str, name: str) -> Any:
+def loaded_name(module_name: str, name: str) -> Any:
+    """Load a postponed module, unless it is still being postponed, and return what has this name in it."""
+    if type(sys.modules.get(module_name)) is _Postponed:
+        del sys.modules[module_name]
     with _deferred_models():
         module = import_module(module_name)
     if type(module) is _Postponed:

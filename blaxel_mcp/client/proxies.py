@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
-from ssl import SSLContext, SSLError
+from ssl import SSLError
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -185,7 +185,9 @@ class _Routes(httpx.AsyncBaseTransport):
             )
         certificates = await self._certificates.context()
         if kind not in self._transports:
-            self._transports[kind] = self._proxied(self._proxies.urls[kind], certificates)
+            url = self._proxies.urls[kind]
+            proxy = httpx.Proxy(url, ssl_context=certificates if url.startswith("https:") else None)
+            self._transports[kind] = httpx.AsyncHTTPTransport(verify=certificates, limits=self._limits, proxy=proxy)
         try:
             return await self._transports[kind].handle_async_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
@@ -194,10 +196,6 @@ class _Routes(httpx.AsyncBaseTransport):
                 raise
             address = httpx.URL(self._proxies.urls[kind]).netloc.decode("ascii", "replace")
             raise NamedProxyError(error, request, variable, address) from error
-
-    def _proxied(self, url: str, certificates: SSLContext) -> httpx.AsyncHTTPTransport:
-        proxy = httpx.Proxy(url, ssl_context=certificates if url.startswith("https:") else None)
-        return httpx.AsyncHTTPTransport(verify=certificates, limits=self._limits, proxy=proxy)
 
     async def aclose(self) -> None:
         for transport in self._transports.values():

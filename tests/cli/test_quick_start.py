@@ -47,6 +47,7 @@ def test_the_start_of_the_server_imports_few_modules() -> None:
         "html",
         "httpcore",
         "pydantic_settings.sources.providers.cli",
+        "sqlite3",
         "sse_starlette",
         "starlette",
         "blaxel_mcp.emulator",
@@ -86,6 +87,18 @@ def test_only_the_messages_of_the_protocol_version_in_use_are_loaded(version: st
     assert said == f"True\nTrue\nmcp_types.{loaded}\n"
 
 
+def test_the_price_table_is_imported_without_an_http_library_until_it_downloads() -> None:
+    said = printed(
+        f"{START}\n"
+        "from blaxel_mcp.budget.prices import table_price\n"
+        "print(table_price('openai', 'gpt-4o').rates['input'], 'httpx2' in sys.modules)\n"
+        "import genai_prices\n"
+        "print(type(genai_prices.UpdatePrices()).__name__, 'httpx2' in sys.modules)\n"
+    )
+
+    assert said == "2.5 False\nUpdatePrices True\n"
+
+
 def test_what_was_left_out_is_there_when_it_is_used() -> None:
     said = printed(
         f"{START}\n"
@@ -115,7 +128,7 @@ def test_a_package_of_another_layout_is_imported_as_usual(tmp_path: Path, init: 
     (tmp_path / "odd" / "__init__.py").write_text(f"def first(): ...\n{init}\n", encoding="utf-8")
     (tmp_path / "odd" / "_main.py").write_text("def main(): ...\n", encoding="utf-8")
     (tmp_path / "odd" / "inner.py").write_text("from odd import first\ndef needed(): ...\n", encoding="utf-8")
-    for shortcut in ("import_without_command_line('odd')", "import_alone('odd.inner')", "import_alone('odd.none')"):
+    for shortcut in ("import_without('odd', ['odd._main'])", "import_alone('odd.inner')", "import_alone('odd.none')"):
         script = (
             f"from blaxel_mcp.cli.quick_start import *\n{shortcut}\n"
             "import odd, odd.inner, odd._main\nprint(odd.main.__name__)"

@@ -1,16 +1,19 @@
 """Keys of calls in a SQLite file, for all processes of a user on this machine. Every method blocks."""
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blaxel_mcp.core.private_files import make_own_file, make_own_folder
 from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.schema import LEASE_SECONDS
 from blaxel_mcp.tools.paid_once import KEPT_SECONDS, CallKeysError, Claim
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _MAX_RESULT_CHARS = 4_000_000
 """A longer result is not kept: its call counts as done without one."""
@@ -103,7 +106,9 @@ class LocalKeys:
                 connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator["sqlite3.Connection"]:
+        import sqlite3  # noqa: PLC0415 - 1.4 MB, for the first call with a key
+
         with self._lock:
             try:
                 connection = self._connect()
@@ -115,7 +120,9 @@ class LocalKeys:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 raise CallKeysError(f"the file {self._path} cannot be used: {reason}") from None
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> "sqlite3.Connection":
+        import sqlite3  # noqa: PLC0415 - as above
+
         if self._connection is None:
             make_own_folder(self._path.parent)
             # SQLite gives its other files the mode of this one.

@@ -87,7 +87,7 @@ class CallStore:
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._memory_bytes = 0
         self._disk_bytes = 0
-        self._reasons: OrderedDict[str, str] = OrderedDict()
+        self._reasons: dict[str, str] = {}
         self._shared = shared
         # Of answers that are removed already.
         self._deletions: list[Callable[[], None]] = []
@@ -259,7 +259,7 @@ class CallStore:
         self._disk_bytes -= record.disk_bytes
         self._reasons[call_id] = reason
         if len(self._reasons) > _MAX_REASONS:
-            self._reasons.popitem(last=False)
+            del self._reasons[next(iter(self._reasons))]
         if record.path or record.files:
             self._deletions.append(record.delete_files)
 
