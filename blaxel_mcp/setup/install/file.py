@@ -6,6 +6,7 @@ import re
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ else:
     import fcntl
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_LOCK_SECONDS, _LOCK_POLL_SECONDS = 30.0, 0.05
 
 
 def read_text(path: Path) -> str | None:
@@ -101,22 +103,40 @@ def backups_of(path: Path) -> list[Path]:
 
 
 @contextmanager
-def edit_lock(home: Path) -> Iterator[None]:
+def edit_lock(home: Path, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Keep other runs of this command from editing any client's file while the context lasts.
 
     The user's home directory carries the lock. Without one, or on a file system without locks, there is none.
+
+    Raises:
+        ConfigurationError: Another run has held the lock for so many seconds.
     """
     with ExitStack() as stack:
         with suppress(OSError):
             if sys.platform == "win32":
                 descriptor = os.open(Path(tempfile.gettempdir(), "blaxel-mcp-install.lock"), os.O_RDWR | os.O_CREAT)
-                stack.callback(os.close, descriptor)
-                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
             else:
                 descriptor = os.open(home, os.O_RDONLY)
-                stack.callback(os.close, descriptor)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            stack.callback(os.close, descriptor)
+            _acquire(descriptor, time.monotonic() + seconds)
         yield
+
+
+def _acquire(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    "Another `blaxel-mcp install` is still running.", hint="Nothing was changed. Run this again."
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
 
 
 @contextmanager

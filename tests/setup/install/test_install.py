@@ -20,6 +20,7 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install import json_parser
 from blaxel_mcp.setup.install.change import addition
 from blaxel_mcp.setup.install.clients import CLIENTS, client_named
+from blaxel_mcp.setup.install.file import edit_lock
 from blaxel_mcp.setup.install.folders import UserDirs
 from blaxel_mcp.setup.install.launch import Launch
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY
@@ -1048,3 +1049,16 @@ def test_a_mistake_of_usage_says_what_to_do(
     assert said in captured.err
     assert captured.out == ""
     assert list(home.iterdir()) == []
+
+
+@posix
+def test_a_file_that_another_run_keeps_on_editing_is_left_alone_with_an_error(tmp_path: Path) -> None:
+    with (
+        edit_lock(tmp_path),
+        pytest.raises(ConfigurationError, match="Another `blaxel-mcp install` is still running"),
+        edit_lock(tmp_path, seconds=0),
+    ):
+        pytest.fail("both runs edit the file")
+
+    with edit_lock(tmp_path, seconds=0):
+        """The lock is free again."""
