@@ -16,7 +16,7 @@ from blaxel_mcp.core import exceptions
 from blaxel_mcp.settings import schema
 from blaxel_mcp.settings.types import parts_of
 from tests.support.docs_tables import setting_descriptions
-from tests.support.sources import GAP, PACKAGE, ROOT, text_of, texts, trees
+from tests.support.sources import GAP, PACKAGE, ROOT, text_of, texts, trees, walked
 
 AVOIDED = {
     r"mend(s|ed|ing)?": "fix",
@@ -79,7 +79,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
     """Yield each call in the package, and its place; the emulator speaks as Blaxel and its providers do."""
     for file, tree in trees().items():
         if file.relative_to(PACKAGE).parts[0] != "emulator":
-            for node in ast.walk(tree):
+            for node in walked(tree):
                 if isinstance(node, ast.Call):
                     yield f"{file.relative_to(PACKAGE)}:{node.lineno}", node
 
