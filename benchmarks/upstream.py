@@ -9,8 +9,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from benchmarks.driver import ROOT
@@ -59,11 +60,16 @@ def event_stream(count: int) -> bytes:
 
 
 SHORT_ANSWER = response(json.dumps(completion()).encode())
-ANSWERS = {
-    LARGE.encode(): response(json.dumps(records(1_000_000)).encode()),
-    VERY_LARGE.encode(): response(json.dumps(records(20_000_000)).encode()),
-    EVENTS.encode(): event_stream(EVENT_COUNT),
-}
+
+
+@cache
+def answers() -> Mapping[bytes, bytes]:
+    """Return the answers by the name of their model. The largest one takes a while to write."""
+    return {
+        LARGE.encode(): response(json.dumps(records(1_000_000)).encode()),
+        VERY_LARGE.encode(): response(json.dumps(records(20_000_000)).encode()),
+        EVENTS.encode(): event_stream(EVENT_COUNT),
+    }
 
 
 class Connection(asyncio.Protocol):
@@ -89,13 +95,14 @@ class Connection(asyncio.Protocol):
         if SLOW.encode() in request:
             asyncio.get_running_loop().call_later(SLOW_SECONDS, self._transport.write, SHORT_ANSWER)
         else:
-            answer = next((answer for model, answer in ANSWERS.items() if model in request), SHORT_ANSWER)
+            answer = next((answer for model, answer in answers().items() if model in request), SHORT_ANSWER)
             self._transport.write(answer)
 
 
 async def serve(connection: type[Connection] = Connection) -> None:
     """Serve until the end of input, which is also the end of the process that started this one."""
     server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, backlog=_BACKLOG)
+    answers()
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()

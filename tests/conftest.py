@@ -1,5 +1,6 @@
 """Fixtures of every test: one async backend, an empty home, a bare environment and an emulated platform."""
 
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -31,6 +32,11 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, *([] if os.name == "nt" else [signal.SIGHUP])):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector ignore the modules and the collected tests: it took a seventh of the time."""
+    gc.freeze()
 
 
 @pytest.fixture

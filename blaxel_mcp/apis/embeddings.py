@@ -52,7 +52,8 @@ def read_vectors(answer: Any) -> list[Sequence[float]]:
     rows = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return []
-    encoded = [row.get("embedding") for row in sorted(rows, key=_index)]
+    rows = sorted(rows, key=lambda row: row["index"] if isinstance(row.get("index"), int) else 0)
+    encoded = [row.get("embedding") for row in rows]
     vectors = [decode_floats(vector) if isinstance(vector, str) else vector for vector in encoded]
     return vectors if all(map(_is_vector, vectors)) and len(set(map(len, vectors))) == 1 else []
 
@@ -62,11 +63,6 @@ def similarities(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
     norms = [math.hypot(*vector) for vector in vectors]
     units = [[number / (norm or 1.0) for number in vector] for vector, norm in zip(vectors, norms, strict=True)]
     return [[round(sum(map(float.__mul__, one, other)), _DIGITS) for other in units] for one in units]
-
-
-def _index(row: dict[str, Any]) -> int:
-    index = row.get("index")
-    return index if isinstance(index, int) else 0
 
 
 def _is_vector(value: Any) -> bool:

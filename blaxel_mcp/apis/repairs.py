@@ -38,7 +38,8 @@ class Shape:
     def __init__(self, schema: Any, root: Mapping[str, Any]) -> None:
         self._root = root
         self._alternatives = list(_alternatives(schema, root, set()))
-        types = [_types(alternative) for alternative in self._alternatives]
+        kinds = [alternative.get("type", ()) for alternative in self._alternatives]
+        types = [frozenset((kind,) if isinstance(kind, str) else kind) for kind in kinds]
         self.types: frozenset[str] = frozenset().union(*types) if all(types) else frozenset()
 
     @cached_property
@@ -179,12 +180,6 @@ def _is_whole(value: float) -> bool:
     return value.is_integer() and abs(value) <= _MAX_EXACT
 
 
-def _types(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Return the types that a schema without alternatives names; empty if it allows any."""
-    types = schema.get("type", ())
-    return frozenset((types,) if isinstance(types, str) else types)
-
-
 def _alternatives(schema: Any, root: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:
     """Yield the schema, or instead of it those that it refers to or combines, each once."""
     if not isinstance(schema, Mapping) or id(schema) in seen:
@@ -193,14 +188,11 @@ def _alternatives(schema: Any, root: Mapping[str, Any], seen: set[int]) -> Itera
     parts = [part for keyword in ("allOf", "anyOf", "oneOf") for part in schema.get(keyword, ())]
     reference = schema.get("$ref")
     if isinstance(reference, str) and reference.startswith("#"):
-        parts.append(_definition(reference, root))
+        part: Any = root
+        for step in reference.split("/")[1:]:
+            part = part.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(part, Mapping) else None
+        parts.append(part)
     if not parts or schema.keys() & {"type", "properties", "items"}:
         yield schema
     for part in parts:
         yield from _alternatives(part, root, seen)
-
-
-def _definition(reference: str, root: Any) -> Any:
-    for step in reference.split("/")[1:]:
-        root = root.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(root, Mapping) else None
-    return root

@@ -1,7 +1,7 @@
 """The keywords of JSON Schema that `jsonschema` validates without a bound: here their steps are counted."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from itertools import islice
@@ -82,15 +82,6 @@ def _spend(steps: int) -> None:
         )
 
 
-def _first(errors: Iterable[ValidationError]) -> list[ValidationError]:
-    """Return the first errors, without their messages, which quote the whole value."""
-    first = list(islice(errors, MAX_PROBLEMS))
-    for error in first:
-        error.message = shorten(error.message)
-        error.args = ()
-    return first
-
-
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
 
 
@@ -116,7 +107,10 @@ def _alternatives(*, exclusive: bool) -> Keyword:
         has_match = False
         for index, alternative in enumerate(alternatives):
             _spend(1)
-            errors = _first(validator.descend(instance, alternative, schema_path=index))
+            errors = list(islice(validator.descend(instance, alternative, schema_path=index), MAX_PROBLEMS))
+            for error in errors:
+                # The library's message quotes the whole value.
+                error.message, error.args = shorten(error.message), ()
             context += errors
             if has_match and not errors:
                 yield ValidationError("it matches more than one of the alternatives")

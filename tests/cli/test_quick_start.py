@@ -36,6 +36,7 @@ def test_the_start_of_the_server_imports_few_modules() -> None:
         "httpx2",
         "genai_prices",
         "jsonschema",
+        "redis",
         "uvicorn",
         "yaml",
         "mcp.client",

@@ -30,7 +30,7 @@ from blaxel_mcp.settings.schema import HttpSettings, ModelSettings, Settings
 from tests.support.canaries import CLIENT_CREDENTIALS, DEVICE_CODE, HTTP_TOKEN, KEY, REFRESH_TOKEN
 from tests.support.connecting import connect, error_of, leading_to, receipt_of
 from tests.support.leaks import look_at
-from tests.support.sources import trees
+from tests.support.sources import trees, walked
 
 FORMATS = get_args(LogFormat)
 REDACTED = "[redacted]"
@@ -112,7 +112,7 @@ SHOWERS = {"rich.traceback", "rich.logging", "cgitb", "faulthandler", "pdb", "bd
 def test_no_traceback_shows_variables() -> None:
     found = []
     for file, tree in trees().items():
-        for node in ast.walk(tree):
+        for node in walked(tree):
             names = {alias.name for alias in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else set()
             module = {node.module} if isinstance(node, ast.ImportFrom) else set()
             keyword = {node.arg} if isinstance(node, ast.keyword) else set()

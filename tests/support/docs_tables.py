@@ -6,6 +6,7 @@ import inspect
 import json
 import types as pytypes
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -21,9 +22,8 @@ from blaxel_mcp.settings.layers import fails_closed
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings, WorkspaceSettings
 from tests.support.docs_pages import table
 from tests.support.docs_words import EXIT_CODES
-from tests.support.sources import PACKAGE, trees
+from tests.support.sources import PACKAGE
 
-SCHEMA = trees()[PACKAGE / "settings/schema.py"]
 JSON_NAMES = {"input_schema": "a JSON Schema"}
 
 # Settings
@@ -49,10 +49,16 @@ def _keys(model: type[BaseModel], fields: Mapping[str, FieldInfo]) -> str:
     return table(("key", "value", "default", "meaning"), rows)
 
 
+@cache
+def _classes_of_schema() -> dict[str, ast.ClassDef]:
+    schema = ast.parse((PACKAGE / "settings/schema.py").read_text(encoding="utf-8"))
+    return {node.name: node for node in schema.body if isinstance(node, ast.ClassDef)}
+
+
 def setting_descriptions(model: type[BaseModel]) -> dict[str, str]:
     """Return the text below each key in the source of a table of settings, inherited keys included."""
     names = [part.__name__ for part in reversed(model.__mro__)]
-    classes = {node.name: node for node in SCHEMA.body if isinstance(node, ast.ClassDef)}
+    classes = _classes_of_schema()
     return {
         key.target.id: " ".join(text.value.value.split())
         for name in names

@@ -1,7 +1,7 @@
 """The modules of `blaxel_mcp`, parsed once."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,12 @@ def trees() -> Mapping[Path, ast.Module]:
     return {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
+def walked(tree: ast.Module) -> Sequence[ast.AST]:
+    """Return the nodes of a module in one list: many rules look at them, and to find them takes the longest."""
+    return tuple(ast.walk(tree))
+
+
 def module_of(file: Path) -> str:
     """Return a module's name below `blaxel_mcp`, such as `client.auth.flow`."""
     return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
@@ -32,9 +38,9 @@ def text_of(node: ast.expr) -> str | None:
 
 def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each string in a module, without docstrings; an f-string is one text."""
-    left_out = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    left_out |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    left_out = {id(node.value) for node in walked(tree) if isinstance(node, ast.Expr)}
+    left_out |= {id(part) for node in walked(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in walked(tree):
         if isinstance(node, ast.expr) and id(node) not in left_out:
             text = text_of(node)
             if text is not None:

@@ -1,6 +1,6 @@
 """Event streams of the providers: bytes to events, events to the answer that they add up to.
 
-Nothing here does I/O. A new format is a new assembler and its entries in `registry`.
+Nothing here does I/O. A new format is a new assembler and its entry in `registry`.
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler

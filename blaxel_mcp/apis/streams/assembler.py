@@ -109,8 +109,12 @@ class Assembler(ABC):
             unfinished: Whether the stream ended inside an event.
             clean: Redacts our secrets in the provider's words, before they are truncated.
         """
-        if self.error is not None:
-            message = quote(clean(visible(_error_message(self.error))), _MAX_ERROR_CHARS)
+        error = self.error
+        if isinstance(error, dict):
+            values = (error.get(name) for name in (*ERROR_WORDS, "code", "type", "status"))
+            error = next(filter(None, values), "no message")
+        if error is not None:
+            message = quote(clean(visible(str(error))), _MAX_ERROR_CHARS)
             return f'The provider ended its stream with an error: "{message}".'
         if self.unreadable:
             return f"{self.unreadable} of the stream's events could not be read, so parts of the answer are missing."
@@ -167,14 +171,6 @@ class Assembler(ABC):
         """Set fields of the answer; usage is merged."""
         for name, value in fields.items():
             self._answer[name] = merge_usage(self._answer.get(name), value) if name in _USAGE else value
-
-
-def _error_message(error: Any) -> str:
-    """Return a provider's message or, if it has none, its error code."""
-    if not isinstance(error, dict):
-        return str(error)
-    values = (error.get(name) for name in (*ERROR_WORDS, "code", "type", "status"))
-    return str(next(filter(None, values), "no message"))
 
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:

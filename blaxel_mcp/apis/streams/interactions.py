@@ -33,7 +33,11 @@ class InteractionsAssembler(Assembler):
         subject, _, stage = kind.partition(".")
         index = index_in(data)
         if subject == "interaction":
-            self._apply_interaction(object_in(data, "interaction"))
+            interaction = object_in(data, "interaction")
+            # The last event may repeat an empty list of steps.
+            self._set({name: value for name, value in interaction.items() if value not in (None, [], {})})
+            is_failed = interaction.get("status") == "failed"
+            self.record_error(interaction.get("error") or (is_failed and "The interaction has failed."))
             self.ended = self.ended or stage in ("completed", "complete")
         elif kind == "step.start":
             self._steps[index] = object_in(data, "step")
@@ -46,12 +50,6 @@ class InteractionsAssembler(Assembler):
         else:
             return stage == "stop"
         return True
-
-    def _apply_interaction(self, interaction: JSONObject) -> None:
-        # The last event may repeat an empty list of steps.
-        self._set({name: value for name, value in interaction.items() if value not in (None, [], {})})
-        is_failed = interaction.get("status") == "failed"
-        self.record_error(interaction.get("error") or (is_failed and "The interaction has failed."))
 
     def _apply_step_delta(self, step: JSONObject, delta: JSONObject) -> None:
         if text_in(delta, "type") == "text":

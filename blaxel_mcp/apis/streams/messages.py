@@ -54,7 +54,10 @@ class MessagesAssembler(Assembler):
             case "message_start":
                 self._start(object_in(data, "message"))
             case "content_block_start":
-                self._start_block(index_in(data), object_in(data, "content_block"))
+                index = index_in(data)
+                if index < self._prefilled and not self._offset:
+                    self._offset = self._prefilled
+                self._blocks[index + self._offset] = object_in(data, "content_block")
             case "content_block_delta":
                 self._apply_delta(index_in(data) + self._offset, object_in(data, "delta"))
             case "message_delta":
@@ -73,11 +76,6 @@ class MessagesAssembler(Assembler):
         # A message that continues after a tool call from code begins with that call's block.
         self._blocks = dict(enumerate(content))
         self._prefilled, self._offset = len(content), 0
-
-    def _start_block(self, index: int, block: JSONObject) -> None:
-        if index < self._prefilled and not self._offset:
-            self._offset = self._prefilled
-        self._blocks[index + self._offset] = block
 
     def _apply_delta(self, index: int, delta: JSONObject) -> None:
         kind = text_in(delta, "type")

@@ -5,64 +5,18 @@ beside it holds the expected result, above all the provider's own answer without
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from blaxel_mcp.apis.streams import Assembler, Event, EventDecoder, FormatChooser, event_decoder
+from blaxel_mcp.apis.streams import Event, FormatChooser
 from blaxel_mcp.core import json_text
-from tests.properties.examples import tried
+from tests.support.streams import FOLDER, STREAMS, assembled, expected_of, read
 
-FOLDER = Path(__file__).parent / "data"
-CONTENT_TYPES = {
-    ".sse": ("text/event-stream; charset=utf-8", ""),
-    ".ndjson": ("application/x-ndjson", ""),
-    ".array": ("application/json; charset=UTF-8", "/v1beta/models/gemini-2.5-flash:streamGenerateContent"),
-}
-STREAMS = sorted(file for file in FOLDER.iterdir() if file.suffix in CONTENT_TYPES)
-SERVER_SENT = [file for file in STREAMS if file.suffix == ".sse"]
 APIS = ("chat-completions", "responses", "messages", "generate-content", "cohere-chat", None)
 
 streams = pytest.mark.parametrize("stream", [pytest.param(file, id=file.stem) for file in STREAMS])
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The events of a stream, and whether it ended inside one."""
-
-    events: list[Event]
-    unfinished: bool
-
-
-def decoder_of(stream: Path) -> EventDecoder:
-    content_type, path = CONTENT_TYPES[stream.suffix]
-    decoder = event_decoder(content_type, path)
-    assert decoder is not None
-    return decoder
-
-
-def read(stream: Path, content: bytes | None = None, *, size: int = 1 << 20) -> Read:
-    """Decode a stream in chunks of `size` bytes."""
-    decoder = decoder_of(stream)
-    content = stream.read_bytes() if content is None else content
-    events = [event for at in range(0, len(content), size) for event in decoder.feed(content[at : at + size])]
-    return Read(events + decoder.finish(), decoder.unfinished)
-
-
-def expected_of(stream: Path) -> dict[str, Any]:
-    expected: dict[str, Any] = json.loads(stream.with_name(f"{stream.stem}.expected.json").read_text(encoding="utf-8"))
-    return expected
-
-
-def assembled(events: list[Event], api: str | None) -> Assembler:
-    assembler = FormatChooser(api).choose(events, ended=True)
-    assert assembler is not None
-    return assembler
 
 
 @streams
@@ -91,21 +45,6 @@ def test_where_a_stream_is_cut_into_chunks_makes_no_difference(stream: Path) -> 
 
     for size in (1, 2, 3, 7):
         assert read(stream, size=size) == whole, f"in chunks of {size}"
-
-
-@tried(60)
-@given(
-    stream=st.sampled_from(SERVER_SENT),
-    # An LF after a CR would be the second half of a CRLF: such a mixture is another stream.
-    line_ends=st.sampled_from([(b"\r\n",), (b"\r",)])
-    | st.lists(st.sampled_from([b"\r\n", b"\r"]), min_size=1, max_size=9),
-    size=st.sampled_from([1, 2, 3, 7, 1 << 20]),
-)
-def test_how_lines_end_makes_no_difference(stream: Path, line_ends: Sequence[bytes], size: int) -> None:
-    *lines, rest = stream.read_bytes().replace(b"\r\n", b"\n").split(b"\n")
-    content = b"".join(line + line_ends[at % len(line_ends)] for at, line in enumerate(lines)) + rest
-
-    assert read(stream, content, size=size) == read(stream)
 
 
 @streams
@@ -173,18 +112,6 @@ def test_no_stream_of_another_format_is_a_crash(stream: Path) -> None:
         assembler = assembled(events, api)
         assert isinstance(assembler.text, str), api
         assert json_text.dump(assembler.value()).encode(), api
-
-
-@tried(120)
-@given(
-    api=st.sampled_from(APIS),
-    events=st.lists(st.sampled_from([event for stream in STREAMS for event in read(stream).events]), min_size=1),
-)
-def test_events_of_several_formats_in_any_order_are_no_crash(api: str | None, events: list[Event]) -> None:
-    assembler = assembled(events, api)
-
-    assert isinstance(assembler.text, str)
-    assert json_text.dump(assembler.value()).encode()
 
 
 def _mangled(value: Any, replacement: Any) -> list[Any]:
@@ -313,52 +240,3 @@ def test_every_file_of_expectations_has_its_stream() -> None:
 
     assert expectations == {file.stem for file in STREAMS}
     assert len(STREAMS) == len(expectations)
-
-
-CHUNKS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "choices": st.lists(
-                st.fixed_dictionaries(
-                    {
-                        "index": st.integers(0, 1),
-                        "delta": st.fixed_dictionaries(
-                            {"content": st.sampled_from(["", "a", "b\U0001f600", "\ud83d", None])},
-                            optional={
-                                "role": st.sampled_from(["assistant", None, ""]),
-                                "reasoning": st.just("hm"),
-                            },
-                        ),
-                    },
-                    optional={"finish_reason": st.sampled_from([None, None, "stop", ""]), "logprobs": st.none()},
-                ),
-                min_size=1,
-                max_size=2,
-            ),
-        },
-        optional={
-            "id": st.sampled_from(["c", ""]),
-            "usage": st.sampled_from([None, {"total_tokens": 1}, {"total_tokens": 2}]),
-            "p": st.sampled_from(["x", "yy"]),
-            "system_fingerprint": st.sampled_from([None, "f"]),
-        },
-    ),
-    max_size=8,
-)
-
-
-@tried(300)
-@given(chunks=CHUNKS.filter(bool))
-def test_chunks_of_words_alone_add_up_to_what_chunks_with_more_in_them_do(chunks: list[dict[str, Any]]) -> None:
-    # The number of a token is no part of an answer.
-    with_more = [
-        {**chunk, "choices": [{**choice, "delta": {**choice["delta"], "token_id": 7}} for choice in chunk["choices"]]}
-        for chunk in chunks
-    ]
-    words, others = (
-        assembled([Event("message", json.dumps(chunk)) for chunk in each], "chat-completions")
-        for each in (chunks, with_more)
-    )
-
-    assert repr(words.value()) == repr(others.value())
-    assert (words.text, words.characters, words.complete) == (others.text, others.characters, others.complete)

@@ -1,7 +1,7 @@
 """`http.auth = "oauth"`: tokens of a real issuer, good ones and every kind of bad one."""
 
 from collections.abc import AsyncIterator, Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import anyio
@@ -182,20 +182,25 @@ async def test_a_token_that_does_not_count_is_refused_with_the_reason_and_the_wa
     )
 
 
+@cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
 @pytest.mark.parametrize(
     ("key", "algorithm"),
     [
-        (rsa.generate_private_key(65537, 2048), "RS256"),
-        (rsa.generate_private_key(65537, 2048), "PS384"),
-        (ec.generate_private_key(ec.SECP384R1()), "ES384"),
-        (ed25519.Ed25519PrivateKey.generate(), "EdDSA"),
+        (rsa_key, "RS256"),
+        (rsa_key, "PS384"),
+        (lambda: ec.generate_private_key(ec.SECP384R1()), "ES384"),
+        (ed25519.Ed25519PrivateKey.generate, "EdDSA"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_keys_of_every_kind_that_has_a_public_half_are_taken(
-    emulator: Emulator, issuer: Issuer, key: Any, algorithm: str
+    emulator: Emulator, issuer: Issuer, key: Callable[[], Any], algorithm: str
 ) -> None:
-    issuer.add_key("two", key)
+    issuer.add_key("two", key())
     async with serving(trusting(emulator, issuer)) as served:
         assert (await listed(served, issuer.token("two", algorithm))).status_code == 200
         assert (await listed(served, issuer.token("one"))).status_code == 200
