@@ -138,17 +138,10 @@ def load_settings(
     if error and len(problems) == 1:
         raise error
     login, login_layer = _login(*overlay(layers), variables)
-    problems += problems_in(login_layer)
     layers.append(login_layer)
     values, sources = overlay(layers)
-    problems += _repeated_models(values, sources)
-    if problems:
-        lines = with_lines(problems, file.file, file.text) if file.file else problems
-        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
-    ledger = values.get("budget", {}).get("ledger")
-    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
-        # Relative to the settings file's folder: clients start servers in any folder.
-        values["budget"]["ledger"] = str((file.file or watched).parent.absolute() / ledger)
+    _reject([*problems, *problems_in(login_layer), *_repeated_models(values, sources)], file)
+    _resolve_ledger(values, (file.file or watched).parent)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
     return Configuration(
@@ -169,6 +162,20 @@ def load_settings(
             last=file if file.file else last,
         ),
     )
+
+
+def _reject(problems: Sequence[str], file: Layer) -> None:
+    """Raise the error for these mistakes, with the lines of the settings file that they are in."""
+    if problems:
+        lines = with_lines(problems, file.file, file.text) if file.file else problems
+        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
+
+
+def _resolve_ledger(values: dict[str, Any], folder: Path) -> None:
+    """Make a relative path of the ledger one in the settings file's folder: clients start servers in any folder."""
+    ledger = values.get("budget", {}).get("ledger")
+    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+        values["budget"]["ledger"] = str(folder.absolute() / ledger)
 
 
 def named_settings_file(config_file: Path | str | None, environ: Mapping[str, str] | None = None) -> Path | None:
