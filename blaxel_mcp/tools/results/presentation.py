@@ -76,14 +76,16 @@ def _present_json(answer: JSONAnswer, limit: int, ref: AnswerRef, *, summarizes:
         RecursionError: The answer nests too deeply to be walked over.
     """
     text, value = answer.text, answer.value
-    size = measure(value, 2 * limit) if len(text) > min(limit, _LONG_CHARS) else len(text)
+    # One measurement answers three questions: whether the answer is long, may be shown whole, or has to be truncated.
+    bound = max(2 * limit, _LONG_CHARS)
+    size = measure(value, bound) if len(text) > min(limit, _LONG_CHARS) else len(text)
     if not answer.is_compact and (len(text) <= limit or size <= 2 * limit):
         # It may be shown whole, as its text.
         text = json_text.compact(text)
     # Without such a run, walks over the values are saved.
     may_hold_data = may_hold_base64(text)
     shown, media = extract_media(value) if may_hold_data else (value, ())
-    size = size if shown is value else measure(shown, limit)
+    size = size if shown is value else measure(shown, bound)
     is_long = len(text) > _LONG_CHARS and size > _LONG_CHARS
     remark = ""
     if summarizes and (is_long or may_hold_data):

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.core import json_text
+from blaxel_mcp.inference.answers import JSONAnswer
+from blaxel_mcp.tools.results.presentation import present
 from blaxel_mcp.tools.results.summaries import Summary, summarize_vectors
+from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 
 ONES = [1.0] * 16
 IN_SHORT = {"vector": {"dimensions": 16, "norm": 4.0, "first": [1.0] * 5}}
@@ -61,3 +65,12 @@ def test_what_is_not_a_vector_stays_the_very_same_object(value: Any) -> None:
 
     assert summary.value is value
     assert (summary.count, summary.first) == (0, "")
+
+
+@pytest.mark.parametrize("limit", [1000, 1999, 2001, 40_000])
+def test_a_vector_of_a_long_answer_is_summarized_however_short_a_result_may_be(limit: int) -> None:
+    value = {"data": [{"embedding": [0.0] * 1536}]}
+    shown = present(JSONAnswer(json_text.dump(value), value), limit=limit, ref=AnswerRef("call_1"))
+
+    assert shown.structured is not None
+    assert shown.structured["data"] == [{"embedding": {"vector": {"dimensions": 1536, "norm": 0, "first": [0.0] * 5}}}]
