@@ -83,14 +83,16 @@ def _absolute(command: Sequence[str], source: str) -> tuple[str, ...]:
 
 async def _run(command: Sequence[str]) -> tuple[int, bytes]:
     """Return the command's exit code and what it printed; nothing if that is too much for a key."""
-    transport, output = await asyncio.get_running_loop().subprocess_exec(
-        _Output,
-        *command,
-        stdin=DEVNULL,
-        # stderr is discarded: it may contain the secret, and the server's own stderr is a log.
-        stderr=DEVNULL,
-        cwd=_neutral_folder(),
-    )
+    # A start that is cancelled would leave its process to nobody: asyncio's wait for the end is cancelled as well.
+    with anyio.CancelScope(shield=True):
+        transport, output = await asyncio.get_running_loop().subprocess_exec(
+            _Output,
+            *command,
+            stdin=DEVNULL,
+            # stderr is discarded: it may contain the secret, and the server's own stderr is a log.
+            stderr=DEVNULL,
+            cwd=_neutral_folder(),
+        )
     try:
         await output.complete.wait()
         return transport.get_returncode() or 0, bytes(output.data) if len(output.data) <= KEY_COMMAND_BYTES else b""

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import gc
 import json
@@ -1124,6 +1125,13 @@ async def test_failing_key_command_is_named_without_its_output(
 async def test_key_command_that_does_not_end_is_stopped() -> None:
     with anyio.fail_after(30), pytest.raises(ConfigurationError, match=r"did not end within 0\.05 seconds"):
         await run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.05)
+
+
+def test_key_command_whose_time_is_over_while_it_starts_is_waited_for() -> None:
+    with pytest.raises(ConfigurationError, match="did not end within 0 seconds"):
+        asyncio.run(run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.0))
+    # A process that nobody has waited for is reported when it is collected.
+    gc.collect()
 
 
 async def test_key_command_may_leave_a_process_behind_that_holds_its_output(tmp_path: Path) -> None:
