@@ -16,6 +16,9 @@ from blaxel_mcp.core.redaction import literal
 MAX_PATH_CHARS = 2000
 """The longest path, including its query: some proxies stop at 2 kB with an unhelpful error."""
 
+_MAX_READINGS = 10
+"""Each costs as much time as the text is long, and a caller could write thousands of them into one text."""
+
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -70,24 +73,31 @@ def path_problem(path: str) -> str | None:
     segments = path.removeprefix("/").split("/")
     # A trailing slash is kept: on some servers it names a resource of its own.
     named = segments[:-1] if segments[-1] == "" else segments
+    problems = (_segment_problem(reading) for segment in named for reading in _readings(segment))
     try:
-        problems = (_segment_problem(reading) for segment in named for reading in _readings(segment))
         return next((problem for problem in problems if problem), None)
-    except UnicodeDecodeError:
-        return "its percent escapes are not UTF-8"
+    except ValueError as error:
+        return f"its percent escapes {error}"
 
 
 def _readings(text: str) -> Iterator[str]:
     """Yield the text as servers may read it: undecoded, decoded once, decoded twice, until nothing changes.
 
     Each reading is also normalized: some servers turn full-width dots, slashes and percent signs into plain ones.
+
+    Raises:
+        ValueError: The text cannot be decoded; the message says why, after "its percent escapes".
     """
-    while True:
+    for _ in range(_MAX_READINGS):
         yield text
-        decoded = unicodedata.normalize("NFKC", unquote_to_bytes(text).decode())
+        try:
+            decoded = unicodedata.normalize("NFKC", unquote_to_bytes(text).decode())
+        except UnicodeDecodeError:
+            raise ValueError("are not UTF-8") from None
         if decoded == text:
             return
         text = decoded
+    raise ValueError("are encoded too many times")
 
 
 def _segment_problem(segment: str) -> str | None:
@@ -109,8 +119,8 @@ def query_problem(query: str) -> str | None:
     """Return why a URL-encoded query must not be sent; None if it may be."""
     try:
         has_control = any(_has_control(reading) for reading in _readings(query))
-    except UnicodeDecodeError:
-        return "the percent escapes of its query are not UTF-8"
+    except ValueError as error:
+        return f"the percent escapes of its query {error}"
     return "its query contains a control character" if has_control else None
 
 
