@@ -4,13 +4,12 @@ The codes are those of Blaxel's documentation (troubleshooting/error-codes). A p
 distinguished from Blaxel rejecting the user's key: otherwise people replace the wrong one.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
+from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body, read_error_object
 from blaxel_mcp.client.errors.network import proxy_answered
 from blaxel_mcp.client.errors.wording import Failure, advise, describe
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
@@ -161,14 +160,14 @@ def error_in_success(
 ) -> UpstreamError:
     """Return the error that a provider reported in a response with a 2xx status, by the status that it names itself."""
     levels = [level for level in (value.get("error"), value) if isinstance(level, Mapping)]
-    named = (_FAILED.fullmatch(str(level.get(name))) for level in levels for name in _STATUS_FIELDS)
-    status = next((int(match[0]) for match in named if match), status)
-    body = json.dumps(value).encode()
-    read = read_error_body({}, body, now=0.0, status=status, redact=redact)
+    named = (level.get(name) for level in levels for name in _STATUS_FIELDS)
+    failed = (_FAILED.fullmatch(str(status)) for status in named if isinstance(status, int | str))
+    status = next((int(match[0]) for match in failed if match), status)
+    read = read_error_object(value, status=status, redact=redact)
     named_statuses = [status for name, status in _NAMED_STATUSES.items() if name in read.names]
     if status < HTTPStatus.BAD_REQUEST and named_statuses:
         status = named_statuses[0]
-        read = read_error_body({}, body, now=0.0, status=status, redact=redact)
+        read = read_error_object(value, status=status, redact=redact)
     return _error(status, "provider", read, content_type="application/json", request_id=request_id)
 
 
