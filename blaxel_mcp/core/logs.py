@@ -101,10 +101,18 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - as every handler does
             self.handleError(record)
 
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:  # noqa: BLE001 - of arguments that do not fit their message, or of their own
+            # `logging` would print them all, unredacted.
+            text = f"a message of {record.module}, line {record.lineno}, has no text: {type(error).__name__}"
+            return super().format(
+                logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (text,), None)
+            )
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of `logging`
-        # An error of stderr cannot be reported on stderr.
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
+        """Drop the line: an error of stderr cannot be reported on stderr."""
 
 
 class _TextLines(logging.Formatter):
