@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Literal, Protocol, TextIO
-from weakref import WeakSet
+from weakref import ref
 
 from blaxel_mcp.core.redaction import scrub, visible
 
@@ -49,12 +49,13 @@ def add_to_json_lines(fields: Callable[[], Mapping[str, str]]) -> None:
         _more_fields.append(fields)
 
 
-_redactors: WeakSet[Redactor] = WeakSet()
+_redactors: list[ref[Redactor]] = []
 
 
 def redact_logs_with(redactor: Redactor) -> None:
     """Apply a redactor to every log line for as long as the redactor itself is in use."""
-    _redactors.add(redactor)
+    # In one step: threads log meanwhile.
+    _redactors[:] = [*(each for each in _redactors if each()), ref(redactor)]
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
@@ -142,6 +143,6 @@ class _JSONLines(logging.Formatter):
 
 def _redacted(text: str) -> str:
     text = visible(text)
-    for redactor in tuple(_redactors):
+    for redactor in filter(None, (each() for each in tuple(_redactors))):
         text = redactor.redact_text(text)
     return scrub(text)
