@@ -18,9 +18,8 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.auth.key_command import KEY_COMMAND_BYTES, run_key_command
-from blaxel_mcp.client.auth.token_cache import RENEWAL_PAUSE_SECONDS
 from blaxel_mcp.client.auth.token_endpoint import check_is_private
-from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS
+from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS, RENEWAL_PAUSE_SECONDS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, ErrorCode, UpstreamError
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
