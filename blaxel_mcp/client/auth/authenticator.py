@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import httpx
@@ -11,25 +12,24 @@ from blaxel_mcp.client.auth.credentials import (
     APIKey,
     ClientCredentials,
     Credentials,
-    DeviceLogin,
     KeyCommand,
     ResolvedCredentials,
     missing_credentials,
     own_secrets,
     resolve_credentials,
-    unusable_credential,
 )
 from blaxel_mcp.client.auth.key_command import command_token
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.token_endpoint import (
     EXCHANGE_SECONDS,
-    DeviceLoginRenewal,
+    LoginTokens,
     PostJSON,
     TokenEndpoint,
-    client_credentials_token,
-    stored_login_token,
+    read_again,
+    static_token,
+    stored_token_of,
 )
-from blaxel_mcp.client.auth.tokens import Token, TokenCache, is_bearer_value
+from blaxel_mcp.client.auth.tokens import Token, TokenCache
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_internal, is_loopback
 from blaxel_mcp.core.logs import redact_logs_with
 from blaxel_mcp.settings.loading import Configuration
@@ -50,11 +50,12 @@ class WorkspaceAuth:
 
     Attributes:
         source: The label of the credentials' source; None without credentials.
+        tokens: Their token.
     """
 
     def __init__(self, tokens: TokenCache, *, source: str | None, trusted: "TrustedOrigins") -> None:
         self.source = source
-        self._tokens = tokens
+        self.tokens = tokens
         self._trusted = trusted
 
     async def sign(self, request: httpx.Request) -> None:
@@ -65,12 +66,12 @@ class WorkspaceAuth:
         if self._trusted.is_trusted(str(request.url)):
             if request.url.netloc in self._trusted.remote:
                 request.extensions["must_be_public"] = True
-            request.headers[AUTH_HEADER] = f"Bearer {(await self._tokens.get()).get_secret_value()}"
+            request.headers[AUTH_HEADER] = f"Bearer {(await self.tokens.get()).get_secret_value()}"
 
     async def check(self) -> float:
         """Return when a request's token expires, in seconds since the epoch, infinite if unknown; raises as `sign`."""
-        await self._tokens.get()
-        return self._tokens.expires_at
+        await self.tokens.get()
+        return self.tokens.expires_at
 
     async def renew(self, request: httpx.Request) -> bool:
         """Return whether a request that Blaxel answered with 401 can be retried with another token.
@@ -81,7 +82,7 @@ class WorkspaceAuth:
             BlaxelError: The token could not be renewed.
         """
         _, _, rejected = request.headers.get(AUTH_HEADER, "").partition(" ")
-        return bool(rejected) and await self._tokens.renew(SecretStr(rejected))
+        return bool(rejected) and await self.tokens.renew(SecretStr(rejected))
 
 
 class TrustedOrigins:
@@ -166,17 +167,18 @@ class Authenticator:
         """
         if workspace not in self._auths:
             resolved = resolve_credentials(self._config, workspace)
-            if resolved:
-                tokens = self._token_cache(resolved)
-            else:
-                tokens = TokenCache(partial(_no_token, self._config, workspace), now=self._now)
+            tokens = (
+                self._token_cache(resolved)
+                if resolved
+                else TokenCache(partial(self._token_of_later_login, workspace), now=self._now)
+            )
             source = resolved.source if resolved else None
             self._auths[workspace] = WorkspaceAuth(tokens, source=source, trusted=self._trusted)
         return self._auths[workspace]
 
     async def aclose(self) -> None:
         """Cancel the token exchanges that are in progress."""
-        for tokens in self._token_caches.values():
+        for tokens in {*self._token_caches.values(), *(auth.tokens for auth in self._auths.values())}:
             await tokens.aclose()
 
     def _token_cache(self, resolved: ResolvedCredentials) -> TokenCache:
@@ -186,27 +188,23 @@ class Authenticator:
         for secret in own_secrets(resolved.credentials):
             self._secrets.add(secret)
         fetch: Callable[[], Awaitable[Token]]
-        first = None
         match resolved.credentials:
-            case APIKey(key):
-                fetch = partial(_api_key_token, key, resolved.source)
             case KeyCommand(command):
                 fetch = partial(command_token, command, resolved.source, self._secrets)
-            case ClientCredentials() as credentials:
-                fetch = partial(client_credentials_token, credentials, resolved.source, self._endpoint)
-            case DeviceLogin() as login:
-                fetch, first = DeviceLoginRenewal(login, resolved.source, self._endpoint), stored_login_token(login)
-        tokens = TokenCache(fetch, now=self._now, first=first)
+            case APIKey() | ClientCredentials() as credentials if resolved.login_workspace is None:
+                fetch = partial(static_token, credentials, resolved.source, self._endpoint)
+            case _:
+                fetch = LoginTokens(resolved, self._config.login, self._endpoint)
+        tokens = TokenCache(fetch, now=self._now, first=stored_token_of(resolved.credentials))
         self._token_caches[resolved.credentials] = tokens
         return tokens
 
-
-async def _api_key_token(key: SecretStr, source: str) -> Token:
-    value = key.get_secret_value().strip()
-    if not is_bearer_value(value):
-        raise unusable_credential(source)
-    return Token(SecretStr(value))
-
-
-async def _no_token(config: Configuration, workspace: str) -> Token:
-    raise missing_credentials(config, workspace)
+    async def _token_of_later_login(self, workspace: str) -> Token:
+        """Return a token with the credentials of a `bl login` since the start; raises ConfigurationError if none."""
+        config = replace(self._config, login=await read_again(self._config.login))
+        resolved = resolve_credentials(config, workspace)
+        if resolved is None:
+            raise missing_credentials(config, workspace)
+        auth, tokens = self._auths[workspace], self._token_cache(resolved)
+        auth.source, auth.tokens = resolved.source, tokens
+        return Token(await tokens.get())

@@ -14,14 +14,24 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
-from blaxel_mcp.client.auth.credentials import ClientCredentials, DeviceLogin, basic_authorization, unusable_credential
+from blaxel_mcp.client.auth.credentials import (
+    APIKey,
+    ClientCredentials,
+    Credentials,
+    DeviceLogin,
+    ResolvedCredentials,
+    basic_authorization,
+    credentials_in,
+    own_secrets,
+    sendable_value,
+)
 from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value, issued_token, json_object, stored_token
 from blaxel_mcp.client.errors.wording import in_seconds, quotation, retry_advice
 from blaxel_mcp.core.exceptions import ConfigurationError, UpstreamError
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.redaction import literal, quote
-from blaxel_mcp.settings.login_file import read_login_file
+from blaxel_mcp.settings.login_file import LoginFile, read_login_file
 
 EXCHANGE_SECONDS = 30.0
 """Timeout for the token endpoint; every call of the workspace waits for it."""
@@ -139,10 +149,11 @@ class TokenEndpoint:
         return quote(value, _DESCRIPTION_CHARS, self.secrets.redact) if isinstance(value, str) else ""
 
 
-async def client_credentials_token(credentials: ClientCredentials, source: str, endpoint: TokenEndpoint) -> Token:
-    """Exchange client credentials for an access token; raises BlaxelError without one."""
-    if not is_bearer_value(credentials.value.get_secret_value().strip()):
-        raise unusable_credential(source)
+async def static_token(credentials: APIKey | ClientCredentials, source: str, endpoint: TokenEndpoint) -> Token:
+    """Return an API key, or the access token that client credentials are exchanged for; raises BlaxelError."""
+    value = sendable_value(credentials, source)
+    if isinstance(credentials, APIKey):
+        return Token(SecretStr(value))
     grant = await endpoint.exchange(
         {"Authorization": basic_authorization(credentials)},
         {"grant_type": "client_credentials"},
@@ -152,46 +163,44 @@ async def client_credentials_token(credentials: ClientCredentials, source: str, 
     return grant.token
 
 
-class DeviceLoginRenewal:
-    """Renews the tokens of `bl login`, and adopts those that `bl` itself has renewed.
+async def read_again(login: LoginFile) -> LoginFile:
+    """Return the login file as it is now; one that is only shown is not read."""
+    return await anyio.to_thread.run_sync(read_login_file, login.path) if login.path.is_absolute() else login
 
-    The login file is the CLI's and is never written. Like Blaxel's Python and TypeScript SDKs, this
-    keeps renewed tokens in memory.
+
+class LoginTokens:
+    """Obtains tokens with a workspace's entry in the login file, which is read again each time.
+
+    So a later `bl login` counts without a restart, and so do tokens that `bl` itself has renewed. The file is the CLI's
+    and is never written. Like Blaxel's Python and TypeScript SDKs, this keeps renewed tokens in memory.
     """
 
-    def __init__(self, login: DeviceLogin, source: str, endpoint: TokenEndpoint) -> None:
-        self._in_file = login
+    def __init__(self, resolved: ResolvedCredentials, login: LoginFile, endpoint: TokenEndpoint) -> None:
+        self._in_file = self._current = resolved.credentials
+        self._source = resolved.source
+        self._workspace = resolved.login_workspace or ""
         self._login = login
-        self._source = source
         self._endpoint = endpoint
 
     async def __call__(self) -> Token:
-        """Return the token that `bl` has stored since, otherwise refresh; raises BlaxelError without a token."""
+        """Return the token that is in the file now, otherwise renew it; raises BlaxelError without a token."""
         previous = self._in_file
-        await self._reload()
-        stored = stored_login_token(self._in_file)
-        if self._in_file.access_token != previous.access_token and stored and self._endpoint.now() < stored.renew_at:
+        self._in_file = credentials_in(await read_again(self._login), self._workspace) or previous
+        if self._in_file != previous:
+            self._current = self._in_file
+        if isinstance(self._current, APIKey | ClientCredentials):
+            for secret in own_secrets(self._current):
+                self._endpoint.secrets.add(secret)
+            return await static_token(self._current, self._source, self._endpoint)
+        assert isinstance(self._current, DeviceLogin)
+        self._endpoint.secrets.remember(self._current.access_token)
+        stored = stored_token_of(self._in_file)
+        if stored and stored != stored_token_of(previous) and self._endpoint.now() < stored.renew_at:
             return stored
-        return await self._refresh()
+        return await self._refresh(self._current)
 
-    async def _reload(self) -> None:
-        file = await anyio.to_thread.run_sync(read_login_file, self._in_file.path)
-        entry = file.entries.get(self._in_file.workspace)
-        if entry is None:
-            return
-        login = replace(
-            self._in_file,
-            access_token=entry.access_token,
-            refresh_token=entry.refresh_token,
-            device_code=entry.device_code,
-        )
-        if login != self._in_file:
-            self._in_file = self._login = login
-            self._endpoint.secrets.remember(login.access_token)
-
-    async def _refresh(self) -> Token:
-        login = self._login
-        hint = f"Run `bl login {login.workspace}`; this server uses the new login without a restart."
+    async def _refresh(self, login: DeviceLogin) -> Token:
+        hint = f"Run `bl login {self._workspace}`; this server uses the new login without a restart."
         if login.refresh_token is None:
             raise UpstreamError(
                 f"The login from {self._source} is no longer valid and has no refresh token.",
@@ -210,11 +219,17 @@ class DeviceLoginRenewal:
             form["device_code"] = login.device_code.get_secret_value()
         grant = await self._endpoint.exchange({}, form, hint=hint)
         if grant.refresh_token is not None:
-            self._login = replace(login, refresh_token=grant.refresh_token)
+            self._current = replace(login, refresh_token=grant.refresh_token)
         return grant.token
 
 
-def stored_login_token(login: DeviceLogin) -> Token | None:
-    """Return the access token in the login file; None if it has none that can be sent in a header."""
-    value = login.access_token.get_secret_value().strip() if login.access_token else ""
-    return stored_token(value) if is_bearer_value(value) else None
+def stored_token_of(credentials: Credentials) -> Token | None:
+    """Return the token that is in credentials; None if they have none that can be sent in a header."""
+    match credentials:
+        case APIKey(value) if is_bearer_value(key := value.get_secret_value().strip()):
+            return Token(SecretStr(key))
+        case DeviceLogin(access_token=SecretStr() as value) if is_bearer_value(
+            token := value.get_secret_value().strip()
+        ):
+            return stored_token(token)
+    return None

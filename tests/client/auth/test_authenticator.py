@@ -1015,6 +1015,58 @@ async def test_refused_refresh_reaches_the_caller_and_a_new_login_is_noticed(
     assert blaxel.tokens == [jwt(exp=NOW + 7200)]
 
 
+@pytest.mark.parametrize(
+    ("new", "token"),
+    [
+        pytest.param({"apiKey": "canary-7f3a-key-2"}, "canary-7f3a-key-2", id="another key"),
+        pytest.param({"access_token": "canary-7f3a-access"}, "canary-7f3a-access", id="a login in a browser"),
+        pytest.param({"client_credentials": CLIENT_CREDENTIALS}, "canary-7f3a-token-1", id="a service account"),
+    ],
+)
+@pytest.mark.parametrize(
+    "old",
+    [
+        pytest.param({"apiKey": "canary-7f3a-key-1"}, id="a key"),
+        pytest.param({"access_token": "canary-7f3a-old"}, id="an access token"),
+    ],
+)
+async def test_a_rejected_login_is_replaced_by_a_new_one_of_any_kind(
+    tmp_path: Path, old: dict[str, str], new: dict[str, str], token: str
+) -> None:
+    endpoint, blaxel = TokenEndpoint(), Blaxel()
+    authenticator = Authenticator(login_configuration(tmp_path / "c", **old), endpoint)
+    response = await call(authenticator, blaxel)
+    write_login(tmp_path / "c", **new)
+    assert await authenticator.for_workspace("acme").renew(response.request)
+    await call(authenticator, blaxel)
+    assert blaxel.tokens == [*old.values(), token]
+    assert (
+        authenticator.redact(" ".join([*old.values(), *new.values(), token]).encode())
+        == b"[redacted] " * 2 + b"[redacted]"
+    )
+
+
+async def test_a_rejected_key_that_is_still_in_the_login_file_is_not_sent_again(
+    endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
+) -> None:
+    authenticator = Authenticator(login_configuration(tmp_path / "c", apiKey="canary-7f3a-key-1"), endpoint)
+    response = await call(authenticator, blaxel)
+    assert not await authenticator.for_workspace("acme").renew(response.request)
+
+
+async def test_a_login_after_the_start_counts_without_a_restart(
+    endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
+) -> None:
+    config = Configuration(Settings(workspace="acme"), login=read_login_file(tmp_path / "c"))
+    authenticator = Authenticator(config, endpoint)
+    assert "`bl login acme`" in (await failed_call(authenticator)).hint
+    write_login(tmp_path / "c", apiKey="canary-7f3a-key-1")
+    await call(authenticator, blaxel)
+    assert blaxel.tokens == ["canary-7f3a-key-1"]
+    assert authenticator.for_workspace("acme").source == f"bl login file ({tmp_path / 'c'}), workspace acme"
+    assert authenticator.redact(b"canary-7f3a-key-1") == b"[redacted]"
+
+
 async def test_expired_login_without_refresh_token_asks_for_a_new_one(
     endpoint: TokenEndpoint, clock: Clock, tmp_path: Path
 ) -> None:
