@@ -16,9 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.core.hosts import is_loopback
-from blaxel_mcp.core.private_files import make_own_folder, read_private, replace_file
+from blaxel_mcp.core.private_files import make_own_folder, read_private, replace_file, user_folder
 from blaxel_mcp.core.redaction import scrub
-from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.schema import Settings
 
 MAX_FILE_BYTES = 8 * 1024 * 1024

@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 
 import anyio
 
-from blaxel_mcp.catalog.records import ModelRecord, read_model_list, read_record
-from blaxel_mcp.catalog.runtime_types import choose_path, needs_integration
+from blaxel_mcp.catalog.records import ModelRecord, choose_path, needs_integration, read_model_list, read_record
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.request import APIRequest

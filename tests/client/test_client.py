@@ -28,10 +28,9 @@ from cryptography.x509.oid import NameOID
 
 from blaxel_mcp import __version__
 from blaxel_mcp.client.client import APIClient
-from blaxel_mcp.client.endpoints import Endpoint, endpoint_url
+from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, split_path
 from blaxel_mcp.client.request import APIRequest, APIResponse
 from blaxel_mcp.client.trace import CallTrace, deadline
-from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings.loading import Configuration

@@ -10,8 +10,8 @@ from blaxel_mcp.client.endpoints import (
     classic_base,
     endpoint_url,
     resolve_base,
+    split_path,
 )
-from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.settings.schema import Settings
 
