@@ -15,16 +15,20 @@ import httpx
 from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.body_reader import OnBytes, read_some, read_whole
 from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
-from blaxel_mcp.client.request import APIRequest, APIResponse, base_headers, parsed_url, request_headers
-from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
-from blaxel_mcp.client.transport import (
+from blaxel_mcp.client.proxies import network_transport
+from blaxel_mcp.client.request import (
     LIBRARY_ERRORS,
+    APIRequest,
+    APIResponse,
+    base_headers,
     close_response,
     encoded_body,
     may_have_been_sent,
-    new_transport,
+    parsed_url,
+    request_headers,
     translate_error,
 )
+from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
 from blaxel_mcp.core.redaction import visible
 from blaxel_mcp.settings.loading import Configuration
@@ -225,5 +229,5 @@ class APIClient:
         return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
 
     def _open(self) -> httpx.AsyncBaseTransport:
-        self._transport = new_transport()
+        self._transport = network_transport()
         return self._transport

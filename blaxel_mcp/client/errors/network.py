@@ -1,6 +1,6 @@
 """Errors of the connection to upstream, and of responses that cannot be read.
 
-`client.transport` translates the HTTP library's exceptions. This module knows only their causes,
+`client.request` translates the HTTP library's exceptions. This module knows only their causes,
 which are the operating system's and OpenSSL's.
 """
 
