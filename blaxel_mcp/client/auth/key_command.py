@@ -14,6 +14,7 @@ from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
 from blaxel_mcp.client.errors.wording import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.settings.types import bare_credential
 
 KEY_COMMAND_SECONDS = 30.0
@@ -132,8 +133,10 @@ class _Output(asyncio.SubprocessProtocol):
 
 
 def _command_error(command: Sequence[str], problem: str, source: str, advice: str = "") -> ConfigurationError:
+    # Someone may have put the key where the command belongs.
+    program = scrub(command[0])
     advice = advice or "Run it in a terminal to see its output, which is never shown here."
     return ConfigurationError(
-        f"The command {command[0]!r}, which should print the Blaxel API key, {problem}.",
+        f"The command {program!r}, which should print the Blaxel API key, {problem}.",
         hint=f"It comes from {source}. {advice}",
     )

@@ -1173,6 +1173,11 @@ async def test_failing_key_command_is_named_without_its_output(
     assert "BLAXEL_MCP_API_KEY_COMMAND" in error.hint
 
 
+async def test_a_key_in_place_of_the_command_is_not_shown(endpoint: TokenEndpoint) -> None:
+    error = await failed_call(Authenticator(command_configuration("bl_canary7f3a"), endpoint))
+    assert error.message.startswith("The command '[redacted]', which should print the Blaxel API key, was not found")
+
+
 async def test_key_command_that_does_not_end_is_stopped() -> None:
     with anyio.fail_after(30), pytest.raises(ConfigurationError, match=r"did not end within 0\.05 seconds"):
         await run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.05)
