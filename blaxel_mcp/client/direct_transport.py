@@ -12,14 +12,12 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from functools import lru_cache
 
 import h11
 import httpx
 
-from blaxel_mcp.client.socket_stream import Certificates, SocketStream, WebOrigin, connect
+from blaxel_mcp.client.socket_stream import Certificates, SocketStream, WebOrigin, connect, origin_of
 from blaxel_mcp.client.trace import CallTrace, SendTracker
-from blaxel_mcp.core.hosts import DEFAULT_PORTS
 
 _CLOSED = (httpx.NetworkError, httpx.RemoteProtocolError, h11.RemoteProtocolError)
 
@@ -141,7 +139,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: The request failed.
         """
-        origin = _origin(request.url.raw_scheme, request.url.raw_host, request.url.port)
+        origin = origin_of(request.url)
         tracker = request.extensions.get("trace")
         trace = tracker.trace if isinstance(tracker, SendTracker) else CallTrace()
         trace.sent = False
@@ -234,12 +232,6 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._release(self._connection)
-
-
-@lru_cache(maxsize=64)
-def _origin(scheme: bytes, host: bytes, port: int | None) -> WebOrigin:
-    """Return the server of a URL, by default with the scheme's port."""
-    return WebOrigin(scheme.decode(), host.decode(), port or DEFAULT_PORTS[scheme.decode()])
 
 
 def _as_httpx(error: h11.ProtocolError) -> httpx.TransportError:

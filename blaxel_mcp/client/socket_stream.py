@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ import httpx
 
 from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.core.hosts import InternalAddressError, is_public_address
+from blaxel_mcp.core.hosts import DEFAULT_PORTS, InternalAddressError, is_public_address
 
 _BUFFERED_BYTES = 256 * 1024
 """Receiving pauses at so many unread bytes; asyncio receives as many at once."""
@@ -39,6 +40,16 @@ class WebOrigin(NamedTuple):
     scheme: str
     host: str
     port: int
+
+
+def origin_of(url: httpx.URL) -> WebOrigin:
+    """Return the server of an HTTP URL, by default with the scheme's port."""
+    return _origin(url.raw_scheme, url.raw_host, url.port)
+
+
+@lru_cache(maxsize=64)
+def _origin(scheme: bytes, host: bytes, port: int | None) -> WebOrigin:
+    return WebOrigin(scheme.decode(), host.decode(), DEFAULT_PORTS[scheme.decode()] if port is None else port)
 
 
 class Certificates:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 
 import httpx
 from pydantic import SecretStr
@@ -30,7 +30,9 @@ from blaxel_mcp.client.auth.token_endpoint import (
     stored_token_of,
 )
 from blaxel_mcp.client.auth.tokens import Token, TokenCache
-from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_internal, is_loopback
+from blaxel_mcp.client.request import parsed_url
+from blaxel_mcp.client.socket_stream import WebOrigin, origin_of
+from blaxel_mcp.core.hosts import is_internal, is_loopback
 from blaxel_mcp.core.logs import redact_logs_with
 from blaxel_mcp.settings.loading import Configuration
 
@@ -39,8 +41,6 @@ AUTH_HEADER = "X-Blaxel-Authorization"
 # Blaxel answers 401 to a request with a dummy Authorization, even if its own header is valid. So the
 # adapters in its SDKs strip the one that a provider's library adds, and so does this one.
 _AUTH_HEADERS = (AUTH_HEADER, "Authorization")
-
-_Origin = tuple[str, str, int]
 
 
 class WorkspaceAuth:
@@ -63,8 +63,9 @@ class WorkspaceAuth:
         for name in _AUTH_HEADERS:
             if name in request.headers:
                 del request.headers[name]
-        if self._trusted.is_trusted(str(request.url)):
-            if request.url.netloc in self._trusted.remote:
+        origin = origin_of(request.url)
+        if origin in self._trusted.origins:
+            if origin in self._trusted.remote:
                 request.extensions["must_be_public"] = True
             request.headers[AUTH_HEADER] = f"Bearer {(await self.tokens.get()).get_secret_value()}"
 
@@ -89,42 +90,39 @@ class TrustedOrigins:
     """The origins whose requests are signed: those of URLs from the settings, and of trusted ones.
 
     Attributes:
-        remote: Host and port of the URLs that a control plane beyond loopback returned. Their names must not resolve to
-            addresses of this machine or its network.
+        origins: All of them.
+        remote: Those of URLs that a control plane beyond loopback returned. Their names must not resolve to addresses
+            of this machine or its network.
     """
 
     def __init__(self, *urls: str, control_plane: str) -> None:
         own = _origin(control_plane)
-        self._is_local = own is not None and is_loopback(own[1])
-        self._origins = {own, *map(_origin, urls)} - {None}
-        self.remote: set[bytes] = set()
+        self._is_local = own is not None and is_loopback(own.host)
+        self.origins = {own, *map(_origin, urls)} - {None}
+        self.remote: set[WebOrigin] = set()
 
     def trust(self, url: str) -> None:
         """Add the origin of a URL that Blaxel returned: https to a public host, or loopback if Blaxel is there too."""
         origin = _origin(url)
-        if origin is None:
+        if origin is None or origin in self.origins:
             return
-        scheme, host, _port = origin
-        is_allowed = self._is_local or not is_internal(host)
-        if is_allowed and (scheme == "https" or (scheme == "http" and is_loopback(host))):
-            if not self._is_local and origin not in self._origins:
-                self.remote.add(httpx.URL(url).netloc)
-            self._origins.add(origin)
+        is_allowed = self._is_local or not is_internal(origin.host)
+        if is_allowed and (origin.scheme == "https" or is_loopback(origin.host)):
+            self.origins.add(origin)
+            if not self._is_local:
+                self.remote.add(origin)
 
     def is_trusted(self, url: str) -> bool:
         """Return whether the URL has one of these origins."""
         origin = _origin(url)
-        return origin is not None and origin in self._origins
+        return origin is not None and origin in self.origins
 
 
-@lru_cache(maxsize=64)
-def _origin(url: str) -> _Origin | None:
+def _origin(url: str) -> WebOrigin | None:
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        return origin_of(parsed_url(url))
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         return None
-    port = DEFAULT_PORTS.get(parsed.scheme) if parsed.port is None else parsed.port
-    return (parsed.scheme, parsed.raw_host.decode("ascii"), port) if parsed.host and port else None
 
 
 class Authenticator:
