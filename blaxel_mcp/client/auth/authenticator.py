@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import httpx
 from pydantic import SecretStr
@@ -118,6 +118,7 @@ class TrustedOrigins:
         return origin is not None and origin in self.origins
 
 
+@lru_cache(maxsize=64)
 def _origin(url: str) -> WebOrigin | None:
     try:
         return origin_of(parsed_url(url))
