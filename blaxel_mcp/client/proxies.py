@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
@@ -69,7 +69,7 @@ class Proxies:
         ignored: The entries of NO_PROXY that are not understood.
     """
 
-    urls: Mapping[str, str]
+    urls: Mapping[str, str] = field(repr=False)
     unusable: Mapping[str, str]
     exemptions: tuple[_Exemption, ...]
     ignored: tuple[str, ...]

@@ -212,3 +212,9 @@ def test_a_transport_without_proxies_is_the_librarys_own(monkeypatch: pytest.Mon
     monkeypatch.setattr(proxies, "getproxies", lambda: {"no": "a.example"})
 
     assert type(proxies.network_transport()) is DirectTransport
+
+
+def test_a_password_of_a_proxy_is_not_in_its_repr() -> None:
+    settings = {"https": "http://user:canary-word@proxy.example:3128"}
+
+    assert "canary" not in repr(proxies.proxies_in(settings))

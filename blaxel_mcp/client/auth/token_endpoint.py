@@ -5,7 +5,7 @@ The endpoint is OAuth 2.0's (RFC 6749, sections 5.1 and 5.2) with JSON bodies, a
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +45,7 @@ class TokenReply:
     """The token endpoint's response: the HTTP status and the body as received."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
