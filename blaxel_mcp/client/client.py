@@ -52,7 +52,7 @@ Listen = Callable[[Mapping[str, str]], OnBytes | None]
 
 
 class APIClient:
-    """HTTP client for one configuration, with one set of connections that the first request opens.
+    """HTTP client for one configuration, with one set of connections.
 
     Attributes:
         auth: Signs the requests, only those to trusted hosts.
@@ -68,7 +68,7 @@ class APIClient:
     ) -> None:
         self.auth = Authenticator(config, self._post_json)
         self._settings = config.settings
-        self._transport = transport
+        self._transport = transport or network_transport()
         self._error_seconds = error_seconds
         self._timeout = httpx.Timeout(None, connect=self._settings.limits.connect_seconds).as_dict()
         self.has_been_answered = False
@@ -82,8 +82,7 @@ class APIClient:
     async def aclose(self) -> None:
         """Close every connection; a later request would open new ones."""
         await self.auth.aclose()
-        if self._transport is not None:
-            await self._transport.aclose()
+        await self._transport.aclose()
 
     async def send(
         self,
@@ -148,10 +147,9 @@ class APIClient:
     async def _exchange(
         self, request: httpx.Request, auth: WorkspaceAuth, trace: CallTrace, listen: Listen | None
     ) -> APIResponse:
-        transport = self._transport or self._open()
         # The response of an earlier attempt is forgotten.
         trace.attempts, trace.sent, trace.status, trace.request_id = trace.attempts + 1, True, None, None
-        response = await transport.handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
         try:
             headers = self._headers(response)
             trace.first_byte_seconds = time.perf_counter() - trace.started
@@ -205,7 +203,6 @@ class APIClient:
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
         """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
         try:
-            transport = self._transport or self._open()
             request = httpx.Request(
                 "POST",
                 parsed_url(url),
@@ -213,7 +210,7 @@ class APIClient:
                 headers={**base_headers(), **headers},
                 extensions={"timeout": self._timeout},
             )
-            response = await transport.handle_async_request(request)
+            response = await self._transport.handle_async_request(request)
             try:
                 body = await read_some(*encoded_body(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
@@ -227,7 +224,3 @@ class APIClient:
         trace.sent = trace.sent and may_have_been_sent(error)
         connect_seconds = self._settings.limits.connect_seconds
         return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
-
-    def _open(self) -> httpx.AsyncBaseTransport:
-        self._transport = network_transport()
-        return self._transport
