@@ -60,11 +60,7 @@ class CatalogCache:
         return snapshot if is_ours else None
 
     def save(self, records: Iterable[ModelRecord], *, listed_at: float) -> None:
-        """Replace the saved list in one step. A list over `MAX_FILE_BYTES` is not saved.
-
-        Raises:
-            OSError: The file could not be written.
-        """
+        """Replace the saved list in one step; raises OSError. A list over `MAX_FILE_BYTES` is not saved."""
         # A URL with credentials in it cannot be called anyway.
         without_secrets = tuple(
             record if record.url is None or scrub(record.url) == record.url else replace(record, url=None)

@@ -41,7 +41,6 @@ class Catalog:
         """Return a model's entry by the model's name, else its tool's name, else the model's name in another case.
 
         A name in another case may lead to the same model, and must not lead around the entry's locked fields and caps.
-
         `workspace/model` names a model whose name several workspaces have.
 
         Raises:
@@ -86,8 +85,7 @@ class EntriesError(ConfigurationError):
 def qualified_model(name: str, workspaces: Collection[str]) -> ModelSettings | None:
     """Return the settings of a model that is named as `workspace/model`; None if no such workspace is known.
 
-    Raises:
-        InvalidArgumentsError: The model's name cannot be part of a URL.
+    Raises InvalidArgumentsError if the model's name cannot be part of a URL.
     """
     workspace, _, model = name.partition("/")
     return ModelSettings(name=check_model_name(model), workspace=workspace) if workspace in workspaces else None

@@ -53,11 +53,7 @@ class ToolSchema:
 
 
 def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
-    """Return the schema of a model's tool.
-
-    Raises:
-        ConfigurationError: The model's `input_schema` is not a valid schema.
-    """
+    """Return the schema of a model's tool; raises ConfigurationError if its `input_schema` is not valid."""
     if model.input_schema is None and not model.locked and not model.defaults:
         return _unchanged_schema(api)
     own = model.input_schema
@@ -86,9 +82,6 @@ def _with_result_arguments(
     """Add the arguments that shape the result, unless the request body has fields of their names, `taken`.
 
     The forms are the schema as it is listed, in full, and as arguments are validated.
-
-    Raises:
-        ConfigurationError: A schema is not valid.
     """
     added = {"select": (SELECT, {**SELECT, "description": _SELECT_HINT}, ACCEPTED_SELECT)}
     if api.name == Embeddings.name:

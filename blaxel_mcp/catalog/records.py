@@ -92,11 +92,8 @@ def read_record(value: Any, redact: Redact | None = None) -> ModelRecord | None:
 def read_model_list(value: Any, redact: Redact | None = None) -> tuple[list[ModelRecord], str | None]:
     """Parse a response of `GET /models`: a bare array, or a page with a cursor (Blaxel docs, API versioning).
 
-    Returns:
-        The records, without invalid entries, and the cursor of the next page, None on the last.
-
-    Raises:
-        TypeError: It has neither shape.
+    Returns the records, without invalid entries, and the cursor of the next page, None on the last; raises TypeError
+    for any other shape.
     """
     meta = _object(value, "meta")
     if isinstance(value, Mapping) and "data" in value:

@@ -28,12 +28,8 @@ _MAX_HEAD_BYTES = 100 * 1024
 class _Connection:
     """A connection to one host, which carries one request at a time.
 
-    Args:
-        origin: The server.
-        stream: Its bytes.
-        is_public: Whether its address has been required to be public.
-
     Attributes:
+        is_public: Whether its address has been required to be public.
         idle_since: When its last response ended, by `time.monotonic`.
     """
 
@@ -66,11 +62,7 @@ class _Connection:
                 return event
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body. Bytes that arrived together are one piece, however many chunks they were sent in.
-
-        Raises:
-            httpx.TransportError: The body is incomplete, or not HTTP.
-        """
+        """Yield the body, in one piece what arrived together; raises httpx.TransportError if it is broken."""
         try:
             while True:
                 pieces: list[bytes] = []
@@ -132,9 +124,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
         An idle connection that the peer closes before anything has been sent on it is replaced by another.
 
         Args:
-            request: The request, with a body in memory. A `SendTracker` in its extension `trace` learns whether it has
-                been sent. With the extension `must_be_public`, it is sent to no address of this machine or of a private
-                network.
+            request: Its body is in memory. A `SendTracker` in its extension `trace` learns whether it has been sent.
+                With the extension `must_be_public`, it is sent to no address of this machine or of a private network.
 
         Raises:
             httpx.TransportError: The request failed.

@@ -127,12 +127,9 @@ def _checked_own_url(url: str, model: str, settings: Settings) -> str:
 
 @lru_cache(maxsize=256)
 def endpoint_url(endpoint: Endpoint, path: str, query: str = "") -> str:
-    """Return the URL of a sub-endpoint, from its path and query as `split_path` returned them.
+    """Return the URL of a sub-endpoint, from `split_path`; raises InvalidArgumentsError if it would leave the base.
 
     An mk3 endpoint serves everything below `/v1`, which is added if the path lacks it.
-
-    Raises:
-        InvalidArgumentsError: The joined URL does not parse into the same parts, or leaves the base.
     """
     if endpoint.style == "mk3" and path != "/v1" and not path.startswith("/v1/"):
         path = f"/v1{path}"

@@ -203,10 +203,7 @@ class _Routes(httpx.AsyncBaseTransport):
 
 
 def network_transport() -> httpx.AsyncBaseTransport:
-    """Return a new transport that uses the proxies of this process's environment, or of the system's settings.
-
-    Ignored values are logged once.
-    """
+    """Return a new transport that uses the environment's proxies, or the system's; ignored values are logged once."""
     proxies = proxies_in(getproxies())
     for problem in proxies.problems():
         _warn_once(problem)

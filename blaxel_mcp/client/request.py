@@ -39,12 +39,7 @@ class APIResponse:
 
 @lru_cache(maxsize=64)
 def parsed_url(url: str) -> httpx.URL:
-    """Return a URL that a request can be sent to.
-
-    Raises:
-        httpx.InvalidURL: It is not one.
-        httpx.UnsupportedProtocol: It has no host, or is not of HTTP.
-    """
+    """Return a URL of HTTP with a host; raises httpx.InvalidURL or httpx.UnsupportedProtocol for any other text."""
     parsed = httpx.URL(url)
     if parsed.scheme not in DEFAULT_PORTS or not parsed.host:
         raise httpx.UnsupportedProtocol("The URL is not an http:// or https:// URL with a host.")

@@ -54,8 +54,7 @@ def make_folder(folder: Path) -> None:
 def make_own_folder(folder: Path) -> None:
     """Make a folder that only this program uses, with mode 0700 even if it exists and others can reach it.
 
-    Raises:
-        OSError: The folder cannot be made, or it or one above it belongs to another user.
+    Raises OSError also if it or one above it belongs to another user.
     """
     make_folder(folder)
     # Before the mode is changed: a link may lead to any folder of this user's, or of root's.
@@ -77,8 +76,7 @@ def require_safe_folder(folder: Path) -> None:
 def make_own_file(path: Path) -> None:
     """Make an empty file with mode 0600; a file that exists keeps its content and is closed to others.
 
-    Raises:
-        OSError: The file cannot be made, or belongs to another user.
+    Raises OSError also if it belongs to another user.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
     if os.name == "posix" and path.stat().st_uid != os.geteuid():

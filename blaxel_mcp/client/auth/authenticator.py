@@ -77,10 +77,7 @@ class WorkspaceAuth:
     async def renew(self, request: httpx.Request) -> bool:
         """Return whether a request that Blaxel answered with 401 can be retried with another token.
 
-        Callers whose requests were rejected with the same token share one renewal.
-
-        Raises:
-            BlaxelError: The token could not be renewed.
+        Callers whose requests were rejected with the same token share one renewal; raises BlaxelError if it fails.
         """
         _, _, rejected = request.headers.get(AUTH_HEADER, "").partition(" ")
         return bool(rejected) and await self.tokens.renew(SecretStr(rejected))
@@ -130,11 +127,8 @@ class Authenticator:
     """Signs the requests of every workspace with the credentials that the configuration has for it.
 
     Attributes:
-        redact: Replaces every known secret in some bytes, in any of its encodings, by `[redacted]`.
-        partial_secret_length: Returns the length of the longest suffix of some bytes that is a proper prefix of a
-            known secret.
-        is_trusted: Returns whether a URL has the origin of `run_url`, `api_url` or a trusted URL.
-        trust: Trusts a model's own URL, as the control plane returned it: `TrustedOrigins.trust`.
+        redact, partial_secret_length: Those of `KnownSecrets`.
+        is_trusted, trust: Those of `TrustedOrigins`, which begin with `run_url` and `api_url`.
     """
 
     def __init__(
@@ -161,8 +155,7 @@ class Authenticator:
     def for_workspace(self, workspace: str) -> WorkspaceAuth:
         """Return the authentication of a workspace's requests; the same object each time.
 
-        Workspaces with the same credentials share their token. Without credentials, requests fail
-        before they are sent, with an error that lists what is missing.
+        Workspaces with the same credentials share their token. Without credentials, requests fail before they are sent.
         """
         if workspace not in self._auths:
             resolved = resolve_credentials(self._config, workspace)

@@ -217,8 +217,7 @@ def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
     Its value is unwrapped, to be written to the client's file and nowhere else.
 
     Raises:
-        ConfigurationError: The credentials cannot be exported: the tokens of a login expire, a command
-            prints the key anew each time, and some values cannot be sent in a header.
+        ConfigurationError: The credentials cannot be exported, or not be sent in a header.
     """
     match resolved.credentials:
         case APIKey() as credentials:

@@ -38,8 +38,7 @@ async def command_token(command: tuple[str, ...], source: str, secrets: KnownSec
 async def run_key_command(command: Sequence[str], *, source: str, limit_seconds: float = KEY_COMMAND_SECONDS) -> Token:
     """Run the command that prints the API key, without a shell, and return the key.
 
-    The program is an absolute path, or a name that is looked up on PATH. `source` is the label of the setting, for
-    messages.
+    The program is an absolute path, or a name that is looked up on PATH. `source` is the setting's label for messages.
 
     Raises:
         ConfigurationError: The command printed no key; the message names the program and shows no output.

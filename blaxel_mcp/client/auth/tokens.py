@@ -54,10 +54,9 @@ def stored_token(value: str) -> Token:
 
 
 def issued_token(value: str, expires_in: object, asked_at: float) -> Token:
-    """Return a token that the endpoint has just issued.
+    """Return a token that was requested at `asked_at`, whose reply had `expires_in`, any JSON value.
 
-    Its lifetime is the reply's `expires_in`, any JSON value, otherwise in its JWT claims. `asked_at` is in seconds
-    since the epoch.
+    Without a plausible one, its lifetime is in its JWT claims.
     """
     lifetime = _seconds(expires_in)
     if lifetime is None:
@@ -147,11 +146,7 @@ class TokenCache:
             return current.value
 
     async def renew(self, rejected: SecretStr) -> bool:
-        """Return whether `get` now returns another token than the rejected one, after a renewal if necessary.
-
-        Raises:
-            BlaxelError: The renewal failed.
-        """
+        """Return whether `get` returns another token than the rejected one, renewed if needed; raises as `get`."""
         if self._current is not None and self._current.value != rejected:
             return True
         if rejected == self._unchanged and self._now() < self._unchanged_until:
