@@ -23,7 +23,6 @@ from blaxel_mcp.client.request import (
     base_headers,
     close_response,
     encoded_body,
-    may_have_been_sent,
     parsed_url,
     request_headers,
     translate_error,
@@ -70,7 +69,8 @@ class APIClient:
         self._settings = config.settings
         self._transport = transport or network_transport()
         self._error_seconds = error_seconds
-        self._timeout = httpx.Timeout(None, connect=self._settings.limits.connect_seconds).as_dict()
+        self._connect_seconds = config.settings.limits.connect_seconds
+        self._timeout = httpx.Timeout(None, connect=self._connect_seconds).as_dict()
         self.has_been_answered = False
 
     async def __aenter__(self) -> Self:
@@ -120,7 +120,7 @@ class APIClient:
                         raise
                 return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
             except LIBRARY_ERRORS as error:
-                raise self._translated(error, request.url, trace) from error
+                raise translate_error(error, request.url, trace, connect_seconds=self._connect_seconds) from error
             except ConfigurationError:
                 # A proxy or the certificates cannot be used.
                 trace.sent = False
@@ -217,10 +217,4 @@ class APIClient:
             finally:
                 await close_response(response)
         except LIBRARY_ERRORS as error:
-            raise self._translated(error, url, CallTrace()) from error
-
-    def _translated(self, error: Exception, url: str, trace: CallTrace) -> BlaxelError:
-        """Return the `BlaxelError` for an exception of the HTTP library; none of those leaves this class."""
-        trace.sent = trace.sent and may_have_been_sent(error)
-        connect_seconds = self._settings.limits.connect_seconds
-        return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
+            raise translate_error(error, url, CallTrace(), connect_seconds=self._connect_seconds) from error

@@ -12,6 +12,7 @@ import httpx
 from blaxel_mcp import __version__
 from blaxel_mcp.client.errors.network import broken_off, connecting_timed_out, not_connected, proxy_failed, undecodable
 from blaxel_mcp.client.proxies import NamedProxyError
+from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.types import HEADER_NAME, HEADER_VALUE, RESERVED_HEADER
@@ -141,11 +142,6 @@ async def close_response(response: httpx.Response) -> None:
         await response.aclose()
 
 
-def may_have_been_sent(error: Exception) -> bool:
-    """Return whether the request may have been sent before the library raised this exception."""
-    return not isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED))
-
-
 def _proxy_error(error: NamedProxyError, host: str, connect_seconds: float) -> BlaxelError:
     match error.__cause__:
         case httpx.ConnectTimeout():
@@ -155,8 +151,14 @@ def _proxy_error(error: NamedProxyError, host: str, connect_seconds: float) -> B
     return proxy_failed(host, error.address, str(error))
 
 
-def translate_error(error: Exception, url: str, *, sent: bool, connect_seconds: float) -> BlaxelError:
-    """Return the `BlaxelError` for one of `LIBRARY_ERRORS`; after `sent`, upstream may be working on the request."""
+def translate_error(error: Exception, url: str, trace: CallTrace, *, connect_seconds: float) -> BlaxelError:
+    """Return the `BlaxelError` for one of `LIBRARY_ERRORS`, none of which leaves this package, and update the trace."""
+    # Otherwise upstream may be working on the request.
+    trace.sent = trace.sent and not isinstance(error, (*_NOT_SENDABLE, *_NOT_CONNECTED))
+    return trace.annotate(_translated(error, url, sent=trace.sent, connect_seconds=connect_seconds))
+
+
+def _translated(error: Exception, url: str, *, sent: bool, connect_seconds: float) -> BlaxelError:
     try:
         host = urlsplit(url).netloc.rpartition("@")[2] or "The host"
     except ValueError:

@@ -49,10 +49,8 @@ class ErrorBody:
         retryable: Whether upstream calls the error retryable; None if it does not say.
         safe_to_retry: Whether upstream says that this very request can be retried.
         dispatched: Whether the request reached the model; None if upstream does not say.
-        retry_after_seconds: The wait that upstream asks for.
         loading: Whether the provider is loading the model, as Hugging Face reports it.
-        action: What Blaxel suggests to do, safe to quote.
-        do_not: What Blaxel advises against, safe to quote.
+        action, do_not: What Blaxel suggests to do and advises against, safe to quote.
         names: All names of the error, in lower case: its codes, types and reasons.
         parameter: Whether the error is about a field of the request.
         generated: The model's output that the provider rejected, verbatim; empty for none.
