@@ -149,7 +149,8 @@ class TokenCache:
         """Return whether `get` returns another token than the rejected one, renewed if needed; raises as `get`."""
         if self._current is not None and self._current.value != rejected:
             return True
-        if rejected == self._unchanged and self._now() < self._unchanged_until:
+        # A clock that was set back must not make the pause longer.
+        if rejected == self._unchanged and 0 < self._unchanged_until - self._now() <= RENEWAL_PAUSE_SECONDS:
             return False
         renewed = await self._renewed()
         if renewed.value != rejected:

@@ -1146,6 +1146,17 @@ async def test_rejected_key_is_sent_again_only_if_the_command_prints_another(
     assert runs_in(tmp_path) == 2
 
 
+async def test_a_rejected_key_is_asked_for_again_after_the_clock_was_set_back(
+    endpoint: TokenEndpoint, blaxel: Blaxel, clock: Clock, tmp_path: Path
+) -> None:
+    command = counting(tmp_path, "'canary-7f3a-key-%s' % (n > 2)")
+    authenticator = Authenticator(command_configuration(*command), endpoint, now=clock)
+    response = await call(authenticator, blaxel)
+    assert not await authenticator.for_workspace("acme").renew(response.request)
+    clock.seconds -= 86_400
+    assert await authenticator.for_workspace("acme").renew(response.request)
+
+
 @pytest.mark.parametrize(
     ("command", "what"),
     [
