@@ -208,7 +208,8 @@ class Discovery:
     def _is_fresh(self, workspace: _Workspace) -> bool:
         snapshot = self.snapshots.get(workspace.name)
         age = self._now() - snapshot.listed_at if snapshot else math.inf
-        return age < self._settings.discovery.refresh_seconds
+        # After the clock was set back, an age is negative.
+        return 0 <= age < self._settings.discovery.refresh_seconds
 
     async def _attempt(self, update: Callable[[_Workspace], Awaitable[None]], workspace: _Workspace) -> None:
         """Update a workspace; an error becomes its current problem, and does not end the server."""
