@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 from blaxel_mcp.client.errors.waits import JSONMapping, details_of, requested_wait
@@ -119,12 +118,7 @@ def _plain(text: str, value: Any, content_type: str) -> tuple[Form, str]:
 
 
 def read_error_object(
-    outer: JSONMapping,
-    headers: Mapping[str, str] = MappingProxyType({}),
-    *,
-    now: float = 0.0,
-    status: int,
-    redact: Redact | None,
+    outer: JSONMapping, headers: Mapping[str, str], *, now: float, status: int, redact: Redact | None
 ) -> ErrorBody:
     """Read the error in a JSON object, whose other members may be of any size; the arguments are as above."""
     error = outer.get("error")

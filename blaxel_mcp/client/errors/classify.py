@@ -163,11 +163,11 @@ def error_in_success(
     named = (level.get(name) for level in levels for name in _STATUS_FIELDS)
     failed = (_FAILED.fullmatch(str(status)) for status in named if isinstance(status, int | str))
     status = next((int(match[0]) for match in failed if match), status)
-    read = read_error_object(value, status=status, redact=redact)
+    read = read_error_object(value, {}, now=0.0, status=status, redact=redact)
     named_statuses = [status for name, status in _NAMED_STATUSES.items() if name in read.names]
     if status < HTTPStatus.BAD_REQUEST and named_statuses:
         status = named_statuses[0]
-        read = read_error_object(value, status=status, redact=redact)
+        read = read_error_object(value, {}, now=0.0, status=status, redact=redact)
     return _error(status, "provider", read, content_type="application/json", request_id=request_id)
 
 
