@@ -152,6 +152,7 @@ def classify(
         content_type=clean.get("content-type", ""),
         request_id=request_id(clean),
         credentials_source=credentials_source,
+        runs_model=not control_plane,
     )
 
 
@@ -179,6 +180,7 @@ def _error(
     content_type: str,
     request_id: str | None,
     credentials_source: str | None = None,
+    runs_model: bool = True,
 ) -> UpstreamError:
     named = status == HTTPStatus.UNAUTHORIZED or not read.names.isdisjoint(_KEY_NAMES)
     bad_key = named or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, read))
@@ -187,7 +189,7 @@ def _error(
         status=status,
         author=author,
         code=code,
-        billed=_billed(status, author, read),
+        billed=_billed(status, author, read) if runs_model else "no",
         retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
         # A valid key without permission for the model is replaced in the same place.
         bad_key=author == "provider" and (bad_key or status == HTTPStatus.FORBIDDEN),
