@@ -14,8 +14,7 @@ import anyio
 from blaxel_mcp.catalog.records import ModelRecord, choose_path, needs_integration, read_model_list, read_record
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
-from blaxel_mcp.client.errors.network import timed_out
-from blaxel_mcp.client.errors.wording import in_seconds, retry_advice
+from blaxel_mcp.client.errors.network import control_plane_timed_out
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
@@ -118,9 +117,7 @@ class ControlPlane:
                 records = await self._all_pages(workspace)
                 completed = [await self._with_path(workspace, record) for record in records.values()]
         except TimeoutError:
-            error = timed_out(LISTING_SECONDS, sent=False)
-            _reword(error, LISTING_SECONDS)
-            raise error from None
+            raise control_plane_timed_out(LISTING_SECONDS) from None
         self._cache_list(workspace, completed, self._now() + self._settings.discovery.refresh_seconds)
         return completed
 
@@ -205,26 +202,13 @@ class ControlPlane:
         return by_name
 
     async def _get(self, workspace: str, path: str, seconds: float) -> Any:
-        request = APIRequest(method="GET", url=f"{self._settings.api_url}{path}", workspace=workspace)
-        try:
-            response = await self._client.send(request, timeout_seconds=seconds)
-        except UpstreamError as error:
-            _reword(error, seconds)
-            raise
+        url = f"{self._settings.api_url}{path}"
+        request = APIRequest(method="GET", url=url, workspace=workspace, runs_model=False)
+        response = await self._client.send(request, timeout_seconds=seconds)
         try:
             return json_text.parse(response.body.decode())
         except ValueError:
             raise _unreadable("JSON") from None
-
-
-def _reword(error: BlaxelError, seconds: float) -> None:
-    """Correct the error of a request that runs no model, so that nothing is billed, and has a timeout of its own."""
-    if error.code == "timeout":
-        error.message = f"Blaxel's control plane did not answer within {in_seconds(seconds)}."
-    elif error.billed == "no":
-        return
-    error.billed, error.retryable = "no", error.code != "response_too_large"
-    error.hint = retry_advice(retryable=True, billed="no") if error.retryable else "Raise limits.max_response_bytes."
 
 
 def _unreadable(expected: str) -> UpstreamError:

@@ -107,6 +107,7 @@ class APIClient:
         """
         trace = trace if trace is not None else CallTrace()
         auth = self.auth.for_workspace(request.workspace)
+        trace.runs_model = request.runs_model
         with deadline(timeout_seconds, trace):
             try:
                 signed = await self._signed(request, auth, trace)
@@ -155,7 +156,7 @@ class APIClient:
             trace.first_byte_seconds = time.perf_counter() - trace.started
             trace.status, trace.request_id, trace.headers = response.status_code, request_id(headers), headers
             if not response.is_success:
-                raise await self._response_error(response, headers, request.url, auth.source)
+                raise await self._response_error(response, headers, trace, auth.source)
             self.has_been_answered = True
             body = await self._read(response, trace, listen(headers) if listen else None)
             return APIResponse(status=response.status_code, headers=headers, body=body)
@@ -182,7 +183,7 @@ class APIClient:
         return await anyio.to_thread.run_sync(self.auth.redact, body)
 
     async def _response_error(
-        self, response: httpx.Response, headers: Mapping[str, str], url: httpx.URL, credentials_source: str | None
+        self, response: httpx.Response, headers: Mapping[str, str], trace: CallTrace, credentials_source: str | None
     ) -> UpstreamError:
         body = await read_some(
             *encoded_body(response),
@@ -196,7 +197,7 @@ class APIClient:
             body,
             redact=self.auth.redact,
             now=time.time(),
-            control_plane=str(url).startswith(f"{self._settings.api_url}/"),
+            control_plane=not trace.runs_model,
             credentials_source=credentials_source,
         )
 

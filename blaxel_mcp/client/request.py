@@ -20,13 +20,17 @@ from blaxel_mcp.settings.types import HEADER_NAME, HEADER_VALUE, RESERVED_HEADER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APIRequest:
-    """An unsigned request; `headers` extends or replaces the standard ones."""
+    """An unsigned request; `headers` extends or replaces the standard ones.
+
+    A request to the control plane does not run a model, and so is never billed.
+    """
 
     method: str
     url: str
     workspace: str
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    runs_model: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
