@@ -212,9 +212,16 @@ async def half_an_answer(_: httpx.Request) -> httpx.Response:
         pytest.param(
             lambda _: httpx.Response(500, json={"error": "oops", "code": 500}),
             "upstream_error",
-            'Blaxel answered 500: "oops". Check the request\'s method, path and body.',
-            False,
+            'Blaxel answered 500: "oops". Retry later.',
+            True,
             id="its own failure",
+        ),
+        pytest.param(
+            lambda _: httpx.Response(404, text="no such page"),
+            "not_found",
+            'Blaxel answered 404: "no such page". Check `api_url`, `api_version` and `workspace` in the settings.',
+            False,
+            id="another server",
         ),
     ],
 )

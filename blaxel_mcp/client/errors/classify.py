@@ -185,12 +185,15 @@ def _error(
     named = status == HTTPStatus.UNAUTHORIZED or not read.names.isdisjoint(_KEY_NAMES)
     bad_key = named or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, read))
     code = _code(status, author, read, bad_key=bad_key)
+    # A request that runs no model can always be repeated.
+    is_retryable = _is_retryable(status, author, read) or not (runs_model or status < HTTPStatus.INTERNAL_SERVER_ERROR)
     failure = Failure(
         status=status,
         author=author,
         code=code,
         billed=_billed(status, author, read) if runs_model else "no",
-        retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
+        retryable=code not in _NEVER_RETRYABLE and is_retryable,
+        runs_model=runs_model,
         # A valid key without permission for the model is replaced in the same place.
         bad_key=author == "provider" and (bad_key or status == HTTPStatus.FORBIDDEN),
         body=read,
