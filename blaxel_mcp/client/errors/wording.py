@@ -47,7 +47,7 @@ _CHECK_REQUEST = "Check the request's method, path and body."
 _CHECK_SETTINGS = "Check `api_url`, `api_version` and `workspace` in the settings."
 
 _BLAXEL_HINTS: Mapping[ErrorCode, str] = {
-    "authentication_failed": "Check the Blaxel credentials of this server, or run `bl login WORKSPACE`.",
+    "authentication_failed": "Check the Blaxel credentials of this server.",
     "permission_denied": "Check the workspace name, and the role of these credentials in the workspace.",
     "unknown_model": "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models.",
     "not_found": "Check the path and the workspace name.",
@@ -109,6 +109,8 @@ def advise(failure: Failure, *, credentials_source: str | None) -> str:
     sentences = [_provider_hint(failure) if failure.author == "provider" else _blaxel_hint(failure)]
     if failure.status == HTTPStatus.UNAUTHORIZED and failure.author == "blaxel" and credentials_source:
         sentences.append(f"The credentials came from {credentials_source}.")
+        if credentials_source.startswith("bl login"):
+            sentences.append("Run `bl login WORKSPACE` for new ones.")
     sentences.append(retry_advice(retryable=failure.retryable, billed=failure.billed, wait_seconds=wait_seconds))
     if body.action:
         sentences.append(f"Blaxel suggests: {quotation(body.action)}.")
