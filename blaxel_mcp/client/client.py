@@ -197,7 +197,7 @@ class APIClient:
             body,
             redact=self.auth.redact,
             now=time.time(),
-            control_plane=not trace.runs_model,
+            runs_model=trace.runs_model,
             credentials_source=credentials_source,
         )
 

@@ -126,7 +126,7 @@ def classify(
     *,
     redact: Callable[[bytes], bytes],
     now: float,
-    control_plane: bool = False,
+    runs_model: bool = True,
     credentials_source: str | None = None,
 ) -> UpstreamError:
     """Return the complete error for a response that is not a success.
@@ -143,7 +143,7 @@ def classify(
     # Without a signature: providers answer in JSON with a message, web servers do not.
     author: Author = read.author or "blaxel"
     # The gateway would have followed a provider's redirect itself.
-    if control_plane or status < HTTPStatus.BAD_REQUEST:
+    if not runs_model or status < HTTPStatus.BAD_REQUEST:
         author = "blaxel"
     return _error(
         status,
@@ -152,7 +152,7 @@ def classify(
         content_type=clean.get("content-type", ""),
         request_id=request_id(clean),
         credentials_source=credentials_source,
-        runs_model=not control_plane,
+        runs_model=runs_model,
     )
 
 

@@ -17,7 +17,7 @@ JSON_TYPE = {"content-type": "application/json"}
 
 
 def _classify(
-    status: int, body: Any = b"", headers: Mapping[str, str] = JSON_TYPE, *, control_plane: bool = False
+    status: int, body: Any = b"", headers: Mapping[str, str] = JSON_TYPE, *, runs_model: bool = True
 ) -> UpstreamError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return classify(
@@ -26,7 +26,7 @@ def _classify(
         raw,
         redact=lambda data: data.replace(b"canary-secret", b"[redacted]"),
         now=NOW,
-        control_plane=control_plane,
+        runs_model=runs_model,
     )
 
 
@@ -264,7 +264,7 @@ def test_provider_refusing_its_key_is_never_blamed_on_the_blaxel_key(status: int
 
 
 def test_control_plane_hands_on_no_provider_so_its_errors_are_blaxels() -> None:
-    assert _classify(401, {"error": "Unauthorized"}, control_plane=True).code == "authentication_failed"
+    assert _classify(401, {"error": "Unauthorized"}, runs_model=False).code == "authentication_failed"
 
 
 @pytest.mark.parametrize(
