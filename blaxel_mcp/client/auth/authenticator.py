@@ -144,7 +144,7 @@ class Authenticator:
         self._secrets = KnownSecrets()
         self.redact = self._secrets.redact
         self.partial_secret_length = self._secrets.partial_secret_length
-        redact_logs_with(self._secrets)
+        redact_logs_with(self._secrets.redact_text)
         url = f"{config.settings.api_url}/oauth/token"
         self._endpoint = TokenEndpoint(url, post_json, now, exchange_seconds, self._secrets)
         self._trusted = TrustedOrigins(config.settings.run_url, control_plane=config.settings.api_url)
