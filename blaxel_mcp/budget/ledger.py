@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from blaxel_mcp.budget import tables
 from blaxel_mcp.budget.figures import ClientUsage, Entry, ModelDay, Reservation, Used
-from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder
-from blaxel_mcp.core.user_folders import user_folder
+from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder, user_folder
 
 if TYPE_CHECKING:
     import sqlite3

@@ -16,9 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.core.hosts import is_loopback
-from blaxel_mcp.core.private_files import make_own_folder, read_private, replace_file
+from blaxel_mcp.core.private_files import make_own_folder, read_private, replace_file, user_folder
 from blaxel_mcp.core.redaction import scrub
-from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.schema import Settings
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -61,11 +60,7 @@ class CatalogCache:
         return snapshot if is_ours else None
 
     def save(self, records: Iterable[ModelRecord], *, listed_at: float) -> None:
-        """Replace the saved list in one step. A list over `MAX_FILE_BYTES` is not saved.
-
-        Raises:
-            OSError: The file could not be written.
-        """
+        """Replace the saved list in one step; raises OSError. A list over `MAX_FILE_BYTES` is not saved."""
         # A URL with credentials in it cannot be called anyway.
         without_secrets = tuple(
             record if record.url is None or scrub(record.url) == record.url else replace(record, url=None)

@@ -1,6 +1,8 @@
 """The models with a tool of their own: configured and discovered ones."""
 
+import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +12,15 @@ from types import MappingProxyType
 
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.tool_names import tool_name
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, ModelSettings, Settings
 from blaxel_mcp.settings.types import TOOL_NAME_LIMIT
 
 logger = logging.getLogger(__name__)
+
+_HASH_LENGTH = 6
+_RESERVED = frozenset(BUILTIN_TOOLS)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,6 @@ class Catalog:
         """Return a model's entry by the model's name, else its tool's name, else the model's name in another case.
 
         A name in another case may lead to the same model, and must not lead around the entry's locked fields and caps.
-
         `workspace/model` names a model whose name several workspaces have.
 
         Raises:
@@ -82,8 +85,7 @@ class EntriesError(ConfigurationError):
 def qualified_model(name: str, workspaces: Collection[str]) -> ModelSettings | None:
     """Return the settings of a model that is named as `workspace/model`; None if no such workspace is known.
 
-    Raises:
-        InvalidArgumentsError: The model's name cannot be part of a URL.
+    Raises InvalidArgumentsError if the model's name cannot be part of a URL.
     """
     workspace, _, model = name.partition("/")
     return ModelSettings(name=check_model_name(model), workspace=workspace) if workspace in workspaces else None
@@ -189,3 +191,17 @@ def _tool_name_problems(entries: Mapping[int, CatalogEntry], prefix: str) -> Ite
         if other is not owner:
             problem = f"{owner[0].upper()}{owner[1:]} and {other} would share the tool name {entry.tool.lower()!r}."
             yield index, f"{problem} Give the model another tool name with its `tool` key."
+
+
+def tool_name(model: str, *, prefix: str = "") -> str:
+    """Return a model's name fitted to `[a-z0-9_-]` and 40 characters, prefix included.
+
+    The name depends only on the model's name, so it is the same on every start, with any other models. A name that had
+    to change ends in a hash of the original, so two models never share one.
+    """
+    fitted = re.sub(r"[^a-z0-9_-]+", "-", model.lower()).strip("-") or "model"
+    room = TOOL_NAME_LIMIT - len(prefix)
+    if fitted == model and len(fitted) <= room and fitted.replace("-", "_") not in _RESERVED:
+        return prefix + fitted
+    digest = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
+    return f"{prefix}{fitted[: room - _HASH_LENGTH - 1].rstrip('-')}-{digest}"

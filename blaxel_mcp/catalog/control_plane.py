@@ -11,12 +11,11 @@ from urllib.parse import urlencode
 
 import anyio
 
-from blaxel_mcp.catalog.records import ModelRecord, read_model_list, read_record
-from blaxel_mcp.catalog.runtime_types import choose_path, needs_integration
+from blaxel_mcp.catalog.records import ModelRecord, choose_path, needs_integration, read_model_list, read_record
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
+from blaxel_mcp.client.errors.network import control_plane_timed_out
 from blaxel_mcp.client.request import APIRequest
-from blaxel_mcp.client.trace import CallTrace, deadline
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
 from blaxel_mcp.core.redaction import quote
@@ -64,15 +63,8 @@ class Lookup:
 class ControlPlane:
     """Lists models and looks them up. Results are cached, and concurrent lookups share one request.
 
-    Args:
-        client: Sends the requests.
-        settings: `api_url`, and `discovery` for whether and how often to send them.
-        now: A monotonic clock, in seconds.
-        page_size: The number of models in one page of a list.
-        page_seconds: The timeout of one page.
-
-    Attributes:
-        enabled: Whether requests to the control plane are allowed.
+    Of the settings, `discovery` says whether to send requests, which is `enabled`, and how often. `now` is a
+    monotonic clock, in seconds.
     """
 
     def __init__(
@@ -96,13 +88,10 @@ class ControlPlane:
         self._locks: defaultdict[_Key, anyio.Lock] = defaultdict(anyio.Lock)
 
     async def find(self, workspace: str, model: str) -> Lookup:
-        """Return the record of a model, from the cache while it is fresh.
+        """Return the record of a model, from the cache while fresh; raises ConfigurationError without credentials.
 
         A failed request is no error: a key may be allowed to run a model but not to read its record.
         The earlier record is returned then, if there is one.
-
-        Raises:
-            ConfigurationError: There are no credentials.
         """
         if not self.enabled:
             return Lookup(None)
@@ -122,14 +111,13 @@ class ControlPlane:
         return lookup
 
     async def list_models(self, workspace: str) -> list[ModelRecord]:
-        """Return every model of a workspace, each name once. `find` uses the records too.
-
-        Raises:
-            BlaxelError: A page could not be read, so there is no complete list.
-        """
-        with deadline(LISTING_SECONDS, CallTrace()):
-            records = await self._all_pages(workspace)
-            completed = [await self._with_path(workspace, record) for record in records.values()]
+        """Return every model of a workspace, each name once; raises BlaxelError if a page could not be read."""
+        try:
+            with anyio.fail_after(LISTING_SECONDS):
+                records = await self._all_pages(workspace)
+                completed = [await self._with_path(workspace, record) for record in records.values()]
+        except TimeoutError:
+            raise control_plane_timed_out(LISTING_SECONDS) from None
         self._cache_list(workspace, completed, self._now() + self._settings.discovery.refresh_seconds)
         return completed
 
@@ -141,11 +129,7 @@ class ControlPlane:
                 self._paths.setdefault((workspace, record.runtime_type), (_EXPIRED, record.integration_path))
 
     async def integration_path(self, workspace: str, runtime_type: str) -> str | None:
-        """Return the sub-endpoint that the integration of a type names; None if it is not known.
-
-        Raises:
-            ConfigurationError: There are no credentials.
-        """
+        """Return the sub-endpoint that the integration of a type names; None if it is not known; raises as `find`."""
         if not _TYPE.fullmatch(runtime_type):
             return None
         key = (workspace, runtime_type)
@@ -218,7 +202,8 @@ class ControlPlane:
         return by_name
 
     async def _get(self, workspace: str, path: str, seconds: float) -> Any:
-        request = APIRequest(method="GET", url=f"{self._settings.api_url}{path}", workspace=workspace)
+        url = f"{self._settings.api_url}{path}"
+        request = APIRequest(method="GET", url=url, workspace=workspace, runs_model=False)
         response = await self._client.send(request, timeout_seconds=seconds)
         try:
             return json_text.parse(response.body.decode())

@@ -57,12 +57,7 @@ class _Workspace:
 class Discovery:
     """Holds the current catalog, and lists the models of the workspaces if the settings ask for it.
 
-    Args:
-        settings: The configured models, and `discovery`.
-        control_plane: Lists the models.
-        caches: Save the last list of each workspace; those without one are not saved.
-        now: The clock, in seconds since the epoch.
-        sleep: Waits for a number of seconds.
+    The `caches` save the last list of each workspace that has one. `now` is in seconds since the epoch.
 
     Raises:
         ConfigurationError: A configured model cannot become a tool.
@@ -136,10 +131,9 @@ class Discovery:
             self.adopt(filter(None, (workspace.cache.load() for workspace in self._workspaces if workspace.cache)))
 
     async def wait_ready(self, seconds: float = FIRST_LIST_SECONDS) -> None:
-        """Wait for the first list of each workspace, from the cache or the control plane.
+        """Wait for the first list of each workspace, from the cache or the control plane, for some seconds at most.
 
-        Args:
-            seconds: The maximum wait. After one wait has taken that long, no later one waits.
+        After one wait has taken that long, no later one waits.
         """
         if not self.enabled:
             return
@@ -214,7 +208,8 @@ class Discovery:
     def _is_fresh(self, workspace: _Workspace) -> bool:
         snapshot = self.snapshots.get(workspace.name)
         age = self._now() - snapshot.listed_at if snapshot else math.inf
-        return age < self._settings.discovery.refresh_seconds
+        # After the clock was set back, an age is negative.
+        return 0 <= age < self._settings.discovery.refresh_seconds
 
     async def _attempt(self, update: Callable[[_Workspace], Awaitable[None]], workspace: _Workspace) -> None:
         """Update a workspace; an error becomes its current problem, and does not end the server."""

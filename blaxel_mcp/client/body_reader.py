@@ -134,11 +134,7 @@ class _ZlibDecoder:
 async def read_whole(
     chunks: AsyncIterable[bytes], content_encoding: str, *, limit: int, on_bytes: OnBytes | None = None
 ) -> bytes:
-    """Read and decode a complete body of at most `limit` decoded bytes, which `on_bytes` gets as they arrive.
-
-    Raises:
-        BlaxelError: `response_too_large` or `bad_response`.
-    """
+    """Read and decode a complete body; raises BlaxelError (`response_too_large` or `bad_response`)."""
     reader = BodyReader(content_encoding, limit=limit, on_bytes=on_bytes)
     has_ended = await _feed(reader, chunks)
     return reader.finish() if has_ended and reader.patience > END_SECONDS else reader.body
@@ -152,10 +148,7 @@ async def read_some(
     seconds: float = math.inf,
     tolerated: tuple[type[Exception], ...] = (),
 ) -> bytes:
-    """Read and decode as much of a body as is available within the limits: `limit` decoded bytes, and `seconds`.
-
-    The exceptions in `tolerated` end the body instead of being raised.
-    """
+    """Read and decode as much of a body as arrives within the limits, until its end or a `tolerated` exception."""
     reader = BodyReader(content_encoding, limit=limit)
     with suppress(BlaxelError, *tolerated), anyio.move_on_after(seconds):
         await _feed(reader, chunks)

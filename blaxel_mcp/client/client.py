@@ -15,16 +15,19 @@ import httpx
 from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.body_reader import OnBytes, read_some, read_whole
 from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
-from blaxel_mcp.client.request import APIRequest, APIResponse, base_headers, parsed_url, request_headers
-from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
-from blaxel_mcp.client.transport import (
+from blaxel_mcp.client.proxies import network_transport
+from blaxel_mcp.client.request import (
     LIBRARY_ERRORS,
+    APIRequest,
+    APIResponse,
+    base_headers,
     close_response,
     encoded_body,
-    may_have_been_sent,
-    new_transport,
+    parsed_url,
+    request_headers,
     translate_error,
 )
+from blaxel_mcp.client.trace import CallTrace, SendTracker, deadline
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
 from blaxel_mcp.core.redaction import visible
 from blaxel_mcp.settings.loading import Configuration
@@ -48,7 +51,7 @@ Listen = Callable[[Mapping[str, str]], OnBytes | None]
 
 
 class APIClient:
-    """HTTP client for one configuration, with one set of connections that the first request opens.
+    """HTTP client for one configuration, with one set of connections.
 
     Attributes:
         auth: Signs the requests, only those to trusted hosts.
@@ -64,9 +67,10 @@ class APIClient:
     ) -> None:
         self.auth = Authenticator(config, self._post_json)
         self._settings = config.settings
-        self._transport = transport
+        self._transport = transport or network_transport()
         self._error_seconds = error_seconds
-        self._timeout = httpx.Timeout(None, connect=self._settings.limits.connect_seconds).as_dict()
+        self._connect_seconds = config.settings.limits.connect_seconds
+        self._timeout = httpx.Timeout(None, connect=self._connect_seconds).as_dict()
         self.has_been_answered = False
 
     async def __aenter__(self) -> Self:
@@ -78,8 +82,7 @@ class APIClient:
     async def aclose(self) -> None:
         """Close every connection; a later request would open new ones."""
         await self.auth.aclose()
-        if self._transport is not None:
-            await self._transport.aclose()
+        await self._transport.aclose()
 
     async def send(
         self,
@@ -104,6 +107,7 @@ class APIClient:
         """
         trace = trace if trace is not None else CallTrace()
         auth = self.auth.for_workspace(request.workspace)
+        trace.runs_model = request.runs_model
         with deadline(timeout_seconds, trace):
             try:
                 signed = await self._signed(request, auth, trace)
@@ -117,7 +121,7 @@ class APIClient:
                         raise
                 return await self._exchange(await self._signed(request, auth, trace), auth, trace, listen)
             except LIBRARY_ERRORS as error:
-                raise self._translated(error, request.url, trace) from error
+                raise translate_error(error, request.url, trace, connect_seconds=self._connect_seconds) from error
             except ConfigurationError:
                 # A proxy or the certificates cannot be used.
                 trace.sent = False
@@ -144,16 +148,15 @@ class APIClient:
     async def _exchange(
         self, request: httpx.Request, auth: WorkspaceAuth, trace: CallTrace, listen: Listen | None
     ) -> APIResponse:
-        transport = self._transport or self._open()
         # The response of an earlier attempt is forgotten.
         trace.attempts, trace.sent, trace.status, trace.request_id = trace.attempts + 1, True, None, None
-        response = await transport.handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
         try:
             headers = self._headers(response)
             trace.first_byte_seconds = time.perf_counter() - trace.started
             trace.status, trace.request_id, trace.headers = response.status_code, request_id(headers), headers
             if not response.is_success:
-                raise await self._response_error(response, headers, request.url, auth.source)
+                raise await self._response_error(response, headers, trace, auth.source)
             self.has_been_answered = True
             body = await self._read(response, trace, listen(headers) if listen else None)
             return APIResponse(status=response.status_code, headers=headers, body=body)
@@ -180,7 +183,7 @@ class APIClient:
         return await anyio.to_thread.run_sync(self.auth.redact, body)
 
     async def _response_error(
-        self, response: httpx.Response, headers: Mapping[str, str], url: httpx.URL, credentials_source: str | None
+        self, response: httpx.Response, headers: Mapping[str, str], trace: CallTrace, credentials_source: str | None
     ) -> UpstreamError:
         body = await read_some(
             *encoded_body(response),
@@ -194,14 +197,13 @@ class APIClient:
             body,
             redact=self.auth.redact,
             now=time.time(),
-            control_plane=str(url).startswith(f"{self._settings.api_url}/"),
+            runs_model=trace.runs_model,
             credentials_source=credentials_source,
         )
 
     async def _post_json(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> TokenReply:
         """Post to the token endpoint, unsigned. No model runs for it, so nothing counts as sent."""
         try:
-            transport = self._transport or self._open()
             request = httpx.Request(
                 "POST",
                 parsed_url(url),
@@ -209,21 +211,11 @@ class APIClient:
                 headers={**base_headers(), **headers},
                 extensions={"timeout": self._timeout},
             )
-            response = await transport.handle_async_request(request)
+            response = await self._transport.handle_async_request(request)
             try:
                 body = await read_some(*encoded_body(response), limit=MAX_TOKEN_REPLY_BYTES)
                 return TokenReply(response.status_code, body)
             finally:
                 await close_response(response)
         except LIBRARY_ERRORS as error:
-            raise self._translated(error, url, CallTrace()) from error
-
-    def _translated(self, error: Exception, url: str, trace: CallTrace) -> BlaxelError:
-        """Return the `BlaxelError` for an exception of the HTTP library; none of those leaves this class."""
-        trace.sent = trace.sent and may_have_been_sent(error)
-        connect_seconds = self._settings.limits.connect_seconds
-        return trace.annotate(translate_error(error, url, sent=trace.sent, connect_seconds=connect_seconds))
-
-    def _open(self) -> httpx.AsyncBaseTransport:
-        self._transport = new_transport()
-        return self._transport
+            raise translate_error(error, url, CallTrace(), connect_seconds=self._connect_seconds) from error

@@ -12,14 +12,12 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from functools import lru_cache
 
 import h11
 import httpx
 
-from blaxel_mcp.client.socket_stream import Certificates, SocketStream, WebOrigin, connect
+from blaxel_mcp.client.socket_stream import Certificates, SocketStream, WebOrigin, connect, origin_of
 from blaxel_mcp.client.trace import CallTrace, SendTracker
-from blaxel_mcp.core.hosts import DEFAULT_PORTS
 
 _CLOSED = (httpx.NetworkError, httpx.RemoteProtocolError, h11.RemoteProtocolError)
 
@@ -30,12 +28,8 @@ _MAX_HEAD_BYTES = 100 * 1024
 class _Connection:
     """A connection to one host, which carries one request at a time.
 
-    Args:
-        origin: The server.
-        stream: Its bytes.
-        is_public: Whether its address has been required to be public.
-
     Attributes:
+        is_public: Whether its address has been required to be public.
         idle_since: When its last response ended, by `time.monotonic`.
     """
 
@@ -68,11 +62,7 @@ class _Connection:
                 return event
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body. Bytes that arrived together are one piece, however many chunks they were sent in.
-
-        Raises:
-            httpx.TransportError: The body is incomplete, or not HTTP.
-        """
+        """Yield the body, in one piece what arrived together; raises httpx.TransportError if it is broken."""
         try:
             while True:
                 pieces: list[bytes] = []
@@ -134,14 +124,13 @@ class DirectTransport(httpx.AsyncBaseTransport):
         An idle connection that the peer closes before anything has been sent on it is replaced by another.
 
         Args:
-            request: The request, with a body in memory. A `SendTracker` in its extension `trace` learns whether it has
-                been sent. With the extension `must_be_public`, it is sent to no address of this machine or of a private
-                network.
+            request: Its body is in memory. A `SendTracker` in its extension `trace` learns whether it has been sent.
+                With the extension `must_be_public`, it is sent to no address of this machine or of a private network.
 
         Raises:
             httpx.TransportError: The request failed.
         """
-        origin = _origin(request.url.raw_scheme, request.url.raw_host, request.url.port)
+        origin = origin_of(request.url)
         tracker = request.extensions.get("trace")
         trace = tracker.trace if isinstance(tracker, SendTracker) else CallTrace()
         trace.sent = False
@@ -234,12 +223,6 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._release(self._connection)
-
-
-@lru_cache(maxsize=64)
-def _origin(scheme: bytes, host: bytes, port: int | None) -> WebOrigin:
-    """Return the server of a URL, by default with the scheme's port."""
-    return WebOrigin(scheme.decode(), host.decode(), port or DEFAULT_PORTS[scheme.decode()])
 
 
 def _as_httpx(error: h11.ProtocolError) -> httpx.TransportError:

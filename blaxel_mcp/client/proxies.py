@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
@@ -33,6 +33,8 @@ _SOCKS = ("socks5", "socks5h")
 _BRACKETS = re.compile(r"^\[(.*)\](?=/|$)")
 _HOST_NAME = re.compile(r"[a-z0-9_*?.-]+")
 _MAX_PORT = 65535
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=128)
+"""Kept open for later requests are as many connections as an agent's largest bursts of calls need."""
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -67,7 +69,7 @@ class Proxies:
         ignored: The entries of NO_PROXY that are not understood.
     """
 
-    urls: Mapping[str, str]
+    urls: Mapping[str, str] = field(repr=False)
     unusable: Mapping[str, str]
     exemptions: tuple[_Exemption, ...]
     ignored: tuple[str, ...]
@@ -165,13 +167,11 @@ class NamedProxyError(httpx.ProxyError):
 class _Routes(httpx.AsyncBaseTransport):
     """Sends each request through its proxy, or directly."""
 
-    def __init__(self, proxies: Proxies, limits: httpx.Limits) -> None:
+    def __init__(self, proxies: Proxies) -> None:
         self._proxies = proxies
-        self._limits = limits
         self._certificates = Certificates()
-        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {
-            None: DirectTransport(self._certificates, limits)
-        }
+        direct = DirectTransport(self._certificates, _LIMITS)
+        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {None: direct}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         kind = self._proxies.kind_for(str(request.url))
@@ -187,7 +187,7 @@ class _Routes(httpx.AsyncBaseTransport):
         if kind not in self._transports:
             url = self._proxies.urls[kind]
             proxy = httpx.Proxy(url, ssl_context=certificates if url.startswith("https:") else None)
-            self._transports[kind] = httpx.AsyncHTTPTransport(verify=certificates, limits=self._limits, proxy=proxy)
+            self._transports[kind] = httpx.AsyncHTTPTransport(verify=certificates, limits=_LIMITS, proxy=proxy)
         try:
             return await self._transports[kind].handle_async_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
@@ -202,14 +202,11 @@ class _Routes(httpx.AsyncBaseTransport):
             await transport.aclose()
 
 
-def network_transport(limits: httpx.Limits) -> httpx.AsyncBaseTransport:
-    """Return a transport that uses the proxies of this process's environment, or of the system's settings.
-
-    Ignored values are logged once.
-    """
+def network_transport() -> httpx.AsyncBaseTransport:
+    """Return a new transport that uses the environment's proxies, or the system's; ignored values are logged once."""
     proxies = proxies_in(getproxies())
     for problem in proxies.problems():
         _warn_once(problem)
     if not proxies.urls and not proxies.unusable:
-        return DirectTransport(Certificates(), limits)
-    return _Routes(proxies, limits)
+        return DirectTransport(Certificates(), _LIMITS)
+    return _Routes(proxies)

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ import httpx
 
 from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.core.hosts import InternalAddressError, is_public_address
+from blaxel_mcp.core.hosts import DEFAULT_PORTS, InternalAddressError, is_public_address
 
 _BUFFERED_BYTES = 256 * 1024
 """Receiving pauses at so many unread bytes; asyncio receives as many at once."""
@@ -41,6 +42,16 @@ class WebOrigin(NamedTuple):
     port: int
 
 
+def origin_of(url: httpx.URL) -> WebOrigin:
+    """Return the server of an HTTP URL, by default with the scheme's port."""
+    return _origin(url.raw_scheme, url.raw_host, url.port)
+
+
+@lru_cache(maxsize=64)
+def _origin(scheme: bytes, host: bytes, port: int | None) -> WebOrigin:
+    return WebOrigin(scheme.decode(), host.decode(), DEFAULT_PORTS[scheme.decode()] if port is None else port)
+
+
 class Certificates:
     """The certificates that this machine trusts: 2 MB, and tens of milliseconds to read them."""
 
@@ -49,11 +60,7 @@ class Certificates:
         self._context: ssl.SSLContext | None = None
 
     async def context(self) -> ssl.SSLContext:
-        """Return them for a connection, read at the first one.
-
-        Raises:
-            ConfigurationError: The environment names certificates that cannot be used.
-        """
+        """Return them, read at the first call; raises ConfigurationError if the environment names unusable ones."""
         async with self._reading:
             if self._context is None:
                 try:
@@ -69,9 +76,7 @@ class Certificates:
 class SocketStream(asyncio.Protocol):
     """One connection; closing it discards what has not been sent.
 
-    Attributes:
-        trace: The trace of the current request; its `sent` is set when the first bytes are passed to the operating
-            system.
+    The `trace` is the current request's; its `sent` is set when the first bytes are passed to the operating system.
     """
 
     def __init__(self) -> None:
@@ -124,11 +129,7 @@ class SocketStream(asyncio.Protocol):
         self._drained = None
 
     async def read(self) -> bytes:
-        """Send what `write` left; return everything that has arrived, once there is anything; no bytes at the end.
-
-        Raises:
-            httpx.ReadError: The connection broke.
-        """
+        """Send what `write` left; return all that has arrived, no bytes at the end; raises httpx.ReadError."""
         if self._unsent and not self._ended:
             # Bytes that the peer has sent can still be read.
             with suppress(httpx.WriteError):
@@ -175,11 +176,7 @@ class SocketStream(asyncio.Protocol):
         self._transport.abort()
 
     async def start_tls(self, certificates: ssl.SSLContext, host: str, seconds: float | None) -> None:
-        """Begin TLS, with HTTP/1.1 as the only protocol.
-
-        Raises:
-            OSError: The handshake failed (`ssl.SSLError` is one), after which the connection is closed.
-        """
+        """Begin TLS, with HTTP/1.1 as the only protocol; raises OSError, such as `ssl.SSLError`, after closing."""
         certificates.set_alpn_protocols(["http/1.1"])
         loop = asyncio.get_running_loop()
         try:
@@ -196,11 +193,8 @@ async def connect(
 ) -> SocketStream:
     """Open a connection: to the first address of the host that answers, tried in turn and then beside each other.
 
-    Args:
-        origin: The server.
-        certificates: For `https`.
-        seconds: Timeout for all of it, the TLS handshake included.
-        must_be_public: Whether the addresses of this machine and of private networks are ignored.
+    The timeout, `seconds`, includes the TLS handshake. With `must_be_public`, the addresses of this machine and of
+    private networks are ignored.
 
     Raises:
         httpx.ConnectTimeout: It took longer.

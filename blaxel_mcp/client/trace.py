@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from blaxel_mcp.client.errors.network import timed_out
+from blaxel_mcp.client.errors.network import control_plane_timed_out, timed_out, without_bill
 from blaxel_mcp.core.exceptions import BlaxelError
 
 _BEFORE_SECONDS = 0.001
@@ -33,6 +33,7 @@ class CallTrace:
         request_id: The id under which Blaxel finds the last response.
         first_byte_seconds: Time from the trace's creation to the last response's headers.
         sent: Whether upstream may be working on the request, and may charge for it.
+        runs_model: Whether the request is a call of a model, and not one to the control plane.
         started: When the trace was created, by `time.perf_counter`.
     """
 
@@ -42,12 +43,13 @@ class CallTrace:
     request_id: str | None = None
     first_byte_seconds: float | None = None
     sent: bool = False
+    runs_model: bool = True
     started: float = field(default_factory=time.perf_counter, repr=False, compare=False)
 
     def annotate(self, error: BlaxelError) -> BlaxelError:
-        """Set the error's `status` and `request_id` to those of the last response, and return the error."""
+        """Set what the error can know of the last response and of the bill, and return the error."""
         error.status, error.request_id = self.status, self.request_id
-        return error
+        return error if self.runs_model else without_bill(error)
 
 
 @dataclass(slots=True, eq=False)
@@ -98,4 +100,5 @@ def deadline(seconds: float | None, trace: CallTrace) -> Iterator[None]:
         finally:
             timer.cancel()
     if scope.cancelled_caught:
-        raise trace.annotate(timed_out(seconds, sent=trace.sent))
+        error = timed_out(seconds, sent=trace.sent) if trace.runs_model else control_plane_timed_out(seconds)
+        raise trace.annotate(error)

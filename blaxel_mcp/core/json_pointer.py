@@ -33,11 +33,7 @@ def spell(steps: Sequence[str | int]) -> str:
 
 
 def read_steps(pointer: str) -> list[str]:
-    """Split a pointer into its steps; the empty pointer has none and means the whole document.
-
-    Raises:
-        InvalidArgumentsError: The text is not a JSON Pointer.
-    """
+    """Split a pointer into its steps, none for the whole document; raises InvalidArgumentsError if it is none."""
     if pointer and not pointer.startswith("/"):
         raise InvalidArgumentsError(
             f"The pointer {literal(pointer)} does not begin with '/'.",
@@ -52,8 +48,7 @@ def locate(text: str, pointer: str) -> slice:
     White space around the value is not part of it. If an object has a member twice, the first one is selected.
 
     Raises:
-        InvalidArgumentsError: The pointer selects nothing; the message names the first step that fails and the value
-            that is there instead.
+        InvalidArgumentsError: The pointer selects nothing; the message names the step that fails and what is there.
     """
     start = _skip_space(text, 0)
     steps = read_steps(pointer)

@@ -219,19 +219,14 @@ def with_strings(text: str, change: Callable[[str], str]) -> str:
 
 
 def dump(value: Any) -> str:
-    """Serialize a value as compact JSON; non-ASCII characters are not escaped.
-
-    Raises:
-        ValueError: The value contains NaN or infinity, which JSON cannot express.
-    """
+    """Serialize a value as compact JSON without escapes for non-ASCII text; raises ValueError for NaN and infinity."""
     return _ENCODER.encode(value)
 
 
 def dump_in_pieces(value: Any) -> bytes:
     """Serialize a large value as compact JSON in UTF-8, piece by piece: in a thread, so that others proceed meanwhile.
 
-    Raises:
-        ValueError: The value contains NaN, infinity or half of a surrogate pair.
+    Raises ValueError as `dump`, and for half of a surrogate pair.
     """
     content = io.BytesIO()
     for piece in _pieces(value):

@@ -11,8 +11,8 @@ import select
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Literal, Protocol, TextIO
-from weakref import WeakSet
+from typing import Literal, TextIO
+from weakref import WeakMethod
 
 from blaxel_mcp.core.redaction import scrub, visible
 
@@ -30,13 +30,6 @@ _PIPE_BYTES = 512
 """POSIX: a pipe with room takes so many bytes without blocking."""
 
 
-class Redactor(Protocol):
-    """Knows some of this server's secrets and removes them from text."""
-
-    def redact_text(self, text: str) -> str:
-        """Return the text with each known secret replaced."""
-
-
 call_id: ContextVar[str | None] = ContextVar("call_id", default=None)
 """The call that the running code belongs to; JSON lines carry it."""
 
@@ -49,12 +42,13 @@ def add_to_json_lines(fields: Callable[[], Mapping[str, str]]) -> None:
         _more_fields.append(fields)
 
 
-_redactors: WeakSet[Redactor] = WeakSet()
+_redactors: "list[WeakMethod[Callable[[str], str]]]" = []
 
 
-def redact_logs_with(redactor: Redactor) -> None:
-    """Apply a redactor to every log line for as long as the redactor itself is in use."""
-    _redactors.add(redactor)
+def redact_logs_with(redact: Callable[[str], str]) -> None:
+    """Apply a method, which removes secrets from a text, to every log line for as long as its object is in use."""
+    # In one step: threads log meanwhile.
+    _redactors[:] = [*(each for each in _redactors if each()), WeakMethod(redact)]
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
@@ -101,10 +95,18 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - as every handler does
             self.handleError(record)
 
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:  # noqa: BLE001 - of arguments that do not fit their message, or of their own
+            # `logging` would print them all, unredacted.
+            text = f"a message of {record.module}, line {record.lineno}, has no text: {type(error).__name__}"
+            return super().format(
+                logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (text,), None)
+            )
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of `logging`
-        # An error of stderr cannot be reported on stderr.
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
+        """Drop the line: an error of stderr cannot be reported on stderr."""
 
 
 class _TextLines(logging.Formatter):
@@ -134,6 +136,6 @@ class _JSONLines(logging.Formatter):
 
 def _redacted(text: str) -> str:
     text = visible(text)
-    for redactor in tuple(_redactors):
-        text = redactor.redact_text(text)
+    for redact in filter(None, (each() for each in tuple(_redactors))):
+        text = redact(text)
     return scrub(text)

@@ -1,4 +1,4 @@
-"""Files and folders that only this user can read, under any umask, and replacements that are all or nothing."""
+"""This user's folders, files that only this user can read under any umask, and replacements that are all or nothing."""
 
 import errno
 import os
@@ -7,6 +7,9 @@ import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
+
+import platformdirs
 
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _MAX_BACKUPS = 1000
@@ -15,6 +18,25 @@ _ROOT, _NOBODY = 0, 65534
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_SURPRISE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | _BINARY
 """Flags to open a path at which there may be anything: a link is refused, and a named pipe does not block."""
+
+
+def user_folder(kind: Literal["cache", "config", "state"]) -> Path:
+    """Return this program's folder of a kind.
+
+    Without a home directory, as for a container's user who has neither HOME nor an entry in the password file, it is a
+    path at which there can be no folder: reading it finds nothing, and writing it fails as in any other place that
+    cannot be written.
+    """
+    folders = {
+        "cache": platformdirs.user_cache_path,
+        "config": platformdirs.user_config_path,
+        "state": platformdirs.user_state_path,
+    }
+    try:
+        folder = folders[kind]("blaxel-mcp", appauthor=False)
+    except RuntimeError:
+        folder = Path()
+    return folder if folder.is_absolute() else Path(os.devnull, "blaxel-mcp")
 
 
 def make_folder(folder: Path) -> None:
@@ -32,8 +54,7 @@ def make_folder(folder: Path) -> None:
 def make_own_folder(folder: Path) -> None:
     """Make a folder that only this program uses, with mode 0700 even if it exists and others can reach it.
 
-    Raises:
-        OSError: The folder cannot be made, or it or one above it belongs to another user.
+    Raises OSError also if it or one above it belongs to another user.
     """
     make_folder(folder)
     # Before the mode is changed: a link may lead to any folder of this user's, or of root's.
@@ -55,8 +76,7 @@ def require_safe_folder(folder: Path) -> None:
 def make_own_file(path: Path) -> None:
     """Make an empty file with mode 0600; a file that exists keeps its content and is closed to others.
 
-    Raises:
-        OSError: The file cannot be made, or belongs to another user.
+    Raises OSError also if it belongs to another user.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
     if os.name == "posix" and path.stat().st_uid != os.geteuid():

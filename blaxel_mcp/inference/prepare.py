@@ -12,11 +12,9 @@ from blaxel_mcp.apis import CHAT_COMPLETIONS, RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.apis.base import Encoded
 from blaxel_mcp.apis.streams import has_stream_format
 from blaxel_mcp.budget.estimates import Estimate, estimate
-from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.runtime_types import model_path
-from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base
+from blaxel_mcp.catalog.records import ModelRecord, model_path
+from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, resolve_base, split_path
 from blaxel_mcp.client.request import APIRequest
-from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.core.json_text import JSONObject

@@ -59,7 +59,7 @@ class CredentialCheck:
         config = with_own_credentials(settings, caller)
         async with APIClient(config, transport=self._environment.transport) as client:
             try:
-                request = APIRequest(method="GET", url=url, workspace=caller.workspace or "")
+                request = APIRequest(method="GET", url=url, workspace=caller.workspace or "", runs_model=False)
                 await client.send(request, timeout_seconds=CHECK_SECONDS)
             except BlaxelError as error:
                 if is_platform_401(error):

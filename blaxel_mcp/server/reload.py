@@ -23,6 +23,8 @@ it in pieces."""
 
 ApplySettings = Callable[[Configuration], Awaitable[None]]
 ReportProblem = Callable[[str | None], None]
+_Signatures = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
+"""Those of the settings file and of the login file; None for one that is missing or not watched."""
 
 
 async def watch_settings(
@@ -30,28 +32,34 @@ async def watch_settings(
 ) -> None:
     """Watch the settings file until cancelled; return at once if the settings do not come from a file.
 
+    Without a workspace, the login file is watched too: `bl login` may select one.
+
     `apply` raises ConfigurationError if the new settings are invalid together. `report` receives the problem with an
     edited file, and None when it is fixed.
     """
     if config.watched is None:
         return
-    # From before the file was read, so that an edit in between is not missed.
-    signature = config.signature and (*config.signature, True)
+    # From before the files were read, so that an edit in between is not missed.
+    signatures: _Signatures = config.signature and (*config.signature, True), None
     while True:
         await anyio.sleep(seconds)
-        edited_signature = await anyio.to_thread.run_sync(_signature, config.watched)
-        if edited_signature == signature:
+        edited = await anyio.to_thread.run_sync(_signatures, config)
+        if edited == signatures:
             continue
         await anyio.sleep(seconds)
-        if await anyio.to_thread.run_sync(_signature, config.watched) == edited_signature:
-            signature = edited_signature
+        if await anyio.to_thread.run_sync(_signatures, config) == edited:
             config = await _reload(config, apply, report)
+            signatures = edited[0], edited[1] if config.settings.workspace is None else None
 
 
-def _signature(path: Path) -> tuple[int, ...] | None:
-    """Return a value that changes with the file, and with whether it can be read; None if there is no file."""
+def _signatures(config: Configuration) -> _Signatures:
+    """Return values that change with the settings file, or whether it can be read, and with the login file."""
+    path = config.watched or Path()
     signature = file_signature(path)
-    return signature and (*signature, os.access(path.expanduser(), os.R_OK))
+    return (
+        signature and (*signature, os.access(path.expanduser(), os.R_OK)),
+        file_signature(config.login.path) if config.settings.workspace is None else None,
+    )
 
 
 async def _reload(config: Configuration, apply: ApplySettings, report: ReportProblem) -> Configuration:

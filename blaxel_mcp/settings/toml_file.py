@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.private_files import user_folder
 from blaxel_mcp.core.toml_statements import names_in, statements
-from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, layer_from, setting_locations
 

@@ -10,8 +10,8 @@ import mcp_types as types
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
-from blaxel_mcp.catalog.tool_schema import ACCEPTED_SELECT, SELECT
-from blaxel_mcp.client.url_paths import query_problem
+from blaxel_mcp.catalog.entry import ACCEPTED_SELECT, SELECT
+from blaxel_mcp.client.endpoints import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext

@@ -1,17 +1,19 @@
 """The models that get a tool: which of them, under which name, and what an agent reads about them."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from blaxel_mcp.apis import RAW, api_named
-from blaxel_mcp.catalog.catalog import Catalog, build_catalog
+from blaxel_mcp.catalog.catalog import Catalog, build_catalog, tool_name
 from blaxel_mcp.catalog.records import ModelRecord, read_record
 from blaxel_mcp.emulator.platform.records import demo_models
 from blaxel_mcp.settings.schema import Settings
 
 CHAT = "/v1/chat/completions"
+FITS = re.compile(r"[a-z0-9_-]{1,40}")
 
 
 def record(name: str, **fields: Any) -> ModelRecord:
@@ -256,3 +258,38 @@ def test_catalogs_are_equal_until_a_model_or_its_record_changes() -> None:
 
     assert built(record("a"), models=models) == catalogs[0]
     assert all(one != other for at, one in enumerate(catalogs) for other in catalogs[:at])
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        pytest.param("gpt-4o-mini", "gpt-4o-mini", id="clean"),
+        pytest.param("a" * 40, "a" * 40, id="as long as it may be"),
+        pytest.param("GPT-4o", "gpt-4o-9b816f", id="capitals"),
+        pytest.param("gpt-4.1", "gpt-4-1-5c51a6", id="a dot"),
+        pytest.param("run-model", "run-model-bdf31a", id="a built-in tool's name, however spelled"),
+        pytest.param("read_result", "read_result-8c9300", id="a name kept for later"),
+        pytest.param("...", "model-ab5df6", id="nothing that fits"),
+    ],
+)
+def test_a_models_name_is_fitted(model: str, name: str) -> None:
+    assert tool_name(model) == name
+    assert FITS.fullmatch(tool_name(model))
+
+
+def test_names_that_would_be_cut_to_the_same_stay_apart() -> None:
+    names = {tool_name("x" * 45 + end) for end in ("a", "b", "c")}
+
+    assert len(names) == 3
+    assert all(FITS.fullmatch(name) for name in names)
+
+
+def test_models_that_differ_in_case_or_punctuation_stay_apart() -> None:
+    models = ["gpt-4.1", "gpt-4-1", "GPT-4.1", "gpt 4.1", "gpt_4.1"]
+
+    assert len({tool_name(model) for model in models}) == len(models)
+
+
+def test_a_prefix_counts_against_the_length() -> None:
+    assert tool_name("chat", prefix="acme_") == "acme_chat"
+    assert len(tool_name("x" * 40, prefix="acme_")) == 40

@@ -175,16 +175,66 @@ async def test_what_is_not_json_is_a_failure(body: bytes) -> None:
     assert caught.value.code == "bad_response"
 
 
-async def test_a_page_that_does_not_come_is_not_waited_for_for_ever() -> None:
-    async def answer(_: httpx.Request) -> httpx.Response:
-        await anyio.sleep_forever()
-        raise AssertionError("nothing wakes it")
+async def no_answer(_: httpx.Request) -> httpx.Response:
+    await anyio.sleep_forever()
+    raise AssertionError("nothing wakes it")
 
-    async with asking(acme(), answer, page_seconds=0.01) as control_plane:
+
+async def half_an_answer(_: httpx.Request) -> httpx.Response:
+    raise httpx.ReadError("reset by peer")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "text", "retryable"),
+    [
+        pytest.param(
+            no_answer,
+            "timeout",
+            "Blaxel's control plane did not answer within 0.01 seconds. Retry later.",
+            True,
+            id="no answer",
+        ),
+        pytest.param(
+            half_an_answer,
+            "network_error",
+            "The connection to api.example broke off before the answer was complete. Retry later.",
+            True,
+            id="half an answer",
+        ),
+        pytest.param(
+            lambda _: httpx.Response(200, content=b"[" + b" " * 2_000_000 + b"]"),
+            "response_too_large",
+            "The response is larger than 1000000 bytes (limits.max_response_bytes), and the rest was not read. "
+            "Raise limits.max_response_bytes.",
+            False,
+            id="too large an answer",
+        ),
+        pytest.param(
+            lambda _: httpx.Response(500, json={"error": "oops", "code": 500}),
+            "upstream_error",
+            'Blaxel answered 500: "oops". Retry later.',
+            True,
+            id="its own failure",
+        ),
+        pytest.param(
+            lambda _: httpx.Response(404, text="no such page"),
+            "not_found",
+            'Blaxel answered 404: "no such page". Check `api_url`, `api_version` and `workspace` in the settings.',
+            False,
+            id="another server",
+        ),
+    ],
+)
+async def test_no_failure_of_a_list_speaks_of_a_bill(
+    answer: Callable[[httpx.Request], Any], code: str, text: str, retryable: bool
+) -> None:
+    config = acme(limits={"max_response_bytes": 1_000_000})
+    async with asking(config, answer, page_seconds=0.01 if answer is no_answer else 60) as control_plane:
         with pytest.raises(BlaxelError) as caught:
             await control_plane.list_models("acme")
 
-    assert caught.value.code == "timeout"
+    error = caught.value
+    assert (error.code, str(error), error.billed, error.retryable) == (code, text, "no", retryable)
 
 
 async def test_half_a_list_says_nothing_of_any_model() -> None:

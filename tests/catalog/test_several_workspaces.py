@@ -8,7 +8,10 @@ import anyio
 import httpx
 import pytest
 
+from blaxel_mcp.catalog.control_plane import ControlPlane
+from blaxel_mcp.catalog.discovery import Discovery, lists_models
 from blaxel_mcp.cli.settings import demo_overrides
+from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
@@ -138,6 +141,22 @@ async def test_a_workspace_that_hangs_does_not_hold_up_the_others() -> None:
             assert await tools(client) == ["gpt", "only-here"]
 
 
+async def test_a_clock_that_is_set_back_makes_no_list_last_longer() -> None:
+    platform, now = Platform(), [1_800_000_000.0]
+    platform.keys["acme-eu"] = "another"
+    config = several()
+    async with APIClient(config, transport=platform) as client:
+        discovery = Discovery(config.settings, ControlPlane(client, config.settings), now=lambda: now[0])
+        await discovery.refresh()
+        platform.models["acme"] += ["new"]
+        await discovery.refresh()
+        fresh = discovery.catalog.names
+        now[0] -= 86_400
+        await discovery.refresh()
+
+    assert (fresh, discovery.catalog.names) == (["gpt", "only-here"], ["gpt", "new", "only-here"])
+
+
 async def test_include_and_exclude_take_a_workspace_too() -> None:
     discovery = {"workspaces": WORKSPACES, "include": ["acme/*", "mistral"], "exclude": ["acme/only*"]}
     async with connect(several(discovery=discovery), transport=Platform()) as client:
@@ -253,8 +272,6 @@ def test_the_first_listed_workspace_is_the_one_that_is_meant_without_a_name(home
 
 
 def test_listed_workspaces_are_listed_beside_configured_models_too(home: Path) -> None:
-    from blaxel_mcp.catalog.discovery import lists_models  # noqa: PLC0415
-
     config = loaded(home, '[discovery]\nworkspaces = ["acme"]\n[[models]]\nname = "mine"\n')
 
     assert lists_models(config.settings)

@@ -28,10 +28,9 @@ from cryptography.x509.oid import NameOID
 
 from blaxel_mcp import __version__
 from blaxel_mcp.client.client import APIClient
-from blaxel_mcp.client.endpoints import Endpoint, endpoint_url
+from blaxel_mcp.client.endpoints import Endpoint, endpoint_url, split_path
 from blaxel_mcp.client.request import APIRequest, APIResponse
 from blaxel_mcp.client.trace import CallTrace, deadline
-from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.settings.loading import Configuration
@@ -421,7 +420,8 @@ async def test_failure_of_the_platform_is_told_as_what_it_is(
 
 async def test_control_plane_errors_are_blaxels(emulator: Emulator) -> None:
     async with APIClient(_emulated(emulator)) as client:
-        request = _request(f"{emulator.api_url}/models/none", method="GET", content=None, workspace="demo")
+        url = f"{emulator.api_url}/models/none"
+        request = _request(url, method="GET", content=None, workspace="demo", runs_model=False)
         with pytest.raises(BlaxelError) as failed:
             await client.send(request, timeout_seconds=20)
     assert (failed.value.code, failed.value.origin, failed.value.status) == ("unknown_model", "blaxel", 404)

@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.direct_transport import DirectTransport
-from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.client.request import APIRequest, translate_error
 from blaxel_mcp.client.socket_stream import Certificates
-from blaxel_mcp.client.transport import translate_error
+from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
@@ -406,6 +406,6 @@ async def test_a_name_that_leads_to_this_machine_is_not_connected_to_if_it_has_t
             await transport.handle_async_request(request)
         await transport.aclose()
 
-    error = translate_error(failed.value, upstream.url, sent=False, connect_seconds=10)
+    error = translate_error(failed.value, upstream.url, CallTrace(), connect_seconds=10)
     assert "its name leads to this machine or a private network" in str(error)
     assert (error.retryable, upstream.requests) == (False, 1)

@@ -10,8 +10,8 @@ from blaxel_mcp.client.endpoints import (
     classic_base,
     endpoint_url,
     resolve_base,
+    split_path,
 )
-from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.settings.schema import Settings
 
@@ -176,6 +176,8 @@ HOSTILE_PATHS = [
     ("/v1/x?q=%0D%0AX", "its query contains a control character"),
     ("/v1/x?q=%250a", "its query contains a control character"),
     ("/v1/x?q=%C0%8A", "the percent escapes of its query are not UTF-8"),
+    ("/v1/x?q=%" + "25" * 900, "the percent escapes of its query are encoded too many times"),
+    ("/v1/%" + "25" * 900, "its percent escapes are encoded too many times"),
     ("/v1/\ud800", "it contains half of a surrogate pair"),
     ("/" + "a" * 2000, "it is longer than 2000 characters"),
 ]

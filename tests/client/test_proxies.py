@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 import anyio
-import httpx
 import pytest
 
 from blaxel_mcp.client import proxies
@@ -212,4 +211,10 @@ async def test_a_proxy_of_the_scheme_that_cannot_be_used_is_an_error_that_names_
 def test_a_transport_without_proxies_is_the_librarys_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxies, "getproxies", lambda: {"no": "a.example"})
 
-    assert type(proxies.network_transport(httpx.Limits())) is DirectTransport
+    assert type(proxies.network_transport()) is DirectTransport
+
+
+def test_a_password_of_a_proxy_is_not_in_its_repr() -> None:
+    settings = {"https": "http://user:canary-word@proxy.example:3128"}
+
+    assert "canary" not in repr(proxies.proxies_in(settings))

@@ -5,9 +5,8 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.catalog.catalog import build_catalog
+from blaxel_mcp.catalog.catalog import build_catalog, tool_name
 from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.tool_names import tool_name
 from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from tests.properties.examples import any_text, tried
 

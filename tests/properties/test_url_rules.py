@@ -8,8 +8,7 @@ import httpx
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blaxel_mcp.client.endpoints import Endpoint, classic_base, endpoint_url, resolve_base
-from blaxel_mcp.client.url_paths import split_path
+from blaxel_mcp.client.endpoints import Endpoint, classic_base, endpoint_url, resolve_base, split_path
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.settings.schema import Settings
 from tests.properties.examples import any_text, tried

@@ -273,6 +273,21 @@ async def test_a_file_that_comes_to_be_while_the_server_runs_is_taken(emulator: 
     assert file.is_relative_to(home)
 
 
+async def test_a_login_that_selects_a_workspace_is_taken(emulator: Emulator, home: Path) -> None:
+    environ = {"BL_RUN_URL": emulator.run_url, "BL_API_URL": emulator.api_url, "BLAXEL_MCP_BUDGET__LEDGER": ":memory:"}
+    with anyio.fail_after(20):
+        async with Client(build_server(load_settings(environ=environ), look_seconds=LOOK_SECONDS)) as client:
+            assert "No Blaxel workspace is set" in " ".join(await notes(client))
+            login = home / ".blaxel" / "config.yaml"
+            login.parent.mkdir()
+            with heard("reloaded the settings file") as taken:
+                login.write_text(
+                    f"context:\n  workspace: demo\nworkspaces:\n- name: demo\n  credentials:\n    apiKey: {KEY}\n"
+                )
+                await taken.wait()
+            assert "house-claude" in await names(client)
+
+
 async def test_models_that_were_found_do_not_go_and_come_back_with_an_edit(emulator: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     async with serving(emulator, file, "[limits]\nmax_result_chars = 2000\n") as client:

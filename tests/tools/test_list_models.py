@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis import CHAT_COMPLETIONS
-from blaxel_mcp.catalog.tool_schema import tool_schema
+from blaxel_mcp.catalog.entry import tool_schema
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.settings.schema import ModelSettings

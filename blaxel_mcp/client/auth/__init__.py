@@ -3,8 +3,7 @@
 Only this package and `server.http.auth` unwrap secrets.
 """
 
-from blaxel_mcp.client.auth.authenticator import Authenticator
-from blaxel_mcp.client.auth.flow import WorkspaceAuth
+from blaxel_mcp.client.auth.authenticator import Authenticator, WorkspaceAuth
 from blaxel_mcp.client.auth.token_endpoint import PostJSON, TokenReply
 
 __all__ = ["Authenticator", "PostJSON", "TokenReply", "WorkspaceAuth"]

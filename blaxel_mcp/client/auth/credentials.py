@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -23,7 +22,7 @@ _NAMED_WORKSPACES = 5
 class APIKey:
     """An API key, which is itself the bearer token."""
 
-    key: SecretStr
+    value: SecretStr
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,11 @@ class KeyCommand:
 
 @dataclass(frozen=True, slots=True)
 class DeviceLogin:
-    """The tokens that `bl login` obtained in a browser, and the file that holds them."""
+    """The tokens that `bl login` obtained in a browser."""
 
     access_token: SecretStr | None
     refresh_token: SecretStr | None
     device_code: SecretStr | None
-    workspace: str
-    path: Path
 
 
 Credentials = APIKey | ClientCredentials | KeyCommand | DeviceLogin
@@ -56,10 +53,14 @@ Credentials = APIKey | ClientCredentials | KeyCommand | DeviceLogin
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCredentials:
-    """Credentials, and a label of their source that never includes a value."""
+    """Credentials, and a label of their source that never includes a value.
+
+    `login_workspace` is the workspace that has them in the login file; None if they are from elsewhere.
+    """
 
     credentials: Credentials
     source: str
+    login_workspace: str | None = None
 
 
 def resolve_credentials(config: Configuration, workspace: str | None) -> ResolvedCredentials | None:
@@ -76,11 +77,15 @@ def resolve_credentials(config: Configuration, workspace: str | None) -> Resolve
         key, credentials = configured
         source = config.place(key) if own is None else _place_in_table(config, name, key)
         return ResolvedCredentials(credentials, source)
-    entry = config.login.entries.get(name)
-    login = next(_of_entry(entry, config.login.path), None) if entry else None
-    if entry is None or login is None:
-        return None
-    return ResolvedCredentials(login, f"bl login file ({config.login.path}), workspace {entry.name}")
+    login = credentials_in(config.login, name)
+    source = f"bl login file ({config.login.path}), workspace {name}"
+    return ResolvedCredentials(login, source, name) if login else None
+
+
+def credentials_in(login: LoginFile, workspace: str) -> Credentials | None:
+    """Return the credentials that the login file has for a workspace; None if there are none."""
+    entry = login.entries.get(workspace)
+    return next(_of_entry(entry), None) if entry else None
 
 
 def all_credentials(config: Configuration) -> Iterator[Credentials]:
@@ -89,7 +94,7 @@ def all_credentials(config: Configuration) -> Iterator[Credentials]:
     for table in tables:
         yield from (credentials for _, credentials in _of_table(table))
     for entry in config.login.entries.values():
-        yield from _of_entry(entry, config.login.path)
+        yield from _of_entry(entry)
 
 
 def _of_table(table: Settings | WorkspaceSettings) -> Iterator[tuple[str, Credentials]]:
@@ -102,14 +107,14 @@ def _of_table(table: Settings | WorkspaceSettings) -> Iterator[tuple[str, Creden
         yield "api_key_command", KeyCommand(table.api_key_command)
 
 
-def _of_entry(entry: LoginEntry, path: Path) -> Iterator[Credentials]:
+def _of_entry(entry: LoginEntry) -> Iterator[Credentials]:
     """Yield the credentials in an entry of the login file, by precedence."""
     if entry.api_key is not None:
         yield APIKey(entry.api_key)
     if entry.client_credentials is not None:
         yield ClientCredentials(entry.client_credentials)
     if entry.access_token is not None or entry.refresh_token is not None:
-        yield DeviceLogin(entry.access_token, entry.refresh_token, entry.device_code, entry.name, path)
+        yield DeviceLogin(entry.access_token, entry.refresh_token, entry.device_code)
 
 
 def _place_in_table(config: Configuration, workspace: str, *key: str) -> str:
@@ -194,9 +199,12 @@ def _id_and_secret(encoded: str) -> tuple[str, ...]:
     return (secret,) if identifier.isdecimal() or len(identifier) < MIN_CHARS else (identifier, secret)
 
 
-def unusable_credential(source: str) -> ConfigurationError:
-    """Return the error for a credential from `source` that cannot be sent in a header."""
-    return ConfigurationError(
+def sendable_value(credentials: APIKey | ClientCredentials, source: str) -> str:
+    """Return the value of credentials from `source`; raises ConfigurationError if it cannot be sent in a header."""
+    value = credentials.value.get_secret_value().strip()
+    if is_bearer_value(value):
+        return value
+    raise ConfigurationError(
         f"The credential from {source} cannot be sent: it is empty or contains a space, a line break or a character "
         "that is not ASCII.",
         hint="Copy it again, completely and on one line.",
@@ -209,21 +217,17 @@ def entry_variables(resolved: ResolvedCredentials) -> dict[str, str]:
     Its value is unwrapped, to be written to the client's file and nowhere else.
 
     Raises:
-        ConfigurationError: The credentials cannot be exported: the tokens of a login expire, a command
-            prints the key anew each time, and some values cannot be sent in a header.
+        ConfigurationError: The credentials cannot be exported, or not be sent in a header.
     """
     match resolved.credentials:
-        case APIKey(key):
-            name, value = "BL_API_KEY", key.get_secret_value().strip()
-        case ClientCredentials(credentials):
-            name, value = "BL_CLIENT_CREDENTIALS", credentials.get_secret_value().strip()
+        case APIKey() as credentials:
+            return {"BL_API_KEY": sendable_value(credentials, resolved.source)}
+        case ClientCredentials() as credentials:
+            return {"BL_CLIENT_CREDENTIALS": sendable_value(credentials, resolved.source)}
         case KeyCommand():
             raise _not_exportable(f"The key comes from a command ({resolved.source}), which each server runs itself")
-        case _:
+        case DeviceLogin():
             raise _not_exportable(f"The credentials are a login ({resolved.source}), whose tokens expire")
-    if not is_bearer_value(value):
-        raise unusable_credential(resolved.source)
-    return {name: value}
 
 
 def _not_exportable(reason: str) -> ConfigurationError:

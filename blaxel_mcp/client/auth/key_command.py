@@ -14,6 +14,7 @@ from blaxel_mcp.client.auth.known_secrets import KnownSecrets
 from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
 from blaxel_mcp.client.errors.wording import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.redaction import scrub
 from blaxel_mcp.settings.types import bare_credential
 
 KEY_COMMAND_SECONDS = 30.0
@@ -37,8 +38,7 @@ async def command_token(command: tuple[str, ...], source: str, secrets: KnownSec
 async def run_key_command(command: Sequence[str], *, source: str, limit_seconds: float = KEY_COMMAND_SECONDS) -> Token:
     """Run the command that prints the API key, without a shell, and return the key.
 
-    The program is an absolute path, or a name that is looked up on PATH. `source` is the label of the setting, for
-    messages.
+    The program is an absolute path, or a name that is looked up on PATH. `source` is the setting's label for messages.
 
     Raises:
         ConfigurationError: The command printed no key; the message names the program and shows no output.
@@ -83,14 +83,16 @@ def _absolute(command: Sequence[str], source: str) -> tuple[str, ...]:
 
 async def _run(command: Sequence[str]) -> tuple[int, bytes]:
     """Return the command's exit code and what it printed; nothing if that is too much for a key."""
-    transport, output = await asyncio.get_running_loop().subprocess_exec(
-        _Output,
-        *command,
-        stdin=DEVNULL,
-        # stderr is discarded: it may contain the secret, and the server's own stderr is a log.
-        stderr=DEVNULL,
-        cwd=_neutral_folder(),
-    )
+    # A start that is cancelled would leave its process to nobody: asyncio's wait for the end is cancelled as well.
+    with anyio.CancelScope(shield=True):
+        transport, output = await asyncio.get_running_loop().subprocess_exec(
+            _Output,
+            *command,
+            stdin=DEVNULL,
+            # stderr is discarded: it may contain the secret, and the server's own stderr is a log.
+            stderr=DEVNULL,
+            cwd=_neutral_folder(),
+        )
     try:
         await output.complete.wait()
         return transport.get_returncode() or 0, bytes(output.data) if len(output.data) <= KEY_COMMAND_BYTES else b""
@@ -130,8 +132,10 @@ class _Output(asyncio.SubprocessProtocol):
 
 
 def _command_error(command: Sequence[str], problem: str, source: str, advice: str = "") -> ConfigurationError:
+    # Someone may have put the key where the command belongs.
+    program = scrub(command[0])
     advice = advice or "Run it in a terminal to see its output, which is never shown here."
     return ConfigurationError(
-        f"The command {command[0]!r}, which should print the Blaxel API key, {problem}.",
+        f"The command {program!r}, which should print the Blaxel API key, {problem}.",
         hint=f"It comes from {source}. {advice}",
     )

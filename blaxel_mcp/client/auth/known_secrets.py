@@ -115,7 +115,9 @@ class KnownSecrets:
             logger.warning("a credential has fewer than %d characters, which no key of Blaxel's has", MIN_CHARS)
             word = re.escape(secret.encode(errors="replace"))
             # No part of a longer word or of base64.
-            self._words[secret] = re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
+            pattern = re.compile(rb"(?<![\w\x80-\xff+/-])" + word + rb"(?![\w\x80-\xff+/-])")
+            # A new mapping: a thread may be going through the old one.
+            self._words = {**self._words, secret: pattern}
 
     def _sort(self) -> None:
         replacements = {**self._permanent}

@@ -1,20 +1,29 @@
-"""Access tokens: their lifetime, and the time to renew them."""
+"""Access tokens: their lifetime, the time to renew them, and one renewal for all callers."""
 
+import asyncio
 import base64
 import json
+import logging
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import SecretStr
+
+from blaxel_mcp.core.exceptions import BlaxelError
+
+_log = logging.getLogger(__name__)
 
 RENEWAL_MARGIN_SECONDS = 600.0
 """The default timeout of a call, whose token must not expire while it runs; Blaxel's Python SDK has the same margin."""
 
 DEFAULT_LIFETIME_SECONDS = 7200.0
 """The lifetime that Blaxel documents for access tokens, for a reply without one."""
+
+RENEWAL_PAUSE_SECONDS = 30.0
+"""Pause after a failed early renewal, so that few calls wait for an endpoint that is down."""
 
 _MAX_PLAUSIBLE_SECONDS = 1e11
 _JWT_PARTS = 3
@@ -45,10 +54,9 @@ def stored_token(value: str) -> Token:
 
 
 def issued_token(value: str, expires_in: object, asked_at: float) -> Token:
-    """Return a token that the endpoint has just issued.
+    """Return a token that was requested at `asked_at`, whose reply had `expires_in`, any JSON value.
 
-    Its lifetime is the reply's `expires_in`, any JSON value, otherwise in its JWT claims. `asked_at` is in seconds
-    since the epoch.
+    Without a plausible one, its lifetime is in its JWT claims.
     """
     lifetime = _seconds(expires_in)
     if lifetime is None:
@@ -91,3 +99,85 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_PLAUSIBLE_SECONDS:
         return None
     return float(value)
+
+
+class TokenCache:
+    """One current token for any number of concurrent callers.
+
+    All callers wait for one renewal, which runs in a task of its own: `fetch` obtains a new token, or a key once more,
+    or raises BlaxelError. A cancelled caller leaves it to the others. The MCP SDK's OAuth client renews inside one
+    caller's request (`mcp/client/auth/oauth2.py`), and cancelling that loses the reply with the new refresh token.
+    """
+
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Token]], *, now: Callable[[], float], first: Token | None = None
+    ) -> None:
+        self._fetch = fetch
+        self._now = now
+        self._current = first
+        self._renewal: asyncio.Task[Token] | None = None
+        # The rejected token that the last renewal returned again, and until when another one is pointless.
+        self._unchanged: SecretStr | None = None
+        self._unchanged_until = -math.inf
+
+    async def get(self) -> SecretStr:
+        """Return the current token, renewed if it is due.
+
+        If an early renewal fails temporarily, the old token is used for as long as it is valid.
+
+        Raises:
+            BlaxelError: There is no valid token; all callers that waited for one renewal share its error.
+        """
+        current = self._current
+        if current is not None and self._now() < current.renew_at:
+            return current.value
+        try:
+            return (await self._renewed()).value
+        except BlaxelError as error:
+            temporary = error.retryable or error.code in {"network_error", "timeout"}
+            if current is None or not temporary or self._now() >= current.expires_at:
+                raise
+            if self._current is current:
+                retry_at = min(self._now() + RENEWAL_PAUSE_SECONDS, current.expires_at)
+                self._current = replace(current, renew_at=retry_at)
+                _log.warning(
+                    "An early renewal of the access token failed (%s); the old token is still used", error.code
+                )
+            return current.value
+
+    async def renew(self, rejected: SecretStr) -> bool:
+        """Return whether `get` returns another token than the rejected one, renewed if needed; raises as `get`."""
+        if self._current is not None and self._current.value != rejected:
+            return True
+        # A clock that was set back must not make the pause longer.
+        if rejected == self._unchanged and 0 < self._unchanged_until - self._now() <= RENEWAL_PAUSE_SECONDS:
+            return False
+        renewed = await self._renewed()
+        if renewed.value != rejected:
+            return True
+        self._unchanged, self._unchanged_until = rejected, self._now() + RENEWAL_PAUSE_SECONDS
+        return False
+
+    @property
+    def expires_at(self) -> float:
+        """The current token's expiry; infinite if there is no token yet."""
+        return math.inf if self._current is None else self._current.expires_at
+
+    async def aclose(self) -> None:
+        """Cancel the renewal that is in progress and wait for its end."""
+        if self._renewal is not None and self._renewal.cancel():
+            await asyncio.wait([self._renewal])
+
+    async def _renewed(self) -> Token:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew())
+            # Retrieve the exception: otherwise asyncio reports it if no caller waits any longer.
+            self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
+        renewal = self._renewal
+        # `wait` leaves the task running when the caller is cancelled, and unlike `shield` it reports nothing then.
+        await asyncio.wait([renewal])
+        return renewal.result()
+
+    async def _renew(self) -> Token:
+        self._current = await self._fetch()
+        return self._current

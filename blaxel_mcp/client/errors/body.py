@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from blaxel_mcp.client.errors.waits import JSONMapping, requested_wait
+from blaxel_mcp.client.errors.waits import JSONMapping, details_of, requested_wait
 from blaxel_mcp.core.redaction import Redact, quote, scrub
 
 MAX_MESSAGE_CHARS = 500
@@ -23,6 +23,9 @@ _MAX_LISTED = 3
 
 _MAX_NESTED = 4
 """Levels of nesting that are searched for a message."""
+
+_MAX_RAW_CHARS = 64 * 1024
+"""A longer text inside an error is not parsed as JSON."""
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _EDGE_CODE = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
@@ -45,10 +48,8 @@ class ErrorBody:
         retryable: Whether upstream calls the error retryable; None if it does not say.
         safe_to_retry: Whether upstream says that this very request can be retried.
         dispatched: Whether the request reached the model; None if upstream does not say.
-        retry_after_seconds: The wait that upstream asks for.
         loading: Whether the provider is loading the model, as Hugging Face reports it.
-        action: What Blaxel suggests to do, safe to quote.
-        do_not: What Blaxel advises against, safe to quote.
+        action, do_not: What Blaxel suggests to do and advises against, safe to quote.
         names: All names of the error, in lower case: its codes, types and reasons.
         parameter: Whether the error is about a field of the request.
         generated: The model's output that the provider rejected, verbatim; empty for none.
@@ -78,28 +79,22 @@ def read_error_body(
     The headers have lower-case names. `now` is in seconds since the epoch, from which a Retry-After date counts; the
     status decides where a wait is looked for.
     """
-    is_platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
-    code = _code(headers.get("x-blaxel-error-code"))
-    from_headers = ErrorBody(
-        author="blaxel" if is_platform or code else None,
-        form="empty",
-        code=code,
-        dispatched=_was_dispatched(headers.get("x-blaxel-dispatch-state")),
-    )
     text = body.decode("utf-8", "replace").strip()
     value = _json(text)
     if isinstance(value, Mapping) and value:
-        error = value.get("error")
-        inner: JSONMapping = error if isinstance(error, Mapping) else {}
-        message = quote(_message(value, inner), MAX_MESSAGE_CHARS, redact)
-        read = _read_object(value, inner, from_headers, message, redact)
-        levels: tuple[JSONMapping, ...] = (inner, value)
-    else:
-        form, message = _plain(text, value, headers.get("content-type", ""))
-        message = quote(message, MAX_MESSAGE_CHARS, redact)
-        read, levels = replace(from_headers, form=form if message or form != "text" else "empty", message=message), ()
-    wait = requested_wait(headers, levels, read.message, status=status, now=now)
-    return replace(read, retry_after_seconds=wait)
+        return read_error_object(value, headers, now=now, status=status, redact=redact)
+    form, message = _plain(text, value, headers.get("content-type", ""))
+    message = quote(message, MAX_MESSAGE_CHARS, redact)
+    wait = requested_wait(headers, (), message, status=status, now=now)
+    form = form if message or form != "text" else "empty"
+    return replace(_from_headers(headers), form=form, message=message, retry_after_seconds=wait)
+
+
+def _from_headers(headers: Mapping[str, str]) -> ErrorBody:
+    is_platform = headers.get("x-blaxel-source", "").strip().lower() == "platform"
+    code = _code(headers.get("x-blaxel-error-code"))
+    dispatched = _was_dispatched(headers.get("x-blaxel-dispatch-state"))
+    return ErrorBody(author="blaxel" if is_platform or code else None, form="empty", code=code, dispatched=dispatched)
 
 
 def _json(text: str) -> Any:
@@ -122,9 +117,14 @@ def _plain(text: str, value: Any, content_type: str) -> tuple[Form, str]:
     return "text", text
 
 
-def _read_object(
-    outer: JSONMapping, inner: JSONMapping, from_headers: ErrorBody, message: str, redact: Redact | None
+def read_error_object(
+    outer: JSONMapping, headers: Mapping[str, str], *, now: float, status: int, redact: Redact | None
 ) -> ErrorBody:
+    """Read the error in a JSON object, whose other members may be of any size; the arguments are as above."""
+    error = outer.get("error")
+    inner: JSONMapping = error if isinstance(error, Mapping) else {}
+    message = quote(_message(outer, inner), MAX_MESSAGE_CHARS, redact)
+    from_headers = _from_headers(headers)
     # Blaxel's SDK reads the outer `code` first and the header last.
     version = outer["error"] if outer.get("error") == _VERSION_REFUSED else None
     named = (version, outer.get("code"), inner.get("code"), inner.get("status"), inner.get("type"), outer.get("type"))
@@ -133,9 +133,7 @@ def _read_object(
     retryable = safe_to_retry or _field(outer, inner, "retryable")
     dispatched = _was_dispatched(_field(outer, inner, "dispatch_state"))
     # Of google.rpc.ErrorInfo.
-    details = inner.get("details")
-    items = details if isinstance(details, list) else []
-    reasons = (detail.get("reason") for detail in items if isinstance(detail, Mapping))
+    reasons = (detail.get("reason") for detail in details_of(inner))
     parameter = _field(outer, inner, "param")
     generated = _field(outer, inner, "failed_generation")
     if not message and isinstance(parameter, str):
@@ -150,6 +148,7 @@ def _read_object(
         retryable=retryable if isinstance(retryable, bool) else None,
         safe_to_retry=safe_to_retry,
         dispatched=from_headers.dispatched if dispatched is None else dispatched,
+        retry_after_seconds=requested_wait(headers, (inner, outer), message, status=status, now=now),
         loading=_is_number(_field(outer, inner, "estimated_time")) or isinstance(outer.get("estimated_time"), float),
         action=_advice(inner, "action", redact),
         do_not=_advice(inner, "do_not", redact),
@@ -199,7 +198,7 @@ def _message(outer: JSONMapping, inner: JSONMapping) -> str:
         return message
     # OpenRouter's own message is "Provider returned error"; the provider's is beside it, often as JSON.
     raw, provider = metadata.get("raw"), metadata.get("provider_name")
-    value = _json(raw) if isinstance(raw, str) else raw
+    value = _json(raw) if isinstance(raw, str) and len(raw) <= _MAX_RAW_CHARS else raw
     error = value.get("error") if isinstance(value, Mapping) else None
     words = _words(error) or _words(value) or _words(raw)
     source = f" ({provider})" if isinstance(provider, str) and words else ""

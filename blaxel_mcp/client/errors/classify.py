@@ -4,13 +4,12 @@ The codes are those of Blaxel's documentation (troubleshooting/error-codes). A p
 distinguished from Blaxel rejecting the user's key: otherwise people replace the wrong one.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body
+from blaxel_mcp.client.errors.body import Author, ErrorBody, read_error_body, read_error_object
 from blaxel_mcp.client.errors.network import proxy_answered
 from blaxel_mcp.client.errors.wording import Failure, advise, describe
 from blaxel_mcp.core.exceptions import Billed, BlaxelError, ErrorCode, UpstreamError
@@ -127,7 +126,7 @@ def classify(
     *,
     redact: Callable[[bytes], bytes],
     now: float,
-    control_plane: bool = False,
+    runs_model: bool = True,
     credentials_source: str | None = None,
 ) -> UpstreamError:
     """Return the complete error for a response that is not a success.
@@ -144,7 +143,7 @@ def classify(
     # Without a signature: providers answer in JSON with a message, web servers do not.
     author: Author = read.author or "blaxel"
     # The gateway would have followed a provider's redirect itself.
-    if control_plane or status < HTTPStatus.BAD_REQUEST:
+    if not runs_model or status < HTTPStatus.BAD_REQUEST:
         author = "blaxel"
     return _error(
         status,
@@ -153,6 +152,7 @@ def classify(
         content_type=clean.get("content-type", ""),
         request_id=request_id(clean),
         credentials_source=credentials_source,
+        runs_model=runs_model,
     )
 
 
@@ -161,14 +161,14 @@ def error_in_success(
 ) -> UpstreamError:
     """Return the error that a provider reported in a response with a 2xx status, by the status that it names itself."""
     levels = [level for level in (value.get("error"), value) if isinstance(level, Mapping)]
-    named = (_FAILED.fullmatch(str(level.get(name))) for level in levels for name in _STATUS_FIELDS)
-    status = next((int(match[0]) for match in named if match), status)
-    body = json.dumps(value).encode()
-    read = read_error_body({}, body, now=0.0, status=status, redact=redact)
+    named = (level.get(name) for level in levels for name in _STATUS_FIELDS)
+    failed = (_FAILED.fullmatch(str(status)) for status in named if isinstance(status, int | str))
+    status = next((int(match[0]) for match in failed if match), status)
+    read = read_error_object(value, {}, now=0.0, status=status, redact=redact)
     named_statuses = [status for name, status in _NAMED_STATUSES.items() if name in read.names]
     if status < HTTPStatus.BAD_REQUEST and named_statuses:
         status = named_statuses[0]
-        read = read_error_body({}, body, now=0.0, status=status, redact=redact)
+        read = read_error_object(value, {}, now=0.0, status=status, redact=redact)
     return _error(status, "provider", read, content_type="application/json", request_id=request_id)
 
 
@@ -180,16 +180,20 @@ def _error(
     content_type: str,
     request_id: str | None,
     credentials_source: str | None = None,
+    runs_model: bool = True,
 ) -> UpstreamError:
     named = status == HTTPStatus.UNAUTHORIZED or not read.names.isdisjoint(_KEY_NAMES)
     bad_key = named or (status < HTTPStatus.INTERNAL_SERVER_ERROR and _says(_BAD_KEY, read))
     code = _code(status, author, read, bad_key=bad_key)
+    # A request that runs no model can always be repeated.
+    is_retryable = _is_retryable(status, author, read) or not (runs_model or status < HTTPStatus.INTERNAL_SERVER_ERROR)
     failure = Failure(
         status=status,
         author=author,
         code=code,
-        billed=_billed(status, author, read),
-        retryable=code not in _NEVER_RETRYABLE and _is_retryable(status, author, read),
+        billed=_billed(status, author, read) if runs_model else "no",
+        retryable=code not in _NEVER_RETRYABLE and is_retryable,
+        runs_model=runs_model,
         # A valid key without permission for the model is replaced in the same place.
         bad_key=author == "provider" and (bad_key or status == HTTPStatus.FORBIDDEN),
         body=read,

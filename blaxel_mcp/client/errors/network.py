@@ -1,6 +1,6 @@
 """Errors of the connection to upstream, and of responses that cannot be read.
 
-`client.transport` translates the HTTP library's exceptions. This module knows only their causes,
+`client.request` translates the HTTP library's exceptions. This module knows only their causes,
 which are the operating system's and OpenSSL's.
 """
 
@@ -164,6 +164,26 @@ def timed_out(seconds: float, *, sent: bool) -> BlaxelError:
         hint=f"{retry_advice(retryable=True, billed='no')} {limit}",
         retryable=True,
     )
+
+
+def control_plane_timed_out(seconds: float) -> BlaxelError:
+    """Return the error for a request to the control plane that reached its timeout: no setting makes that longer."""
+    return UpstreamError(
+        f"Blaxel's control plane did not answer within {in_seconds(seconds)}.",
+        code="timeout",
+        origin="network",
+        hint=retry_advice(retryable=True, billed="no"),
+        retryable=True,
+    )
+
+
+def without_bill(error: BlaxelError) -> BlaxelError:
+    """Return the error of a request to the control plane, corrected: it runs no model, so nothing was billed."""
+    if error.billed != "no":
+        error.billed, error.retryable = "no", error.code != "response_too_large"
+        later = retry_advice(retryable=True, billed="no")
+        error.hint = later if error.retryable else "Raise limits.max_response_bytes."
+    return error
 
 
 def undecodable(problem: str) -> BlaxelError:

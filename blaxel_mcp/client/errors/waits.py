@@ -3,15 +3,18 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 JSONMapping = Mapping[str, Any]
 
 LONGEST_WAIT_SECONDS = 31 * 86_400.0
 """The longest period of Blaxel's token policies is a month; a longer wait is a mistake."""
+
+_MAX_DETAILS = 20
 
 _WAIT_FIELDS = ("retry_after", "retryAfter", "retry_after_seconds", "estimated_time")
 """Blaxel's SDK reads the first three; the last is Hugging Face's, for a model that is loading."""
@@ -62,18 +65,21 @@ def _structured(headers: Mapping[str, str], levels: tuple[JSONMapping, ...], now
     yield _seconds(headers.get("retry-after"), now)
     for level in levels:
         yield from (_seconds(level.get(field), now) for field in _WAIT_FIELDS)
-    for level in levels:
-        details = level.get("details")
-        for detail in details if isinstance(details, list) else ():
-            if isinstance(detail, Mapping):
-                # That of google.rpc.RetryInfo is "12.5s", or an object.
-                delay = detail.get("retryDelay")
-                parts = (
-                    [_number(delay.get(name, 0)) or 0 for name in ("seconds", "nanos")]
-                    if isinstance(delay, Mapping)
-                    else []
-                )
-                yield _plausible(parts[0] + parts[1] / 1e9) if parts else _seconds(delay, now)
+    for detail in chain.from_iterable(map(details_of, levels)):
+        # That of google.rpc.RetryInfo is "12.5s", or an object.
+        delay = detail.get("retryDelay")
+        if isinstance(delay, Mapping):
+            seconds, nanos = (_number(delay.get(name, 0)) or 0 for name in ("seconds", "nanos"))
+            yield _plausible(seconds + nanos / 1e9)
+        else:
+            yield _seconds(delay, now)
+
+
+def details_of(level: JSONMapping) -> list[JSONMapping]:
+    """Return the first objects in an error's `details`, as Google's APIs have them (google.rpc.Status)."""
+    details = level.get("details")
+    listed = details[:_MAX_DETAILS] if isinstance(details, list) else []
+    return [detail for detail in listed if isinstance(detail, Mapping)]
 
 
 def _reset(headers: Mapping[str, str], levels: tuple[JSONMapping, ...], now: float) -> float | None:
@@ -125,10 +131,11 @@ def _duration(text: str) -> float:
 
 
 def _until_date(text: str, now: float) -> float | None:
-    """Return the seconds until a date of HTTP (RFC 9110) or of RFC 3339."""
+    """Return the seconds until a date of HTTP (RFC 9110) or of RFC 3339, in UTC unless it has an offset."""
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            return max(0.0, parse(text).timestamp() - now)
+            date = parse(text)
+            return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
         except (ValueError, OverflowError, OSError):
             continue
     return None

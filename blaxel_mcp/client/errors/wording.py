@@ -23,8 +23,8 @@ _REQUEST_ID = re.compile(r"[\w.:=+/@-]+")
 class Failure:
     """A classified error response.
 
-    `author` is who made the error, `bad_key` whether a provider rejected its own key; the other fields are as in
-    `BlaxelError`.
+    `author` is who made the error, `runs_model` whether the request was a call of a model, `bad_key` whether a provider
+    rejected its own key; the other fields are as in `BlaxelError`.
     """
 
     status: int
@@ -32,18 +32,22 @@ class Failure:
     code: ErrorCode
     billed: Billed
     retryable: bool
+    runs_model: bool
     bad_key: bool
     body: ErrorBody
 
 
-_WRONG_METHOD = "This endpoint does not accept the HTTP method: use another method or path."
-_TIMED_OUT = "The request timed out on its way, before the model had it."
+_STATUS_HINTS: Mapping[int, str] = {
+    405: "This endpoint does not accept the HTTP method: use another method or path.",
+    408: "The request timed out on its way, before the model had it.",
+}
 _TOO_LARGE = "Send a smaller request body."
 _FIX_BODY = "Fix the request body: the provider's message says what is wrong."
 _CHECK_REQUEST = "Check the request's method, path and body."
+_CHECK_SETTINGS = "Check `api_url`, `api_version` and `workspace` in the settings."
 
 _BLAXEL_HINTS: Mapping[ErrorCode, str] = {
-    "authentication_failed": "Check the Blaxel credentials of this server, or run `bl login WORKSPACE`.",
+    "authentication_failed": "Check the Blaxel credentials of this server.",
     "permission_denied": "Check the workspace name, and the role of these credentials in the workspace.",
     "unknown_model": "Check the model and workspace names: `list_models` or `blaxel-mcp models` lists the models.",
     "not_found": "Check the path and the workspace name.",
@@ -68,9 +72,8 @@ _PROVIDER_KEY = (
 
 _PROVIDER_STATUS_HINTS: Mapping[int, str] = {
     404: "Check the path, and `model` in the body: the provider does not know one of them.",
-    405: _WRONG_METHOD,
-    408: _TIMED_OUT,
     415: "Check the path: the provider does not accept this content type there.",
+    **_STATUS_HINTS,
 }
 
 
@@ -106,6 +109,8 @@ def advise(failure: Failure, *, credentials_source: str | None) -> str:
     sentences = [_provider_hint(failure) if failure.author == "provider" else _blaxel_hint(failure)]
     if failure.status == HTTPStatus.UNAUTHORIZED and failure.author == "blaxel" and credentials_source:
         sentences.append(f"The credentials came from {credentials_source}.")
+        if credentials_source.startswith("bl login"):
+            sentences.append("Run `bl login WORKSPACE` for new ones.")
     sentences.append(retry_advice(retryable=failure.retryable, billed=failure.billed, wait_seconds=wait_seconds))
     if body.action:
         sentences.append(f"Blaxel suggests: {quotation(body.action)}.")
@@ -119,10 +124,10 @@ def _blaxel_hint(failure: Failure) -> str:
         return "Set `run_url`, `api_url` or the model's `url` to the final URL: credentials are sent to no other host."
     if failure.body.form == "text" and "sandbox model" in failure.body.message.lower():
         return "A trial model serves few paths: try /v1/chat/completions."
-    if failure.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return _WRONG_METHOD
-    if failure.status == HTTPStatus.REQUEST_TIMEOUT:
-        return _TIMED_OUT
+    if not failure.runs_model and failure.code in {"invalid_arguments", "not_found"}:
+        return _CHECK_SETTINGS
+    if failure.status in _STATUS_HINTS:
+        return _STATUS_HINTS[failure.status]
     if failure.code == "invalid_arguments":
         return "Fix the request: Blaxel's message says what is wrong." if failure.body.message else _CHECK_REQUEST
     return _BLAXEL_HINTS.get(failure.code, "")

@@ -185,7 +185,7 @@ async def access(context: CheckContext) -> Result:
     if not context.runtime.control_plane.enabled:
         return skipped("discovery.enabled is false, so the control plane is never queried")
     url = f"{context.config.settings.api_url}/models?limit=1"
-    request = APIRequest(method="GET", url=url, workspace=context.workspace)
+    request = APIRequest(method="GET", url=url, workspace=context.workspace, runs_model=False)
     try:
         response = await context.runtime.client.send(request, timeout_seconds=ANSWER_SECONDS)
     except BlaxelError as error:

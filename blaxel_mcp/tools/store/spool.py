@@ -12,8 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from blaxel_mcp.core.private_files import make_own_folder, require_safe_folder, write_private
-from blaxel_mcp.core.user_folders import user_folder
+from blaxel_mcp.core.private_files import make_own_folder, require_safe_folder, user_folder, write_private
 
 if sys.platform != "win32":
     import fcntl

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import gc
 import json
@@ -17,9 +18,8 @@ from pydantic import SecretStr
 
 from blaxel_mcp.client.auth import Authenticator, TokenReply, WorkspaceAuth
 from blaxel_mcp.client.auth.key_command import KEY_COMMAND_BYTES, run_key_command
-from blaxel_mcp.client.auth.token_cache import RENEWAL_PAUSE_SECONDS
 from blaxel_mcp.client.auth.token_endpoint import check_is_private
-from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS
+from blaxel_mcp.client.auth.tokens import DEFAULT_LIFETIME_SECONDS, RENEWAL_MARGIN_SECONDS, RENEWAL_PAUSE_SECONDS
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, ErrorCode, UpstreamError
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
@@ -1015,6 +1015,58 @@ async def test_refused_refresh_reaches_the_caller_and_a_new_login_is_noticed(
     assert blaxel.tokens == [jwt(exp=NOW + 7200)]
 
 
+@pytest.mark.parametrize(
+    ("new", "token"),
+    [
+        pytest.param({"apiKey": "canary-7f3a-key-2"}, "canary-7f3a-key-2", id="another key"),
+        pytest.param({"access_token": "canary-7f3a-access"}, "canary-7f3a-access", id="a login in a browser"),
+        pytest.param({"client_credentials": CLIENT_CREDENTIALS}, "canary-7f3a-token-1", id="a service account"),
+    ],
+)
+@pytest.mark.parametrize(
+    "old",
+    [
+        pytest.param({"apiKey": "canary-7f3a-key-1"}, id="a key"),
+        pytest.param({"access_token": "canary-7f3a-old"}, id="an access token"),
+    ],
+)
+async def test_a_rejected_login_is_replaced_by_a_new_one_of_any_kind(
+    tmp_path: Path, old: dict[str, str], new: dict[str, str], token: str
+) -> None:
+    endpoint, blaxel = TokenEndpoint(), Blaxel()
+    authenticator = Authenticator(login_configuration(tmp_path / "c", **old), endpoint)
+    response = await call(authenticator, blaxel)
+    write_login(tmp_path / "c", **new)
+    assert await authenticator.for_workspace("acme").renew(response.request)
+    await call(authenticator, blaxel)
+    assert blaxel.tokens == [*old.values(), token]
+    assert (
+        authenticator.redact(" ".join([*old.values(), *new.values(), token]).encode())
+        == b"[redacted] " * 2 + b"[redacted]"
+    )
+
+
+async def test_a_rejected_key_that_is_still_in_the_login_file_is_not_sent_again(
+    endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
+) -> None:
+    authenticator = Authenticator(login_configuration(tmp_path / "c", apiKey="canary-7f3a-key-1"), endpoint)
+    response = await call(authenticator, blaxel)
+    assert not await authenticator.for_workspace("acme").renew(response.request)
+
+
+async def test_a_login_after_the_start_counts_without_a_restart(
+    endpoint: TokenEndpoint, blaxel: Blaxel, tmp_path: Path
+) -> None:
+    config = Configuration(Settings(workspace="acme"), login=read_login_file(tmp_path / "c"))
+    authenticator = Authenticator(config, endpoint)
+    assert "`bl login acme`" in (await failed_call(authenticator)).hint
+    write_login(tmp_path / "c", apiKey="canary-7f3a-key-1")
+    await call(authenticator, blaxel)
+    assert blaxel.tokens == ["canary-7f3a-key-1"]
+    assert authenticator.for_workspace("acme").source == f"bl login file ({tmp_path / 'c'}), workspace acme"
+    assert authenticator.redact(b"canary-7f3a-key-1") == b"[redacted]"
+
+
 async def test_expired_login_without_refresh_token_asks_for_a_new_one(
     endpoint: TokenEndpoint, clock: Clock, tmp_path: Path
 ) -> None:
@@ -1094,6 +1146,17 @@ async def test_rejected_key_is_sent_again_only_if_the_command_prints_another(
     assert runs_in(tmp_path) == 2
 
 
+async def test_a_rejected_key_is_asked_for_again_after_the_clock_was_set_back(
+    endpoint: TokenEndpoint, blaxel: Blaxel, clock: Clock, tmp_path: Path
+) -> None:
+    command = counting(tmp_path, "'canary-7f3a-key-%s' % (n > 2)")
+    authenticator = Authenticator(command_configuration(*command), endpoint, now=clock)
+    response = await call(authenticator, blaxel)
+    assert not await authenticator.for_workspace("acme").renew(response.request)
+    clock.seconds -= 86_400
+    assert await authenticator.for_workspace("acme").renew(response.request)
+
+
 @pytest.mark.parametrize(
     ("command", "what"),
     [
@@ -1121,9 +1184,21 @@ async def test_failing_key_command_is_named_without_its_output(
     assert "BLAXEL_MCP_API_KEY_COMMAND" in error.hint
 
 
+async def test_a_key_in_place_of_the_command_is_not_shown(endpoint: TokenEndpoint) -> None:
+    error = await failed_call(Authenticator(command_configuration("bl_canary7f3a"), endpoint))
+    assert error.message.startswith("The command '[redacted]', which should print the Blaxel API key, was not found")
+
+
 async def test_key_command_that_does_not_end_is_stopped() -> None:
     with anyio.fail_after(30), pytest.raises(ConfigurationError, match=r"did not end within 0\.05 seconds"):
         await run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.05)
+
+
+def test_key_command_whose_time_is_over_while_it_starts_is_waited_for() -> None:
+    with pytest.raises(ConfigurationError, match="did not end within 0 seconds"):
+        asyncio.run(run_key_command(python("import time; time.sleep(60)"), source="x", limit_seconds=0.0))
+    # A process that nobody has waited for is reported when it is collected.
+    gc.collect()
 
 
 async def test_key_command_may_leave_a_process_behind_that_holds_its_output(tmp_path: Path) -> None:

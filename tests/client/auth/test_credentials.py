@@ -57,24 +57,24 @@ def write_login(home: Path, content: str) -> Path:
         ),
         pytest.param(
             LoginEntry("acme", access_token=access, refresh_token=refresh, device_code=device),
-            DeviceLogin(access, refresh, device, "acme", LOGIN_PATH),
+            DeviceLogin(access, refresh, device),
             id="a whole device login",
         ),
         pytest.param(
             LoginEntry("acme", access_token=access),
-            DeviceLogin(access, None, None, "acme", LOGIN_PATH),
+            DeviceLogin(access, None, None),
             id="an access token without a device code",
         ),
         pytest.param(
             LoginEntry("acme", refresh_token=refresh),
-            DeviceLogin(None, refresh, None, "acme", LOGIN_PATH),
+            DeviceLogin(None, refresh, None),
             id="a refresh token alone",
         ),
     ],
 )
 def test_a_login_entry_gives_its_best_credentials(entry: LoginEntry, credentials: Credentials) -> None:
     assert resolve_credentials(with_login(entry), None) == ResolvedCredentials(
-        credentials, f"bl login file ({LOGIN_PATH}), workspace acme"
+        credentials, f"bl login file ({LOGIN_PATH}), workspace acme", "acme"
     )
 
 
@@ -86,7 +86,7 @@ def test_an_entry_without_a_token_gives_no_credentials(entry: LoginEntry) -> Non
 def test_the_entry_of_the_workspace_that_is_called_is_used() -> None:
     config = with_login(LoginEntry("acme", api_key=key), LoginEntry("beta", client_credentials=pair))
     assert resolve_credentials(config, "beta") == ResolvedCredentials(
-        ClientCredentials(pair), f"bl login file ({LOGIN_PATH}), workspace beta"
+        ClientCredentials(pair), f"bl login file ({LOGIN_PATH}), workspace beta", "beta"
     )
 
 
@@ -155,7 +155,7 @@ def test_a_raw_id_and_secret_are_encoded_for_the_header(raw: str) -> None:
 
 @pytest.mark.parametrize(
     "credentials",
-    [APIKey(key), ClientCredentials(pair), DeviceLogin(access, refresh, device, "acme", LOGIN_PATH)],
+    [APIKey(key), ClientCredentials(pair), DeviceLogin(access, refresh, device)],
     ids=["key", "pair", "device login"],
 )
 def test_no_credentials_show_themselves(credentials: Credentials) -> None:

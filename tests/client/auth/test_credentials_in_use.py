@@ -117,6 +117,17 @@ async def test_what_bl_login_saved_is_enough_and_is_left_as_it_was(
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("source", ["settings", "login"])
+async def test_a_new_login_is_advised_only_where_it_would_be_used(emulator: Emulator, home: Path, source: str) -> None:
+    is_login = source == "login"
+    config = with_login(emulator, home, f"apiKey: {WRONG_KEY}") if is_login else leading_to(emulator, api_key=WRONG_KEY)
+    async with connect(config) as client:
+        error = error_of(await call(client))
+
+    assert error["code"] == "authentication_failed"
+    assert ("Run `bl login WORKSPACE` for new ones." in error["hint"]) == is_login
+
+
 async def test_an_access_token_without_a_device_code_is_a_credential_too(emulator: Emulator, home: Path) -> None:
     async with connect(with_login(emulator, home, f"access_token: {emulator.mint_token()}")) as client:
         assert answer_of(await call(client))

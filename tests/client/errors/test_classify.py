@@ -1,13 +1,14 @@
 """Error responses of every family: whose they are, what they are called, whether they may pass."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from blaxel_mcp.client.errors.classify import classify, is_platform_401, request_id
+from blaxel_mcp.client.errors.classify import classify, error_in_success, is_platform_401, request_id
 from blaxel_mcp.client.errors.wording import retry_advice
 from blaxel_mcp.core.exceptions import ERROR_CODES, Billed, UpstreamError
 
@@ -16,7 +17,7 @@ JSON_TYPE = {"content-type": "application/json"}
 
 
 def _classify(
-    status: int, body: Any = b"", headers: Mapping[str, str] = JSON_TYPE, *, control_plane: bool = False
+    status: int, body: Any = b"", headers: Mapping[str, str] = JSON_TYPE, *, runs_model: bool = True
 ) -> UpstreamError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return classify(
@@ -25,7 +26,7 @@ def _classify(
         raw,
         redact=lambda data: data.replace(b"canary-secret", b"[redacted]"),
         now=NOW,
-        control_plane=control_plane,
+        runs_model=runs_model,
     )
 
 
@@ -263,7 +264,7 @@ def test_provider_refusing_its_key_is_never_blamed_on_the_blaxel_key(status: int
 
 
 def test_control_plane_hands_on_no_provider_so_its_errors_are_blaxels() -> None:
-    assert _classify(401, {"error": "Unauthorized"}, control_plane=True).code == "authentication_failed"
+    assert _classify(401, {"error": "Unauthorized"}, runs_model=False).code == "authentication_failed"
 
 
 @pytest.mark.parametrize(
@@ -347,6 +348,30 @@ def test_wait_is_read_in_every_form_and_nonsense_is_none(
     assert _classify(429, body, headers).retry_after_seconds == expected
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sets the clock of this machine to another zone than UTC."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    "date",
+    [
+        pytest.param("Tue Nov 14 22:13:50 2023", id="asctime, which HTTP allows"),
+        pytest.param("Tue, 14 Nov 2023 22:13:50", id="no zone"),
+        pytest.param("2023-11-14T22:13:50", id="RFC 3339 without an offset"),
+        pytest.param("2023-11-14T17:13:50-05:00", id="an offset"),
+    ],
+)
+def test_a_date_is_in_utc_on_a_machine_in_any_zone(date: str) -> None:
+    assert _classify(429, b"", {"retry-after": date}).retry_after_seconds == 30.0
+
+
 def test_wait_makes_a_server_error_retryable() -> None:
     assert _classify(500, b"", {"retry-after": "7"}).retryable
     assert not _classify(402, _edge("USAGE_LIMIT_EXCEEDED", 402), {"retry-after": "7"}).retryable
@@ -367,6 +392,13 @@ def test_wait_makes_a_server_error_retryable() -> None:
 def test_request_id_is_the_first_that_is_there(headers: Mapping[str, str], expected: str | None) -> None:
     assert request_id(headers) == expected
     assert _classify(500, b"", headers).request_id == expected
+
+
+def test_the_rest_of_an_answer_that_is_an_error_is_not_looked_at() -> None:
+    """It may have megabytes, which would hold up all other calls."""
+    answer = {"error": {"message": "m", "code": 502}, "rest": object()}
+
+    assert error_in_success(answer, 200, None, redact=bytes).status == 502
 
 
 def test_request_id_is_bounded() -> None:

@@ -91,7 +91,7 @@ class IssuerKeys:
         try:
             # Shielded: other callers wait for the same keys if the first one disconnects.
             with anyio.CancelScope(shield=True), anyio.fail_after(FETCH_SECONDS):
-                async with httpx.AsyncClient(transport=network_transport(httpx.Limits())) as http:
+                async with httpx.AsyncClient(transport=network_transport()) as http:
                     document = await _fetch_json(http, self._jwks_url or await self._discover_jwks_url(http))
             keys = document.get("keys")
             if not isinstance(keys, list):

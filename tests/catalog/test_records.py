@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.catalog.records import ModelRecord
-from blaxel_mcp.catalog.runtime_types import api_of, choose_path, model_path, needs_integration
+from blaxel_mcp.catalog.records import ModelRecord, api_of, choose_path, model_path, needs_integration
 
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1beta/models"
