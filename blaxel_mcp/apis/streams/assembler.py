@@ -57,7 +57,7 @@ class Assembler(ABC):
 
     def __init__(self) -> None:
         self._answer: JSONObject = {}
-        self._unknown: list[JSONObject] = []
+        self._unknown: list[Any] = []
 
     @classmethod
     def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - for formats without kinds
@@ -91,6 +91,8 @@ class Assembler(ABC):
             self._feed_object(event.name, text)
         elif event.name == "error":
             self.record_error(text)
+        elif text and not {event.name, text} & HEARTBEATS:
+            self._keep(json_or_text(text))
 
     @property
     def text(self) -> str:
@@ -146,7 +148,11 @@ class Assembler(ABC):
             if error := reported_in_event(data):
                 self.record_error(error.get("error") or error)
             else:
-                self._unknown.append(data)
+                self._keep(data)
+
+    def _keep(self, data: Any) -> None:
+        """Keep the data of an event that the format does not know."""
+        self._unknown.append(data)
 
     @abstractmethod
     def _apply(self, kind: str, data: JSONObject) -> bool:
@@ -168,9 +174,12 @@ class Assembler(ABC):
         self.characters += text_length(delta)
 
     def _set(self, fields: Mapping[str, Any]) -> None:
-        """Set fields of the answer; usage is merged."""
+        """Set fields of the answer; usage is merged, and a null replaces nothing."""
         for name, value in fields.items():
-            self._answer[name] = merge_usage(self._answer.get(name), value) if name in _USAGE else value
+            if name in _USAGE:
+                value = merge_usage(self._answer.get(name), value)  # noqa: PLW2901 - the same field
+            if value is not None or name not in self._answer:
+                self._answer[name] = value
 
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:

@@ -35,5 +35,5 @@ class CohereChatV1Assembler(Assembler):
             self._answer["generation_id"] = data["generation_id"]
         for name in _LISTS:
             if items := objects_in(data, name):
-                self._answer[name] = [*self._answer.get(name, []), *items]
+                self._answer[name] = [*objects_in(self._answer, name), *items]
         return kind in self.kinds

@@ -57,7 +57,7 @@ class GenerateContentAssembler(Assembler):
     def _apply_candidate(self, candidate: JSONObject) -> None:
         index = index_in(candidate)
         target = self._candidates.setdefault(index, {"content": {"parts": []}})
-        target |= {name: value for name, value in candidate.items() if name != "content"}
+        target |= {name: value for name, value in candidate.items() if name != "content" and value is not None}
         if role := text_in(object_in(candidate, "content"), "role"):
             object_in(target, "content")["role"] = role
         parts = _parts_of(target)

@@ -1,7 +1,5 @@
 """Events of Google's Interactions API (Gemini API reference, "Interactions", streaming)."""
 
-from typing import Any
-
 from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import joined_text
 from blaxel_mcp.core.json_text import JSONObject
@@ -53,7 +51,7 @@ class InteractionsAssembler(Assembler):
 
     def _apply_step_delta(self, step: JSONObject, delta: JSONObject) -> None:
         if text_in(delta, "type") == "text":
-            content: list[Any] = step.setdefault("content", [])
+            content = step["content"] = objects_in(step, "content")
             if not content or content[-1].get("type") != "text":
                 content.append({**delta, "text": ""})
             self._append(content[-1], "text", text_in(delta, "text"))

@@ -62,7 +62,8 @@ class MessagesAssembler(Assembler):
                 self._apply_delta(index_in(data) + self._offset, object_in(data, "delta"))
             case "message_delta":
                 others = {name: value for name, value in data.items() if name not in ("type", "delta")}
-                self._set({**others, **object_in(data, "delta")})
+                self._set(others)
+                self._set(object_in(data, "delta"))
             case "message_stop":
                 self.ended = True
         return kind in self.kinds

@@ -32,14 +32,15 @@ class OllamaAssembler(Assembler):
                 self._append(self._answer, name, value)
             elif isinstance(value, list):
                 # The log probabilities of each piece are its own.
-                self._answer[name] = [*(self._answer.get(name) or ()), *value]
+                earlier = self._answer.get(name)
+                self._answer[name] = [*(earlier if isinstance(earlier, list) else ()), *value]
             else:
                 self._answer[name] = value
         self.ended = self.ended or data["done"] is True
         return True
 
     def _apply_message(self, delta: JSONObject) -> None:
-        message: JSONObject = self._answer.setdefault("message", {})
+        message = self._answer["message"] = object_in(self._answer, "message")
         self.characters += text_length(delta)
         for name, value in delta.items():
             if name in _TEXTS and isinstance(value, str):

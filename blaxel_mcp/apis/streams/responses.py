@@ -82,7 +82,11 @@ class ResponsesAssembler(Assembler):
             if kind in _FINAL_EVENTS:
                 self.ended = True
                 # The final response has all that they said.
-                self._unknown = [event for event in self._unknown if not self.recognizes(kind_of("", event), event)]
+                self._unknown = [
+                    event
+                    for event in self._unknown
+                    if not (isinstance(event, dict) and self.recognizes(kind_of("", event), event))
+                ]
             return True
         name, _, stage = kind.rpartition(".")
         index = index_in(data, "output_index")
@@ -113,7 +117,7 @@ class ResponsesAssembler(Assembler):
     def _apply_text(self, target: JSONObject, field: str, stage: str, data: JSONObject) -> None:
         if stage == "delta":
             self._append(target, field, text_in(data, "delta"))
-        elif field in data:
+        elif field in data and (data[field] or field not in target):
             target[field] = data[field]
 
     def _part_at(self, index: int, kind: str, array: str, part_kind: str, data: JSONObject) -> JSONObject:
