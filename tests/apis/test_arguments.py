@@ -124,7 +124,7 @@ def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[st
         ArgumentValidator(schema, owner="The input_schema of the model 'x'")
 
 
-@pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'"])
+@pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'", r'["\ud800"]', r'"[\"\\ud800\"]"'])
 def test_a_string_that_spells_no_json_spells_nothing(text: str) -> None:
     assert decode_json_string(text) is None
 

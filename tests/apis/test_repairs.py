@@ -93,7 +93,7 @@ def test_what_is_sent_in_another_form_is_taken_as_meant(
     ("api", "arguments"),
     [
         ("chat-completions", {"prompt": "5", "system": "true", "reasoning_effort": ""}),
-        ("chat-completions", {"prompt": "", "temperature": 0.5, "top_p": 1.0, "metadata": {"n": "1"}}),
+        ("chat-completions", {"prompt": "x", "temperature": 0.5, "top_p": 1.0, "metadata": {"n": "1"}}),
         ("chat-completions", {"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}),
         ("chat-completions", {"messages": [{"role": "user", "content": '{"a": 1}'}]}),
         ("chat-completions", {"prompt": "x", "temperature": 1.0}),
@@ -131,11 +131,21 @@ def test_what_may_be_meant_as_it_is_stays_as_it_is(api: str, arguments: dict[str
         ("rerank", {"query": "x", "documents": ""}),
         ("rerank", {"query": "x", "documents": "y"}),
         ("embeddings", {"input": {"a": 1}, "dimensions": "x"}),
+        # 2**53 + 1, which a float cannot tell from 2**53.
+        ("embeddings", {"input": "x", "dimensions": "9007199254740993.0"}),
     ],
 )
 def test_what_fits_in_no_form_is_refused(api: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentsError):
         VALIDATORS[api].validate(arguments)
+
+
+@pytest.mark.parametrize("api", [api.name for api in APIS if "system" in api.fields])
+def test_an_empty_question_or_instruction_counts_as_left_out(api: str) -> None:
+    ready, repairs = VALIDATORS[api].validate({"prompt": "", "system": ""})
+
+    assert ready == {}
+    assert repairs == ["prompt was empty and was omitted", "system was empty and was omitted"]
 
 
 @pytest.mark.parametrize("api", VALIDATORS)
@@ -171,12 +181,20 @@ OWN = ArgumentValidator(
             "options": {"$ref": "#/$defs/options"},
             "steps": {"type": "array", "items": {"$ref": "#/$defs/options"}},
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "shape": {
+                "anyOf": [
+                    {"type": "object", "properties": {"size": {"type": "integer"}, "sides": {"type": "integer"}}},
+                    {"type": "object", "properties": {"size": {"type": "string"}}},
+                ]
+            },
+            "anchored": {"$ref": "#here"},
         },
         "$defs": {
             "options": {
                 "type": "object",
                 "properties": {"size": {"allOf": [{"type": "integer"}]}, "inner": {"$ref": "#/$defs/options"}},
-            }
+            },
+            "here": {"$anchor": "here", "type": "object", "properties": {"maybe": {"type": "string"}}},
         },
     },
     owner="The schema",
@@ -211,6 +229,10 @@ OWN = ArgumentValidator(
             ["steps was an object and was sent as a list of one", "steps[0].size was 2.0 and was sent as 2"],
         ),
         ({"counts": {"a": 1.0}}, {"counts": {"a": 1}}, ["counts.a was 1.0 and was sent as 1"]),
+        ({"shape": {"size": "3"}}, {"shape": {"size": "3"}}, []),
+        ({"shape": {"sides": "3"}}, {"shape": {"sides": 3}}, ['shape.sides was "3" and was sent as a number']),
+        ({"anchored": {"maybe": "3"}}, {"anchored": {"maybe": "3"}}, []),
+        ({"counts": {"a": float(2**53)}}, {"counts": {"a": float(2**53)}}, []),
     ],
 )
 def test_the_owners_schema_decides_on_repairs_inside_it_too(
