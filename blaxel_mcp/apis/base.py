@@ -111,7 +111,7 @@ class ModelAPI:
         """Return the request body for a tool's arguments; fields unknown to this API pass through.
 
         Raises:
-            InvalidArgumentsError: two arguments contradict each other.
+            InvalidArgumentsError: two arguments contradict each other, or the conversation is not a list.
         """
         return arguments
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from blaxel_mcp.apis.base import FREE_FORM, Fields, Schema
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 ANY_CONTENT = ["string", "array", "null"]
@@ -15,6 +16,11 @@ ANY_CONTENT = ["string", "array", "null"]
 def string(description: str) -> Schema:
     """Return the schema of a string."""
     return {"type": "string", "description": description}
+
+
+def question(description: str) -> Schema:
+    """Return the schema of a text that becomes a message: an empty one counts as omitted, since it asks nothing."""
+    return {**string(description), "minLength": 1}
 
 
 def strings(description: str) -> Schema:
@@ -37,8 +43,8 @@ def integers(*names: str) -> Fields:
     return {name: {"type": ["integer", "null"]} for name in names}
 
 
-PROMPT = string("The user's message; shorthand for messages.")
-SYSTEM = string("System instructions, sent before the messages.")
+PROMPT = question("The user's message; shorthand for messages.")
+SYSTEM = question("System instructions, sent before the messages.")
 IMAGES = strings("Images for the prompt: paths, data: URLs or https URLs.")
 TOOLS: Schema = {
     "type": "array",
@@ -73,8 +79,11 @@ def with_messages(
             becomes the last one.
         images: Images for the prompt, as content blocks of the API.
         images_first: Whether they stand before the prompt's text.
+
+    Raises:
+        InvalidArgumentsError: `messages` is not a list.
     """
-    messages: list[Any] = list(arguments.get("messages", []))
+    messages = conversation_in(arguments, "messages")
     if "system" in shorthands and "system" in arguments:
         messages.insert(0, {"role": "system", "content": arguments["system"]})
     question = prompt = arguments.get("prompt")
@@ -85,6 +94,20 @@ def with_messages(
         messages.append({"role": "user", "content": question})
     body = {name: value for name, value in arguments.items() if name != "messages" and name not in shorthands}
     return {"messages": messages, **body} if messages else body
+
+
+def conversation_in(arguments: JSONObject, name: str) -> list[Any]:
+    """Return a copy of the conversation under a name; an object is a list of one.
+
+    Raises:
+        InvalidArgumentsError: it is of another type, which only a schema in the settings lets through.
+    """
+    value = arguments.get(name) or []
+    if not isinstance(value, dict | list):
+        raise InvalidArgumentsError(
+            f"`{name}` has to be an array.", hint="Pass the conversation as an array of objects, or use `prompt`."
+        )
+    return [value] if isinstance(value, dict) else [*value]
 
 
 def image_url(image: InputFile) -> str:

@@ -222,6 +222,16 @@ def test_a_request_with_nothing_to_answer_is_refused(api: ModelAPI, arguments: d
         api.check(api.body(arguments))
 
 
+@pytest.mark.parametrize(("api", "name"), [(CHAT, "messages"), (MESSAGES, "messages"), (GEMINI, "contents")])
+def test_a_conversation_of_any_type_is_no_crash(api: ModelAPI, name: str) -> None:
+    """A schema in the settings decides what is let through, and may leave the type open."""
+    assert len(api.body({name: {"role": "user"}, "prompt": "b"})[name]) == 2
+    assert len(api.body({name: None, "prompt": "b"})[name]) == 1
+    for value in ("a", 5, True):
+        with pytest.raises(InvalidArgumentsError, match=f"`{name}` has to be an array"):
+            api.body({name: value, "prompt": "b"})
+
+
 def test_a_question_under_a_wrong_name_is_told_by_that_name() -> None:
     with pytest.raises(InvalidArgumentsError) as refused:
         CHAT.check(CHAT.body({"promt": "Hi", "messages": []}))
