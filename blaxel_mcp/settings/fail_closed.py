@@ -104,11 +104,14 @@ def unexpanded_locks(layer: Layer) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(item)
+    # Not recursive: keys of TOML can nest a thousand levels deep.
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping | list):
+            pending += item.values() if isinstance(item, Mapping) else item
 
 
 def _is_guessable(token: str) -> bool:

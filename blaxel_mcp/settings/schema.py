@@ -4,7 +4,7 @@
 reference in docs/configure.md is generated from it and from the descriptions below the keys.
 """
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,6 +18,7 @@ from blaxel_mcp.settings.types import (
     HeaderValue,
     HttpUrl,
     IssuerUrl,
+    JSONTable,
     LedgerLocation,
     ListenAddress,
     LongSecret,
@@ -33,6 +34,7 @@ from blaxel_mcp.settings.types import (
     StreamKind,
     ToolName,
     ToolPrefix,
+    Whole,
 )
 
 HttpMethod = Literal["POST", "GET", "PUT", "PATCH", "DELETE"]
@@ -97,7 +99,7 @@ class ToolSettings(Section):
     """Built-in tools to list. ask_models needs two models that answer questions; in the layouts per-api and generic, it
     is listed only if it is named here."""
 
-    max_tools: int = Field(default=30, ge=0)
+    max_tools: Whole = Field(default=30, ge=0)
     """Maximum number of models that get a tool; the others can be called with run_model."""
 
     layout: Literal["per-model", "per-api", "generic"] = "per-model"
@@ -129,39 +131,39 @@ class LimitSettings(ClosedSection):
     connect_seconds: Seconds = 10
     """Timeout for connecting, in seconds."""
 
-    max_concurrency: int = Field(default=16, ge=1)
+    max_concurrency: Whole = Field(default=16, ge=1)
     """Maximum number of model calls in flight."""
 
-    calls_per_minute: int | None = Field(default=None, ge=1)
+    calls_per_minute: Whole | None = Field(default=None, ge=1)
     """Maximum number of model calls started in any minute; further calls wait."""
 
-    max_queue: int = Field(default=256, ge=0)
+    max_queue: Whole = Field(default=256, ge=0)
     """Maximum number of calls that wait for a slot; a further call fails with busy."""
 
     detach_after_seconds: DetachAfter = "auto"
     """After how many seconds a running call is returned as a handle for read_result; 0: never. auto: after 50, but
     never to a client that moves slow calls to the background by itself."""
 
-    max_argument_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    max_argument_bytes: Whole = Field(default=16 * 1024 * 1024, ge=1024)
     """Maximum size of a message from the client, in bytes."""
 
-    max_response_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    max_response_bytes: Whole = Field(default=64 * 1024 * 1024, gt=0)
     """Maximum size of an upstream response, in bytes after decompression."""
 
-    max_result_chars: int = Field(default=40_000, ge=1000)
+    max_result_chars: Whole = Field(default=40_000, ge=1000)
     """Maximum text in one tool result, in characters; read_result returns the rest."""
 
-    max_media_bytes: int = Field(default=700_000, ge=0)
+    max_media_bytes: Whole = Field(default=700_000, ge=0)
     """Maximum media in one tool result, in bytes before base64; larger media become files."""
 
 
 class CapSettings(ClosedSection):
     """Caps per day (UTC) on all processes of this user together."""
 
-    calls_per_day: int | None = Field(default=None, ge=0)
+    calls_per_day: Whole | None = Field(default=None, ge=0)
     """Maximum number of model calls per day."""
 
-    tokens_per_day: int | None = Field(default=None, ge=0)
+    tokens_per_day: Whole | None = Field(default=None, ge=0)
     """Maximum number of tokens per day, input and output together."""
 
     usd_per_day: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -221,7 +223,7 @@ class FileSettings(ClosedSection):
     """Folder for media that are too large for a result; absolute or below ~/. Unset: a private folder in the user's
     cache."""
 
-    max_bytes: int = Field(default=20 * 1024 * 1024, gt=0)
+    max_bytes: Whole = Field(default=20 * 1024 * 1024, gt=0)
     """Maximum size of a file that is sent, in bytes."""
 
 
@@ -283,7 +285,7 @@ class AuditSettings(ClosedSection):
     """The file, absolute or below ~/; it has no prompts and no answers. A call is refused as long as an earlier one
     could not be written. Unset: none."""
 
-    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    max_bytes: Whole = Field(default=64 * 1024 * 1024, ge=1024)
     """Size at which the file is renamed, with the time in UTC, and a new one begins, in bytes."""
 
 
@@ -365,13 +367,13 @@ class ModelSettings(Section):
     headers: RequestHeaders = Field(default_factory=dict)
     """Extra request headers; not credentials, host or cookies."""
 
-    defaults: dict[str, Any] = Field(default_factory=dict)
+    defaults: JSONTable = Field(default_factory=dict)
     """Fields of the request body that are added when the caller omits them."""
 
-    locked: dict[str, Any] = Field(default_factory=dict)
+    locked: JSONTable = Field(default_factory=dict)
     """Fields of the request body that the caller cannot change."""
 
-    input_schema: dict[str, Any] | None = None
+    input_schema: JSONTable | None = None
     """JSON Schema of the tool's arguments. Unset: the one of the API."""
 
     timeout_seconds: Seconds | None = None
@@ -387,7 +389,7 @@ class ModelSettings(Section):
     stream: StreamKind | None = None
     """When to request an answer as a stream. Unset: tools.stream."""
 
-    max_concurrency: int | None = Field(default=None, ge=1)
+    max_concurrency: Whole | None = Field(default=None, ge=1)
     """Maximum number of calls of this model in flight, within limits.max_concurrency."""
 
     idempotent: bool = False

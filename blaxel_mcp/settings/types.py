@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from blaxel_mcp.core import json_text
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.suggestions import closest
 
@@ -201,6 +202,28 @@ def _pointers(value: Any) -> Any:
 
 
 Pointers = Annotated[tuple[str, ...], BeforeValidator(_pointers)]
+
+
+def _json_only(table: dict[str, Any]) -> dict[str, Any]:
+    """Reject what no request body can hold: TOML has dates, times, nan and inf, and its keys nest without an end."""
+    try:
+        text = json_text.dump(table)
+        text.encode()
+        is_deep = json_text.depth(text) > json_text.MAX_DEPTH
+    except RecursionError:
+        is_deep = True
+    except (TypeError, ValueError):
+        raise ValueError("has a value that JSON does not have, such as a date or nan; write a date as text") from None
+    if is_deep:
+        raise ValueError(f"nests more than {json_text.MAX_DEPTH} levels deep")
+    return table
+
+
+JSONTable = Annotated[dict[str, Any], AfterValidator(_json_only)]
+"""A table that becomes JSON."""
+
+Whole = Annotated[int, Field(le=2**53)]
+"""A whole number within what C, databases and JSON count with."""
 
 ReceiptKind = Literal["meta", "text"]
 """Where the receipt of a call is: in `_meta` only, or also in a short line for the model."""

@@ -644,6 +644,55 @@ def test_a_wrong_value_is_told_by_its_key_and_what_was_expected(home: Path, cont
     assert problems(home, content) == [problem]
 
 
+NOT_JSON = "has a value that JSON does not have, such as a date or nan; write a date as text"
+TOO_DEEP = "nests more than 100 levels deep"
+
+
+@pytest.mark.parametrize("key", ["defaults", "locked", "input_schema"])
+@pytest.mark.parametrize(
+    ("assignment", "fault"),
+    [
+        ("= { x = 2026-01-01 }", NOT_JSON),
+        ("= { x = [12:00:00] }", NOT_JSON),
+        ("= { x = nan }", NOT_JSON),
+        ("= { x = { y = -inf } }", NOT_JSON),
+        (f".{'x.' * 100}y = 1", TOO_DEEP),
+        (f".{'x.' * 5000}y = 1", TOO_DEEP),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_table_for_a_body_that_json_cannot_hold_is_an_error(
+    home: Path, key: str, assignment: str, fault: str
+) -> None:
+    content = f'[[models]]\nname = "m"\n{key}{assignment}\n'
+
+    assert problems(home, content) == [f"models[0].{key} in FILE {fault}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ('[{"name": "m", "locked": {"x": "\\ud800"}}]', f"BLAXEL_MCP_MODELS (models[0].locked) {NOT_JSON}"),
+        ('[{"name": "m", "defaults": {"x": NaN}}]', f"BLAXEL_MCP_MODELS (models[0].defaults) {NOT_JSON}"),
+        ("[" * 100_000, 'BLAXEL_MCP_MODELS must be JSON, such as [{"name": "gpt-4o-mini"}]'),
+    ],
+    ids=["half a character", "no number", "deep"],
+)
+def test_a_variable_for_a_body_that_json_cannot_hold_is_an_error(home: Path, value: str, problem: str) -> None:
+    assert problems(home, environ={"BLAXEL_MCP_MODELS": value}) == [problem]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(f"limits.{name}" for name in LimitSettings.model_fields if not name.endswith("_seconds")),
+        *("tools.max_tools", "budget.calls_per_day", "budget.tokens_per_day", "files.max_bytes", "audit.max_bytes"),
+    ],
+)
+def test_a_number_that_computers_do_not_count_to_is_an_error(home: Path, key: str) -> None:
+    assert problems(home, f"{key} = {10**25}") == [f"{key} in FILE must be less than or equal to {2**53}"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
