@@ -49,7 +49,7 @@ class Messages(ModelAPI):
         "thinking": free_form('Such as {"type": "enabled", "budget_tokens": 2000}.'),
     }
     accepted_fields: ClassVar[Fields] = {
-        "system": {"type": ["string", "array"]},
+        "system": {"type": ["string", "array"], "minLength": 1},
         "messages": messages_schema(_ROLES, ANY_CONTENT),
         "thinking": {**FREE_FORM, "properties": integers("budget_tokens")},
         **integers("top_k"),
