@@ -18,8 +18,8 @@ def string(description: str) -> Schema:
     return {"type": "string", "description": description}
 
 
-def question(description: str) -> Schema:
-    """Return the schema of a text that becomes a message: an empty one counts as omitted, since it asks nothing."""
+def optional_text(description: str) -> Schema:
+    """Return the schema of a string that counts as omitted if it is empty: as a message, it asks nothing."""
     return {**string(description), "minLength": 1}
 
 
@@ -43,8 +43,8 @@ def integers(*names: str) -> Fields:
     return {name: {"type": ["integer", "null"]} for name in names}
 
 
-PROMPT = question("The user's message; shorthand for messages.")
-SYSTEM = question("System instructions, sent before the messages.")
+PROMPT = optional_text("The user's message; shorthand for messages.")
+SYSTEM = optional_text("System instructions, sent before the messages.")
 IMAGES = strings("Images for the prompt: paths, data: URLs or https URLs.")
 TOOLS: Schema = {
     "type": "array",

@@ -13,7 +13,7 @@ from blaxel_mcp.apis.content import (
     free_form,
     integers,
     joined_texts,
-    question,
+    optional_text,
     string,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
@@ -57,8 +57,8 @@ class GenerateContent(ModelAPI):
     takes_model = False
     file_arguments = ("images",)
     fields: ClassVar[Fields] = {
-        "prompt": question("The user's message; shorthand for contents."),
-        "system": question("Instructions; shorthand for systemInstruction."),
+        "prompt": optional_text("The user's message; shorthand for contents."),
+        "system": optional_text("Instructions; shorthand for systemInstruction."),
         "images": IMAGES,
         "contents": _contents("array"),
         "generationConfig": free_form(

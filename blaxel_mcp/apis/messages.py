@@ -15,7 +15,7 @@ from blaxel_mcp.apis.content import (
     free_form,
     integers,
     messages_schema,
-    question,
+    optional_text,
     with_messages,
 )
 from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
@@ -40,7 +40,7 @@ class Messages(ModelAPI):
     file_types = "image/"
     fields: ClassVar[Fields] = {
         "prompt": PROMPT,
-        "system": question("System instructions."),
+        "system": optional_text("System instructions."),
         "images": IMAGES,
         "messages": messages_schema(_ROLES),
         "max_tokens": count(f"Maximum tokens in the answer (default: {DEFAULT_MAX_TOKENS})."),

@@ -140,16 +140,17 @@ def test_what_fits_in_no_form_is_refused(api: str, arguments: dict[str, Any]) ->
         VALIDATORS[api].validate(arguments)
 
 
-@pytest.mark.parametrize("api", [api.name for api in APIS if "system" in api.fields])
-def test_an_empty_question_or_instruction_counts_as_left_out(api: str) -> None:
+@pytest.mark.parametrize("api", [api.name for api in APIS if {"system", "inputs"} & api.fields.keys()])
+def test_an_empty_question_instruction_or_file_counts_as_left_out(api: str) -> None:
     found = api_named(api)
     assert found
     for advertised in (found.input_schema(), found.listed_schema()):
         validator = ArgumentValidator(found.accepted_schema(), advertised=advertised, owner=api)
-        ready, repairs = validator.validate({"prompt": "", "system": ""})
+        names = ["file"] if api == "raw" else ["prompt", "system"]
+        ready, repairs = validator.validate(dict.fromkeys(names, ""))
 
         assert ready == {}
-        assert repairs == ["prompt was empty and was omitted", "system was empty and was omitted"]
+        assert repairs == [f"{name} was empty and was omitted" for name in names]
 
 
 @pytest.mark.parametrize("api", VALIDATORS)
