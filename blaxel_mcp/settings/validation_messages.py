@@ -36,7 +36,9 @@ def problems_in(layer: Layer) -> list[str]:
         Settings.model_validate({key: value for key, value in tree.items() if key not in unknown})
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        problems += [f"{layer.place(detail['loc'])} {_requirement(detail)}" for detail in details]
+        # pydantic adds a part to the location of a key that is itself wrong.
+        places = (tuple(part for part in detail["loc"] if part != "[key]") for detail in details)
+        problems += [f"{layer.place(at)} {_requirement(detail)}" for at, detail in zip(places, details, strict=True)]
     return problems
 
 

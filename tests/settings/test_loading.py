@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.redaction import SHOWN_CHARS
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
 from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
@@ -578,6 +579,25 @@ def test_an_unknown_key_is_an_error_with_the_nearest_or_all_known_keys(home: Pat
     assert problems(home, content) == [problem]
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ('"\\u001b[31mred\\u001b[0m"', "[31mred[0m"),
+        ('"two\\nlines"', "two lines"),
+        (f'"{"k" * 100_000}"', f"{'k' * (SHOWN_CHARS - 1)}…"),
+        (f'"{CANARY} sk-{"a1" * 20}"', f"{CANARY} [redacted]"),
+    ],
+    ids=["escapes", "lines", "long", "secret"],
+)
+def test_a_key_of_any_text_is_shown_on_one_short_line(home: Path, key: str, shown: str) -> None:
+    path = write_file(home, f"{key} = 1\n[[models]]\nname = 'm'\n{key} = 1")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config_file=path, environ={})
+
+    places = [line.partition(" in ")[0] for line in str(caught.value).split("\n")]
+    assert places == ["The settings cannot be used:", shown, f"models[0].{shown}"]
+
+
 NOT_A_URL = "must be an http(s) URL with no user name, query or fragment"
 NOT_A_HEADER = "must be 1 to 128 letters, digits, '.', '_' or '-'"
 NOT_A_LIST = 'must be a list, such as ["first", "second"]'
@@ -632,6 +652,11 @@ NOT_A_LIST = 'must be a list, such as ["first", "second"]'
             f'[[models]]\nname = "m"\nworkspace = "{CANARY}\\n"',
             f"models[0].workspace in FILE {NOT_A_HEADER}",
             id="workspace of a model",
+        ),
+        pytest.param(
+            '[workspaces."two words"]\napi_key = "x"',
+            f"workspaces.two words in FILE {NOT_A_HEADER}",
+            id="name of a table",
         ),
         pytest.param(
             '[[models]]\nname = "m"\nprice = { input = -1, output = 1 }',
