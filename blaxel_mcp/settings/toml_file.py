@@ -17,6 +17,9 @@ from blaxel_mcp.core.user_folders import user_folder
 from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, layer_from, setting_locations
 
+MAX_FILE_BYTES = 10 * 1024 * 1024
+"""Maximum size of a settings file: a device or a model's weights in its place would fill the memory."""
+
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"), ("shared", "key"))
 
 _EXCERPT_CHARS = 40
@@ -56,8 +59,8 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             become empty: an editor, a dotfile manager or a mistake may have removed it.
 
     Raises:
-        ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
-            quoted.
+        ConfigurationError: The file cannot be read, is not TOML, is larger than `MAX_FILE_BYTES`, or can be changed by
+            other users. Its content is not quoted.
     """
     path = path.absolute()
     try:
@@ -66,7 +69,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             fault = fault_of_file(path, status)
-            data = file.read()
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         if last is None and not required:
             if isinstance(error, PermissionError):
@@ -79,6 +82,8 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
             hint=_NAME_A_FILE if last is None else _RESTORE,
         ) from error
+    if fault is None and len(data) > MAX_FILE_BYTES:
+        fault = f"is larger than {MAX_FILE_BYTES} bytes", _NAME_A_FILE
     if fault is not None:
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
     layer = replace(layer_from(_parse_toml(data, path), str(path)), file=path, text=data.decode("utf-8-sig"))

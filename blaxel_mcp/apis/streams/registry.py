@@ -125,7 +125,7 @@ class FormatChooser:
         data = value if isinstance(value, dict) else {}
         kind = kind_of(event.name, data)
         expected = self._expected
-        is_error = "error" in data or kind == "error" or (expected and reported_in_event(data))
+        is_error = data.get("error") or kind == "error" or (expected and reported_in_event(data))
         if expected and (expected.recognizes(kind, data) or is_error or event.data == DONE):
             return expected
         self._undecided += bool(data) and kind not in HEARTBEATS

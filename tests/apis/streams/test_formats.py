@@ -325,6 +325,12 @@ def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -
     assert assembled(*messages, api="chat-completions").value() == {"id": "m", "content": []}
 
 
+def test_a_null_in_place_of_an_error_does_not_decide_the_format() -> None:
+    lines = [{"message": {"content": "a"}, "done": False, "error": None}, {"message": {}, "done": True, "error": None}]
+
+    assert assembled(*lines, api="chat-completions").value()["message"] == {"content": "a"}
+
+
 def test_more_events_are_awaited_while_none_tells_the_format() -> None:
     ping, odd = Event("message", '{"type": "ping"}'), Event("message", '{"x": 1}')
 
