@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from blaxel_mcp.apis.reported_errors import ERROR_WORDS, reported_in_event
+from blaxel_mcp.apis.streams.decoders import Event
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
-from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.json_text import JSONObject
