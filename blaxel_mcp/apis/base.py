@@ -1,12 +1,38 @@
-"""The interface of an API."""
+"""The interface of an API, and what its requests are made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class FileData:
+    """A file with its content.
+
+    Attributes:
+        name: The file's name, without its folder.
+        media_type: The media type detected from the content, such as `image/png`.
+        data: The content.
+    """
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileURL:
+    """An https URL that the provider may fetch; this server never does."""
+
+    url: str
+
+
+InputFile = FileData | FileURL
+"""A file among the arguments; nothing here reads or fetches one."""
 
 Schema = Mapping[str, Any]
 Fields = Mapping[str, Schema]

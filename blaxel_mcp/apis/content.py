@@ -4,8 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, Fields, Schema
-from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.apis.base import FREE_FORM, Fields, FileData, FileURL, InputFile, Schema
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, Fields, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, Fields, FileData, FileURL, InputFile, ModelAPI, Schema
 from blaxel_mcp.apis.content import (
     IMAGES,
     TOOLS,
@@ -16,7 +16,6 @@ from blaxel_mcp.apis.content import (
     optional_text,
     string,
 )
-from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.apis.embeddings import Embeddings
+from blaxel_mcp.apis.retrieval import Embeddings
 from blaxel_mcp.core.json_pointer import MAX_POINTER_CHARS
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.settings.schema import ModelSettings

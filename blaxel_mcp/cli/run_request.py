@@ -14,7 +14,7 @@ from stat import S_ISCHR
 from typing import Any
 
 from blaxel_mcp.apis import RAW
-from blaxel_mcp.apis.input_files import FileData
+from blaxel_mcp.apis.base import FileData
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.client.endpoints import check_model_name

@@ -18,7 +18,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import anyio.to_thread
 
-from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.apis.base import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import extension_for, media_type_of

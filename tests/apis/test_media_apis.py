@@ -11,7 +11,7 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.apis import api_named
-from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.apis.base import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.apis.speech import as_wav, speak

@@ -6,13 +6,9 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.chat_completions import ChatCompletions
-from blaxel_mcp.apis.cohere_chat import CohereChat
+from blaxel_mcp.apis.base import FileData, FileURL, ModelAPI
+from blaxel_mcp.apis.conversations import DEFAULT_MAX_TOKENS, ChatCompletions, CohereChat, Messages, Responses
 from blaxel_mcp.apis.generate_content import GenerateContent
-from blaxel_mcp.apis.input_files import FileData, FileURL
-from blaxel_mcp.apis.messages import DEFAULT_MAX_TOKENS, Messages
-from blaxel_mcp.apis.responses import Responses
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 
 CHAT, RESPONSES, MESSAGES, GEMINI, COHERE = (

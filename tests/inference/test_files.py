@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.apis.base import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.emulator import Emulator

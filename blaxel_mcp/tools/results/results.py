@@ -14,7 +14,7 @@ import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp.apis import ModelAPI
-from blaxel_mcp.apis.embeddings import MAX_COMPARED
+from blaxel_mcp.apis.retrieval import MAX_COMPARED
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import read_steps

@@ -1,4 +1,4 @@
-"""The embeddings API: OpenAI's `POST /v1/embeddings`, and the similarity of its vectors."""
+"""The APIs of a search: embeddings, with the similarity of their vectors, and rerank."""
 
 import base64
 import math
@@ -9,7 +9,7 @@ from sys import byteorder
 from typing import Any, ClassVar
 
 from blaxel_mcp.apis.base import Fields, ModelAPI
-from blaxel_mcp.apis.content import count, strings
+from blaxel_mcp.apis.content import count, string, strings
 
 MAX_COMPARED = 100
 """Maximum number of vectors that are compared with each other: the work grows with its square."""
@@ -74,3 +74,17 @@ def _is_vector(value: Any) -> bool:
         return all(type(number) in (int, float) for number in value) and math.isfinite(math.hypot(*value))
     except OverflowError:
         return False
+
+
+class Rerank(ModelAPI):
+    """Ranks documents by their relevance to a query."""
+
+    name = "rerank"
+    path = "/v2/rerank"
+    summary = "Ranks `documents` by relevance to `query`: the index and score of each."
+    fields: ClassVar[Fields] = {
+        "query": string("The search query."),
+        "documents": strings("The texts to rank; results refer to them by index, from 0."),
+        "top_n": count("Number of results (default: all)."),
+    }
+    required = ("query", "documents")
