@@ -82,7 +82,7 @@ def with_messages(
     Raises:
         InvalidArgumentsError: `messages` is not a list.
     """
-    messages = conversation_in(arguments, "messages")
+    messages = conversation_in(arguments, "messages") if "messages" in arguments else []
     if "system" in shorthands and "system" in arguments:
         messages.insert(0, {"role": "system", "content": arguments["system"]})
     question = prompt = arguments.get("prompt")
