@@ -17,8 +17,8 @@ from pydantic_core import PydanticUndefined
 from blaxel_mcp.apis import APIS, ModelAPI
 from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
-from blaxel_mcp.settings.fail_closed import COMPANIONS
 from blaxel_mcp.settings.layers import fails_closed
+from blaxel_mcp.settings.problems import COMPANIONS
 from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings, WorkspaceSettings
 from tests.support.docs_pages import table
 from tests.support.docs_words import EXIT_CODES
