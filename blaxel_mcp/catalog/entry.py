@@ -11,7 +11,7 @@ from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.client.url_paths import split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.field_names import fold
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 
 # A description quotes only single words of a record, so that no sentence of a third party gets into it.
 _WORD = re.compile(r"[A-Za-z0-9_./:@+~-]{1,80}")

@@ -10,7 +10,7 @@ from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.retrieval import Embeddings
 from blaxel_mcp.core.json_pointer import MAX_POINTER_CHARS
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 
 SELECT: JSONObject = {"type": "array", "items": {"type": "string"}}
 _MAX_PARTS = 100

@@ -26,7 +26,7 @@ from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS, question_field
 from blaxel_mcp.settings.login_file import parse_yaml
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 from blaxel_mcp.tools.run_model import read_invocation
 
 _SPEECH: JSONObject = {"voice": "alloy", "response_format": "wav"}

@@ -19,11 +19,12 @@ from blaxel_mcp.settings.environment import (
     hosting_variables,
     our_variables,
 )
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.layers import COMMAND_LINE, DEMO, Layer, exact_place, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
 from blaxel_mcp.settings.problems import contradictions, problems_in, sharing_problems
-from blaxel_mcp.settings.schema import HttpSettings, Settings
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file, with_lines
 
 _MEMORY = ":memory:"

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.settings.http import HttpAuth, HttpSettings
 from blaxel_mcp.settings.layers import Layer, Location, known_keys, nested, place
 from blaxel_mcp.settings.placeholders import is_unexpanded_text
-from blaxel_mcp.settings.schema import HttpAuth, HttpSettings, Settings
+from blaxel_mcp.settings.schema import Settings
 
 _REQUIREMENTS = {
     "missing": "is required",

@@ -13,9 +13,11 @@ from pydantic import SecretStr
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import SHOWN_CHARS
+from blaxel_mcp.settings.limits import LimitSettings
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
-from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import AccessSettings, Settings
 from blaxel_mcp.settings.types import API_NAMES
 from tests.support.canaries import MARKER
 

@@ -23,7 +23,8 @@ from blaxel_mcp.core.media_types import OPAQUE, shown_media_type
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import result_meta, visible_receipt
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.types import ReceiptKind, ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blaxel_mcp.core.private_files import make_own_file, make_own_folder
 from blaxel_mcp.core.user_folders import user_folder
-from blaxel_mcp.settings.schema import LEASE_SECONDS
+from blaxel_mcp.settings.limits import LEASE_SECONDS
 from blaxel_mcp.tools.paid_once import KEPT_SECONDS, CallKeysError, Claim
 
 if TYPE_CHECKING:
