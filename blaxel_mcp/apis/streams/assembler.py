@@ -67,7 +67,7 @@ class Assembler(ABC):
     @property
     def complete(self) -> bool:
         """Whether the answer is complete: by the format's end marker, or by the state of the answer itself."""
-        return self.ended
+        return self.ended or self._is_complete()
 
     def feed(self, event: Event) -> None:
         """Add the next event to the answer.
@@ -97,7 +97,7 @@ class Assembler(ABC):
     @property
     def text(self) -> str:
         """The text received so far, without reasoning; of the first choice if there are several."""
-        return joined_text([self._answer])
+        return self._text_so_far()
 
     def value(self) -> JSONObject:
         """Return the answer so far, in the shape of the provider's non-streaming response."""
@@ -164,6 +164,13 @@ class Assembler(ABC):
     def _built(self) -> JSONObject:
         """Return the answer so far, without unknown events and with text buffers."""
         return self._answer
+
+    def _text_so_far(self) -> str:
+        return joined_text([self._answer])
+
+    def _is_complete(self) -> bool:
+        """Return whether the answer itself shows that nothing more comes."""
+        return False
 
     def _append(self, target: JSONObject, name: str, piece: str) -> None:
         append_text(target, name, piece)

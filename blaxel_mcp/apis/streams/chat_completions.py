@@ -34,15 +34,12 @@ class ChatCompletionsAssembler(Assembler):
         super().__init__()
         self._choices: dict[int, JSONObject] = {}
 
-    @property
-    def complete(self) -> bool:
-        """Whether [DONE] was received or, since some servers omit it, every choice has finished."""
+    def _is_complete(self) -> bool:
+        # Some servers omit [DONE].
         reasons = [choice["finish_reason"] for choice in self._choices.values()]
-        return super().complete or (bool(reasons) and None not in reasons)
+        return bool(reasons) and None not in reasons
 
-    @property
-    def text(self) -> str:
-        """The content of the first choice."""
+    def _text_so_far(self) -> str:
         first = next(iter(in_order(self._choices)), {})
         content = object_in(first, "message").get("content", first.get("text"))
         # Mistral sends text and thinking as parts.

@@ -26,9 +26,7 @@ class CohereChatAssembler(Assembler):
         self._citations: list[JSONObject] = []
         self._logprobs: list[JSONObject] = []
 
-    @property
-    def text(self) -> str:
-        """The text of the message, without thinking."""
+    def _text_so_far(self) -> str:
         return joined_text(in_order(self._content))
 
     def _built(self) -> JSONObject:

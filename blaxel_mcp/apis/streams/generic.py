@@ -29,14 +29,10 @@ class GenericAssembler(Assembler):
         self._text = TextBuffer()
         self._is_last = False
 
-    @property
-    def complete(self) -> bool:
-        """Whether the latest event says that it is the last one."""
-        return super().complete or self._is_last
+    def _is_complete(self) -> bool:
+        return self._is_last
 
-    @property
-    def text(self) -> str:
-        """The text of the events, from the fields that usually hold it."""
+    def _text_so_far(self) -> str:
         return str(self._text)
 
     def _built(self) -> JSONObject:

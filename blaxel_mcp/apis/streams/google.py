@@ -26,16 +26,12 @@ class GenerateContentAssembler(Assembler):
         self._candidates: dict[int, JSONObject] = {}
         self._calls: dict[int, PartialCall] = {}
 
-    @property
-    def complete(self) -> bool:
-        """Whether every candidate has finished, or the prompt was blocked and there will be none."""
+    def _is_complete(self) -> bool:
         finished = [bool(candidate.get("finishReason")) for candidate in self._candidates.values()]
         blocked = bool(object_in(self._answer, "promptFeedback").get("blockReason"))
-        return super().complete or blocked or (bool(finished) and all(finished))
+        return blocked or (bool(finished) and all(finished))
 
-    @property
-    def text(self) -> str:
-        """The text of the first candidate, without thoughts."""
+    def _text_so_far(self) -> str:
         if not self._candidates:
             return ""
         parts = _parts_of(self._candidates[min(self._candidates)])
@@ -177,9 +173,7 @@ class InteractionsAssembler(Assembler):
         self._steps: dict[int, JSONObject] = {}
         self._outputs: dict[int, JSONObject] = {}
 
-    @property
-    def text(self) -> str:
-        """The text of the model's output, without thoughts."""
+    def _text_so_far(self) -> str:
         outputs = [step for step in in_order(self._steps) if step.get("type") == "model_output"]
         parts = [part for step in outputs for part in objects_in(step, "content")]
         return joined_text(part for part in (*parts, *in_order(self._outputs)) if part.get("type") == "text")

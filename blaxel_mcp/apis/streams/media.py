@@ -21,10 +21,9 @@ class ImagesAssembler(Assembler):
         super().__init__()
         self._images: list[JSONObject] = []
 
-    @property
-    def complete(self) -> bool:
-        """Whether a final image was received: the format has no other end marker."""
-        return super().complete or bool(self._images)
+    def _is_complete(self) -> bool:
+        # The format has no other end marker.
+        return bool(self._images)
 
     def _built(self) -> JSONObject:
         return {**self._answer, "data": self._images}

@@ -37,9 +37,7 @@ class MessagesAssembler(Assembler):
         self._prefilled = 0
         self._offset = 0
 
-    @property
-    def text(self) -> str:
-        """The text of the text blocks."""
+    def _text_so_far(self) -> str:
         return joined_text(block for block in in_order(self._blocks) if block.get("type") == "text")
 
     def _built(self) -> JSONObject:

@@ -12,9 +12,7 @@ class OllamaAssembler(Assembler):
 
     path_ends = ("/api/chat", "/api/generate")
 
-    @property
-    def text(self) -> str:
-        """The text received so far, without thinking."""
+    def _text_so_far(self) -> str:
         return str(object_in(self._answer, "message").get("content", self._answer.get("response", "")))
 
     @classmethod

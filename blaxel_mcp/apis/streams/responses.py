@@ -59,9 +59,7 @@ class ResponsesAssembler(Assembler):
         super().__init__()
         self._items: dict[int, JSONObject] = {}
 
-    @property
-    def text(self) -> str:
-        """The text of the output messages."""
+    def _text_so_far(self) -> str:
         messages = [item for item in self._output() if isinstance(item, dict) and item.get("type") == "message"]
         parts = [part for message in messages for part in objects_in(message, "content")]
         return joined_text(part for part in parts if part.get("type") == "output_text")
