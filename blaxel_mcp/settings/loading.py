@@ -140,7 +140,9 @@ def load_settings(
     login, login_layer = _login(*overlay(layers), variables)
     layers.append(login_layer)
     values, sources = overlay(layers)
-    _reject([*problems, *problems_in(login_layer), *_repeated_models(values, sources)], file)
+    if problems := [*problems, *problems_in(login_layer), *_repeated_models(values, sources)]:
+        lines = with_lines(problems, file.file, file.text) if file.file else problems
+        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
     _resolve_ledger(values, (file.file or watched).parent)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
@@ -162,13 +164,6 @@ def load_settings(
             last=file if file.file else last,
         ),
     )
-
-
-def _reject(problems: Sequence[str], file: Layer) -> None:
-    """Raise the error for these mistakes, with the lines of the settings file that they are in."""
-    if problems:
-        lines = with_lines(problems, file.file, file.text) if file.file else problems
-        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
 
 
 def _resolve_ledger(values: dict[str, Any], folder: Path) -> None:

@@ -64,8 +64,9 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
     """
     path = path.absolute()
     try:
-        if last is not None:
-            _check_is_file(path)
+        if last is not None and path.exists() and not path.is_file():
+            # Opening a pipe in place of the file would wait for a writer.
+            raise OSError(errno.EINVAL, "it is not a file")  # noqa: TRY301 - reported like a failure to open it
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             fault = fault_of_file(path, status)
@@ -102,12 +103,6 @@ def _holds_secrets(layer: Layer) -> bool:
         isinstance(table, Mapping) and not table.keys().isdisjoint({"api_key", "client_credentials"})
         for table in tables
     )
-
-
-def _check_is_file(path: Path) -> None:
-    # Opening a pipe in place of the file would wait for a writer.
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a file")
 
 
 def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:

@@ -27,14 +27,14 @@ class GenerateContentAssembler(Assembler):
         self._calls: dict[int, PartialCall] = {}
 
     def _is_complete(self) -> bool:
-        finished = [bool(candidate.get("finishReason")) for candidate in self._candidates.values()]
-        blocked = bool(object_in(self._answer, "promptFeedback").get("blockReason"))
-        return blocked or (bool(finished) and all(finished))
+        candidates = self._candidates.values()
+        is_blocked = bool(object_in(self._answer, "promptFeedback").get("blockReason"))
+        return is_blocked or (bool(candidates) and all(candidate.get("finishReason") for candidate in candidates))
 
     def _text_so_far(self) -> str:
         if not self._candidates:
             return ""
-        parts = _parts_of(self._candidates[min(self._candidates)])
+        parts = self._candidates[min(self._candidates)]["content"]["parts"]
         return joined_text(part for part in parts if not part.get("thought"))
 
     def _built(self) -> JSONObject:
@@ -58,7 +58,7 @@ class GenerateContentAssembler(Assembler):
         target |= {name: value for name, value in candidate.items() if name != "content" and value is not None}
         if role := text_in(object_in(candidate, "content"), "role"):
             object_in(target, "content")["role"] = role
-        parts = _parts_of(target)
+        parts: list[JSONObject] = target["content"]["parts"]
         for part in objects_in(object_in(candidate, "content"), "parts"):
             self.characters += text_length(part.get("text"))
             if part.get("text") == "" and not part.keys() - _TEXT_FIELDS:
@@ -73,11 +73,6 @@ class GenerateContentAssembler(Assembler):
                 self._calls[index].close()
             else:
                 parts.append(part)
-
-
-def _parts_of(candidate: JSONObject) -> list[JSONObject]:
-    parts: list[JSONObject] = candidate["content"]["parts"]
-    return parts
 
 
 def _without_empty_content(candidate: JSONObject) -> JSONObject:

@@ -1,7 +1,5 @@
 """Message events (Anthropic's documentation, "Streaming messages")."""
 
-from collections.abc import Mapping
-
 from blaxel_mcp.apis.streams.assembler import (
     Assembler,
     in_order,
@@ -13,9 +11,6 @@ from blaxel_mcp.apis.streams.assembler import (
 )
 from blaxel_mcp.apis.streams.deltas import TextBuffer, joined_text
 from blaxel_mcp.core.json_text import JSONObject
-
-_TEXT_DELTAS: Mapping[str, str] = {"text_delta": "text", "thinking_delta": "thinking"}
-"""Deltas that append to a string, and the field that holds it in both the delta and its block."""
 
 
 class MessagesAssembler(Assembler):
@@ -80,7 +75,8 @@ class MessagesAssembler(Assembler):
         kind = text_in(delta, "type")
         match kind:
             case "text_delta" | "thinking_delta":
-                name = _TEXT_DELTAS[kind]
+                # The field has the same name in the delta and in its block.
+                name = kind.removesuffix("_delta")
                 self._append(self._blocks.setdefault(index, {"type": name}), name, text_in(delta, name))
             case "input_json_delta":
                 block = self._blocks.setdefault(index, {"type": "tool_use"})
