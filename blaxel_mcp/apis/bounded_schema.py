@@ -73,13 +73,14 @@ class BoundedSchema:
         resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
         for part in parts:
             _check_patterns(part, owner)
-            try:
-                resolver.lookup(part.get("$ref", "#"))
-            except Unresolvable:
-                raise ConfigurationError(
-                    f"{owner} has a reference outside itself, or to nothing: {literal(part['$ref'])}.",
-                    hint="Copy the definition into the schema; references are never fetched.",
-                ) from None
+            for reference in (part[keyword] for keyword in ("$ref", "$dynamicRef") if keyword in part):
+                try:
+                    resolver.lookup(reference)
+                except Unresolvable:
+                    raise ConfigurationError(
+                        f"{owner} has a reference outside itself, or to nothing: {literal(reference)}.",
+                        hint="Copy the definition into the schema; references are never fetched.",
+                    ) from None
         self.is_plain = keywords <= _PLAIN
         self._validator = BoundedValidator(_without_dialects(schema), registry=Registry())
 

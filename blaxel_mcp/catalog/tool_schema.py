@@ -55,11 +55,13 @@ def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
     """
     if model.input_schema is None and not model.locked and not model.defaults:
         return _unchanged_schema(api)
-    own = model.input_schema
+    own, owner = model.input_schema, f"The input_schema of the model {model.name!r}"
+    if own is not None:
+        # Its parts are read below.
+        ArgumentValidator(own, owner=owner)
     forms = _forms(api) if own is None else (own, own, own)
     listed, full, accepted = (_without_settled(form, model) for form in forms)
     taken = full["properties"].keys() | model.locked.keys() | model.defaults.keys()
-    owner = f"The input_schema of the model {model.name!r}"
     schema = _with_result_arguments(api, (listed, full, accepted), taken, owner)
     # A schema of one's own is listed exactly as it is.
     return schema if own is None else replace(schema, listed=listed)

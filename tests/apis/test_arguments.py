@@ -117,6 +117,11 @@ def test_the_advertised_schema_decides_on_repairs_and_the_accepted_one_on_validi
             "outside itself",
             id="a reference that would have to be fetched",
         ),
+        pytest.param(
+            {"type": "object", "properties": {"a": {"$dynamicRef": "#nothing"}}},
+            "to nothing: '#nothing'",
+            id="no anchor",
+        ),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[str, Any], problem: str) -> None:
