@@ -86,7 +86,7 @@ class Transcriptions(ModelAPI):
 
     def encode(self, body: Any) -> Encoded:
         """Encode the fields as a form, with the recording as a file."""
-        self.check(body)
+        self.check(body if isinstance(body, dict) else {})
         boundary = f"blaxel-mcp-{secrets.token_hex(16)}"
         parts: list[bytes] = []
         for name, value in body.items():

@@ -75,8 +75,8 @@ class Shape:
         types = self.types
         if types and isinstance(value, str) and "string" not in types:
             value = self._parsed(value, place, repairs)
-        elif isinstance(value, float) and "integer" in types and "number" not in types and _is_whole(value):
-            add_repair(repairs, place, f"was {value} and was sent as {int(value)}")
+        elif isinstance(value, float) and "integer" in types and "number" not in types and value.is_integer():
+            add_repair(repairs, place, f"was {value} and was sent as {shorten(str(int(value)))}")
             return int(value)
         if isinstance(value, dict) and "array" in types and "object" not in types:
             add_repair(repairs, place, "was an object and was sent as a list of one")
@@ -101,7 +101,7 @@ class Shape:
             return _BOOLEANS[word.lower()]
         if types & {"integer", "number"} and _NUMBER.fullmatch(word):
             number = json_text.parse(word)
-            is_whole = isinstance(number, int) or _is_whole(number)
+            is_whole = isinstance(number, int) or (number.is_integer() and abs(number) < _EXACT_BELOW)
             if json_text.is_finite(number) and ("number" in types or is_whole):
                 add_repair(repairs, place, f'was "{shorten(word)}" and was sent as a number')
                 return number if "number" in types else int(number)
@@ -178,10 +178,6 @@ def decode_json_string(text: str) -> Any:
             return value
         text = value
     return text
-
-
-def _is_whole(value: float) -> bool:
-    return value.is_integer() and abs(value) < _EXACT_BELOW
 
 
 def _alternatives(schema: Any, root: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:

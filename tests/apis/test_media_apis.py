@@ -128,6 +128,14 @@ async def test_a_recording_that_is_not_brought_along_is_refused(emulator: Emulat
     assert inference_requests(emulator.requests) == []
 
 
+@pytest.mark.parametrize("data", [[], [{}], {}, {"file": ["a.wav"]}], ids=str)
+async def test_a_form_without_a_recording_is_refused(emulator: Emulator, data: Any) -> None:
+    result = await call(emulator, "run_model", {"model": "house-ears", "data": data})
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert inference_requests(emulator.requests) == []
+
+
 async def test_a_transcript_as_plain_text_is_text(emulator: Emulator) -> None:
     file = f"data:audio/wav;base64,{base64.b64encode(WAV).decode()}"
     result = await call(emulator, "house-ears", {"file": file, "response_format": "text"})
