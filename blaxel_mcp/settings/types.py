@@ -240,7 +240,7 @@ def _auto_or_seconds(value: Any) -> Any:
         return value
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ValueError('must be "auto" or a number of seconds, 0 or more')

@@ -638,6 +638,11 @@ NOT_A_LIST = 'must be a list, such as ["first", "second"]'
         pytest.param(
             "[limits]\ntimeout_seconds = inf", "limits.timeout_seconds in FILE must be a finite number", id="infinite"
         ),
+        pytest.param(
+            f"[limits]\ndetach_after_seconds = {10**400}",
+            'limits.detach_after_seconds in FILE must be "auto" or a number of seconds, 0 or more',
+            id="beyond a float",
+        ),
         pytest.param(f'models = ["{CANARY}"]', "models[0] in FILE must be a table", id="no table"),
         pytest.param(
             '[models]\nname = "m"', "models in FILE must be a list of tables, each under [[models]]", id="one bracket"
