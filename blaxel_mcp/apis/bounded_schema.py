@@ -40,18 +40,11 @@ _TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 
 
 class BoundedSchema:
-    """A JSON Schema (draft 2020-12) that validates with bounded work.
-
-    Args:
-        schema: The schema.
-        owner: Its name in error messages.
+    """A JSON Schema that validates with bounded work: `schema`, `owner` and `is_plain` are an `ArgumentValidator`'s.
 
     Raises:
         ConfigurationError: The schema is not valid, a pattern cannot be matched in linear time, a reference leads
             nowhere, or keywords cannot be combined.
-
-    Attributes:
-        is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
     """
 
     def __init__(self, schema: Mapping[str, Any], owner: str) -> None:

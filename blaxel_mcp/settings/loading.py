@@ -27,8 +27,6 @@ from blaxel_mcp.settings.problems import contradictions, problems_in, sharing_pr
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file, with_lines
 
-_MEMORY = ":memory:"
-
 # "~" is not expanded: this path is shown and never read.
 _NO_LOGIN = LoginFile(default_login_path(Path("~")))
 
@@ -169,7 +167,7 @@ def load_settings(
 def _resolve_ledger(values: dict[str, Any], folder: Path) -> None:
     """Make a relative path of the ledger one in the settings file's folder: clients start servers in any folder."""
     ledger = values.get("budget", {}).get("ledger")
-    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+    if ledger and ledger != ":memory:" and "://" not in ledger and not ledger.startswith("~"):
         values["budget"]["ledger"] = str(folder.absolute() / ledger)
 
 
