@@ -58,6 +58,8 @@ class Assembler(ABC):
     def __init__(self) -> None:
         self._answer: JSONObject = {}
         self._unknown: list[Any] = []
+        # The indexes of the choices that have not ended.
+        self._open: set[int] = set()
 
     @classmethod
     def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - for formats without kinds
@@ -172,6 +174,13 @@ class Assembler(ABC):
         """Return whether the answer itself shows that nothing more comes."""
         return False
 
+    def _note_end(self, index: int, *, ended: bool) -> None:
+        """Note whether the choice with this index has ended."""
+        if ended:
+            self._open.discard(index)
+        else:
+            self._open.add(index)
+
     def _append(self, target: JSONObject, name: str, piece: str) -> None:
         append_text(target, name, piece)
         self.characters += len(piece)
@@ -202,7 +211,8 @@ def merge_usage(current: Any, update: Any) -> Any:
     Providers repeat usage with each event, some without the figures that an earlier event had.
     """
     if isinstance(current, dict) and isinstance(update, dict):
-        return {**current, **{name: merge_usage(current.get(name), value) for name, value in update.items()}}
+        current |= {name: merge_usage(current.get(name), value) for name, value in update.items()}
+        return current
     if update is None or (_is_number(current) and _is_number(update) and update < current):
         return current
     return update
@@ -244,6 +254,14 @@ def objects_in(data: Mapping[str, Any], name: str) -> list[JSONObject]:
     """Return the objects in the array under a name."""
     value = data.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def array_at(target: JSONObject, name: str) -> list[Any]:
+    """Return the array under a name, to be added to: copying it for each event would take its square."""
+    value = target.get(name)
+    if not isinstance(value, list):
+        value = target[name] = []
+    return value
 
 
 def text_in(data: Mapping[str, Any], name: str) -> str:

@@ -1,6 +1,6 @@
 """Chat events of Cohere, versions 2 and 1 (Cohere's API reference, "Chat with Streaming" and its V1)."""
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, array_at, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import joined_text, merge
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -94,5 +94,5 @@ class CohereChatV1Assembler(Assembler):
             self._answer["generation_id"] = data["generation_id"]
         for name in _LISTS:
             if items := objects_in(data, name):
-                self._answer[name] = [*objects_in(self._answer, name), *items]
+                array_at(self._answer, name).extend(items)
         return kind in self.kinds

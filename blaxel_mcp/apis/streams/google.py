@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, objects_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, array_at, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import TextBuffer, append_text, joined_text, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -27,9 +27,8 @@ class GenerateContentAssembler(Assembler):
         self._calls: dict[int, PartialCall] = {}
 
     def _is_complete(self) -> bool:
-        candidates = self._candidates.values()
         is_blocked = bool(object_in(self._answer, "promptFeedback").get("blockReason"))
-        return is_blocked or (bool(candidates) and all(candidate.get("finishReason") for candidate in candidates))
+        return is_blocked or (bool(self._candidates) and not self._open)
 
     def _text_so_far(self) -> str:
         if not self._candidates:
@@ -58,6 +57,7 @@ class GenerateContentAssembler(Assembler):
         target |= {name: value for name, value in candidate.items() if name != "content" and value is not None}
         if role := text_in(object_in(candidate, "content"), "role"):
             object_in(target, "content")["role"] = role
+        self._note_end(index, ended=bool(target.get("finishReason")))
         parts: list[JSONObject] = target["content"]["parts"]
         for part in objects_in(object_in(candidate, "content"), "parts"):
             self.characters += text_length(part.get("text"))
@@ -201,8 +201,8 @@ class InteractionsAssembler(Assembler):
 
     def _apply_step_delta(self, step: JSONObject, delta: JSONObject) -> None:
         if text_in(delta, "type") == "text":
-            content = step["content"] = objects_in(step, "content")
-            if not content or content[-1].get("type") != "text":
+            content = array_at(step, "content")
+            if not (content and isinstance(content[-1], dict) and content[-1].get("type") == "text"):
                 content.append({**delta, "text": ""})
             self._append(content[-1], "text", text_in(delta, "text"))
             return

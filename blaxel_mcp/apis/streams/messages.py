@@ -2,6 +2,7 @@
 
 from blaxel_mcp.apis.streams.assembler import (
     Assembler,
+    array_at,
     in_order,
     index_in,
     json_or_text,
@@ -86,9 +87,8 @@ class MessagesAssembler(Assembler):
             case "signature_delta":
                 self._blocks.setdefault(index, {"type": "thinking"})["signature"] = text_in(delta, "signature")
             case "citations_delta":
-                block = self._blocks.setdefault(index, {"type": "text"})
                 # `citations` begins as an empty array or as null.
-                block["citations"] = [*objects_in(block, "citations"), delta.get("citation")]
+                array_at(self._blocks.setdefault(index, {"type": "text"}), "citations").append(delta.get("citation"))
             case _:
                 # Such as `compaction_delta`: its fields are those of the block.
                 fields = {name: value for name, value in delta.items() if name != "type"}

@@ -1,6 +1,6 @@
 """Objects of Ollama's own API (docs/api.md of Ollama: `/api/chat` and `/api/generate`), one per line."""
 
-from blaxel_mcp.apis.streams.assembler import Assembler, object_in, objects_in
+from blaxel_mcp.apis.streams.assembler import Assembler, array_at, object_in, objects_in
 from blaxel_mcp.apis.streams.deltas import append_text, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -30,8 +30,7 @@ class OllamaAssembler(Assembler):
                 self._append(self._answer, name, value)
             elif isinstance(value, list):
                 # The log probabilities of each piece are its own.
-                earlier = self._answer.get(name)
-                self._answer[name] = [*(earlier if isinstance(earlier, list) else ()), *value]
+                array_at(self._answer, name).extend(value)
             else:
                 self._answer[name] = value
         self.ended = self.ended or data["done"] is True
@@ -45,6 +44,6 @@ class OllamaAssembler(Assembler):
                 append_text(message, name, value)
             elif name == "tool_calls":
                 # Each piece has calls of its own, none continues another.
-                message[name] = [*objects_in(message, name), *objects_in(delta, name)]
+                array_at(message, name).extend(objects_in(delta, name))
             else:
                 message[name] = value

@@ -9,6 +9,7 @@ from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import (
     Assembler,
+    array_at,
     in_order,
     index_in,
     kind_of,
@@ -93,9 +94,7 @@ class ResponsesAssembler(Assembler):
                 self._items[index] = item
         elif name == "response.output_text.annotation":
             part = self._part_at(index, "message", "content", "output_text", data)
-            annotations = part.setdefault("annotations", [])
-            if isinstance(annotations, list):
-                annotations.append(data.get("annotation"))
+            array_at(part, "annotations").append(data.get("annotation"))
         elif place := _PART_PLACES.get(name):
             array, part_kind, field = place
             part = self._part_at(index, "reasoning" if "reasoning" in name else "message", array, part_kind, data)
@@ -121,7 +120,7 @@ class ResponsesAssembler(Assembler):
     def _part_at(self, index: int, kind: str, array: str, part_kind: str, data: JSONObject) -> JSONObject:
         """Return the part that an event is about, in an item of this kind; create either if it is new."""
         item = self._item(index, kind)
-        parts = item[array] = item[array] if isinstance(item.get(array), list) else []
+        parts = array_at(item, array)
         place = min(max(index_in(data, f"{array}_index"), 0), _MAX_PARTS - 1)
         while len(parts) <= place:
             parts.append({"type": part_kind} if part_kind else {})
