@@ -161,8 +161,9 @@ def _key_lines(text: str) -> Iterator[tuple[Location, int]]:
     """Yield each table and key with its line, counted from 1; tables of one array are numbered."""
     section: Location = ()
     last: dict[Location, int] = {}
+    line, position = 1, 0
     for statement in statements(text):
-        line = text.count("\n", 0, statement.start) + 1
+        line, position = line + text.count("\n", position, statement.start), statement.start
         if text[statement.start] != "[":
             key = text[statement.start : statement.value].rstrip(" \t=")
             yield (*section, *names_in(f"[{key}]")), line
