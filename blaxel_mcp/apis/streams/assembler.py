@@ -15,7 +15,7 @@ from blaxel_mcp.core.redaction import quote, visible
 DONE = "[DONE]"
 """The data of the event that ends a stream of OpenAI's, and of many other providers."""
 
-HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
+HEARTBEATS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 """Events that keep a connection open, in any format."""
 
 _USAGE = ("usage", "usageMetadata")
