@@ -84,7 +84,7 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             hint=_NAME_A_FILE if last is None else _RESTORE,
         ) from error
     if fault is None and len(data) > MAX_FILE_BYTES:
-        fault = f"is larger than {MAX_FILE_BYTES} bytes", _NAME_A_FILE
+        fault = f"is larger than {MAX_FILE_BYTES} bytes", "Check that it is the settings file and nothing else."
     if fault is not None:
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
     layer = replace(layer_from(_parse_toml(data, path), str(path)), file=path, text=data.decode("utf-8-sig"))
