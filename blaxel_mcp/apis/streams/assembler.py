@@ -104,7 +104,8 @@ class Assembler(ABC):
     def value(self) -> JSONObject:
         """Return the answer so far, in the shape of the provider's non-streaming response."""
         unknown = {"unknown_events": self._unknown} if self._unknown else {}
-        return finalize({**self._built(), **unknown})
+        answer: JSONObject = finalize({**self._built(), **unknown})
+        return answer
 
     def incomplete_reason(self, *, unfinished: bool = False, clean: Callable[[str], str] = str) -> str | None:
         """Return one sentence on why the answer is incomplete after the last event, or None if it is complete.
