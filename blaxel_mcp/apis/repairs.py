@@ -182,6 +182,8 @@ def decode_json_string(text: str) -> Any:
 
 def _alternatives(schema: Any, root: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:
     """Yield the schema, or instead of it those that it refers to or combines, each once."""
+    if schema is True:
+        yield {}
     if not isinstance(schema, Mapping) or id(schema) in seen:
         return
     seen.add(id(schema))

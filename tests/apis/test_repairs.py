@@ -193,6 +193,7 @@ OWN = ArgumentValidator(
                 ]
             },
             "anchored": {"$ref": "#here"},
+            "anything": {"anyOf": [True, {"type": "integer"}]},
         },
         "$defs": {
             "options": {
@@ -237,6 +238,7 @@ OWN = ArgumentValidator(
         ({"shape": {"size": "3"}}, {"shape": {"size": "3"}}, []),
         ({"shape": {"sides": "3"}}, {"shape": {"sides": 3}}, ['shape.sides was "3" and was sent as a number']),
         ({"anchored": {"maybe": "3"}}, {"anchored": {"maybe": "3"}}, []),
+        ({"anything": "3"}, {"anything": "3"}, []),
         ({"counts": {"a": 1e25}}, {"counts": {"a": int(1e25)}}, [f"counts.a was 1e+25 and was sent as {int(1e25)}"]),
     ],
 )
