@@ -22,12 +22,10 @@ from pydantic import (
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.settings.placeholders import bare_credential
 
 TOOL_NAME_LIMIT = 40
 """Maximum characters of a tool name: clients add a prefix and reject names longer than 60 to 64 characters."""
-
-_QUOTES = re.compile(r"""^(["'])(.*)\1\Z""", re.DOTALL)
-_SCHEME = re.compile(r"^(?:bearer|basic)\s+", re.IGNORECASE)
 
 
 def _requiring(is_met: Callable[[Any], Any], requirement: str) -> AfterValidator:
@@ -43,15 +41,6 @@ def _requiring(is_met: Callable[[Any], Any], requirement: str) -> AfterValidator
 
 def _matching(pattern: str, requirement: str) -> AfterValidator:
     return _requiring(re.compile(pattern).fullmatch, f"must be {requirement}")
-
-
-def bare_credential(text: Any) -> Any:
-    """Return a credential without the decorations of env files and instructions: quotes, and `Bearer` or `Basic`."""
-    bare = None
-    while isinstance(text, str) and bare != text:
-        bare = text
-        text = _SCHEME.sub("", _QUOTES.sub(r"\2", text.strip()))
-    return text
 
 
 def _is_encrypted_or_local(url: str) -> bool:
@@ -105,7 +94,9 @@ CredentialUrl = Annotated[
 ]
 """A URL that credentials are sent to: https, or http on loopback."""
 
-Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
+Credential = Annotated[
+    SecretStr, BeforeValidator(lambda value: bare_credential(value) if isinstance(value, str) else value)
+]
 _REDIS_URL = re.compile(r"rediss?://(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:/\d{0,3})?")
 _A_REDIS_URL = "a URL such as redis://host:6379/0 or rediss://:password@host"
 _MIN_SECRET_CHARS = 32

@@ -23,8 +23,17 @@ from tests.support.canaries import MARKER
 
 CANARY = f"{MARKER}-do-not-show"
 HIDDEN = "*" * len(CANARY)
-PLACEHOLDERS = ["${NAME}", "${env:NAME}", "${input:name}", "${user_config.name}", "$NAME", "  ${NAME} "]
-EMPTY = ["", "  ", "\n"]
+PLACEHOLDERS = [
+    "${NAME}",
+    "${env:NAME}",
+    "${input:name}",
+    "${user_config.name}",
+    "$NAME",
+    "  ${NAME} ",
+    '"${NAME}"',
+    "Bearer ${NAME}",
+]
+EMPTY = ["", "  ", "\n", '""', "''", "Bearer "]
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="other systems keep permissions elsewhere")
 
