@@ -129,9 +129,17 @@ class ModelAPI:
         return {**schema, "properties": properties}
 
     def accepted_schema(self) -> JSONObject:
-        """Return the schema that arguments are validated against: the advertised one, or a wider one."""
+        """Return the schema that arguments are validated against: wider than the advertised one, but for empty texts.
+
+        An empty text for an optional argument means that it was omitted, since some clients fill in each.
+        """
         schema = self.input_schema()
-        return {**schema, "properties": {**schema["properties"], **self.accepted_fields}}
+        optional = {
+            name: {**field, "minLength": 1}
+            for name, field in self.fields.items()
+            if field["type"] == "string" and name not in self.required
+        }
+        return {**schema, "properties": {**schema["properties"], **optional, **self.accepted_fields}}
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the request body for a tool's arguments; fields unknown to this API pass through.

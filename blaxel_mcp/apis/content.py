@@ -17,11 +17,6 @@ def string(description: str) -> Schema:
     return {"type": "string", "description": description}
 
 
-def optional_text(description: str) -> Schema:
-    """Return the schema of a string that counts as omitted if it is empty: as a message, it asks nothing."""
-    return {**string(description), "minLength": 1}
-
-
 def strings(description: str) -> Schema:
     """Return the schema of an array of strings."""
     return {"type": "array", "items": {"type": "string"}, "description": description}
@@ -42,8 +37,8 @@ def integers(*names: str) -> Fields:
     return {name: {"type": ["integer", "null"]} for name in names}
 
 
-PROMPT = optional_text("The user's message; shorthand for messages.")
-SYSTEM = optional_text("System instructions, sent before the messages.")
+PROMPT = string("The user's message; shorthand for messages.")
+SYSTEM = string("System instructions, sent before the messages.")
 IMAGES = strings("Images for the prompt: paths, data: URLs or https URLs.")
 TOOLS: Schema = {
     "type": "array",

@@ -22,7 +22,6 @@ from blaxel_mcp.apis.content import (
     integers,
     joined_texts,
     messages_schema,
-    optional_text,
     string,
     strings,
     with_messages,
@@ -146,7 +145,7 @@ class Messages(_WithMessages):
     file_types = "image/"
     fields: ClassVar[Fields] = {
         "prompt": PROMPT,
-        "system": optional_text("System instructions."),
+        "system": string("System instructions."),
         "images": IMAGES,
         "messages": messages_schema(_ROLES_OF_ANTHROPIC),
         "max_tokens": count(f"Maximum tokens in the answer (default: {DEFAULT_MAX_TOKENS})."),

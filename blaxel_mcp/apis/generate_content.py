@@ -13,7 +13,6 @@ from blaxel_mcp.apis.content import (
     free_form,
     integers,
     joined_texts,
-    optional_text,
     string,
 )
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
@@ -56,8 +55,8 @@ class GenerateContent(ModelAPI):
     takes_model = False
     file_arguments = ("images",)
     fields: ClassVar[Fields] = {
-        "prompt": optional_text("The user's message; shorthand for contents."),
-        "system": optional_text("Instructions; shorthand for systemInstruction."),
+        "prompt": string("The user's message; shorthand for contents."),
+        "system": string("Instructions; shorthand for systemInstruction."),
         "images": IMAGES,
         "contents": _contents("array"),
         "generationConfig": free_form(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from blaxel_mcp.apis.base import Encoded, Fields, FileData, FileURL, ModelAPI
-from blaxel_mcp.apis.content import free_form, optional_text, string
+from blaxel_mcp.apis.content import free_form, string
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -25,7 +25,7 @@ class Raw(ModelAPI):
     fields: ClassVar[Fields] = {
         "inputs": string("The model's input: a text, for most models."),
         "parameters": free_form("Options of the model, if it has any."),
-        "file": optional_text("A file as the whole body instead: its path or a data: URL."),
+        "file": string("A file as the whole body instead: its path or a data: URL."),
     }
     # Question answering takes an object, a batch an array.
     accepted_fields: ClassVar[Fields] = {"inputs": {}}
