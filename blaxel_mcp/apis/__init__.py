@@ -2,21 +2,15 @@
 
 May import: core.
 
-Each API has its own module. A new one also needs an entry in `APIS`.
+A new API is a class, and its entry in `APIS`.
 """
 
 from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.chat_completions import ChatCompletions
-from blaxel_mcp.apis.cohere_chat import CohereChat
-from blaxel_mcp.apis.embeddings import Embeddings
+from blaxel_mcp.apis.conversations import ChatCompletions, CohereChat, Messages, Responses
 from blaxel_mcp.apis.generate_content import GenerateContent
-from blaxel_mcp.apis.images import Images
-from blaxel_mcp.apis.messages import Messages
+from blaxel_mcp.apis.media import Images, Speech, Transcriptions
 from blaxel_mcp.apis.raw import Raw
-from blaxel_mcp.apis.rerank import Rerank
-from blaxel_mcp.apis.responses import Responses
-from blaxel_mcp.apis.speech import Speech
-from blaxel_mcp.apis.transcriptions import Transcriptions
+from blaxel_mcp.apis.retrieval import Embeddings, Rerank
 
 CHAT_COMPLETIONS = ChatCompletions()
 RAW = Raw()

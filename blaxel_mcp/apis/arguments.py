@@ -56,11 +56,11 @@ class ArgumentValidator:
             for name, shape in Shape(advertised, advertised).properties.items()
             if "string" not in shape.types
         }
-        self._omissions = {
-            name: tuple(value for value in (None, "") if self._is_omission(value, argument))
-            for name, argument in {**schema.get("properties", {}), **self._advertised}.items()
-            if name not in schema.get("required", ())
-        }
+        self._omissions: dict[str, set[str | None]] = {}
+        for name, argument in (*schema.get("properties", {}).items(), *self._advertised.items()):
+            if name not in schema.get("required", ()):
+                omissions = (value for value in (None, "") if self._is_omission(value, argument))
+                self._omissions.setdefault(name, set()).update(omissions)
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
         """Return the arguments, repaired and validated, and one sentence for each repair.

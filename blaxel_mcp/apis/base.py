@@ -1,12 +1,38 @@
-"""The interface of an API."""
+"""The interface of an API, and what its requests are made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class FileData:
+    """A file with its content.
+
+    Attributes:
+        name: The file's name, without its folder.
+        media_type: The media type detected from the content, such as `image/png`.
+        data: The content.
+    """
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileURL:
+    """An https URL that the provider may fetch; this server never does."""
+
+    url: str
+
+
+InputFile = FileData | FileURL
+"""A file among the arguments; nothing here reads or fetches one."""
 
 Schema = Mapping[str, Any]
 Fields = Mapping[str, Schema]
@@ -103,15 +129,23 @@ class ModelAPI:
         return {**schema, "properties": properties}
 
     def accepted_schema(self) -> JSONObject:
-        """Return the schema that arguments are validated against: the advertised one, or a wider one."""
+        """Return the schema that arguments are validated against: wider than the advertised one, but for empty texts.
+
+        An empty text for an optional argument means that it was omitted, since some clients fill in each.
+        """
         schema = self.input_schema()
-        return {**schema, "properties": {**schema["properties"], **self.accepted_fields}}
+        optional = {
+            name: {**field, "minLength": 1}
+            for name, field in self.fields.items()
+            if field["type"] == "string" and name not in self.required
+        }
+        return {**schema, "properties": {**schema["properties"], **optional, **self.accepted_fields}}
 
     def body(self, arguments: JSONObject) -> JSONObject:
         """Return the request body for a tool's arguments; fields unknown to this API pass through.
 
         Raises:
-            InvalidArgumentsError: two arguments contradict each other.
+            InvalidArgumentsError: two arguments contradict each other, or the conversation is not a list.
         """
         return arguments
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError as InvalidSchemaError
+from jsonschema.exceptions import ValidationError, best_match
 from pydantic_core import SchemaError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -19,9 +20,10 @@ from referencing.jsonschema import DRAFT202012
 
 from blaxel_mcp.apis.plain_schema import PLAIN_KEYWORDS
 from blaxel_mcp.apis.schema_keywords import MAX_PROBLEMS, BoundedValidator, allow_steps, pattern_matcher
-from blaxel_mcp.apis.schema_problems import described
+from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal, shorten
+from blaxel_mcp.core.suggestions import closest
 
 _MIN_STEPS, _STEPS_PER_VALUE, _MAX_STEPS = 5000, 20, 100_000
 """Steps of one validation, by the number of values. At most, they take some seconds in a thread. A plain schema needs
@@ -33,20 +35,16 @@ _PLAIN = {*PLAIN_KEYWORDS, "prefixItems"}
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
 _DATA = frozenset(("default", "const", "enum", "examples", "required", "dependentRequired"))
 
+_MAX_PATH_CHARS, _MAX_EXPECTED_CHARS = 200, 500
+_TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
+
 
 class BoundedSchema:
-    """A JSON Schema (draft 2020-12) that validates with bounded work.
-
-    Args:
-        schema: The schema.
-        owner: Its name in error messages.
+    """A JSON Schema that validates with bounded work: `schema`, `owner` and `is_plain` are an `ArgumentValidator`'s.
 
     Raises:
         ConfigurationError: The schema is not valid, a pattern cannot be matched in linear time, a reference leads
             nowhere, or keywords cannot be combined.
-
-    Attributes:
-        is_plain: Whether small arguments are validated in a few milliseconds. Otherwise use a thread.
     """
 
     def __init__(self, schema: Mapping[str, Any], owner: str) -> None:
@@ -68,13 +66,14 @@ class BoundedSchema:
         resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
         for part in parts:
             _check_patterns(part, owner)
-            try:
-                resolver.lookup(part.get("$ref", "#"))
-            except Unresolvable:
-                raise ConfigurationError(
-                    f"{owner} has a reference outside itself, or to nothing: {literal(part['$ref'])}.",
-                    hint="Copy the definition into the schema; references are never fetched.",
-                ) from None
+            for reference in (part[keyword] for keyword in ("$ref", "$dynamicRef") if keyword in part):
+                try:
+                    resolver.lookup(reference)
+                except Unresolvable:
+                    raise ConfigurationError(
+                        f"{owner} has a reference outside itself, or to nothing: {literal(reference)}.",
+                        hint="Copy the definition into the schema; references are never fetched.",
+                    ) from None
         self.is_plain = keywords <= _PLAIN
         self._validator = BoundedValidator(_without_dialects(schema), registry=Registry())
 
@@ -93,7 +92,7 @@ class BoundedSchema:
                 hint="Flatten them and call again; nothing was sent.",
             ) from None
         errors.sort(key=lambda error: list(map(str, error.path)))
-        return list(map(described, errors))
+        return list(map(_described, errors))
 
     def accepts(self, part: Any, value: Any) -> bool:
         """Return whether a part of the schema accepts a value."""
@@ -157,3 +156,42 @@ def _check_patterns(part: Mapping[str, Any], owner: str) -> None:
                 hint="Patterns are matched in linear time, so look-around and backreferences are not supported. "
                 "Rewrite the pattern.",
             ) from None
+
+
+def _described(error: ValidationError) -> str:
+    """Return the JSON path of an error's deepest place, and what is expected there."""
+    deepest = best_match([error]) or error
+    return f"{shorten(deepest.json_path, _MAX_PATH_CHARS)}: {shorten(_expectation(deepest), _MAX_EXPECTED_CHARS)}"
+
+
+def _expectation(error: ValidationError) -> str:
+    value: Any = error.validator_value
+    schema: Any = error.schema
+    instance: Any = error.instance
+    match error.validator:
+        case "type":
+            expected = value if isinstance(value, str) else " or ".join(value)
+            return f"expected {expected}, got {_TYPE_NAMES.get(type(instance), 'null')}{_as_json(instance)}"
+        case "enum":
+            return f"expected one of {', '.join(json_text.dump(item) for item in value)}, got{_as_json(instance)}"
+        case "required":
+            missing = next((name for name in value if name not in instance), value[0])
+            return f"{missing!r} is required"
+        case "additionalProperties" if isinstance(instance, Mapping):
+            known: Mapping[str, Any] = schema.get("properties", {})
+            unknown = shorten(next((name for name in instance if name not in known), ""))
+            suggestion = closest(unknown, known)
+            return f"unknown property {literal(unknown)}" + (f", did you mean {suggestion!r}?" if suggestion else "")
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            return f"expected {error.validator} {value}, got{_as_json(instance)}"
+        case "minLength" | "maxLength" | "minItems" | "maxItems" as limit:
+            unit = "characters" if isinstance(instance, str) else "items"
+            error.message = f"expected {limit} {value}, got {len(instance):,} {unit}"
+    return error.message
+
+
+def _as_json(value: Any) -> str:
+    """Return a space and the value as JSON, shortened; of a large object or array, nothing."""
+    if value is None or not json_text.is_small(value):
+        return f" {literal(value)}" if isinstance(value, str) else ""
+    return f" {shorten(json_text.dump(value))}"

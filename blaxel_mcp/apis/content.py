@@ -4,8 +4,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from blaxel_mcp.apis.base import FREE_FORM, Fields, Schema
-from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.apis.base import FREE_FORM, Fields, FileData, FileURL, InputFile, Schema
+from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
 ANY_CONTENT = ["string", "array", "null"]
@@ -73,8 +73,11 @@ def with_messages(
             becomes the last one.
         images: Images for the prompt, as content blocks of the API.
         images_first: Whether they stand before the prompt's text.
+
+    Raises:
+        InvalidArgumentsError: `messages` is not a list.
     """
-    messages: list[Any] = list(arguments.get("messages", []))
+    messages = conversation_in(arguments, "messages") if "messages" in arguments else []
     if "system" in shorthands and "system" in arguments:
         messages.insert(0, {"role": "system", "content": arguments["system"]})
     question = prompt = arguments.get("prompt")
@@ -85,6 +88,20 @@ def with_messages(
         messages.append({"role": "user", "content": question})
     body = {name: value for name, value in arguments.items() if name != "messages" and name not in shorthands}
     return {"messages": messages, **body} if messages else body
+
+
+def conversation_in(arguments: JSONObject, name: str) -> list[Any]:
+    """Return a copy of the conversation under a name; an object is a list of one.
+
+    Raises:
+        InvalidArgumentsError: it is of another type, which only a schema in the settings lets through.
+    """
+    value = arguments.get(name) or []
+    if not isinstance(value, dict | list):
+        raise InvalidArgumentsError(
+            f"`{name}` has to be an array.", hint="Pass the conversation as an array of objects, or use `prompt`."
+        )
+    return [value] if isinstance(value, dict) else [*value]
 
 
 def image_url(image: InputFile) -> str:

@@ -4,9 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, Fields, ModelAPI, Schema
-from blaxel_mcp.apis.content import IMAGES, TOOLS, base64_of, free_form, integers, joined_texts, string
-from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.apis.base import FREE_FORM, Fields, FileData, FileURL, InputFile, ModelAPI, Schema
+from blaxel_mcp.apis.content import (
+    IMAGES,
+    TOOLS,
+    base64_of,
+    conversation_in,
+    free_form,
+    integers,
+    joined_texts,
+    string,
+)
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -100,8 +108,7 @@ class GenerateContent(ModelAPI):
             # Google's documentation advises images before text.
             parts = [_image_part(image) for image in images or ()]
             text = [{"text": prompt}] if prompt or not parts else []
-            earlier = [contents] if isinstance(contents, dict) else contents
-            contents = [*earlier, {"role": "user", "parts": [*parts, *text]}]
+            contents = [*conversation_in(arguments, "contents"), {"role": "user", "parts": [*parts, *text]}]
         return {"contents": contents, **body} if contents else body
 
     def text(self, answer: Any) -> str | None:

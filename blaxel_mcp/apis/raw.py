@@ -7,9 +7,8 @@ Face models. Their models for speech and images also take a file as the whole bo
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import Encoded, Fields, ModelAPI
+from blaxel_mcp.apis.base import Encoded, Fields, FileData, FileURL, ModelAPI
 from blaxel_mcp.apis.content import free_form, string
-from blaxel_mcp.apis.input_files import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 

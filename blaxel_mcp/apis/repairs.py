@@ -9,13 +9,15 @@ from functools import cached_property
 from operator import is_not
 from typing import Any
 
+import pydantic_core
+
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.redaction import shorten
 
 _MAX_SENTENCES = 10
-_MAX_EXACT = 2**53
-"""Integers up to this size are exact as floats."""
+_EXACT_BELOW = 2**53
+"""Integers below this size are exact as floats."""
 
 _MAX_WORD_CHARS = 400
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,300})(\.\d{1,300})?([eE][+-]?\d{1,3})?")
@@ -45,11 +47,11 @@ class Shape:
     @cached_property
     def properties(self) -> dict[str, "Shape"]:
         """The shapes of the members of an object, by name."""
-        return {
-            name: Shape(schema, self._root)
-            for alternative in reversed(self._alternatives)
-            for name, schema in alternative.get("properties", {}).items()
-        }
+        schemas: dict[str, list[Any]] = {}
+        for alternative in self._alternatives:
+            for name, schema in alternative.get("properties", {}).items():
+                schemas.setdefault(name, []).append(schema)
+        return {name: Shape({"anyOf": several}, self._root) for name, several in schemas.items()}
 
     @cached_property
     def others(self) -> "Shape | None":
@@ -73,8 +75,8 @@ class Shape:
         types = self.types
         if types and isinstance(value, str) and "string" not in types:
             value = self._parsed(value, place, repairs)
-        elif isinstance(value, float) and "integer" in types and "number" not in types and _is_whole(value):
-            add_repair(repairs, place, f"was {value} and was sent as {int(value)}")
+        elif isinstance(value, float) and "integer" in types and "number" not in types and value.is_integer():
+            add_repair(repairs, place, f"was {value} and was sent as {shorten(str(int(value)))}")
             return int(value)
         if isinstance(value, dict) and "array" in types and "object" not in types:
             add_repair(repairs, place, "was an object and was sent as a list of one")
@@ -99,7 +101,7 @@ class Shape:
             return _BOOLEANS[word.lower()]
         if types & {"integer", "number"} and _NUMBER.fullmatch(word):
             number = json_text.parse(word)
-            is_whole = isinstance(number, int) or _is_whole(number)
+            is_whole = isinstance(number, int) or (number.is_integer() and abs(number) < _EXACT_BELOW)
             if json_text.is_finite(number) and ("number" in types or is_whole):
                 add_repair(repairs, place, f'was "{shorten(word)}" and was sent as a number')
                 return number if "number" in types else int(number)
@@ -157,17 +159,19 @@ def check_values(values: Iterable[Any]) -> None:
 def decode_json_string(text: str) -> Any:
     """Return the value in a string of JSON, also if quoted twice or in a Markdown fence; None if it is not JSON.
 
-    JSON of more values than a message from a client may have counts as none.
+    JSON of more values than a message from a client may have counts as none, and so does half a surrogate pair, which
+    no message may have.
     """
     for _ in range(2):
         text = text.strip()
         if text.startswith("```") and text.endswith("```") and len(text) > len("``````"):
             language, _, inner = text[3:-3].partition("\n")
             text = inner if language.strip().lower() in ("", "json") else text
-        if not json_text.has_few_values(text.encode("utf-8", "surrogatepass")):
+        data = text.encode("utf-8", "surrogatepass")
+        if not json_text.has_few_values(data):
             return None
         try:
-            value = json_text.parse(text)
+            value = pydantic_core.from_json(data, allow_inf_nan=False)
         except ValueError:
             return None
         if not isinstance(value, str):
@@ -176,18 +180,16 @@ def decode_json_string(text: str) -> Any:
     return text
 
 
-def _is_whole(value: float) -> bool:
-    return value.is_integer() and abs(value) <= _MAX_EXACT
-
-
 def _alternatives(schema: Any, root: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:
     """Yield the schema, or instead of it those that it refers to or combines, each once."""
+    if schema is True:
+        yield {}
     if not isinstance(schema, Mapping) or id(schema) in seen:
         return
     seen.add(id(schema))
     parts = [part for keyword in ("allOf", "anyOf", "oneOf") for part in schema.get(keyword, ())]
     reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
+    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
         part: Any = root
         for step in reference.split("/")[1:]:
             part = part.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(part, Mapping) else None

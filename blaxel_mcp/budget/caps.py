@@ -13,7 +13,8 @@ from blaxel_mcp.budget.estimates import Estimate
 from blaxel_mcp.budget.figures import NANO, Cap, ModelKey, UsageTotals
 from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.settings.schema import CapSettings, ModelSettings
+from blaxel_mcp.settings.limits import CapSettings
+from blaxel_mcp.settings.models import ModelSettings
 
 _NO_CAPS = (None, None, None)
 _NOTHING_FITS = -1

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from blaxel_mcp.budget.commits import GroupCommit
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, default_ledger
 from blaxel_mcp.budget.shared.engine import Engine, require_extra
-from blaxel_mcp.settings.schema import LEASE_SECONDS, Settings
+from blaxel_mcp.settings.limits import LEASE_SECONDS
+from blaxel_mcp.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 

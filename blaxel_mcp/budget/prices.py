@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from blaxel_mcp.budget.usage import Usage
-from blaxel_mcp.settings.schema import Price
+from blaxel_mcp.settings.models import Price
 
 _CLAUDE_CACHED, _CLAUDE_WRITTEN, _CLAUDE_WRITTEN_FOR_AN_HOUR = 0.1, 1.25, 2.0
 """Prices of Claude's cache, as multiples of the input's price."""

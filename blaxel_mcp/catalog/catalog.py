@@ -14,7 +14,8 @@ from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
-from blaxel_mcp.settings.schema import BUILTIN_TOOLS, ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import BUILTIN_TOOLS, Settings
 from blaxel_mcp.settings.types import TOOL_NAME_LIMIT
 
 logger = logging.getLogger(__name__)

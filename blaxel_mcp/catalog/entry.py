@@ -8,14 +8,14 @@ from typing import Any
 
 from blaxel_mcp.apis import RAW, ModelAPI, api_at, api_named
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.apis.embeddings import Embeddings
+from blaxel_mcp.apis.retrieval import Embeddings
 from blaxel_mcp.catalog.records import DEPLOYED, RUNTIME_TYPES, ModelRecord, api_of, model_path
 from blaxel_mcp.client.endpoints import check_model_name, split_path
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.core.json_pointer import MAX_POINTER_CHARS
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 
 SELECT: JSONObject = {"type": "array", "items": {"type": "string"}}
 _MAX_PARTS = 100
@@ -56,11 +56,13 @@ def tool_schema(api: ModelAPI, model: ModelSettings) -> ToolSchema:
     """Return the schema of a model's tool; raises ConfigurationError if its `input_schema` is not valid."""
     if model.input_schema is None and not model.locked and not model.defaults:
         return _unchanged_schema(api)
-    own = model.input_schema
+    own, owner = model.input_schema, f"The input_schema of the model {model.name!r}"
+    if own is not None:
+        # Its parts are read below.
+        ArgumentValidator(own, owner=owner)
     forms = _forms(api) if own is None else (own, own, own)
     listed, full, accepted = (_without_settled(form, model) for form in forms)
     taken = full["properties"].keys() | model.locked.keys() | model.defaults.keys()
-    owner = f"The input_schema of the model {model.name!r}"
     schema = _with_result_arguments(api, (listed, full, accepted), taken, owner)
     # A schema of one's own is listed exactly as it is.
     return schema if own is None else replace(schema, listed=listed)

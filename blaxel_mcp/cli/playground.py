@@ -16,8 +16,8 @@ from blaxel_mcp.server.http.address import listen, resolve
 from blaxel_mcp.server.http.playground.app import playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.server.telemetry import start_telemetry_or_warn
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
-from blaxel_mcp.settings.schema import HttpSettings
 from blaxel_mcp.setup.install.change import DEFAULT_NAME
 
 

@@ -14,7 +14,7 @@ from stat import S_ISCHR
 from typing import Any
 
 from blaxel_mcp.apis import RAW
-from blaxel_mcp.apis.input_files import FileData
+from blaxel_mcp.apis.base import FileData
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
 from blaxel_mcp.client.endpoints import check_model_name
@@ -26,7 +26,7 @@ from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.inference.several import QUESTION_FIELDS, SYSTEM_FIELDS, question_field
 from blaxel_mcp.settings.login_file import parse_yaml
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 from blaxel_mcp.tools.run_model import read_invocation
 
 _SPEECH: JSONObject = {"voice": "alloy", "response_format": "wav"}

@@ -11,7 +11,7 @@ from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
-from blaxel_mcp.settings.schema import BudgetSettings
+from blaxel_mcp.settings.limits import BudgetSettings
 
 if TYPE_CHECKING:
     from blaxel_mcp.inference.context import CallContext

@@ -16,7 +16,7 @@ from blaxel_mcp.inference.answer_stream import AnswerStream
 from blaxel_mcp.inference.consent import Asker
 from blaxel_mcp.inference.prepare import PreparedRequest
 from blaxel_mcp.inference.progress import Progress
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 
 if TYPE_CHECKING:
     # OpenTelemetry is imported only where it is used.

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from blaxel_mcp.apis.input_files import FileData
+from blaxel_mcp.apis.base import FileData
 from blaxel_mcp.budget.figures import NANO
 from blaxel_mcp.client.request import APIRequest, request_headers
 from blaxel_mcp.core import json_text

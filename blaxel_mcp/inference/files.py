@@ -6,7 +6,6 @@ file exists.
 """
 
 import base64
-import binascii
 import errno
 import os
 import stat
@@ -19,7 +18,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import anyio.to_thread
 
-from blaxel_mcp.apis.input_files import FileData, FileURL, InputFile
+from blaxel_mcp.apis.base import FileData, FileURL, InputFile
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import extension_for, media_type_of
@@ -73,7 +72,7 @@ class FileReader:
         declared, *parameters = head[len("data:") :].split(";")
         try:
             data = base64.b64decode(text, validate=True) if "base64" in parameters else unquote_to_bytes(text)
-        except binascii.Error:
+        except ValueError:
             raise _rejected(url, "is not valid base64", "Encode the whole file, without line breaks.") from None
         if not comma:
             raise _rejected(url, "has no data", "A data: URL has the form data:TYPE;base64,DATA.")
@@ -177,7 +176,8 @@ def _content(folder: str, path: str, limit: int) -> bytes:
             raise OSError(errno.EINVAL, "not a regular file")
         if os.path.realpath(path) != path or not os.path.samestat(status, os.lstat(path)):
             raise OSError(errno.ELOOP, "another file has taken its place")
-        return file.read(limit + 1)
+        # So many bytes are allocated before the first is read. Some file systems report no size.
+        return file.read(min(limit, max(status.st_size, 2**20)) + 1)
 
 
 def _opened(folder: str, path: str) -> int:

@@ -6,7 +6,8 @@ from typing import Any, Self
 from blaxel_mcp.apis import ModelAPI
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.settings.schema import HttpMethod, ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import HttpMethod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

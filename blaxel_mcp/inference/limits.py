@@ -16,7 +16,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.semaphores import FairSemaphore, RateLimiter
 from blaxel_mcp.inference.shared_limits import SharedLimits
-from blaxel_mcp.settings.schema import LimitSettings
+from blaxel_mcp.settings.limits import LimitSettings
 
 
 class CallLimits:

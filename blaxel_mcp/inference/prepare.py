@@ -23,7 +23,8 @@ from blaxel_mcp.inference.access import check_access, check_other_models, other_
 from blaxel_mcp.inference.body import with_defaults
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.locks import decoded_fully, enforce_locks
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import Settings
 
 _REPORTS_USAGE = frozenset({"openai", "azure-openai-service"})
 """Runtime types whose streams report usage on request; others have been seen to reject `stream_options`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from blaxel_mcp.apis.embeddings import read_vectors, similarities
+from blaxel_mcp.apis.retrieval import read_vectors, similarities
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject

@@ -10,7 +10,7 @@ import anyio.to_thread
 from blaxel_mcp.budget.shared.engine import TAG, SharedStateError
 from blaxel_mcp.budget.shared.state import shared_state
 from blaxel_mcp.inference.shared_limits import SharedLimits
-from blaxel_mcp.settings.schema import SharedSettings
+from blaxel_mcp.settings.limits import SharedSettings
 from blaxel_mcp.tools.paid_once import PaidOnce
 from blaxel_mcp.tools.shared_calls import SharedCalls
 from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys

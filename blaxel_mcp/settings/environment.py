@@ -62,8 +62,11 @@ class _VariableSource(EnvSettingsSource):
         self.env_vars = {variable.lower(): value}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - pydantic's
-        """Return the value of JSON; raises ValueError for an object with a duplicate key."""
-        return json.loads(value, object_pairs_hook=_object_of)
+        """Return the value of JSON; raises ValueError for an object with a duplicate key, or for deep nesting."""
+        try:
+            return json.loads(value, object_pairs_hook=_object_of)
+        except RecursionError:
+            raise ValueError from None
 
 
 class _RepeatedKeyError(ValueError):

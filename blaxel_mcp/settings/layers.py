@@ -11,7 +11,7 @@ from typing import Any, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from blaxel_mcp.core.redaction import scrub
+from blaxel_mcp.core.redaction import scrub, shorten, visible
 from blaxel_mcp.settings.placeholders import fault_of, is_placeholder, is_unset
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.types import ClosedSection, parts_of
@@ -130,8 +130,9 @@ def exact_place(source: str, location: Location) -> str:
 
 def dotted(location: Location) -> str:
     """Return a location in the notation of the documentation: `models[0].name`."""
-    # A key in a file can be anything, even a secret in the wrong place.
-    parts = (f"[{part}]" if isinstance(part, int) else f".{scrub(part)}" for part in location)
+    # A key in a file can be anything: a secret in the wrong place, a megabyte, the escapes of a terminal.
+    names = (part if isinstance(part, int) else scrub(" ".join(visible(part).split())) for part in location)
+    parts = (f"[{name}]" if isinstance(name, int) else f".{shorten(name)}" for name in names)
     return "".join(parts).removeprefix(".")
 
 

@@ -19,15 +19,13 @@ from blaxel_mcp.settings.environment import (
     hosting_variables,
     our_variables,
 )
-from blaxel_mcp.settings.fail_closed import contradictions, sharing_problems
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.layers import COMMAND_LINE, DEMO, Layer, exact_place, joined, layer_from, overlay, place
 from blaxel_mcp.settings.login_file import LoginFile, default_login_path, read_login_file
 from blaxel_mcp.settings.placeholders import fault_of, is_unset
-from blaxel_mcp.settings.schema import HttpSettings, Settings
+from blaxel_mcp.settings.problems import contradictions, problems_in, sharing_problems
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path, file_signature, read_settings_file, with_lines
-from blaxel_mcp.settings.validation_messages import problems_in
-
-_MEMORY = ":memory:"
 
 # "~" is not expanded: this path is shown and never read.
 _NO_LOGIN = LoginFile(default_login_path(Path("~")))
@@ -140,7 +138,9 @@ def load_settings(
     login, login_layer = _login(*overlay(layers), variables)
     layers.append(login_layer)
     values, sources = overlay(layers)
-    _reject([*problems, *problems_in(login_layer), *_repeated_models(values, sources)], file)
+    if problems := [*problems, *problems_in(login_layer), *_repeated_models(values, sources)]:
+        lines = with_lines(problems, file.file, file.text) if file.file else problems
+        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
     _resolve_ledger(values, (file.file or watched).parent)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)
     ignored = (f"{where} is a placeholder that was not expanded, and counts as unset." for where in unexpanded)
@@ -164,17 +164,10 @@ def load_settings(
     )
 
 
-def _reject(problems: Sequence[str], file: Layer) -> None:
-    """Raise the error for these mistakes, with the lines of the settings file that they are in."""
-    if problems:
-        lines = with_lines(problems, file.file, file.text) if file.file else problems
-        raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))
-
-
 def _resolve_ledger(values: dict[str, Any], folder: Path) -> None:
     """Make a relative path of the ledger one in the settings file's folder: clients start servers in any folder."""
     ledger = values.get("budget", {}).get("ledger")
-    if ledger and ledger != _MEMORY and "://" not in ledger and not ledger.startswith("~"):
+    if ledger and ledger != ":memory:" and "://" not in ledger and not ledger.startswith("~"):
         values["budget"]["ledger"] = str(folder.absolute() / ledger)
 
 

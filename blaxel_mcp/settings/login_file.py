@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from blaxel_mcp.settings.file_trust import fault_of_file
-from blaxel_mcp.settings.placeholders import is_unset
-from blaxel_mcp.settings.types import bare_credential
+from blaxel_mcp.settings.placeholders import bare_credential, is_unset
 
 MAX_LOGIN_FILE_BYTES = 1024 * 1024
 """Maximum size of a login file, which has a few tokens per workspace."""

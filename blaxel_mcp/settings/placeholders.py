@@ -7,6 +7,9 @@ unset would mean no restriction, so there it is an error.
 
 import re
 
+_QUOTES = re.compile(r"""^(["'])(.*)\1\Z""", re.DOTALL)
+_SCHEME = re.compile(r"^(?:bearer|basic)(?:\s+|\Z)", re.IGNORECASE)
+
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*")
 
 _ONLY_A_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Za-z_]\w*|\$?\{\{[^{}]*\}\}|#\{[^{}]*\}|%\w+%")
@@ -22,9 +25,21 @@ _UNEXPANDED = re.compile(
 )
 
 
+def bare_credential(text: str) -> str:
+    """Return a credential without the decorations of env files and instructions: quotes, and `Bearer` or `Basic`."""
+    bare = None
+    while bare != text:
+        bare = text
+        text = _SCHEME.sub("", _QUOTES.sub(r"\2", text.strip()))
+    return text
+
+
 def is_placeholder(value: str) -> bool:
-    """Return whether a value is a placeholder and nothing else: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`."""
-    return _PLACEHOLDER.fullmatch(value.strip()) is not None
+    """Return whether a value is a placeholder and nothing else: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
+
+    It may have the decorations of a credential, such as `Bearer ${NAME}`.
+    """
+    return _PLACEHOLDER.fullmatch(bare_credential(value)) is not None
 
 
 def is_unexpanded_text(value: str) -> bool:
@@ -34,7 +49,7 @@ def is_unexpanded_text(value: str) -> bool:
 
 def is_unset(value: str) -> bool:
     """Return whether a value counts as unset: blank or a placeholder."""
-    return not value.strip() or is_placeholder(value)
+    return not bare_credential(value) or is_placeholder(value)
 
 
 def fault_of(value: str) -> str | None:

@@ -17,6 +17,9 @@ from blaxel_mcp.core.toml_statements import names_in, statements
 from blaxel_mcp.settings.file_trust import fault_of_file
 from blaxel_mcp.settings.layers import Layer, Location, dotted, known_keys, layer_from, setting_locations
 
+MAX_FILE_BYTES = 10 * 1024 * 1024
+"""Maximum size of a settings file: a device or a model's weights in its place would fill the memory."""
+
 _SECRETS = (("api_key",), ("client_credentials",), ("http", "bearer_tokens"), ("shared", "key"))
 
 _EXCERPT_CHARS = 40
@@ -56,17 +59,18 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             become empty: an editor, a dotfile manager or a mistake may have removed it.
 
     Raises:
-        ConfigurationError: The file cannot be read, is not TOML, or can be changed by other users. Its content is not
-            quoted.
+        ConfigurationError: The file cannot be read, is not TOML, is larger than `MAX_FILE_BYTES`, or can be changed by
+            other users. Its content is not quoted.
     """
     path = path.absolute()
     try:
-        if last is not None:
-            _check_is_file(path)
+        if last is not None and path.exists() and not path.is_file():
+            # Opening a pipe in place of the file would wait for a writer.
+            raise OSError(errno.EINVAL, "it is not a file")  # noqa: TRY301 - reported like a failure to open it
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             fault = fault_of_file(path, status)
-            data = file.read()
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         if last is None and not required:
             if isinstance(error, PermissionError):
@@ -79,6 +83,8 @@ def read_settings_file(path: Path, *, required: bool, last: Layer | None = None)
             f"The settings file {path} cannot be read ({error.strerror or type(error).__name__}).",
             hint=_NAME_A_FILE if last is None else _RESTORE,
         ) from error
+    if fault is None and len(data) > MAX_FILE_BYTES:
+        fault = f"is larger than {MAX_FILE_BYTES} bytes", "Check that it is the settings file and nothing else."
     if fault is not None:
         raise ConfigurationError(f"The settings file {path} {fault[0]}.", hint=fault[1])
     layer = replace(layer_from(_parse_toml(data, path), str(path)), file=path, text=data.decode("utf-8-sig"))
@@ -97,12 +103,6 @@ def _holds_secrets(layer: Layer) -> bool:
         isinstance(table, Mapping) and not table.keys().isdisjoint({"api_key", "client_credentials"})
         for table in tables
     )
-
-
-def _check_is_file(path: Path) -> None:
-    # Opening a pipe in place of the file would wait for a writer.
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a file")
 
 
 def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
@@ -161,8 +161,9 @@ def _key_lines(text: str) -> Iterator[tuple[Location, int]]:
     """Yield each table and key with its line, counted from 1; tables of one array are numbered."""
     section: Location = ()
     last: dict[Location, int] = {}
+    line, position = 1, 0
     for statement in statements(text):
-        line = text.count("\n", 0, statement.start) + 1
+        line, position = line + text.count("\n", position, statement.start), statement.start
         if text[statement.start] != "[":
             key = text[statement.start : statement.value].rstrip(" \t=")
             yield (*section, *names_in(f"[{key}]")), line

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -19,58 +19,42 @@ from pydantic import (
     field_validator,
 )
 
+from blaxel_mcp.core import json_text
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.settings.placeholders import bare_credential
 
 TOOL_NAME_LIMIT = 40
 """Maximum characters of a tool name: clients add a prefix and reject names longer than 60 to 64 characters."""
 
-_QUOTES = re.compile(r"""^(["'])(.*)\1\Z""", re.DOTALL)
-_SCHEME = re.compile(r"^(?:bearer|basic)\s+", re.IGNORECASE)
 
+def _requiring(is_met: Callable[[Any], Any], requirement: str) -> AfterValidator:
+    """Return a validator for values of which `is_met` is true; its error states the requirement, not the value."""
 
-def _matching(pattern: str, requirement: str) -> AfterValidator:
-    """Return a validator for text that has to match a pattern; its error states the requirement, not the value."""
-    compiled = re.compile(pattern)
-
-    def validate(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise ValueError(f"must be {requirement}")
+    def validate(value: Any) -> Any:
+        if not is_met(value):
+            raise ValueError(requirement)
         return value
 
     return AfterValidator(validate)
 
 
-def _with_a_port(url: str) -> str:
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        raise ValueError("must have a port of at most 65535") from None
-    return url
+def _matching(pattern: str, requirement: str) -> AfterValidator:
+    return _requiring(re.compile(pattern).fullmatch, f"must be {requirement}")
 
 
-def bare_credential(text: Any) -> Any:
-    """Return a credential without the decorations of env files and instructions: quotes, and `Bearer` or `Basic`."""
-    bare = None
-    while isinstance(text, str) and bare != text:
-        bare = text
-        text = _SCHEME.sub("", _QUOTES.sub(r"\2", text.strip()))
-    return text
-
-
-def _encrypted(url: str) -> str:
+def _is_encrypted_or_local(url: str) -> bool:
     parts = urlsplit(url)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("must be an https URL: over http, your credentials could be read on the way")
-    return url
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
-def _rooted(path: str) -> str:
+def _is_rooted(path: str) -> bool:
     # The working directory depends on the client that starts the server; with some of them it is "/".
-    if "\0" in path or not (Path(path).is_absolute() or path == "~" or path.startswith(("~/", f"~{os.sep}"))):
-        raise ValueError("must be an absolute path, or begin with ~/")
-    return path
+    is_in_home = path == "~" or path.startswith(("~/", f"~{os.sep}"))
+    return "\0" not in path and (is_in_home or Path(path).is_absolute())
 
+
+_PORT = "(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
 ToolName = Annotated[
     str, _matching(rf"[A-Za-z0-9_-]{{1,{TOOL_NAME_LIMIT}}}", f"1 to {TOOL_NAME_LIMIT} letters, digits, '_' or '-'")
@@ -88,7 +72,9 @@ IssuerUrl = Annotated[
         r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]${}]+)(:[0-9]{1,5})?(/[^\s?#]*)?",
         "an http(s) URL with no user name, query or fragment",
     ),
-    AfterValidator(_with_a_port),
+    _requiring(
+        re.compile(rf"[a-z]+://(\[.*\]|[^:/]*)(:{_PORT})?(/.*)?").fullmatch, "must have a port of at most 65535"
+    ),
 ]
 """A URL that is compared as text (RFC 8414, section 3.3): a trailing slash is significant."""
 
@@ -97,47 +83,48 @@ HttpUrl = Annotated[IssuerUrl, AfterValidator(lambda url: url.rstrip("/"))]
 ListenAddress = Annotated[
     str,
     _matching(
-        r"((\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):)?(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])",
+        rf"((\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):)?{_PORT}",
         "a port, or an address and a port such as 0.0.0.0:9464",
     ),
 ]
 
-CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
+CredentialUrl = Annotated[
+    HttpUrl,
+    _requiring(_is_encrypted_or_local, "must be an https URL: over http, your credentials could be read on the way"),
+]
 """A URL that credentials are sent to: https, or http on loopback."""
 
-Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
+Credential = Annotated[
+    SecretStr, BeforeValidator(lambda value: bare_credential(value) if isinstance(value, str) else value)
+]
 _REDIS_URL = re.compile(r"rediss?://(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:/\d{0,3})?")
 _A_REDIS_URL = "a URL such as redis://host:6379/0 or rediss://:password@host"
 _MIN_SECRET_CHARS = 32
 
 
-def _redis_url(url: Any) -> Any:
-    if isinstance(url, str) and not _REDIS_URL.fullmatch(url):
-        raise ValueError(f"must be {_A_REDIS_URL}")
-    return url
+def _is_redis_url(url: Any) -> bool:
+    # One of another type is reported as no text.
+    return not isinstance(url, str) or _REDIS_URL.fullmatch(url) is not None
 
 
-def _file_or_redis(ledger: str) -> str:
-    if "://" in ledger and not _REDIS_URL.fullmatch(ledger):
-        raise ValueError(f"must be a file, or {_A_REDIS_URL}")
-    return ledger
-
-
-def _is_long(secret: SecretStr) -> SecretStr:
-    if len(secret) < _MIN_SECRET_CHARS:
-        raise ValueError(f"must have at least {_MIN_SECRET_CHARS} characters; use the output of `openssl rand -hex 32`")
-    return secret
-
-
-RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
+RedisUrl = Annotated[SecretStr, BeforeValidator(_requiring(_is_redis_url, f"must be {_A_REDIS_URL}").func)]
 """The URL of a Redis or Valkey, which may hold a password."""
 
-LedgerLocation = Annotated[str, AfterValidator(_file_or_redis)]
+LedgerLocation = Annotated[
+    str,
+    _requiring(lambda ledger: "://" not in ledger or _is_redis_url(ledger), f"must be a file, or {_A_REDIS_URL}"),
+]
 
-LongSecret = Annotated[SecretStr, AfterValidator(_is_long)]
+LongSecret = Annotated[
+    SecretStr,
+    _requiring(
+        lambda secret: len(secret) >= _MIN_SECRET_CHARS,
+        f"must have at least {_MIN_SECRET_CHARS} characters; use the output of `openssl rand -hex 32`",
+    ),
+]
 """A secret that encrypts."""
 
-RootedPath = Annotated[str, AfterValidator(_rooted)]
+RootedPath = Annotated[str, _requiring(_is_rooted, "must be an absolute path, or begin with ~/")]
 
 RESERVED_HEADER = re.compile(
     r"(?:proxy-)?authorization|x-blaxel-.*|(?:.*[-_])?api[-_]?key|host|(?:set-)?cookie2?|connection|content-length|"
@@ -202,6 +189,28 @@ def _pointers(value: Any) -> Any:
 
 Pointers = Annotated[tuple[str, ...], BeforeValidator(_pointers)]
 
+
+def _json_only(table: dict[str, Any]) -> dict[str, Any]:
+    """Reject what no request body can hold: TOML has dates, times, nan and inf, and its keys nest without an end."""
+    try:
+        text = json_text.dump(table)
+        text.encode()
+        is_deep = json_text.depth(text) > json_text.MAX_DEPTH
+    except RecursionError:
+        is_deep = True
+    except (TypeError, ValueError):
+        raise ValueError("has a value that JSON does not have, such as a date or nan; write a date as text") from None
+    if is_deep:
+        raise ValueError(f"nests more than {json_text.MAX_DEPTH} levels deep")
+    return table
+
+
+JSONTable = Annotated[dict[str, Any], AfterValidator(_json_only)]
+"""A table that becomes JSON."""
+
+Whole = Annotated[int, Field(le=2**53)]
+"""A whole number within what C, databases and JSON count with."""
+
 ReceiptKind = Literal["meta", "text"]
 """Where the receipt of a call is: in `_meta` only, or also in a short line for the model."""
 
@@ -222,7 +231,7 @@ def _auto_or_seconds(value: Any) -> Any:
         return value
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ValueError('must be "auto" or a number of seconds, 0 or more')

@@ -26,7 +26,8 @@ from blaxel_mcp.inference.several import (
     compare_texts,
     question_field,
 )
-from blaxel_mcp.settings.schema import ModelSettings, ToolSettings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import ToolSettings
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result

@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 from urllib.parse import quote
 
-from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.apis.base import FileData, FileURL
 from blaxel_mcp.catalog.catalog import Catalog
 from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry

@@ -21,7 +21,7 @@ from blaxel_mcp.budget.shared.leases import Heartbeat
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
-from blaxel_mcp.settings.schema import LEASE_SECONDS
+from blaxel_mcp.settings.limits import LEASE_SECONDS
 from blaxel_mcp.tools.results.results import ERROR_KEY
 
 if TYPE_CHECKING:

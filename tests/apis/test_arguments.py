@@ -117,6 +117,11 @@ def test_the_advertised_schema_decides_on_repairs_and_the_accepted_one_on_validi
             "outside itself",
             id="a reference that would have to be fetched",
         ),
+        pytest.param(
+            {"type": "object", "properties": {"a": {"$dynamicRef": "#nothing"}}},
+            "to nothing: '#nothing'",
+            id="no anchor",
+        ),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[str, Any], problem: str) -> None:
@@ -124,7 +129,7 @@ def test_a_schema_that_cannot_be_used_is_refused_when_it_is_read(schema: dict[st
         ArgumentValidator(schema, owner="The input_schema of the model 'x'")
 
 
-@pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'"])
+@pytest.mark.parametrize("text", ["", "plain", "{", "NaN", "'single'", r'["\ud800"]', r'"[\"\\ud800\"]"'])
 def test_a_string_that_spells_no_json_spells_nothing(text: str) -> None:
     assert decode_json_string(text) is None
 

@@ -11,7 +11,7 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.apis import api_named
-from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.apis.base import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.apis.speech import as_wav, speak
@@ -123,6 +123,14 @@ async def test_a_recording_is_sent_as_a_form_and_written_down(emulator: Emulator
 @pytest.mark.parametrize("file", ["https://example.com/a.wav", "/etc/passwd", "a.wav"])
 async def test_a_recording_that_is_not_brought_along_is_refused(emulator: Emulator, file: str) -> None:
     result = await call(emulator, "house-ears", {"file": file})
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert inference_requests(emulator.requests) == []
+
+
+@pytest.mark.parametrize("data", [[], [{}], {}, {"file": ["a.wav"]}], ids=str)
+async def test_a_form_without_a_recording_is_refused(emulator: Emulator, data: Any) -> None:
+    result = await call(emulator, "run_model", {"model": "house-ears", "data": data})
 
     assert error_of(result)["code"] == "invalid_arguments"
     assert inference_requests(emulator.requests) == []

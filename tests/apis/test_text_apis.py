@@ -6,13 +6,9 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.apis.base import ModelAPI
-from blaxel_mcp.apis.chat_completions import ChatCompletions
-from blaxel_mcp.apis.cohere_chat import CohereChat
+from blaxel_mcp.apis.base import FileData, FileURL, ModelAPI
+from blaxel_mcp.apis.conversations import DEFAULT_MAX_TOKENS, ChatCompletions, CohereChat, Messages, Responses
 from blaxel_mcp.apis.generate_content import GenerateContent
-from blaxel_mcp.apis.input_files import FileData, FileURL
-from blaxel_mcp.apis.messages import DEFAULT_MAX_TOKENS, Messages
-from blaxel_mcp.apis.responses import Responses
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 
 CHAT, RESPONSES, MESSAGES, GEMINI, COHERE = (
@@ -220,6 +216,16 @@ def test_a_conversation_that_was_given_is_not_changed() -> None:
 def test_a_request_with_nothing_to_answer_is_refused(api: ModelAPI, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentsError, match=r"^There is no"):
         api.check(api.body(arguments))
+
+
+@pytest.mark.parametrize(("api", "name"), [(CHAT, "messages"), (MESSAGES, "messages"), (GEMINI, "contents")])
+def test_a_conversation_of_any_type_is_no_crash(api: ModelAPI, name: str) -> None:
+    """A schema in the settings decides what is let through, and may leave the type open."""
+    assert len(api.body({name: {"role": "user"}, "prompt": "b"})[name]) == 2
+    assert len(api.body({name: None, "prompt": "b"})[name]) == 1
+    for value in ("a", 5, True):
+        with pytest.raises(InvalidArgumentsError, match=f"`{name}` has to be an array"):
+            api.body({name: value, "prompt": "b"})
 
 
 def test_a_question_under_a_wrong_name_is_told_by_that_name() -> None:

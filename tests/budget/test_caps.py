@@ -11,7 +11,8 @@ from blaxel_mcp.budget.estimates import DEFAULT_OUTPUT_TOKENS, Estimate, estimat
 from blaxel_mcp.budget.figures import NANO, UsageTotals
 from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Price
+from blaxel_mcp.settings.limits import CapSettings
+from blaxel_mcp.settings.models import ModelSettings, Price
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CALL = Estimate(input_tokens=100, output_tokens=900)

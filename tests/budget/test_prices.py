@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from blaxel_mcp.budget.prices import configured_price, table_price
 from blaxel_mcp.budget.usage import Usage
-from blaxel_mcp.settings.schema import Price
+from blaxel_mcp.settings.models import Price
 
 PRICE = {"input": 1.0, "output": 10.0}
 MILLION = 1_000_000

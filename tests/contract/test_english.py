@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from blaxel_mcp.core import exceptions
-from blaxel_mcp.settings import schema
-from blaxel_mcp.settings.types import parts_of
+from blaxel_mcp.settings import limits, models, schema
+from blaxel_mcp.settings.types import Section, parts_of
 from tests.support.docs_tables import setting_descriptions
 from tests.support.sources import GAP, PACKAGE, ROOT, text_of, texts, trees, walked
 
@@ -152,11 +151,11 @@ def test_descriptions_are_whole_sentences_and_the_help_of_an_option_is_not() -> 
 
 
 def test_each_setting_has_a_description_of_whole_sentences() -> None:
-    tables = [kind for kind in vars(schema).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    kinds = {**vars(limits), **vars(models), **vars(schema)}.values()
+    tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section | schema.Settings)]
     described = [
         (table.__name__, key, setting_descriptions(table).get(key, ""))
         for table in tables
-        if table.__module__ == schema.__name__
         for key, field in table.model_fields.items()
         if table is not schema.Settings or not any(part in tables for part in parts_of(field.annotation))
     ]

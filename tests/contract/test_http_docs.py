@@ -17,8 +17,8 @@ from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
 from blaxel_mcp.server.http.server import DRAIN_SECONDS
 from blaxel_mcp.server.tenants import MAX_TENANTS, TOOL_CALLS_PER_MINUTE
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.settings.schema import HttpSettings
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
 from tests.support.connecting import leading_to
 from tests.support.http_serving import serving

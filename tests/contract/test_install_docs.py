@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from blaxel_mcp.cli.parser import build_parser
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.setup.install.change import DEFAULT_NAME, preview
 from blaxel_mcp.setup.install.clients import CLIENTS, Client
 from blaxel_mcp.setup.install.folders import UserDirs

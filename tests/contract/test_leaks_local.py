@@ -24,9 +24,11 @@ from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.logs import LogFormat, configure_logging, line_formatter
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import read_login_file
-from blaxel_mcp.settings.schema import HttpSettings, ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import Settings
 from tests.support.canaries import CLIENT_CREDENTIALS, DEVICE_CODE, HTTP_TOKEN, KEY, REFRESH_TOKEN
 from tests.support.connecting import connect, error_of, leading_to, receipt_of
 from tests.support.leaks import look_at

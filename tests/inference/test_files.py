@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from blaxel_mcp.apis.input_files import FileData, FileURL
+from blaxel_mcp.apis.base import FileData, FileURL
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.emulator import Emulator
@@ -110,6 +110,7 @@ async def test_a_pipe_or_a_device_is_no_file_and_holds_nobody_up(allowed: Path) 
         pytest.param("https:///cat.png", "is not a plain https URL", id="no host"),
         pytest.param("https://example.com/a\nb", "is not a plain https URL", id="a line break"),
         pytest.param("data:image/png;base64,!!!", "is not valid base64", id="bad base64"),
+        pytest.param("data:image/png;base64,é", "is not valid base64", id="not even ASCII"),
         pytest.param("data:image/png;base64", "has no data", id="no data"),
         pytest.param("data:text/plain,hello", "is not an image", id="text"),
         pytest.param(DATA_URL.replace("image/png", "audio/wav"), "contains image/png", id="declared wrongly"),
@@ -138,6 +139,12 @@ async def test_a_file_over_the_limit_is_refused_and_says_which(allowed: Path) ->
         with pytest.raises(InvalidArgumentsError, match="is larger than 20 bytes") as caught:
             await load(value, allowed, max_bytes=20)
         assert "files.max_bytes" in caught.value.hint
+
+
+async def test_a_limit_beyond_the_memory_is_no_crash(allowed: Path) -> None:
+    picture = await load(str(allowed / "deep" / "cat.png"), allowed, max_bytes=2**53)
+
+    assert picture == FileData("cat.png", "image/png", PNG)
 
 
 async def test_text_is_no_picture_whatever_it_is_called(allowed: Path) -> None:

@@ -10,7 +10,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.limits import CallLimits
-from blaxel_mcp.settings.schema import LimitSettings
+from blaxel_mcp.settings.limits import LimitSettings
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to
 from tests.support.held import HeldAnswers
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.budget.usage import read_usage
-from blaxel_mcp.settings.schema import Price
+from blaxel_mcp.settings.models import Price
 from tests.properties.examples import tried
 
 MILLION = 1_000_000

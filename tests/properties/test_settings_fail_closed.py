@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.layers import fails_closed
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.types import parts_of
 from tests.properties.examples import tried
 

@@ -11,7 +11,7 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.progress import Progress
 from blaxel_mcp.inference.shared_limits import SharedLimits
-from blaxel_mcp.settings.schema import LimitSettings
+from blaxel_mcp.settings.limits import LimitSettings
 from tests.replicas.engines import RedisServer, engine_of, leases_in, needs_redis, sharing
 from tests.support.connecting import answer_of, connect, inference_requests, leading_to, receipt_of
 from tests.support.held import HeldAnswers

@@ -7,7 +7,7 @@ import pytest
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.server.http.metrics import telemetry_for
 from blaxel_mcp.server.telemetry import start_telemetry, start_telemetry_or_warn, wanted_signals
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 
 
 def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -485,6 +485,12 @@ def test_a_default_file_that_may_not_be_read_is_a_warning_and_a_named_one_an_err
 
 
 @posix_only
+@posix_only
+def test_a_file_without_an_end_is_an_error() -> None:
+    endless = Path("/dev/zero")
+    assert _told(endless, config_file=endless).startswith("The settings file /dev/zero is larger than 10485760 bytes. ")
+
+
 def test_a_default_file_that_is_a_link_to_nothing_or_a_folder_is_an_error() -> None:
     path = _default_file()
     _make_a_link_to_nothing(path)

@@ -12,16 +12,28 @@ from pydantic import SecretStr
 
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.redaction import SHOWN_CHARS
+from blaxel_mcp.settings.limits import LimitSettings
 from blaxel_mcp.settings.loading import Configuration, load_settings
 from blaxel_mcp.settings.login_file import LoginFile, read_login_file
-from blaxel_mcp.settings.schema import AccessSettings, LimitSettings, ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import AccessSettings, Settings
 from blaxel_mcp.settings.types import API_NAMES
 from tests.support.canaries import MARKER
 
 CANARY = f"{MARKER}-do-not-show"
 HIDDEN = "*" * len(CANARY)
-PLACEHOLDERS = ["${NAME}", "${env:NAME}", "${input:name}", "${user_config.name}", "$NAME", "  ${NAME} "]
-EMPTY = ["", "  ", "\n"]
+PLACEHOLDERS = [
+    "${NAME}",
+    "${env:NAME}",
+    "${input:name}",
+    "${user_config.name}",
+    "$NAME",
+    "  ${NAME} ",
+    '"${NAME}"',
+    "Bearer ${NAME}",
+]
+EMPTY = ["", "  ", "\n", '""', "''", "Bearer "]
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="other systems keep permissions elsewhere")
 
@@ -578,6 +590,25 @@ def test_an_unknown_key_is_an_error_with_the_nearest_or_all_known_keys(home: Pat
     assert problems(home, content) == [problem]
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ('"\\u001b[31mred\\u001b[0m"', "[31mred[0m"),
+        ('"two\\nlines"', "two lines"),
+        (f'"{"k" * 100_000}"', f"{'k' * (SHOWN_CHARS - 1)}…"),
+        (f'"{CANARY} sk-{"a1" * 20}"', f"{CANARY} [redacted]"),
+    ],
+    ids=["escapes", "lines", "long", "secret"],
+)
+def test_a_key_of_any_text_is_shown_on_one_short_line(home: Path, key: str, shown: str) -> None:
+    path = write_file(home, f"{key} = 1\n[[models]]\nname = 'm'\n{key} = 1")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config_file=path, environ={})
+
+    places = [line.partition(" in ")[0] for line in str(caught.value).split("\n")]
+    assert places == ["The settings cannot be used:", shown, f"models[0].{shown}"]
+
+
 NOT_A_URL = "must be an http(s) URL with no user name, query or fragment"
 NOT_A_HEADER = "must be 1 to 128 letters, digits, '.', '_' or '-'"
 NOT_A_LIST = 'must be a list, such as ["first", "second"]'
@@ -616,6 +647,11 @@ NOT_A_LIST = 'must be a list, such as ["first", "second"]'
         pytest.param(
             "[limits]\ntimeout_seconds = inf", "limits.timeout_seconds in FILE must be a finite number", id="infinite"
         ),
+        pytest.param(
+            f"[limits]\ndetach_after_seconds = {10**400}",
+            'limits.detach_after_seconds in FILE must be "auto" or a number of seconds, 0 or more',
+            id="beyond a float",
+        ),
         pytest.param(f'models = ["{CANARY}"]', "models[0] in FILE must be a table", id="no table"),
         pytest.param(
             '[models]\nname = "m"', "models in FILE must be a list of tables, each under [[models]]", id="one bracket"
@@ -634,6 +670,11 @@ NOT_A_LIST = 'must be a list, such as ["first", "second"]'
             id="workspace of a model",
         ),
         pytest.param(
+            '[workspaces."two words"]\napi_key = "x"',
+            f"workspaces.two words in FILE {NOT_A_HEADER}",
+            id="name of a table",
+        ),
+        pytest.param(
             '[[models]]\nname = "m"\nprice = { input = -1, output = 1 }',
             "models[0].price.input in FILE must be greater than or equal to 0",
             id="price",
@@ -642,6 +683,55 @@ NOT_A_LIST = 'must be a list, such as ["first", "second"]'
 )
 def test_a_wrong_value_is_told_by_its_key_and_what_was_expected(home: Path, content: str, problem: str) -> None:
     assert problems(home, content) == [problem]
+
+
+NOT_JSON = "has a value that JSON does not have, such as a date or nan; write a date as text"
+TOO_DEEP = "nests more than 100 levels deep"
+
+
+@pytest.mark.parametrize("key", ["defaults", "locked", "input_schema"])
+@pytest.mark.parametrize(
+    ("assignment", "fault"),
+    [
+        ("= { x = 2026-01-01 }", NOT_JSON),
+        ("= { x = [12:00:00] }", NOT_JSON),
+        ("= { x = nan }", NOT_JSON),
+        ("= { x = { y = -inf } }", NOT_JSON),
+        (f".{'x.' * 100}y = 1", TOO_DEEP),
+        (f".{'x.' * 5000}y = 1", TOO_DEEP),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_table_for_a_body_that_json_cannot_hold_is_an_error(
+    home: Path, key: str, assignment: str, fault: str
+) -> None:
+    content = f'[[models]]\nname = "m"\n{key}{assignment}\n'
+
+    assert problems(home, content) == [f"models[0].{key} in FILE {fault}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ('[{"name": "m", "locked": {"x": "\\ud800"}}]', f"BLAXEL_MCP_MODELS (models[0].locked) {NOT_JSON}"),
+        ('[{"name": "m", "defaults": {"x": NaN}}]', f"BLAXEL_MCP_MODELS (models[0].defaults) {NOT_JSON}"),
+        ("[" * 100_000, 'BLAXEL_MCP_MODELS must be JSON, such as [{"name": "gpt-4o-mini"}]'),
+    ],
+    ids=["half a character", "no number", "deep"],
+)
+def test_a_variable_for_a_body_that_json_cannot_hold_is_an_error(home: Path, value: str, problem: str) -> None:
+    assert problems(home, environ={"BLAXEL_MCP_MODELS": value}) == [problem]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(f"limits.{name}" for name in LimitSettings.model_fields if not name.endswith("_seconds")),
+        *("tools.max_tools", "budget.calls_per_day", "budget.tokens_per_day", "files.max_bytes", "audit.max_bytes"),
+    ],
+)
+def test_a_number_that_computers_do_not_count_to_is_an_error(home: Path, key: str) -> None:
+    assert problems(home, f"{key} = {10**25}") == [f"{key} in FILE must be less than or equal to {2**53}"]
 
 
 @pytest.mark.parametrize(

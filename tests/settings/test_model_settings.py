@@ -172,6 +172,18 @@ async def test_a_model_may_live_in_another_workspace(emulator: Emulator) -> None
         pytest.param([{"name": "a/b"}], "'a/b' cannot be the name of a model", id="a name that is a path"),
         pytest.param([{"name": "x", "path": "/../y"}], "In the entry of the model 'x'", id="a path that climbs"),
         pytest.param([{"name": "x", "input_schema": {}}], "does not describe an object", id="an empty schema"),
+        *(
+            pytest.param(
+                [{"name": "x", "input_schema": {"type": "object", **part}}], "is not a valid JSON Schema", id=str(part)
+            )
+            for part in (
+                {"properties": 5},
+                {"properties": None},
+                {"properties": ["a"]},
+                {"required": 5},
+                {"required": None},
+            )
+        ),
         pytest.param(
             [{"name": "x"}, {"name": "y", "tool": "X"}], "would share the tool name 'x'", id="names that differ in case"
         ),

@@ -17,9 +17,11 @@ from pydantic_core import PydanticUndefined
 from blaxel_mcp.apis import APIS, ModelAPI
 from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.environment import blaxel_variables, hosting_variables
-from blaxel_mcp.settings.fail_closed import COMPANIONS
 from blaxel_mcp.settings.layers import fails_closed
-from blaxel_mcp.settings.schema import CapSettings, ModelSettings, Settings, WorkspaceSettings
+from blaxel_mcp.settings.limits import CapSettings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.problems import COMPANIONS
+from blaxel_mcp.settings.schema import Settings, WorkspaceSettings
 from tests.support.docs_pages import table
 from tests.support.docs_words import EXIT_CODES
 from tests.support.sources import PACKAGE
@@ -51,8 +53,9 @@ def _keys(model: type[BaseModel], fields: Mapping[str, FieldInfo]) -> str:
 
 @cache
 def _classes_of_schema() -> dict[str, ast.ClassDef]:
-    schema = ast.parse((PACKAGE / "settings/schema.py").read_text(encoding="utf-8"))
-    return {node.name: node for node in schema.body if isinstance(node, ast.ClassDef)}
+    files = [PACKAGE / "settings" / f"{name}.py" for name in ("schema", "http", "limits", "models")]
+    bodies = [ast.parse(file.read_text(encoding="utf-8")).body for file in files]
+    return {node.name: node for body in bodies for node in body if isinstance(node, ast.ClassDef)}
 
 
 def setting_descriptions(model: type[BaseModel]) -> dict[str, str]:

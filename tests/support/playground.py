@@ -17,8 +17,8 @@ from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.playground.app import playground_app
 from blaxel_mcp.server.http.playground.session import PageSessions
 from blaxel_mcp.server.http.server import Shutdown, serve_http
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.settings.schema import HttpSettings
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 BROWSER_ARGUMENTS = (

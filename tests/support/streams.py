@@ -48,3 +48,26 @@ def assembled(events: list[Event], api: str | None) -> Assembler:
     assembler = FormatChooser(api).choose(events, ended=True)
     assert assembler is not None
     return assembler
+
+
+REPLACEMENTS: tuple[Any, ...] = (None, "", "x", -1, 1e300, True, [], {}, [None], [[]], {"text": 1})
+"""A value of each type, and some with another one inside."""
+
+
+def mangled(value: Any, replacement: Any) -> list[Any]:
+    """Copies of a value, each with one of the values inside it replaced."""
+    if isinstance(value, dict):
+        inner = [
+            {**value, name: changed}
+            for name, inner_value in value.items()
+            for changed in mangled(inner_value, replacement)
+        ]
+        return [*inner, replacement]
+    if isinstance(value, list):
+        inner_items = [
+            [*value[:at], changed, *value[at + 1 :]]
+            for at, item in enumerate(value)
+            for changed in mangled(item, replacement)
+        ]
+        return [*inner_items, replacement]
+    return [replacement]

@@ -10,7 +10,7 @@ from blaxel_mcp.apis import CHAT_COMPLETIONS
 from blaxel_mcp.catalog.entry import tool_schema
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.emulator.platform.records import EmulatedModel
-from blaxel_mcp.settings.schema import ModelSettings
+from blaxel_mcp.settings.models import ModelSettings
 from tests.support.connecting import answer_of, connect, error_of, leading_to
 
 pytestmark = pytest.mark.anyio

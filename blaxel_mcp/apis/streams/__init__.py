@@ -4,7 +4,7 @@ Nothing here does I/O. A new format is a new assembler and its entry in `registr
 """
 
 from blaxel_mcp.apis.streams.assembler import Assembler
-from blaxel_mcp.apis.streams.events import MAX_EVENT_BYTES, Event, EventDecoder
+from blaxel_mcp.apis.streams.decoders import MAX_EVENT_BYTES, Event, EventDecoder
 from blaxel_mcp.apis.streams.registry import FormatChooser, decoder_by_content, event_decoder, has_stream_format
 
 __all__ = [

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from blaxel_mcp.apis.reported_errors import ERROR_WORDS, reported_in_event
+from blaxel_mcp.apis.streams.decoders import Event
 from blaxel_mcp.apis.streams.deltas import append_text, finalize, joined_text, merge, text_length
-from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.core.json_text import JSONObject
@@ -15,7 +15,7 @@ from blaxel_mcp.core.redaction import quote, visible
 DONE = "[DONE]"
 """The data of the event that ends a stream of OpenAI's, and of many other providers."""
 
-HEARTBEATS = frozenset({"ping", "keepalive", "heartbeat"})
+HEARTBEATS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 """Events that keep a connection open, in any format."""
 
 _USAGE = ("usage", "usageMetadata")
@@ -57,7 +57,9 @@ class Assembler(ABC):
 
     def __init__(self) -> None:
         self._answer: JSONObject = {}
-        self._unknown: list[JSONObject] = []
+        self._unknown: list[Any] = []
+        # The indexes of the choices that have not ended.
+        self._open: set[int] = set()
 
     @classmethod
     def recognizes(cls, kind: str, data: JSONObject) -> bool:  # noqa: ARG003 - for formats without kinds
@@ -67,7 +69,7 @@ class Assembler(ABC):
     @property
     def complete(self) -> bool:
         """Whether the answer is complete: by the format's end marker, or by the state of the answer itself."""
-        return self.ended
+        return self.ended or self._is_complete()
 
     def feed(self, event: Event) -> None:
         """Add the next event to the answer.
@@ -91,16 +93,19 @@ class Assembler(ABC):
             self._feed_object(event.name, text)
         elif event.name == "error":
             self.record_error(text)
+        elif text and not {event.name, text} & HEARTBEATS:
+            self._keep(json_or_text(text))
 
     @property
     def text(self) -> str:
         """The text received so far, without reasoning; of the first choice if there are several."""
-        return joined_text([self._answer])
+        return self._text_so_far()
 
     def value(self) -> JSONObject:
         """Return the answer so far, in the shape of the provider's non-streaming response."""
         unknown = {"unknown_events": self._unknown} if self._unknown else {}
-        return finalize({**self._built(), **unknown})
+        answer: JSONObject = finalize({**self._built(), **unknown})
+        return answer
 
     def incomplete_reason(self, *, unfinished: bool = False, clean: Callable[[str], str] = str) -> str | None:
         """Return one sentence on why the answer is incomplete after the last event, or None if it is complete.
@@ -146,7 +151,11 @@ class Assembler(ABC):
             if error := reported_in_event(data):
                 self.record_error(error.get("error") or error)
             else:
-                self._unknown.append(data)
+                self._keep(data)
+
+    def _keep(self, data: Any) -> None:
+        """Keep the data of an event that the format does not know."""
+        self._unknown.append(data)
 
     @abstractmethod
     def _apply(self, kind: str, data: JSONObject) -> bool:
@@ -159,6 +168,20 @@ class Assembler(ABC):
         """Return the answer so far, without unknown events and with text buffers."""
         return self._answer
 
+    def _text_so_far(self) -> str:
+        return joined_text([self._answer])
+
+    def _is_complete(self) -> bool:
+        """Return whether the answer itself shows that nothing more comes."""
+        return False
+
+    def _note_end(self, index: int, *, ended: bool) -> None:
+        """Note whether the choice with this index has ended."""
+        if ended:
+            self._open.discard(index)
+        else:
+            self._open.add(index)
+
     def _append(self, target: JSONObject, name: str, piece: str) -> None:
         append_text(target, name, piece)
         self.characters += len(piece)
@@ -168,9 +191,12 @@ class Assembler(ABC):
         self.characters += text_length(delta)
 
     def _set(self, fields: Mapping[str, Any]) -> None:
-        """Set fields of the answer; usage is merged."""
+        """Set fields of the answer; usage is merged, and a null replaces nothing."""
         for name, value in fields.items():
-            self._answer[name] = merge_usage(self._answer.get(name), value) if name in _USAGE else value
+            if name in _USAGE:
+                value = merge_usage(self._answer.get(name), value)  # noqa: PLW2901 - the same field
+            if value is not None or name not in self._answer:
+                self._answer[name] = value
 
 
 def kind_of(name: str, data: Mapping[str, Any]) -> str:
@@ -186,7 +212,8 @@ def merge_usage(current: Any, update: Any) -> Any:
     Providers repeat usage with each event, some without the figures that an earlier event had.
     """
     if isinstance(current, dict) and isinstance(update, dict):
-        return {**current, **{name: merge_usage(current.get(name), value) for name, value in update.items()}}
+        current |= {name: merge_usage(current.get(name), value) for name, value in update.items()}
+        return current
     if update is None or (_is_number(current) and _is_number(update) and update < current):
         return current
     return update
@@ -228,6 +255,14 @@ def objects_in(data: Mapping[str, Any], name: str) -> list[JSONObject]:
     """Return the objects in the array under a name."""
     value = data.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def array_at(target: JSONObject, name: str) -> list[Any]:
+    """Return the array under a name, to be added to: copying it for each event would take its square."""
+    value = target.get(name)
+    if not isinstance(value, list):
+        value = target[name] = []
+    return value
 
 
 def text_in(data: Mapping[str, Any], name: str) -> str:

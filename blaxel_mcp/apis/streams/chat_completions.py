@@ -34,16 +34,12 @@ class ChatCompletionsAssembler(Assembler):
         super().__init__()
         self._choices: dict[int, JSONObject] = {}
 
-    @property
-    def complete(self) -> bool:
-        """Whether [DONE] was received or, since some servers omit it, every choice has finished."""
-        reasons = [choice["finish_reason"] for choice in self._choices.values()]
-        return super().complete or (bool(reasons) and None not in reasons)
+    def _is_complete(self) -> bool:
+        # Some servers omit [DONE].
+        return bool(self._choices) and not self._open
 
-    @property
-    def text(self) -> str:
-        """The content of the first choice."""
-        first = next(iter(in_order(self._choices)), {})
+    def _text_so_far(self) -> str:
+        first = self._choices[min(self._choices)] if self._choices else {}
         content = object_in(first, "message").get("content", first.get("text"))
         # Mistral sends text and thinking as parts.
         return joined_text(content if isinstance(content, list) else [{"text": content}])
@@ -74,7 +70,7 @@ class ChatCompletionsAssembler(Assembler):
             self.record_error(groq.get("error"))
             if usage := groq.pop("usage", None):
                 self._set({"usage": usage})
-            self._answer["x_groq"] = {**object_in(self._answer, "x_groq"), **groq}
+            self._answer.setdefault("x_groq", {}).update(groq)
         for choice in objects_in(data, "choices"):
             self._apply_choice(choice)
         return True
@@ -117,6 +113,7 @@ class ChatCompletionsAssembler(Assembler):
                 self._set({name: value})
             elif name not in ("delta", "message") and (value not in (None, "", {}) or name not in target):
                 target[name] = value
+        self._note_end(index, ended=target["finish_reason"] is not None)
         # A server that cannot stream may send the whole message in one chunk.
         delta = object_in(choice, "delta" if "delta" in choice else "message")
         if delta := {name: value for name, value in delta.items() if name not in _DELTA_NOISE}:

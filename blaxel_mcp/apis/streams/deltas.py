@@ -64,12 +64,6 @@ def merge(target: JSONObject, delta: JSONObject) -> None:
             target[name] = value
 
 
-def finalize(value: JSONObject) -> JSONObject:
-    """Return a copy as plain JSON: without text buffers, and every string valid in UTF-8."""
-    copy: JSONObject = _finalized(value)
-    return copy
-
-
 def joined_text(items: Iterable[Any]) -> str:
     """Join the strings that the objects among the items have as `text`."""
     texts = (item.get("text") for item in items if isinstance(item, dict))
@@ -99,12 +93,13 @@ def _join_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _finalized(value: Any) -> Any:
+def finalize(value: Any) -> Any:
+    """Return a copy as plain JSON: without text buffers, and every string valid in UTF-8."""
     match value:
         case dict():
-            return {_join_surrogates(name): _finalized(inner) for name, inner in value.items()}
+            return {_join_surrogates(name): finalize(inner) for name, inner in value.items()}
         case list():
-            return [_finalized(inner) for inner in value]
+            return [finalize(inner) for inner in value]
         case str():
             return _join_surrogates(value)
         case TextBuffer():

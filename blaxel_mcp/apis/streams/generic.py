@@ -3,9 +3,8 @@
 from typing import Any
 
 from blaxel_mcp.apis.reported_errors import reported_error
-from blaxel_mcp.apis.streams.assembler import DONE, Assembler, json_or_text, object_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, object_in, text_in
 from blaxel_mcp.apis.streams.deltas import TextBuffer
-from blaxel_mcp.apis.streams.events import Event
 from blaxel_mcp.core.json_text import JSONObject
 
 _TEXT_FIELDS = ("content", "text", "message", "response", "delta")
@@ -30,30 +29,22 @@ class GenericAssembler(Assembler):
         self._text = TextBuffer()
         self._is_last = False
 
-    @property
-    def complete(self) -> bool:
-        """Whether the latest event says that it is the last one."""
-        return super().complete or self._is_last
+    def _is_complete(self) -> bool:
+        return self._is_last
 
-    @property
-    def text(self) -> str:
-        """The text of the events, from the fields that usually hold it."""
+    def _text_so_far(self) -> str:
         return str(self._text)
-
-    def feed(self, event: Event) -> None:
-        """Add the next event; unlike other assemblers, keep data that is no object."""
-        super().feed(event)
-        data = event.data.strip()
-        if not data.startswith("{") and data not in ("", DONE):
-            self._events.append(json_or_text(data))
 
     def _built(self) -> JSONObject:
         return {"events": self._events}
 
+    def _keep(self, data: Any) -> None:
+        self._events.append(data)
+
     def _apply(self, kind: str, data: JSONObject) -> bool:  # noqa: ARG002 - no kind of event is known
         if error := reported_error(data, is_known=False):
             self.record_error(error.get("error") or error)
-        self._events.append(data)
+        self._keep(data)
         # Hugging Face's text-generation-inference has a token in each event, Ollama a message.
         holders = (data, object_in(data, "token"), object_in(data, "message"))
         texts = (text for holder in holders for name in _TEXT_FIELDS if (text := text_in(holder, name)))

@@ -1,9 +1,8 @@
 """Message events (Anthropic's documentation, "Streaming messages")."""
 
-from collections.abc import Mapping
-
 from blaxel_mcp.apis.streams.assembler import (
     Assembler,
+    array_at,
     in_order,
     index_in,
     json_or_text,
@@ -13,9 +12,6 @@ from blaxel_mcp.apis.streams.assembler import (
 )
 from blaxel_mcp.apis.streams.deltas import TextBuffer, joined_text
 from blaxel_mcp.core.json_text import JSONObject
-
-_TEXT_DELTAS: Mapping[str, str] = {"text_delta": "text", "thinking_delta": "thinking"}
-"""Deltas that append to a string, and the field that holds it in both the delta and its block."""
 
 
 class MessagesAssembler(Assembler):
@@ -37,9 +33,7 @@ class MessagesAssembler(Assembler):
         self._prefilled = 0
         self._offset = 0
 
-    @property
-    def text(self) -> str:
-        """The text of the text blocks."""
+    def _text_so_far(self) -> str:
         return joined_text(block for block in in_order(self._blocks) if block.get("type") == "text")
 
     def _built(self) -> JSONObject:
@@ -62,7 +56,8 @@ class MessagesAssembler(Assembler):
                 self._apply_delta(index_in(data) + self._offset, object_in(data, "delta"))
             case "message_delta":
                 others = {name: value for name, value in data.items() if name not in ("type", "delta")}
-                self._set({**others, **object_in(data, "delta")})
+                self._set(others)
+                self._set(object_in(data, "delta"))
             case "message_stop":
                 self.ended = True
         return kind in self.kinds
@@ -81,7 +76,8 @@ class MessagesAssembler(Assembler):
         kind = text_in(delta, "type")
         match kind:
             case "text_delta" | "thinking_delta":
-                name = _TEXT_DELTAS[kind]
+                # The field has the same name in the delta and in its block.
+                name = kind.removesuffix("_delta")
                 self._append(self._blocks.setdefault(index, {"type": name}), name, text_in(delta, name))
             case "input_json_delta":
                 block = self._blocks.setdefault(index, {"type": "tool_use"})
@@ -91,9 +87,8 @@ class MessagesAssembler(Assembler):
             case "signature_delta":
                 self._blocks.setdefault(index, {"type": "thinking"})["signature"] = text_in(delta, "signature")
             case "citations_delta":
-                block = self._blocks.setdefault(index, {"type": "text"})
                 # `citations` begins as an empty array or as null.
-                block["citations"] = [*objects_in(block, "citations"), delta.get("citation")]
+                array_at(self._blocks.setdefault(index, {"type": "text"}), "citations").append(delta.get("citation"))
             case _:
                 # Such as `compaction_delta`: its fields are those of the block.
                 fields = {name: value for name, value in delta.items() if name != "type"}

@@ -1,6 +1,6 @@
 """Objects of Ollama's own API (docs/api.md of Ollama: `/api/chat` and `/api/generate`), one per line."""
 
-from blaxel_mcp.apis.streams.assembler import Assembler, object_in, objects_in
+from blaxel_mcp.apis.streams.assembler import Assembler, array_at, object_in, objects_in
 from blaxel_mcp.apis.streams.deltas import append_text, text_length
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -12,9 +12,7 @@ class OllamaAssembler(Assembler):
 
     path_ends = ("/api/chat", "/api/generate")
 
-    @property
-    def text(self) -> str:
-        """The text received so far, without thinking."""
+    def _text_so_far(self) -> str:
         return str(object_in(self._answer, "message").get("content", self._answer.get("response", "")))
 
     @classmethod
@@ -32,20 +30,20 @@ class OllamaAssembler(Assembler):
                 self._append(self._answer, name, value)
             elif isinstance(value, list):
                 # The log probabilities of each piece are its own.
-                self._answer[name] = [*(self._answer.get(name) or ()), *value]
+                array_at(self._answer, name).extend(value)
             else:
                 self._answer[name] = value
         self.ended = self.ended or data["done"] is True
         return True
 
     def _apply_message(self, delta: JSONObject) -> None:
-        message: JSONObject = self._answer.setdefault("message", {})
+        message = self._answer["message"] = object_in(self._answer, "message")
         self.characters += text_length(delta)
         for name, value in delta.items():
             if name in _TEXTS and isinstance(value, str):
                 append_text(message, name, value)
             elif name == "tool_calls":
                 # Each piece has calls of its own, none continues another.
-                message[name] = [*objects_in(message, name), *objects_in(delta, name)]
+                array_at(message, name).extend(objects_in(delta, name))
             else:
                 message[name] = value

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from blaxel_mcp.apis.reported_errors import reported_in_event
 from blaxel_mcp.apis.streams.assembler import DONE, HEARTBEATS, Assembler, json_or_text, kind_of
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
-from blaxel_mcp.apis.streams.cohere_chat import CohereChatAssembler
-from blaxel_mcp.apis.streams.cohere_chat_v1 import CohereChatV1Assembler
-from blaxel_mcp.apis.streams.events import Event, EventDecoder
-from blaxel_mcp.apis.streams.generate_content import GEMINI_STREAM, GenerateContentAssembler
+from blaxel_mcp.apis.streams.cohere import CohereChatAssembler, CohereChatV1Assembler
+from blaxel_mcp.apis.streams.decoders import (
+    Event,
+    EventDecoder,
+    JSONArrayDecoder,
+    NDJSONDecoder,
+    ServerSentEventDecoder,
+)
 from blaxel_mcp.apis.streams.generic import GenericAssembler
-from blaxel_mcp.apis.streams.images import ImagesAssembler
-from blaxel_mcp.apis.streams.interactions import InteractionsAssembler
-from blaxel_mcp.apis.streams.json_array import JSONArrayDecoder
-from blaxel_mcp.apis.streams.line_decoders import NDJSONDecoder, ServerSentEventDecoder
+from blaxel_mcp.apis.streams.google import GEMINI_STREAM, GenerateContentAssembler, InteractionsAssembler
+from blaxel_mcp.apis.streams.media import ImagesAssembler, SpeechAssembler, TranscriptionsAssembler
 from blaxel_mcp.apis.streams.messages import MessagesAssembler
 from blaxel_mcp.apis.streams.ollama import OllamaAssembler
 from blaxel_mcp.apis.streams.responses import ResponsesAssembler
-from blaxel_mcp.apis.streams.speech import SpeechAssembler
-from blaxel_mcp.apis.streams.transcriptions import TranscriptionsAssembler
 
 _NDJSON_TYPES = tuple(f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines", "stream+json"))
 """Media types of newline-delimited JSON; the last is that of Cohere's version 1."""
@@ -125,7 +125,7 @@ class FormatChooser:
         data = value if isinstance(value, dict) else {}
         kind = kind_of(event.name, data)
         expected = self._expected
-        is_error = "error" in data or kind == "error" or (expected and reported_in_event(data))
+        is_error = data.get("error") or kind == "error" or (expected and reported_in_event(data))
         if expected and (expected.recognizes(kind, data) or is_error or event.data == DONE):
             return expected
         self._undecided += bool(data) and kind not in HEARTBEATS

@@ -9,6 +9,7 @@ from typing import Any
 
 from blaxel_mcp.apis.streams.assembler import (
     Assembler,
+    array_at,
     in_order,
     index_in,
     kind_of,
@@ -59,9 +60,7 @@ class ResponsesAssembler(Assembler):
         super().__init__()
         self._items: dict[int, JSONObject] = {}
 
-    @property
-    def text(self) -> str:
-        """The text of the output messages."""
+    def _text_so_far(self) -> str:
         messages = [item for item in self._output() if isinstance(item, dict) and item.get("type") == "message"]
         parts = [part for message in messages for part in objects_in(message, "content")]
         return joined_text(part for part in parts if part.get("type") == "output_text")
@@ -82,7 +81,11 @@ class ResponsesAssembler(Assembler):
             if kind in _FINAL_EVENTS:
                 self.ended = True
                 # The final response has all that they said.
-                self._unknown = [event for event in self._unknown if not self.recognizes(kind_of("", event), event)]
+                self._unknown = [
+                    event
+                    for event in self._unknown
+                    if not (isinstance(event, dict) and self.recognizes(kind_of("", event), event))
+                ]
             return True
         name, _, stage = kind.rpartition(".")
         index = index_in(data, "output_index")
@@ -91,9 +94,7 @@ class ResponsesAssembler(Assembler):
                 self._items[index] = item
         elif name == "response.output_text.annotation":
             part = self._part_at(index, "message", "content", "output_text", data)
-            annotations = part.setdefault("annotations", [])
-            if isinstance(annotations, list):
-                annotations.append(data.get("annotation"))
+            array_at(part, "annotations").append(data.get("annotation"))
         elif place := _PART_PLACES.get(name):
             array, part_kind, field = place
             part = self._part_at(index, "reasoning" if "reasoning" in name else "message", array, part_kind, data)
@@ -113,13 +114,13 @@ class ResponsesAssembler(Assembler):
     def _apply_text(self, target: JSONObject, field: str, stage: str, data: JSONObject) -> None:
         if stage == "delta":
             self._append(target, field, text_in(data, "delta"))
-        elif field in data:
+        elif field in data and (data[field] or field not in target):
             target[field] = data[field]
 
     def _part_at(self, index: int, kind: str, array: str, part_kind: str, data: JSONObject) -> JSONObject:
         """Return the part that an event is about, in an item of this kind; create either if it is new."""
         item = self._item(index, kind)
-        parts = item[array] = item[array] if isinstance(item.get(array), list) else []
+        parts = array_at(item, array)
         place = min(max(index_in(data, f"{array}_index"), 0), _MAX_PARTS - 1)
         while len(parts) <= place:
             parts.append({"type": part_kind} if part_kind else {})

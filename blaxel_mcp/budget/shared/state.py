@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from blaxel_mcp.budget.shared.cipher import Cipher
 from blaxel_mcp.budget.shared.engine import Engine
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.settings.schema import SharedSettings
+from blaxel_mcp.settings.limits import SharedSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

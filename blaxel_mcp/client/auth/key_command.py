@@ -15,7 +15,7 @@ from blaxel_mcp.client.auth.tokens import Token, is_bearer_value
 from blaxel_mcp.client.errors.wording import in_seconds
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import scrub
-from blaxel_mcp.settings.types import bare_credential
+from blaxel_mcp.settings.placeholders import bare_credential
 
 KEY_COMMAND_SECONDS = 30.0
 """Long enough to touch a fingerprint reader, short enough to notice a prompt that nobody sees."""

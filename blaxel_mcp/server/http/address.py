@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.server.http.errors import RefusedError
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 
 MCP_PATH = "/mcp"
 

@@ -21,7 +21,7 @@ from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.http.address import Address, listen, resolve_metrics
 from blaxel_mcp.server.http.server import EmbeddedServer
 from blaxel_mcp.server.telemetry import start_telemetry
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pydantic import AnyHttpUrl
 
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.server.http.address import MCP_PATH, Address
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 import mcp_types as types
 
 from blaxel_mcp.apis import ModelAPI
-from blaxel_mcp.apis.embeddings import MAX_COMPARED
+from blaxel_mcp.apis.retrieval import MAX_COMPARED
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import read_steps
@@ -23,7 +23,8 @@ from blaxel_mcp.core.media_types import OPAQUE, shown_media_type
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import result_meta, visible_receipt
-from blaxel_mcp.settings.schema import ModelSettings, Settings
+from blaxel_mcp.settings.models import ModelSettings
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.types import ReceiptKind, ResultKind
 from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
 from blaxel_mcp.tools.results.media import Media

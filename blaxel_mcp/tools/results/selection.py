@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from blaxel_mcp.apis.embeddings import read_vectors, similarities
+from blaxel_mcp.apis.retrieval import read_vectors, similarities
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import locate, read_steps

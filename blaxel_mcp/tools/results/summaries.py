@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from blaxel_mcp.apis.embeddings import decode_floats
+from blaxel_mcp.apis.retrieval import decode_floats
 from blaxel_mcp.core.json_pointer import spell
 from blaxel_mcp.core.json_text import run_finder
 from blaxel_mcp.tools.results.replacement import Replace, Steps, replace_parts

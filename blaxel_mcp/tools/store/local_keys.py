@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blaxel_mcp.core.private_files import make_own_file, make_own_folder, user_folder
-from blaxel_mcp.settings.schema import LEASE_SECONDS
+from blaxel_mcp.settings.limits import LEASE_SECONDS
 from blaxel_mcp.tools.paid_once import KEPT_SECONDS, CallKeysError, Claim
 
 if TYPE_CHECKING:

@@ -6,13 +6,12 @@ beside it holds the expected result, above all the provider's own answer without
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from blaxel_mcp.apis.streams import Event, FormatChooser
 from blaxel_mcp.core import json_text
-from tests.support.streams import FOLDER, STREAMS, assembled, expected_of, read
+from tests.support.streams import FOLDER, REPLACEMENTS, STREAMS, assembled, expected_of, mangled, read
 
 APIS = ("chat-completions", "responses", "messages", "generate-content", "cohere-chat", None)
 
@@ -114,28 +113,6 @@ def test_no_stream_of_another_format_is_a_crash(stream: Path) -> None:
         assert json_text.dump(assembler.value()).encode(), api
 
 
-def _mangled(value: Any, replacement: Any) -> list[Any]:
-    """Copies of a value, each with one of the values inside it replaced."""
-    if isinstance(value, dict):
-        inner = [
-            {**value, name: changed}
-            for name, inner_value in value.items()
-            for changed in _mangled(inner_value, replacement)
-        ]
-        return [*inner, replacement]
-    if isinstance(value, list):
-        inner_items = [
-            [*value[:at], changed, *value[at + 1 :]]
-            for at, item in enumerate(value)
-            for changed in _mangled(item, replacement)
-        ]
-        return [*inner_items, replacement]
-    return [replacement]
-
-
-REPLACEMENTS: tuple[Any, ...] = (None, "", "x", -1, 1e300, True, [], {}, [None], [[]], {"text": 1})
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -157,7 +134,7 @@ def test_a_field_of_another_type_is_no_crash(name: str) -> None:
     datas = [json.loads(event.data) if event.data.startswith("{") else event.data for event in events]
     for at, data in enumerate(datas):
         # Every other one: a field comes in many events, and so meets all of them.
-        for changed in (changed for value in REPLACEMENTS[at % 2 :: 2] for changed in _mangled(data, value)):
+        for changed in (changed for value in REPLACEMENTS[at % 2 :: 2] for changed in mangled(data, value)):
             odd = Event(events[at].name, json.dumps(changed))
             assembler = assembled([*events[:at], odd, *events[at + 1 :]], api)
 

@@ -8,6 +8,8 @@ import pytest
 
 from blaxel_mcp.apis.streams import Assembler, Event, FormatChooser
 from blaxel_mcp.apis.streams.chat_completions import ChatCompletionsAssembler
+from blaxel_mcp.core import json_text
+from tests.support.streams import REPLACEMENTS, mangled
 
 
 def assembled(*datas: dict[str, Any] | str, api: str | None = None) -> Assembler:
@@ -323,6 +325,12 @@ def test_a_stream_in_another_format_than_its_path_says_is_read_by_its_events() -
     assert assembled(*messages, api="chat-completions").value() == {"id": "m", "content": []}
 
 
+def test_a_null_in_place_of_an_error_does_not_decide_the_format() -> None:
+    lines = [{"message": {"content": "a"}, "done": False, "error": None}, {"message": {}, "done": True, "error": None}]
+
+    assert assembled(*lines, api="chat-completions").value()["message"] == {"content": "a"}
+
+
 def test_more_events_are_awaited_while_none_tells_the_format() -> None:
     ping, odd = Event("message", '{"type": "ping"}'), Event("message", '{"x": 1}')
 
@@ -380,3 +388,136 @@ def test_arguments_in_pieces_become_the_arguments_of_one_call(pieces: list[dict[
     assert first["functionCall"]["name"] == "f"
     assert first["functionCall"]["args"] == arguments or "99999999" in json.dumps(pieces)
     assert len(json.dumps(first)) < 10_000
+
+
+INTERACTION = [
+    {"event_type": "interaction.created", "interaction": {"id": "i", "status": "in_progress"}},
+    {"event_type": "step.start", "index": 0, "step": {"type": "model_output", "content": []}},
+    {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "Moss"}},
+    {"event_type": "step.delta", "index": 0, "delta": {"type": "thought_summary", "content": {"text": "a"}}},
+    {"event_type": "content.start", "index": 0, "content": {"type": "text"}},
+    {"event_type": "content.delta", "index": 0, "delta": {"type": "text", "text": "b"}},
+    {"event_type": "interaction.completed", "interaction": {"id": "i", "status": "completed"}},
+]
+OLLAMA = [
+    {"model": "m", "message": {"content": "a", "tool_calls": [{"function": {"name": "f"}}]}, "done": False},
+    {"model": "m", "message": {"content": "b", "thinking": "c"}, "done": False, "logprobs": [{"token": "b"}]},
+    {"model": "m", "response": "d", "done": True, "eval_count": 2},
+]
+COHERE_V1 = [
+    {"event_type": "stream-start", "generation_id": "g"},
+    {"event_type": "citation-generation", "citations": [{"start": 0}], "text": "a"},
+    {"event_type": "text-generation", "text": "a"},
+    {"event_type": "stream-end", "response": {"text": "a", "citations": [{"start": 0}]}, "citations": [{"start": 1}]},
+]
+TRANSCRIPTION = [
+    {"type": "transcript.text.segment", "text": "a", "start": 0.0},
+    {"type": "transcript.text.delta", "delta": "a"},
+    {"type": "transcript.text.done", "text": "a", "usage": {"total_tokens": 1}, "segments": []},
+]
+PICTURE = [
+    {"type": "image_generation.partial_image", "b64_json": "aa"},
+    {"type": "image_generation.completed", "b64_json": "aa", "created_at": 1, "usage": {"total_tokens": 1}},
+]
+RECORDING = [
+    {"type": "speech.audio.delta", "audio": "SUQz"},
+    {"type": "speech.audio.done", "usage": {"total_tokens": 1}},
+]
+CALL = [
+    {"candidates": [{"content": {"role": "model", "parts": [{"functionCall": call}]}, "index": 0}]}
+    for call in (
+        {"name": "f", "willContinue": True},
+        {"partialArgs": [{"jsonPath": "$.a[0].b", "stringValue": "x", "willContinue": True}], "willContinue": True},
+        {"partialArgs": [{"jsonPath": "$.a[0].b", "stringValue": "y"}, {"jsonPath": "$.c", "numberValue": 1}]},
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "events"),
+    [
+        pytest.param("/v1beta/interactions", INTERACTION, id="interactions"),
+        pytest.param("/api/chat", OLLAMA, id="ollama"),
+        pytest.param("/v1/chat", COHERE_V1, id="cohere v1"),
+        pytest.param("transcriptions", TRANSCRIPTION, id="transcriptions"),
+        pytest.param("images", PICTURE, id="images"),
+        pytest.param("speech", RECORDING, id="speech"),
+        pytest.param("generate-content", CALL, id="a call in pieces"),
+    ],
+)
+def test_a_field_of_another_type_is_no_crash(path: str, events: list[dict[str, Any]]) -> None:
+    for at, event in enumerate(events):
+        for changed in (changed for value in REPLACEMENTS for changed in mangled(event, value)):
+            odd = changed if isinstance(changed, dict) else ""
+            for later in (events[at:], events[at + 1 :]):
+                assembler = assembled(*events[:at], odd, *later, api=path)
+
+                assert isinstance(assembler.text, str)
+                assert json_text.dump(assembler.value()).encode()
+
+
+@pytest.mark.parametrize(
+    ("api", "events", "text"),
+    [
+        pytest.param(
+            "transcriptions",
+            [{"type": "transcript.text.delta", "delta": "abc"}, {"type": "transcript.text.done", "text": None}],
+            "abc",
+            id="transcriptions",
+        ),
+        pytest.param(
+            "/v1/chat",
+            [
+                {"event_type": "text-generation", "text": "abc"},
+                {"event_type": "stream-end", "response": {"text": None}},
+            ],
+            "abc",
+            id="cohere v1",
+        ),
+        pytest.param(
+            "responses",
+            [
+                {"type": "response.output_text.delta", "output_index": 0, "delta": "abc"},
+                {"type": "response.output_text.done", "output_index": 0, "text": ""},
+                {"type": "response.completed", "response": {"status": "completed", "output": []}},
+            ],
+            "abc",
+            id="responses",
+        ),
+    ],
+)
+def test_a_last_event_without_the_text_leaves_the_text_that_came(
+    api: str, events: list[dict[str, Any]], text: str
+) -> None:
+    assembler = assembled(*events, api=api)
+
+    assert (assembler.text, assembler.complete) == (text, True)
+
+
+def test_a_candidate_stays_finished_when_a_later_piece_says_null() -> None:
+    pieces: list[dict[str, Any]] = [
+        {"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"},
+        {"finishReason": None},
+    ]
+    assembler = assembled(*({"candidates": [piece]} for piece in pieces), api="generate-content")
+
+    assert assembler.value()["candidates"][0]["finishReason"] == "STOP"
+    assert assembler.complete
+
+
+def test_usage_beside_a_delta_counts_although_the_delta_has_an_empty_one() -> None:
+    start = {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 5}}}
+    delta = {"stop_reason": "end_turn", "usage": None}
+
+    assembler = assembled(start, {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 3}})
+
+    assert assembler.value()["usage"] == {"input_tokens": 5, "output_tokens": 3}
+
+
+def test_data_that_is_no_object_is_kept_unless_it_only_holds_the_connection_open() -> None:
+    first, end = chunk(choices=[{"index": 0, "delta": {"content": "x"}}]), chunk(choices=[])
+
+    assembler = assembled(first, "ping", "upstream is busy", "[1, 2]", end, "[DONE]")
+
+    assert assembler.value()["unknown_events"] == ["upstream is busy", [1, 2]]
+    assert assembler.text == "x"

@@ -9,7 +9,7 @@ import pytest
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import Address, require_safe, resolve, transport_security
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 from tests.support.connecting import ERAS, Era, leading_to
 from tests.support.http_serving import Served, message, serving
 

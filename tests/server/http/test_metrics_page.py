@@ -9,8 +9,8 @@ from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import resolve_metrics
 from blaxel_mcp.server.http.metrics import metrics_served, telemetry_for
 from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.settings.schema import HttpSettings
 from tests.support.connecting import leading_to
 from tests.support.leaks import Client, look_at
 

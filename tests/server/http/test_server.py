@@ -11,7 +11,7 @@ from mcp import Client
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import MCP_PATH, listen, resolve
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 from tests.support.connecting import ERAS, Era, answer_of, finished, is_slow_call, leading_to, receipt_of
 from tests.support.held import HeldAnswers
 from tests.support.http_serving import HOUSE_CHAT, SLOW_CALL, Served, answer_to_42, message, serving

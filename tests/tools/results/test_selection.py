@@ -151,16 +151,18 @@ async def test_embeddings_return_how_similar_the_texts_are(
     assert "return" not in bodies(emulator)[0]
 
 
-async def test_embeddings_return_whole_vectors_or_a_file_with_them(emulator: Emulator) -> None:
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+async def test_embeddings_return_whole_vectors_or_a_file_with_them(emulator: Emulator, encoding: str) -> None:
+    asked = {"input": ["a cat"], "return": "file", "encoding_format": encoding}
     async with connect(leading_to(emulator)) as client:
         vectors = answer_of(await client.call_tool("house-embed", {"input": ["a cat"], "return": "vectors"}))
-        result = await client.call_tool("house-embed", {"input": ["a cat"], "return": "file"})
+        result = await client.call_tool("house-embed", asked)
         sentence = texts_of(result)[-1]
         file = next(Path(word.rstrip(",.")) for word in sentence.split() if word.startswith("/"))
         written = json.loads(file.read_text())
 
     assert isinstance(vectors["data"][0]["embedding"][7], float)
-    assert written == [vectors["data"][0]["embedding"]]
+    assert written == [pytest.approx(vectors["data"][0]["embedding"], abs=1e-6)]
     assert json.loads(text_of(result))["dimensions"] == len(written[0])
     assert "too large" not in sentence
 

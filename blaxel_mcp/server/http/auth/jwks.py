@@ -18,7 +18,7 @@ from blaxel_mcp.client.proxies import network_transport
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import is_loopback
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 
 logger = logging.getLogger(__name__)
 

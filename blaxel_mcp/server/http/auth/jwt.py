@@ -8,7 +8,7 @@ import jwt
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.server.http.auth.jwks import JWK, IssuerKeys
-from blaxel_mcp.settings.schema import HttpSettings
+from blaxel_mcp.settings.http import HttpSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric algorithms only: with a symmetric one, anyone who can verify a token could also make one."""

@@ -16,8 +16,8 @@ from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.playground.session import PageSessions
 from blaxel_mcp.server.pages.bundle import Page, build_page
 from blaxel_mcp.server.server import build_server
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.settings.schema import HttpSettings
 
 SESSION_PATH = "/session"
 

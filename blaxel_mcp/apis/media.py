@@ -1,15 +1,55 @@
-"""The transcriptions API: OpenAI's `POST /v1/audio/transcriptions`, a form with a file (RFC 7578)."""
+"""OpenAI's APIs of images, speech and transcriptions."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import Encoded, Fields, ModelAPI
-from blaxel_mcp.apis.content import string
-from blaxel_mcp.apis.input_files import FileData
+from blaxel_mcp.apis.base import Encoded, Fields, FileData, ModelAPI
+from blaxel_mcp.apis.content import count, string
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
+
+
+class Images(ModelAPI):
+    """Generates images from a description."""
+
+    name = "images"
+    path = "/v1/images/generations"
+    summary = "Generates images from a description, `prompt`."
+    accept = "application/json, image/*;q=0.8"
+    fields: ClassVar[Fields] = {
+        "prompt": string("What the image shows."),
+        "size": string("Such as 1024x1024, or auto."),
+        "quality": string("low, medium, high or auto, where supported."),
+        "background": string("transparent, opaque or auto, where supported."),
+        "output_format": string("png, jpeg or webp, where supported."),
+        "n": count("Number of images (default: 1)."),
+    }
+    required = ("prompt",)
+    listed_fields = ("prompt", "size", "quality", "n")
+    listed_hints: ClassVar[Mapping[str, str]] = {"size": "Such as 1024x1024."}
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"quality": ("auto", "low", "medium", "high", "standard", "hd")}
+
+
+class Speech(ModelAPI):
+    """Turns text into speech."""
+
+    name = "speech"
+    path = "/v1/audio/speech"
+    summary = "Speaks `input` in a `voice`."
+    accept = "audio/*, application/json;q=0.5"
+    fields: ClassVar[Fields] = {
+        "input": string("The text to speak."),
+        "voice": string("Such as alloy, nova or onyx; names vary by provider."),
+        "instructions": string("How to speak it, where supported."),
+        "response_format": string("mp3, wav, opus, aac, flac or pcm."),
+        "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "description": "0.25 to 4; 1 is normal."},
+    }
+    required = ("input", "voice")
+    listed_fields = ("input", "voice", "instructions", "response_format")
+    listed_hints: ClassVar[Mapping[str, str]] = {"voice": "Such as alloy.", "instructions": "How to speak."}
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"response_format": ("mp3", "opus", "aac", "flac", "wav", "pcm")}
 
 
 class Transcriptions(ModelAPI):
@@ -46,7 +86,7 @@ class Transcriptions(ModelAPI):
 
     def encode(self, body: Any) -> Encoded:
         """Encode the fields as a form, with the recording as a file."""
-        self.check(body)
+        self.check(body if isinstance(body, dict) else {})
         boundary = f"blaxel-mcp-{secrets.token_hex(16)}"
         parts: list[bytes] = []
         for name, value in body.items():

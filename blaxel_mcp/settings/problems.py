@@ -1,13 +1,31 @@
-"""Settings that would not restrict what they are meant to: keys that contradict each other, weak tokens, and locks."""
+"""Mistakes in settings: those of one source, and keys of all sources that contradict each other.
+
+No message quotes a value, which may be a secret.
+"""
 
 import re
 import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blaxel_mcp.settings.layers import Layer, Location, place
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from blaxel_mcp.core.suggestions import closest
+from blaxel_mcp.settings.http import HttpAuth, HttpSettings
+from blaxel_mcp.settings.layers import Layer, Location, known_keys, nested, place
 from blaxel_mcp.settings.placeholders import is_unexpanded_text
-from blaxel_mcp.settings.schema import HttpAuth, HttpSettings
+from blaxel_mcp.settings.schema import Settings
+
+_REQUIREMENTS = {
+    "missing": "is required",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "tuple_type": 'must be a list, such as ["first", "second"]',
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
+"""Requirements for those error types of pydantic whose own message does not fit a settings file."""
 
 COMPANIONS: Mapping[str, HttpAuth] = {
     "bearer_tokens": "token",
@@ -17,9 +35,6 @@ COMPANIONS: Mapping[str, HttpAuth] = {
     "scopes": "oauth",
 }
 """The only `http.auth` with which each of these keys of `[http]` has an effect."""
-
-_TOKENS: Location = ("http", "bearer_tokens")
-_SHARED_KEY: Location = ("shared", "key")
 
 _MIN_DIFFERENT_CHARS = 6
 """A random token of 16 characters practically never has fewer different ones, even if it consists of digits."""
@@ -40,6 +55,27 @@ _SEQUENCES = (
     "1234567890",
     "qwertyuiopasdfghjklzxcvbnm",
 )
+
+
+def problems_in(layer: Layer) -> list[str]:
+    """Return one sentence for each mistake in a source: the place, the key and what is required of it."""
+    tree = nested(layer.values)
+    # The constructor of Settings would accept some unknown names as its own arguments (`_env_file`).
+    unknown = [key for key in tree if key not in Settings.model_fields]
+    problems = [
+        *layer.problems,
+        *_weak_secrets(layer),
+        *_unexpanded_locks(layer),
+        *(f"{layer.place((key,))} {_unknown_key((key,))}" for key in unknown),
+    ]
+    try:
+        Settings.model_validate({key: value for key, value in tree.items() if key not in unknown})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        # pydantic adds a part to the location of a key that is itself wrong.
+        places = (tuple(part for part in detail["loc"] if part != "[key]") for detail in details)
+        problems += [f"{layer.place(at)} {_requirement(detail)}" for at, detail in zip(places, details, strict=True)]
+    return problems
 
 
 def contradictions(http: HttpSettings, sources: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
@@ -71,13 +107,14 @@ def sharing_problems(values: Mapping[str, object], sources: Mapping[str, str]) -
         yield f"{place(sources['shared.key'], 'shared.key')} has no effect: shared.url is not set; remove shared.key"
 
 
-def weak_secrets(layer: Layer) -> Iterator[str]:
+def _weak_secrets(layer: Layer) -> Iterator[str]:
     """Yield a sentence for each of a source's tokens and keys that could be guessed, or that is there twice."""
-    tokens = layer.values.get(_TOKENS)
+    tokens = layer.values.get(("http", "bearer_tokens"))
     elements = enumerate(tokens) if isinstance(tokens, list | tuple) else ()
-    secrets = [("token", token, (*_TOKENS, index)) for index, token in elements]
+    secrets: list[tuple[str, Any, Location]] = [("token", each, ("http", "bearer_tokens", at)) for at, each in elements]
+    secrets.append(("key", layer.values.get(("shared", "key")), ("shared", "key")))
     earlier = set()
-    for noun, secret, location in (*secrets, ("key", layer.values.get(_SHARED_KEY), _SHARED_KEY)):
+    for noun, secret, location in secrets:
         # One of another type is reported by the schema.
         if not isinstance(secret, str):
             continue
@@ -89,7 +126,7 @@ def weak_secrets(layer: Layer) -> Iterator[str]:
         earlier.add((noun, text))
 
 
-def unexpanded_locks(layer: Layer) -> Iterator[str]:
+def _unexpanded_locks(layer: Layer) -> Iterator[str]:
     """Yield a sentence for each text in a source's `models[].locked` that is a placeholder and nothing else.
 
     It would be sent as it is: a system message would read `${SYSTEM}`. An empty text may be intended.
@@ -104,11 +141,14 @@ def unexpanded_locks(layer: Layer) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(item)
+    # Not recursive: keys of TOML can nest a thousand levels deep.
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping | list):
+            pending += item.values() if isinstance(item, Mapping) else item
 
 
 def _is_guessable(token: str) -> bool:
@@ -124,3 +164,24 @@ def _is_guessable(token: str) -> bool:
         or re.fullmatch(r"[A-Z0-9]+(_[A-Z0-9]+)+", token) is not None
         or any(plain in line * 9 or plain in line[::-1] * 9 for line in _SEQUENCES)
     )
+
+
+def _requirement(detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(detail["loc"])
+    if detail["loc"] == ("models",):
+        return "must be a list of tables, each under [[models]]"
+    if detail["type"] in _REQUIREMENTS:
+        return _REQUIREMENTS[detail["type"]]
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    # pydantic's message without its subject and without the reason why parsing failed.
+    message = re.sub(r"^(Input|String|Tuple) |, unable to .*", "", detail["msg"])
+    return re.sub(r"^should\b", "must", message)
+
+
+def _unknown_key(location: Location) -> str:
+    known = known_keys(location[:-1])
+    suggestion = closest(str(location[-1]), known)
+    advice = f"did you mean {suggestion}?" if suggestion else f"valid keys: {', '.join(known)}"
+    return f"is not a setting; {advice}"

@@ -1,6 +1,6 @@
-"""Chat events (Cohere's API reference, "Chat with Streaming", version 2)."""
+"""Chat events of Cohere, versions 2 and 1 (Cohere's API reference, "Chat with Streaming" and its V1)."""
 
-from blaxel_mcp.apis.streams.assembler import Assembler, in_order, index_in, object_in, text_in
+from blaxel_mcp.apis.streams.assembler import Assembler, array_at, in_order, index_in, object_in, objects_in, text_in
 from blaxel_mcp.apis.streams.deltas import joined_text, merge
 from blaxel_mcp.core.json_text import JSONObject
 
@@ -26,9 +26,7 @@ class CohereChatAssembler(Assembler):
         self._citations: list[JSONObject] = []
         self._logprobs: list[JSONObject] = []
 
-    @property
-    def text(self) -> str:
-        """The text of the message, without thinking."""
+    def _text_so_far(self) -> str:
         return joined_text(in_order(self._content))
 
     def _built(self) -> JSONObject:
@@ -61,4 +59,40 @@ class CohereChatAssembler(Assembler):
                 self.record_error(delta.get("error"))
                 self._set({name: value for name, value in delta.items() if name != "error"})
                 self.ended = True
+        return kind in self.kinds
+
+
+_LISTS = ("search_queries", "search_results", "documents", "citations", "tool_calls")
+"""Arrays of an answer that events bring whole or in parts."""
+
+
+class CohereChatV1Assembler(Assembler):
+    """Assembles the events of `/v1/chat`; the last one holds the whole answer."""
+
+    path_ends = ("/v1/chat",)
+    kinds = frozenset(
+        {
+            *("stream-start", "search-queries-generation", "search-results", "text-generation", "citation-generation"),
+            *("tool-calls-generation", "tool-calls-chunk", "stream-end"),
+        }
+    )
+    ignored_kinds = frozenset({"tool-calls-chunk"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answer["text"] = ""
+
+    def _apply(self, kind: str, data: JSONObject) -> bool:
+        if kind == "text-generation":
+            self._append(self._answer, "text", text_in(data, "text"))
+        elif kind == "stream-end":
+            self._set({**object_in(data, "response"), "finish_reason": data.get("finish_reason")})
+            self.ended = True
+            if text_in(data, "finish_reason").startswith("ERROR"):
+                self.record_error(data.get("error") or data["finish_reason"])
+        elif "generation_id" in data:
+            self._answer["generation_id"] = data["generation_id"]
+        for name in _LISTS:
+            if items := objects_in(data, name):
+                array_at(self._answer, name).extend(items)
         return kind in self.kinds
