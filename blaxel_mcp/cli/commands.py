@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from blaxel_mcp.settings.placeholders import is_unset
+
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
@@ -15,6 +17,8 @@ _Option = tuple[tuple[str, ...], dict[str, Any]]
 
 
 def _option(names: str, metavar: str | None, description: str, **keywords: Any) -> _Option:
+    if metavar == "FILE":
+        keywords["type"] = _file
     return tuple(names.split()), {"metavar": metavar, "help": description, **keywords}
 
 
@@ -26,13 +30,22 @@ def _repeatable(names: str, metavar: str, description: str) -> _Option:
     return _option(names, metavar, f"{description}; repeatable (default: none)", action="append", default=[])
 
 
+def _file(text: str) -> str:
+    # `--file "$FILE"` of a script must not mean the default file when the variable is not set.
+    if is_unset(text):
+        raise argparse.ArgumentTypeError(f"must name a file, not {text!r}")
+    return text
+
+
 def _whole_number(lowest: int, highest: int) -> Callable[[str], int]:
     """Return a parser of whole numbers in a range, both ends included."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} to {highest}, not {text!r}")
-        return int(text)
+        # Python converts no more than 4,300 digits.
+        with suppress(ValueError):
+            if text.isdecimal() and lowest <= int(text) <= highest:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} to {highest}, not {text!r}")
 
     return parse
 
