@@ -1,7 +1,7 @@
 """`blaxel-mcp emulator`: the emulator of Blaxel alone, for any client of Blaxel."""
 
 import argparse
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from urllib.parse import urlsplit
 
 from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_WORKSPACE
@@ -17,10 +17,7 @@ async def emulator(options: argparse.Namespace) -> int:
     if options.list_faults:
         print("\n".join(fault_names()))
         return ExitCode.OK
-    if options.upstream is not None and urlsplit(options.upstream).scheme not in ("http", "https"):
-        hint = "Give one such as http://127.0.0.1:11434."
-        raise ConfigurationError(f"--upstream {options.upstream!r} is not an HTTP URL.", hint=hint)
-    upstream = OpenAIServer(options.upstream) if options.upstream else None
+    upstream = None if options.upstream is None else _openai_server(options.upstream)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(received_signals())
         try:
@@ -36,3 +33,12 @@ async def emulator(options: argparse.Namespace) -> int:
             flush=True,
         )
         return exit_code_after(await anext(signals))
+
+
+def _openai_server(url: str) -> OpenAIServer:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return OpenAIServer(url)
+    hint = "Give one such as http://127.0.0.1:11434."
+    raise ConfigurationError(f"--upstream {url!r} is not an HTTP URL.", hint=hint)

@@ -103,6 +103,9 @@ def test_run_writes_a_binary_answer_as_it_is(run: Run) -> None:
         pytest.param(["models", "--workspace", " "], 2, "--workspace is blank", id="a blank workspace"),
         pytest.param(["calls", "show", ""], 2, "calls show ID", id="a blank id"),
         pytest.param(["emulator", "--upstream", ""], 2, "is not an HTTP URL", id="a blank upstream"),
+        pytest.param(["emulator", "--upstream", "http://"], 2, "is not an HTTP URL", id="an upstream without a host"),
+        pytest.param(["emulator", "--upstream", "http://[::1"], 2, "is not an HTTP URL", id="half a host as upstream"),
+        pytest.param(["emulator", "--upstream", "http://a:b"], 2, "is not an HTTP URL", id="no port of an upstream"),
     ],
 )
 @pytest.mark.usefixtures("platform")
