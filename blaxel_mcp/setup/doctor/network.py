@@ -40,7 +40,7 @@ CLOCK_WARNING_SECONDS = 60.0
 _NOWHERE = "http://localhost:9"
 """The only URL that the client without credentials trusts; nothing is sent there."""
 
-_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE)
+_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -65,7 +65,7 @@ def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 def masked(value: str) -> str:
     """Return a proxy's URL, or a list of hosts, with user names and passwords masked."""
-    return ", ".join(_USER_INFO.sub(r"\1***@", part.strip()) for part in value.split(","))
+    return _USER_INFO.sub(r"\1***@", value)
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:

@@ -173,7 +173,9 @@ def test_the_proxy_for_a_url_is_the_one_that_the_library_takes(
         ("http://p:1", "http://p:1"),
         ("http://a:b@c@p:1/x", "http://***@p:1/x"),
         ("http://me:se/cret@p:1", "http://***@p:1"),
-        ("localhost,.example", "localhost, .example"),
+        ("http://me:se,cret@p:1", "http://***@p:1"),
+        ("http://me:se\ncret@p:1", "http://***@p:1"),
+        ("localhost,.example", "localhost,.example"),
     ],
 )
 def test_user_info_of_a_proxy_is_never_shown(value: str, shown: str) -> None:
