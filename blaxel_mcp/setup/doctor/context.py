@@ -11,7 +11,6 @@ from blaxel_mcp.client.request import APIResponse
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.loading import Configuration
-from blaxel_mcp.setup.doctor.handshake import Handshake
 from blaxel_mcp.setup.install.installed import ClientState
 
 _MAX_SERVERS = 2
@@ -31,6 +30,7 @@ class CheckContext:
         servers: Limits how many servers start at the same time.
         answer: The control plane's response and the time it arrived, in seconds since the epoch.
         callable: The models whose checks did not fail.
+        tool_list: The number of this server's tools, and their size in characters of JSON.
     """
 
     runtime: Runtime
@@ -42,7 +42,7 @@ class CheckContext:
     servers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_MAX_SERVERS))
     answer: tuple[APIResponse, float] | None = None
     callable: list[CatalogEntry] = field(default_factory=list)
-    handshake: Handshake | None = None
+    tool_list: tuple[int, int] = (0, 0)
 
     @property
     def config(self) -> Configuration:
