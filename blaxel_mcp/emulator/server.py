@@ -77,8 +77,9 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        message = f"The emulator cannot listen on {host} port {port}: {error.strerror or error}."
-        raise OSError(message) from error
+        # The standard library repeats the address.
+        reason = str(error.strerror).partition(" (while")[0]
+        raise OSError(f"The emulator cannot listen on {host} port {port}: {reason}.") from error
 
 
 async def _start(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:
