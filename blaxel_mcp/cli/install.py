@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blaxel_mcp.cli.console import ReportConsole, aligned, folded
+from blaxel_mcp.cli.console import ReportConsole, aligned, folded, print_text
 from blaxel_mcp.cli.install_notes import (
     PLATFORM_VARIABLES,
     credential_notes,
@@ -96,7 +96,7 @@ def _print_clients(states: list[ClientState], home: Path) -> None:
         rows.append((state.client.name, status, str(shown)))
     width = console.window
     lines = aligned(rows, width)
-    print("\n".join(lines or (f"{name}  {status}\n  {file}" for name, status, file in rows)))
+    print_text("\n".join(lines or (f"{name}  {status}\n  {file}" for name, status, file in rows)))
     for state in states:
         if state.problem:
             print(folded(f"{state.client.name}: {state.problem}", width, 2))
@@ -162,7 +162,7 @@ def _add(client: Client, file: Path, name: str, run: _Run, launch: Launch) -> No
 
 def _print_notes(notes: Iterable[str]) -> None:
     for note in notes:
-        print(f"note: {note}")
+        print_text(f"note: {note}")
 
 
 def _launch(options: argparse.Namespace, environ: Mapping[str, str]) -> Launch:
