@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_WORKSPACE
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
-from blaxel_mcp.emulator import run_emulator
+from blaxel_mcp.emulator import Upstream, run_emulator
 from blaxel_mcp.emulator.faults.faults import fault_names
-from blaxel_mcp.emulator.openai_server import OpenAIServer
 
 
 async def emulator(options: argparse.Namespace) -> int:
@@ -17,7 +16,7 @@ async def emulator(options: argparse.Namespace) -> int:
     if options.list_faults:
         print("\n".join(fault_names()))
         return ExitCode.OK
-    upstream = None if options.upstream is None else _openai_server(options.upstream)
+    upstream = None if options.upstream is None else _upstream(options.upstream)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(received_signals())
         try:
@@ -35,10 +34,10 @@ async def emulator(options: argparse.Namespace) -> int:
         return exit_code_after(await anext(signals))
 
 
-def _openai_server(url: str) -> OpenAIServer:
+def _upstream(url: str) -> Upstream:
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return OpenAIServer(url)
+            return Upstream(url)
     hint = "Give one such as http://127.0.0.1:11434."
     raise ConfigurationError(f"--upstream {url!r} is not an HTTP URL.", hint=hint)

@@ -1,17 +1,142 @@
-"""The control plane under `/v0`: the workspace's models, and the integrations that serve them."""
+"""The control plane under `/v0`: the workspace's models, page by page, and the integrations that serve them."""
 
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from blaxel_mcp.emulator.faults.faults import find_model
-from blaxel_mcp.emulator.listing import list_page, parse_list_query
-from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
+from blaxel_mcp.emulator.platform.admission import WORKSPACE_HEADER, authenticate, check_workspaces, path_segments
 from blaxel_mcp.emulator.platform.errors import RefusalError, control_plane_error
-from blaxel_mcp.emulator.platform.paths import path_segments
 from blaxel_mcp.emulator.platform.records import EmulatedModel, integrations
 from blaxel_mcp.emulator.platform.state import Emulator
+
+STATUSES = frozenset(
+    [
+        "DEPLOYED",
+        "DEPLOYING",
+        "BUILDING",
+        "BUILT",
+        "UPLOADING",
+        "FAILED",
+        "DEACTIVATED",
+        "DEACTIVATING",
+        "DELETING",
+        "TERMINATED",
+        "ARCHIVED",
+        "ARCHIVING",
+        "UNARCHIVING",
+    ]
+)
+SORTS = ("createdAt:desc", "createdAt:asc", "name:asc", "name:desc")
+PARAMETERS = frozenset({"limit", "cursor", "sort", "q", "status", "workspace"})
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+QUERY_LENGTHS = range(2, 201)
+CURSOR_LIFETIME_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """The query of a list request.
+
+    Args:
+        limit: Records per page.
+        sort: One of `SORTS`.
+        text: Part of the name; empty for all.
+        statuses: Statuses to include; empty for all.
+        cursor: Start of the page; empty for the first page.
+    """
+
+    limit: int
+    sort: str
+    text: str
+    statuses: frozenset[str]
+    cursor: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of sort and filters, to which a cursor is bound."""
+        query = json.dumps([self.sort, self.text, sorted(self.statuses)])
+        return hashlib.sha256(query.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPage:
+    """One page of the list; `next_cursor` is None on the last page."""
+
+    records: tuple[EmulatedModel, ...]
+    total: int
+    next_cursor: str | None
+
+
+def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
+    """Return the query in a URL's parameters.
+
+    Raises:
+        RefusalError: A parameter is unknown or out of range.
+    """
+    unknown = sorted(parameters.keys() - PARAMETERS)
+    if unknown:
+        raise control_plane_error("BAD_REQUEST", f"the emulator does not support the parameter {unknown[0]}")
+    sort = parameters.get("sort", SORTS[0])
+    if sort not in SORTS:
+        raise control_plane_error("BAD_REQUEST", f"sort must be one of {', '.join(SORTS)}")
+    text = parameters.get("q", "")
+    if text and len(text) not in QUERY_LENGTHS:
+        raise control_plane_error("BAD_REQUEST", "q must have 2 to 200 characters")
+    limit = parameters.get("limit", str(DEFAULT_LIMIT))
+    if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
+        raise control_plane_error("BAD_REQUEST", f"limit must be 1 to {MAX_LIMIT}")
+    statuses = frozenset(parameters["status"].split(",")) if "status" in parameters else frozenset()
+    if not statuses <= STATUSES:
+        raise control_plane_error("BAD_REQUEST", "status names an unknown status")
+    return ListQuery(int(limit), sort, text, statuses, parameters.get("cursor", ""))
+
+
+def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) -> ListingPage:
+    """Return one page of the records that match the query.
+
+    Args:
+        records: All records of the workspace.
+        query: The filters, the order and the start of the page.
+        now: The time in Unix seconds, for the lifetime of cursors.
+
+    Raises:
+        RefusalError: The cursor is malformed, too old, or from another query.
+    """
+    matches = [
+        record
+        for record in records
+        if query.text.lower() in record.name.lower() and (not query.statuses or record.status in query.statuses)
+    ]
+    key, _, direction = query.sort.partition(":")
+    matches.sort(key=lambda record: record.name if key == "name" else record.created_at, reverse=direction == "desc")
+    start = _cursor_position(query, now) if query.cursor else 0
+    end = start + query.limit
+    cursor = base64.urlsafe_b64encode(json.dumps([end, query.fingerprint, now]).encode()).decode()
+    return ListingPage(tuple(matches[start:end]), len(matches), cursor if end < len(matches) else None)
+
+
+def _cursor_position(query: ListQuery, now: float) -> int:
+    """Return the position in the list that a cursor of `list_page` holds."""
+    try:
+        position, fingerprint, created = json.loads(base64.urlsafe_b64decode(query.cursor))
+        age = now - created
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise control_plane_error("BAD_REQUEST", "the cursor is malformed") from error
+    if fingerprint != query.fingerprint or age > CURSOR_LIFETIME_SECONDS:
+        raise control_plane_error("BAD_REQUEST", "the cursor has expired or belongs to another query")
+    return int(position)
+
 
 OLDEST_VERSION = "2026-04-16"
 VERSIONS = (OLDEST_VERSION, "2026-04-28", "2026-09-22")

@@ -22,9 +22,8 @@ from blaxel_mcp.emulator.apis import (
 from blaxel_mcp.emulator.apis.base import EndpointHandler, ProviderCall, read_form, read_json_object
 from blaxel_mcp.emulator.faults.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
-from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
+from blaxel_mcp.emulator.platform.admission import WORKSPACE_HEADER, authenticate, check_workspaces, path_segments
 from blaxel_mcp.emulator.platform.errors import RefusalError, edge_error, provider_error
-from blaxel_mcp.emulator.platform.paths import path_segments
 from blaxel_mcp.emulator.platform.records import (
     CHAT_PATH,
     COHERE_CHAT_PATH,

@@ -7,10 +7,9 @@ import zlib
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.base import ProviderCall
+from blaxel_mcp.emulator.apis.base import ProviderCall, check_model, valid_body
 from blaxel_mcp.emulator.apis.body_schema import ANYTHING, TEXT, closed, integer, one_of
 from blaxel_mcp.emulator.apis.completions import tokens_of
-from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 
 _DEFAULTS = {"size": "auto", "quality": "auto", "output_format": "png"}
 _BODY = closed(
@@ -34,11 +33,7 @@ _SQUARES = 8
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer with images in base64, the only form in which this model returns them.
-
-    Raises:
-        RefusalError: OpenAI would refuse the body.
-    """
+    """Answer with images in base64, the only form in which this model returns them."""
     check_model(call)
     # An empty value stands for the default, too.
     defaults = {name: value for name, value in _DEFAULTS.items() if not call.body.get(name)}

@@ -1,16 +1,86 @@
 """The state of one emulated platform: its workspace, its credentials and its recorded requests."""
 
+import base64
+import hashlib
+import hmac
+import json
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
-from blaxel_mcp.emulator.platform.recording import RecordedRequest
 from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, EmulatedModel, demo_models
-from blaxel_mcp.emulator.platform.tokens import AccessToken, sign_jwt
 from blaxel_mcp.emulator.platform.upstream import Upstream
+
+
+@dataclass(slots=True, eq=False)
+class RecordedRequest:
+    """One request as it was received.
+
+    Args:
+        request_id: The `x-cf-request-id` that its response carries.
+        method: The HTTP method.
+        path: The decoded path.
+        raw_path: Path and query as sent.
+        headers: Lower-case names and values in the order sent, duplicates included.
+        body: The body, up to the number of bytes that the emulator accepts.
+        oversized: Whether the body was longer than the emulator accepts.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    raw_path: bytes
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+    oversized: bool = False
+    _disconnected: anyio.Event = field(default_factory=anyio.Event, repr=False)
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the caller disconnected before the answer was complete."""
+        return self._disconnected.is_set()
+
+    async def wait_aborted(self) -> None:
+        """Wait until the caller disconnects before the answer is complete."""
+        await self._disconnected.wait()
+
+    def mark_aborted(self) -> None:
+        """Record that the caller disconnected."""
+        self._disconnected.set()
+
+    def header_values(self, name: str) -> list[str]:
+        """Return every value of a header, given its lower-case name."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(slots=True)
+class AccessToken:
+    """The state of an issued token.
+
+    Args:
+        expires_at: Unix time from which it is refused.
+        revoked: Whether it was revoked before that.
+    """
+
+    expires_at: float
+    revoked: bool = False
+
+
+def sign_jwt(claims: dict[str, Any], key: bytes) -> str:
+    """Return the claims as a compact JWT with an HMAC-SHA-256 signature (RFC 7519)."""
+    header = _base64url(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    payload = _base64url(json.dumps(claims).encode())
+    signature = hmac.new(key, f"{header}.{payload}".encode(), hashlib.sha256).digest()
+    return f"{header}.{payload}.{_base64url(signature)}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class Emulator:
