@@ -1094,6 +1094,21 @@ async def test_only_the_latest_requests_are_kept(client: httpx.AsyncClient, emul
     assert [request.path for request in emulator.requests] == ["/1", "/2"]
 
 
+async def test_the_bodies_of_kept_requests_have_a_size_that_they_do_not_exceed(
+    client: httpx.AsyncClient, emulator: Emulator
+) -> None:
+    emulator.bytes_kept = 1000
+
+    sizes = []
+    for size in (400, 500, 2000, 600, 300, 90):
+        await client.post("/none", content=b"x" * size)
+        sizes.append([len(request.body) for request in emulator.requests])
+        if size == 600:
+            emulator.requests.clear()
+
+    assert sizes == [[400], [400, 500], [2000], [600], [300], [300, 90]]
+
+
 async def test_upload_that_breaks_off_is_recorded_as_aborted(emulator: Emulator) -> None:
     port = int(emulator.url.rpartition(":")[2])
     with anyio.fail_after(30):

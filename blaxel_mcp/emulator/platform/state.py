@@ -96,6 +96,7 @@ class Emulator:
         url: Base URL of the inference gateway, without a final slash.
         requests: The recorded requests, in the order in which they were completely received.
         requests_kept: Maximum number of recorded requests; the oldest are dropped.
+        bytes_kept: Maximum size of their bodies together; the last request is kept whatever its size.
         models: The workspace's models by name.
         workspaces: The workspaces that the credentials may use; all hold the same models.
         api_keys: The accepted API keys.
@@ -113,6 +114,8 @@ class Emulator:
         self.url = "http://127.0.0.1"
         self.requests: list[RecordedRequest] = []
         self.requests_kept = 10_000
+        self.bytes_kept = 256 * 1024 * 1024
+        self._bytes = 0
         self.models: dict[str, EmulatedModel] = demo_models()
         self.workspaces: set[str] = {DEMO_WORKSPACE}
         self.api_keys: set[str] = {"demo-key"}
@@ -160,9 +163,15 @@ class Emulator:
             token.revoked = True
 
     def record(self, request: RecordedRequest) -> None:
-        """Record a request, and drop the oldest beyond `requests_kept`."""
+        """Record a request, and drop the oldest beyond `requests_kept` and `bytes_kept`."""
         self.requests.append(request)
         del self.requests[: -self.requests_kept]
+        self._bytes += len(request.body)
+        if self._bytes > self.bytes_kept:
+            # Counted anew, since others may have removed requests.
+            self._bytes = sum(len(earlier.body) for earlier in self.requests)
+            while self._bytes > self.bytes_kept and len(self.requests) > 1:
+                self._bytes -= len(self.requests.pop(0).body)
         self.notify()
 
     def notify(self) -> None:
