@@ -31,7 +31,7 @@ from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.setup.install.change import DEFAULT_NAME
-from blaxel_mcp.setup.install.launch import own_command
+from blaxel_mcp.setup.install.entries import own_command
 from blaxel_mcp.setup.install.toml_edit import toml_value
 from blaxel_mcp.tools.results.results import ERROR_KEY
 

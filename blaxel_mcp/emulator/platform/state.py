@@ -96,7 +96,7 @@ class Emulator:
         url: Base URL of the inference gateway, without a final slash.
         requests: The recorded requests, in the order in which they were completely received.
         requests_kept: Maximum number of recorded requests; the oldest are dropped.
-        bytes_kept: Maximum size of their bodies together; the last request is kept whatever its size.
+        bytes_kept: Maximum size of their bodies together; the last request is kept in any case.
         models: The workspace's models by name.
         workspaces: The workspaces that the credentials may use; all hold the same models.
         api_keys: The accepted API keys.

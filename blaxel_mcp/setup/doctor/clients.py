@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, resolve_credentials
 from blaxel_mcp.settings.placeholders import is_placeholder
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, ok, skipped, warning
-from blaxel_mcp.setup.doctor.runner import run_each
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, count, failed, ok, run_each, skipped, warning
 from blaxel_mcp.setup.doctor.server import Handshake, NoHandshakeError, shake_hands
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.installed import InstalledEntry
-from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES, SECRET_VARIABLES
+from blaxel_mcp.setup.install.document import InstalledEntry
+from blaxel_mcp.setup.install.entries import CREDENTIAL_VARIABLES, SECRET_VARIABLES
 
 _MIN_SECRET_CHARS = 8
 _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<bare>[A-Z_][A-Z0-9_]*)")
@@ -83,7 +81,7 @@ async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
 
 
 async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables) -> Result:
-    # A value of the entry's own may be a key, whatever its name.
+    # Any value of the entry's own may be a key.
     secrets = [
         value
         for name, value in variables.values.items()

@@ -24,9 +24,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
-from blaxel_mcp.setup.doctor.runner import run_each
+from blaxel_mcp.setup.doctor.checks import CheckContext, Result, failed, failed_by, ok, run_each, skipped, warning
 from blaxel_mcp.setup.doctor.settings import expiry, kind_of
 
 NAME_SECONDS = 10.0

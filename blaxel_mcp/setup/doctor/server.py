@@ -19,11 +19,10 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
 from blaxel_mcp.core.redaction import REDACTED, Redact, quote
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Result, count, failed, ok, warning
-from blaxel_mcp.setup.install.launch import SECRET_VARIABLES
+from blaxel_mcp.setup.doctor.checks import CheckContext, Result, count, failed, ok, warning
+from blaxel_mcp.setup.install.entries import SECRET_VARIABLES
 
-# It logs each line that is not a message, whatever secret is in it; a check reports the first one.
+# It logs each line that is not a message, with any secret in it; a check reports the first one.
 logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)
 
 SLOW_SECONDS = 20.0

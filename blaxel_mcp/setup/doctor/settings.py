@@ -20,8 +20,7 @@ from blaxel_mcp.client.auth.credentials import (
     resolve_credentials,
 )
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, failed_by, ok, warning
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, count, failed, failed_by, ok, warning
 
 _FIX_LINES = "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 _PACKAGES = ("mcp", "httpx", "pydantic", "anyio")

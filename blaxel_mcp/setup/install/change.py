@@ -11,8 +11,8 @@ from blaxel_mcp.core.private_files import replace_file
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.document import ConfigDocument
+from blaxel_mcp.setup.install.entries import Launch
 from blaxel_mcp.setup.install.file import backups_of, check_writable, is_open_to_others, read_text, replace_text
-from blaxel_mcp.setup.install.launch import Launch
 
 Kind = Literal["added", "changed", "removed", "none"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.toml_statements import statements
-from blaxel_mcp.setup.install.errors import MalformedError, UnusualTomlError
+from blaxel_mcp.setup.install.file import MalformedError, UnusualTomlError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")

@@ -18,10 +18,8 @@ from blaxel_mcp.budget.ledger import default_ledger
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import report
-from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
-from blaxel_mcp.setup.doctor.runner import Check, run_checks
+from blaxel_mcp.setup.doctor.checks import CheckContext, report
+from blaxel_mcp.setup.doctor.runner import CALLS, PLAN, Check, run_checks
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 from tests.support.doctoring import Examined, dating, examine, lead_to, listening
 

@@ -9,11 +9,9 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, report, skipped, summary
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, failed, ok, report, skipped, summary
 from blaxel_mcp.setup.doctor.network import masked, proxy_for, proxy_variables
-from blaxel_mcp.setup.doctor.plan import PLAN
-from blaxel_mcp.setup.doctor.runner import Check, run_checks
+from blaxel_mcp.setup.doctor.runner import PLAN, Check, run_checks
 
 pytestmark = pytest.mark.anyio
 

@@ -19,10 +19,9 @@ from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.setup.install import json_parser
 from blaxel_mcp.setup.install.change import addition
-from blaxel_mcp.setup.install.clients import CLIENTS, client_named
+from blaxel_mcp.setup.install.clients import CLIENTS, UserDirs, client_named
+from blaxel_mcp.setup.install.entries import Launch
 from blaxel_mcp.setup.install.file import edit_lock
-from blaxel_mcp.setup.install.folders import UserDirs
-from blaxel_mcp.setup.install.launch import Launch
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY
 
 SCRIPT = str(Path(sys.executable).with_name("blaxel-mcp"))
