@@ -5,8 +5,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -17,6 +16,10 @@ from blaxel_mcp.emulator.platform.admission import WORKSPACE_HEADER, authenticat
 from blaxel_mcp.emulator.platform.errors import RefusalError, control_plane_error
 from blaxel_mcp.emulator.platform.records import EmulatedModel, integrations
 from blaxel_mcp.emulator.platform.state import Emulator
+
+OLDEST_VERSION = "2026-04-16"
+VERSIONS = (OLDEST_VERSION, "2026-04-28", "2026-09-22")
+"""The dates that Blaxel's docs and SDKs name; lists have pages from the second one on."""
 
 STATUSES = frozenset(
     [
@@ -44,46 +47,35 @@ QUERY_LENGTHS = range(2, 201)
 CURSOR_LIFETIME_SECONDS = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
-    """The query of a list request.
+def list_page(
+    records: Iterable[EmulatedModel], parameters: Mapping[str, str], now: float
+) -> tuple[list[EmulatedModel], dict[str, Any]]:
+    """Return the records of the page that a URL's parameters ask for, and the `meta` of the answer.
 
-    Args:
-        limit: Records per page.
-        sort: One of `SORTS`.
-        text: Part of the name; empty for all.
-        statuses: Statuses to include; empty for all.
-        cursor: Start of the page; empty for the first page.
-    """
-
-    limit: int
-    sort: str
-    text: str
-    statuses: frozenset[str]
-    cursor: str
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of sort and filters, to which a cursor is bound."""
-        query = json.dumps([self.sort, self.text, sorted(self.statuses)])
-        return hashlib.sha256(query.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class ListingPage:
-    """One page of the list; `next_cursor` is None on the last page."""
-
-    records: tuple[EmulatedModel, ...]
-    total: int
-    next_cursor: str | None
-
-
-def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
-    """Return the query in a URL's parameters.
+    A cursor is valid for a day from `now`, in Unix seconds, and for the same filters and order.
 
     Raises:
-        RefusalError: A parameter is unknown or out of range.
+        RefusalError: A parameter is unknown, out of range or malformed.
     """
+    limit, sort, text, statuses = _filters(parameters)
+    matches = [
+        record
+        for record in records
+        if text.lower() in record.name.lower() and (not statuses or record.status in statuses)
+    ]
+    key, _, direction = sort.partition(":")
+    matches.sort(key=lambda record: record.name if key == "name" else record.created_at, reverse=direction == "desc")
+    fingerprint = hashlib.sha256(json.dumps([sort, text, sorted(statuses)]).encode()).hexdigest()[:16]
+    start = _cursor_position(parameters["cursor"], fingerprint, now) if parameters.get("cursor") else 0
+    end = start + limit
+    more = end < len(matches)
+    cursor = base64.urlsafe_b64encode(json.dumps([end, fingerprint, now]).encode()).decode() if more else None
+    meta = {"hasMore": more, "nextCursor": cursor, "total": len(matches), "totalIsPartial": False}
+    return matches[start:end], meta
+
+
+def _filters(parameters: Mapping[str, str]) -> tuple[int, str, str, frozenset[str]]:
+    """Return the records per page, the order, a part of the name, and the statuses; no statuses mean all."""
     unknown = sorted(parameters.keys() - PARAMETERS)
     if unknown:
         raise control_plane_error("BAD_REQUEST", f"the emulator does not support the parameter {unknown[0]}")
@@ -99,48 +91,18 @@ def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
     statuses = frozenset(parameters["status"].split(",")) if "status" in parameters else frozenset()
     if not statuses <= STATUSES:
         raise control_plane_error("BAD_REQUEST", "status names an unknown status")
-    return ListQuery(int(limit), sort, text, statuses, parameters.get("cursor", ""))
+    return int(limit), sort, text, statuses
 
 
-def list_page(records: Sequence[EmulatedModel], query: ListQuery, now: float) -> ListingPage:
-    """Return one page of the records that match the query.
-
-    Args:
-        records: All records of the workspace.
-        query: The filters, the order and the start of the page.
-        now: The time in Unix seconds, for the lifetime of cursors.
-
-    Raises:
-        RefusalError: The cursor is malformed, too old, or from another query.
-    """
-    matches = [
-        record
-        for record in records
-        if query.text.lower() in record.name.lower() and (not query.statuses or record.status in query.statuses)
-    ]
-    key, _, direction = query.sort.partition(":")
-    matches.sort(key=lambda record: record.name if key == "name" else record.created_at, reverse=direction == "desc")
-    start = _cursor_position(query, now) if query.cursor else 0
-    end = start + query.limit
-    cursor = base64.urlsafe_b64encode(json.dumps([end, query.fingerprint, now]).encode()).decode()
-    return ListingPage(tuple(matches[start:end]), len(matches), cursor if end < len(matches) else None)
-
-
-def _cursor_position(query: ListQuery, now: float) -> int:
-    """Return the position in the list that a cursor of `list_page` holds."""
+def _cursor_position(cursor: str, fingerprint: str, now: float) -> int:
     try:
-        position, fingerprint, created = json.loads(base64.urlsafe_b64decode(query.cursor))
+        position, its_fingerprint, created = json.loads(base64.urlsafe_b64decode(cursor))
         age = now - created
     except (binascii.Error, ValueError, TypeError) as error:
         raise control_plane_error("BAD_REQUEST", "the cursor is malformed") from error
-    if fingerprint != query.fingerprint or age > CURSOR_LIFETIME_SECONDS:
+    if its_fingerprint != fingerprint or age > CURSOR_LIFETIME_SECONDS:
         raise control_plane_error("BAD_REQUEST", "the cursor has expired or belongs to another query")
     return int(position)
-
-
-OLDEST_VERSION = "2026-04-16"
-VERSIONS = (OLDEST_VERSION, "2026-04-28", "2026-09-22")
-"""The dates that Blaxel's docs and SDKs name; lists have pages from the second one on."""
 
 
 class ControlPlaneRoutes:
@@ -155,14 +117,8 @@ class ControlPlaneRoutes:
         records = list(self._emulator.models.values())
         if version == OLDEST_VERSION:
             return JSONResponse([self._to_json(record, workspace) for record in records])
-        page = list_page(records, parse_list_query(request.query_params), self._emulator.now())
-        meta = {
-            "hasMore": page.next_cursor is not None,
-            "nextCursor": page.next_cursor,
-            "total": page.total,
-            "totalIsPartial": False,
-        }
-        return JSONResponse({"data": [self._to_json(record, workspace) for record in page.records], "meta": meta})
+        page, meta = list_page(records, request.query_params, self._emulator.now())
+        return JSONResponse({"data": [self._to_json(record, workspace) for record in page], "meta": meta})
 
     async def get_model(self, request: Request) -> Response:
         """Answer `GET /v0/models/{name}`."""

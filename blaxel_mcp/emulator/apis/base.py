@@ -1,5 +1,6 @@
 """What the providers' APIs have in common: the call as a provider receives it, checks of its body, and streams."""
 
+import itertools
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -119,13 +120,7 @@ def named_events(events: Iterable[dict[str, Any]]) -> Response:
 
 def chat_events(chunks: Iterable[dict[str, Any]]) -> Response:
     """Return a stream of events without names that ends with `[DONE]`, as for chat completions."""
-
-    def pieces() -> Iterable[str]:
-        for chunk in chunks:
-            yield f"data: {_as_json(chunk)}\n\n"
-        yield "data: [DONE]\n\n"
-
-    return _stream(pieces())
+    return _stream(f"data: {data}\n\n" for data in itertools.chain(map(_as_json, chunks), ["[DONE]"]))
 
 
 def plain_events(chunks: Iterable[dict[str, Any]]) -> Response:

@@ -6,7 +6,6 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
-from blaxel_mcp.emulator.platform.errors import EdgeCode
 from blaxel_mcp.emulator.platform.state import Emulator
 
 _MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -53,7 +52,7 @@ WORKSPACE_HEADER = "x-blaxel-workspace"
 class AccessDenial:
     """The reason to refuse a caller; gateway and control plane each put it into their own envelope."""
 
-    code: EdgeCode
+    code: str
     message: str
 
 
