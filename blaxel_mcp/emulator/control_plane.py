@@ -142,17 +142,12 @@ class ControlPlaneRoutes:
         raise control_plane_error("ROUTE_NOT_FOUND", f"{request.method} is not served at this path")
 
     def _admit(self, request: Request) -> tuple[str, str]:
-        """Return a request's workspace and API version.
-
-        Raises:
-            RefusalError: The path, the credentials, the workspace or the version is not accepted.
-        """
+        """Return the workspace and the API version of a request, or refuse it."""
         if path_segments(request.scope["raw_path"]) is None:
             raise control_plane_error("BAD_REQUEST", "the path is not acceptable")
         names = request.headers.getlist(WORKSPACE_HEADER) + request.query_params.getlist("workspace")
-        denial = authenticate(request, self._emulator) or check_workspaces(names, self._emulator)
-        if denial is not None:
-            raise control_plane_error(denial.code, denial.message)
+        authenticate(request, self._emulator, control_plane_error)
+        check_workspaces(names, self._emulator, control_plane_error)
         version = request.headers.get("blaxel-version", OLDEST_VERSION)
         if version not in VERSIONS:
             body = {"error": "invalid_api_version", "message": f"known versions are {', '.join(VERSIONS)}"}

@@ -92,17 +92,11 @@ class Gateway:
         return await self._call(request, record, "" if path == "/" else path)
 
     def _admit(self, request: Request, workspaces: tuple[str, ...]) -> None:
-        """Check the credentials, the workspaces in path and headers, and the size of the body.
-
-        Raises:
-            RefusalError: One of them is not accepted.
-        """
+        """Check the credentials, the workspaces in path and headers, and the size of the body."""
         names = [*workspaces, *request.headers.getlist(WORKSPACE_HEADER)]
-        denial = authenticate(request, self._emulator)
-        if denial is None and names:
-            denial = check_workspaces(names, self._emulator)
-        if denial is not None:
-            raise edge_error(denial.code, denial.message)
+        authenticate(request, self._emulator, edge_error)
+        if names:
+            check_workspaces(names, self._emulator, edge_error)
         if recorded_request(request).oversized:
             raise edge_error("REQUEST_ENTITY_TOO_LARGE", "The request body is too large.")
 

@@ -158,10 +158,7 @@ _FINISH_REASONS: dict[StopReason, str] = {
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer a chat request.
-
-    An absent `model` is filled in, as the gateway does.
-    """
+    """Answer a chat request; an absent `model` is filled in, as the gateway does."""
     if (call.body.get("model") or call.model_id) != call.model_id:
         message = "make sure the correct model ID was used and that you have access to the model."
         raise cohere_error(404, f"model '{call.body['model']}' not found, {message}")

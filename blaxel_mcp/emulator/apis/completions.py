@@ -69,12 +69,7 @@ _MAX_DEPTH = 16
 def value_for(schema: dict[str, Any], text: str, depth: int = _MAX_DEPTH) -> Any:
     """Return a value of the schema's type: strings hold the text, numbers the first number in it.
 
-    Objects get their required properties, or all of them when none is required.
-
-    Args:
-        schema: The JSON Schema.
-        text: The text to fill in.
-        depth: Levels of nesting to fill in; deeper objects and arrays are empty.
+    Objects get their required properties, or all of them when none is required. Deeper ones than `depth` are empty.
     """
     if "const" in schema:
         return schema["const"]

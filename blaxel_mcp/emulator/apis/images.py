@@ -50,12 +50,7 @@ async def handle(call: ProviderCall) -> Response:
 
 
 def paint(prompt: str, size: str) -> bytes:
-    """Return a PNG of squares in two colors (PNG specification, section 5).
-
-    Args:
-        prompt: The text that decides the colors and the pattern.
-        size: `auto`, or width and height in pixels such as `1536x1024`.
-    """
+    """Return a PNG of squares in two colors, which the prompt decides; `size` is as in the request."""
     width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
     digest = hashlib.sha256(prompt.encode()).digest()
     colors = (digest[:3], digest[3:6])
@@ -68,13 +63,7 @@ def paint(prompt: str, size: str) -> bytes:
 
 
 def png(width: int, height: int, rows: bytes) -> bytes:
-    """Return a PNG of 8-bit RGB pixels (PNG specification, section 5).
-
-    Args:
-        width: Width in pixels.
-        height: Height in pixels.
-        rows: For each row, a zero byte (no filter) and three bytes per pixel.
-    """
+    """Return a PNG of 8-bit RGB pixels (PNG specification, section 5); each row begins with a zero byte (no filter)."""
     content = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):

@@ -209,10 +209,7 @@ _STOP_REASONS: dict[StopReason, str] = {
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer a message request.
-
-    An absent `model` is filled in, as the gateway does.
-    """
+    """Answer a message request; an absent `model` is filled in, as the gateway does."""
     request = parse_messages_request(call.body)
     if call.body.get("model", call.model_id) != call.model_id:
         raise anthropic_error(404, f"model: {call.body['model']}")

@@ -47,10 +47,7 @@ _ECHOED: dict[str, Any] = {
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer a response request.
-
-    An absent `model` is filled in, as the gateway does.
-    """
+    """Answer a response request; an absent `model` is filled in, as the gateway does."""
     check_model(call)
     if "responses" not in call.record.apis:
         raise openai_error(404, "This model is not supported by the Responses API.", param="model")
@@ -106,11 +103,7 @@ def _output_item(completion: Completion, body: dict[str, Any], status: str) -> d
 
 
 def _previous_bodies(call: ProviderCall) -> list[dict[str, Any]]:
-    """Return the bodies of the requests that this one continues, oldest first.
-
-    Raises:
-        RefusalError: One of them is unknown or not stored, or there are too many.
-    """
+    """Return the bodies of the requests that this one continues, oldest first; refuse unknown ones and too many."""
     previous = call.body.get("previous_response_id")
     if not isinstance(previous, str):
         return []

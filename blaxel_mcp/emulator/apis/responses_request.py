@@ -130,12 +130,7 @@ _BODY = closed(
 
 
 def parse_responses_request(body: dict[str, Any], earlier: tuple[ChatMessage, ...]) -> ChatRequest:
-    """Return the request that a body describes.
-
-    Args:
-        body: The JSON body.
-        earlier: The messages up to the response that this one continues, its answer included.
-    """
+    """Return the request that a body describes; `earlier` are the messages up to the response that it continues."""
     body = without_nulls(body)
     if flaw := first_flaw(_BODY, body):
         raise openai_refusal(flaw)

@@ -45,11 +45,7 @@ async def handle(call: ProviderCall) -> Response:
 
 
 def hear(file: UploadedFile) -> tuple[float, int]:
-    """Return the length of a WAV file in seconds and the number of sounds in it, separated by silence.
-
-    Raises:
-        RefusalError: The file is not a WAV file.
-    """
+    """Return the length of a WAV file in seconds and the number of sounds in it, separated by silence."""
     try:
         with wave.open(io.BytesIO(file.data)) as sound:
             samples = sound.readframes(sound.getnframes())

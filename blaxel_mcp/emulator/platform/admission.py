@@ -1,11 +1,12 @@
 """The checks that Blaxel makes of each request: of its path, its credentials and its workspace."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from starlette.requests import Request
 
+from blaxel_mcp.emulator.platform.errors import RefusalError
 from blaxel_mcp.emulator.platform.state import Emulator
 
 _MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -47,54 +48,38 @@ def _decoded_once(segment: str) -> str:
 AUTHENTICATION_HEADERS = ("x-blaxel-authorization", "authorization")
 WORKSPACE_HEADER = "x-blaxel-workspace"
 
-
-@dataclass(frozen=True, slots=True)
-class AccessDenial:
-    """The reason to refuse a caller; gateway and control plane each put it into their own envelope."""
-
-    code: str
-    message: str
+Refuse = Callable[[str, str], RefusalError]
+"""Makes the error of a code and a message; gateway and control plane each have their own envelope."""
 
 
-def authenticate(request: Request, emulator: Emulator) -> AccessDenial | None:
+def authenticate(request: Request, emulator: Emulator, refuse: Refuse) -> None:
     """Check that the request carries exactly one accepted bearer token.
 
-    Either of the two headers is accepted, but not both: Blaxel's SDK adapters remove the second
-    one because the gateway answers 401 to it.
+    Either of the two headers is accepted, but not both: Blaxel's SDK adapters remove the second one because the gateway
+    answers 401 to it.
     """
     values = [value for name in AUTHENTICATION_HEADERS for value in request.headers.getlist(name)]
     if not values:
-        return AccessDenial("AUTHENTICATION_REQUIRED", "The request carries no credentials.")
+        raise refuse("AUTHENTICATION_REQUIRED", "The request carries no credentials.")
     if len(values) > 1:
-        return AccessDenial("AUTHENTICATION_FAILED", "The request carries more than one authorization header.")
+        raise refuse("AUTHENTICATION_FAILED", "The request carries more than one authorization header.")
     scheme, _, token = values[0].partition(" ")
     if scheme.lower() != "bearer":
-        return AccessDenial("AUTHENTICATION_FAILED", "The credentials are not a bearer token.")
-    return _check_token(token.strip(), emulator)
-
-
-def _check_token(token: str, emulator: Emulator) -> AccessDenial | None:
-    if token in emulator.api_keys:
-        return None
-    record = emulator.tokens.get(token)
+        raise refuse("AUTHENTICATION_FAILED", "The credentials are not a bearer token.")
+    if token.strip() in emulator.api_keys:
+        return
+    record = emulator.tokens.get(token.strip())
     if record is None:
-        return AccessDenial("AUTHENTICATION_FAILED", "The API key or access token is not known.")
+        raise refuse("AUTHENTICATION_FAILED", "The API key or access token is not known.")
     if record.revoked:
-        return AccessDenial("TOKEN_REVOKED", "The access token has been revoked.")
+        raise refuse("TOKEN_REVOKED", "The access token has been revoked.")
     if record.expires_at <= emulator.now():
-        return AccessDenial("AUTHENTICATION_FAILED", "The access token has expired.")
-    return None
+        raise refuse("AUTHENTICATION_FAILED", "The access token has expired.")
 
 
-def check_workspaces(names: list[str], emulator: Emulator) -> AccessDenial | None:
-    """Check that a request names exactly one workspace, and that its caller may use it.
-
-    Args:
-        names: The workspace names in the request's path, headers and query.
-        emulator: The platform.
-    """
+def check_workspaces(names: list[str], emulator: Emulator, refuse: Refuse) -> None:
+    """Check that the names in a request are those of one workspace, and that its caller may use it."""
     if not names:
-        return AccessDenial("WORKSPACE_REQUIRED", "The request names no workspace.")
+        raise refuse("WORKSPACE_REQUIRED", "The request names no workspace.")
     if len(set(names)) > 1 or names[0] not in emulator.workspaces:
-        return AccessDenial("UNAUTHORIZED_WORKSPACE", "The credentials do not belong to the workspace.")
-    return None
+        raise refuse("UNAUTHORIZED_WORKSPACE", "The credentials do not belong to the workspace.")

@@ -38,17 +38,12 @@ class EmulatedModel:
     """One model API of the workspace.
 
     Args:
-        name: Its name in the workspace.
         type: The provider's integration, `spec.runtime.type` of the record.
         model: The provider's id of the model, `spec.runtime.model` of the record.
         apis: The APIs of the provider's model.
         generation: `mk2` is served under the workspace's gateway URL, `mk3` at `own_url`.
         own_url: The model's own URL; one that starts with "/" is relative to the emulator's.
-        enabled: Whether it serves requests.
         sandbox: Whether it is the trial model of a new workspace.
-        status: Its deployment status.
-        policies: The names of the policies that limit it.
-        created_at: ISO time of creation.
     """
 
     name: str

@@ -19,16 +19,9 @@ from blaxel_mcp.emulator.platform.upstream import Upstream
 
 @dataclass(slots=True, eq=False)
 class RecordedRequest:
-    """One request as it was received.
+    """One request as it was received: path and query also as sent, and headers in their order, with lower-case names.
 
-    Args:
-        request_id: The `x-cf-request-id` that its response carries.
-        method: The HTTP method.
-        path: The decoded path.
-        raw_path: Path and query as sent.
-        headers: Lower-case names and values in the order sent, duplicates included.
-        body: The body, up to the number of bytes that the emulator accepts.
-        oversized: Whether the body was longer than the emulator accepts.
+    `request_id` is the `x-cf-request-id` of its response. An `oversized` body is truncated to what the emulator accepts.
     """
 
     request_id: str
@@ -60,12 +53,7 @@ class RecordedRequest:
 
 @dataclass(slots=True)
 class AccessToken:
-    """The state of an issued token.
-
-    Args:
-        expires_at: Unix time from which it is refused.
-        revoked: Whether it was revoked before that.
-    """
+    """The state of an issued token, which expires at a Unix time."""
 
     expires_at: float
     revoked: bool = False
@@ -182,11 +170,7 @@ class Emulator:
     async def wait_for(
         self, predicate: Callable[[RecordedRequest], bool], timeout_seconds: float = 30
     ) -> RecordedRequest:
-        """Return the first recorded request that satisfies the predicate; wait for one if necessary.
-
-        Raises:
-            TimeoutError: No request did within `timeout_seconds`.
-        """
+        """Return the first recorded request that satisfies the predicate; TimeoutError if none does in time."""
         with anyio.fail_after(timeout_seconds):
             while True:
                 for request in self.requests:
