@@ -68,11 +68,7 @@ async def until_signal(work: Callable[[], Awaitable[_Value]]) -> _Value | None:
 async def connected_runtime(
     options: argparse.Namespace, *, stream: bool, files: Iterable[str] = ()
 ) -> AsyncIterator[Runtime]:
-    """Provide a runtime that may call models.
-
-    Answers are wanted as they arrive with `stream`. The `files` were named on the command line, and may be read under
-    any settings.
-    """
+    """Provide a runtime that may call models; `files` of the command line may be read under any settings."""
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:
         overrides["files"] = {"allowed_dirs": [str(Path(file).parent) for file in files]}
@@ -141,11 +137,7 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
 
 
 async def answered(runtime: Runtime, invocation: Invocation, context: CallContext) -> Answer:
-    """Call the model.
-
-    Raises:
-        BlaxelError: The call failed; the context has the names that may have been meant.
-    """
+    """Call the model; when it fails, the context has the names that may have been meant."""
     # What came before is the time of this command and not of the call.
     context.started = time.perf_counter()
     try:

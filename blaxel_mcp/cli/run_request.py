@@ -66,11 +66,7 @@ class RawRequest:
 
 
 def read_request(options: argparse.Namespace) -> Question | RawRequest:
-    """Read the request of `run` from its options, from files and from standard input; this blocks.
-
-    Raises:
-        InvalidArgumentsError: The options contradict each other, or a file cannot be read.
-    """
+    """Read the request of `run` from its options, from files and from standard input; this blocks."""
     bodies = [name for name in ("data", "file", "upload_file") if getattr(options, name) is not None]
     asks = options.text is not None or options.system is not None or options.attach or options.option
     if len(bodies) > 1 or (bodies and asks):
@@ -172,11 +168,7 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
 
 
 def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]:
-    """Return the call of a model's own tool that asks a question, and a sentence for each repair.
-
-    Raises:
-        InvalidArgumentsError: The model's tool does not take such a question.
-    """
+    """Return the call of a model's own tool that asks a question, and a sentence for each repair."""
     schema = entry.schema.full
     if own := entry.schema.result_arguments & question.arguments.keys():
         raise InvalidArgumentsError(

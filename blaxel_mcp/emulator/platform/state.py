@@ -21,7 +21,7 @@ from blaxel_mcp.emulator.platform.upstream import Upstream
 class RecordedRequest:
     """One request as it was received: path and query also as sent, and headers in their order, with lower-case names.
 
-    `request_id` is the `x-cf-request-id` of its response. An `oversized` body is truncated to what the emulator accepts.
+    `request_id` is the `x-cf-request-id` of its response. A body that is `oversized` is truncated.
     """
 
     request_id: str

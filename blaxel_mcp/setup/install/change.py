@@ -65,11 +65,7 @@ def usual_name(client: Client, file: Path) -> str:
 
 
 def own_names(client: Client, file: Path) -> list[str]:
-    """Return the names of the entries in a client's file that run this server.
-
-    Raises:
-        ConfigurationError: The file cannot be read or parsed.
-    """
+    """Return the names of the entries in a client's file that run this server."""
     return list(_read(client, file)[1].own_entries)
 
 
@@ -97,11 +93,7 @@ def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
 
 
 def removal(client: Client, file: Path, name: str) -> Change:
-    """Return the change that removes our entry; its kind is "none" if there is no such entry.
-
-    Raises:
-        ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
-    """
+    """Return the change that removes our entry, of the kind "none" if there is none; it raises what `addition` does."""
     before, document = _read(client, file)
     if name not in document.servers:
         return Change(file=file, kind="none", before=before, after=before or "")

@@ -43,11 +43,7 @@ class UserDirs:
 
 
 def user_dirs(environ: Mapping[str, str]) -> UserDirs:
-    """Return the folders of the user who runs this process; of the variables, only those that name folders are kept.
-
-    Raises:
-        ConfigurationError: The user has no home directory.
-    """
+    """Return the folders of the user who runs this process; ConfigurationError if there is no home directory."""
     try:
         home = Path.home()
     except RuntimeError as error:
@@ -226,11 +222,7 @@ CLIENTS = (
 
 
 def client_named(name: str) -> Client:
-    """Return the client with this name on our command line; case and surrounding spaces are ignored.
-
-    Raises:
-        InvalidArgumentsError: There is no such client; the error lists the known ones and suggests the closest.
-    """
+    """Return the client with this name on our command line; case and surrounding spaces are ignored."""
     known = {client.name: client for client in CLIENTS}
     if client := known.get(name.strip().lower()):
         return client

@@ -79,11 +79,7 @@ class ConfigDocument:
         return {name: value for entry in self.own_entries.values() for name, value in secrets_in(entry).items()}
 
     def without_secrets(self) -> str:
-        """Return the text without the secrets that the entries of this server spell out.
-
-        Raises:
-            ConfigurationError: A secret is in a form that is not edited.
-        """
+        """Return the text without the secrets that the entries of this server spell out."""
         text = self._text
         with self._errors_reported():
             for name, entry in self.own_entries.items():
