@@ -19,9 +19,10 @@ CREDENTIAL_VARIABLES = (
 
 SECRET_VARIABLES = (
     *(name for name in CREDENTIAL_VARIABLES if not name.endswith("_COMMAND")),
-    "BLAXEL_MCP_HTTP__BEARER_TOKENS",
+    *(f"BLAXEL_MCP_{name}" for name in ("HTTP", "HTTP__BEARER_TOKENS", "SHARED", "SHARED__KEY", "SHARED__URL")),
+    "BLAXEL_MCP_WORKSPACES",
 )
-"""The environment variables whose values are secret."""
+"""The environment variables whose values are secret, or JSON with a secret in it."""
 
 _SCRIPT = "blaxel-mcp"
 # The script or the module, with an optional path before it or, as uvx accepts, a version after it.

@@ -7,16 +7,18 @@ import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.install import json_parser
 from blaxel_mcp.setup.install.change import addition
 from blaxel_mcp.setup.install.clients import CLIENTS, UserDirs, client_named
@@ -530,6 +532,37 @@ def test_a_removed_key_is_in_no_backup_either(client: str, home: Path, capsys: p
     out = capsys.readouterr().out
     assert "note: BL_API_KEY of the earlier entry is not in the backup either.\n" in out
     assert out.count("note: an earlier backup had credentials in it: ") == 2
+
+
+def secret_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of the settings whose values are secret."""
+    for name, field in model.model_fields.items():
+        parts = [field.annotation, *get_args(field.annotation)]
+        if "SecretStr" in str(field.annotation):
+            yield f"{prefix}{name}"
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from secret_keys(part, f"{prefix}{name}.")
+
+
+def variables_of_secrets() -> list[str]:
+    """Return the variables that can hold a secret: that of each key, and that of the table around it."""
+    keys = set(secret_keys(Settings))
+    keys = {"workspaces" if key.startswith("workspaces.") else key for key in keys}
+    tables = {key.partition(".")[0] for key in keys if "." in key}
+    return sorted(f"BLAXEL_MCP_{key.upper().replace('.', '__')}" for key in keys | tables)
+
+
+@pytest.mark.parametrize("variable", ["BL_API_KEY", "BL_CLIENT_CREDENTIALS", *variables_of_secrets()])
+def test_a_removed_secret_of_any_setting_is_in_no_backup(variable: str, home: Path) -> None:
+    entry = {"command": "blaxel-mcp", "env": {variable: "a secret of this server", "OTHER": "x"}}
+    file = existing(home, "cursor", json.dumps({"mcpServers": {"blaxel-models": entry}}))
+
+    assert main(["install", "cursor", "--remove"]) == 0
+
+    assert holding(home, "a secret of") == []
+    (backup,) = backups(file)
+    assert json.loads(backup.read_text())["mcpServers"]["blaxel-models"]["env"] == {"OTHER": "x"}
 
 
 @pytest.mark.shows_secrets("the user asks for the key to be written")
