@@ -103,13 +103,7 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
         context.progress.listener = printer if streams and not options.json else None
         async with connected_runtime(options, stream=streams, files=files) as runtime:
             try:
-                if isinstance(request, RawRequest):
-                    workspaces = runtime.config.settings.known_workspaces
-                    invocation = raw_invocation(request, runtime.discovery.catalog, workspaces)
-                else:
-                    invocation, repairs = ask(await find_entry(runtime, options.model, options.path), request)
-                    context.repairs += repairs
-                invocation = adjusted(invocation, options)
+                invocation = await _invocation(runtime, options, request, context)
                 if options.dry_run:
                     report = await dry_run(runtime, invocation, context)
                     progress.stop()
@@ -134,6 +128,17 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
     if sys.stdout.isatty():
         print_text(receipt_line(build_receipt(context)), file=sys.stderr)
     return ExitCode.OK
+
+
+async def _invocation(
+    runtime: Runtime, options: argparse.Namespace, request: Question | RawRequest, context: CallContext
+) -> Invocation:
+    if isinstance(request, RawRequest):
+        workspaces = runtime.config.settings.known_workspaces
+        return adjusted(raw_invocation(request, runtime.discovery.catalog, workspaces), options)
+    invocation, repairs = ask(await find_entry(runtime, options.model, options.path), request)
+    context.repairs += repairs
+    return adjusted(invocation, options)
 
 
 async def answered(runtime: Runtime, invocation: Invocation, context: CallContext) -> Answer:
