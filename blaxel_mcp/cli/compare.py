@@ -23,7 +23,6 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
-from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.inference.several import AskedModel, ask_together
 
 _MIN_WIDTH = 24
@@ -62,9 +61,11 @@ async def _compare(
     on_terminal = sys.stdout.isatty() and not options.json
     console = Console(highlight=False, markup=False)
     async with connected_runtime(options, stream=True, files=question.files) as runtime:
-        if last_word is not None and await _is_model(runtime, last_word):
-            columns.append(_column(last_word))
-            question = replace(question, text="")
+        # A word that cannot be looked up is the question.
+        with suppress(BlaxelError):
+            if last_word is not None and (await find_entry(runtime, last_word, None)).path_is_known:
+                columns.append(_column(last_word))
+                question = replace(question, text="")
         for column in columns:
             invocation, repairs = ask(await find_entry(runtime, column.model, None), question)
             column.context.repairs += repairs
@@ -78,15 +79,6 @@ async def _compare(
 
 def _column(model: str) -> AskedModel:
     return AskedModel(model, CallContext(tool="compare", client="blaxel-mcp"))
-
-
-async def _is_model(runtime: Runtime, word: str) -> bool:
-    """Return whether a word is the name of a known model; one that cannot be looked up is not."""
-    if runtime.discovery.catalog.find(word):
-        return True
-    with suppress(BlaxelError):
-        return (await find_entry(runtime, word, None)).record is not None
-    return False
 
 
 def _shown(column: AskedModel) -> str:
