@@ -103,11 +103,11 @@ async def certificates(context: CheckContext) -> Result:
 
 def _unreadable(name: str, path: Path) -> str | None:
     """Return why the certificates at a path cannot be used; None if they can."""
-    if not path.exists():
-        return "does not exist"
-    if name == "SSL_CERT_DIR":
-        return None if path.is_dir() else "is not a folder"
     try:
+        if not path.exists():
+            return "does not exist"
+        if name == "SSL_CERT_DIR":
+            return None if path.is_dir() else "is not a folder"
         ssl.create_default_context(cafile=path)
     except OSError:
         return "holds no PEM certificates, or cannot be read"

@@ -102,9 +102,17 @@ class Client:
     def is_on_machine(self, dirs: UserDirs) -> bool:
         """Return whether a user has this client: its file, a folder of its own, or its program."""
         file = self.file(dirs)
-        if file.exists() or (file.parent.is_dir() and file.parent != dirs.home):
+        if _exists(file) or (_exists(file.parent) and file.parent != dirs.home):
             return True
         return bool(self.program and shutil.which(self.program, path=dirs.environ.get("PATH", "")))
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is something at a path; False if this user may not know, as in another user's folder."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _claude_desktop(dirs: UserDirs) -> Path:
@@ -113,9 +121,9 @@ def _claude_desktop(dirs: UserDirs) -> Path:
     if dirs.platform == "win32":
         local = dirs.folder("LOCALAPPDATA", dirs.home / "AppData" / "Local")
         packages = sorted((local / "Packages").glob("Claude_*"))
-        files = [package / inside for package in packages if package.is_dir()]
+        files = [package / inside for package in packages if _exists(package)]
         if files:
-            return next((file for file in files if file.exists()), files[0])
+            return next((file for file in files if _exists(file)), files[0])
     return dirs.application_settings / "Claude" / "claude_desktop_config.json"
 
 
@@ -131,7 +139,7 @@ def _cline(dirs: UserDirs) -> Path:
     own = dirs.home / ".cline" / "data" / "settings" / name
     storage = dirs.application_settings / "Code" / "User" / "globalStorage"
     earlier = storage / "saoudrizwan.claude-dev" / "settings" / name
-    return earlier if earlier.exists() and not own.exists() else own
+    return earlier if _exists(earlier) and not _exists(own) else own
 
 
 CLIENTS = (

@@ -103,6 +103,16 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(
     assert fix == f"Create it with `{init}`, or without asking Blaxel with `{init} --empty`."
 
 
+@pytest.mark.usefixtures("variables")
+async def test_a_settings_file_that_cannot_even_be_looked_at_is_reported_with_the_reason(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    examined = await examine(capfdbinary, "--config", f"/{'a' * 300}.toml")
+
+    assert "Name an existing file with --config" in examined.fix_of_the_only_failure("settings")
+    assert "cannot be read (File name too long)" in examined.check("settings")["found"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
@@ -321,10 +331,11 @@ async def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password
     assert f"HTTPS_PROXY=http://***@{address}" in examined.check("proxy")["found"]
 
 
+@pytest.mark.parametrize("file", ["/none/such.pem", f"/{'a' * 300}.pem"])
 async def test_certificates_that_are_not_there_are_told_by_their_variable(
-    variables: pytest.MonkeyPatch, look: Look
+    file: str, variables: pytest.MonkeyPatch, look: Look
 ) -> None:
-    variables.setenv("SSL_CERT_FILE", "/none/such.pem")
+    variables.setenv("SSL_CERT_FILE", file)
 
     assert "`unset SSL_CERT_FILE`" in (await look()).fix_of_the_only_failure("certificates")
 

@@ -553,6 +553,24 @@ def variables_of_secrets() -> list[str]:
     return sorted(f"BLAXEL_MCP_{key.upper().replace('.', '__')}" for key in keys | tables)
 
 
+@pytest.mark.parametrize("variable", ["CODEX_HOME", "CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME"])
+@posix
+def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_command(
+    variable: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Root, as which tests may run, can look at every folder of a name that is short enough.
+    monkeypatch.setenv(variable, f"/{'a' * 300}")
+    (home / ".cursor").mkdir()
+
+    assert main(["install"]) == 0
+    assert main(["install", "--all", "--demo", "--config", "/dev/null"]) == 0
+
+    captured = capsys.readouterr()
+    assert "cannot be read (File name too long)." in captured.out
+    assert (home / ".cursor" / "mcp.json").exists()
+    assert captured.err == ""
+
+
 @pytest.mark.parametrize("variable", ["BL_API_KEY", "BL_CLIENT_CREDENTIALS", *variables_of_secrets()])
 def test_a_removed_secret_of_any_setting_is_in_no_backup(variable: str, home: Path) -> None:
     entry = {"command": "blaxel-mcp", "env": {variable: "a secret of this server", "OTHER": "x"}}
