@@ -36,7 +36,7 @@ class Variables:
 
 async def clients(context: CheckContext) -> list[Finding]:
     """Start the server through each client's own entry, and report the files that cannot be read."""
-    fix = "Fix the file by hand, then run `blaxel-mcp doctor` again."
+    fix = "Fix the file or its permissions, then run `blaxel-mcp doctor` again."
     findings = [
         Finding(f"client:{state.client.name}", f"Client {state.client.name}", failed(state.problem, fix))
         for state in context.clients
