@@ -53,6 +53,11 @@ class ConfigDocument:
 
     def with_entry(self, launch: Launch, name: str) -> str:
         """Return the text with our entry added or brought up to date."""
+        if any("\udc80" <= character <= "\udcff" for character in "".join(launch.command)):
+            raise ConfigurationError(
+                "A path in the server's command is not UTF-8, so the client's file cannot hold it.",
+                hint="Nothing was changed. Rename that file or folder.",
+            )
         entry = merge_entry(self._own_entry(name) or {}, self._client, launch, name)
         with self._errors_reported():
             text = self._text.put(entry, self._client.key, name)

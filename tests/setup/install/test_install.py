@@ -553,6 +553,23 @@ def variables_of_secrets() -> list[str]:
     return sorted(f"BLAXEL_MCP_{key.upper().replace('.', '__')}" for key in keys | tables)
 
 
+@pytest.mark.parametrize("client", ["cursor", "codex"])
+@posix
+def test_a_path_of_any_characters_is_written_and_one_that_is_not_text_is_refused(
+    client: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "a\x7f\x9b\u2028.toml"
+    config.touch()
+    assert main(["install", client, "--demo", "--config", str(config)]) == 0
+    assert str(config) in written(home, client)["args"]
+
+    for words in (["--print"], []):
+        (tmp_path / "\udcff.toml").touch()
+        capsys.readouterr()
+        assert main(["install", client, "--demo", "--config", str(tmp_path / "\udcff.toml"), *words]) == 2
+        assert "A path in the server's command is not UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("variable", ["CODEX_HOME", "CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME"])
 @posix
 def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_command(
