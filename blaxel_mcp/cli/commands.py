@@ -8,10 +8,6 @@ from typing import Any
 
 from blaxel_mcp.settings.placeholders import is_unset
 
-SHELLS = ("bash", "zsh", "fish", "tcsh")
-
-METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
-
 _Option = tuple[tuple[str, ...], dict[str, Any]]
 """The names of an option or argument, and the keywords for argparse's `add_argument`."""
 
@@ -69,19 +65,17 @@ _TIMEOUT = _option(
     "--timeout", "S", "deadline of a whole call in seconds (default: limits.timeout_seconds, 600)", type=_seconds
 )
 
+_SHELLS = ("bash", "zsh", "fish", "tcsh")
+
 _JSON = _flag("--json", "print JSON for programs (default: text for people)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec:
-    """One command of the command line.
+    """One command of the command line, and its own options, in addition to the common ones.
 
-    Attributes:
-        name: The command, and the function and module in `blaxel_mcp.cli` that run it.
-        summary: One line that begins in lower case and has no full stop.
-        description: The details, in one paragraph.
-        examples: Command lines that work when pasted.
-        options: Its own options, in addition to the common ones.
+    `name` is also that of the function and of the module in `blaxel_mcp.cli` that run it. `summary` is one line without
+    a full stop, `description` one paragraph, and the `examples` work when pasted.
     """
 
     name: str
@@ -147,7 +141,7 @@ COMMANDS = (
                 "HTTP method: POST, GET, PUT, PATCH or DELETE (default: POST)",
                 type=str.upper,
                 default="POST",
-                choices=METHODS,
+                choices=("POST", "GET", "PUT", "PATCH", "DELETE"),
             ),
             _repeatable("--param --params", "K=V", "query parameter"),
             _repeatable("--header", "'K: V'", "request header"),
@@ -298,7 +292,7 @@ COMMANDS = (
             "blaxel-mcp completion fish > ~/.config/fish/completions/blaxel-mcp.fish",
         ),
         options=(
-            _option("shell", None, "shell (default: bash)", nargs="?", default="bash", choices=SHELLS),
+            _option("shell", None, "shell (default: bash)", nargs="?", default="bash", choices=_SHELLS),
             _flag("--models", "print the names of the models that are known without asking Blaxel"),
         ),
     ),
