@@ -140,6 +140,9 @@ def load_settings(
     login, login_layer = _login(*overlay(layers), variables)
     layers.append(login_layer)
     values, sources = overlay(layers)
+    if demo:
+        # Nothing that a demo does is billed.
+        values.pop("audit", None)
     _reject([*problems, *problems_in(login_layer), *_repeated_models(values, sources)], file)
     _resolve_ledger(values, (file.file or watched).parent)
     unexpanded = tuple(where for layer in layers for where in layer.unexpanded)

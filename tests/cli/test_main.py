@@ -264,6 +264,17 @@ def test_with_demo_every_model_of_the_emulator_can_be_used(run: Run) -> None:
     assert all(model["path"] for model in listing["models"])
 
 
+def test_a_call_of_the_demo_is_in_no_ledger_and_no_audit_file(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "audited"
+    folder.mkdir()
+    config = tmp_path / "config.toml"
+    config.write_text(f'[audit]\nfile = "{folder / "audit.log"}"\n[budget]\nledger = "{folder / "ledger.sqlite3"}"\n')
+
+    assert run("run", "house-chat", "--demo", "--config", str(config), "Hi").code == 0
+
+    assert list(folder.iterdir()) == []
+
+
 def test_the_faults_of_the_emulator_are_listed(run: Run) -> None:
     names = run("emulator", "--list-faults").out.split()
 
