@@ -221,7 +221,7 @@ class _Tour:
 
     def _print(self, label: str, text: str, style: str = "default") -> None:
         """Print a label and its text; on a terminal, the text is wrapped beside it, after a space or a comma."""
-        width = self._console.width - len(label) if self._console.is_terminal else max(1, len(text))
+        width = max(1, self._console.width - len(label) if self._console.is_terminal else len(text))
         for row in re.findall(rf".{{1,{width}}}(?:(?<=[ ,])|$)|.{{{width}}}", text):
             self._console.print(Text.assemble((label, "dim"), (row.rstrip(), style)))
             label = " " * len(label)
