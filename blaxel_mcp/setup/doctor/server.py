@@ -22,9 +22,6 @@ from blaxel_mcp.core.redaction import REDACTED, Redact, quote
 from blaxel_mcp.setup.doctor.checks import CheckContext, Result, count, failed, ok, warning
 from blaxel_mcp.setup.install.entries import SECRET_VARIABLES
 
-# It logs each line that is not a message, with any secret in it; a check reports the first one.
-logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)
-
 SLOW_SECONDS = 20.0
 """Clients give up after 30 seconds, which a busier machine would exceed."""
 
@@ -98,9 +95,11 @@ async def shake_hands(
 
     def redact(line: bytes) -> bytes:
         for secret in sorted(secrets, key=len, reverse=True):
-            line = line.replace(secret.encode(), REDACTED.encode())
+            line = line.replace(os.fsencode(secret), REDACTED.encode())
         return line
 
+    # It logs each line that is not a message, with any secret in it; a check reports the first one.
+    logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)
     stray: list[str] = []
     with tempfile.TemporaryFile() as log:
         try:
