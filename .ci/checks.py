@@ -80,7 +80,7 @@ def types(step: Step) -> None:
 
 
 def floors(step: Step) -> None:
-    """Check that no lower bound of a dependency allows a version with a known hole."""
+    """Check that no lower bound of a dependency allows a version with a known vulnerability."""
     step.note = last_line(step.run(PYTHON, ".ci/floors.py"))
 
 

@@ -1,8 +1,8 @@
-"""Fail if a lower bound in pyproject.toml allows a version with a known hole: a step of .ci/run.
+"""Fail if a lower bound in pyproject.toml allows a version with a known vulnerability: a step of .ci/run.
 
     .venv/bin/python .ci/floors.py
 
-The holes are those in .ci/advisories.toml. It needs no network, and so knows nothing that nobody has added there.
+The vulnerabilities are those in .ci/advisories.toml. It needs no network, and knows only what was added there.
 """
 
 import sys
@@ -24,7 +24,7 @@ def floor(requirement: Requirement) -> Version:
 
 
 def holes(requirements: Iterable[str], advisories: Iterable[dict[str, str]]) -> list[str]:
-    """Return a sentence for each known hole that the lower bounds allow."""
+    """Return a sentence for each known vulnerability that the lower bounds allow."""
     floors = {canonicalize_name(each.name): floor(each) for each in map(Requirement, requirements)}
     return [
         f"{advisory['package']}>={floors[name]} allows {advisory['id']}, fixed in {advisory['fixed']}"
@@ -47,9 +47,9 @@ def known(file: Path = ROOT / ".ci/advisories.toml") -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    found = holes(declared(), known())
-    for sentence in found:
+    sentences = holes(declared(), known())
+    for sentence in sentences:
         sys.stdout.write(f"{sentence}\n")
-    if not found:
-        sys.stdout.write(f"no lower bound allows any of the {len(known())} holes in .ci/advisories.toml\n")
-    sys.exit(bool(found))
+    if not sentences:
+        sys.stdout.write(f"no lower bound allows any of the {len(known())} vulnerabilities in .ci/advisories.toml\n")
+    sys.exit(bool(sentences))

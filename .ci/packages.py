@@ -67,7 +67,7 @@ def build(step: Step) -> None:
 
 
 def wheel(step: Step) -> None:
-    """Expect every file of the package in the wheel, the licence, the command, and nothing else."""
+    """Expect every file of the package in the wheel, the license, the command, and nothing else."""
     members = set(zipfile.ZipFile(built("*.whl")).namelist())
     metadata = {name for name in members if ".dist-info/" in name}
     for ending in (".dist-info/licenses/LICENSE", ".dist-info/entry_points.txt"):

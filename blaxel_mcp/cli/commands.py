@@ -6,15 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-SHELLS = ("bash", "zsh", "fish", "tcsh")
-
-METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+from blaxel_mcp.settings.placeholders import is_unset
 
 _Option = tuple[tuple[str, ...], dict[str, Any]]
 """The names of an option or argument, and the keywords for argparse's `add_argument`."""
 
 
 def _option(names: str, metavar: str | None, description: str, **keywords: Any) -> _Option:
+    if metavar == "FILE":
+        keywords["type"] = _file
     return tuple(names.split()), {"metavar": metavar, "help": description, **keywords}
 
 
@@ -26,13 +26,22 @@ def _repeatable(names: str, metavar: str, description: str) -> _Option:
     return _option(names, metavar, f"{description}; repeatable (default: none)", action="append", default=[])
 
 
+def _file(text: str) -> str:
+    # `--file "$FILE"` of a script must not mean the default file when the variable is not set.
+    if is_unset(text):
+        raise argparse.ArgumentTypeError(f"must name a file, not {text!r}")
+    return text
+
+
 def _whole_number(lowest: int, highest: int) -> Callable[[str], int]:
     """Return a parser of whole numbers in a range, both ends included."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} to {highest}, not {text!r}")
-        return int(text)
+        # Python converts no more than 4,300 digits.
+        with suppress(ValueError):
+            if text.isdecimal() and lowest <= int(text) <= highest:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} to {highest}, not {text!r}")
 
     return parse
 
@@ -56,19 +65,17 @@ _TIMEOUT = _option(
     "--timeout", "S", "deadline of a whole call in seconds (default: limits.timeout_seconds, 600)", type=_seconds
 )
 
+_SHELLS = ("bash", "zsh", "fish", "tcsh")
+
 _JSON = _flag("--json", "print JSON for programs (default: text for people)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec:
-    """One command of the command line.
+    """One command of the command line, and its own options, in addition to the common ones.
 
-    Attributes:
-        name: The command, and the function and module in `blaxel_mcp.cli` that run it.
-        summary: One line that begins in lower case and has no full stop.
-        description: The details, in one paragraph.
-        examples: Command lines that work when pasted.
-        options: Its own options, in addition to the common ones.
+    `name` is also that of the function and of the module in `blaxel_mcp.cli` that run it. `summary` is one line without
+    a full stop, `description` one paragraph, and the `examples` work when pasted.
     """
 
     name: str
@@ -134,7 +141,7 @@ COMMANDS = (
                 "HTTP method: POST, GET, PUT, PATCH or DELETE (default: POST)",
                 type=str.upper,
                 default="POST",
-                choices=METHODS,
+                choices=("POST", "GET", "PUT", "PATCH", "DELETE"),
             ),
             _repeatable("--param --params", "K=V", "query parameter"),
             _repeatable("--header", "'K: V'", "request header"),
@@ -285,7 +292,7 @@ COMMANDS = (
             "blaxel-mcp completion fish > ~/.config/fish/completions/blaxel-mcp.fish",
         ),
         options=(
-            _option("shell", None, "shell (default: bash)", nargs="?", default="bash", choices=SHELLS),
+            _option("shell", None, "shell (default: bash)", nargs="?", default="bash", choices=_SHELLS),
             _flag("--models", "print the names of the models that are known without asking Blaxel"),
         ),
     ),

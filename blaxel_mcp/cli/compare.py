@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +18,7 @@ from blaxel_mcp.cli.console import print_text
 from blaxel_mcp.cli.run import answered, connected_runtime, until_signal
 from blaxel_mcp.cli.run_output import receipt_line
 from blaxel_mcp.cli.run_request import Question, ask, find_entry, piped_text, read_question
-from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
 from blaxel_mcp.inference.context import CallContext
@@ -41,8 +41,9 @@ def compare(options: argparse.Namespace) -> int:
             hint='Use `blaxel-mcp compare MODEL MODEL "text"`; the text may come on stdin.',
         )
     question = read_question(options, text, piped)
-    columns = [AskedModel(model, CallContext(tool="compare", client="blaxel-mcp")) for model in models]
-    done = anyio.run(partial(until_signal, partial(_compare, options, columns, question)))
+    columns = [_column(model) for model in models]
+    last_word = text if piped else None
+    done = anyio.run(partial(until_signal, partial(_compare, options, columns, question, last_word)))
     if done is None and (finished := [column for column in columns if column.receipt]):
         # They have been paid for.
         _print_columns(finished, Console(highlight=False, markup=False), as_json=options.json)
@@ -53,10 +54,18 @@ def compare(options: argparse.Namespace) -> int:
     return ExitCode.INTERRUPTED if done is None else done
 
 
-async def _compare(options: argparse.Namespace, columns: list[AskedModel], question: Question) -> ExitCode:
+async def _compare(
+    options: argparse.Namespace, columns: list[AskedModel], question: Question, last_word: str | None
+) -> ExitCode:
+    """Ask the models of the columns. `last_word` is the question, or another model if the question is on stdin."""
     on_terminal = sys.stdout.isatty() and not options.json
     console = Console(highlight=False, markup=False)
     async with connected_runtime(options, stream=True, files=question.files) as runtime:
+        # A word that cannot be looked up is the question.
+        with suppress(BlaxelError):
+            if last_word is not None and (await find_entry(runtime, last_word, None)).path_is_known:
+                columns.append(_column(last_word))
+                question = replace(question, text="")
         for column in columns:
             invocation, repairs = ask(await find_entry(runtime, column.model, None), question)
             column.context.repairs += repairs
@@ -66,6 +75,10 @@ async def _compare(options: argparse.Namespace, columns: list[AskedModel], quest
             await ask_together(runtime, columns, partial(answered, runtime), CallContext())
     _print_columns(columns, console, as_json=options.json)
     return ExitCode.FAILED if any(column.error for column in columns) else ExitCode.OK
+
+
+def _column(model: str) -> AskedModel:
+    return AskedModel(model, CallContext(tool="compare", client="blaxel-mcp"))
 
 
 def _shown(column: AskedModel) -> str:

@@ -33,13 +33,13 @@ def shown_usd(cost: float | None, decimals: int = 6) -> str:
 
 
 def folded(text: str, width: int | None, indent: int = 0) -> str:
-    """Return a text with each line but the first indented, and on a terminal folded between words.
+    """Return a text with each line but the first indented; on a terminal folded between words, and safe for it.
 
     A part in backquotes, such as a command, stays in one piece, so that it can be copied. A line that begins with a
     space, as of a file that is quoted, stays as it is. `width` is None to fold nothing.
     """
     lines = []
-    for line in text.split("\n"):
+    for line in (text if width is None else for_terminal(text)).split("\n"):
         if width is None or line.startswith(" "):
             lines.append(line)
         else:

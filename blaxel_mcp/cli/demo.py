@@ -23,13 +23,15 @@ from mcp.shared.dispatcher import ProgressFnT
 from rich.text import Text
 
 from blaxel_mcp.cli.console import ReportConsole, waiting
+from blaxel_mcp.cli.run import until_signal
 from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_MODELS, DEMO_WORKSPACE
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.emulator import Emulator, run_emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.setup.install.change import DEFAULT_NAME
-from blaxel_mcp.setup.install.launch import own_command
+from blaxel_mcp.setup.install.entries import own_command
 from blaxel_mcp.setup.install.toml_edit import toml_value
 from blaxel_mcp.tools.results.results import ERROR_KEY
 
@@ -43,9 +45,17 @@ _TOOL_WIDTH = 18
 _SENTENCES = ["The cat sat on the mat.", "On the mat a cat was sitting.", "Interest rates rose again in March."]
 
 
-async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes the options
+def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes the options
     """Run the tour."""
-    with tempfile.TemporaryDirectory(prefix="blaxel-mcp-demo-") as folder, anyio.fail_after(_TOUR_SECONDS):
+    done = anyio.run(until_signal, _demo)
+    return ExitCode.INTERRUPTED if done is None else done
+
+
+async def _demo() -> ExitCode:
+    with (
+        tempfile.TemporaryDirectory(prefix="blaxel-mcp-demo-") as folder,
+        anyio.move_on_after(_TOUR_SECONDS) as tour_time,
+    ):
         async with run_emulator() as emulator:
             # The key is not in it.
             own = {"workspace": DEMO_WORKSPACE, "run_url": emulator.run_url, "api_url": emulator.api_url}
@@ -70,7 +80,10 @@ async def demo(options: argparse.Namespace) -> int:  # noqa: ARG001 - every comm
                 await tour.call_configured_models(client)
                 await tour.call_other_models(client)
                 await tour.show_picture_and_failure(client)
-        tour.show_own_entry()
+    if tour_time.cancelled_caught:
+        hint = "Run it again when this machine is less busy."
+        raise BlaxelError(f"The demo did not end within {_TOUR_SECONDS} s.", code="timeout", hint=hint)
+    tour.show_own_entry()
     return ExitCode.OK
 
 
@@ -208,7 +221,7 @@ class _Tour:
 
     def _print(self, label: str, text: str, style: str = "default") -> None:
         """Print a label and its text; on a terminal, the text is wrapped beside it, after a space or a comma."""
-        width = self._console.width - len(label) if self._console.is_terminal else max(1, len(text))
+        width = max(1, self._console.width - len(label) if self._console.is_terminal else len(text))
         for row in re.findall(rf".{{1,{width}}}(?:(?<=[ ,])|$)|.{{{width}}}", text):
             self._console.print(Text.assemble((label, "dim"), (row.rstrip(), style)))
             label = " " * len(label)

@@ -15,12 +15,10 @@ from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration, named_settings_file, process_environment
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import CheckOutcome, Finding, failed_checks, report, summary
-from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
-from blaxel_mcp.setup.doctor.runner import run_checks
-from blaxel_mcp.setup.install.folders import user_dirs
-from blaxel_mcp.setup.install.installed import ClientState, client_states
+from blaxel_mcp.setup.doctor.checks import CheckContext, CheckOutcome, Finding, failed_checks, report, summary
+from blaxel_mcp.setup.doctor.runner import CALLS, PLAN, run_checks
+from blaxel_mcp.setup.install.clients import user_dirs
+from blaxel_mcp.setup.install.document import ClientState, client_states
 
 _TITLE_WIDTH = 24
 _LABELS: Mapping[CheckOutcome, tuple[str, str]] = {

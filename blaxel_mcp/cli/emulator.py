@@ -1,15 +1,14 @@
 """`blaxel-mcp emulator`: the emulator of Blaxel alone, for any client of Blaxel."""
 
 import argparse
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from urllib.parse import urlsplit
 
 from blaxel_mcp.cli.settings import DEMO_KEY, DEMO_WORKSPACE
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
-from blaxel_mcp.emulator import run_emulator
+from blaxel_mcp.emulator import Upstream, run_emulator
 from blaxel_mcp.emulator.faults.faults import fault_names
-from blaxel_mcp.emulator.openai_server import OpenAIServer
 
 
 async def emulator(options: argparse.Namespace) -> int:
@@ -17,10 +16,7 @@ async def emulator(options: argparse.Namespace) -> int:
     if options.list_faults:
         print("\n".join(fault_names()))
         return ExitCode.OK
-    if options.upstream is not None and urlsplit(options.upstream).scheme not in ("http", "https"):
-        hint = "Give one such as http://127.0.0.1:11434."
-        raise ConfigurationError(f"--upstream {options.upstream!r} is not an HTTP URL.", hint=hint)
-    upstream = OpenAIServer(options.upstream) if options.upstream else None
+    upstream = None if options.upstream is None else _upstream(options.upstream)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(received_signals())
         try:
@@ -36,3 +32,12 @@ async def emulator(options: argparse.Namespace) -> int:
             flush=True,
         )
         return exit_code_after(await anext(signals))
+
+
+def _upstream(url: str) -> Upstream:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return Upstream(url)
+    hint = "Give one such as http://127.0.0.1:11434."
+    raise ConfigurationError(f"--upstream {url!r} is not an HTTP URL.", hint=hint)

@@ -60,11 +60,14 @@ def _settings_file(options: argparse.Namespace) -> Path:
     try:
         # Links are followed: replacing the link itself would leave the file behind it as it was.
         file = (named_settings_file(options.config) or default_settings_path()).resolve()
+        exists, is_file = file.exists(), file.is_file()
     except (RuntimeError, OSError) as error:
         raise ConfigurationError(f"The path of the settings file cannot be used: {str(error).rstrip('.')}.") from None
-    if file.is_dir() and not options.print:
-        raise ConfigurationError(f"{file} is a folder.", hint="Name a file with --config.")
-    if file.exists() and not (options.print or options.force):
+    if options.print or not exists:
+        return file
+    if not is_file:
+        raise ConfigurationError(f"{file} is not a regular file.", hint="Name another one with --config.")
+    if not options.force:
         raise _exists_already(file)
     return file
 

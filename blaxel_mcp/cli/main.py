@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             hint = "The call may have been billed; `blaxel-mcp calls` lists it." if is_billed else ""
             print_error(ConfigurationError(f"The output cannot be written: {error.strerror}.", hint=hint))
         else:
-            logging.getLogger(__name__).exception("internal error in blaxel-mcp; please report it with this traceback")
+            # Critical, since `doctor` hides lesser messages.
+            text = "internal error in blaxel-mcp; please report it with this traceback"
+            logging.getLogger(__name__).critical(text, exc_info=True)
         return ExitCode.FAILED
 
 

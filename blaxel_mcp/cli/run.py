@@ -68,11 +68,7 @@ async def until_signal(work: Callable[[], Awaitable[_Value]]) -> _Value | None:
 async def connected_runtime(
     options: argparse.Namespace, *, stream: bool, files: Iterable[str] = ()
 ) -> AsyncIterator[Runtime]:
-    """Provide a runtime that may call models.
-
-    Answers are wanted as they arrive with `stream`. The `files` were named on the command line, and may be read under
-    any settings.
-    """
+    """Provide a runtime that may call models; `files` of the command line may be read under any settings."""
     overrides: dict[str, object] = {"tools": {"stream": "always"}} if stream else {}
     if files:
         overrides["files"] = {"allowed_dirs": [str(Path(file).parent) for file in files]}
@@ -107,13 +103,7 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
         context.progress.listener = printer if streams and not options.json else None
         async with connected_runtime(options, stream=streams, files=files) as runtime:
             try:
-                if isinstance(request, RawRequest):
-                    workspaces = runtime.config.settings.known_workspaces
-                    invocation = raw_invocation(request, runtime.discovery.catalog, workspaces)
-                else:
-                    invocation, repairs = ask(await find_entry(runtime, options.model, options.path), request)
-                    context.repairs += repairs
-                invocation = adjusted(invocation, options)
+                invocation = await _invocation(runtime, options, request, context)
                 if options.dry_run:
                     report = await dry_run(runtime, invocation, context)
                     progress.stop()
@@ -140,12 +130,19 @@ async def _run(options: argparse.Namespace, request: Question | RawRequest) -> E
     return ExitCode.OK
 
 
-async def answered(runtime: Runtime, invocation: Invocation, context: CallContext) -> Answer:
-    """Call the model.
+async def _invocation(
+    runtime: Runtime, options: argparse.Namespace, request: Question | RawRequest, context: CallContext
+) -> Invocation:
+    if isinstance(request, RawRequest):
+        workspaces = runtime.config.settings.known_workspaces
+        return adjusted(raw_invocation(request, runtime.discovery.catalog, workspaces), options)
+    invocation, repairs = ask(await find_entry(runtime, options.model, options.path), request)
+    context.repairs += repairs
+    return adjusted(invocation, options)
 
-    Raises:
-        BlaxelError: The call failed; the context has the names that may have been meant.
-    """
+
+async def answered(runtime: Runtime, invocation: Invocation, context: CallContext) -> Answer:
+    """Call the model; when it fails, the context has the names that may have been meant."""
     # What came before is the time of this command and not of the call.
     context.started = time.perf_counter()
     try:

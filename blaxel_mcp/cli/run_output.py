@@ -1,8 +1,11 @@
 """The output of `run` and `compare`: the text as it arrives, a spinner until then, files for media, and the receipt."""
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.progress import Progress
@@ -40,8 +43,19 @@ class TextPrinter:
 
 def check_target(file: str | None) -> None:
     """Reject a file of `--save` that cannot be written, before an answer is paid for."""
-    if file is not None and (not Path(file).parent.is_dir() or Path(file).is_dir()):
-        raise InvalidArgumentsError(f"--save {file!r} is not a file in an existing folder.")
+    if file is None:
+        return
+    try:
+        is_new = not os.path.lexists(file)
+        # Opening a named pipe would wait for its reader.
+        if not Path(file).is_fifo():
+            Path(file).open("xb" if is_new else "ab").close()
+        if is_new:
+            Path(file).unlink()
+    except OSError as error:
+        raise InvalidArgumentsError(
+            f"--save {file!r} cannot be written: {error.strerror}.", hint="Name a file in a folder of yours."
+        ) from None
 
 
 def print_answer(
@@ -67,7 +81,8 @@ def print_answer(
         return
     if save is not None and not media:
         is_json = isinstance(answer, JSONAnswer) and text == answer.text
-        media = [Media(f"{text}\n".encode(), "application/json" if is_json else "text/plain")]
+        content = f"{text}\n".encode(errors="backslashreplace")
+        media = [Media(content, "application/json" if is_json else "text/plain")]
     elif text and not printed:
         print_text(text)
     if save is not None or on_terminal:
@@ -99,28 +114,38 @@ def _save(medium: Media, target: Path, number: int, *, is_named: bool) -> None:
     `target` is the file of `--save`, which is replaced, or else the beginning of a name in the current folder. `number`
     is the place of the medium among those of the answer, from 1: later files get it in their names.
     """
-    # A name with nothing of the answer in it, and a new file: an existing one or a link of that name is left alone.
     is_json = medium.media_type == "application/json"
-    stem, extension = target.name, ".json" if is_json else extension_for(medium.media_type)
-    if is_named:
-        stem, extension = target.stem, target.suffix
-    while True:
-        path = target.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{extension}")
-        try:
-            with path.open("wb" if is_named else "xb") as file:
-                file.write(medium.data)
-            break
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise BlaxelError(
-                f"The answer cannot be saved as {path}: {error.strerror}.",
-                code="configuration_error",
-                hint="The call has been billed. Choose another file with --save.",
-                billed="yes",
-            ) from None
+    extension = ".json" if is_json else extension_for(medium.media_type)
+    try:
+        if is_named:
+            path = _write(medium.data, target.with_suffix(""), number, target.suffix, mode="wb")
+        else:
+            path = _write(medium.data, target, number, extension, mode="xb")
+    except OSError as error:
+        place = "not kept"
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="blaxel-mcp-"))
+            place = f"in {_write(medium.data, folder / target.stem, number, extension, mode='xb')} instead"
+        raise BlaxelError(
+            f"The answer cannot be saved as {target}: {error.strerror}.",
+            code="configuration_error",
+            hint=f"It has been billed, and is {place}.",
+            billed="yes",
+        ) from None
     description = f"{shown_media_type(medium.media_type)}, {len(medium.data):,} bytes"
     print_text(f"The answer ({description}) is saved as {path.absolute()}.", file=sys.stderr)
+
+
+def _write(data: bytes, stem: Path, number: int, extension: str, *, mode: str) -> Path:
+    """Write a file and return its path. In mode `xb`, an existing file or a link of that name is left alone."""
+    while True:
+        path = stem.with_name(f"{stem.name}{f'-{number}' if number > 1 else ''}{extension}")
+        try:
+            with path.open(mode) as file:
+                file.write(data)
+            return path
+        except FileExistsError:
+            number += 1
 
 
 def receipt_line(receipt: JSONObject) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from stat import S_ISCHR
@@ -65,11 +66,7 @@ class RawRequest:
 
 
 def read_request(options: argparse.Namespace) -> Question | RawRequest:
-    """Read the request of `run` from its options, from files and from standard input; this blocks.
-
-    Raises:
-        InvalidArgumentsError: The options contradict each other, or a file cannot be read.
-    """
+    """Read the request of `run` from its options, from files and from standard input; this blocks."""
     bodies = [name for name in ("data", "file", "upload_file") if getattr(options, name) is not None]
     asks = options.text is not None or options.system is not None or options.attach or options.option
     if len(bodies) > 1 or (bodies and asks):
@@ -171,11 +168,7 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
 
 
 def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]:
-    """Return the call of a model's own tool that asks a question, and a sentence for each repair.
-
-    Raises:
-        InvalidArgumentsError: The model's tool does not take such a question.
-    """
+    """Return the call of a model's own tool that asks a question, and a sentence for each repair."""
     schema = entry.schema.full
     if own := entry.schema.result_arguments & question.arguments.keys():
         raise InvalidArgumentsError(
@@ -197,7 +190,7 @@ def ask(entry: CatalogEntry, question: Question) -> tuple[Invocation, list[str]]
     if "documents" in required and "documents" not in arguments and (text and material):
         arguments["documents"] = [line for line in "\n".join(material).splitlines() if line.strip()]
         material = []
-    if prompt := "\n\n".join(filter(None, (text, *(part.strip("\n") for part in material)))):
+    if prompt := "\n\n".join(filter(str.strip, (text, *(part.strip("\n") for part in material)))):
         name = question_field(entry, QUESTION_FIELDS, "a question", hint=_OTHER_FORMS)
         takes_many = properties[name].get("type") == "array"
         arguments.setdefault(name, [prompt] if takes_many else prompt)
@@ -230,7 +223,7 @@ def _pairs(options: list[str], option: str, separator: str) -> dict[str, list[st
     pairs: dict[str, list[str]] = {}
     for text in options:
         name, has_separator, value = text.partition(separator)
-        if not has_separator or not name:
+        if not has_separator or not name.strip():
             form = f"NAME{separator}VALUE" if separator == "=" else "NAME: VALUE"
             raise InvalidArgumentsError(f"{option} {text!r} is not of the form {form}.")
         pairs.setdefault(name.strip(), []).append(value if separator == "=" else value.strip())
@@ -239,14 +232,21 @@ def _pairs(options: list[str], option: str, separator: str) -> dict[str, list[st
 
 def _parsed(text: str, source: str, *, is_yaml: bool = False) -> Any:
     try:
-        # A date or another value of YAML alone becomes text.
-        return json_text.parse(json.dumps(parse_yaml(text), default=str) if is_yaml else text)
-    except ValueError as error:
+        return json_text.parse(json.dumps(parse_yaml(text), default=_date_text) if is_yaml else text)
+    except (ValueError, TypeError) as error:
+        form = "YAML" if is_yaml and isinstance(error, ValueError) else "JSON"
         raise InvalidArgumentsError(
-            f"The data from {source} is not {'YAML' if is_yaml else 'JSON'}: {error}.",
+            f"The data from {source} is not {form}: {error}.",
             hint="Give JSON in quotes, @FILE for a file with JSON, or - for standard input. "
             'A question needs no option: `run MODEL "text"`.',
         ) from None
+
+
+def _date_text(value: object) -> str:
+    """Return a date or time of YAML as text; JSON has neither them nor YAML's other values."""
+    if isinstance(value, date):
+        return str(value)
+    raise TypeError(f"it has no {type(value).__name__}")
 
 
 def _text_of(name: str) -> str:

@@ -57,7 +57,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     handler.setFormatter(line_formatter(log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET_BELOW_WARNING:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def line_formatter(log_format: LogFormat) -> logging.Formatter:

@@ -7,11 +7,9 @@ rejects what the platform would reject. Its answers are computed from the reques
 no code with the client, so one misreading of the API cannot hide in both.
 """
 
-from blaxel_mcp.emulator.app import create_app
-from blaxel_mcp.emulator.platform.recording import RecordedRequest
 from blaxel_mcp.emulator.platform.records import EmulatedModel
-from blaxel_mcp.emulator.platform.state import Emulator
+from blaxel_mcp.emulator.platform.state import Emulator, RecordedRequest
 from blaxel_mcp.emulator.platform.upstream import Upstream
-from blaxel_mcp.emulator.server import run_emulator
+from blaxel_mcp.emulator.server import create_app, run_emulator
 
 __all__ = ["EmulatedModel", "Emulator", "RecordedRequest", "Upstream", "create_app", "run_emulator"]

@@ -22,9 +22,8 @@ from blaxel_mcp.emulator.apis import (
 from blaxel_mcp.emulator.apis.base import EndpointHandler, ProviderCall, read_form, read_json_object
 from blaxel_mcp.emulator.faults.faults import fault_response, find_model
 from blaxel_mcp.emulator.middleware import recorded_request
-from blaxel_mcp.emulator.platform.authentication import WORKSPACE_HEADER, authenticate, check_workspaces
+from blaxel_mcp.emulator.platform.admission import WORKSPACE_HEADER, authenticate, check_workspaces, path_segments
 from blaxel_mcp.emulator.platform.errors import RefusalError, edge_error, provider_error
-from blaxel_mcp.emulator.platform.paths import path_segments
 from blaxel_mcp.emulator.platform.records import (
     CHAT_PATH,
     COHERE_CHAT_PATH,
@@ -93,17 +92,11 @@ class Gateway:
         return await self._call(request, record, "" if path == "/" else path)
 
     def _admit(self, request: Request, workspaces: tuple[str, ...]) -> None:
-        """Check the credentials, the workspaces in path and headers, and the size of the body.
-
-        Raises:
-            RefusalError: One of them is not accepted.
-        """
+        """Check the credentials, the workspaces in path and headers, and the size of the body."""
         names = [*workspaces, *request.headers.getlist(WORKSPACE_HEADER)]
-        denial = authenticate(request, self._emulator)
-        if denial is None and names:
-            denial = check_workspaces(names, self._emulator)
-        if denial is not None:
-            raise edge_error(denial.code, denial.message)
+        authenticate(request, self._emulator, edge_error)
+        if names:
+            check_workspaces(names, self._emulator, edge_error)
         if recorded_request(request).oversized:
             raise edge_error("REQUEST_ENTITY_TOO_LARGE", "The request body is too large.")
 

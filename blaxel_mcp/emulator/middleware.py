@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blaxel_mcp.emulator.faults.streams import CLOSE_CONNECTION
-from blaxel_mcp.emulator.platform.recording import RecordedRequest
-from blaxel_mcp.emulator.platform.state import Emulator
+from blaxel_mcp.emulator.platform.state import Emulator, RecordedRequest
 
 
 class RecordingMiddleware:

@@ -23,11 +23,7 @@ class TokenRoute:
         self._emulator = emulator
 
     async def exchange(self, request: Request) -> Response:
-        """Answer one exchange.
-
-        Raises:
-            RefusalError: The grant is not accepted.
-        """
+        """Answer one exchange."""
         fields = await _read_fields(request)
         match fields.get("grant_type"):
             case "client_credentials":

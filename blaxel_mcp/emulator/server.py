@@ -7,14 +7,54 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, request_response
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from blaxel_mcp.emulator.app import create_app
+from blaxel_mcp.emulator.control_plane import ControlPlaneRoutes
 from blaxel_mcp.emulator.faults.streams import CLOSE_CONNECTION
+from blaxel_mcp.emulator.gateway import Gateway
+from blaxel_mcp.emulator.middleware import RecordingMiddleware
+from blaxel_mcp.emulator.oauth import TokenRoute
+from blaxel_mcp.emulator.platform.errors import RefusalError
 from blaxel_mcp.emulator.platform.state import Emulator
 from blaxel_mcp.emulator.platform.upstream import Upstream
+
+ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def create_app(emulator: Emulator) -> Starlette:
+    """Return the application that serves an emulated platform.
+
+    It runs under any ASGI server, except for the faults that cut a connection, which need `run_emulator`.
+    """
+
+    async def refuse(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusalError)
+        return error.response
+
+    control_plane = ControlPlaneRoutes(emulator)
+    app = Starlette(
+        routes=[
+            Route("/v0/oauth/token", TokenRoute(emulator).exchange, methods=["POST"]),
+            Route("/v0/models", control_plane.list_models, methods=["GET"]),
+            Route("/v0/models/{name}", control_plane.get_model, methods=["GET"]),
+            Route("/v0/integrations/{type}", control_plane.get_integration, methods=["GET"]),
+            Route("/v0/{path:path}", control_plane.not_found, methods=ANY_METHOD),
+        ],
+        middleware=[Middleware(RecordingMiddleware, emulator=emulator)],
+        exception_handlers={RefusalError: refuse},
+    )
+    app.router.redirect_slashes = False
+    # Not a route: no route pattern matches every path, such as one with a line feed in it.
+    app.router.default = request_response(Gateway(emulator).answer)
+    return app
+
 
 SHUTDOWN_SECONDS = 0.5
 """Time for requests in flight to notice that their connection is gone."""
@@ -77,8 +117,9 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        message = f"The emulator cannot listen on {host} port {port}: {error.strerror or error}."
-        raise OSError(message) from error
+        # The standard library repeats the address.
+        reason = str(error.strerror).partition(" (while")[0]
+        raise OSError(f"The emulator cannot listen on {host} port {port}: {reason}.") from error
 
 
 async def _start(emulator: Emulator, listener: socket.socket, connections: ServerState) -> asyncio.Server:

@@ -138,6 +138,9 @@ def load_settings(
     login, login_layer = _login(*overlay(layers), variables)
     layers.append(login_layer)
     values, sources = overlay(layers)
+    if demo:
+        # Nothing that a demo does is billed.
+        values.pop("audit", None)
     if problems := [*problems, *problems_in(login_layer), *_repeated_models(values, sources)]:
         lines = with_lines(problems, file.file, file.text) if file.file else problems
         raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))

@@ -4,8 +4,6 @@ The models' names and descriptions come from outside, so every value is escaped 
 in a value would otherwise start a line of settings.
 """
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,14 +11,12 @@ from blaxel_mcp.catalog.catalog import build_catalog
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.setup.install.toml_edit import toml_value
 
 KEY_MARK = "#: "
 """The comment mark of a key that is not set; removing it sets the key."""
 
 _MAX_CHARS = 500
-# Characters that TOML does not allow unescaped, or that editors do not show.
-_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _HEAD = """\
 # Settings of blaxel-mcp, written by `blaxel-mcp init`. config.example.toml documents every key.
@@ -128,7 +124,5 @@ def _entry(entry: CatalogEntry, record: ModelRecord, reason: str | None) -> str:
 
 
 def toml_string(text: str) -> str:
-    """Return a text of at most 500 characters as a TOML basic string; a lone surrogate becomes a question mark."""
-    # JSON's escapes are valid in TOML, which only has to escape a few more characters.
-    written = json.dumps(_SURROGATE.sub("?", text[:_MAX_CHARS]), ensure_ascii=False)
-    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
+    """Return a text as a TOML basic string, of which at most 500 characters are kept."""
+    return toml_value(text[:_MAX_CHARS])

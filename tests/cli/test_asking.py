@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.cli.main import main
+from blaxel_mcp.cli.run_output import print_answer
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.answers import TextAnswer
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\x02\0\0\0\x90wS\xde"
 
@@ -113,10 +115,43 @@ def test_an_answer_is_saved_in_the_named_file_which_is_printed(
 def test_a_file_that_cannot_be_saved_is_refused_before_anything_is_sent(
     platform: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "house-chat", "Hi", "--save", "/none/such/file"]) == 2
+    for file in ("/none/such/file", "/", "/proc/answer", f"/tmp/{'a' * 300}"):  # noqa: S108 - it is never made
+        assert main(["run", "house-chat", "Hi", "--save", file]) == 2
+        assert f"--save {file!r} cannot be written: " in capsys.readouterr().err
 
-    assert "/none/such/file" in capsys.readouterr().err
     assert not platform.requests
+
+
+def test_a_file_to_save_is_not_made_or_changed_by_a_call_that_fails(platform: Emulator, tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    (folder / "old").write_text("kept")
+    for name in ("new", "old"):
+        assert main(["run", "fault-500", "Hi", "--save", str(folder / name)]) == 1
+
+    assert platform.requests
+    assert [(file.name, file.read_text()) for file in folder.iterdir()] == [("old", "kept")]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.usefixtures("platform")
+def test_a_paid_answer_that_cannot_be_saved_is_kept_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    assert main(["run", "house-chat", "What is 17 * 23?", "--save", "/dev/full"]) == 2
+
+    (kept,) = [file for file in (tmp_path / "temporary").rglob("*") if file.is_file()]
+    assert kept.read_text() == "17 * 23 = 391\n"
+    assert f"It has been billed, and is in {kept} instead." in capsys.readouterr().err
+
+
+def test_half_a_character_in_an_answer_is_saved_escaped(tmp_path: Path) -> None:
+    print_answer(TextAnswer("half \ud83d"), "m", None, str(tmp_path / "answer"), as_json=False, printed=False)
+
+    assert (tmp_path / "answer").read_text() == "half \\ud83d\n"
 
 
 @pytest.mark.usefixtures("platform")
@@ -140,6 +175,29 @@ def test_the_spellings_of_blaxels_own_command_line_are_understood(platform: Emul
         assert request.raw_path.endswith(b"?a=1&b=2")
         assert dict(request.headers)["x-trace"] == "on"
         assert last_body(platform)["messages"] == body["messages"]
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("day: 2024-01-31\nat: 2024-01-31 10:00:00", {"day": "2024-01-31", "at": "2024-01-31 10:00:00"}),
+        ("2024-01-31: x", None),
+        ("letters: !!set {x, y}", None),
+        ("data: !!binary aGk=", None),
+    ],
+)
+def test_yaml_becomes_json_if_json_has_such_values(
+    platform: Emulator, text: str, body: dict[str, str] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "body.yaml").write_text(text)
+
+    code = main(["run", "house-chat", "--file", str(tmp_path / "body.yaml")])
+
+    if body is None:
+        assert code == 2
+        assert f"The data from {tmp_path / 'body.yaml'} is not JSON: " in capsys.readouterr().err
+    else:
+        assert last_body(platform) == {"model": "gpt-4o-mini", **body}
 
 
 def test_an_uploaded_file_is_the_whole_body(platform: Emulator, tmp_path: Path) -> None:
@@ -176,6 +234,8 @@ def test_debug_prints_the_exchange_without_credentials(capsys: pytest.CaptureFix
         pytest.param(["house-chat", "Hi", "-o", "max_tokens"], "NAME=VALUE", id="an option without a value"),
         pytest.param(["house-chat", "Hi", "-o", "max_tokens=many"], "max_tokens", id="an option of the wrong type"),
         pytest.param(["house-embed", "Hi", "-s", "Be brief"], "--system", id="a system text for an embedding"),
+        pytest.param(["house-chat", "Hi", "--param", " =1"], "NAME=VALUE", id="a parameter without a name"),
+        pytest.param(["house-chat", " \n"], "no message", id="a blank question"),
         pytest.param(["house-chat", "Hi", "--header", "X"], "NAME: VALUE", id="a header without a value"),
         pytest.param(["house-chat", "Hi", "--header", "Authorization: Bearer x"], "reserved", id="a reserved header"),
         pytest.param(["house-chat", "--data", "What is 6 * 7?"], 'run MODEL "text"', id="a question as a body"),

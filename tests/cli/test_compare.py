@@ -42,6 +42,23 @@ def test_the_question_may_come_on_stdin(platform: Emulator, monkeypatch: pytest.
     assert len(calls_to_models(platform)) == 2
 
 
+@pytest.mark.parametrize(
+    ("last", "asked", "said"), [("house-gemini", 3, "Hi\n"), ("Translate:", 2, "Translate:\n\nHi\n")]
+)
+def test_beside_a_question_on_stdin_the_last_word_may_be_a_model(
+    platform: Emulator, monkeypatch: pytest.MonkeyPatch, last: str, asked: int, said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Hi\n")))
+
+    assert main(["compare", "house-chat", "house-claude", last]) == 0
+
+    assert len(calls_to_models(platform)) == asked
+    (body,) = [
+        json.loads(request.body) for request in platform.requests if "house-chat" in request.path and request.body
+    ]
+    assert body["messages"] == [{"role": "user", "content": said.rstrip()}]
+
+
 @pytest.mark.usefixtures("platform")
 def test_a_model_that_fails_leaves_the_others_their_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "fault-500", "house-chat", QUESTION, "--json"]) == 1

@@ -1,6 +1,7 @@
 """`blaxel-mcp init`: a first settings file that loads as it stands, whatever the control plane says."""
 
 import json
+import os
 import stat
 import sys
 import tomllib
@@ -243,14 +244,26 @@ async def test_a_model_that_is_disabled_and_those_past_the_most_tools_are_writte
     assert len(tomllib.loads(uncommented)["models"]) == 33
 
 
-@pytest.mark.parametrize("words", [["--config", "/"], ["--config", "/proc/none/such.toml"]])
+@pytest.mark.parametrize("file", ["/", "/proc/none/such.toml", f"/{'a' * 300}"])
 @pytest.mark.usefixtures("account")
-async def test_a_place_that_cannot_be_written_is_a_mistake_that_is_told(init: Init, words: list[str]) -> None:
-    ended = await init(*words)
+async def test_a_place_that_cannot_be_written_is_a_mistake_that_is_told(init: Init, file: str) -> None:
+    ended = await init("--config", file)
 
     assert (ended.code, ended.out) == (2, "")
-    assert words[1] in ended.err
+    assert file in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.usefixtures("account")
+async def test_what_is_not_a_file_is_not_replaced(init: Init, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    ended = await init("--force", "--config", str(tmp_path / "pipe"))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{tmp_path / 'pipe'} is not a regular file." in ended.err
+    assert (tmp_path / "pipe").is_fifo()
 
 
 async def test_the_demo_can_be_printed(init: Init) -> None:

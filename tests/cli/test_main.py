@@ -103,6 +103,9 @@ def test_run_writes_a_binary_answer_as_it_is(run: Run) -> None:
         pytest.param(["models", "--workspace", " "], 2, "--workspace is blank", id="a blank workspace"),
         pytest.param(["calls", "show", ""], 2, "calls show ID", id="a blank id"),
         pytest.param(["emulator", "--upstream", ""], 2, "is not an HTTP URL", id="a blank upstream"),
+        pytest.param(["emulator", "--upstream", "http://"], 2, "is not an HTTP URL", id="an upstream without a host"),
+        pytest.param(["emulator", "--upstream", "http://[::1"], 2, "is not an HTTP URL", id="half a host as upstream"),
+        pytest.param(["emulator", "--upstream", "http://a:b"], 2, "is not an HTTP URL", id="no port of an upstream"),
     ],
 )
 @pytest.mark.usefixtures("platform")
@@ -259,6 +262,17 @@ def test_with_demo_every_model_of_the_emulator_can_be_used(run: Run) -> None:
     assert listing["total"] == 12
     assert {model["status"] for model in listing["models"]} == {"DEPLOYED"}
     assert all(model["path"] for model in listing["models"])
+
+
+def test_a_call_of_the_demo_is_in_no_ledger_and_no_audit_file(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "audited"
+    folder.mkdir()
+    config = tmp_path / "config.toml"
+    config.write_text(f'[audit]\nfile = "{folder / "audit.log"}"\n[budget]\nledger = "{folder / "ledger.sqlite3"}"\n')
+
+    assert run("run", "house-chat", "--demo", "--config", str(config), "Hi").code == 0
+
+    assert list(folder.iterdir()) == []
 
 
 def test_the_faults_of_the_emulator_are_listed(run: Run) -> None:

@@ -46,6 +46,7 @@ def test_an_example_is_a_command_line_of_its_command(name: str, example: str) ->
         pytest.param(["usage", "--days", "0"], "--days: must be a whole number from 1 to 400, not '0'", id="too few"),
         pytest.param(["usage", "--days", "two"], "--days: must be a whole number from 1", id="no number"),
         pytest.param(["serve", "--port", "65536"], "--port: must be a whole number from 0 to 65535", id="too many"),
+        pytest.param(["serve", "--port", "9" * 5000], "--port: must be a whole number from 0 to 65535", id="very many"),
         pytest.param(["serve", "--workers", "-1"], "--workers: must be a whole number from 1 to 64", id="negative"),
     ],
 )
@@ -57,6 +58,26 @@ def test_a_number_out_of_range_is_refused_with_the_range(
 
     assert ended.value.code == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("blank", ["", " ", "${FILE}"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["install", "cursor", "--file"],
+        ["run", "m", "--file"],
+        ["run", "m", "--save"],
+        ["run", "m", "--attach"],
+        ["run", "m", "--upload-file"],
+        ["compare", "m", "n", "Hi", "--attach"],
+    ],
+)
+def test_a_file_that_is_not_named_is_refused(words: list[str], blank: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_command_line([*words, blank])
+
+    assert ended.value.code == 2
+    assert f"{words[-1]}" in capsys.readouterr().err
 
 
 def test_a_common_option_may_precede_or_follow_the_command() -> None:

@@ -1,14 +1,15 @@
 """What `run` prints: verbatim into a pipe, and on a terminal nothing that it obeys."""
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.cli.console import waiting
-from blaxel_mcp.cli.main import print_error
+from blaxel_mcp.cli.console import folded, waiting
+from blaxel_mcp.cli.main import main, print_error
 from blaxel_mcp.cli.run_output import TextPrinter, print_answer
 from blaxel_mcp.core.exceptions import UpstreamError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
@@ -60,6 +61,18 @@ def test_a_sequence_that_comes_in_pieces_controls_no_terminal() -> None:
     shown = terminal.getvalue()
     assert not any(control in shown for control in CONTROLS)
     assert printer.printed == len(EVIL)
+
+
+def test_folded_text_and_a_note_on_an_entry_control_no_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {EVIL: {"command": "blaxel-mcp"}}}))
+
+    with on_terminal() as terminal:
+        assert main(["install", "cursor", "--demo", "--remove", "--file", str(file)]) == 0
+        terminal.write(folded(EVIL, 20))
+
+    assert terminal.getvalue().count("\\u001b]0;owned") == 3
+    assert not any(control in terminal.getvalue() for control in CONTROLS)
 
 
 def test_an_error_controls_no_terminal() -> None:

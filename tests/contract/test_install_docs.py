@@ -8,9 +8,8 @@ import pytest
 from blaxel_mcp.cli.parser import build_parser
 from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.setup.install.change import DEFAULT_NAME, preview
-from blaxel_mcp.setup.install.clients import CLIENTS, Client
-from blaxel_mcp.setup.install.folders import UserDirs
-from blaxel_mcp.setup.install.launch import Launch
+from blaxel_mcp.setup.install.clients import CLIENTS, Client, UserDirs
+from blaxel_mcp.setup.install.entries import Launch
 
 PAGE = (Path(__file__).parents[2] / "docs" / "attach.md").read_text(encoding="utf-8")
 

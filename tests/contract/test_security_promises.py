@@ -397,7 +397,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "A `shared.url` without a random `shared.key` is an error.": (
         "settings/test_shared_settings::test_what_would_not_share_or_not_encrypt_is_an_error",
     ),
-    "No lower bound of a dependency allows a version with a hole that is listed in `.ci/advisories.toml`.": (
+    "No lower bound of a dependency allows a version with a vulnerability that is listed in `.ci/advisories.toml`.": (
         "e2e/test_packaging::test_no_lower_bound_allows_a_version_with_a_known_hole",
         "e2e/test_packaging::test_a_lower_bound_with_a_known_hole_is_found",
     ),

@@ -7,8 +7,8 @@ import pytest
 
 from blaxel_mcp import __version__
 from blaxel_mcp.core.exceptions import ERROR_CODES
-from blaxel_mcp.setup.doctor.findings import Finding, ok, report
-from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
+from blaxel_mcp.setup.doctor.checks import Finding, ok, report
+from blaxel_mcp.setup.doctor.runner import CALLS, PLAN
 from tests.support.sources import ROOT, texts, trees
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

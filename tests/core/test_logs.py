@@ -1,10 +1,14 @@
-"""Lines on stderr, written by a process of their own."""
+"""The log on stderr."""
 
 import json
+import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+
+from blaxel_mcp.core.logs import QUIET_BELOW_WARNING, configure_logging
 
 UNFIT = """
 import logging
@@ -17,6 +21,28 @@ logging.getLogger("library").warning("%d items", "canary-in-place-of-a-number")
 logging.getLogger("library").warning("%s", Broken())
 logging.getLogger("library").warning("the next line")
 """
+
+
+@pytest.fixture
+def _log_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    loggers = [root, *map(logging.getLogger, QUIET_BELOW_WARNING)]
+    levels, handlers = [logger.level for logger in loggers], root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("debug", "WARNING"), ("warning", "WARNING"), ("error", "ERROR"), ("critical", "CRITICAL")]
+)
+@pytest.mark.usefixtures("_log_as_before")
+def test_a_library_is_logged_from_the_level_of_the_log_on_but_not_below_warnings(level: str, shown: str) -> None:
+    configure_logging(level, "text")
+
+    for name in QUIET_BELOW_WARNING:
+        assert logging.getLevelName(logging.getLogger(f"{name}.part").getEffectiveLevel()) == shown
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])

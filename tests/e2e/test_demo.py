@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,21 @@ def piped(tmp_path_factory: pytest.TempPathFactory) -> str:
 def on_terminal(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The output of the demo on a terminal."""
     return on_a_terminal("demo", home=tmp_path_factory.mktemp("terminal"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_demo_that_a_signal_ends_leaves_nothing_behind(number: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "blaxel_mcp", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout
+        assert demo.stderr
+        assert any("tool call" in line for line in demo.stdout)
+        demo.send_signal(getattr(signal, number))
+        assert (demo.wait(20), demo.stderr.read()) == (130, "")
+
+    assert list(tmp_path.glob("blaxel-mcp-*")) == []
 
 
 def test_the_demo_is_a_tour_in_plain_text_when_it_is_piped(piped: str) -> None:

@@ -16,14 +16,11 @@ from blaxel_mcp.cli.main import main
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding
-from blaxel_mcp.setup.doctor.handshake import NoHandshakeError, shake_hands
-from blaxel_mcp.setup.doctor.plan import PLAN
-from blaxel_mcp.setup.doctor.runner import run_checks
-from blaxel_mcp.setup.install.clients import client_named
-from blaxel_mcp.setup.install.folders import user_dirs
-from blaxel_mcp.setup.install.installed import client_states
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding
+from blaxel_mcp.setup.doctor.runner import PLAN, run_checks
+from blaxel_mcp.setup.doctor.server import NoHandshakeError, shake_hands
+from blaxel_mcp.setup.install.clients import client_named, user_dirs
+from blaxel_mcp.setup.install.document import client_states
 from tests.support.canaries import KEY, MARKER
 
 pytestmark = [
@@ -142,6 +139,21 @@ async def test_the_last_log_line_of_a_server_is_quoted_without_its_key() -> None
     assert 'its last log line: "key: [redacted]"' in finding.result.message
 
 
+@pytest.mark.parametrize("end", ["exit 3", 'exec "$0" "$@"'])
+async def test_a_key_that_a_wrapper_prints_is_shown_nowhere(
+    emulator: Emulator, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "no-known-form-of-a-key"
+    wrapper = ["sh", "-c", f"echo {'-' * 90} $BL_API_KEY $BL_API_KEY; {end}", *SERVER]
+    install("claude-desktop", "blaxel", wrapper, {**leading_to(emulator), "BL_API_KEY": key})
+
+    finding = (await look())["client:claude-desktop:blaxel"]
+
+    assert finding.outcome == "failed"
+    assert "[redacted]" in finding.result.message
+    assert "no-known-form" not in f"{finding}{caplog.text}"
+
+
 async def test_a_placeholder_fails_if_the_client_does_not_expand_it(emulator: Emulator) -> None:
     install("claude-desktop", "blaxel", SERVER, {**leading_to(emulator), "BL_API_KEY": "${BL_API_KEY}"})
 
@@ -204,12 +216,16 @@ async def test_the_command_checks_the_entries_of_this_user(
 
 
 async def test_a_server_that_never_answers_times_out_and_is_killed(tmp_path: Path) -> None:
-    file = tmp_path / "pid"
+    file, seconds = tmp_path / "pid", 1
+    file.touch()
 
-    with anyio.fail_after(30), pytest.raises(NoHandshakeError) as caught:
-        await shake_hands(["sh", "-c", f"echo $$ > {file}; exec sleep 60"], {}, seconds=1)
+    with anyio.fail_after(60):
+        # On a busy machine, even a shell may take longer than a second to start.
+        while not file.read_text():
+            with pytest.raises(NoHandshakeError, match=f"^did not answer within {seconds} s\\.$"):
+                await shake_hands(["sh", "-c", f"echo $$ > {file}; exec sleep 90"], {}, seconds=seconds)
+            seconds *= 2
 
-    assert caught.value.reason == "did not answer within 1 s"
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text()), 0)
 

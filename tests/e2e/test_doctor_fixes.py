@@ -21,13 +21,10 @@ from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration, load_settings, named_settings_file
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding
-from blaxel_mcp.setup.doctor.plan import PLAN
-from blaxel_mcp.setup.doctor.runner import run_checks
-from blaxel_mcp.setup.install.clients import client_named
-from blaxel_mcp.setup.install.folders import user_dirs
-from blaxel_mcp.setup.install.installed import client_states
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding
+from blaxel_mcp.setup.doctor.runner import PLAN, run_checks
+from blaxel_mcp.setup.install.clients import client_named, user_dirs
+from blaxel_mcp.setup.install.document import client_states
 from tests.support.canaries import KEY
 
 pytestmark = [

@@ -12,8 +12,7 @@ from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from blaxel_mcp.cli.main import main
-from blaxel_mcp.setup.install.clients import client_named
-from blaxel_mcp.setup.install.folders import UserDirs
+from blaxel_mcp.setup.install.clients import UserDirs, client_named
 from tests.support.leaks import Client, look_at
 
 

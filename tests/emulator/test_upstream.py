@@ -13,8 +13,7 @@ import anyio.abc
 import pytest
 
 from blaxel_mcp.cli.settings import demo_overrides
-from blaxel_mcp.emulator import run_emulator
-from blaxel_mcp.emulator.openai_server import OpenAIServer
+from blaxel_mcp.emulator import Upstream, run_emulator
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
 from tests.support.connecting import answer_of, connect, error_of, leading_to, text_of
@@ -70,7 +69,7 @@ def server() -> Iterator[OpenAICompatible]:
 async def run_model(upstream: str, model: str, data: dict[str, Any]) -> Any:
     """Call a model of an emulator before this upstream server, through our own server."""
     with anyio.fail_after(20):
-        async with run_emulator(upstream=OpenAIServer(upstream)) as emulator, connect(leading_to(emulator)) as client:
+        async with run_emulator(upstream=Upstream(upstream)) as emulator, connect(leading_to(emulator)) as client:
             return await client.call_tool("run_model", {"model": model, "data": data})
 
 

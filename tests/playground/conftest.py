@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator import Emulator, Upstream
 from tests.support.connecting import leading_to
 from tests.support.playground import BROWSER, BROWSER_ARGUMENTS, OpenPlayground, playing
 
@@ -69,7 +69,7 @@ class BrowserPage:
             self.foreign.append(url)
 
 
-class Says:
+class Says(Upstream):
     """The upstream of an emulator: every chat model answers with this message."""
 
     def __init__(self, emulator: Emulator, content: str | None, **message: Any) -> None:

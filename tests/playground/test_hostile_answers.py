@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator import Emulator, Upstream
 from tests.playground.conftest import BrowserPage, OpenPage, Says
 from tests.support.playground import require_browser
 
@@ -43,7 +43,7 @@ async def assert_harmless(opened: BrowserPage) -> None:
     assert (opened.complaints, opened.foreign) == ([], [])
 
 
-class Refuses:
+class Refuses(Upstream):
     """The upstream of an emulator: every chat model answers with a provider's error of this message."""
 
     def __init__(self, emulator: Emulator, message: str) -> None:

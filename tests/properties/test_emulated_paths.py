@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blaxel_mcp.emulator.platform.paths import path_segments
+from blaxel_mcp.emulator.platform.admission import path_segments
 from tests.properties.examples import tried
 
 plain_segments = st.text(st.characters(exclude_categories=["C"], exclude_characters="\\%/;.\ufffd"), min_size=1)

@@ -4,10 +4,10 @@ import json
 
 import anyio
 
-from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator import Emulator, Upstream
 
 
-class HeldAnswers:
+class HeldAnswers(Upstream):
     """The upstream of an emulator: every chat completion and embedding waits until `release`."""
 
     def __init__(self, emulator: Emulator) -> None:

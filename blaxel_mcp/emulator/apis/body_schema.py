@@ -129,12 +129,9 @@ def integer(minimum: int, maximum: int) -> BodySchema:
 
 
 def tagged(field: str, variants: dict[str, BodySchema], *, open_tags: tuple[str, ...] = ()) -> BodySchema:
-    """Return the schema of an object whose fields depend on the value of one of them.
+    """Return the schema of an object in variants, which the value of a field selects and which omit that field.
 
-    Args:
-        field: The field whose value selects the variant.
-        variants: The schema of each variant, without that field.
-        open_tags: Values of the field whose variants are not checked.
+    Objects with a value of `open_tags` are not checked.
     """
     branches = [
         {

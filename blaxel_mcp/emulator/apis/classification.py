@@ -26,11 +26,7 @@ _NEGATIONS = frozenset(["not", "no", "never", "hardly", "isn't", "wasn't", "don'
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer with the labels of a text, or of each text in a list, the most likely first.
-
-    Raises:
-        RefusalError: `inputs` is not a text or a list of texts.
-    """
+    """Answer with the labels of a text, or of each text in a list, the most likely first."""
     inputs = call.body.get("inputs")
     if isinstance(inputs, str):
         return JSONResponse(label_scores(inputs))

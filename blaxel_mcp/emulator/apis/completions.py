@@ -2,13 +2,110 @@
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from blaxel_mcp.emulator.apis.arithmetic import answer_sum
-from blaxel_mcp.emulator.apis.conversation import ChatRequest
-from blaxel_mcp.emulator.apis.schema_values import value_for
+
+ANSWER_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+"""The form of an answer when JSON is requested without a schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message: its role, its text and its number of images."""
+
+    role: str
+    text: str
+    images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTool:
+    """A function that the model may call, and the JSON Schema of its arguments."""
+
+    name: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """A valid request to a chat model.
+
+    Args:
+        messages: The conversation, never empty.
+        choices: Number of answers.
+        max_tokens: Maximum tokens per answer; None for no limit.
+        stops: Texts before which an answer ends, none of them empty.
+        json_schema: JSON Schema of the answer; None for plain text.
+        forced_tool: The function that the answer must call.
+        stream: Whether to send the answer as events.
+        include_usage: Whether a stream ends with the usage, for the APIs that omit it by default.
+        thinking: Whether the answer begins with its reasoning.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    choices: int = 1
+    max_tokens: int | None = None
+    stops: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None
+    forced_tool: FunctionTool | None = None
+    stream: bool = False
+    include_usage: bool = False
+    thinking: bool = False
+
+    @property
+    def last_user_text(self) -> str:
+        """The text of the last user message; empty when there is none."""
+        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
+
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_MAX_DEPTH = 16
+
+
+def value_for(schema: dict[str, Any], text: str, depth: int = _MAX_DEPTH) -> Any:
+    """Return a value of the schema's type: strings hold the text, numbers the first number in it.
+
+    Objects get their required properties, or all of them when none is required. Deeper ones than `depth` are empty.
+    """
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    kind = schema.get("type", "object")
+    if isinstance(kind, list):
+        kind = kind[0] if kind else "object"
+    if kind == "object":
+        properties = schema.get("properties")
+        if not isinstance(properties, dict) or not depth:
+            return {}
+        names = schema.get("required") or list(properties)
+        return {name: value_for(_subschema(properties.get(name)), text, depth - 1) for name in names}
+    if kind == "array":
+        return [value_for(_subschema(schema.get("items")), text, depth - 1)] if depth and schema.get("minItems") else []
+    return _scalar(kind, schema, text)
+
+
+def _subschema(schema: Any) -> dict[str, Any]:
+    """Return a schema within another; one that is absent or boolean allows a string."""
+    return schema if isinstance(schema, dict) else {"type": "string"}
+
+
+def _scalar(kind: str, schema: dict[str, Any], text: str) -> Any:
+    if kind == "string":
+        return text
+    if kind == "boolean":
+        return True
+    if kind == "null":
+        return None
+    number = _NUMBER.search(text)
+    value = float(number[0]) if number else 0.0
+    value = max(value, schema.get("minimum", value))
+    return math.ceil(value) if kind == "integer" else value
+
 
 StopReason = Literal["stop", "length", "stop_text", "tool"]
 

@@ -9,11 +9,9 @@ import struct
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.base import ProviderCall
+from blaxel_mcp.emulator.apis.base import ProviderCall, check_model, valid_body
 from blaxel_mcp.emulator.apis.body_schema import ANYTHING, array, closed, integer, one_of
-from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 from blaxel_mcp.emulator.platform.errors import openai_error
-from blaxel_mcp.emulator.platform.upstream import forward
 
 MAX_DIMENSIONS = 1536
 
@@ -33,18 +31,14 @@ _BODY = closed(
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer a request for embeddings.
-
-    Raises:
-        RefusalError: OpenAI would refuse the body, or the upstream server does not answer.
-    """
+    """Answer a request for embeddings."""
     check_model(call)
     if "embeddings" not in call.record.apis:
         raise openai_error(403, "You are not allowed to generate embeddings from this model.")
     body = valid_body(_BODY, call.body)
     if call.emulator.upstream is not None:
         content = json.dumps({"model": call.model_id} | call.body).encode()
-        return await forward(call.emulator.upstream, call.path, content)
+        return await call.emulator.upstream.forward(call.path, content)
     texts: list[str] = [body["input"]] if isinstance(body["input"], str) else body["input"]
     data = []
     for index, text in enumerate(texts):

@@ -7,10 +7,9 @@ import zlib
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.base import ProviderCall
+from blaxel_mcp.emulator.apis.base import ProviderCall, check_model, valid_body
 from blaxel_mcp.emulator.apis.body_schema import ANYTHING, TEXT, closed, integer, one_of
 from blaxel_mcp.emulator.apis.completions import tokens_of
-from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 
 _DEFAULTS = {"size": "auto", "quality": "auto", "output_format": "png"}
 _BODY = closed(
@@ -34,11 +33,7 @@ _SQUARES = 8
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer with images in base64, the only form in which this model returns them.
-
-    Raises:
-        RefusalError: OpenAI would refuse the body.
-    """
+    """Answer with images in base64, the only form in which this model returns them."""
     check_model(call)
     # An empty value stands for the default, too.
     defaults = {name: value for name, value in _DEFAULTS.items() if not call.body.get(name)}
@@ -55,12 +50,7 @@ async def handle(call: ProviderCall) -> Response:
 
 
 def paint(prompt: str, size: str) -> bytes:
-    """Return a PNG of squares in two colors (PNG specification, section 5).
-
-    Args:
-        prompt: The text that decides the colors and the pattern.
-        size: `auto`, or width and height in pixels such as `1536x1024`.
-    """
+    """Return a PNG of squares in two colors, which the prompt decides; `size` is as in the request."""
     width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
     digest = hashlib.sha256(prompt.encode()).digest()
     colors = (digest[:3], digest[3:6])
@@ -73,13 +63,7 @@ def paint(prompt: str, size: str) -> bytes:
 
 
 def png(width: int, height: int, rows: bytes) -> bytes:
-    """Return a PNG of 8-bit RGB pixels (PNG specification, section 5).
-
-    Args:
-        width: Width in pixels.
-        height: Height in pixels.
-        rows: For each row, a zero byte (no filter) and three bytes per pixel.
-    """
+    """Return a PNG of 8-bit RGB pixels (PNG specification, section 5); each row begins with a zero byte (no filter)."""
     content = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):

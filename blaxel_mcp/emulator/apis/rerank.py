@@ -8,8 +8,7 @@ from starlette.responses import JSONResponse, Response
 from blaxel_mcp.emulator.apis.base import ProviderCall
 from blaxel_mcp.emulator.apis.body_schema import COUNT, TEXT, WORDS, closed, first_flaw
 from blaxel_mcp.emulator.apis.completions import body_id
-from blaxel_mcp.emulator.apis.refusals import cohere_refusal
-from blaxel_mcp.emulator.platform.provider_errors import cohere_error
+from blaxel_mcp.emulator.apis.refusals import cohere_error, cohere_refusal
 
 _BODY = closed(
     "query",
@@ -24,11 +23,7 @@ _BODY = closed(
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer with the positions of the documents, best first.
-
-    Raises:
-        RefusalError: Cohere would refuse the body.
-    """
+    """Answer with the positions of the documents, best first."""
     if flaw := first_flaw(_BODY, call.body):
         raise cohere_refusal(flaw)
     model = call.body.get("model", call.model_id)

@@ -1,19 +1,25 @@
 """Responses: `/v1/responses`, whole or as a stream of events (OpenAI API reference, Responses)."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from blaxel_mcp.emulator.apis.base import ProviderCall
-from blaxel_mcp.emulator.apis.completions import Completion, body_id, complete, prompt_tokens, thought_about, tokens_of
-from blaxel_mcp.emulator.apis.conversation import ChatMessage, ChatRequest
-from blaxel_mcp.emulator.apis.event_stream import named_events
-from blaxel_mcp.emulator.apis.openai_body import check_model
-from blaxel_mcp.emulator.apis.responses_events import response_events
+from blaxel_mcp.emulator.apis.base import ProviderCall, check_model, named_events
+from blaxel_mcp.emulator.apis.completions import (
+    ChatMessage,
+    ChatRequest,
+    Completion,
+    body_id,
+    complete,
+    prompt_tokens,
+    thought_about,
+    tokens_of,
+)
 from blaxel_mcp.emulator.apis.responses_request import input_messages, parse_responses_request
 from blaxel_mcp.emulator.platform.errors import openai_error
-from blaxel_mcp.emulator.platform.recording import RecordedRequest
+from blaxel_mcp.emulator.platform.state import RecordedRequest
 
 MAX_CHAIN_LENGTH = 100
 """Number of responses that may precede one, each named by `previous_response_id` of the next."""
@@ -41,13 +47,7 @@ _ECHOED: dict[str, Any] = {
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer a response request.
-
-    An absent `model` is filled in, as the gateway does.
-
-    Raises:
-        RefusalError: OpenAI would refuse the body.
-    """
+    """Answer a response request; an absent `model` is filled in, as the gateway does."""
     check_model(call)
     if "responses" not in call.record.apis:
         raise openai_error(404, "This model is not supported by the Responses API.", param="model")
@@ -103,11 +103,7 @@ def _output_item(completion: Completion, body: dict[str, Any], status: str) -> d
 
 
 def _previous_bodies(call: ProviderCall) -> list[dict[str, Any]]:
-    """Return the bodies of the requests that this one continues, oldest first.
-
-    Raises:
-        RefusalError: One of them is unknown or not stored, or there are too many.
-    """
+    """Return the bodies of the requests that this one continues, oldest first; refuse unknown ones and too many."""
     previous = call.body.get("previous_response_id")
     if not isinstance(previous, str):
         return []
@@ -131,3 +127,50 @@ def _stored_body(request: RecordedRequest) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) and body.get("store") is not False else None
+
+
+def response_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the events of a response, numbered from 0; the last one holds the whole response."""
+    for number, event in enumerate(_unnumbered_events(response)):
+        yield {"type": event["type"], "sequence_number": number, **event}
+
+
+def _unnumbered_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    begun = {**response, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for index, item in enumerate(response["output"]):
+        content = {"message": "content", "reasoning": "summary", "function_call": "arguments"}[item["type"]]
+        empty = {**item, content: "" if content == "arguments" else []}
+        if "status" in item:
+            empty["status"] = "in_progress"
+        yield {"type": "response.output_item.added", "output_index": index, "item": empty}
+        yield from _content_events({"item_id": item["id"], "output_index": index}, item)
+        yield {"type": "response.output_item.done", "output_index": index, "item": item}
+    yield {"type": f"response.{response['status']}", "response": response}
+
+
+def _content_events(place: dict[str, Any], item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the events that fill an item; `place` holds the fields that they share."""
+    match item["type"]:
+        case "function_call":
+            for token in tokens_of(item["arguments"]):
+                yield {"type": "response.function_call_arguments.delta", **place, "delta": token}
+            done = {"name": item["name"], "arguments": item["arguments"]}
+            yield {"type": "response.function_call_arguments.done", **place, **done}
+        case "reasoning":
+            for index, part in enumerate(item["summary"]):
+                where = {**place, "summary_index": index}
+                yield {"type": "response.reasoning_summary_part.added", **where, "part": {**part, "text": ""}}
+                for token in tokens_of(part["text"]):
+                    yield {"type": "response.reasoning_summary_text.delta", **where, "delta": token}
+                yield {"type": "response.reasoning_summary_text.done", **where, "text": part["text"]}
+                yield {"type": "response.reasoning_summary_part.done", **where, "part": part}
+        case "message":
+            for index, part in enumerate(item["content"]):
+                where = {**place, "content_index": index}
+                yield {"type": "response.content_part.added", **where, "part": {**part, "text": ""}}
+                for token in tokens_of(part["text"]):
+                    yield {"type": "response.output_text.delta", **where, "delta": token, "logprobs": []}
+                yield {"type": "response.output_text.done", **where, "text": part["text"], "logprobs": []}
+                yield {"type": "response.content_part.done", **where, "part": part}

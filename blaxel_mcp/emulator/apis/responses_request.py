@@ -18,7 +18,7 @@ from blaxel_mcp.emulator.apis.body_schema import (
     text_or_array,
     without_nulls,
 )
-from blaxel_mcp.emulator.apis.conversation import ANSWER_SCHEMA, ChatMessage, ChatRequest, FunctionTool
+from blaxel_mcp.emulator.apis.completions import ANSWER_SCHEMA, ChatMessage, ChatRequest, FunctionTool
 from blaxel_mcp.emulator.apis.refusals import openai_refusal
 from blaxel_mcp.emulator.platform.errors import openai_error
 
@@ -130,15 +130,7 @@ _BODY = closed(
 
 
 def parse_responses_request(body: dict[str, Any], earlier: tuple[ChatMessage, ...]) -> ChatRequest:
-    """Return the request that a body describes.
-
-    Args:
-        body: The JSON body.
-        earlier: The messages up to the response that this one continues, its answer included.
-
-    Raises:
-        RefusalError: OpenAI would refuse the body.
-    """
+    """Return the request that a body describes; `earlier` are the messages up to the response that it continues."""
     body = without_nulls(body)
     if flaw := first_flaw(_BODY, body):
         raise openai_refusal(flaw)

@@ -8,9 +8,8 @@ import wave
 
 from starlette.responses import Response
 
-from blaxel_mcp.emulator.apis.base import ProviderCall
+from blaxel_mcp.emulator.apis.base import ProviderCall, check_model, valid_body
 from blaxel_mcp.emulator.apis.body_schema import ANYTHING, TEXT, closed, number
-from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 from blaxel_mcp.emulator.platform.errors import openai_error
 
 _MEDIA_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"}
@@ -39,11 +38,7 @@ _FRAME_SECONDS = 1152 / 44_100
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer with audio.
-
-    Raises:
-        RefusalError: OpenAI would refuse the body, or the emulator cannot write the format.
-    """
+    """Answer with audio."""
     check_model(call)
     body = valid_body(_BODY, call.body)
     audio_format = body.get("response_format") or "mp3"

@@ -7,10 +7,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from blaxel_mcp.emulator.apis.base import ProviderCall, UploadedFile
+from blaxel_mcp.emulator.apis.base import ProviderCall, UploadedFile, check_model, valid_body
 from blaxel_mcp.emulator.apis.body_schema import ANYTHING, Flaw, closed, one_of
 from blaxel_mcp.emulator.apis.completions import counted
-from blaxel_mcp.emulator.apis.openai_body import check_model, valid_body
 from blaxel_mcp.emulator.apis.refusals import openai_refusal
 
 _BODY = closed(
@@ -29,11 +28,7 @@ _SILENCE = re.compile(rb"(?:\x00\x00){80,}")
 
 
 async def handle(call: ProviderCall) -> Response:
-    """Answer with the number of sounds in a recording and its length.
-
-    Raises:
-        RefusalError: OpenAI would refuse the form, or the file is not a WAV file.
-    """
+    """Answer with the number of sounds in a recording and its length."""
     check_model(call)
     form = valid_body(_BODY, call.body)
     if not isinstance(form["file"], UploadedFile):
@@ -50,11 +45,7 @@ async def handle(call: ProviderCall) -> Response:
 
 
 def hear(file: UploadedFile) -> tuple[float, int]:
-    """Return the length of a WAV file in seconds and the number of sounds in it, separated by silence.
-
-    Raises:
-        RefusalError: The file is not a WAV file.
-    """
+    """Return the length of a WAV file in seconds and the number of sounds in it, separated by silence."""
     try:
         with wave.open(io.BytesIO(file.data)) as sound:
             samples = sound.readframes(sound.getnframes())

@@ -28,7 +28,7 @@ from blaxel_mcp.emulator.faults.streams import (
     many_values,
     slow_stream,
 )
-from blaxel_mcp.emulator.platform.errors import EdgeCode, edge_error, openai_error
+from blaxel_mcp.emulator.platform.errors import edge_error, openai_error
 from blaxel_mcp.emulator.platform.records import EmulatedModel
 from blaxel_mcp.emulator.platform.state import Emulator
 
@@ -96,7 +96,7 @@ def _find_fault(name: str) -> Fault | None:
 
 
 def _edge(
-    code: EdgeCode, message: str, *, dispatched: bool = False, retry_after: int | None = None, in_body: bool = False
+    code: str, message: str, *, dispatched: bool = False, retry_after: int | None = None, in_body: bool = False
 ) -> Fault:
     """Refuse as the platform does; `retry_after` in seconds goes into the header or into the body."""
     headers = {} if retry_after is None or in_body else {"Retry-After": str(retry_after)}

@@ -1,70 +1,40 @@
 """The refusals of the platform, and of providers in OpenAI's style, each in its own envelope."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-EdgeCode = Literal[
-    "BAD_REQUEST",
-    "WORKSPACE_REQUIRED",
-    "AUTHENTICATION_REQUIRED",
-    "AUTHENTICATION_FAILED",
-    "TOKEN_REVOKED",
-    "AUTHENTICATION_UNAVAILABLE",
-    "USAGE_LIMIT_EXCEEDED",
-    "FORBIDDEN",
-    "UNAUTHORIZED_WORKSPACE",
-    "ROUTE_NOT_FOUND",
-    "NOT_FOUND",
-    "WORKLOAD_NOT_FOUND",
-    "WORKLOAD_UNAVAILABLE",
-    "REQUEST_ENTITY_TOO_LARGE",
-    "RATE_LIMIT_EXCEEDED",
-    "GATEWAY_INTERNAL_ERROR",
-    "ROUTING_UNAVAILABLE",
-]
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: int
+    is_retryable: bool = False
+    action: str = ""
+
+
+_REFUSALS: Mapping[str, _Refusal] = {
+    "BAD_REQUEST": _Refusal(400),
+    "WORKSPACE_REQUIRED": _Refusal(400),
+    "AUTHENTICATION_REQUIRED": _Refusal(401, action="Send an API key or an access token as a bearer token."),
+    "AUTHENTICATION_FAILED": _Refusal(401, action="Check the API key, or obtain a new access token."),
+    "TOKEN_REVOKED": _Refusal(401, action="Obtain a new access token."),
+    "USAGE_LIMIT_EXCEEDED": _Refusal(402),
+    "FORBIDDEN": _Refusal(403),
+    "UNAUTHORIZED_WORKSPACE": _Refusal(403, action="Use a workspace that these credentials belong to."),
+    "ROUTE_NOT_FOUND": _Refusal(404),
+    "NOT_FOUND": _Refusal(404),
+    "WORKLOAD_NOT_FOUND": _Refusal(404, action="Check the name against the workspace's list of models."),
+    "WORKLOAD_UNAVAILABLE": _Refusal(404, is_retryable=True, action="Try again in a moment."),
+    "REQUEST_ENTITY_TOO_LARGE": _Refusal(413),
+    "RATE_LIMIT_EXCEEDED": _Refusal(429, is_retryable=True),
+    "GATEWAY_INTERNAL_ERROR": _Refusal(500, is_retryable=True),
+    "ROUTING_UNAVAILABLE": _Refusal(503, is_retryable=True, action="Try again in a moment."),
+    "AUTHENTICATION_UNAVAILABLE": _Refusal(503, is_retryable=True),
+}
 """The codes used here, from the list of errors in Blaxel's documentation (Troubleshooting, Error codes)."""
-
-_STATUS: dict[EdgeCode, int] = {
-    "BAD_REQUEST": 400,
-    "WORKSPACE_REQUIRED": 400,
-    "AUTHENTICATION_REQUIRED": 401,
-    "AUTHENTICATION_FAILED": 401,
-    "TOKEN_REVOKED": 401,
-    "USAGE_LIMIT_EXCEEDED": 402,
-    "FORBIDDEN": 403,
-    "UNAUTHORIZED_WORKSPACE": 403,
-    "ROUTE_NOT_FOUND": 404,
-    "NOT_FOUND": 404,
-    "WORKLOAD_NOT_FOUND": 404,
-    "WORKLOAD_UNAVAILABLE": 404,
-    "REQUEST_ENTITY_TOO_LARGE": 413,
-    "RATE_LIMIT_EXCEEDED": 429,
-    "GATEWAY_INTERNAL_ERROR": 500,
-    "ROUTING_UNAVAILABLE": 503,
-    "AUTHENTICATION_UNAVAILABLE": 503,
-}
-
-_RETRYABLE: frozenset[EdgeCode] = frozenset(
-    {
-        "AUTHENTICATION_UNAVAILABLE",
-        "GATEWAY_INTERNAL_ERROR",
-        "RATE_LIMIT_EXCEEDED",
-        "ROUTING_UNAVAILABLE",
-        "WORKLOAD_UNAVAILABLE",
-    }
-)
-
-_ACTIONS: dict[EdgeCode, str] = {
-    "AUTHENTICATION_REQUIRED": "Send an API key or an access token as a bearer token.",
-    "AUTHENTICATION_FAILED": "Check the API key, or obtain a new access token.",
-    "TOKEN_REVOKED": "Obtain a new access token.",
-    "UNAUTHORIZED_WORKSPACE": "Use a workspace that these credentials belong to.",
-    "WORKLOAD_NOT_FOUND": "Check the name against the workspace's list of models.",
-    "WORKLOAD_UNAVAILABLE": "Try again in a moment.",
-    "ROUTING_UNAVAILABLE": "Try again in a moment.",
-}
 
 _PLATFORM = {"X-Blaxel-Source": "platform"}
 
@@ -78,7 +48,7 @@ class RefusalError(Exception):
 
 
 def edge_error(
-    code: EdgeCode,
+    code: str,
     message: str,
     *,
     dispatched: bool = False,
@@ -94,30 +64,31 @@ def edge_error(
         headers: Response headers in addition to those of every platform error.
         extra: Fields of the error object in addition to the documented ones.
     """
+    refusal = _REFUSALS[code]
     error: dict[str, Any] = {
         "code": code,
         "message": message,
-        "status": _STATUS[code],
+        "status": refusal.status,
         "origin": "platform",
-        "retryable": code in _RETRYABLE,
+        "retryable": refusal.is_retryable,
         "dispatch_state": "dispatched_unknown" if dispatched else "not_dispatched",
-        "safe_to_retry_request": code in _RETRYABLE and not dispatched,
+        "safe_to_retry_request": refusal.is_retryable and not dispatched,
         "docs_url": "https://docs.blaxel.ai/troubleshooting/error-codes",
         "timestamp": datetime.now(UTC).isoformat(),
     }
-    if code in _ACTIONS:
-        error["action"] = _ACTIONS[code]
+    if refusal.action:
+        error["action"] = refusal.action
     body = {"error": error | (extra or {})}
-    return RefusalError(JSONResponse(body, _STATUS[code], headers=_PLATFORM | (headers or {})))
+    return RefusalError(JSONResponse(body, refusal.status, headers=_PLATFORM | (headers or {})))
 
 
-def control_plane_error(code: EdgeCode, message: str) -> RefusalError:
+def control_plane_error(code: str, message: str) -> RefusalError:
     """Refuse as the control plane does: a phrase, an integer code, and the symbolic code in a header.
 
     The shape is the `Error` schema of Blaxel's SDKs. Their error parsing falls back on the header
     when the body has no symbolic code.
     """
-    status = _STATUS[code]
+    status = _REFUSALS[code].status
     phrases = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
     body = {"error": phrases[status], "code": status, "message": message}
     return RefusalError(JSONResponse(body, status, headers=_PLATFORM | {"X-Blaxel-Error-Code": code}))

@@ -38,17 +38,12 @@ class EmulatedModel:
     """One model API of the workspace.
 
     Args:
-        name: Its name in the workspace.
         type: The provider's integration, `spec.runtime.type` of the record.
         model: The provider's id of the model, `spec.runtime.model` of the record.
         apis: The APIs of the provider's model.
         generation: `mk2` is served under the workspace's gateway URL, `mk3` at `own_url`.
         own_url: The model's own URL; one that starts with "/" is relative to the emulator's.
-        enabled: Whether it serves requests.
         sandbox: Whether it is the trial model of a new workspace.
-        status: Its deployment status.
-        policies: The names of the policies that limit it.
-        created_at: ISO time of creation.
     """
 
     name: str
@@ -94,35 +89,28 @@ class EmulatedModel:
 
 def demo_models() -> dict[str, EmulatedModel]:
     """Return a new copy of the demo workspace's models by name, newest first."""
-    chat = EmulatedModel(name="house-chat", apis=("chat-completions", "responses"))
-    embed = EmulatedModel(name="house-embed", model="text-embedding-3-small", apis=("embeddings",))
-    classifier = EmulatedModel(
-        name="house-classifier", type="huggingface", model="demo/house-sentiment", apis=("classification",)
-    )
-    sandbox = EmulatedModel(name="sandbox-openai", sandbox=True)
-    edge = EmulatedModel(
-        name="edge-chat", apis=("chat-completions", "embeddings"), generation="mk3", own_url="/direct/edge-chat"
-    )
-    others: tuple[tuple[str, str, str, API], ...] = (
-        ("house-claude", "anthropic", "claude-sonnet-4-5", "messages"),
-        ("house-gemini", "gemini", "gemini-2.5-flash", "generate-content"),
-        ("house-cohere", "cohere", "command-a-03-2025", "cohere-chat"),
-        ("house-rerank", "cohere", "rerank-v3.5", "rerank"),
-        ("house-painter", "openai", "gpt-image-1", "images"),
-        ("house-voice", "openai", "gpt-4o-mini-tts", "speech"),
-        ("house-ears", "openai", "whisper-1", "transcriptions"),
-    )
-    records = [
-        replace(record, created_at=f"2026-08-20T10:00:{5 - index:02}.000Z")
-        for index, record in enumerate((chat, embed, classifier, sandbox, edge))
-    ]
-    records += [
+    records = (
+        EmulatedModel(name="house-chat", apis=("chat-completions", "responses")),
+        EmulatedModel(name="house-embed", model="text-embedding-3-small", apis=("embeddings",)),
         EmulatedModel(
-            name=name, type=kind, model=model, apis=(api,), created_at=f"2026-08-19T10:00:{9 - index:02}.000Z"
-        )
-        for index, (name, kind, model, api) in enumerate(others)
-    ]
-    return {record.name: record for record in records}
+            name="house-classifier", type="huggingface", model="demo/house-sentiment", apis=("classification",)
+        ),
+        EmulatedModel(name="sandbox-openai", sandbox=True),
+        EmulatedModel(
+            name="edge-chat", apis=("chat-completions", "embeddings"), generation="mk3", own_url="/direct/edge-chat"
+        ),
+        EmulatedModel(name="house-claude", type="anthropic", model="claude-sonnet-4-5", apis=("messages",)),
+        EmulatedModel(name="house-gemini", type="gemini", model="gemini-2.5-flash", apis=("generate-content",)),
+        EmulatedModel(name="house-cohere", type="cohere", model="command-a-03-2025", apis=("cohere-chat",)),
+        EmulatedModel(name="house-rerank", type="cohere", model="rerank-v3.5", apis=("rerank",)),
+        EmulatedModel(name="house-painter", model="gpt-image-1", apis=("images",)),
+        EmulatedModel(name="house-voice", model="gpt-4o-mini-tts", apis=("speech",)),
+        EmulatedModel(name="house-ears", model="whisper-1", apis=("transcriptions",)),
+    )
+    return {
+        record.name: replace(record, created_at=f"2026-08-20T10:00:{11 - index:02}.000Z")
+        for index, record in enumerate(records)
+    }
 
 
 def _endpoint_entry(body: dict[str, Any], stream_key: str, tokens: dict[str, str]) -> dict[str, Any]:

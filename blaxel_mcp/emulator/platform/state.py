@@ -1,16 +1,74 @@
 """The state of one emulated platform: its workspace, its credentials and its recorded requests."""
 
+import base64
+import hashlib
+import hmac
+import json
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
-from blaxel_mcp.emulator.platform.recording import RecordedRequest
 from blaxel_mcp.emulator.platform.records import DEMO_WORKSPACE, EmulatedModel, demo_models
-from blaxel_mcp.emulator.platform.tokens import AccessToken, sign_jwt
 from blaxel_mcp.emulator.platform.upstream import Upstream
+
+
+@dataclass(slots=True, eq=False)
+class RecordedRequest:
+    """One request as it was received: path and query also as sent, and headers in their order, with lower-case names.
+
+    `request_id` is the `x-cf-request-id` of its response. A body that is `oversized` is truncated.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    raw_path: bytes
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+    oversized: bool = False
+    _disconnected: anyio.Event = field(default_factory=anyio.Event, repr=False)
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the caller disconnected before the answer was complete."""
+        return self._disconnected.is_set()
+
+    async def wait_aborted(self) -> None:
+        """Wait until the caller disconnects before the answer is complete."""
+        await self._disconnected.wait()
+
+    def mark_aborted(self) -> None:
+        """Record that the caller disconnected."""
+        self._disconnected.set()
+
+    def header_values(self, name: str) -> list[str]:
+        """Return every value of a header, given its lower-case name."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(slots=True)
+class AccessToken:
+    """The state of an issued token, which expires at a Unix time."""
+
+    expires_at: float
+    revoked: bool = False
+
+
+def sign_jwt(claims: dict[str, Any], key: bytes) -> str:
+    """Return the claims as a compact JWT with an HMAC-SHA-256 signature (RFC 7519)."""
+    header = _base64url(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    payload = _base64url(json.dumps(claims).encode())
+    signature = hmac.new(key, f"{header}.{payload}".encode(), hashlib.sha256).digest()
+    return f"{header}.{payload}.{_base64url(signature)}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class Emulator:
@@ -26,6 +84,7 @@ class Emulator:
         url: Base URL of the inference gateway, without a final slash.
         requests: The recorded requests, in the order in which they were completely received.
         requests_kept: Maximum number of recorded requests; the oldest are dropped.
+        bytes_kept: Maximum size of their bodies together; the last request is kept in any case.
         models: The workspace's models by name.
         workspaces: The workspaces that the credentials may use; all hold the same models.
         api_keys: The accepted API keys.
@@ -43,6 +102,8 @@ class Emulator:
         self.url = "http://127.0.0.1"
         self.requests: list[RecordedRequest] = []
         self.requests_kept = 10_000
+        self.bytes_kept = 256 * 1024 * 1024
+        self._bytes = 0
         self.models: dict[str, EmulatedModel] = demo_models()
         self.workspaces: set[str] = {DEMO_WORKSPACE}
         self.api_keys: set[str] = {"demo-key"}
@@ -90,9 +151,15 @@ class Emulator:
             token.revoked = True
 
     def record(self, request: RecordedRequest) -> None:
-        """Record a request, and drop the oldest beyond `requests_kept`."""
+        """Record a request, and drop the oldest beyond `requests_kept` and `bytes_kept`."""
         self.requests.append(request)
         del self.requests[: -self.requests_kept]
+        self._bytes += len(request.body)
+        if self._bytes > self.bytes_kept:
+            # Counted anew, since others may have removed requests.
+            self._bytes = sum(len(earlier.body) for earlier in self.requests)
+            while self._bytes > self.bytes_kept and len(self.requests) > 1:
+                self._bytes -= len(self.requests.pop(0).body)
         self.notify()
 
     def notify(self) -> None:
@@ -103,11 +170,7 @@ class Emulator:
     async def wait_for(
         self, predicate: Callable[[RecordedRequest], bool], timeout_seconds: float = 30
     ) -> RecordedRequest:
-        """Return the first recorded request that satisfies the predicate; wait for one if necessary.
-
-        Raises:
-            TimeoutError: No request did within `timeout_seconds`.
-        """
+        """Return the first recorded request that satisfies the predicate; TimeoutError if none does in time."""
         with anyio.fail_after(timeout_seconds):
             while True:
                 for request in self.requests:

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 from blaxel_mcp.client.auth.credentials import APIKey, ClientCredentials, resolve_credentials
 from blaxel_mcp.settings.placeholders import is_placeholder
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, ok, skipped, warning
-from blaxel_mcp.setup.doctor.handshake import Handshake, NoHandshakeError, last_words, shake_hands
-from blaxel_mcp.setup.doctor.runner import run_each
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, count, failed, ok, run_each, skipped, warning
+from blaxel_mcp.setup.doctor.server import Handshake, NoHandshakeError, shake_hands
 from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.installed import InstalledEntry
-from blaxel_mcp.setup.install.launch import CREDENTIAL_VARIABLES
+from blaxel_mcp.setup.install.document import InstalledEntry
+from blaxel_mcp.setup.install.entries import CREDENTIAL_VARIABLES, SECRET_VARIABLES
 
 _MIN_SECRET_CHARS = 8
 _REFERENCE = re.compile(r"\$\{(?P<kind>env:|input:)?(?P<name>[^{}:]+)\}|\$(?P<bare>[A-Z_][A-Z0-9_]*)")
@@ -38,7 +36,7 @@ class Variables:
 
 async def clients(context: CheckContext) -> list[Finding]:
     """Start the server through each client's own entry, and report the files that cannot be read."""
-    fix = "Fix the file by hand, then run `blaxel-mcp doctor` again."
+    fix = "Fix the file or its permissions, then run `blaxel-mcp doctor` again."
     findings = [
         Finding(f"client:{state.client.name}", f"Client {state.client.name}", failed(state.problem, fix))
         for state in context.clients
@@ -83,21 +81,22 @@ async def _check_entry(context: CheckContext, entry: InstalledEntry) -> Result:
 
 
 async def _start(context: CheckContext, entry: InstalledEntry, variables: Variables) -> Result:
+    # Any value of the entry's own may be a key.
+    secrets = [
+        value
+        for name, value in variables.values.items()
+        if len(value) >= _MIN_SECRET_CHARS and (name in SECRET_VARIABLES or context.variables.get(name) != value)
+    ]
     try:
         # In an empty folder: commands such as `python -m` and `uv run` run code from the folder they are started in.
         with tempfile.TemporaryDirectory(prefix="blaxel-mcp-doctor-") as folder:
             async with context.servers:
-                handshake = await shake_hands(entry.command, variables.values, ask_models=True, folder=folder)
+                handshake = await shake_hands(
+                    entry.command, variables.values, secrets=secrets, ask_models=True, folder=folder
+                )
     except NoHandshakeError as error:
-        printed = f"; before that it printed {error.stray!r} on standard output" if error.stray else ""
-        log = error.log
-        # One of the values may be a key.
-        for value in sorted(variables.values.values(), key=len, reverse=True):
-            if len(value) >= _MIN_SECRET_CHARS:
-                log = log.replace(value, "[redacted]")
         return failed(
-            f"The server of {entry.place} {error.reason}{printed}{last_words(log)}.",
-            f"Run `{_reinstall(context, entry)}` to write the entry again.",
+            f"The server of {entry.place} {error}", f"Run `{_reinstall(context, entry)}` to write the entry again."
         )
     if handshake.stray is not None:
         return failed(

@@ -12,9 +12,18 @@ from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.errors import describe
 from blaxel_mcp.inference.invocation import Invocation
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, failed_by, ok, skipped, warning
-from blaxel_mcp.setup.doctor.runner import run_each
+from blaxel_mcp.setup.doctor.checks import (
+    CheckContext,
+    Finding,
+    Result,
+    count,
+    failed,
+    failed_by,
+    ok,
+    run_each,
+    skipped,
+    warning,
+)
 from blaxel_mcp.tools.model_guide import example_arguments
 
 CALL_SECONDS = 60.0

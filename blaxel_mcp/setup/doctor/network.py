@@ -24,9 +24,7 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Result, failed, failed_by, ok, skipped, warning
-from blaxel_mcp.setup.doctor.runner import run_each
+from blaxel_mcp.setup.doctor.checks import CheckContext, Result, failed, failed_by, ok, run_each, skipped, warning
 from blaxel_mcp.setup.doctor.settings import expiry, kind_of
 
 NAME_SECONDS = 10.0
@@ -40,7 +38,7 @@ CLOCK_WARNING_SECONDS = 60.0
 _NOWHERE = "http://localhost:9"
 """The only URL that the client without credentials trusts; nothing is sent there."""
 
-_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE)
+_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _SET_CLOCK = {"darwin": "sudo sntp -sS time.apple.com", "win32": "w32tm /resync"}
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -65,7 +63,7 @@ def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 def masked(value: str) -> str:
     """Return a proxy's URL, or a list of hosts, with user names and passwords masked."""
-    return ", ".join(_USER_INFO.sub(r"\1***@", part.strip()) for part in value.split(","))
+    return _USER_INFO.sub(r"\1***@", value)
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
@@ -105,11 +103,11 @@ async def certificates(context: CheckContext) -> Result:
 
 def _unreadable(name: str, path: Path) -> str | None:
     """Return why the certificates at a path cannot be used; None if they can."""
-    if not path.exists():
-        return "does not exist"
-    if name == "SSL_CERT_DIR":
-        return None if path.is_dir() else "is not a folder"
     try:
+        if not path.exists():
+            return "does not exist"
+        if name == "SSL_CERT_DIR":
+            return None if path.is_dir() else "is not a folder"
         ssl.create_default_context(cafile=path)
     except OSError:
         return "holds no PEM certificates, or cannot be read"

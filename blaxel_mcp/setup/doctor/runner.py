@@ -1,21 +1,21 @@
-"""Runs checks concurrently, each as soon as the checks that it depends on have passed."""
+"""Runs the checks concurrently, each as soon as the checks that it depends on have passed."""
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import anyio
 
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, failed_by, skipped
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, failed, failed_by, run_each, skipped
+from blaxel_mcp.setup.doctor.clients import clients
+from blaxel_mcp.setup.doctor.models import calls, models
+from blaxel_mcp.setup.doctor.network import access, certificates, clock, connection, names, proxy, token
+from blaxel_mcp.setup.doctor.server import footprint, server
+from blaxel_mcp.setup.doctor.settings import audit, credentials, ledger, settings, versions, workspace
 
 logger = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
-Output = TypeVar("Output")
 RunCheck = Callable[[CheckContext], Awaitable[Result | list[Finding]]]
 
 
@@ -78,23 +78,6 @@ async def run_checks(
     return [finding for findings in await run_each(run, plan) for finding in findings]
 
 
-async def run_each(
-    function: Callable[[Item], Awaitable[Output]], items: Sequence[Item], *, at_once: float = math.inf
-) -> list[Output]:
-    """Call a coroutine function with each item, at most `at_once` at a time; return the results in the items' order."""
-    results: dict[int, Output] = {}
-    limiter = anyio.CapacityLimiter(at_once)
-
-    async def call(index: int, item: Item) -> None:
-        async with limiter:
-            results[index] = await function(item)
-
-    async with anyio.create_task_group() as group:
-        for index, item in enumerate(items):
-            group.start_soon(call, index, item)
-    return [results[index] for index in range(len(items))]
-
-
 async def _result(check: Check, context: CheckContext) -> Result | list[Finding]:
     try:
         with anyio.fail_after(check.seconds):
@@ -112,3 +95,28 @@ async def _result(check: Check, context: CheckContext) -> Result | list[Finding]
         return failed(
             "The check itself crashed, so its result is unknown.", "Please report the traceback on stderr as a bug."
         )
+
+
+PLAN: tuple[Check, ...] = (
+    Check("settings", "Settings", settings),
+    Check("workspace", "Workspace", workspace, ("settings",)),
+    Check("credentials", "Credentials", credentials, ("workspace",)),
+    Check("proxy", "Proxy", proxy),
+    Check("certificates", "Certificates", certificates),
+    Check("names", "Host names", names, ("settings",)),
+    Check("connection", "Connection and TLS", connection, ("settings", "certificates", "names")),
+    Check("token", "Token", token, ("credentials", "connection")),
+    Check("access", "Access to the workspace", access, ("token",)),
+    Check("clock", "Clock", clock, ("access",)),
+    Check("models", "Models", models, ("access",), seconds=120),
+    Check("ledger", "Ledger", ledger, ("settings",)),
+    Check("audit", "Audit file", audit, ("settings",)),
+    Check("server", "This server over stdio", server, ("settings",)),
+    Check("footprint", "Tools in the context", footprint, ("server",)),
+    Check("clients", "Clients", clients, ("settings",), seconds=180),
+    Check("versions", "Versions", versions),
+)
+"""Every check that is free of charge."""
+
+CALLS = Check("calls", "Model calls", calls, ("models",), seconds=600)
+"""The check of `--call`: one small request to each model, which is billed."""

@@ -4,6 +4,7 @@ import platform
 import shlex
 import sys
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -20,8 +21,7 @@ from blaxel_mcp.client.auth.credentials import (
     resolve_credentials,
 )
 from blaxel_mcp.settings.toml_file import default_settings_path
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, count, failed, failed_by, ok, warning
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, count, failed, failed_by, ok, warning
 
 _FIX_LINES = "Fix each line named above, then run `blaxel-mcp doctor` again; config.example.toml lists every key."
 _PACKAGES = ("mcp", "httpx", "pydantic", "anyio")
@@ -32,8 +32,10 @@ _MAX_TIMESTAMP = 253_402_300_799
 async def settings(context: CheckContext) -> Result:
     """Report the settings file and the source of each value, or the mistakes in them."""
     if context.problem is not None:
-        file = context.named_file
-        if file is not None and not file.exists():
+        file, is_missing = context.named_file, False
+        with suppress(OSError):
+            is_missing = file is not None and not file.exists()
+        if is_missing:
             init = f"blaxel-mcp init --config {shlex.quote(str(file))}"
             fix = f"Create it with `{init}`, or without asking Blaxel with `{init} --empty`."
             return failed(context.problem.message, fix)

@@ -11,8 +11,8 @@ from blaxel_mcp.core.private_files import replace_file
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.setup.install.clients import Client
 from blaxel_mcp.setup.install.document import ConfigDocument
+from blaxel_mcp.setup.install.entries import Launch
 from blaxel_mcp.setup.install.file import backups_of, check_writable, is_open_to_others, read_text, replace_text
-from blaxel_mcp.setup.install.launch import Launch
 
 Kind = Literal["added", "changed", "removed", "none"]
 
@@ -65,11 +65,7 @@ def usual_name(client: Client, file: Path) -> str:
 
 
 def own_names(client: Client, file: Path) -> list[str]:
-    """Return the names of the entries in a client's file that run this server.
-
-    Raises:
-        ConfigurationError: The file cannot be read or parsed.
-    """
+    """Return the names of the entries in a client's file that run this server."""
     return list(_read(client, file)[1].own_entries)
 
 
@@ -97,11 +93,7 @@ def addition(client: Client, file: Path, launch: Launch, name: str) -> Change:
 
 
 def removal(client: Client, file: Path, name: str) -> Change:
-    """Return the change that removes our entry; its kind is "none" if there is no such entry.
-
-    Raises:
-        ConfigurationError: The file cannot be read or edited, or the name belongs to another server's entry.
-    """
+    """Return the change that removes our entry, of the kind "none" if there is none; it raises what `addition` does."""
     before, document = _read(client, file)
     if name not in document.servers:
         return Change(file=file, kind="none", before=before, after=before or "")

@@ -1,15 +1,59 @@
 """The known MCP clients: each one's file, the format of its entries, and how it passes variables to a server."""
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from blaxel_mcp.core.exceptions import InvalidArgumentsError
+from blaxel_mcp.core.exceptions import ConfigurationError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest_names
-from blaxel_mcp.setup.install.folders import UserDirs
+
+_FOLDER_VARIABLES = ("APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "PATH")
+"""The variables that say where clients and their files are; the rest of the environment is dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDirs:
+    """A user's folders on a machine.
+
+    `platform` is a value of `sys.platform`; other ones than "darwin" and "win32" count as Linux. `environ` has the
+    variables that name folders, of which an absent or empty one means the platform's default, and PATH.
+    """
+
+    home: Path
+    platform: str
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def folder(self, variable: str, default: Path) -> Path:
+        """Return the folder that a variable names, otherwise the default; XDG ignores relative paths."""
+        value = self.environ.get(variable, "").strip()
+        return Path(value) if value and (Path(value).is_absolute() or self.platform == "win32") else default
+
+    @property
+    def application_settings(self) -> Path:
+        """The folder in which each desktop application has a folder for its settings."""
+        if self.platform == "darwin":
+            return self.home / "Library" / "Application Support"
+        if self.platform == "win32":
+            return self.folder("APPDATA", self.home / "AppData" / "Roaming")
+        return self.folder("XDG_CONFIG_HOME", self.home / ".config")
+
+
+def user_dirs(environ: Mapping[str, str]) -> UserDirs:
+    """Return the folders of the user who runs this process; ConfigurationError if there is no home directory."""
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "This user has no home directory, where MCP clients keep their settings.",
+            hint="Set HOME, such as `export HOME=/home/you`.",
+        ) from error
+    kept = {name: environ[name] for name in _FOLDER_VARIABLES if name in environ}
+    return UserDirs(home=home, platform=sys.platform, environ=kept)
+
 
 Syntax = Literal["json", "jsonc", "toml"]
 """json allows no comments; jsonc allows comments and a trailing comma."""
@@ -58,9 +102,17 @@ class Client:
     def is_on_machine(self, dirs: UserDirs) -> bool:
         """Return whether a user has this client: its file, a folder of its own, or its program."""
         file = self.file(dirs)
-        if file.exists() or (file.parent.is_dir() and file.parent != dirs.home):
+        if _exists(file) or (_exists(file.parent) and file.parent != dirs.home):
             return True
         return bool(self.program and shutil.which(self.program, path=dirs.environ.get("PATH", "")))
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is something at a path; False if this user may not know, as in another user's folder."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _claude_desktop(dirs: UserDirs) -> Path:
@@ -69,9 +121,9 @@ def _claude_desktop(dirs: UserDirs) -> Path:
     if dirs.platform == "win32":
         local = dirs.folder("LOCALAPPDATA", dirs.home / "AppData" / "Local")
         packages = sorted((local / "Packages").glob("Claude_*"))
-        files = [package / inside for package in packages if package.is_dir()]
+        files = [package / inside for package in packages if _exists(package)]
         if files:
-            return next((file for file in files if file.exists()), files[0])
+            return next((file for file in files if _exists(file)), files[0])
     return dirs.application_settings / "Claude" / "claude_desktop_config.json"
 
 
@@ -87,7 +139,7 @@ def _cline(dirs: UserDirs) -> Path:
     own = dirs.home / ".cline" / "data" / "settings" / name
     storage = dirs.application_settings / "Code" / "User" / "globalStorage"
     earlier = storage / "saoudrizwan.claude-dev" / "settings" / name
-    return earlier if earlier.exists() and not own.exists() else own
+    return earlier if _exists(earlier) and not _exists(own) else own
 
 
 CLIENTS = (
@@ -178,11 +230,7 @@ CLIENTS = (
 
 
 def client_named(name: str) -> Client:
-    """Return the client with this name on our command line; case and surrounding spaces are ignored.
-
-    Raises:
-        InvalidArgumentsError: There is no such client; the error lists the known ones and suggests the closest.
-    """
+    """Return the client with this name on our command line; case and surrounding spaces are ignored."""
     known = {client.name: client for client in CLIENTS}
     if client := known.get(name.strip().lower()):
         return client

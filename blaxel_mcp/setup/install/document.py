@@ -1,15 +1,26 @@
-"""A client's settings as text, in which our entry is added, changed or removed, in any syntax."""
+"""A client's settings as text, in any syntax: this server's entries in it, and edits to one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from blaxel_mcp.core.exceptions import ConfigurationError
-from blaxel_mcp.setup.install.clients import Client
-from blaxel_mcp.setup.install.entries import command_of, inputs_of, merge_entry, secrets_in, without_secrets
-from blaxel_mcp.setup.install.errors import MalformedError, NotATableError, UnusualTomlError, malformed
+from blaxel_mcp.setup.install.clients import CLIENTS, Client, UserDirs
+from blaxel_mcp.setup.install.entries import (
+    Launch,
+    command_of,
+    environment_of,
+    forwarded_by,
+    inputs_of,
+    merge_entry,
+    runs_this_server,
+    secrets_in,
+    without_secrets,
+)
+from blaxel_mcp.setup.install.file import MalformedError, NotATableError, UnusualTomlError, malformed, read_text
 from blaxel_mcp.setup.install.json_edit import JsonText
-from blaxel_mcp.setup.install.launch import Launch, runs_this_server
 from blaxel_mcp.setup.install.toml_edit import TomlText
 
 
@@ -42,6 +53,11 @@ class ConfigDocument:
 
     def with_entry(self, launch: Launch, name: str) -> str:
         """Return the text with our entry added or brought up to date."""
+        if any("\udc80" <= character <= "\udcff" for character in "".join(launch.command)):
+            raise ConfigurationError(
+                "A path in the server's command is not UTF-8, so the client's file cannot hold it.",
+                hint="Nothing was changed. Rename that file or folder.",
+            )
         entry = merge_entry(self._own_entry(name) or {}, self._client, launch, name)
         with self._errors_reported():
             text = self._text.put(entry, self._client.key, name)
@@ -68,11 +84,7 @@ class ConfigDocument:
         return {name: value for entry in self.own_entries.values() for name, value in secrets_in(entry).items()}
 
     def without_secrets(self) -> str:
-        """Return the text without the secrets that the entries of this server spell out.
-
-        Raises:
-            ConfigurationError: A secret is in a form that is not edited.
-        """
+        """Return the text without the secrets that the entries of this server spell out."""
         text = self._text
         with self._errors_reported():
             for name, entry in self.own_entries.items():
@@ -116,3 +128,56 @@ def _input_ids(text: JsonText) -> list[Any]:
     inputs = text.get("inputs")
     elements = inputs if isinstance(inputs, list) else []
     return [element.get("id") if isinstance(element, dict) else None for element in elements]
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledEntry:
+    """An entry in a client's file that runs this server.
+
+    `command` is the program with its arguments. `environment` has the variables that the client sets for the server,
+    with placeholders unexpanded; they may hold a secret. `forwarded` names those that it passes on from its own.
+    """
+
+    client: Client
+    name: str
+    file: Path
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    forwarded: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The entry's name and file, for messages."""
+        return f"the entry {self.name!r} in {self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """The state of one client on this machine: its file, and the entries in it that run this server.
+
+    `problem` says why the file cannot be used and quotes nothing from it; it is empty if it can or does not exist.
+    """
+
+    client: Client
+    file: Path
+    exists: bool
+    entries: tuple[InstalledEntry, ...] = ()
+    problem: str = ""
+
+
+def client_states(dirs: UserDirs) -> list[ClientState]:
+    """Return the state of every known client, in the order of `CLIENTS`."""
+    return [_client_state(client, client.file(dirs)) for client in CLIENTS]
+
+
+def _client_state(client: Client, file: Path) -> ClientState:
+    try:
+        text = read_text(file)
+        document = ConfigDocument(client, file, text)
+    except ConfigurationError as error:
+        return ClientState(client, file, exists=True, problem=error.message)
+    entries = (
+        InstalledEntry(client, name, file, command_of(entry), environment_of(entry), forwarded_by(entry))
+        for name, entry in document.own_entries.items()
+    )
+    return ClientState(client, file, exists=text is not None, entries=tuple(entries))

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.toml_statements import statements
-from blaxel_mcp.setup.install.errors import MalformedError, UnusualTomlError
+from blaxel_mcp.setup.install.file import MalformedError, UnusualTomlError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""Characters that TOML does not allow unescaped, or that editors do not show."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -150,9 +154,11 @@ def _key(name: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Return the TOML for a string, number, list or inline table; JSON's strings are valid TOML."""
+    """Return the TOML for a string, number, list or inline table; a lone surrogate becomes a question mark."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{_key(name)} = {toml_value(inner)}' for name, inner in value.items())} }}"
     if isinstance(value, list):
         return f"[{', '.join(map(toml_value, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's escapes are valid in TOML, which only has to escape a few more characters.
+    written = _SURROGATE.sub("?", json.dumps(value, ensure_ascii=False))
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", written)

@@ -6,7 +6,7 @@ import pytest
 
 from blaxel_mcp.setup.doctor.clients import variables_of
 from blaxel_mcp.setup.install.clients import client_named
-from blaxel_mcp.setup.install.installed import InstalledEntry
+from blaxel_mcp.setup.install.document import InstalledEntry
 
 
 @pytest.mark.parametrize(

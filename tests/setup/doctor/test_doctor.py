@@ -18,10 +18,8 @@ from blaxel_mcp.budget.ledger import default_ledger
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import load_settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import report
-from blaxel_mcp.setup.doctor.plan import CALLS, PLAN
-from blaxel_mcp.setup.doctor.runner import Check, run_checks
+from blaxel_mcp.setup.doctor.checks import CheckContext, report
+from blaxel_mcp.setup.doctor.runner import CALLS, PLAN, Check, run_checks
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY, MARKER, WRONG_KEY
 from tests.support.doctoring import Examined, dating, examine, lead_to, listening
 
@@ -103,6 +101,16 @@ async def test_a_settings_file_that_is_not_there_is_written_by_init(
     fix = examined.fix_of_the_only_failure("settings")
     init = f"blaxel-mcp init --config {tmp_path}/none.toml"
     assert fix == f"Create it with `{init}`, or without asking Blaxel with `{init} --empty`."
+
+
+@pytest.mark.usefixtures("variables")
+async def test_a_settings_file_that_cannot_even_be_looked_at_is_reported_with_the_reason(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    examined = await examine(capfdbinary, "--config", f"/{'a' * 300}.toml")
+
+    assert "Name an existing file with --config" in examined.fix_of_the_only_failure("settings")
+    assert "cannot be read (File name too long)" in examined.check("settings")["found"]
 
 
 @pytest.mark.parametrize(
@@ -323,10 +331,11 @@ async def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password
     assert f"HTTPS_PROXY=http://***@{address}" in examined.check("proxy")["found"]
 
 
+@pytest.mark.parametrize("file", ["/none/such.pem", f"/{'a' * 300}.pem"])
 async def test_certificates_that_are_not_there_are_told_by_their_variable(
-    variables: pytest.MonkeyPatch, look: Look
+    file: str, variables: pytest.MonkeyPatch, look: Look
 ) -> None:
-    variables.setenv("SSL_CERT_FILE", "/none/such.pem")
+    variables.setenv("SSL_CERT_FILE", file)
 
     assert "`unset SSL_CERT_FILE`" in (await look()).fix_of_the_only_failure("certificates")
 

@@ -9,11 +9,9 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import build_runtime
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import Settings
-from blaxel_mcp.setup.doctor.context import CheckContext
-from blaxel_mcp.setup.doctor.findings import Finding, Result, failed, ok, report, skipped, summary
+from blaxel_mcp.setup.doctor.checks import CheckContext, Finding, Result, failed, ok, report, skipped, summary
 from blaxel_mcp.setup.doctor.network import masked, proxy_for, proxy_variables
-from blaxel_mcp.setup.doctor.plan import PLAN
-from blaxel_mcp.setup.doctor.runner import Check, run_checks
+from blaxel_mcp.setup.doctor.runner import PLAN, Check, run_checks
 
 pytestmark = pytest.mark.anyio
 
@@ -173,7 +171,9 @@ def test_the_proxy_for_a_url_is_the_one_that_the_library_takes(
         ("http://p:1", "http://p:1"),
         ("http://a:b@c@p:1/x", "http://***@p:1/x"),
         ("http://me:se/cret@p:1", "http://***@p:1"),
-        ("localhost,.example", "localhost, .example"),
+        ("http://me:se,cret@p:1", "http://***@p:1"),
+        ("http://me:se\ncret@p:1", "http://***@p:1"),
+        ("localhost,.example", "localhost,.example"),
     ],
 )
 def test_user_info_of_a_proxy_is_never_shown(value: str, shown: str) -> None:

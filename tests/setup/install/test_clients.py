@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from blaxel_mcp.setup.install.clients import client_named
-from blaxel_mcp.setup.install.folders import UserDirs, user_dirs
-from blaxel_mcp.setup.install.installed import InstalledEntry, client_states
-from blaxel_mcp.setup.install.launch import is_ephemeral, own_command
+from blaxel_mcp.setup.install.clients import UserDirs, client_named, user_dirs
+from blaxel_mcp.setup.install.document import InstalledEntry, client_states
+from blaxel_mcp.setup.install.entries import is_ephemeral, own_command
 
 HOME = Path("/home/somebody")
 

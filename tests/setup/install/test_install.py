@@ -7,22 +7,23 @@ import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.setup.install import json_parser
 from blaxel_mcp.setup.install.change import addition
-from blaxel_mcp.setup.install.clients import CLIENTS, client_named
+from blaxel_mcp.setup.install.clients import CLIENTS, UserDirs, client_named
+from blaxel_mcp.setup.install.entries import Launch
 from blaxel_mcp.setup.install.file import edit_lock
-from blaxel_mcp.setup.install.folders import UserDirs
-from blaxel_mcp.setup.install.launch import Launch
 from tests.support.canaries import CLIENT_CREDENTIALS, KEY
 
 SCRIPT = str(Path(sys.executable).with_name("blaxel-mcp"))
@@ -531,6 +532,72 @@ def test_a_removed_key_is_in_no_backup_either(client: str, home: Path, capsys: p
     out = capsys.readouterr().out
     assert "note: BL_API_KEY of the earlier entry is not in the backup either.\n" in out
     assert out.count("note: an earlier backup had credentials in it: ") == 2
+
+
+def secret_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of the settings whose values are secret."""
+    for name, field in model.model_fields.items():
+        parts = [field.annotation, *get_args(field.annotation)]
+        if "SecretStr" in str(field.annotation):
+            yield f"{prefix}{name}"
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from secret_keys(part, f"{prefix}{name}.")
+
+
+def variables_of_secrets() -> list[str]:
+    """Return the variables that can hold a secret: that of each key, and that of the table around it."""
+    keys = set(secret_keys(Settings))
+    keys = {"workspaces" if key.startswith("workspaces.") else key for key in keys}
+    tables = {key.partition(".")[0] for key in keys if "." in key}
+    return sorted(f"BLAXEL_MCP_{key.upper().replace('.', '__')}" for key in keys | tables)
+
+
+@pytest.mark.parametrize("client", ["cursor", "codex"])
+@posix
+def test_a_path_of_any_characters_is_written_and_one_that_is_not_text_is_refused(
+    client: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "a\x7f\x9b\u2028.toml"
+    config.touch()
+    assert main(["install", client, "--demo", "--config", str(config)]) == 0
+    assert str(config) in written(home, client)["args"]
+
+    for words in (["--print"], []):
+        (tmp_path / "\udcff.toml").touch()
+        capsys.readouterr()
+        assert main(["install", client, "--demo", "--config", str(tmp_path / "\udcff.toml"), *words]) == 2
+        assert "A path in the server's command is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variable", ["CODEX_HOME", "CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME"])
+@posix
+def test_a_folder_that_cannot_even_be_looked_at_does_not_end_the_command(
+    variable: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Root, as which tests may run, can look at every folder of a name that is short enough.
+    monkeypatch.setenv(variable, f"/{'a' * 300}")
+    (home / ".cursor").mkdir()
+
+    assert main(["install"]) == 0
+    assert main(["install", "--all", "--demo", "--config", "/dev/null"]) == 0
+
+    captured = capsys.readouterr()
+    assert "cannot be read (File name too long)." in captured.out
+    assert (home / ".cursor" / "mcp.json").exists()
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("variable", ["BL_API_KEY", "BL_CLIENT_CREDENTIALS", *variables_of_secrets()])
+def test_a_removed_secret_of_any_setting_is_in_no_backup(variable: str, home: Path) -> None:
+    entry = {"command": "blaxel-mcp", "env": {variable: "a secret of this server", "OTHER": "x"}}
+    file = existing(home, "cursor", json.dumps({"mcpServers": {"blaxel-models": entry}}))
+
+    assert main(["install", "cursor", "--remove"]) == 0
+
+    assert holding(home, "a secret of") == []
+    (backup,) = backups(file)
+    assert json.loads(backup.read_text())["mcpServers"]["blaxel-models"]["env"] == {"OTHER": "x"}
 
 
 @pytest.mark.shows_secrets("the user asks for the key to be written")
