@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
-from blaxel_mcp.server.http.body_bounds import read_body
+from blaxel_mcp.server.http.body_bounds import read_body, with_clear_refusals
 from blaxel_mcp.server.http.cancellation import SESSION_HEADER, ClientCancellation
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
@@ -139,6 +139,8 @@ class HttpApp:
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
+        if not body.is_valid:
+            send = with_clear_refusals(send, body.request_id)
         await self._cancellation.run(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:

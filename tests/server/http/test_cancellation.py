@@ -381,7 +381,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
 
     async def cancel(http: httpx.AsyncClient) -> None:
         await has_sent.wait()
-        await http.post("/", json={"method": "notifications/cancelled", "params": {"requestId": 1}})
+        await http.post("/", json={"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
 
     headers = {"mcp-session-id": STRANGE_NAME}
     with anyio.fail_after(30):
@@ -390,7 +390,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
             anyio.create_task_group() as group,
         ):
             group.start_soon(cancel, http)
-            told = await http.post("/", json={"id": 1, "method": "tools/call"})
+            told = await http.post("/", json={"jsonrpc": "2.0", "id": 1, "method": "tools/call"})
 
     assert (told.status_code, told.headers["content-type"], told.content) == (200, content_type, content)
 
@@ -471,7 +471,7 @@ async def test_a_large_request_can_be_cancelled_without_being_parsed(body: bytes
         pass
 
     async def cancel(request_id: int) -> None:
-        message = {"method": "notifications/cancelled", "params": {"requestId": request_id}}
+        message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request_id}}
 
         async def receive() -> Message:
             return {"type": "http.request", "body": json.dumps(message).encode()}
