@@ -108,7 +108,7 @@ def build_server(
         server.middleware.clear()
     server.middleware.insert(0, repair_params)
     if environment.telemetry:
-        server.middleware.insert(0, MeasureOperations(environment.telemetry, over_http=over_http))
+        server.middleware.insert(0, MeasureOperations(environment.telemetry, tenants.have_tool, over_http=over_http))
     server.middleware.append(_state_boundary(tenants, sharing.state_key, over_http=over_http))
     if not over_http:
         # Over HTTP, each request is a connection of its own, which cannot carry later notifications.

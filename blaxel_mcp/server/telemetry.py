@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -191,15 +191,19 @@ def _set_up(signals: list[str]) -> None:
 
 
 class MeasureOperations:
-    """Server middleware that measures each MCP request and notification."""
+    """Server middleware that measures each MCP request and notification.
 
-    def __init__(self, telemetry: Telemetry, *, over_http: bool) -> None:
+    A client can send any name of a tool: only those for which `is_tool` returns true are named.
+    """
+
+    def __init__(self, telemetry: Telemetry, is_tool: Callable[[str], bool], *, over_http: bool) -> None:
         self._telemetry = telemetry
+        self._is_tool = is_tool
         self._transport = "tcp" if over_http else "pipe"
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Pass a message on, and record how long its handling took and how it ended."""
-        started, error, is_known = time.perf_counter(), "", True
+        started, error = time.perf_counter(), ""
         try:
             result = await call_next(ctx)
             match result:
@@ -207,26 +211,22 @@ class MeasureOperations:
                     error = "tool_error"
             return result
         except MCPError as failure:
-            error, is_known = str(failure.error.code), False
+            error = str(failure.error.code)
             raise
         except BaseException as failure:
-            error, is_known = "cancelled" if not isinstance(failure, Exception) else OTHER, False
+            error = "cancelled" if not isinstance(failure, Exception) else OTHER
             raise
         finally:
-            self._telemetry.record(
-                OPERATION_DURATION, time.perf_counter() - started, self._attributes(ctx, error, is_known=is_known)
-            )
+            self._telemetry.record(OPERATION_DURATION, time.perf_counter() - started, self._attributes(ctx, error))
 
-    def _attributes(
-        self, context: ServerRequestContext[Any, Any], error: str, *, is_known: bool
-    ) -> dict[str, str | int | bool]:
-        # A client can send any name of a method or tool; a served one is known.
+    def _attributes(self, context: ServerRequestContext[Any, Any], error: str) -> dict[str, str | int | bool]:
         attributes: dict[str, str | int | bool] = {
             "mcp.method.name": context.method if context.method in _METHODS else OTHER,
             "mcp.protocol.version": context.protocol_version or OTHER,
             "network.transport": self._transport,
         }
-        if context.method == "tools/call" and is_known and context.params:
-            attributes["gen_ai.operation.name"] = "execute_tool"
-            attributes["gen_ai.tool.name"] = str(context.params.get("name"))
+        if context.method == "tools/call":
+            name = (context.params or {}).get("name")
+            if isinstance(name, str) and self._is_tool(name):
+                attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name}
         return attributes | ({"error.type": error} if error else {})

@@ -123,6 +123,10 @@ class Tenants:
             return tenant
         return await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
 
+    def have_tool(self, name: str) -> bool:
+        """Return whether any caller has a tool with this name."""
+        return any(name in tenant.tools for tenant in self._tenants.values())
+
     def release(self, tenant: Tenant) -> None:
         """End a request of a tenant; one that Blaxel has accepted meanwhile is kept."""
         if tenant in self._trials and tenant.is_proven and self._group is not None:

@@ -5,6 +5,7 @@ so the address is on loopback unless the setting names another one.
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from http import HTTPStatus
@@ -51,7 +52,9 @@ class MetricsApp:
         """Answer a request."""
         request = Request(scope)
         response: Response
-        if self._address.is_loopback and not is_loopback(request.url.hostname or ""):
+        # Not `request.url`: for a header that is no host, it has the server's own address.
+        host = re.sub(r":\d+$", "", request.headers.get("host", ""))
+        if self._address.is_loopback and not is_loopback(host):
             # A web page that points a host name of its own at loopback could read it otherwise.
             response = PlainTextResponse("Use the address itself as the host.\n", HTTPStatus.MISDIRECTED_REQUEST)
         elif scope.get("raw_path") != METRICS_PATH.encode():
