@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -161,33 +162,42 @@ def _is_sdk(provider: object) -> bool:
 
 
 def _set_up(signals: list[str]) -> None:
-    """Set up the SDK for some signals."""
+    """Set up the SDK for some signals, or for none if there is an error."""
+    steps: list[Callable[[], None]] = []
     try:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - an extra
+        from opentelemetry import metrics  # noqa: PLC0415 - an extra
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - the same
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - the same
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - the same
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415 - the same
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - the same
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - the same
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - the same
+
+        resource = Resource({"service.version": __version__}).merge(Resource.create())
+        if str(resource.attributes["service.name"]).startswith("unknown_service"):
+            resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
+        # `flushed` sends the rest. At exit, the SDK would wait for a collector that does not answer.
+        if "traces" in signals:
+            tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+            tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            steps.append(partial(trace.set_tracer_provider, tracers))
+        if "metrics" in signals:
+            reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+            meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+            steps.append(partial(metrics.set_meter_provider, meters))
     except ImportError:
         raise ConfigurationError(
             "OpenTelemetry's variables ask to export telemetry, but its SDK is not installed.",
             hint="Install the extra with `pip install 'blaxel-mcp[otel]'`, or set OTEL_SDK_DISABLED=true.",
         ) from None
-    resource = Resource({"service.version": __version__}).merge(Resource.create())
-    if str(resource.attributes["service.name"]).startswith("unknown_service"):
-        resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
-    # `flushed` sends the rest. At exit, the SDK would wait for a collector that does not answer.
-    if "traces" in signals:
-        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        trace.set_tracer_provider(tracers)
-    if "metrics" in signals:
-        from opentelemetry import metrics  # noqa: PLC0415 - the same
-
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-        metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"OpenTelemetry's SDK does not accept its variables: {' '.join(str(error).split())}",
+            hint="Correct the OTEL_ variable that this is about, or set OTEL_SDK_DISABLED=true.",
+        ) from None
+    for step in steps:
+        step()
 
 
 class MeasureOperations:
