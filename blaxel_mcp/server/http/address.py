@@ -24,6 +24,12 @@ _BACKLOG = 2048
 
 _OTHER_ADDRESS = "Choose another port with --port (0 takes any free one) or another address with --host."
 
+_HOST = re.compile(r"([^\s/?#@*:\[\]]+|\[[^\s/?#@*\[\]]+\])(:(\d+|\*))?")
+"""A Host header; `*` is any port."""
+
+_ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://{_HOST.pattern}|null", re.IGNORECASE)
+"""The origin of a page (RFC 6454, section 6.1); `null` for one without."""
+
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """An OAuth scope (RFC 6749, section 3.3), which is quoted in a header."""
 
@@ -105,11 +111,18 @@ def require_safe(http: HttpSettings, address: Address) -> None:
             f"OAuth clients need this server's public URL, and {address.ip} cannot be part of one.",
             hint="Set http.resource_url (BLAXEL_MCP_HTTP__RESOURCE_URL) to the URL that clients use, ending in /mcp.",
         )
-    if invalid := [scope for scope in http.scopes if not _SCOPE.fullmatch(scope)]:
-        raise ConfigurationError(
-            f"http.scopes has {literal(invalid[0])}, which is not an OAuth scope.",
-            hint="List each scope on its own, without spaces or quotes.",
-        )
+    for key, pattern, kind, hint in (
+        (
+            "allowed_hosts",
+            _HOST,
+            "a Host header",
+            "Write a name such as models.example.com, its port or `:*` after it.",
+        ),
+        ("allowed_origins", _ORIGIN, "the origin of a page", "Write the scheme and the host: https://app.example.com."),
+        ("scopes", _SCOPE, "an OAuth scope", "List each scope on its own, without spaces or quotes."),
+    ):
+        if invalid := [entry for entry in getattr(http, key) if not pattern.fullmatch(entry)]:
+            raise ConfigurationError(f"http.{key} has {literal(invalid[0])}, which is not {kind}.", hint=hint)
 
 
 def transport_security(http: HttpSettings, address: Address) -> TransportSecuritySettings:

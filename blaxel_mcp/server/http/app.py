@@ -83,11 +83,11 @@ class HttpApp:
         self.asgi: ASGIApp = self._serve
         # No defaults: any page that is served on this machine could call otherwise.
         if http.allowed_origins:
-            # As the SDK's transport security reads them, `:*` at the end is any port.
+            # As `check_names` reads them: in any case, and `:*` at the end is any port.
             patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
             with_cors = CORSMiddleware(
                 self._serve,
-                allow_origin_regex="|".join(patterns),
+                allow_origin_regex=f"(?i:{'|'.join(patterns)})",
                 # GET and DELETE too: a page gets their 405 where a refused preflight would be an exception.
                 allow_methods=["POST", "GET", "DELETE"],
                 allow_headers=["*"],

@@ -52,6 +52,44 @@ def test_beyond_this_machine_it_has_to_be_settled_who_may_call_and_under_which_n
         require_safe(http, resolve(http))
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "app.example.com",
+        "https://app.example.com/",
+        "https://a.example/mcp",
+        "https://*.a.example",
+        "https://a b",
+        "",
+    ],
+)
+def test_an_origin_that_no_page_can_have_is_an_error(origin: str) -> None:
+    http = HttpSettings(allowed_origins=("http://localhost:*", origin))
+
+    with pytest.raises(ConfigurationError, match=r"http\.allowed_origins has .*, which is not the origin of a page"):
+        require_safe(http, resolve(http))
+
+
+@pytest.mark.parametrize(
+    "name", ["*", "http://a.example", "a.example/", "a.example:x", "*.a.example", " ", "a.example:"]
+)
+def test_a_host_that_no_request_can_name_is_an_error(name: str) -> None:
+    http = HttpSettings(auth="platform", allowed_hosts=("models.example.com:8000", name))
+
+    with pytest.raises(ConfigurationError, match=r"http\.allowed_hosts has .*, which is not a Host header"):
+        require_safe(http, resolve(http))
+
+
+def test_all_spellings_of_names_are_accepted() -> None:
+    hosts = ("a.example", "A.example:80", "a_b:*", "[::1]", "[fe80::1]:*", "10.0.0.5:*")
+    http = HttpSettings(
+        allowed_hosts=hosts, allowed_origins=(*(f"https://{host}" for host in hosts), "null", "app://x")
+    )
+
+    require_safe(http, resolve(http))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.2"])
 def test_on_this_machine_alone_nothing_has_to_be_settled(host: str) -> None:
     http = HttpSettings(host=host)

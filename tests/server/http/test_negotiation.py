@@ -139,9 +139,10 @@ async def preflight(served: Served, path: str, method: str, **headers: str) -> h
         return await http.options(path)
 
 
+@pytest.mark.parametrize("listed", [ORIGIN, ORIGIN.title()])
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
-async def test_a_page_that_may_call_sees_the_answer_to_any_method(emulator: Emulator, method: str) -> None:
-    async with serving(leading_to(emulator, http={"allowed_origins": [ORIGIN]})) as served:
+async def test_a_page_that_may_call_sees_the_answer_to_any_method(emulator: Emulator, method: str, listed: str) -> None:
+    async with serving(leading_to(emulator, http={"allowed_origins": [listed]})) as served:
         allowed = await preflight(served, MCP_PATH, method, **{"access-control-request-private-network": "true"})
         async with served.http({"origin": ORIGIN}) as http:
             answer = await http.request(method, MCP_PATH)
