@@ -61,7 +61,8 @@ class Tenant:
         ConfigurationError: A configured model cannot become a tool.
 
     Attributes:
-        last_used: When its caller last sent a request, by the clock of `Tenants`.
+        requests: The number of its caller's requests that are being answered.
+        last_used: When the last of them began or ended, by the clock of `Tenants`.
         evicted: Set to end `serve`.
         rate: The limit of tool calls; replaced when the settings change.
         runtime: The runtime in use now.
@@ -81,7 +82,7 @@ class Tenant:
         once: PaidOnce,
     ) -> None:
         self.caller = caller
-        self.last_used = 0.0
+        self.requests, self.last_used = 0, 0.0
         self.evicted = anyio.Event()
         owner = hashed(caller.identity)
         rejoin_seconds = 0 if caller.is_owner else REJOIN_SECONDS
@@ -112,6 +113,7 @@ class Tenant:
                     await self.evicted.wait()
             finally:
                 self._generation.retired.set()
+                self.changes.listen.close()
 
     async def reconfigure(self, config: Configuration, limits: CallLimits) -> None:
         """Apply other settings from now on; in-flight calls finish under those that they started with.
