@@ -347,6 +347,22 @@ async def test_a_key_that_may_not_list_models_may_call_them_and_its_answers_are_
     assert not read.is_error
 
 
+async def test_a_workspace_that_blaxel_does_not_answer_for_changes_nothing_for_other_callers(
+    two_tenants: Emulator,
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["x-blaxel-workspace"] == "other":
+            return httpx.Response(422, json={"code": 422, "error": "no"})
+        return httpx.Response(200, json=[])
+
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=httpx.MockTransport(answer)), now=Clock())
+    with anyio.fail_after(20):
+        async with tenants.running():
+            await tenant_of(tenants, BERT)
+            anna = await tenant_of(tenants, ANNA)
+            assert await tenant_of(tenants, ANNA) is anna
+
+
 async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:
     secret = {"name": "house-chat", "description": "the owner's own words", "workspace": "owners-workspace"}
     async with serving(for_callers(two_tenants, models=[secret, {"name": "owners-model"}])) as tenants:
