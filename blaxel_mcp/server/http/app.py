@@ -14,7 +14,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -138,6 +138,8 @@ class HttpApp:
             body = await read_body(receive, self._max_body_bytes)
         except RefusedError as error:
             await error.response()(scope, receive, send)
+            return
+        except ClientDisconnect:
             return
         if not body.is_valid:
             send = with_clear_refusals(send, body.request_id)

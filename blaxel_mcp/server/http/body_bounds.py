@@ -12,6 +12,7 @@ from typing import Literal
 import anyio.to_thread
 from mcp_types import PARSE_ERROR, JSONRPCNotification, JSONRPCRequest, RequestId
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
 from blaxel_mcp.core.json_pointer import locate
@@ -61,11 +62,14 @@ async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
 
     Raises:
         RefusedError: 413, the body has more than `max_bytes` or too many values; 400, it is not a message.
+        ClientDisconnect: The client has left within it.
     """
     messages: deque[Message] = deque()
     counter, size, is_complete = ValueCounter(), 0, False
     while not is_complete:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         messages.append(message)
         chunk = message.get("body", b"")
         size += len(chunk)
@@ -80,8 +84,7 @@ async def read_body(receive: Receive, max_bytes: int) -> ReadBody:
     if first.startswith(BOM):
         messages[0] = {**messages[0], "body": first.removeprefix(BOM)}
     body = ReadBody(messages, receive)
-    if messages[-1]["type"] == "http.request":
-        await _inspect(body, messages)
+    await _inspect(body, messages)
     return body
 
 

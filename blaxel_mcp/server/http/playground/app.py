@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -76,6 +76,8 @@ class PlaygroundApp:
             response = await self._respond(request)
         except RefusedError as error:
             response = error.response()
+        except ClientDisconnect:
+            return
         await (response or self._mcp)(scope, receive, send)
 
     def _require_own_origin(self, request: Request) -> None:
