@@ -18,9 +18,8 @@ from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
 from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import with_own_credentials
-from blaxel_mcp.server.list_changed import ToolChanges
+from blaxel_mcp.server.notifications import ToolChanges, progress_report
 from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app, shows_apps
-from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import FileSettings
