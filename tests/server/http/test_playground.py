@@ -10,7 +10,7 @@ from starlette.types import Message
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import Address
-from blaxel_mcp.server.http.playground.app import playground_app
+from blaxel_mcp.server.http.playground import playground_app
 from blaxel_mcp.server.pages import bundle as bundle_module
 from blaxel_mcp.server.pages.bundle import build_page, bundle
 from tests.support.connecting import leading_to
@@ -57,8 +57,8 @@ async def test_a_client_that_leaves_within_its_body_gets_no_answer_and_is_no_err
         "authorization": f"Bearer {sessions.exchange(sessions.new_token())}",
     }
     scope = {"type": "http", "method": "POST", "path": path, "headers": httpx.Headers(headers).raw}
-    left = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
-    sent = []
+    left: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
 
     async def receive() -> Message:
         return left.pop(0)

@@ -16,9 +16,8 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.http.address import Address
 from blaxel_mcp.server.http.auth.jwks import IssuerKeys, KeysUnavailableError
-from blaxel_mcp.server.http.auth.jwt import JwtVerifier, TokenRefusedError
+from blaxel_mcp.server.http.auth.oauth import JwtVerifier, TokenRefusedError, metadata_url
 from blaxel_mcp.server.http.errors import RefusedError, unauthorized
-from blaxel_mcp.server.http.oauth_metadata import metadata_url
 from blaxel_mcp.settings.loading import Configuration
 
 CREDENTIAL_HEADER, WORKSPACE_HEADER = "X-Blaxel-Authorization", "X-Blaxel-Workspace"
