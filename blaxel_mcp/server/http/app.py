@@ -22,10 +22,15 @@ from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, trans
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
 from blaxel_mcp.server.http.auth.oauth import metadata_pages
 from blaxel_mcp.server.http.body_bounds import read_body, with_clear_refusals
-from blaxel_mcp.server.http.cancellation import SESSION_HEADER, ClientCancellation
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
-from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, RETRY_SOON, InFlightRequests
+from blaxel_mcp.server.http.requests import (
+    MAX_CONNECTIONS,
+    RETRY_SOON,
+    SESSION_HEADER,
+    ClientCancellation,
+    InFlightRequests,
+)
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 

@@ -20,8 +20,7 @@ from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.server.callers import OWNER
 from blaxel_mcp.server.http.address import MCP_PATH
 from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.cancellation import ClientCancellation
-from blaxel_mcp.server.http.requests import InFlightRequests
+from blaxel_mcp.server.http.requests import ClientCancellation, InFlightRequests
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN, KEY
 from tests.support.connecting import answer_of, is_slow_call, leading_to
 from tests.support.held import HeldAnswers

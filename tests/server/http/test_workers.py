@@ -14,7 +14,7 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
-from blaxel_mcp.server.http.worker import Worker
+from blaxel_mcp.server.http.server import Worker
 from blaxel_mcp.server.server import build_server
 from tests.support.connecting import leading_to
 
