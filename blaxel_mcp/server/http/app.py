@@ -1,7 +1,7 @@
 """The ASGI application: the MCP endpoint behind authentication, health probes, OAuth metadata and CORS."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -85,22 +85,8 @@ class HttpApp:
         self._names = transport_security(http, address)
         self._max_body_bytes = max_body_bytes
         self._metadata = metadata_pages(http, address)
-        self.asgi: ASGIApp = self._serve
-        # No defaults: any page that is served on this machine could call otherwise.
-        if http.allowed_origins:
-            # As `check_names` reads them: in any case, and `:*` at the end is any port.
-            patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
-            with_cors = CORSMiddleware(
-                self._serve,
-                allow_origin_regex=f"(?i:{'|'.join(patterns)})",
-                # GET and DELETE too: a page gets their 405 where a refused preflight would be an exception.
-                allow_methods=["POST", "GET", "DELETE"],
-                allow_headers=["*"],
-                allow_private_network=True,
-                expose_headers=["WWW-Authenticate", "Retry-After", SESSION_HEADER],
-            )
-            # The metadata has rules of its own: any page may read it.
-            self.asgi = self._metadata_before(with_cors)
+        # Without default origins: any page that is served on this machine could call otherwise.
+        self.asgi: ASGIApp = self._with_cors(http.allowed_origins) if http.allowed_origins else self._serve
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -129,12 +115,23 @@ class HttpApp:
         else:
             await response(scope, receive, send)
 
-    def _metadata_before(self, app: ASGIApp) -> ASGIApp:
-        """Return an application that serves the OAuth metadata itself, and passes every other request on."""
+    def _with_cors(self, origins: Iterable[str]) -> ASGIApp:
+        """Return the application with CORS for the pages of some origins. Any page may read the metadata."""
+        # As `check_names` reads them: in any case, and `:*` at the end is any port.
+        patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in origins)
+        with_cors = CORSMiddleware(
+            self._serve,
+            allow_origin_regex=f"(?i:{'|'.join(patterns)})",
+            # GET and DELETE too: a page gets their 405 where a refused preflight would be an exception.
+            allow_methods=["POST", "GET", "DELETE"],
+            allow_headers=["*"],
+            allow_private_network=True,
+            expose_headers=["WWW-Authenticate", "Retry-After", SESSION_HEADER],
+        )
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             is_metadata = scope.get("raw_path") in self._metadata
-            await (self._serve if is_metadata else app)(scope, receive, send)
+            await (self._serve if is_metadata else with_cors)(scope, receive, send)
 
         return serve
 
