@@ -24,13 +24,7 @@ from blaxel_mcp.server.http.auth.oauth import metadata_pages
 from blaxel_mcp.server.http.body_bounds import read_body, with_clear_refusals
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
-from blaxel_mcp.server.http.requests import (
-    MAX_CONNECTIONS,
-    RETRY_SOON,
-    SESSION_HEADER,
-    ClientCancellation,
-    InFlightRequests,
-)
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, RETRY_SOON, SESSION_HEADER, InFlightRequests
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
@@ -69,8 +63,8 @@ class HttpApp:
         self._auth = auth
         self._sharing = sharing
         are_several = http.auth in ("oauth", "caller") or len(http.bearer_tokens) > 1
-        self.requests = InFlightRequests(MAX_CONNECTIONS // 2 if are_several else None)
-        self._cancellation = ClientCancellation(self.requests, sharing.cancel_requests if sharing.calls else None)
+        share = MAX_CONNECTIONS // 2 if are_several else None
+        self.requests = InFlightRequests(share, sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
         self._sessions = StreamableHTTPSessionManager(
@@ -145,7 +139,7 @@ class HttpApp:
             return
         if not body.is_valid:
             send = with_clear_refusals(send, body.request_id)
-        await self._cancellation.run(self._sessions.handle_request, body, scope, send)
+        await self.requests.pass_on(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:
         """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.

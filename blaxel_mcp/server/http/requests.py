@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from blaxel_mcp.core import json_text
 from blaxel_mcp.server.callers import Caller
 from blaxel_mcp.server.http.body_bounds import ReadBody
 from blaxel_mcp.server.http.errors import RefusedError
@@ -39,9 +40,6 @@ _REQUEST_CANCELLED = -32800
 """The error code of a cancelled request: the one that the SDK uses."""
 
 SESSION_HEADER = "Mcp-Session-Id"
-
-CancelElsewhere = Callable[[bytes], Awaitable[None]]
-"""Cancels the requests with a key: 32 bytes, from which neither the caller nor the id can be read."""
 
 _SESSION_ID_BYTES = 24
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -106,13 +104,18 @@ class InFlightRequests:
 
     Args:
         share: How many of them one caller may have; None for any number.
+        cancel_elsewhere: Cancels the requests with a key on other servers. A key is 32 bytes, from which neither the
+            caller nor the id can be read.
 
     Attributes:
         is_draining: Whether the server is shutting down and accepts no more requests.
     """
 
-    def __init__(self, share: int | None = None) -> None:
+    def __init__(
+        self, share: int | None = None, cancel_elsewhere: Callable[[bytes], Awaitable[None]] | None = None
+    ) -> None:
         self._share = share
+        self._cancel_elsewhere = cancel_elsewhere
         self._requests: list[InFlightRequest] = []
         self._one_finished = anyio.Event()
         self.is_draining = False
@@ -147,13 +150,41 @@ class InFlightRequests:
                 self._requests.remove(request)
                 self._one_finished.set()
         if request.scope.cancelled_caught:
+            error = {"code": types.INTERNAL_ERROR, "message": _INTERRUPTED}
+            replacement = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"}).response()
             if request.is_cancelled:
-                event = error_event(_REQUEST_CANCELLED, "Request cancelled", request.request_id)
-                replacement = Response(data_of(event), media_type="application/json")
-            else:
-                event = error_event(types.INTERNAL_ERROR, _INTERRUPTED, request.request_id)
-                replacement = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"}).response()
+                error = {"code": _REQUEST_CANCELLED, "message": "Request cancelled"}
+            text = json_text.dump({"jsonrpc": "2.0", "id": request.request_id, "error": error})
+            if request.is_cancelled:
+                replacement = Response(text, media_type="application/json")
+            event = f"event: message\r\ndata: {text}\r\n\r\n".encode()
             await request.finish(replacement, scope, receive, last_event=event)
+
+    async def pass_on(self, app: ASGIApp, body: ReadBody, scope: Scope, send: Send) -> None:
+        """Run the application for a request in flight whose body has been read.
+
+        From here on, its client can cancel one of the handshake era by another request. That counts once the
+        application has accepted it (202).
+        """
+        state, headers = Request(scope).state, Request(scope).headers
+        state.in_flight.request_id = body.request_id
+        session_ids = headers.getlist(SESSION_HEADER)
+        session_id = session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
+        # As the SDK decides it: the header is younger than the era.
+        version = headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
+        kind = body.kind if version in HANDSHAKE_PROTOCOL_VERSIONS else "other"
+        # Of one size however long the id is; in JSON, 1 differs from "1".
+        identity = json.dumps([state.caller.identity, session_id, body.request_id])
+        key = hashlib.sha256(identity.encode()).digest()
+        if kind == "initialize":
+            send = _with_session_id(send)
+        elif kind == "request" and session_id:
+            state.in_flight.key = key
+        await app(scope, body.receive, send)
+        if kind == "cancel" and session_id and state.in_flight.status == HTTPStatus.ACCEPTED:
+            is_here = self.cancel(key)
+            if not is_here and self._cancel_elsewhere:
+                await self._cancel_elsewhere(key)
 
     def cancel(self, key: bytes) -> bool:
         """Cancel the requests with a key, several if a client uses an id twice; return whether there are any."""
@@ -180,45 +211,6 @@ class InFlightRequests:
         """Cancel the requests that are still being answered."""
         for request in list(self._requests):
             request.scope.cancel()
-
-
-def error_event(code: int, message: str, request_id: types.RequestId | None) -> bytes:
-    """Return an event with a JSON-RPC error."""
-    error = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message))
-    return f"event: message\r\ndata: {error.model_dump_json(exclude_unset=True)}\r\n\r\n".encode()
-
-
-class ClientCancellation:
-    """Lets clients cancel their in-flight requests by another request, and names the clients for that."""
-
-    def __init__(self, requests: InFlightRequests, cancel_elsewhere: CancelElsewhere | None = None) -> None:
-        self._requests = requests
-        self._cancel_elsewhere = cancel_elsewhere
-
-    async def run(self, app: ASGIApp, body: ReadBody, scope: Scope, send: Send) -> None:
-        """Run the application for one of the in-flight requests.
-
-        A cancellation counts once the application has accepted it (202), so the application alone validates messages.
-        """
-        state, headers = Request(scope).state, Request(scope).headers
-        state.in_flight.request_id = body.request_id
-        session_ids = headers.getlist(SESSION_HEADER)
-        session_id = session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
-        # As the SDK decides it: the header is younger than the era.
-        version = headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
-        kind = body.kind if version in HANDSHAKE_PROTOCOL_VERSIONS else "other"
-        # Of one size however long the id is; in JSON, 1 differs from "1".
-        identity = json.dumps([state.caller.identity, session_id, body.request_id])
-        key = hashlib.sha256(identity.encode()).digest()
-        if kind == "initialize":
-            send = _with_session_id(send)
-        elif kind == "request" and session_id:
-            state.in_flight.key = key
-        await app(scope, body.receive, send)
-        if kind == "cancel" and session_id and state.in_flight.status == HTTPStatus.ACCEPTED:
-            is_here = self._requests.cancel(key)
-            if not is_here and self._cancel_elsewhere:
-                await self._cancel_elsewhere(key)
 
 
 def _with_session_id(send: Send) -> Send:

@@ -20,7 +20,7 @@ from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.server.callers import OWNER
 from blaxel_mcp.server.http.address import MCP_PATH
 from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.requests import ClientCancellation, InFlightRequests
+from blaxel_mcp.server.http.requests import InFlightRequests
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN, KEY
 from tests.support.connecting import answer_of, is_slow_call, leading_to
 from tests.support.held import HeldAnswers
@@ -323,11 +323,10 @@ async def test_a_call_that_tells_of_its_progress_can_be_cancelled_too(emulator: 
 def running() -> Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]]:
     """Run applications of ours as the MCP endpoint, for requests that can cancel each other."""
     requests = InFlightRequests()
-    cancellation = ClientCancellation(requests)
 
     async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            await cancellation.run(app, await read_body(receive, 2 * 1024 * 1024), scope, send)
+            await requests.pass_on(app, await read_body(receive, 2 * 1024 * 1024), scope, send)
 
         await requests.run(answer, scope, receive, send)
 
