@@ -53,9 +53,14 @@ class Address:
         return ipaddress.ip_address(self.ip).is_unspecified
 
     @property
+    def host(self) -> str:
+        """The IP address as it is in a URL."""
+        return f"[{self.ip}]" if self.family == socket.AF_INET6 else self.ip
+
+    @property
     def url(self) -> str:
         """The URL of the address, without a path."""
-        return f"http://[{self.ip}]:{self.port}" if self.family == socket.AF_INET6 else f"http://{self.ip}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 def resolve(http: HttpSettings) -> Address:
@@ -111,16 +116,12 @@ def require_safe(http: HttpSettings, address: Address) -> None:
             f"OAuth clients need this server's public URL, and {address.ip} cannot be part of one.",
             hint="Set http.resource_url (BLAXEL_MCP_HTTP__RESOURCE_URL) to the URL that clients use, ending in /mcp.",
         )
-    for key, pattern, kind, hint in (
-        (
-            "allowed_hosts",
-            _HOST,
-            "a Host header",
-            "Write a name such as models.example.com, its port or `:*` after it.",
-        ),
+    lists = (
+        ("allowed_hosts", _HOST, "a Host header", "Write a name, alone or with a port or `:*`: models.example.com."),
         ("allowed_origins", _ORIGIN, "the origin of a page", "Write the scheme and the host: https://app.example.com."),
         ("scopes", _SCOPE, "an OAuth scope", "List each scope on its own, without spaces or quotes."),
-    ):
+    )
+    for key, pattern, kind, hint in lists:
         if invalid := [entry for entry in getattr(http, key) if not pattern.fullmatch(entry)]:
             raise ConfigurationError(f"http.{key} has {literal(invalid[0])}, which is not {kind}.", hint=hint)
 
@@ -133,7 +134,8 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
     """
     if http.auth == "platform" and not http.allowed_hosts and not address.is_loopback:
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    local_hosts = [name + port for name in _LOOPBACK_NAMES for port in ("", ":*")] if address.is_loopback else []
+    names = (*_LOOPBACK_NAMES, address.host) if address.is_loopback else ()
+    local_hosts = [name + port for name in names for port in ("", ":*")]
     return TransportSecuritySettings(
         allowed_hosts=list(http.allowed_hosts) or local_hosts,
         allowed_origins=list(http.allowed_origins) or [f"http://{host}" for host in local_hosts],

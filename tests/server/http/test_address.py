@@ -1,6 +1,7 @@
 """Where the HTTP transport may listen, and under which names it is answered."""
 
 import socket
+import sys
 from typing import Any
 
 import httpx
@@ -96,6 +97,16 @@ def test_on_this_machine_alone_nothing_has_to_be_settled(host: str) -> None:
     require_safe(http, resolve(http))
 
     assert resolve(http).is_loopback
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no 127.0.0.2")
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "[::1]"])
+async def test_a_server_is_answered_under_its_own_address(emulator: Emulator, host: str) -> None:
+    async with serving(leading_to(emulator, http={"host": host})) as served:
+        response = await served.post(*message("ping", "legacy"))
+
+    assert response.status_code == 200
 
 
 def test_a_host_that_is_no_address_is_told() -> None:
