@@ -58,10 +58,9 @@ class InvalidMessageError(Exception):
 
 
 def as_message(content: Any) -> types.JSONRPCMessage:
-    """Return parsed JSON as a message. Ids that are written as floats, such as `7.0`, become integers in place.
+    """Return parsed JSON as a message; raises InvalidMessageError if it is none.
 
-    Raises:
-        InvalidMessageError: It is not a message.
+    Ids that are written as floats, such as `7.0`, become integers in place.
     """
     fields = content if isinstance(content, dict) else {}
     if "id" in fields:

@@ -49,8 +49,7 @@ _CAPTURED = frozenset({"true", "1", "span_only", "span_and_event"})
 def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     """Return which of `traces` and `metrics` the variables of OpenTelemetry ask to export.
 
-    Raises:
-        ConfigurationError: They ask for an exporter other than OTLP over HTTP.
+    Raises ConfigurationError for an exporter other than OTLP over HTTP.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
@@ -80,8 +79,7 @@ def _otlp_variable(environ: Mapping[str, str], signal: str, name: str) -> str:
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     """Set up telemetry as OpenTelemetry's variables ask, unless the process has an SDK already; None for none.
 
-    Raises:
-        ConfigurationError: The extra `otel` is missing, or it cannot do what the variables ask.
+    Raises ConfigurationError if the extra `otel` is missing, or cannot do what the variables ask.
     """
     # By opentelemetry-instrument, or by the program that this server is a part of.
     is_set_up = _is_sdk(trace.get_tracer_provider())

@@ -117,8 +117,7 @@ class Tenant:
     async def reconfigure(self, config: Configuration, limits: CallLimits) -> None:
         """Apply other settings from now on; in-flight calls finish under those that they started with.
 
-        Raises:
-            ConfigurationError: They cannot be used, and nothing has changed.
+        Raises ConfigurationError, and changes nothing, if they cannot be used.
         """
         new = self._build(config, limits)
         new.runtime.discovery.adopt(self.runtime.discovery.snapshots.values())

@@ -69,11 +69,7 @@ def resolve(http: HttpSettings) -> Address:
 
 
 def resolve_metrics(http: HttpSettings) -> Address | None:
-    """Resolve `http.metrics_address`; None if it is not set. A port alone is one on loopback. This may block on DNS.
-
-    Raises:
-        ConfigurationError: the host is not an address of this machine.
-    """
+    """Resolve `http.metrics_address`, of which a port alone is one on loopback, likewise; None if it is not set."""
     if http.metrics_address is None:
         return None
     host, _, port = http.metrics_address.rpartition(":")
@@ -143,11 +139,7 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
 
 
 def check_names(security: TransportSecuritySettings, host: str, headers: Headers) -> None:
-    """Check the host and the Origin header of a request, in place of the SDK, whose refusals name no setting.
-
-    Raises:
-        RefusedError: 421 or 403, a name is not accepted.
-    """
+    """Raise RefusedError (421, 403) for an invalid host or Origin, in place of the SDK, which names no setting."""
     if not security.enable_dns_rebinding_protection:
         return
     if not _is_listed(host, security.allowed_hosts):
@@ -170,11 +162,7 @@ def _is_listed(name: str, listed: Sequence[str]) -> bool:
 
 
 def listen(address: Address, *, hint: str = _OTHER_ADDRESS) -> tuple[socket.socket, Address]:
-    """Bind the address and queue connections; return the socket, and the address with its assigned port.
-
-    Raises:
-        ConfigurationError: the address cannot be bound.
-    """
+    """Return a socket that queues connections, and its address with the port; raises ConfigurationError."""
     # Named, or asyncio leaves Nagle's algorithm on and sends the body a pause after the headers.
     listener = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -47,7 +47,7 @@ class HttpApp:
 
     Attributes:
         requests: The in-flight requests.
-        asgi: The ASGI application.
+        asgi: The application itself.
     """
 
     def __init__(
@@ -142,10 +142,9 @@ class HttpApp:
         await self.requests.pass_on(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:
-        """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.
+        """Set `state.caller` of an MCP request, and `state.with_events`, which is how it takes the answer.
 
-        Raises:
-            RefusedError: The caller is not authenticated, or the request is not an MCP request.
+        Raises RefusedError if the caller is not authenticated, or the request is not an MCP request.
         """
         if self.requests.is_draining:
             raise RefusedError(503, "unavailable", "The server is shutting down. Retry in a moment.", RETRY_SOON)

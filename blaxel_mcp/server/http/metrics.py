@@ -32,11 +32,7 @@ _MAX_CONNECTIONS = 32
 
 
 def telemetry_for(http: HttpSettings, environ: Mapping[str, str]) -> Telemetry | None:
-    """Return the telemetry of a server over HTTP: as OpenTelemetry's variables say, or for the metrics alone.
-
-    Raises:
-        ConfigurationError: As `start_telemetry`.
-    """
+    """Return the telemetry of a server over HTTP: that of `start_telemetry`, otherwise one for the metrics alone."""
     return start_telemetry(environ) or (Telemetry() if http.metrics_address else None)
 
 
@@ -73,8 +69,7 @@ class MetricsApp:
 async def metrics_served(http: HttpSettings, telemetry: Telemetry | None) -> AsyncIterator[Address | None]:
     """Record and serve the metrics while the context lasts; yields where, None if the settings say nowhere.
 
-    Raises:
-        ConfigurationError: The address cannot be listened on.
+    Raises ConfigurationError for an address that cannot be listened on.
     """
     requested = resolve_metrics(http)
     if requested is None or telemetry is None:

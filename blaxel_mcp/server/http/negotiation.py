@@ -23,10 +23,8 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 def answers_with_events(headers: Headers) -> bool:
     """Return whether a client gets the answer as an event stream; otherwise it gets JSON.
 
-    If it accepts both, it gets events even if it prefers JSON, since they carry progress.
-
-    Raises:
-        RefusedError: 406, it accepts neither.
+    If it accepts both, it gets events even if it prefers JSON, since they carry progress. Raises RefusedError (406) if
+    it accepts neither.
     """
     ranges = list(_ranges(",".join(headers.getlist("accept"))))
     if not ranges or _quality(EVENTS, ranges) > 0:

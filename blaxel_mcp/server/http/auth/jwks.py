@@ -47,8 +47,7 @@ class KeysUnavailableError(Exception):
 class IssuerKeys:
     """The keys of the issuer in the settings: at `jwks_url`, otherwise where the metadata of `issuer` says.
 
-    Raises:
-        ConfigurationError: one of the two is a plain http URL of another machine.
+    Raises ConfigurationError if one of the two is a plain http URL of another machine.
     """
 
     def __init__(self, http: HttpSettings, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -69,8 +68,7 @@ class IssuerKeys:
     async def find(self, kid: str | None) -> tuple[JWK, ...]:
         """Return the keys with an id, or all keys for None; fetch them first if they are old or the id is unknown.
 
-        Raises:
-            KeysUnavailableError: there are no keys that are recent enough.
+        Raises KeysUnavailableError if there are none that are recent enough.
         """
         if not self._matching(kid) or self._age() > FRESH_SECONDS:
             async with self._fetching:

@@ -71,12 +71,7 @@ class JwtVerifier:
         self._keys = keys
 
     async def verify(self, token: str) -> Bearer:
-        """Return the subject of a token.
-
-        Raises:
-            TokenRefusedError: the token is not valid.
-            KeysUnavailableError: the issuer's keys are not available.
-        """
+        """Return the subject of a token; raises TokenRefusedError, or KeysUnavailableError."""
         algorithm, kid, kind = _unverified_header(token)
         key = _signing_key(await self._keys.find(kid), algorithm)
         try:
