@@ -26,7 +26,7 @@ _MAX_UNREAD_BYTES = 1024 * 1024
 """Complete frames that may wait for the server; beyond that, the client waits."""
 
 _MAX_UNWRITTEN_FRAMES = 256
-"""Frames that may wait for a client that reads slowly; beyond that, their senders wait too."""
+"""Frames that may wait for a client that reads slowly; beyond that, their senders and further requests wait too."""
 
 
 class _Stream:
@@ -61,7 +61,7 @@ class FrameSink(_Stream):
         if frame:
             self._unwritten.append(frame)
             self._added.set()
-            await self._wait_until_unwritten(_MAX_UNWRITTEN_FRAMES)
+            await self.wait_for_room()
 
     async def write_slowly(self) -> None:
         """Write queued messages in a thread, until cancelled; raises OSError if the client has closed the stream."""
@@ -72,6 +72,10 @@ class FrameSink(_Stream):
                 await anyio.to_thread.run_sync(self._streams.write_frame, self._unwritten[0])
                 self._unwritten.popleft()
                 self._removed.set()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the client has read all but the last frames."""
+        await self._wait_until_unwritten(_MAX_UNWRITTEN_FRAMES)
 
     async def flush(self) -> None:
         """Wait until everything is written."""
@@ -86,9 +90,9 @@ class FrameSink(_Stream):
 class FrameSource(_Stream):
     """Reads the messages of the client, and answers invalid frames: the SDK's `ReadStream`."""
 
-    def __init__(self, streams: StdioStreams, refusals: FrameSink, *, limit: int) -> None:
+    def __init__(self, streams: StdioStreams, sink: FrameSink, *, limit: int) -> None:
         self._streams = streams
-        self._refusals = refusals
+        self._sink = sink
         self._frames = FrameBuffer(limit=limit)
         self._has_ended = self._is_polling = False
         self._has_news = asyncio.Event()
@@ -102,9 +106,14 @@ class FrameSource(_Stream):
             if frame is None:
                 await self._read()
             elif is_refusal(frame):
-                await self._refusals.send(SessionMessage(frame))
+                await self._sink.send(SessionMessage(frame))
                 await anyio.lowlevel.checkpoint()
             else:
+                if self._frames.waiting_bytes:
+                    # The server takes each message at once. Of many, the first are answered before the last are taken,
+                    # and a client that does not read its answers is not read either.
+                    await anyio.lowlevel.checkpoint()
+                    await self._sink.wait_for_room()
                 return SessionMessage(frame)
 
     async def aclose(self) -> None:
