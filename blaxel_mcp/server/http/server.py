@@ -1,6 +1,8 @@
 """Serve HTTP on a socket until shutdown, in one process or in several, and give in-flight requests time to finish."""
 
+import asyncio
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import anyio
 import uvicorn
+from anyio.abc import TaskStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.core.exceptions import BlaxelError
@@ -180,7 +183,8 @@ def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float)
         lifespan="on",
         # A worker answers once Python has started and imported the server, which takes a second or two.
         timeout_worker_healthcheck=15,
-        **{**SERVER_OPTIONS, "timeout_graceful_shutdown": max(1, round(drain_seconds))},
+        # Each worker has answered its requests by then.
+        **{**SERVER_OPTIONS, "timeout_graceful_shutdown": math.ceil(drain_seconds) + _CLOSE_SECONDS},
     )
 
 
@@ -213,7 +217,7 @@ class Worker:
         try:
             async with self._open_app() as app, app.running(), anyio.create_task_group() as group:
                 self._app = app
-                _drain_at_signal(app)
+                await group.start(self._drain_at_signal, app)
                 group.start_soon(_end_with_supervisor, self._supervisor)
                 await send({"type": "lifespan.startup.complete"})
                 logger.info("worker %d is serving", os.getpid())
@@ -227,17 +231,22 @@ class Worker:
         else:
             await send({"type": "lifespan.shutdown.complete"})
 
+    async def _drain_at_signal(self, app: HttpApp, *, task_status: TaskStatus[None]) -> None:
+        """Start to drain at the signal itself: uvicorn notifies the application only after the last request."""
+        loop, received = asyncio.get_running_loop(), anyio.Event()
+        stop: Any = signal.getsignal(signal.SIGTERM)
 
-def _drain_at_signal(app: HttpApp) -> None:
-    """Start to drain at the signal itself: uvicorn notifies the application only after the last request."""
-    stop: Any = signal.getsignal(signal.SIGTERM)
+        def begin(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(received.set)
+            if callable(stop):
+                stop(number, frame)
 
-    def drain(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, begin)
+        task_status.started()
+        await received.wait()
         app.requests.drain()
-        if callable(stop):
-            stop(number, frame)
-
-    signal.signal(signal.SIGTERM, drain)
+        await anyio.sleep(self._drain_seconds)
+        app.requests.cancel_all()
 
 
 async def _end_with_supervisor(supervisor: int) -> None:
