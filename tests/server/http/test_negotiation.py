@@ -133,6 +133,18 @@ async def test_a_client_that_takes_json_only_is_told_of_a_drain_in_json(emulator
     assert (answers[0].json()["id"], answers[0].json()["error"]["code"]) == (1, -32603)
 
 
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("br, gzip", 415), ("identity", 200), ("", 200)])
+async def test_a_compressed_body_is_refused_with_what_to_send(emulator: Emulator, coding: str, status: int) -> None:
+    body, headers = message("ping", "legacy")
+    async with serving(leading_to(emulator)) as served:
+        answer = await served.post(body, {**headers, "content-encoding": coding})
+
+    assert answer.status_code == status
+    if status == 415:
+        assert "uncompressed" in answer.json()["error_description"]
+        assert answer.headers["accept-encoding"] == "identity"
+
+
 async def preflight(served: Served, path: str, method: str, **headers: str) -> httpx.Response:
     asked = {"access-control-request-method": method, "access-control-request-headers": "mcp-protocol-version"}
     async with served.http({"origin": ORIGIN, **asked, **headers}) as http:
