@@ -23,7 +23,10 @@ TOO_MANY_VALUES = (
 )
 """The refusal of a message that would take too long to parse."""
 
-NOT_JSON = "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode."
+NOT_JSON = (
+    "The message is not valid JSON: it is malformed, nested too deeply, not valid Unicode, or has a number of "
+    "thousands of digits."
+)
 
 NOT_JSON_RPC = (
     'The message is not JSON-RPC 2.0: it needs "jsonrpc": "2.0", a "method" whose "params" are an object or a "result" '

@@ -110,10 +110,19 @@ async def test_what_is_no_json_is_refused_in_one_sentence(
     refused = await over_http(served, body, era)
 
     assert (refused.code, refused.request_id) == (types.PARSE_ERROR, request_id)
-    sentence = "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode"
+    sentence = "The message is not valid JSON: it is malformed, nested too deeply, not valid Unicode"
     assert refused.text.startswith(sentence)
     assert over_stdio(body).text.startswith(sentence)
     assert (over_stdio(body).code, over_stdio(body).request_id) == (refused.code, refused.request_id)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_number_that_the_sdk_cannot_read_is_named(served: Served, era: Era) -> None:
+    body = json.dumps({**PING, "params": {"number": 0}}).replace("0}}", f"{'1' * 5000}}}}}").encode()
+    refused = await over_http(served, body, era)
+
+    assert (refused.code, refused.request_id) == (types.PARSE_ERROR, 1)
+    assert "a number of thousands of digits" in refused.text
 
 
 @pytest.mark.parametrize("era", ERAS)
