@@ -1,6 +1,7 @@
 """The address that the HTTP transport listens on, and the settings that must be safe before it may."""
 
 import ipaddress
+import logging
 import re
 import socket
 import sys
@@ -14,6 +15,8 @@ from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.settings.schema import HttpSettings
+
+logger = logging.getLogger(__name__)
 
 MCP_PATH = "/mcp"
 
@@ -143,10 +146,12 @@ def check_names(security: TransportSecuritySettings, host: str, headers: Headers
     if not security.enable_dns_rebinding_protection:
         return
     if not _is_listed(host, security.allowed_hosts):
+        logger.warning("refused a request: http.allowed_hosts does not list %s", literal(host))
         description = "Invalid Host header: http.allowed_hosts lists the accepted names, each with its port or `:*`."
         raise RefusedError(421, "invalid_host", description)
     origin = headers.get("origin")
     if origin and not _is_listed(origin, security.allowed_origins):
+        logger.warning("refused a request: http.allowed_origins does not list %s", literal(origin))
         description = "Invalid Origin header: http.allowed_origins lists the pages that may call."
         raise RefusedError(403, "invalid_origin", description)
 

@@ -234,11 +234,20 @@ async def test_the_browser_of_a_page_that_nobody_named_may_read_nothing(emulator
 )
 @in_each_era
 @pytest.mark.anyio
-async def test_a_refused_name_is_told_with_the_setting_that_accepts_it(
-    emulator: Emulator, era: Era, headers: dict[str, str], status: int, setting: str
+async def test_a_refused_name_is_told_with_the_setting_that_accepts_it_and_logged(
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    era: Era,
+    *,
+    headers: dict[str, str],
+    status: int,
+    setting: str,
 ) -> None:
     async with serving(leading_to(emulator)) as served:
         answer = await answered(served, era, headers)
 
     assert answer.status_code == status
     assert setting in (answer.json()["error_description"] if setting else "")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    refused = list(headers.values())[-1]
+    assert warnings == ([f"refused a request: {setting} does not list '{refused}'"] if setting else [])
