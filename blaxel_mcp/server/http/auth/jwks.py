@@ -70,7 +70,9 @@ class IssuerKeys:
 
         Raises KeysUnavailableError if there are none that are recent enough.
         """
-        if not self._matching(kid) or self._age() > FRESH_SECONDS:
+        is_known = bool(self._matching(kid)) and self._age() <= STALE_SECONDS
+        # One caller waits for keys that are only old.
+        if not is_known or (self._age() > FRESH_SECONDS and not self._fetching.locked()):
             async with self._fetching:
                 if self._attempted_at is None or self._now() - self._attempted_at >= COOLDOWN_SECONDS:
                     await self._refresh()
