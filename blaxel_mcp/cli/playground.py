@@ -13,7 +13,7 @@ import anyio.to_thread
 from blaxel_mcp.cli.settings import configured, serve_arguments
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import listen, resolve
-from blaxel_mcp.server.http.playground.app import playground_app
+from blaxel_mcp.server.http.playground import playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.server.telemetry import start_telemetry_or_warn
 from blaxel_mcp.settings.http import HttpSettings

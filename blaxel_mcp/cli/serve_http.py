@@ -23,8 +23,7 @@ from blaxel_mcp.server.http.address import MCP_PATH, Address, listen, require_sa
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth, caller_auth_for
 from blaxel_mcp.server.http.metrics import metrics_served, telemetry_for
-from blaxel_mcp.server.http.server import Shutdown, drain_seconds_of, serve_http
-from blaxel_mcp.server.http.worker import Worker, run_workers
+from blaxel_mcp.server.http.server import Shutdown, Worker, drain_seconds_of, run_workers, serve_http
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.server.telemetry import start_telemetry

@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, and the signals that end it."""
+"""How a command ends: exit codes, the signals that end it, and the death of its parent."""
 
 import codecs
 import io
@@ -88,3 +88,25 @@ def exit_code_after(received: signal.Signals) -> ExitCode:
     SIGINT gives `INTERRUPTED`. SIGTERM and SIGHUP give `OK`: service managers stop a service with them.
     """
     return ExitCode.INTERRUPTED if received == signal.SIGINT else ExitCode.OK
+
+
+_PARENT_POLL_SECONDS = 0.5
+"""Interval between two checks of the parent: short against the two seconds in which a server ends."""
+
+_INIT = 1
+"""PID 1. A process whose parent it is has been orphaned already, or was started by it."""
+
+
+async def wait_until_orphaned(parent: int) -> None:
+    """Return when the parent process has died; never on Windows, where that does not show, nor below PID 1.
+
+    No one reads the answers after it. The end of input shows it too, unless another process holds the writing end of
+    the pipe.
+
+    Args:
+        parent: The parent's process id when this process started. On POSIX, an orphan gets another parent.
+    """
+    if sys.platform == "win32" or parent <= _INIT:
+        await anyio.sleep_forever()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing else reports it
+        await anyio.sleep(_PARENT_POLL_SECONDS)

@@ -38,11 +38,7 @@ ANYONE = Caller("anyone")
 
 
 def caller_of(context: ServerRequestContext[Any, Any], *, over_http: bool = False) -> Caller:
-    """Return the caller of a request: over HTTP the authenticated one, over stdio the owner.
-
-    Raises:
-        MCPError: The request came over HTTP, and nobody has authenticated its caller.
-    """
+    """Return the caller: over stdio the owner, over HTTP the authenticated one. Raises MCPError if there is none."""
     if context.request is None and not over_http:
         return OWNER
     caller = getattr(getattr(context.request, "state", None), "caller", None)

@@ -67,7 +67,8 @@ class CredentialCheck:
                     if len(self._rejections) > _MAX_REJECTIONS:
                         self._rejections.popitem(last=False)
                     return error
-                if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+                # Any other client error is about this caller, and must not change how others are served.
+                if error.status is None or error.status == HTTPStatus.TOO_MANY_REQUESTS or error.status >= 500:  # noqa: PLR2004 - a server error
                     self._paused_until = self._now() + FAILURE_SECONDS
                 return "unknown"
         return "accepted"

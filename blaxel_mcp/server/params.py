@@ -21,6 +21,7 @@ _EXPECTED = {
     "list_type": "must be an array",
     "string_type": "must be a string",
     "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
     "missing": "is required",
 }
 """The problem, by pydantic's name of the error."""

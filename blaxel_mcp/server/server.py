@@ -22,7 +22,7 @@ from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 from blaxel_mcp import __version__
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.inference.telemetry import Telemetry
-from blaxel_mcp.server.callers import caller_of
+from blaxel_mcp.server.callers import Caller, caller_of
 from blaxel_mcp.server.params import repair_params
 from blaxel_mcp.server.reload import LOOK_SECONDS, watch_settings
 from blaxel_mcp.server.sharing import Sharing
@@ -62,6 +62,7 @@ ServerContext = ServerRequestContext[Tenants, Any]
 Params = TypeVar("Params")
 Handled = TypeVar("Handled")
 Handler = Callable[[ServerContext, Params], Awaitable[Handled]]
+Identify = Callable[[ServerContext], Caller]
 
 
 def build_server(
@@ -82,8 +83,8 @@ def build_server(
     """
     sharing = sharing or Sharing(config.settings.shared)
     tenants = Tenants(config, environment, serves_owner=not over_http, sharing=sharing)
-
-    of_caller = partial(_of_caller, tenants, over_http)
+    identify = partial(caller_of, over_http=over_http)
+    of_caller = partial(_of_caller, tenants, identify)
     server = Server(
         "blaxel",
         version=__version__,
@@ -103,13 +104,14 @@ def build_server(
         on_completion=of_caller(lambda tenant: tenant.resources.complete),
         on_subscriptions_listen=of_caller(lambda tenant: tenant.changes.listen),
     )
-    if isinstance(get_tracer_provider(), ProxyTracerProvider):
-        # This process is not traced: the SDK's middleware would make spans for nothing.
-        server.middleware.clear()
-    server.middleware.insert(0, repair_params)
-    if environment.telemetry:
-        server.middleware.insert(0, MeasureOperations(environment.telemetry, over_http=over_http))
-    server.middleware.append(_state_boundary(tenants, sharing.state_key, over_http=over_http))
+    telemetry = environment.telemetry
+    server.middleware[:] = [
+        *([MeasureOperations(telemetry, tenants.have_tool, over_http=over_http)] if telemetry else []),
+        repair_params,
+        # In a process that is not traced, the SDK's would make spans for nothing.
+        *([] if isinstance(get_tracer_provider(), ProxyTracerProvider) else server.middleware),
+        _state_boundary(tenants, identify, sharing.state_key),
+    ]
     if not over_http:
         # Over HTTP, each request is a connection of its own, which cannot carry later notifications.
         initialized = of_caller(lambda tenant: tenant.changes.initialized)
@@ -119,7 +121,7 @@ def build_server(
 
 def _of_caller(
     tenants: Tenants,
-    over_http: bool,  # noqa: FBT001 - as for `build_server`
+    identify: Identify,
     pick: Callable[[Tenant], Handler[Params, Handled]],
     *,
     if_rejected: bool = False,
@@ -131,7 +133,7 @@ def _of_caller(
 
     async def handle(context: ServerContext, params: Params) -> Any:
         try:
-            tenant = await tenants.of(caller_of(context, over_http=over_http))
+            tenant = await tenants.of(identify(context))
             try:
                 if tenant.tools.rejection and not if_rejected:
                     raise MCPError(code=types.INVALID_REQUEST, message=str(tenant.tools.rejection))  # noqa: TRY301 - one function fewer in each call
@@ -166,19 +168,18 @@ async def _lifespan(
                 await hold_gauges(telemetry)
 
 
-def _state_boundary(tenants: Tenants, key: bytes | None, *, over_http: bool) -> ServerMiddleware[Any]:
+def _state_boundary(tenants: Tenants, identify: Identify, key: bytes | None) -> ServerMiddleware[Any]:
     """Return the middleware that seals `requestState`, which the low-level server of the SDK leaves open."""
     sealing_key = key or secrets.token_bytes(32)
-
-    def principal(context: ServerContext) -> str | None:
-        return caller_of(context, over_http=over_http).identity or None
 
     @cache
     def boundary() -> ServerMiddleware[Any]:
         # Only if the settings ask for questions: it brings `cryptography`, which would slow down each start.
         from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity  # noqa: PLC0415
 
-        security = RequestStateSecurity(keys=[sealing_key], bind_principal=principal)
+        security = RequestStateSecurity(
+            keys=[sealing_key], bind_principal=lambda context: identify(context).identity or None
+        )
         return RequestStateBoundary(security, default_audience="blaxel")
 
     def seal(context: ServerContext, call_next: CallNext) -> Awaitable[HandlerResult]:

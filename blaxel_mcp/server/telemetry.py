@@ -7,8 +7,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -48,8 +49,7 @@ _CAPTURED = frozenset({"true", "1", "span_only", "span_and_event"})
 def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     """Return which of `traces` and `metrics` the variables of OpenTelemetry ask to export.
 
-    Raises:
-        ConfigurationError: They ask for an exporter other than OTLP over HTTP.
+    Raises ConfigurationError for an exporter other than OTLP over HTTP.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
@@ -79,8 +79,7 @@ def _otlp_variable(environ: Mapping[str, str], signal: str, name: str) -> str:
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     """Set up telemetry as OpenTelemetry's variables ask, unless the process has an SDK already; None for none.
 
-    Raises:
-        ConfigurationError: The extra `otel` is missing, or it cannot do what the variables ask.
+    Raises ConfigurationError if the extra `otel` is missing, or cannot do what the variables ask.
     """
     # By opentelemetry-instrument, or by the program that this server is a part of.
     is_set_up = _is_sdk(trace.get_tracer_provider())
@@ -161,45 +160,58 @@ def _is_sdk(provider: object) -> bool:
 
 
 def _set_up(signals: list[str]) -> None:
-    """Set up the SDK for some signals."""
+    """Set up the SDK for some signals, or for none if there is an error."""
+    steps: list[Callable[[], None]] = []
     try:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - an extra
+        from opentelemetry import metrics  # noqa: PLC0415 - an extra
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - the same
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - the same
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - the same
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415 - the same
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - the same
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - the same
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - the same
+
+        resource = Resource({"service.version": __version__}).merge(Resource.create())
+        if str(resource.attributes["service.name"]).startswith("unknown_service"):
+            resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
+        # `flushed` sends the rest. At exit, the SDK would wait for a collector that does not answer.
+        if "traces" in signals:
+            tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+            tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            steps.append(partial(trace.set_tracer_provider, tracers))
+        if "metrics" in signals:
+            reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+            meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+            steps.append(partial(metrics.set_meter_provider, meters))
     except ImportError:
         raise ConfigurationError(
             "OpenTelemetry's variables ask to export telemetry, but its SDK is not installed.",
             hint="Install the extra with `pip install 'blaxel-mcp[otel]'`, or set OTEL_SDK_DISABLED=true.",
         ) from None
-    resource = Resource({"service.version": __version__}).merge(Resource.create())
-    if str(resource.attributes["service.name"]).startswith("unknown_service"):
-        resource = resource.merge(Resource({"service.name": "blaxel-mcp"}))
-    # `flushed` sends the rest. At exit, the SDK would wait for a collector that does not answer.
-    if "traces" in signals:
-        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        trace.set_tracer_provider(tracers)
-    if "metrics" in signals:
-        from opentelemetry import metrics  # noqa: PLC0415 - the same
-
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-        metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"OpenTelemetry's SDK does not accept its variables: {' '.join(str(error).split())}",
+            hint="Correct the OTEL_ variable that this is about, or set OTEL_SDK_DISABLED=true.",
+        ) from None
+    for step in steps:
+        step()
 
 
 class MeasureOperations:
-    """Server middleware that measures each MCP request and notification."""
+    """Server middleware that measures each MCP request and notification.
 
-    def __init__(self, telemetry: Telemetry, *, over_http: bool) -> None:
+    A client can send any name of a tool: only those for which `is_tool` returns true are named.
+    """
+
+    def __init__(self, telemetry: Telemetry, is_tool: Callable[[str], bool], *, over_http: bool) -> None:
         self._telemetry = telemetry
+        self._is_tool = is_tool
         self._transport = "tcp" if over_http else "pipe"
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Pass a message on, and record how long its handling took and how it ended."""
-        started, error, is_known = time.perf_counter(), "", True
+        started, error = time.perf_counter(), ""
         try:
             result = await call_next(ctx)
             match result:
@@ -207,26 +219,22 @@ class MeasureOperations:
                     error = "tool_error"
             return result
         except MCPError as failure:
-            error, is_known = str(failure.error.code), False
+            error = str(failure.error.code)
             raise
         except BaseException as failure:
-            error, is_known = "cancelled" if not isinstance(failure, Exception) else OTHER, False
+            error = "cancelled" if not isinstance(failure, Exception) else OTHER
             raise
         finally:
-            self._telemetry.record(
-                OPERATION_DURATION, time.perf_counter() - started, self._attributes(ctx, error, is_known=is_known)
-            )
+            self._telemetry.record(OPERATION_DURATION, time.perf_counter() - started, self._attributes(ctx, error))
 
-    def _attributes(
-        self, context: ServerRequestContext[Any, Any], error: str, *, is_known: bool
-    ) -> dict[str, str | int | bool]:
-        # A client can send any name of a method or tool; a served one is known.
+    def _attributes(self, context: ServerRequestContext[Any, Any], error: str) -> dict[str, str | int | bool]:
         attributes: dict[str, str | int | bool] = {
             "mcp.method.name": context.method if context.method in _METHODS else OTHER,
             "mcp.protocol.version": context.protocol_version or OTHER,
             "network.transport": self._transport,
         }
-        if context.method == "tools/call" and is_known and context.params:
-            attributes["gen_ai.operation.name"] = "execute_tool"
-            attributes["gen_ai.tool.name"] = str(context.params.get("name"))
+        if context.method == "tools/call":
+            name = (context.params or {}).get("name")
+            if isinstance(name, str) and self._is_tool(name):
+                attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name}
         return attributes | ({"error.type": error} if error else {})

@@ -18,9 +18,8 @@ from blaxel_mcp.inference.runtime import Environment, Runtime, build_runtime
 from blaxel_mcp.inference.semaphores import RateLimiter
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.credential_check import with_own_credentials
-from blaxel_mcp.server.list_changed import ToolChanges
+from blaxel_mcp.server.notifications import ToolChanges, progress_report
 from blaxel_mcp.server.pages.result_app import RESULT_URI, app_reader_tool, result_app, shown_in_app, shows_apps
-from blaxel_mcp.server.progress_report import progress_report
 from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import FileSettings
@@ -61,7 +60,8 @@ class Tenant:
         ConfigurationError: A configured model cannot become a tool.
 
     Attributes:
-        last_used: When its caller last sent a request, by the clock of `Tenants`.
+        requests: The number of its caller's requests that are being answered.
+        last_used: When the last of them began or ended, by the clock of `Tenants`.
         evicted: Set to end `serve`.
         rate: The limit of tool calls; replaced when the settings change.
         runtime: The runtime in use now.
@@ -81,7 +81,7 @@ class Tenant:
         once: PaidOnce,
     ) -> None:
         self.caller = caller
-        self.last_used = 0.0
+        self.requests, self.last_used = 0, 0.0
         self.evicted = anyio.Event()
         owner = hashed(caller.identity)
         rejoin_seconds = 0 if caller.is_owner else REJOIN_SECONDS
@@ -112,12 +112,12 @@ class Tenant:
                     await self.evicted.wait()
             finally:
                 self._generation.retired.set()
+                self.changes.listen.close()
 
     async def reconfigure(self, config: Configuration, limits: CallLimits) -> None:
         """Apply other settings from now on; in-flight calls finish under those that they started with.
 
-        Raises:
-            ConfigurationError: They cannot be used, and nothing has changed.
+        Raises ConfigurationError, and changes nothing, if they cannot be used.
         """
         new = self._build(config, limits)
         new.runtime.discovery.adopt(self.runtime.discovery.snapshots.values())

@@ -118,13 +118,21 @@ class Tenants:
         If Blaxel has not accepted the caller's credentials, the tenant is for this request only; if Blaxel rejects
         them, it refuses every call.
         """
-        if tenant := self._tenants.get(caller.identity):
-            tenant.last_used = self._now()
-            return tenant
-        return await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
+        tenant = self._tenants.get(caller.identity)
+        if tenant is None:
+            tenant = await (self._newcomer(caller) if caller.credential is not None else self._placed(caller))
+        tenant.requests += 1
+        tenant.last_used = self._now()
+        return tenant
+
+    def have_tool(self, name: str) -> bool:
+        """Return whether any caller has a tool with this name."""
+        return any(name in tenant.tools for tenant in self._tenants.values())
 
     def release(self, tenant: Tenant) -> None:
         """End a request of a tenant; one that Blaxel has accepted meanwhile is kept."""
+        tenant.requests -= 1
+        tenant.last_used = self._now()
         if tenant in self._trials and tenant.is_proven and self._group is not None:
             self._group.start_soon(self._keep, tenant)
         elif tenant in self._trials:
@@ -161,9 +169,7 @@ class Tenants:
                 if caller.identity not in self._tenants:
                     self._make_room()
                     await self._admit(self._new(caller))
-        tenant = self._tenants[caller.identity]
-        tenant.last_used = self._now()
-        return tenant
+        return self._tenants[caller.identity]
 
     async def _newcomer(self, caller: Caller) -> Tenant:
         """Return the tenant of a caller whose credentials Blaxel has not accepted yet, after checking them."""
@@ -248,15 +254,16 @@ class Tenants:
         await self._group.start(tenant.serve)
 
     def _make_room(self) -> None:
-        """Evict idle tenants; if the server is still full, evict the one that was idle longest."""
-        idle = {key: tenant for key, tenant in self._tenants.items() if not tenant.calls.in_flight}
-        evicted = [key for key, tenant in idle.items() if self._now() - tenant.last_used > IDLE_SECONDS]
-        if len(self._tenants) - len(evicted) >= self._limit:
-            candidates = [key for key in idle if key not in evicted]
-            if not candidates:
-                raise MCPError(
-                    code=types.INTERNAL_ERROR, message="The server has too many callers; try again in a minute."
-                )
-            evicted.append(min(candidates, key=lambda key: idle[key].last_used))
-        for key in evicted:
-            self._tenants.pop(key).evicted.set()
+        """Evict idle tenants; if the server is still full, evict the one that was idle longest.
+
+        A tenant with a call in flight is never evicted; one with an open request, such as an event stream, is the last.
+        """
+        candidates = [tenant for tenant in self._tenants.values() if not tenant.calls.in_flight]
+        candidates.sort(key=lambda tenant: (tenant.requests > 0, tenant.last_used))
+        for tenant in candidates:
+            is_idle = not tenant.requests and self._now() - tenant.last_used > IDLE_SECONDS
+            if is_idle or len(self._tenants) >= self._limit:
+                del self._tenants[tenant.caller.identity]
+                tenant.evicted.set()
+        if len(self._tenants) >= self._limit:
+            raise MCPError(code=types.INTERNAL_ERROR, message="The server has too many callers; try again in a minute.")

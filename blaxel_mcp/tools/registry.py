@@ -97,6 +97,9 @@ class ToolRegistry:
         self._settings = settings
         self._silent_seconds = detach_seconds(settings)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
     @property
     def definitions(self) -> list[types.Tool]:
         """Every tool as `tools/list` shows it to clients without apps."""

@@ -13,8 +13,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.http.address import require_safe, resolve
-from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
-from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
+from blaxel_mcp.server.http.auth.caller_auth import MIN_TOKEN_CHARS, caller_auth_for
 from blaxel_mcp.server.http.server import DRAIN_SECONDS
 from blaxel_mcp.server.tenants import MAX_TENANTS, TOOL_CALLS_PER_MINUTE
 from blaxel_mcp.settings.http import HttpSettings

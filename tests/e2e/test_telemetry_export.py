@@ -1,6 +1,7 @@
 """What a server process exports by OTLP, as OpenTelemetry's variables say, in both protocol eras."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -94,6 +95,40 @@ async def test_a_server_over_http_exports_its_calls_before_it_ends(emulator: Emu
 
     check_exported(sink, emulator, receipt_of(result), answer_of(result)["choices"][0]["message"]["content"])
     assert sink.resource["service.name"] == "blaxel-mcp"
+
+
+WRONG_VALUES = {
+    "OTEL_METRIC_EXPORT_INTERVAL": "0",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "-1",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": "many",
+    "OTEL_METRICS_EXEMPLAR_FILTER": "some",
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VALUES)
+async def test_a_server_over_stdio_serves_without_telemetry_if_its_variables_are_wrong(
+    emulator: Emulator, tmp_path: Path, name: str
+) -> None:
+    log = tmp_path / "stderr"
+    with otlp_sink() as sink, log.open("w") as file:
+        environment = exporting(emulator, sink, **{name: WRONG_VALUES[name]})
+        server = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=environment)
+        async with Client(stdio_client(server, errlog=file)) as client:
+            assert answer_of(await client.call_tool("house-chat", {"prompt": PROMPT}))
+
+    assert "no telemetry: OpenTelemetry's SDK does not accept its variables" in log.read_text()
+    assert sink.bodies == []
+
+
+def test_a_server_over_http_does_not_start_with_wrong_variables_of_telemetry() -> None:
+    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"}
+    command = [*SERVE, "--transport", "http", "--port", "0", "--demo"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 2
+    assert "max_queue_size must be a positive integer" in ended.stderr
+    assert "OTEL_SDK_DISABLED=true" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 async def test_json_log_lines_of_a_call_carry_its_id_and_its_trace(emulator: Emulator, tmp_path: Path) -> None:

@@ -167,29 +167,79 @@ async def test_a_caller_never_reads_the_users_files(two_tenants: Emulator, tmp_p
     assert inference_requests(two_tenants.requests) == []
 
 
+async def tenant_of(tenants: Tenants, caller: Caller) -> Tenant:
+    """Return a caller's tenant after one request."""
+    async with request_of(tenants, caller) as tenant:
+        return tenant
+
+
 async def test_a_service_that_is_not_used_for_long_is_let_go(two_tenants: Emulator) -> None:
     clock = Clock()
     async with serving(for_callers(two_tenants), clock) as tenants:
-        first = await tenants.of(ANNA)
-        assert await tenants.of(ANNA) is first
+        first = await tenant_of(tenants, ANNA)
+        assert await tenant_of(tenants, ANNA) is first
         clock.seconds += IDLE_SECONDS + 1
-        await tenants.of(BERT)
-        assert await tenants.of(ANNA) is not first
+        await tenant_of(tenants, BERT)
+        assert await tenant_of(tenants, ANNA) is not first
+
+
+async def test_a_request_that_lasts_for_long_is_use_until_its_end(two_tenants: Emulator) -> None:
+    clock = Clock()
+    async with serving(for_callers(two_tenants), clock) as tenants:
+        async with request_of(tenants, ANNA) as listening:
+            clock.seconds += 2 * IDLE_SECONDS
+            await tenant_of(tenants, BERT)
+            assert await tenant_of(tenants, ANNA) is listening
+            clock.seconds += 2 * IDLE_SECONDS
+        await tenant_of(tenants, Caller("carla"))
+        assert await tenant_of(tenants, ANNA) is listening
+
+
+async def test_of_idle_services_one_with_an_open_request_makes_room_last(two_tenants: Emulator) -> None:
+    clock = Clock()
+    async with serving(for_callers(two_tenants), clock, limit=2) as tenants, request_of(tenants, ANNA) as listening:
+        clock.seconds += 1
+        second = await tenant_of(tenants, BERT)
+        clock.seconds += 1
+        await tenant_of(tenants, Caller("carla"))
+        assert await tenant_of(tenants, ANNA) is listening
+        assert await tenant_of(tenants, BERT) is not second
 
 
 async def test_the_service_unused_longest_makes_room_and_one_with_a_call_in_flight_never_does(
     two_tenants: Emulator,
 ) -> None:
     async with serving(for_callers(two_tenants), limit=3) as tenants, anyio.create_task_group() as group:
-        busy = await tenants.of(ANNA)
+        busy = await tenant_of(tenants, ANNA)
         group.start_soon(called, busy, "run_model", {"model": "fault-slow-30s", "data": {}})
         await two_tenants.wait_for(lambda request: request.path.startswith("/demo/models/fault-slow"))
-        second = await tenants.of(BERT)
+        second = await tenant_of(tenants, BERT)
         for number in range(2):
-            await tenants.of(Caller(f"caller-{number}"))
-        assert await tenants.of(ANNA) is busy
-        assert await tenants.of(BERT) is not second
+            await tenant_of(tenants, Caller(f"caller-{number}"))
+        assert await tenant_of(tenants, ANNA) is busy
+        assert await tenant_of(tenants, BERT) is not second
         group.cancel_scope.cancel()
+
+
+async def test_the_event_stream_of_a_service_that_makes_room_ends(two_tenants: Emulator) -> None:
+    """Its client would wait for notifications that nobody sends any more."""
+    acknowledged = anyio.Event()
+
+    async def send_notification(*_: Any, **__: Any) -> None:
+        acknowledged.set()
+
+    session = SimpleNamespace(send_notification=send_notification)
+    context: Any = SimpleNamespace(request_id=1, session=session)
+    wanted = types.SubscriptionsListenRequestParams(notifications=types.SubscriptionFilter(tools_list_changed=True))
+
+    async def listen() -> None:
+        async with request_of(tenants, ANNA) as tenant:
+            await tenant.changes.listen(context, wanted)
+
+    async with serving(for_callers(two_tenants), limit=1) as tenants, anyio.create_task_group() as group:
+        group.start_soon(listen)
+        await acknowledged.wait()
+        await tenant_of(tenants, BERT)
 
 
 async def test_keys_that_somebody_makes_up_take_no_place_of_a_caller_with_a_good_one(two_tenants: Emulator) -> None:
@@ -295,6 +345,22 @@ async def test_a_key_that_may_not_list_models_may_call_them_and_its_answers_are_
             read = await called(anna, "read_result", {"call_id": receipt_of(answered)["call_id"]})
 
     assert not read.is_error
+
+
+async def test_a_workspace_that_blaxel_does_not_answer_for_changes_nothing_for_other_callers(
+    two_tenants: Emulator,
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["x-blaxel-workspace"] == "other":
+            return httpx.Response(422, json={"code": 422, "error": "no"})
+        return httpx.Response(200, json=[])
+
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=httpx.MockTransport(answer)), now=Clock())
+    with anyio.fail_after(20):
+        async with tenants.running():
+            await tenant_of(tenants, BERT)
+            anna = await tenant_of(tenants, ANNA)
+            assert await tenant_of(tenants, ANNA) is anna
 
 
 async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:

@@ -15,6 +15,7 @@ import httpx2
 import mcp_types as types
 from mcp.client.streamable_http import streamable_http_client
 
+from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import MCP_PATH, listen, require_safe, resolve
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.auth.caller_auth import caller_auth_for
@@ -28,6 +29,8 @@ HOUSE_CHAT: dict[str, Any] = {"name": "house-chat", "arguments": {"prompt": "Wha
 SLOW_CALL: dict[str, Any] = {"name": "run_model", "arguments": {"model": "fault-slow-30s", "data": {"inputs": "x"}}}
 
 Headers = dict[str, str]
+
+_PLAIN = Environment()
 
 _CLOSED = -1
 """The descriptor of a closed socket."""
@@ -90,7 +93,11 @@ async def answer_to_42(client: Client) -> types.CallToolResult:
 
 @asynccontextmanager
 async def serving(
-    config: Configuration, *, now: Callable[[], float] = time.monotonic, drain_seconds: float = DRAIN_SECONDS
+    config: Configuration,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    drain_seconds: float = DRAIN_SECONDS,
+    environment: Environment = _PLAIN,
 ) -> AsyncIterator[Served]:
     """Serve on a free port of loopback while the context lasts; requests in flight are cancelled at its end.
 
@@ -104,7 +111,7 @@ async def serving(
     listener, address = listen(wanted)
     with closing(listener):
         auth = caller_auth_for(config, address, now=now)
-        app = HttpApp(build_server(config, over_http=True), config, address, auth)
+        app = HttpApp(build_server(config, environment=environment, over_http=True), config, address, auth)
         shutdown, started = Shutdown(), anyio.Event()
         serve = partial(serve_http, app, listener, shutdown, started=started.set, drain_seconds=drain_seconds)
         async with anyio.create_task_group() as group:

@@ -42,6 +42,7 @@ class Issuer:
         changes: Changed fields of the metadata.
         key_changes: Changed fields of each published key.
         fails: Whether it answers every request with 500.
+        released: Set unless it keeps requests waiting.
         asked: The requested paths.
     """
 
@@ -52,6 +53,7 @@ class Issuer:
     changes: dict[str, Any] = field(default_factory=dict)
     key_changes: dict[str, Any] = field(default_factory=dict)
     fails: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list)
 
     def add_key(self, kid: str, key: PrivateKey | None = None) -> None:
@@ -101,6 +103,7 @@ class Issuer:
         """Answer a request as an issuer."""
         path = request.url.path
         self.asked.append(path)
+        await self.released.wait()
         if self.fails:
             return Response(status_code=500)
         if path == "/keys":
@@ -115,6 +118,7 @@ async def issuing() -> AsyncIterator[Issuer]:
     """Run an issuer with one key on a free port."""
     issuer = Issuer()
     issuer.add_key("one")
+    issuer.released.set()
     app = Starlette(routes=[Route("/{path:path}", issuer.answer)])
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
     config.load()

@@ -14,8 +14,7 @@ import pytest
 
 from blaxel_mcp.server.http.address import listen, resolve
 from blaxel_mcp.server.http.app import HttpApp
-from blaxel_mcp.server.http.playground.app import playground_app
-from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.http.playground import PageSessions, playground_app
 from blaxel_mcp.server.http.server import Shutdown, serve_http
 from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import Configuration

@@ -1,6 +1,7 @@
 """The address that the HTTP transport listens on, and the settings that must be safe before it may."""
 
 import ipaddress
+import logging
 import re
 import socket
 import sys
@@ -15,6 +16,8 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.settings.http import HttpSettings
 
+logger = logging.getLogger(__name__)
+
 MCP_PATH = "/mcp"
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -23,6 +26,12 @@ _BACKLOG = 2048
 """Connections that the system holds until they are accepted."""
 
 _OTHER_ADDRESS = "Choose another port with --port (0 takes any free one) or another address with --host."
+
+_HOST = re.compile(r"([^\s/?#@*:\[\]]+|\[[^\s/?#@*\[\]]+\])(:(\d+|\*))?")
+"""A Host header; `*` is any port."""
+
+_ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://{_HOST.pattern}|null", re.IGNORECASE)
+"""The origin of a page (RFC 6454, section 6.1); `null` for one without."""
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """An OAuth scope (RFC 6749, section 3.3), which is quoted in a header."""
@@ -47,9 +56,14 @@ class Address:
         return ipaddress.ip_address(self.ip).is_unspecified
 
     @property
+    def host(self) -> str:
+        """The IP address as it is in a URL."""
+        return f"[{self.ip}]" if self.family == socket.AF_INET6 else self.ip
+
+    @property
     def url(self) -> str:
         """The URL of the address, without a path."""
-        return f"http://[{self.ip}]:{self.port}" if self.family == socket.AF_INET6 else f"http://{self.ip}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 def resolve(http: HttpSettings) -> Address:
@@ -58,11 +72,7 @@ def resolve(http: HttpSettings) -> Address:
 
 
 def resolve_metrics(http: HttpSettings) -> Address | None:
-    """Resolve `http.metrics_address`; None if it is not set. A port alone is one on loopback. This may block on DNS.
-
-    Raises:
-        ConfigurationError: the host is not an address of this machine.
-    """
+    """Resolve `http.metrics_address`, of which a port alone is one on loopback, likewise; None if it is not set."""
     if http.metrics_address is None:
         return None
     host, _, port = http.metrics_address.rpartition(":")
@@ -105,11 +115,14 @@ def require_safe(http: HttpSettings, address: Address) -> None:
             f"OAuth clients need this server's public URL, and {address.ip} cannot be part of one.",
             hint="Set http.resource_url (BLAXEL_MCP_HTTP__RESOURCE_URL) to the URL that clients use, ending in /mcp.",
         )
-    if invalid := [scope for scope in http.scopes if not _SCOPE.fullmatch(scope)]:
-        raise ConfigurationError(
-            f"http.scopes has {literal(invalid[0])}, which is not an OAuth scope.",
-            hint="List each scope on its own, without spaces or quotes.",
-        )
+    lists = (
+        ("allowed_hosts", _HOST, "a Host header", "Write a name, alone or with a port or `:*`: models.example.com."),
+        ("allowed_origins", _ORIGIN, "the origin of a page", "Write the scheme and the host: https://app.example.com."),
+        ("scopes", _SCOPE, "an OAuth scope", "List each scope on its own, without spaces or quotes."),
+    )
+    for key, pattern, kind, hint in lists:
+        if invalid := [entry for entry in getattr(http, key) if not pattern.fullmatch(entry)]:
+            raise ConfigurationError(f"http.{key} has {literal(invalid[0])}, which is not {kind}.", hint=hint)
 
 
 def transport_security(http: HttpSettings, address: Address) -> TransportSecuritySettings:
@@ -120,7 +133,8 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
     """
     if http.auth == "platform" and not http.allowed_hosts and not address.is_loopback:
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    local_hosts = [name + port for name in _LOOPBACK_NAMES for port in ("", ":*")] if address.is_loopback else []
+    names = (*_LOOPBACK_NAMES, address.host) if address.is_loopback else ()
+    local_hosts = [name + port for name in names for port in ("", ":*")]
     return TransportSecuritySettings(
         allowed_hosts=list(http.allowed_hosts) or local_hosts,
         allowed_origins=list(http.allowed_origins) or [f"http://{host}" for host in local_hosts],
@@ -128,18 +142,16 @@ def transport_security(http: HttpSettings, address: Address) -> TransportSecurit
 
 
 def check_names(security: TransportSecuritySettings, host: str, headers: Headers) -> None:
-    """Check the host and the Origin header of a request, in place of the SDK, whose refusals name no setting.
-
-    Raises:
-        RefusedError: 421 or 403, a name is not accepted.
-    """
+    """Raise RefusedError (421, 403) for an invalid host or Origin, in place of the SDK, which names no setting."""
     if not security.enable_dns_rebinding_protection:
         return
     if not _is_listed(host, security.allowed_hosts):
+        logger.warning("refused a request: http.allowed_hosts does not list %s", literal(host))
         description = "Invalid Host header: http.allowed_hosts lists the accepted names, each with its port or `:*`."
         raise RefusedError(421, "invalid_host", description)
     origin = headers.get("origin")
     if origin and not _is_listed(origin, security.allowed_origins):
+        logger.warning("refused a request: http.allowed_origins does not list %s", literal(origin))
         description = "Invalid Origin header: http.allowed_origins lists the pages that may call."
         raise RefusedError(403, "invalid_origin", description)
 
@@ -155,11 +167,7 @@ def _is_listed(name: str, listed: Sequence[str]) -> bool:
 
 
 def listen(address: Address, *, hint: str = _OTHER_ADDRESS) -> tuple[socket.socket, Address]:
-    """Bind the address and queue connections; return the socket, and the address with its assigned port.
-
-    Raises:
-        ConfigurationError: the address cannot be bound.
-    """
+    """Return a socket that queues connections, and its address with the port; raises ConfigurationError."""
     # Named, or asyncio leaves Nagle's algorithm on and sends the body a pause after the headers.
     listener = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -1,7 +1,7 @@
 """The ASGI application: the MCP endpoint behind authentication, health probes, OAuth metadata and CORS."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -14,18 +14,17 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.server.http.address import MCP_PATH, Address, check_names, transport_security
 from blaxel_mcp.server.http.auth.caller_auth import CallerAuth
-from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.cancellation import SESSION_HEADER, ClientCancellation
+from blaxel_mcp.server.http.auth.oauth import metadata_pages
+from blaxel_mcp.server.http.body_bounds import read_body, with_clear_refusals
 from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
 from blaxel_mcp.server.http.negotiation import JSONSender, answers_with_events, check_content_type, for_the_sdk
-from blaxel_mcp.server.http.oauth_metadata import metadata_pages
-from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, RETRY_SOON, InFlightRequests
+from blaxel_mcp.server.http.requests import MAX_CONNECTIONS, RETRY_SOON, SESSION_HEADER, InFlightRequests
 from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
@@ -48,7 +47,7 @@ class HttpApp:
 
     Attributes:
         requests: The in-flight requests.
-        asgi: The ASGI application.
+        asgi: The application itself.
     """
 
     def __init__(
@@ -64,8 +63,8 @@ class HttpApp:
         self._auth = auth
         self._sharing = sharing
         are_several = http.auth in ("oauth", "caller") or len(http.bearer_tokens) > 1
-        self.requests = InFlightRequests(MAX_CONNECTIONS // 2 if are_several else None)
-        self._cancellation = ClientCancellation(self.requests, sharing.cancel_requests if sharing.calls else None)
+        share = MAX_CONNECTIONS // 2 if are_several else None
+        self.requests = InFlightRequests(share, sharing.cancel_requests if sharing.calls else None)
         _end_subscriptions_at_drain(server, self.requests)
         # Not the SDK's application: it routes requests by a pattern, which a path can match without being equal to it.
         self._sessions = StreamableHTTPSessionManager(
@@ -80,22 +79,8 @@ class HttpApp:
         self._names = transport_security(http, address)
         self._max_body_bytes = max_body_bytes
         self._metadata = metadata_pages(http, address)
-        self.asgi: ASGIApp = self._serve
-        # No defaults: any page that is served on this machine could call otherwise.
-        if http.allowed_origins:
-            # As the SDK's transport security reads them, `:*` at the end is any port.
-            patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in http.allowed_origins)
-            with_cors = CORSMiddleware(
-                self._serve,
-                allow_origin_regex="|".join(patterns),
-                # GET and DELETE too: a page gets their 405 where a refused preflight would be an exception.
-                allow_methods=["POST", "GET", "DELETE"],
-                allow_headers=["*"],
-                allow_private_network=True,
-                expose_headers=["WWW-Authenticate", "Retry-After", SESSION_HEADER],
-            )
-            # The metadata has rules of its own: any page may read it.
-            self.asgi = self._metadata_before(with_cors)
+        # Without default origins: any page that is served on this machine could call otherwise.
+        self.asgi: ASGIApp = self._with_cors(http.allowed_origins) if http.allowed_origins else self._serve
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -124,12 +109,23 @@ class HttpApp:
         else:
             await response(scope, receive, send)
 
-    def _metadata_before(self, app: ASGIApp) -> ASGIApp:
-        """Return an application that serves the OAuth metadata itself, and passes every other request on."""
+    def _with_cors(self, origins: Iterable[str]) -> ASGIApp:
+        """Return the application with CORS for the pages of some origins. Any page may read the metadata."""
+        # As `check_names` reads them: in any case, and `:*` at the end is any port.
+        patterns = (re.escape(origin).replace(r":\*", r":\d+") for origin in origins)
+        with_cors = CORSMiddleware(
+            self._serve,
+            allow_origin_regex=f"(?i:{'|'.join(patterns)})",
+            # GET and DELETE too: a page gets their 405 where a refused preflight would be an exception.
+            allow_methods=["POST", "GET", "DELETE"],
+            allow_headers=["*"],
+            allow_private_network=True,
+            expose_headers=["WWW-Authenticate", "Retry-After", SESSION_HEADER],
+        )
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             is_metadata = scope.get("raw_path") in self._metadata
-            await (self._serve if is_metadata else app)(scope, receive, send)
+            await (self._serve if is_metadata else with_cors)(scope, receive, send)
 
         return serve
 
@@ -139,13 +135,16 @@ class HttpApp:
         except RefusedError as error:
             await error.response()(scope, receive, send)
             return
-        await self._cancellation.run(self._sessions.handle_request, body, scope, send)
+        except ClientDisconnect:
+            return
+        if not body.is_valid:
+            send = with_clear_refusals(send, body.request_id)
+        await self.requests.pass_on(self._sessions.handle_request, body, scope, send)
 
     async def _admit(self, request: Request) -> None:
-        """Authenticate the caller of an MCP request, and set how it takes the answer in `state.with_events`.
+        """Set `state.caller` of an MCP request, and `state.with_events`, which is how it takes the answer.
 
-        Raises:
-            RefusedError: The caller is not authenticated, or the request is not an MCP request.
+        Raises RefusedError if the caller is not authenticated, or the request is not an MCP request.
         """
         if self.requests.is_draining:
             raise RefusedError(503, "unavailable", "The server is shutting down. Retry in a moment.", RETRY_SOON)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mcp_types import RequestId
 from starlette.responses import JSONResponse, Response
 
 REALM = "blaxel-mcp"
@@ -12,7 +13,7 @@ class RefusedError(Exception):
 
     The error is a code for programs; those of authentication are from RFC 6750. The description is for people, and
     never quotes the request. With the code of a JSON-RPC error, for a request that reached the protocol, the body is
-    that error response.
+    that error response, to the request with the id if it is known.
     """
 
     def __init__(
@@ -23,12 +24,13 @@ class RefusedError(Exception):
         headers: Mapping[str, str] | None = None,
         *,
         code: int | None = None,
+        request_id: RequestId | None = None,
     ) -> None:
         super().__init__(description)
         self._status = status
         self._body: Mapping[str, object] = {"error": error, "error_description": description}
         if code is not None:
-            self._body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": description}}
+            self._body = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": description}}
         self._headers = {"Cache-Control": "no-store", **(headers or {})}
 
     def response(self) -> Response:

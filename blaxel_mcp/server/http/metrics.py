@@ -5,6 +5,7 @@ so the address is on loopback unless the setting names another one.
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from http import HTTPStatus
@@ -31,11 +32,7 @@ _MAX_CONNECTIONS = 32
 
 
 def telemetry_for(http: HttpSettings, environ: Mapping[str, str]) -> Telemetry | None:
-    """Return the telemetry of a server over HTTP: as OpenTelemetry's variables say, or for the metrics alone.
-
-    Raises:
-        ConfigurationError: As `start_telemetry`.
-    """
+    """Return the telemetry of a server over HTTP: that of `start_telemetry`, otherwise one for the metrics alone."""
     return start_telemetry(environ) or (Telemetry() if http.metrics_address else None)
 
 
@@ -51,7 +48,9 @@ class MetricsApp:
         """Answer a request."""
         request = Request(scope)
         response: Response
-        if self._address.is_loopback and not is_loopback(request.url.hostname or ""):
+        # Not `request.url`: for a header that is no host, it has the server's own address.
+        host = re.sub(r":\d+$", "", request.headers.get("host", ""))
+        if self._address.is_loopback and not is_loopback(host):
             # A web page that points a host name of its own at loopback could read it otherwise.
             response = PlainTextResponse("Use the address itself as the host.\n", HTTPStatus.MISDIRECTED_REQUEST)
         elif scope.get("raw_path") != METRICS_PATH.encode():
@@ -70,8 +69,7 @@ class MetricsApp:
 async def metrics_served(http: HttpSettings, telemetry: Telemetry | None) -> AsyncIterator[Address | None]:
     """Record and serve the metrics while the context lasts; yields where, None if the settings say nowhere.
 
-    Raises:
-        ConfigurationError: The address cannot be listened on.
+    Raises ConfigurationError for an address that cannot be listened on.
     """
     requested = resolve_metrics(http)
     if requested is None or telemetry is None:

@@ -23,10 +23,8 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 def answers_with_events(headers: Headers) -> bool:
     """Return whether a client gets the answer as an event stream; otherwise it gets JSON.
 
-    If it accepts both, it gets events even if it prefers JSON, since they carry progress.
-
-    Raises:
-        RefusedError: 406, it accepts neither.
+    If it accepts both, it gets events even if it prefers JSON, since they carry progress. Raises RefusedError (406) if
+    it accepts neither.
     """
     ranges = list(_ranges(",".join(headers.getlist("accept"))))
     if not ranges or _quality(EVENTS, ranges) > 0:
@@ -38,12 +36,15 @@ def answers_with_events(headers: Headers) -> bool:
 
 
 def check_content_type(headers: Headers) -> None:
-    """Accept `application/json` in any case and with any parameters; raises RefusedError (415) for other types."""
+    """Accept `application/json` in any case and with any parameters; raises RefusedError (415) for other bodies."""
     # A proxy may have joined two headers of the same value.
     types = {item.partition(";")[0].strip().lower() for item in _ITEM.findall(headers.get("content-type", ""))}
     if types != {JSON}:
         description = "Content-Type must be application/json: the body is one JSON-RPC message."
         raise RefusedError(415, "unsupported_media_type", description)
+    if headers.get("content-encoding", "").lower() not in ("", "identity"):
+        description = "Content-Encoding is not supported: send the body uncompressed."
+        raise RefusedError(415, "unsupported_media_type", description, {"Accept-Encoding": "identity"})
 
 
 def for_the_sdk(scope: Scope) -> Scope:

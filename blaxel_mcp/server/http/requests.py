@@ -1,20 +1,34 @@
-"""In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled at the end of that time."""
+"""In-flight HTTP requests: counted, waited for when the server shuts down, and cancelled, by it or by their clients.
 
+Since 2026-07-28, a client cancels by disconnecting. One of the handshake era (protocol versions before) cancels with
+`notifications/cancelled`: over HTTP a request of its own, while the request that it names is still open, possibly in
+another process. The server keeps no sessions. It only gives each client a random name in the answer to `initialize`
+(`Mcp-Session-Id`), and registers requests by that name while they are in flight.
+"""
+
+import hashlib
 import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import anyio
 import mcp_types as types
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from blaxel_mcp.core import json_text
 from blaxel_mcp.server.callers import Caller
+from blaxel_mcp.server.http.body_bounds import ReadBody
 from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.server.http.negotiation import begins_events, data_of
 
 MAX_CONNECTIONS = 400
 """Connections of one process: many systems allow 1024 descriptors, and each call takes a second one upstream."""
-
 
 RETRY_SOON = {"Retry-After": "1", "Connection": "close"}
 """The headers of a refusal that is over in a moment."""
@@ -24,6 +38,14 @@ _INTERRUPTED = "The server shut down before this request was finished. A model c
 
 _REQUEST_CANCELLED = -32800
 """The error code of a cancelled request: the one that the SDK uses."""
+
+SESSION_HEADER = "Mcp-Session-Id"
+
+_SESSION_ID_BYTES = 24
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{32}")
+"""A session id of ours: 24 bytes in base64. Those of other servers are ignored."""
+
+_VERSION_HEADER = "mcp-protocol-version"
 
 
 class InFlightRequest:
@@ -82,13 +104,18 @@ class InFlightRequests:
 
     Args:
         share: How many of them one caller may have; None for any number.
+        cancel_elsewhere: Cancels the requests with a key on other servers. A key is 32 bytes, from which neither the
+            caller nor the id can be read.
 
     Attributes:
         is_draining: Whether the server is shutting down and accepts no more requests.
     """
 
-    def __init__(self, share: int | None = None) -> None:
+    def __init__(
+        self, share: int | None = None, cancel_elsewhere: Callable[[bytes], Awaitable[None]] | None = None
+    ) -> None:
         self._share = share
+        self._cancel_elsewhere = cancel_elsewhere
         self._requests: list[InFlightRequest] = []
         self._one_finished = anyio.Event()
         self.is_draining = False
@@ -123,13 +150,41 @@ class InFlightRequests:
                 self._requests.remove(request)
                 self._one_finished.set()
         if request.scope.cancelled_caught:
+            error = {"code": types.INTERNAL_ERROR, "message": _INTERRUPTED}
+            replacement = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"}).response()
             if request.is_cancelled:
-                event = error_event(_REQUEST_CANCELLED, "Request cancelled", request.request_id)
-                replacement = Response(data_of(event), media_type="application/json")
-            else:
-                event = error_event(types.INTERNAL_ERROR, _INTERRUPTED, request.request_id)
-                replacement = RefusedError(503, "unavailable", _INTERRUPTED, {"Connection": "close"}).response()
+                error = {"code": _REQUEST_CANCELLED, "message": "Request cancelled"}
+            text = json_text.dump({"jsonrpc": "2.0", "id": request.request_id, "error": error})
+            if request.is_cancelled:
+                replacement = Response(text, media_type="application/json")
+            event = f"event: message\r\ndata: {text}\r\n\r\n".encode()
             await request.finish(replacement, scope, receive, last_event=event)
+
+    async def pass_on(self, app: ASGIApp, body: ReadBody, scope: Scope, send: Send) -> None:
+        """Run the application for a request in flight whose body has been read.
+
+        From here on, its client can cancel one of the handshake era by another request. That counts once the
+        application has accepted it (202).
+        """
+        state, headers = Request(scope).state, Request(scope).headers
+        state.in_flight.request_id = body.request_id
+        session_ids = headers.getlist(SESSION_HEADER)
+        session_id = session_ids[0] if len(session_ids) == 1 and _SESSION_ID.fullmatch(session_ids[0]) else ""
+        # As the SDK decides it: the header is younger than the era.
+        version = headers.get(_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0])
+        kind = body.kind if version in HANDSHAKE_PROTOCOL_VERSIONS else "other"
+        # Of one size however long the id is; in JSON, 1 differs from "1".
+        identity = json.dumps([state.caller.identity, session_id, body.request_id])
+        key = hashlib.sha256(identity.encode()).digest()
+        if kind == "initialize":
+            send = _with_session_id(send)
+        elif kind == "request" and session_id:
+            state.in_flight.key = key
+        await app(scope, body.receive, send)
+        if kind == "cancel" and session_id and state.in_flight.status == HTTPStatus.ACCEPTED:
+            is_here = self.cancel(key)
+            if not is_here and self._cancel_elsewhere:
+                await self._cancel_elsewhere(key)
 
     def cancel(self, key: bytes) -> bool:
         """Cancel the requests with a key, several if a client uses an id twice; return whether there are any."""
@@ -158,7 +213,12 @@ class InFlightRequests:
             request.scope.cancel()
 
 
-def error_event(code: int, message: str, request_id: types.RequestId | None) -> bytes:
-    """Return an event with a JSON-RPC error."""
-    error = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message))
-    return f"event: message\r\ndata: {error.model_dump_json(exclude_unset=True)}\r\n\r\n".encode()
+def _with_session_id(send: Send) -> Send:
+    """Return a `send` that adds a new session id to a successful response."""
+
+    async def send_with_session_id(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
+            MutableHeaders(scope=message)[SESSION_HEADER] = secrets.token_urlsafe(_SESSION_ID_BYTES)
+        await send(message)
+
+    return send_with_session_id

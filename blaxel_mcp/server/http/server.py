@@ -1,16 +1,23 @@
-"""The HTTP transport: serve on a socket until shutdown, and give in-flight requests time to finish."""
+"""Serve HTTP on a socket until shutdown, in one process or in several, and give in-flight requests time to finish."""
 
+import asyncio
 import logging
+import math
+import os
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from socket import socket
+from types import FrameType
 from typing import Any
 
 import anyio
 import uvicorn
-from starlette.types import ASGIApp
+from anyio.abc import TaskStatus
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals
+from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.process import ExitCode, exit_code_after, received_signals, wait_until_orphaned
 from blaxel_mcp.server.http.app import HttpApp
 from blaxel_mcp.server.http.requests import MAX_CONNECTIONS
 from blaxel_mcp.settings.schema import Settings
@@ -42,6 +49,9 @@ SERVER_OPTIONS: dict[str, Any] = {
     "timeout_keep_alive": _IDLE_SECONDS,
 }
 """How uvicorn serves, in one process and in each worker."""
+
+Open = Callable[[], AbstractAsyncContextManager[HttpApp]]
+"""Builds the application of a worker, and closes what it opened."""
 
 
 def drain_seconds_of(settings: Settings) -> float:
@@ -157,3 +167,88 @@ async def _drain_at_shutdown(server: _Server, app: HttpApp, shutdown: Shutdown, 
             group.cancel_scope.cancel()
     app.requests.cancel_all()
     server.should_exit = True
+
+
+def run_workers(factory: str, descriptor: int, count: int, drain_seconds: float) -> None:
+    """Run worker processes until a signal ends them, and replace those that die. It blocks.
+
+    `factory` is the import path of a function that returns the `Worker`; `descriptor` is the listening socket that they
+    share.
+    """
+    uvicorn.run(
+        factory,
+        factory=True,
+        fd=descriptor,
+        workers=count,
+        lifespan="on",
+        # A worker answers once Python has started and imported the server, which takes a second or two.
+        timeout_worker_healthcheck=15,
+        # Each worker has answered its requests by then.
+        **{**SERVER_OPTIONS, "timeout_graceful_shutdown": math.ceil(drain_seconds) + _CLOSE_SECONDS},
+    )
+
+
+class Worker:
+    """The ASGI application of a worker.
+
+    A BlaxelError of `open_app` ends the worker and the server; `report` prints it. Handed-back calls have
+    `drain_seconds` to finish, after requests in flight. The process of the `supervisor` may have ended while this one
+    started.
+    """
+
+    def __init__(
+        self, open_app: Open, report: Callable[[BlaxelError], object], drain_seconds: float, supervisor: int
+    ) -> None:
+        self._open_app = open_app
+        self._report = report
+        self._drain_seconds = drain_seconds
+        self._supervisor = supervisor
+        self._app: HttpApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or start and end with the worker."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app is not None:
+            await self._app.asgi(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._open_app() as app, app.running(), anyio.create_task_group() as group:
+                self._app = app
+                await group.start(self._drain_at_signal, app)
+                group.start_soon(_end_with_supervisor, self._supervisor)
+                await send({"type": "lifespan.startup.complete"})
+                logger.info("worker %d is serving", os.getpid())
+                await receive()
+                with anyio.move_on_after(self._drain_seconds):
+                    await app.calls_finished()
+                group.cancel_scope.cancel()
+        except BlaxelError as error:
+            self._report(error)
+            await send({"type": "lifespan.startup.failed"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+    async def _drain_at_signal(self, app: HttpApp, *, task_status: TaskStatus[None]) -> None:
+        """Start to drain at the signal itself: uvicorn notifies the application only after the last request."""
+        loop, received = asyncio.get_running_loop(), anyio.Event()
+        stop: Any = signal.getsignal(signal.SIGTERM)
+
+        def begin(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(received.set)
+            if callable(stop):
+                stop(number, frame)
+
+        signal.signal(signal.SIGTERM, begin)
+        task_status.started()
+        await received.wait()
+        app.requests.drain()
+        await anyio.sleep(self._drain_seconds)
+        app.requests.cancel_all()
+
+
+async def _end_with_supervisor(supervisor: int) -> None:
+    await wait_until_orphaned(supervisor)
+    signal.raise_signal(signal.SIGTERM)

@@ -7,14 +7,22 @@ The SDK's `stdio_server` has no limit, and leaves three of four invalid frames u
 import json
 import math
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import mcp_types as types
-from pydantic import ValidationError
 from pydantic_core import from_json
 
 from blaxel_mcp.core import json_text
-from blaxel_mcp.server.message_ids import BOM, EDGE_BYTES, TOO_MANY_VALUES, find_id, is_id
+from blaxel_mcp.server.messages import (
+    BOM,
+    EDGE_BYTES,
+    NOT_JSON,
+    TOO_MANY_VALUES,
+    InvalidMessageError,
+    as_message,
+    find_id,
+)
 
 _MAX_DIGITS = 1000
 
@@ -69,7 +77,7 @@ class FrameBuffer:
         self._partial, self._size, self._start = bytearray(), 0, b""
         if size > self._limit:
             message = f"The message has {size} bytes, more than limits.max_argument_bytes ({self._limit}) allows."
-            self._lines.append(_refusal(types.INVALID_REQUEST, message, find_id(start, line)))
+            self._lines.append(_refusal(InvalidMessageError(message, request_id=find_id(start, line))))
         # Some programs write a byte order mark first.
         elif line.removeprefix(BOM).strip():
             self._lines.append(line)
@@ -78,64 +86,24 @@ class FrameBuffer:
 
 def read_frame(line: bytes) -> types.JSONRPCMessage | types.JSONRPCError:
     """Return a frame as a message, or the error to answer it with."""
+    try:
+        return as_message(_parse(line.removeprefix(BOM)))
+    except InvalidMessageError as error:
+        return _refusal(error)
+
+
+def _parse(line: bytes) -> Any:
     if not json_text.has_few_values(line):
-        return _refusal(
-            types.INVALID_REQUEST,
-            TOO_MANY_VALUES,
-            find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
-        )
-    line = line.removeprefix(BOM)
+        raise InvalidMessageError(TOO_MANY_VALUES, request_id=find_id(line, line))
     try:
         # In one step, `validate_json` would parse it for each kind of message: twice the time and memory.
-        content = from_json(line)
+        return from_json(line)
     except ValueError as error:
-        try:
-            content = None
-            if "number out of range" in str(error):
-                # An integer of thousands of digits is read as infinity, which the validation of arguments names.
-                content = json.loads(line, parse_int=lambda text: int(text) if len(text) <= _MAX_DIGITS else math.inf)
-        except (ValueError, RecursionError):
-            content = None
-        if content is None:
-            return _refusal(
-                types.PARSE_ERROR,
-                "The message is not valid JSON: it is malformed, nested too deeply, or not valid Unicode.",
-                find_id(line[:EDGE_BYTES], line[-EDGE_BYTES:]),
-            )
-    has_id = isinstance(content, dict) and "id" in content
-    request_id = content["id"] if has_id else None
-    if isinstance(request_id, float) and request_id.is_integer():
-        # Some languages write every number like this.
-        content["id"] = request_id = int(request_id)
-    match content:
-        case {"method": "notifications/cancelled", "params": {"requestId": float() as number} as params} if (
-            number.is_integer()
-        ):
-            params["requestId"] = int(number)
-    try:
-        message = types.jsonrpc_message_adapter.validate_python(content, by_name=False)
-    except ValidationError:
-        return _invalid(content)
-    # The SDK takes a request with another kind of id for a notification, and would not answer. Some libraries write
-    # `"id": null` into a notification.
-    is_notification = isinstance(message, types.JSONRPCNotification) and message.method.startswith("notifications/")
-    return message if not has_id or is_id(request_id) or (is_notification and request_id is None) else _invalid(content)
-
-
-def _invalid(content: Any) -> types.JSONRPCError:
-    if isinstance(content, list):
-        return _refusal(types.INVALID_REQUEST, "Batches are not supported: send each message on a line of its own.")
-    message = content if isinstance(content, dict) else {}
-    request_id = message.get("id")
-    has_id = is_id(request_id)
-    if has_id and isinstance(message.get("method"), str) and not isinstance(message.get("params"), dict | None):
-        return _refusal(types.INVALID_REQUEST, "`params` must be an object of named parameters.", request_id)
-    return _refusal(
-        types.INVALID_REQUEST,
-        'The message is not JSON-RPC 2.0: it needs "jsonrpc": "2.0", a "method" or a "result", and an "id" that is a '
-        "string or an integer.",
-        request_id if has_id else None,
-    )
+        if "number out of range" in str(error):
+            # An integer of thousands of digits is read as infinity, which the validation of arguments names.
+            with suppress(ValueError, RecursionError):
+                return json.loads(line, parse_int=lambda text: int(text) if len(text) <= _MAX_DIGITS else math.inf)
+    raise InvalidMessageError(NOT_JSON, code=types.PARSE_ERROR, request_id=find_id(line, line))
 
 
 def is_refusal(frame: types.JSONRPCMessage | types.JSONRPCError) -> bool:
@@ -147,5 +115,6 @@ class _Refusal(types.JSONRPCError):
     pass
 
 
-def _refusal(code: int, message: str, request_id: types.RequestId | None = None) -> _Refusal:
-    return _Refusal(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message))
+def _refusal(error: InvalidMessageError) -> _Refusal:
+    data = types.ErrorData(code=error.code, message=str(error))
+    return _Refusal(jsonrpc="2.0", id=error.request_id, error=data)

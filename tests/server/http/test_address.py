@@ -1,6 +1,7 @@
 """Where the HTTP transport may listen, and under which names it is answered."""
 
 import socket
+import sys
 from typing import Any
 
 import httpx
@@ -52,12 +53,60 @@ def test_beyond_this_machine_it_has_to_be_settled_who_may_call_and_under_which_n
         require_safe(http, resolve(http))
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "app.example.com",
+        "https://app.example.com/",
+        "https://a.example/mcp",
+        "https://*.a.example",
+        "https://a b",
+        "",
+    ],
+)
+def test_an_origin_that_no_page_can_have_is_an_error(origin: str) -> None:
+    http = HttpSettings(allowed_origins=("http://localhost:*", origin))
+
+    with pytest.raises(ConfigurationError, match=r"http\.allowed_origins has .*, which is not the origin of a page"):
+        require_safe(http, resolve(http))
+
+
+@pytest.mark.parametrize(
+    "name", ["*", "http://a.example", "a.example/", "a.example:x", "*.a.example", " ", "a.example:"]
+)
+def test_a_host_that_no_request_can_name_is_an_error(name: str) -> None:
+    http = HttpSettings(auth="platform", allowed_hosts=("models.example.com:8000", name))
+
+    with pytest.raises(ConfigurationError, match=r"http\.allowed_hosts has .*, which is not a Host header"):
+        require_safe(http, resolve(http))
+
+
+def test_all_spellings_of_names_are_accepted() -> None:
+    hosts = ("a.example", "A.example:80", "a_b:*", "[::1]", "[fe80::1]:*", "10.0.0.5:*")
+    http = HttpSettings(
+        allowed_hosts=hosts, allowed_origins=(*(f"https://{host}" for host in hosts), "null", "app://x")
+    )
+
+    require_safe(http, resolve(http))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.2"])
 def test_on_this_machine_alone_nothing_has_to_be_settled(host: str) -> None:
     http = HttpSettings(host=host)
     require_safe(http, resolve(http))
 
     assert resolve(http).is_loopback
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no 127.0.0.2")
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "[::1]"])
+async def test_a_server_is_answered_under_its_own_address(emulator: Emulator, host: str) -> None:
+    async with serving(leading_to(emulator, http={"host": host})) as served:
+        response = await served.post(*message("ping", "legacy"))
+
+    assert response.status_code == 200
 
 
 def test_a_host_that_is_no_address_is_told() -> None:
@@ -185,11 +234,20 @@ async def test_the_browser_of_a_page_that_nobody_named_may_read_nothing(emulator
 )
 @in_each_era
 @pytest.mark.anyio
-async def test_a_refused_name_is_told_with_the_setting_that_accepts_it(
-    emulator: Emulator, era: Era, headers: dict[str, str], status: int, setting: str
+async def test_a_refused_name_is_told_with_the_setting_that_accepts_it_and_logged(
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    era: Era,
+    *,
+    headers: dict[str, str],
+    status: int,
+    setting: str,
 ) -> None:
     async with serving(leading_to(emulator)) as served:
         answer = await answered(served, era, headers)
 
     assert answer.status_code == status
     assert setting in (answer.json()["error_description"] if setting else "")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    refused = list(headers.values())[-1]
+    assert warnings == ([f"refused a request: {setting} does not list '{refused}'"] if setting else [])

@@ -20,7 +20,6 @@ from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.server.callers import OWNER
 from blaxel_mcp.server.http.address import MCP_PATH
 from blaxel_mcp.server.http.body_bounds import read_body
-from blaxel_mcp.server.http.cancellation import ClientCancellation
 from blaxel_mcp.server.http.requests import InFlightRequests
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN, KEY
 from tests.support.connecting import answer_of, is_slow_call, leading_to
@@ -324,11 +323,10 @@ async def test_a_call_that_tells_of_its_progress_can_be_cancelled_too(emulator: 
 def running() -> Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]]:
     """Run applications of ours as the MCP endpoint, for requests that can cancel each other."""
     requests = InFlightRequests()
-    cancellation = ClientCancellation(requests)
 
     async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            await cancellation.run(app, await read_body(receive, 2 * 1024 * 1024), scope, send)
+            await requests.pass_on(app, await read_body(receive, 2 * 1024 * 1024), scope, send)
 
         await requests.run(answer, scope, receive, send)
 
@@ -381,7 +379,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
 
     async def cancel(http: httpx.AsyncClient) -> None:
         await has_sent.wait()
-        await http.post("/", json={"method": "notifications/cancelled", "params": {"requestId": 1}})
+        await http.post("/", json={"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
 
     headers = {"mcp-session-id": STRANGE_NAME}
     with anyio.fail_after(30):
@@ -390,7 +388,7 @@ async def test_the_answer_to_a_cancelled_request_ends_as_far_as_it_has_come(
             anyio.create_task_group() as group,
         ):
             group.start_soon(cancel, http)
-            told = await http.post("/", json={"id": 1, "method": "tools/call"})
+            told = await http.post("/", json={"jsonrpc": "2.0", "id": 1, "method": "tools/call"})
 
     assert (told.status_code, told.headers["content-type"], told.content) == (200, content_type, content)
 
@@ -471,7 +469,7 @@ async def test_a_large_request_can_be_cancelled_without_being_parsed(body: bytes
         pass
 
     async def cancel(request_id: int) -> None:
-        message = {"method": "notifications/cancelled", "params": {"requestId": request_id}}
+        message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request_id}}
 
         async def receive() -> Message:
             return {"type": "http.request", "body": json.dumps(message).encode()}

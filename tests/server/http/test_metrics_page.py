@@ -12,6 +12,7 @@ from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import load_settings
 from tests.support.connecting import leading_to
+from tests.support.http_serving import message, serving
 from tests.support.leaks import Client, look_at
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,47 @@ async def test_the_page_shows_calls_and_nothing_that_was_said(emulator: Emulator
     assert "\nblaxel_calls_running 0\n" in page.text
     assert 'blaxel_budget_used{blaxel_budget_unit="calls"} 1\n' in page.text
     assert "secret" not in page.text
+
+
+async def test_a_caller_without_a_good_key_names_no_tool_in_a_metric(emulator: Emulator) -> None:
+    telemetry = telemetry_for(ANY_PORT, {})
+    config = leading_to(emulator, http={"auth": "caller"})
+    headers = {"x-blaxel-authorization": "Bearer made-up-key-0123456789", "x-blaxel-workspace": "demo"}
+    async with (
+        metrics_served(ANY_PORT, telemetry) as address,
+        serving(config, environment=Environment(telemetry=telemetry)) as served,
+        served.http(headers) as http,
+    ):
+        assert address is not None
+        body, more = message("tools/call", "legacy", name="named-by-a-caller", arguments={})
+        refused = await http.post("/mcp", content=body, headers=more)
+        page = await http.get(f"{address.url}/metrics")
+
+    assert "authentication_failed" in refused.text
+    assert 'mcp_method_name="tools/call"' in page.text
+    assert "named-by-a-caller" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:1", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:80", 200),
+        ("my_page.example.com", 421),
+        ("page.example.com:abc", 421),
+        ("[::1", 421),
+        ("localhost.example.com", 421),
+        ("", 421),
+    ],
+)
+async def test_the_page_of_loopback_is_served_under_its_own_names_only(host: str, status: int) -> None:
+    async with metrics_served(ANY_PORT, telemetry_for(ANY_PORT, {})) as address, httpx.AsyncClient() as http:
+        assert address is not None
+        page = await http.get(f"{address.url}/metrics", headers={"host": host})
+
+    assert page.status_code == status
 
 
 async def test_nothing_else_is_served_there() -> None:

@@ -133,15 +133,28 @@ async def test_a_client_that_takes_json_only_is_told_of_a_drain_in_json(emulator
     assert (answers[0].json()["id"], answers[0].json()["error"]["code"]) == (1, -32603)
 
 
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("br, gzip", 415), ("identity", 200), ("", 200)])
+async def test_a_compressed_body_is_refused_with_what_to_send(emulator: Emulator, coding: str, status: int) -> None:
+    body, headers = message("ping", "legacy")
+    async with serving(leading_to(emulator)) as served:
+        answer = await served.post(body, {**headers, "content-encoding": coding})
+
+    assert answer.status_code == status
+    if status == 415:
+        assert "uncompressed" in answer.json()["error_description"]
+        assert answer.headers["accept-encoding"] == "identity"
+
+
 async def preflight(served: Served, path: str, method: str, **headers: str) -> httpx.Response:
     asked = {"access-control-request-method": method, "access-control-request-headers": "mcp-protocol-version"}
     async with served.http({"origin": ORIGIN, **asked, **headers}) as http:
         return await http.options(path)
 
 
+@pytest.mark.parametrize("listed", [ORIGIN, ORIGIN.title()])
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
-async def test_a_page_that_may_call_sees_the_answer_to_any_method(emulator: Emulator, method: str) -> None:
-    async with serving(leading_to(emulator, http={"allowed_origins": [ORIGIN]})) as served:
+async def test_a_page_that_may_call_sees_the_answer_to_any_method(emulator: Emulator, method: str, listed: str) -> None:
+    async with serving(leading_to(emulator, http={"allowed_origins": [listed]})) as served:
         allowed = await preflight(served, MCP_PATH, method, **{"access-control-request-private-network": "true"})
         async with served.http({"origin": ORIGIN}) as http:
             answer = await http.request(method, MCP_PATH)

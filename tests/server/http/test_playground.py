@@ -1,12 +1,16 @@
 """The Playground's server: who gets the page, who gets a session, and what the page is made of."""
 
 import re
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.server.http.address import Address
+from blaxel_mcp.server.http.playground import playground_app
 from blaxel_mcp.server.pages import bundle as bundle_module
 from blaxel_mcp.server.pages.bundle import build_page, bundle
 from tests.support.connecting import leading_to
@@ -40,6 +44,33 @@ async def test_a_token_gives_one_page_a_session(emulator: Emulator) -> None:
     assert (first.status_code, second.status_code, tools.status_code) == (200, 403, 200)
     assert secret != token
     assert "press enter in the terminal" in second.json()["error_description"].casefold()
+
+
+@pytest.mark.parametrize("path", ["/session", "/mcp"])
+async def test_a_client_that_leaves_within_its_body_gets_no_answer_and_is_no_error(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    app, sessions = playground_app(leading_to(emulator), Address(socket.AF_INET, "127.0.0.1", 8000), {})
+    headers = {
+        "host": "127.0.0.1:8000",
+        "content-type": "application/json",
+        "authorization": f"Bearer {sessions.exchange(sessions.new_token())}",
+    }
+    scope = {"type": "http", "method": "POST", "path": path, "headers": httpx.Headers(headers).raw}
+    left: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return left.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with app.running():
+        await app.asgi(scope, receive, send)
+
+    assert sent == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_new_link_voids_the_one_before_and_keeps_the_sessions(emulator: Emulator) -> None:

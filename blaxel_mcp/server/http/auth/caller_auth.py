@@ -1,5 +1,7 @@
 """Authentication of HTTP callers: one class for each `http.auth` mode."""
 
+import hashlib
+import hmac
 import re
 import time
 from collections.abc import Callable
@@ -8,20 +10,25 @@ from typing import Protocol
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
+from blaxel_mcp.client.auth.credentials import all_credentials, own_secrets
 from blaxel_mcp.client.auth.tokens import is_bearer_value
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.http.address import Address
-from blaxel_mcp.server.http.auth.bearer_tokens import BearerTokens, passthrough_identity
 from blaxel_mcp.server.http.auth.jwks import IssuerKeys, KeysUnavailableError
-from blaxel_mcp.server.http.auth.jwt import JwtVerifier, TokenRefusedError
+from blaxel_mcp.server.http.auth.oauth import JwtVerifier, TokenRefusedError, metadata_url
 from blaxel_mcp.server.http.errors import RefusedError, unauthorized
-from blaxel_mcp.server.http.oauth_metadata import metadata_url
 from blaxel_mcp.settings.loading import Configuration
 
 CREDENTIAL_HEADER, WORKSPACE_HEADER = "X-Blaxel-Authorization", "X-Blaxel-Workspace"
 
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """A workspace name. It becomes a part of a URL's path, so it must not be `..`."""
+
+MIN_TOKEN_CHARS = 16
+"""Minimum length of a static token: a shorter one could be guessed by trying."""
+
+_IDENTITY_CHARS = 16
 
 
 class CallerAuth(Protocol):
@@ -44,7 +51,7 @@ def caller_auth_for(
     http = config.settings.http
     match http.auth:
         case "token":
-            return TokenAuth(BearerTokens(config))
+            return TokenAuth(config)
         case "oauth":
             verifier = JwtVerifier(http, IssuerKeys(http, now=now))
             return OAuthTokenAuth(verifier, str(http.issuer), http.scopes, metadata_url(http, address))
@@ -68,19 +75,36 @@ class NoAuth:
 
 
 class TokenAuth:
-    """`http.auth = "token"`: one of the static bearer tokens of the settings."""
+    """`http.auth = "token"`: one of the static bearer tokens of the settings, each of which is a caller.
+
+    Raises:
+        ConfigurationError: There are no tokens, or one of them is too short, not a valid header value, or a Blaxel
+            credential.
+    """
 
     announcement = "anyone with a token of http.bearer_tokens; your credentials are used"
 
-    def __init__(self, tokens: BearerTokens) -> None:
-        self._tokens = tokens
+    def __init__(self, config: Configuration) -> None:
+        tokens = [token.get_secret_value().strip() for token in config.settings.http.bearer_tokens]
+        if not tokens:
+            raise ConfigurationError(
+                'http.auth is "token", but http.bearer_tokens is empty.',
+                hint="Add at least one token, such as the output of `openssl rand -hex 32`.",
+            )
+        blaxel_secrets = {secret for credentials in all_credentials(config) for secret in own_secrets(credentials)}
+        for number, token in enumerate(tokens):
+            _require_safe_token(token, f"http.bearer_tokens[{number}]", blaxel_secrets)
+        # An identity does not reveal its token.
+        self._identities = [(token.encode(), f"token-{_digest('token', token)[:_IDENTITY_CHARS]}") for token in tokens]
 
     async def authenticate(self, headers: Headers) -> Caller:
         """Return the caller that the token stands for; raises RefusedError."""
-        identity = self._tokens.identity_of(_bearer_token(headers, "one of the tokens configured on this server"))
-        if identity is None:
+        token = _bearer_token(headers, "one of the tokens configured on this server").encode()
+        # Compare with all of them, so that the time taken does not depend on which one matches.
+        matching = [identity for known, identity in self._identities if hmac.compare_digest(known, token)]
+        if not matching:
             raise unauthorized("The token is not configured on this server.")
-        return Caller(identity)
+        return Caller(matching[-1])
 
 
 class OAuthTokenAuth:
@@ -128,7 +152,7 @@ class PassthroughAuth:
             raise unauthorized(f"{CREDENTIAL_HEADER} is not `Bearer ` and one word.", error="invalid_request")
         if not _WORKSPACE.fullmatch(workspace):
             raise unauthorized(f"{WORKSPACE_HEADER} is not the name of a workspace.", error="invalid_request")
-        return Caller(passthrough_identity(workspace, credential), workspace, SecretStr(credential))
+        return Caller(f"caller-{_digest('caller', workspace, credential)}", workspace, SecretStr(credential))
 
 
 def _bearer_token(headers: Headers, expected: str, **challenge: str) -> str:
@@ -151,3 +175,26 @@ def _required(headers: Headers, name: str, expected: str) -> str:
     if len(values) > 1:
         raise unauthorized(f"The header {name} was sent more than once. Send it once.", error="invalid_request")
     return values[0].strip()
+
+
+def _require_safe_token(token: str, name: str, blaxel_secrets: set[str]) -> None:
+    """Raise a ConfigurationError for a token that `http.bearer_tokens` must not have."""
+    if not is_bearer_value(token):
+        raise ConfigurationError(
+            f"{name} is not a valid token: it is empty, or contains a space, a line break or a non-ASCII character.",
+            hint="Use letters and digits, such as the output of `openssl rand -hex 32`.",
+        )
+    if len(token) < MIN_TOKEN_CHARS:
+        raise ConfigurationError(
+            f"{name} has fewer than {MIN_TOKEN_CHARS} characters and could be guessed.",
+            hint="Use a longer one, such as the output of `openssl rand -hex 32`.",
+        )
+    if token in blaxel_secrets:
+        raise ConfigurationError(
+            f"{name} is a Blaxel credential: every caller would have it, and could use it without this server.",
+            hint="Use a token that is only for callers, such as the output of `openssl rand -hex 32`.",
+        )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(("blaxel-mcp", *parts)).encode()).hexdigest()

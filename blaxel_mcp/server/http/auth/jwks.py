@@ -47,8 +47,7 @@ class KeysUnavailableError(Exception):
 class IssuerKeys:
     """The keys of the issuer in the settings: at `jwks_url`, otherwise where the metadata of `issuer` says.
 
-    Raises:
-        ConfigurationError: one of the two is a plain http URL of another machine.
+    Raises ConfigurationError if one of the two is a plain http URL of another machine.
     """
 
     def __init__(self, http: HttpSettings, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -69,10 +68,11 @@ class IssuerKeys:
     async def find(self, kid: str | None) -> tuple[JWK, ...]:
         """Return the keys with an id, or all keys for None; fetch them first if they are old or the id is unknown.
 
-        Raises:
-            KeysUnavailableError: there are no keys that are recent enough.
+        Raises KeysUnavailableError if there are none that are recent enough.
         """
-        if not self._matching(kid) or self._age() > FRESH_SECONDS:
+        is_known = bool(self._matching(kid)) and self._age() <= STALE_SECONDS
+        # One caller waits for keys that are only old.
+        if not is_known or (self._age() > FRESH_SECONDS and not self._fetching.locked()):
             async with self._fetching:
                 if self._attempted_at is None or self._now() - self._attempted_at >= COOLDOWN_SECONDS:
                     await self._refresh()

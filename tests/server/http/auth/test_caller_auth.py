@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.auth.bearer_tokens import MIN_TOKEN_CHARS
+from blaxel_mcp.server.http.auth.caller_auth import MIN_TOKEN_CHARS
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginEntry, LoginFile
 from tests.support.canaries import CALLER_KEY, CLIENT_CREDENTIALS, CLIENT_SECRET, HTTP_TOKEN, KEY, REFRESH_TOKEN

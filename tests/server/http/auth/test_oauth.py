@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.server.http.auth.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, STALE_SECONDS
+from blaxel_mcp.server.http.auth.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, STALE_SECONDS, IssuerKeys
+from blaxel_mcp.settings.http import HttpSettings
 from blaxel_mcp.settings.loading import Configuration
 from tests.support.canaries import KEY
 from tests.support.connecting import ERAS, Era, answer_of, leading_to
@@ -349,6 +350,29 @@ async def test_while_the_issuer_cannot_be_reached_its_keys_serve_on_for_a_day(
     assert [never_had.status_code, had.status_code, still.status_code, no_more.status_code] == [503, 200, 200, 503]
     assert never_had.json()["error"] == "temporarily_unavailable"
     assert never_had.headers["retry-after"] == "10"
+
+
+async def test_a_slow_issuer_delays_one_caller_and_not_those_whose_key_is_known(issuer: Issuer) -> None:
+    clock, has_waited = Clock(), anyio.Event()
+    keys = IssuerKeys(HttpSettings(issuer=issuer.url), now=clock)
+    await keys.find("one")
+    clock.seconds += FRESH_SECONDS + 1
+    issuer.released.clear()
+    asked = len(issuer.asked)
+
+    async def wait() -> None:
+        await keys.find("one")
+        has_waited.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        while len(issuer.asked) == asked:  # noqa: ASYNC110 - no event says so
+            await anyio.sleep(0.01)
+        found = await keys.find("one")
+        assert not has_waited.is_set()
+        issuer.released.set()
+
+    assert [key["kid"] for key in found] == ["one"]
 
 
 @pytest.mark.parametrize(

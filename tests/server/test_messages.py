@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from blaxel_mcp.server.message_ids import EDGE_BYTES, find_id
+from blaxel_mcp.server.messages import EDGE_BYTES, find_id
 
 LONG = "x" * 2 * EDGE_BYTES
 ODD = "Käfer \u2028\0\U0001f41e"

@@ -1,19 +1,22 @@
-"""The Playground's ASGI application: the page, the exchange of its token, and the MCP endpoint behind both."""
+"""The Playground: a page on loopback that is an MCP client of the server behind it, and its sessions."""
 
+import hmac
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.server.callers import OWNER, Caller
 from blaxel_mcp.server.http.address import MCP_PATH, Address
 from blaxel_mcp.server.http.app import HttpApp
-from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed
-from blaxel_mcp.server.http.playground.session import PageSessions
+from blaxel_mcp.server.http.errors import RefusedError, method_not_allowed, unauthorized
 from blaxel_mcp.server.pages.bundle import Page, build_page
 from blaxel_mcp.server.server import build_server
 from blaxel_mcp.settings.http import HttpSettings
@@ -22,6 +25,7 @@ from blaxel_mcp.settings.loading import Configuration
 SESSION_PATH = "/session"
 
 _MAX_TOKEN_BYTES = 4096
+_SECRET_BYTES = 32
 _DEFAULT = Environment()
 
 _PAGE_RULES = {"connect-src": "'self'", "img-src": "data:", "media-src": "data:", "frame-ancestors": "'none'"}
@@ -34,6 +38,41 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+class PageSessions:
+    """The one-time tokens of links, and the secrets of the pages that exchanged them.
+
+    A token may be seen: it is in a command line while a browser starts. So it works once, and the page then gets a
+    secret that exists only in its memory. Implements `CallerAuth`.
+    """
+
+    announcement = "the page that opens the link"
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+        self._secrets: list[str] = []
+
+    def new_token(self) -> str:
+        """Return a token for the next link; an earlier one that was not exchanged is void."""
+        self._token = secrets.token_urlsafe(_SECRET_BYTES)
+        return self._token
+
+    def exchange(self, token: str) -> str | None:
+        """Return the secret of a new page for a token, which is void from now on; None if it is not valid."""
+        if self._token is None or not hmac.compare_digest(self._token.encode(), token.encode("utf-8", "replace")):
+            return None
+        self._token = None
+        self._secrets.append(secrets.token_urlsafe(_SECRET_BYTES))
+        return self._secrets[-1]
+
+    async def authenticate(self, headers: Headers) -> Caller:
+        """Return the owner, whose terminal showed the link; raises RefusedError for a page without a secret."""
+        values = headers.getlist("authorization")
+        secret = values[0].removeprefix("Bearer ").encode() if len(values) == 1 else b""
+        if not any(hmac.compare_digest(known.encode(), secret) for known in self._secrets):
+            raise unauthorized("The page has no session. Open a new link of `blaxel-mcp playground`.")
+        return OWNER
 
 
 def playground_app(
@@ -76,6 +115,8 @@ class PlaygroundApp:
             response = await self._respond(request)
         except RefusedError as error:
             response = error.response()
+        except ClientDisconnect:
+            return
         await (response or self._mcp)(scope, receive, send)
 
     def _require_own_origin(self, request: Request) -> None:

@@ -1,14 +1,21 @@
-"""Verification of JWT access tokens: signed by the issuer, for this server, and not expired."""
+"""OAuth: the verification of JWT access tokens, and the metadata that names the issuer whose tokens are accepted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
+from mcp.server.auth.routes import build_resource_metadata_url
+from pydantic import AnyHttpUrl
 
 from blaxel_mcp.core.exceptions import ConfigurationError
+from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.server.http.address import MCP_PATH, Address
 from blaxel_mcp.server.http.auth.jwks import JWK, IssuerKeys
 from blaxel_mcp.settings.http import HttpSettings
+
+METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric algorithms only: with a symmetric one, anyone who can verify a token could also make one."""
@@ -64,12 +71,7 @@ class JwtVerifier:
         self._keys = keys
 
     async def verify(self, token: str) -> Bearer:
-        """Return the subject of a token.
-
-        Raises:
-            TokenRefusedError: the token is not valid.
-            KeysUnavailableError: the issuer's keys are not available.
-        """
+        """Return the subject of a token; raises TokenRefusedError, or KeysUnavailableError."""
         algorithm, kid, kind = _unverified_header(token)
         key = _signing_key(await self._keys.find(kid), algorithm)
         try:
@@ -149,3 +151,32 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
         elif isinstance(claim, list):
             scopes += [scope for scope in claim if isinstance(scope, str)]
     return frozenset(scopes)
+
+
+def resource_url(http: HttpSettings, address: Address) -> str:
+    """Return this server's URL as clients know it: `http.resource_url`, otherwise the address that it listens on."""
+    return http.resource_url or f"{address.url}{MCP_PATH}"
+
+
+def metadata_url(http: HttpSettings, address: Address) -> str:
+    """Return the URL of the metadata (RFC 9728, section 3.1), as the `WWW-Authenticate` header names it."""
+    return str(build_resource_metadata_url(AnyHttpUrl(resource_url(http, address))))
+
+
+def metadata_pages(http: HttpSettings, address: Address) -> dict[bytes, JSONObject]:
+    """Return the metadata by the path as it is on the wire; there is none unless `http.auth` is `oauth`.
+
+    The SDK's `create_protected_resource_routes` turns the issuer `https://host` into `https://host/`, and clients
+    compare issuers character by character (RFC 8414, section 3.3). It also lets the document be cached for an hour, and
+    serves one path, which is wrong behind a proxy that adds or strips a prefix.
+    """
+    if http.auth != "oauth":
+        return {}
+    metadata = {
+        "resource": resource_url(http, address),
+        "authorization_servers": [http.issuer],
+        "bearer_methods_supported": ["header"],
+        **({"scopes_supported": list(http.scopes)} if http.scopes else {}),
+    }
+    paths = (METADATA_PATH, f"{METADATA_PATH}{MCP_PATH}", urlsplit(metadata_url(http, address)).path)
+    return {path.encode(): metadata for path in paths}

@@ -1,13 +1,24 @@
-"""The progress notifications of a request: a sentence for every client, and the text for one that asks for it."""
+"""Notifications to clients: that the list of tools has changed, and the progress of a call with its text so far."""
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 
 from blaxel_mcp.tools.calls import Report
 from blaxel_mcp.tools.results.content_blocks import text_block
+
+if TYPE_CHECKING:
+    from mcp.server.session import ServerSession
+
+logger = logging.getLogger(__name__)
+
+_SEND_SECONDS = 5.0
+"""Time that a client has to read the notification, so that one that does not read delays no other."""
 
 PARTIAL_KEY = "blaxel-mcp/partial"
 """In the `_meta` of a tool call, `true` requests the text as it arrives. In that of a notification, it is that text:
@@ -17,6 +28,37 @@ PARTIAL_SECONDS = 0.1
 """Interval between two pieces of new text: it appears to flow, at no more than ten notifications a second."""
 
 Context = ServerRequestContext[Any, Any]
+
+
+class ToolChanges:
+    """The clients to notify when the list of tools changes.
+
+    Clients of the handshake era get a notification on their session. Clients of 2026-07-28 get an event on their
+    `subscriptions/listen` stream.
+    """
+
+    def __init__(self) -> None:
+        self._bus = InMemorySubscriptionBus()
+        self._sessions: list[ServerSession] = []
+        self.listen = ListenHandler(self._bus)
+
+    async def initialized(self, context: Context, _: types.NotificationParams | None) -> None:
+        """Remember the connection of a handshake-era client, once however often it says that it is initialized."""
+        # The SDK makes a session for each message; the parameters of `initialize` are the connection's own.
+        if not any(session.client_params is context.session.client_params for session in self._sessions):
+            self._sessions.append(context.session)
+
+    async def announce(self) -> None:
+        """Notify all clients."""
+        await self._bus.publish(ToolsListChanged())
+        for session in list(self._sessions):
+            with anyio.move_on_after(_SEND_SECONDS):
+                try:
+                    await session.send_tool_list_changed()
+                except Exception:
+                    # Any error of the transport means that the session is closed.
+                    logger.debug("a client is gone", exc_info=True)
+                    self._sessions.remove(session)
 
 
 def progress_report(context: Context, shown: Callable[[str], str]) -> Report:
