@@ -461,3 +461,68 @@ async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
         tool.validator.validate({})
     with pytest.raises(InvalidArgumentsError, match="pointer: expected maxLength 10000"):
         tool.validator.validate({"call_id": "call_1", "pointer": "/a" * 6000})
+
+
+LONE = "\\ud83d"
+"""Half of a surrogate pair, as JSON spells it: the SDK cannot write it."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(f'{{"a":"half {LONE}","b":[1.10]}}', id="half a surrogate pair"),
+        pytest.param('{"a":"x","b":[1e999]}', id="a number beyond the range"),
+        pytest.param(f'{{"a":"x","b":{"[" * 150}{"]" * 150}}}', id="deep nesting"),
+    ],
+)
+async def test_several_selected_parts_can_be_written_whatever_is_in_them(store: CallStore, body: str) -> None:
+    answer = read_answer(200, {}, body.encode())
+    result = await answer_result(answer, CallContext(), _policy(store, select=("/a", "/b")))
+
+    assert result.model_dump_json()
+    assert text_of(result).startswith('{"/a":')
+
+
+async def test_a_result_holds_as_many_of_many_long_parts_as_fit_and_says_how_to_read_the_others(
+    store: CallStore,
+) -> None:
+    pointers = tuple(f"/{index}" for index in range(100))
+    result = await answer_result(_json(["long " * 300] * 100), CallContext(), _policy(store, select=pointers))
+    parts = json.loads(text_of(result))
+
+    assert len(text_of(result)) < 50_000
+    assert len(parts) + len(parts["not_selected"]) == 101
+    assert 'pointer="/99") returns it' in parts["not_selected"]["/99"]
+
+
+@pytest.mark.parametrize("form", ["similarity", "file"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param(f'"half {LONE}"', id="half a surrogate pair"),
+        pytest.param("1e999", id="a number beyond the range"),
+        pytest.param(f"{'[' * 150}{']' * 150}", id="deep nesting"),
+        pytest.param(f'"{"long " * 20_000}"', id="a long text"),
+    ],
+)
+async def test_another_form_of_vectors_is_short_and_can_be_written_whatever_is_beside_them(
+    store: CallStore, form: str, member: str
+) -> None:
+    body = f'{{"data":[{{"embedding":[1,0]}},{{"embedding":[1,0.5]}}],"odd":{member}}}'
+    answer = read_answer(200, {}, body.encode())
+    result = await answer_result(answer, CallContext(), _policy(store, returns=form))
+
+    assert result.model_dump_json()
+    assert ("similarity" if form == "similarity" else "dimensions") in text_of(result)
+    assert len(text_of(result)) < 40_000
+
+
+@pytest.mark.parametrize("odd", ["0", "1e999"])
+async def test_the_rest_of_a_models_text_begins_where_the_note_says(store: CallStore, odd: str) -> None:
+    said = json.dumps('Line "1"\n' * 500)
+    answer = read_answer(200, {}, f'{{"thoughts":"{"t" * 3000}","said":{said},"odd":{odd}}}'.encode())
+    policy = _policy(store, {"limits": {"max_result_chars": 2000}}, kind="text", api=Speaking())
+    shown = text_of(await answer_result(answer, CallContext(call_id="call_x"), policy))
+    text, _, note = shown.rpartition("\n\n[")
+
+    assert f'pointer="/said", offset={len(text)}' in note

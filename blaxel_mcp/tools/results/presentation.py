@@ -47,12 +47,11 @@ def present(
             with suppress(ValueError, RecursionError):
                 return _present_json(answer, limit, ref, summarizes=summarizes)
             return truncate_text(json_text.compact(text), limit=limit, ref=ref, place=Truncation())
-        case JSONAnswer(text=text, value=value) if not json_text.survives_as_value(text, value):
-            return truncate_text(model_text, limit=limit, ref=ref, place=Truncation())
-        case JSONAnswer(value=value):
+        case JSONAnswer(text=text, value=value):
             pointer = find_string(value, model_text) if len(model_text) > limit else None
             place = None if pointer is None else Truncation(pointer)
-            return truncate_text(model_text, limit=limit, ref=ref, place=place, media=extract_media(value)[1])
+            media = extract_media(value)[1] if json_text.survives_as_value(text, value) else ()
+            return truncate_text(model_text, limit=limit, ref=ref, place=place, media=media)
 
 
 def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
