@@ -24,14 +24,12 @@ from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answer import INLINE_BYTES
 
 PART_KEY = "blaxel-mcp/part"
 
 _PARTS = frozenset({"pointer", "offset", "length"})
 """The arguments that pick a part of an answer."""
-
-_INLINE_BYTES = 100_000
-"""Parts of answers up to this size are read without a thread."""
 
 LAST = "last"
 """In place of a call's id: the caller's latest call with an answer or a handle."""
@@ -142,7 +140,7 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
         is_json = answer.kind == "json"
         return read_part(answer.text, request, is_json=is_json, limit=limits.max_result_chars, ref=ref)
 
-    is_light = answer.kind == "binary" or len(answer.data) <= _INLINE_BYTES
+    is_light = answer.kind == "binary" or len(answer.data) <= INLINE_BYTES
     part = read() if is_light else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
     receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
     details = {

@@ -8,6 +8,9 @@ from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextA
 
 LIFETIME_SECONDS = 3600
 
+INLINE_BYTES = 100_000
+"""Parts of answers up to this size are read without a thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
