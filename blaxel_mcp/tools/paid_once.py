@@ -242,3 +242,14 @@ def other_arguments(call_id: str) -> BlaxelError:
         f"The key of this call belongs to the call {literal(call_id)}, which had other arguments.",
         hint=f"Use another `{CALL_KEY}` for another call; the same one repeats a call and is not billed again.",
     )
+
+
+def unkept_result(call_id: str) -> BlaxelError:
+    """Make the error for a repeated call whose first result is too large to be kept."""
+    return BlaxelError(
+        f"The first call with this key, {literal(call_id)}, is done, but its result is too large to be kept for a "
+        "repetition.",
+        code="not_found",
+        hint="Read its answer with `read_result`; if that is gone, another key calls the model again and is billed.",
+        billed="yes",
+    )

@@ -12,7 +12,7 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
+from blaxel_mcp.tools.paid_once import CallKeysError, arguments_digest, key_digest
 from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
 from tests.support.canaries import KEY
 from tests.support.connecting import (
@@ -284,6 +284,34 @@ async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
         assert error_of(result)["billed"] == "maybe"
         assert receipt_of(result)["call_id"] == "call_of_the_dead"
     assert len(inference_requests(emulator.requests)) == idempotent
+
+
+def test_a_file_of_keys_that_cannot_be_used_at_first_is_used_as_soon_as_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite3"
+    keys = LocalKeys(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(CallKeysError, match="database is locked"):
+        keys.claim("key", "arguments", "call_1")
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert keys.claim("key", "arguments", "call_1").state == "new"
+    keys.close()
+
+
+async def test_a_result_that_is_too_large_to_be_kept_is_not_a_lost_call(emulator: Emulator) -> None:
+    keys = LocalKeys(default_keys())
+    digest = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
+    keys.claim(digest, arguments_digest("house-chat", PROMPT), "call_1")
+    keys.finish(digest, "call_1", json.dumps({"content": [{"type": "text", "text": "x" * 4_000_000}]}))
+    keys.close()
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        result = await ask(client)
+
+    assert "'call_1', is done, but its result is too large" in text_of(result)
+    assert (error_of(result)["code"], error_of(result)["billed"]) == ("not_found", "yes")
+    assert not inference_requests(emulator.requests)
 
 
 async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:

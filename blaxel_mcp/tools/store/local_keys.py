@@ -22,6 +22,8 @@ _MAX_KEYS = 5000
 _BUSY_SECONDS = 2.0
 
 _SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS keys (
     key TEXT PRIMARY KEY, arguments TEXT NOT NULL, call_id TEXT NOT NULL, begun REAL NOT NULL, until REAL NOT NULL,
     is_done INTEGER NOT NULL DEFAULT 0, result TEXT
@@ -127,10 +129,14 @@ class LocalKeys:
             make_own_folder(self._path.parent)
             # SQLite gives its other files the mode of this one.
             make_own_file(self._path)
-            self._connection = connection = sqlite3.connect(
+            connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            try:
+                connection.executescript(_SCHEMA)
+            except sqlite3.Error:
+                # The file may be locked or the disk full: the next use tries again.
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
