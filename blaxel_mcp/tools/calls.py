@@ -220,6 +220,7 @@ class CallRegistry:
         if call.task.done():
             return True
         self._handles[call.context.call_id] = call
+        self._expire()
         if self._shared:
             with anyio.CancelScope(shield=True):
                 await self._share(call, self._shared)

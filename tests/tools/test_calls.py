@@ -1,5 +1,7 @@
 """A slow call: signs of life, a handle in time, one answer, and an end when it is told to."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -221,6 +223,25 @@ async def test_handles_are_bounded_in_number_and_in_age(calls: CallRegistry, clo
     assert [calls.find(handle) is None for handle in handles] == [True] * 5 + [False] * MAX_HANDLES
     clock.seconds += HANDLE_SECONDS + 1
     assert calls.find(handles[-1]) is None
+
+
+async def test_results_of_handles_that_nobody_reads_do_not_pile_up(calls: CallRegistry) -> None:
+    results = []
+    for _ in range(MAX_HANDLES + 5):
+        finish = anyio.Event()
+
+        async def slow(finish: anyio.Event = finish) -> types.CallToolResult:
+            await finish.wait()
+            return types.CallToolResult(content=[])
+
+        call = await run(calls, CallContext(), slow, detach_after=0.0001)
+        finish.set()
+        await call.wait(None)
+        results.append(weakref.ref(call.task.result()))
+        del call
+    gc.collect()
+
+    assert sum(result() is not None for result in results) <= MAX_HANDLES + 1
 
 
 @pytest.mark.parametrize("which", ["read_result", "cancel_call"])
