@@ -278,6 +278,8 @@ async def test_a_large_answer_is_kept_in_chunks_and_read_only_with_the_same_key_
             client.set("{blaxel-mcp}:answer:bert:call_1", forged or b"")
 
         assert answers().read("call_1") == large
+        answers().write("call_3", StoredAnswer("json", "application/json", b'{ "a" : [ 1.10 ] }', is_compact=False))
+        assert answers().read("call_3") == StoredAnswer("json", "application/json", b'{"a":[1.10]}')
         assert answers().read("call_2") is None
         with pytest.raises(SharedStateError, match=r"another shared\.key"):
             answers(key=SHARED_KEY[::-1]).read("call_1")

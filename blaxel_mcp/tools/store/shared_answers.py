@@ -24,8 +24,8 @@ class SharedAnswers:
         self._last = last_place(owner)
 
     def write(self, call_id: str, answer: StoredAnswer) -> None:
-        """Store an answer; SharedStateError if the engine cannot be used."""
-        place, data = f"{self._prefix}{call_id}", answer.data
+        """Store an answer in its compact form; SharedStateError if the engine cannot be used."""
+        place, data = f"{self._prefix}{call_id}", answer.compacted().data
         chunks = max(1, math.ceil(len(data) / CHUNK_BYTES))
         parts = {f"{place}:{index}": data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES] for index in range(chunks)}
         head = json.dumps({"kind": answer.kind, "media_type": answer.media_type, "chunks": chunks}).encode()
