@@ -69,7 +69,7 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) ->
         names = dict.fromkeys(arguments["models"])
         need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
         if need is not None and need > len(names):
-            message = f"`need` is {need}, but only {len(names)} models are asked."
+            message = f"`need` is {need}, which is more than the models that are asked ({len(names)})."
             raise InvalidArgumentsError(message, hint="Use a smaller number; nothing was sent.")
         asked = [AskedModel(name, _own_context(context, name, catalog)) for name in names]
         for one in asked:

@@ -397,6 +397,17 @@ async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore
     assert (await store.get(context.call_id)).data == PNG
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a home directory is found in another way")
+async def test_without_a_home_directory_nothing_is_lost(store: CallStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": "~/media"}})
+
+    result = await answer_result(BinaryAnswer(PNG, "image/png"), CallContext(), policy)
+
+    assert "It could not be written to a file: Could not determine home directory. For" in text_of(result)
+
+
 async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(store: CallStore) -> None:
     vector = [number / 7 for number in range(500)]
     context, policy = CallContext(), _policy(store)

@@ -50,6 +50,8 @@ async def write_media_file(
 
             path = await anyio.to_thread.run_sync(write)
             place = f"It is in the file {path}."
-    except OSError as error:
-        place = f"It could not be written to a file: {error.strerror or error}."
+    except (OSError, RuntimeError) as error:
+        # The second one: this user has no home directory.
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        place = f"It could not be written to a file: {reason}."
     return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
