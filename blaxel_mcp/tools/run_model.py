@@ -59,8 +59,11 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     validator = ArgumentValidator(closed, owner="The schema of run_model")
 
     def may_repeat(arguments: Mapping[str, Any]) -> bool:
-        entry = catalog.find(str(arguments.get("model")))
-        return entry is not None and entry.settings.idempotent
+        # The call itself reports a name that several workspaces have.
+        with suppress(InvalidArgumentsError):
+            entry = catalog.find(str(arguments.get("model")))
+            return entry is not None and entry.settings.idempotent
+        return False
 
     return Tool(definition, validator, run, calls_a_model=True, takes_key=True, may_repeat=may_repeat)
 

@@ -14,6 +14,7 @@ import pytest
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.paid_once import CallKeysError, arguments_digest, key_digest
 from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
+from tests.catalog.test_several_workspaces import Platform, several
 from tests.support.canaries import KEY
 from tests.support.connecting import (
     ERAS,
@@ -99,6 +100,15 @@ async def test_a_field_of_that_name_of_a_models_own_tool_goes_to_the_model(emula
             assert not receipt_of(await ask(client, {}, call_key="a field of the model"))["replayed"]
 
     assert [b"a field of the model" in request.body for request in inference_requests(emulator.requests)] == [True] * 2
+
+
+async def test_a_call_with_a_key_that_names_no_single_model_says_so() -> None:
+    async with connect(several(), transport=Platform()) as client:
+        arguments = {"model": "gpt", "data": {"messages": []}, "call_key": "question 7"}
+        result = await client.call_tool("run_model", arguments)
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert "Several workspaces have a model 'gpt'" in text_of(result)
 
 
 async def test_a_dry_run_takes_no_key(emulator: Emulator) -> None:
