@@ -247,7 +247,7 @@ class Tenant:
             writes_files=visibility.writes_files,
         )
         builtin = {
-            "ask_models": ask_models_tool(catalog, runtime, policy),
+            "ask_models": ask_models_tool(catalog, runtime, policy, visibility),
             "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls),

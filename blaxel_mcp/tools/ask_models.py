@@ -7,8 +7,10 @@ import mcp_types as types
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.budget.usage import Usage
-from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.catalog.catalog import Catalog, qualified_model
+from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
+from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -32,6 +34,7 @@ from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import truncate_text
 from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.visibility import Visibility
 
 MAX_MODELS = 8
 
@@ -61,8 +64,8 @@ def is_of_use(catalog: Catalog, settings: ToolSettings) -> bool:
     return is_wanted and sum(bool(entry.api.conversation) for entry in catalog.entries) > 1
 
 
-def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) -> Tool:
-    """Return the tool."""
+def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, visibility: Visibility) -> Tool:
+    """Return the tool, whose errors of single models are those that its caller may see."""
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
@@ -82,8 +85,8 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) ->
             if one.answer is not None:
                 await policy.store.put(one.context.call_id, one.answer)
             one.context.agreed_by = context.agreed_by
-        value: JSONObject = {"answers": [_report(one, policy, len(asked)) for one in asked]}
-        value |= await _similarity(asked, embedder, runtime, context)
+        value: JSONObject = {"answers": [_report(one, policy, visibility, len(asked)) for one in asked]}
+        value |= await _similarity(asked, embedder, runtime, context, visibility)
         _add_up(asked, context)
         return await answer_result(JSONAnswer(json_text.dump(value), value), context, policy.for_model(None, None))
 
@@ -114,17 +117,7 @@ async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtim
     Raises:
         BlaxelError: The model is not known, or takes no question.
     """
-    entry, workspace = catalog.find(name), runtime.config.settings.workspace
-    if entry is None and workspace is not None:
-        lookup = await runtime.control_plane.find(workspace, name)
-        entry = make_entry(ModelSettings(name=name), name, lookup.record) if lookup.record else None
-    if entry is None:
-        raise BlaxelError(
-            f"The model {name!r} is not known, so it was not asked.",
-            code="unknown_model",
-            origin="caller",
-            hint="list_models has the names.",
-        )
+    entry = catalog.find(name) or await _looked_up(name, runtime)
     values = {question_field(entry, QUESTION_FIELDS, "a question"): arguments["prompt"]}
     if system := arguments.get("system"):
         values[question_field(entry, SYSTEM_FIELDS, "system instructions")] = system
@@ -132,13 +125,37 @@ async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtim
     return Invocation.of_entry(entry, valid)
 
 
-def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
+async def _looked_up(name: str, runtime: Runtime) -> CatalogEntry:
+    """Return the entry of a model that the catalog does not have, by its record in the control plane."""
+    settings = runtime.config.settings
+    model = qualified_model(name, settings.known_workspaces) or ModelSettings(name=check_model_name(name))
+    workspace = model.workspace or settings.workspace
+    lookup = await runtime.control_plane.find(workspace, model.name) if workspace else Lookup(None)
+    if lookup.record:
+        return make_entry(model, name, lookup.record)
+    if lookup.error and lookup.error.code not in {"not_found", "unknown_model"}:
+        raise BlaxelError(
+            f"The model {name!r} was not asked, because {lookup.problem}.",
+            code=lookup.error.code,
+            origin=lookup.error.origin,
+            hint=lookup.error.hint,
+            retryable=lookup.error.retryable,
+        )
+    raise BlaxelError(
+        f"The model {name!r} is not known, so it was not asked.",
+        code="unknown_model",
+        origin="caller",
+        hint="list_models has the names.",
+    )
+
+
+def _report(one: AskedModel, policy: ResultPolicy, visibility: Visibility, count: int) -> JSONObject:
     receipt, text = one.receipt, one.text
     assert receipt is not None, "every call has ended"
     if text is not None:
         limit = max(_MIN_CHARS, policy.settings.limits.max_result_chars // (count + 1))
         text = truncate_text(text, limit=limit, ref=AnswerRef(one.context.call_id, policy.reader)).text
-    error = one.error and {"code": one.error.code, "message": str(one.error), "billed": one.error.billed}
+    error = one.error and {"code": one.error.code, "message": _shown(one.error, visibility), "billed": one.error.billed}
     return {
         "model": one.model,
         **({"text": text} if error is None else {"error": error}),
@@ -149,8 +166,16 @@ def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
     }
 
 
+def _shown(error: BlaxelError, visibility: Visibility) -> str:
+    return " ".join(filter(None, visibility.failure(error.code, error.origin, error.message, error.hint)))
+
+
 async def _similarity(
-    asked: Sequence[AskedModel], embedder: CatalogEntry | None, runtime: Runtime, context: CallContext
+    asked: Sequence[AskedModel],
+    embedder: CatalogEntry | None,
+    runtime: Runtime,
+    context: CallContext,
+    visibility: Visibility,
 ) -> JSONObject:
     """Return the similarity of the answers to each other; None with fewer than two, or without an embedding model.
 
@@ -172,7 +197,7 @@ async def _similarity(
                 cost = {"cost_usd": own.cost_usd, "model": embedder.name}
                 return {"similarity": {"between": [model for model, _ in answered], "rows": rows, **cost}}
     except BlaxelError as error:
-        context.notes.append(f"the similarity of the answers is missing: {error.message}")
+        context.notes.append(f"the similarity of the answers is missing: {_shown(error, visibility)}")
     return {}
 
 

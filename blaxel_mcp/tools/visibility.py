@@ -86,17 +86,21 @@ class Visibility:
             budget = receipt["budget"] if self.shows_budget else None
             meta[RECEIPT_KEY] = {**receipt, "notes": [*map(self.text, receipt["notes"])], "budget": budget}
         if error := meta.get(ERROR_KEY):
-            message, hint = self.text(error["message"]), self.text(error["hint"])
-            is_hidden = error["code"] == "configuration_error" or not self.shows_budget
-            if error["origin"] == "local" and is_hidden and error["code"] in _OF_THE_SERVER:
-                if message != self._logged:
-                    # Logged once until it changes: a caller must not be able to fill the log.
-                    self._logged = message
-                    logger.warning("a call over HTTP failed: %s %s", error["message"], error["hint"])
-                message, hint = _OF_THE_SERVER[error["code"]]
+            message, hint = self.failure(error["code"], error["origin"], error["message"], error["hint"])
             meta[ERROR_KEY] = {**error, "message": message, "hint": hint}
             content = [text_block(f"{message} {hint}".rstrip()), *content[1:]]
         return result.model_copy(update={"meta": meta, "content": content})
+
+    def failure(self, code: str, origin: str, message: str, hint: str) -> tuple[str, str]:
+        """Return the message and the hint of an error, or others if they describe the owner's settings."""
+        is_hidden = not self._is_owner and (code == "configuration_error" or not self.shows_budget)
+        if origin != "local" or not is_hidden or code not in _OF_THE_SERVER:
+            return self.text(message), self.text(hint)
+        if message != self._logged:
+            # Logged once until it changes: a caller must not be able to fill the log.
+            self._logged = message
+            logger.warning("a call over HTTP failed: %s %s", message, hint)
+        return _OF_THE_SERVER[code]
 
     def protocol_error(self, error: MCPError) -> MCPError:
         """Return an error of the protocol without the owner's paths."""

@@ -178,6 +178,23 @@ async def test_a_failure_of_the_owners_settings_is_in_the_log_and_not_in_the_ans
     assert caplog.text.count("/opt/op-read-secret") == 1
 
 
+@in_each_mode
+async def test_the_failure_of_one_of_several_models_says_no_more_than_that_of_its_own_tool(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    if mode == "caller":
+        pytest.skip("the caller brings its own key")
+    config = of_owner(emulator, tmp_path, mode, api_key=None, api_key_command=["/opt/op-read-secret"])
+    with caplog.at_level(logging.WARNING):
+        async with serving(config) as served, served.client(headers=MODES[mode][1]) as client:
+            arguments = {"models": ["house-chat", "unlisted"], "prompt": "Hi"}
+            result = await client.call_tool("ask_models", arguments)
+
+    assert text_of(result).count("This server is not set up for the call.") == 2
+    assert "op-read-secret" not in result.model_dump_json()
+    assert "/opt/op-read-secret" in caplog.text
+
+
 async def usage_of(client: Client) -> dict[str, Any]:
     (content,) = (await client.read_resource("blaxel://usage")).contents
     usage: dict[str, Any] = json.loads(getattr(content, "text", ""))
