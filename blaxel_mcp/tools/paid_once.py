@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 CALL_KEY = "call_key"
 """The argument of `run_model`."""
 
+KEY_ARGUMENTS = frozenset({CALL_KEY, "dry_run"})
+"""The arguments of `run_model` that decide on the key."""
+
 CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 """The keys of a tool call's id in `_meta`: of Claude Code and of Codex. Each call has its own id."""
 
@@ -203,14 +206,15 @@ def client_key(meta: Mapping[str, Any]) -> str | None:
     return next((text for text in ids if isinstance(text, str) and 0 < len(text) <= _MAX_KEY_CHARS), None)
 
 
-def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool) -> str | None:  # noqa: FBT001 - a field of the tool
-    """Return the key of a call: the argument, which an agent sets on purpose, otherwise what its client sent."""
-    if takes_argument and arguments.get("dry_run"):
+def key_of(arguments: Mapping[str, Any], sent: str | None) -> str | None:
+    """Return the key of a call of `run_model`, given its valid arguments and what its client sent; None without one.
+
+    An agent sets the argument on purpose, so it takes precedence.
+    """
+    if arguments.get("dry_run"):
         return None
-    own_key = arguments.get(CALL_KEY) if takes_argument else None
-    # The schema rejects a longer one.
-    is_key = isinstance(own_key, str) and 0 < len(own_key) <= _MAX_KEY_CHARS
-    return f"argument {own_key}" if is_key else sent and f"client {sent}"
+    own_key = arguments.get(CALL_KEY)
+    return f"argument {own_key}" if own_key else sent and f"client {sent}"
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:

@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest
@@ -25,6 +25,7 @@ from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report
 from blaxel_mcp.tools.consent import InputRequiredError
 from blaxel_mcp.tools.handles import detach_seconds, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
+    KEY_ARGUMENTS,
     CallKeysError,
     Claim,
     PaidOnce,
@@ -143,7 +144,7 @@ class ToolRegistry:
         if not tool.calls_a_model:
             return await self._run(tool, arguments, context, scope)
         seconds = detach_seconds(self._settings, client, reports=True) if report else self._silent_seconds
-        if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments, sent_key, tool.takes_key)):
+        if self._once and (sent_key or tool.takes_key) and (key := await self._key(tool, arguments, sent_key)):
             return await self._call_once(
                 self._once, key, tool, arguments, context, scope=scope, report=report, seconds=seconds
             )
@@ -152,6 +153,17 @@ class ToolRegistry:
         if await self._calls.join(call, seconds, report):
             return call.task.result()
         return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
+
+    async def _key(self, tool: Tool, arguments: Mapping[str, Any], sent_key: str | None) -> str | None:
+        """Return the key of a call; None without one, and for arguments that will be rejected."""
+        if tool.takes_key and ("model" not in arguments or not KEY_ARGUMENTS.isdisjoint(arguments)):
+            # All of them may be in one string, and `dry_run` may be the word "false".
+            try:
+                arguments, _ = await anyio.to_thread.run_sync(tool.validator.validate, arguments, limiter=_VALIDATORS)
+            except InvalidArgumentsError:
+                return None
+            return key_of(arguments, sent_key)
+        return sent_key and f"client {sent_key}"
 
     async def _call_once(
         self,

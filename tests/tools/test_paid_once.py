@@ -111,6 +111,25 @@ async def test_a_call_with_a_key_that_names_no_single_model_says_so() -> None:
     assert "Several workspaces have a model 'gpt'" in text_of(result)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({**RUN, "call_key": "k", "dry_run": "false"}, id="a word for false"),
+        pytest.param({"arguments": json.dumps({**RUN, "call_key": "k"})}, id="all arguments as one string"),
+        pytest.param({"arguments": {**RUN, "call_key": "k"}}, id="all arguments in an object"),
+    ],
+)
+async def test_a_key_counts_in_arguments_that_have_to_be_repaired(
+    emulator: Emulator, arguments: dict[str, Any]
+) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        results = [await client.call_tool("run_model", arguments) for _ in range(2)]
+
+    assert [receipt_of(result)["replayed"] for result in results] == [False, True]
+    assert receipt_of(results[0])["repairs"]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_dry_run_takes_no_key(emulator: Emulator) -> None:
     async with connect(leading_to(emulator, models=[CHAT])) as client:
         assert answer_of(await client.call_tool("run_model", {**RUN, "call_key": "x", "dry_run": True}))
