@@ -145,7 +145,7 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
     receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
     details = {
         "call_id": ref.call_id,
-        "pointer": request.pointer,
+        "pointer": request.pointer and text_block(request.pointer).text,
         "unit": part.unit,
         "offset": part.offset,
         "length": part.end - part.offset,

@@ -494,6 +494,15 @@ async def test_several_selected_parts_can_be_written_whatever_is_in_them(store: 
     assert text_of(result).startswith('{"/a":')
 
 
+@pytest.mark.parametrize("part", ["[1]", f'["{PNG64}"]', f'"{PNG64}"'])
+async def test_a_member_whose_name_cannot_be_written_can_be_read(store: CallStore, part: str) -> None:
+    context, policy = CallContext(), _policy(store)
+    await answer_result(read_answer(200, {}, f'{{"{LONE}":{part}}}'.encode()), context, policy)
+    result = await read_result({"call_id": context.call_id, "pointer": "/\ud83d"}, CallContext(), policy)
+
+    assert result.model_dump_json()
+
+
 async def test_a_result_holds_as_many_of_many_long_parts_as_fit_and_says_how_to_read_the_others(
     store: CallStore,
 ) -> None:

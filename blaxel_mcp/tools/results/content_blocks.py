@@ -14,7 +14,7 @@ CALLS_URI = "blaxel://calls/"
 
 def call_uri(call_id: str, pointer: str | None = None) -> str:
     """Return the URI of an answer, or of the part of it that a JSON Pointer picks."""
-    return f"{CALLS_URI}{call_id}{quote(pointer or '', safe='/~')}"
+    return f"{CALLS_URI}{call_id}{quote(pointer or '', safe='/~', errors='replace')}"
 
 
 def parse_call_uri(uri: str) -> tuple[str, str | None] | None:
