@@ -36,6 +36,9 @@ CALL_KEY = "call_key"
 KEY_ARGUMENTS = frozenset({CALL_KEY, "dry_run"})
 """The arguments of `run_model` that decide on the key."""
 
+OWN_KEY = "argument "
+"""What a key begins with that an agent set."""
+
 CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 """The keys of a tool call's id in `_meta`: of Claude Code and of Codex. Each call has its own id."""
 
@@ -214,7 +217,7 @@ def key_of(arguments: Mapping[str, Any], sent: str | None) -> str | None:
     if arguments.get("dry_run"):
         return None
     own_key = arguments.get(CALL_KEY)
-    return f"argument {own_key}" if own_key else sent and f"client {sent}"
+    return f"{OWN_KEY}{own_key}" if own_key else sent and f"client {sent}"
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:

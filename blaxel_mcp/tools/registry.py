@@ -26,6 +26,7 @@ from blaxel_mcp.tools.consent import InputRequiredError
 from blaxel_mcp.tools.handles import detach_seconds, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
     KEY_ARGUMENTS,
+    OWN_KEY,
     CallKeysError,
     Claim,
     PaidOnce,
@@ -189,7 +190,7 @@ class ToolRegistry:
                 again = tool.may_repeat(arguments)
                 claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
                 if claim.state != "new":
-                    return self._result_of(claim)
+                    return self._result_of(claim, has_own_key=key.startswith(OWN_KEY))
             except CallKeysError as error:
                 context.notes.append(f"in another process, a repetition of this call would be paid again: {error}")
                 # Another request with this key may have started it meanwhile.
@@ -211,14 +212,14 @@ class ToolRegistry:
             return result
         return replayed(result.model_dump_json(by_alias=True, exclude_none=True))
 
-    def _result_of(self, claim: Claim) -> types.CallToolResult:
+    def _result_of(self, claim: Claim, *, has_own_key: bool) -> types.CallToolResult:
         """Return the result or the state of another process's call."""
         context = CallContext(call_id=claim.call_id)
         if claim.state == "other":
             return error_result(other_arguments(claim.call_id), context)
         if claim.state == "running":
-            seen = Seen(progress="another process waits for it")
-            return running_result(context, seen, prefix=self._settings.tools.prefix)
+            seen = Seen(progress="another process of this server makes the call")
+            return running_result(context, seen, prefix=self._settings.tools.prefix, has_own_key=has_own_key)
         if claim.state == "done":
             return replayed(claim.result) if claim.result else error_result(unkept_result(claim.call_id), context)
         return error_result(lost_call(claim.call_id, Seen()), context)

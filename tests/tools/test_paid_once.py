@@ -183,6 +183,26 @@ async def test_a_running_call_of_another_process_is_joined(emulator: Emulator) -
     assert len(inference_requests(emulator.requests)) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "key", "advice"),
+    [
+        pytest.param({"call_key": "k"}, "argument k", "Repeat this call with the same call_key", id="an agent's key"),
+        pytest.param({}, "client toolu_01", "do not send the request again", id="a client's key"),
+    ],
+)
+async def test_a_long_call_of_another_process_says_how_to_wait_on(
+    emulator: Emulator, arguments: dict[str, Any], key: str, advice: str
+) -> None:
+    other = LocalKeys(default_keys())
+    other.claim(key_digest("", "demo", key), arguments_digest("run_model", RUN), "call_of_another_process")
+    async with connect(leading_to(emulator, models=[CHAT], limits={"detach_after_seconds": 0.05})) as client:
+        result = await client.call_tool("run_model", {**RUN, **arguments}, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
+    other.close()
+
+    assert answer_of(result)["call_id"] == "call_of_another_process"
+    assert advice in answer_of(result)["next"]
+
+
 async def test_a_call_that_failed_unpaid_may_be_made_again(emulator: Emulator) -> None:
     config = leading_to(emulator, models=[CHAT], budget={"calls_per_day": 0, "ledger": ":memory:"})
     async with connect(config) as client:
