@@ -32,8 +32,7 @@ from blaxel_mcp.settings.schema import ModelSettings, ToolSettings
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
 from blaxel_mcp.tools.registry import Tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
-from blaxel_mcp.tools.results.truncation import truncate_text
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.truncation import AnswerRef, truncate_text
 from blaxel_mcp.tools.visibility import Visibility
 
 MAX_MODELS = 8

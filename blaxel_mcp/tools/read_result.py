@@ -22,7 +22,7 @@ from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.truncation import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answer import INLINE_BYTES
 

@@ -8,7 +8,7 @@ member beside it declares a type. Among the places are `b64_json` (OpenAI, image
 import base64
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,20 @@ from blaxel_mcp.core.media_types import (
     shown_media_type,
     wav_of,
 )
-from blaxel_mcp.tools.results.replacement import Steps, replace_parts
+
+Steps = tuple[str | int, ...]
+"""The path from the top of an answer to a part of it."""
+
+Replace = Callable[[Any, Steps, Mapping[str, Any]], Any]
+"""Returns what replaces a part; None if the part stays.
+
+It is called with the part, the path to it, and the members of the object that has it, which are empty in an array.
+"""
+
+_NOTHING: Mapping[str, Any] = {}
+_REPLACEABLE = (str, dict, list)
+"""Other parts are skipped without a function call: most values of large answers are numbers."""
+
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*(?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
 _TYPE_NAMES = (
@@ -40,7 +53,6 @@ _DATA_NAMES = {
 """Members that hold a medium of the declared type."""
 
 _DECLARED = ("image/", "audio/", "video/", "model/", "application/pdf")
-_NOTHING: Mapping[str, Any] = {}
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
@@ -68,6 +80,32 @@ class Media:
     data: bytes = field(repr=False)
     media_type: str
     pointer: str | None = None
+
+
+def replace_parts(value: Any, replace: Replace, steps: Steps = (), beside: Mapping[str, Any] = _NOTHING) -> Any:
+    """Return a JSON value with its strings, arrays and objects replaced, the outermost first.
+
+    An array or object without a replaced part is the same object in the result.
+    """
+    replacement = replace(value, steps, beside)
+    if replacement is not None:
+        return replacement
+    if isinstance(value, dict):
+        members = {
+            name: changed
+            for name, part in value.items()
+            if isinstance(part, _REPLACEABLE)
+            and (changed := replace_parts(part, replace, (*steps, name), value)) is not part
+        }
+        return {**value, **members} if members else value
+    if isinstance(value, list):
+        items = {
+            index: changed
+            for index, part in enumerate(value)
+            if isinstance(part, _REPLACEABLE) and (changed := replace_parts(part, replace, (*steps, index))) is not part
+        }
+        return [items.get(index, part) for index, part in enumerate(value)] if items else value
+    return value
 
 
 def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tuple[Any, tuple[Media, ...]]:

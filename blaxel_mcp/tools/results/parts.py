@@ -7,10 +7,9 @@ from typing import Literal
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_pointer import items, locate, read_steps
-from blaxel_mcp.tools.results.media import Media, extract_media, media_at
-from blaxel_mcp.tools.results.replacement import Steps
-from blaxel_mcp.tools.results.truncation import Presentation, truncate_json
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.media import Media, Steps, extract_media, media_at
+from blaxel_mcp.tools.results.presentation import fit_json
+from blaxel_mcp.tools.results.truncation import AnswerRef
 
 Unit = Literal["characters", "items", "bytes"]
 
@@ -89,7 +88,7 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
         if not request.is_slice and (medium := media_at(text, request.pointer)):
             return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
         return _read_characters(json_text.parse(part), request, limit)
-    if part[0] == "{" and not request.is_slice and (fitted := _fit(part, limit, ref, steps)):
+    if part[0] == "{" and not request.is_slice and (fitted := fit_json(part, limit, ref, steps)):
         shown = fitted.text if fitted.media or fitted.truncated else part
         return AnswerPart(shown, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)
     return _read_characters(part, request, limit)
@@ -134,22 +133,13 @@ def _read_item(text: str, steps: Steps, first_block: int) -> tuple[str, tuple[Me
 def _read_long_item(
     text: str, index: int, total: int, *, limit: int, ref: AnswerRef, steps: tuple[str, ...]
 ) -> AnswerPart:
-    fitted = _fit(text, limit, ref, (*steps, index))
+    fitted = fit_json(text, limit, ref, (*steps, index))
     if fitted is None:
         raise InvalidArgumentsError(
             f"Item {index:,} is too long for one result and cannot be truncated.",
             hint=f"Read it by characters: add /{index} to `pointer` and set `offset` and `length`.",
         )
     return AnswerPart(fitted.text, "items", index, total, index + 1, fitted.truncated, fitted.media)
-
-
-def _fit(text: str, limit: int, ref: AnswerRef, steps: Steps) -> Presentation | None:
-    """Separate the media of a JSON value and truncate the rest; None if only its text represents it exactly."""
-    value = json_text.parse(text)
-    if not json_text.survives_as_value(text, value):
-        return None
-    without_media, media = extract_media(value, steps=steps)
-    return truncate_json(without_media, limit=limit, ref=ref, media=media, steps=steps)
 
 
 def _checked_offset(request: PartRequest, total: int, unit: Unit) -> int:

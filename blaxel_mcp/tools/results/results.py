@@ -25,13 +25,10 @@ from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import result_meta, visible_receipt
 from blaxel_mcp.settings.schema import ModelSettings, Settings
 from blaxel_mcp.settings.types import ReceiptKind, ResultKind
-from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
+from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block, write_media_file
 from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.results.media_files import write_media_file
-from blaxel_mcp.tools.results.presentation import calls_tools, present
-from blaxel_mcp.tools.results.selection import present_embedding, present_parts
-from blaxel_mcp.tools.results.truncation import Presentation
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.presentation import calls_tools, present, present_embedding, present_parts
+from blaxel_mcp.tools.results.truncation import AnswerRef, Presentation
 from blaxel_mcp.tools.store.store import CallStore
 
 ERROR_KEY = "blaxel-mcp/error"

@@ -10,8 +10,8 @@ from typing import Any
 from blaxel_mcp.apis.embeddings import decode_floats
 from blaxel_mcp.core.json_pointer import spell
 from blaxel_mcp.core.json_text import run_finder
-from blaxel_mcp.tools.results.replacement import Replace, Steps, replace_parts
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef, read_one_hint
+from blaxel_mcp.tools.results.media import Replace, Steps, replace_parts
+from blaxel_mcp.tools.results.truncation import AnswerRef
 
 _MIN_DIMENSIONS = 16
 """Shorter arrays of numbers are more likely scores or coordinates, which are worth reading."""
@@ -70,7 +70,7 @@ def _remarks(summary: Summary, noun: str, ref: AnswerRef) -> list[str]:
     if not summary.count:
         return []
     summarized = f"One {noun} is" if summary.count == 1 else f"{summary.count:,} {noun}s are"
-    return [f"{summarized} summarized. {read_one_hint(summary.first, ref)}"]
+    return [f"{summarized} summarized. {ref.hint('Read one in full with', summary.first)}"]
 
 
 def summarize_vectors(value: Any) -> Summary:

@@ -10,7 +10,7 @@ from blaxel_mcp.core import json_text
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.tools.results.presentation import present
 from blaxel_mcp.tools.results.summaries import Summary, summarize_vectors
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.truncation import AnswerRef
 
 ONES = [1.0] * 16
 IN_SHORT = {"vector": {"dimensions": 16, "norm": 4.0, "first": [1.0] * 5}}
