@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -23,10 +23,7 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.schema import LEASE_SECONDS
 from blaxel_mcp.tools.results.results import ERROR_KEY
-
-if TYPE_CHECKING:
-    from blaxel_mcp.tools.store.local_keys import LocalKeys
-    from blaxel_mcp.tools.store.shared_keys import SharedKeys
+from blaxel_mcp.tools.store.call_keys import CallKeysError, Claim, LocalKeys, SharedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -42,30 +39,12 @@ OWN_KEY = "argument "
 CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 """The keys of a tool call's id in `_meta`: of Claude Code and of Codex. Each call has its own id."""
 
-KEPT_SECONDS = 86_400
 _MAX_KEY_CHARS = 256
 _MAX_UNSENT = 1000
 """Results of calls that are kept in this process while keys cannot be used."""
 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 """Interval at which a repeated call checks whether the first one, of another process, has ended."""
-
-
-class CallKeysError(Exception):
-    """The keys cannot be used; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The state of a key, and the call that it belongs to, with its result as JSON once it is done.
-
-    A `new` key's caller makes the call, an `other` one belongs to other arguments, and the process of a `lost` one is
-    gone.
-    """
-
-    state: Literal["new", "running", "done", "lost", "other"]
-    call_id: str
-    result: str | None = None
 
 
 @dataclass(slots=True)
@@ -89,7 +68,7 @@ class _KeyedCall:
 class PaidOnce:
     """Makes each call with a key once. A call counts as lost after `lease_seconds` without a sign of its process."""
 
-    def __init__(self, keys: "LocalKeys | SharedKeys", lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, keys: LocalKeys | SharedKeys, lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
         self._lock = threading.Lock()
         self._calls: dict[str, _KeyedCall] = {}

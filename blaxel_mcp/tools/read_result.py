@@ -24,7 +24,7 @@ from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.results.truncation import AnswerRef
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import INLINE_BYTES
+from blaxel_mcp.tools.store.stored_answers import INLINE_BYTES
 
 PART_KEY = "blaxel-mcp/part"
 

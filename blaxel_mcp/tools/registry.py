@@ -27,8 +27,6 @@ from blaxel_mcp.tools.handles import detach_seconds, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
     KEY_ARGUMENTS,
     OWN_KEY,
-    CallKeysError,
-    Claim,
     PaidOnce,
     arguments_digest,
     key_digest,
@@ -39,6 +37,7 @@ from blaxel_mcp.tools.paid_once import (
 )
 from blaxel_mcp.tools.results.results import error_result
 from blaxel_mcp.tools.shared_calls import Seen
+from blaxel_mcp.tools.store.call_keys import CallKeysError, Claim
 
 logger = logging.getLogger(__name__)
 

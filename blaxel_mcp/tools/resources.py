@@ -27,7 +27,7 @@ from blaxel_mcp.tools.prompts import completion_of, model_values
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
 from blaxel_mcp.tools.results.media import media_at
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import INLINE_BYTES, StoredAnswer
+from blaxel_mcp.tools.store.stored_answers import INLINE_BYTES, StoredAnswer
 from blaxel_mcp.tools.visibility import Visibility
 
 USAGE_URI = "blaxel://usage"

@@ -21,7 +21,7 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.results.content_blocks import text_block
 from blaxel_mcp.tools.results.results import ERROR_KEY
-from blaxel_mcp.tools.store.local_keys import default_keys
+from blaxel_mcp.tools.store.call_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
 
 logger = logging.getLogger(__name__)

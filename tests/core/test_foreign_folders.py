@@ -15,7 +15,7 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.answers import TextAnswer
 from blaxel_mcp.tools.store.spool import default_spools
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoreLimits
+from blaxel_mcp.tools.store.stored_answers import StoreLimits
 from tests.support.connecting import connect, leading_to, text_of
 
 pytestmark = [

@@ -12,8 +12,8 @@ import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.paid_once import CallKeysError, arguments_digest, key_digest
-from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
+from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
+from blaxel_mcp.tools.store.call_keys import CallKeysError, LocalKeys, default_keys
 from tests.catalog.test_several_workspaces import Platform, several
 from tests.support.canaries import KEY
 from tests.support.connecting import (

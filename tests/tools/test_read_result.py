@@ -22,7 +22,7 @@ from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoreLimits
+from blaxel_mcp.tools.store.stored_answers import StoreLimits
 from tests.support.connecting import receipt_of, text_of
 from tests.tools.results.test_media import PNG, PNG64, WAV
 

@@ -26,7 +26,7 @@ from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.resources import MODEL_TEMPLATE, Resources
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer
+from blaxel_mcp.tools.store.stored_answers import StoredAnswer
 from blaxel_mcp.tools.visibility import Visibility
 from tests.support.canaries import KEY, MARKER
 from tests.support.connecting import ERAS, Era

@@ -18,9 +18,8 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.private_files import read_private
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
-from blaxel_mcp.tools.store.shared_answers import SharedAnswers
 from blaxel_mcp.tools.store.spool import Spool, default_spools
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits, stored
+from blaxel_mcp.tools.store.stored_answers import SharedAnswers, StoredAnswer, StoreLimits, stored
 
 logger = logging.getLogger(__name__)
 

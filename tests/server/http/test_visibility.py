@@ -20,7 +20,7 @@ from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile
-from blaxel_mcp.tools.store.local_keys import default_keys
+from blaxel_mcp.tools.store.call_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
 from blaxel_mcp.tools.visibility import Visibility
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
