@@ -25,17 +25,15 @@ from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
+from blaxel_mcp.tools.call_tools import cancel_call_tool, read_result_tool
 from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
-from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.consent import consent_asker
-from blaxel_mcp.tools.list_models import list_models_tool
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
-from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
 from blaxel_mcp.tools.results.results import ResultPolicy, error_result
-from blaxel_mcp.tools.run_model import run_model_tool
+from blaxel_mcp.tools.run_model import list_models_tool, run_model_tool
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.visibility import Visibility
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import anyio
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.budget.usage import Usage
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.control_plane import Lookup
@@ -30,7 +29,7 @@ from blaxel_mcp.inference.several import (
 )
 from blaxel_mcp.settings.schema import ModelSettings, ToolSettings
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
-from blaxel_mcp.tools.registry import Tool
+from blaxel_mcp.tools.registry import Tool, closed_validator
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import AnswerRef, truncate_text
 from blaxel_mcp.tools.visibility import Visibility
@@ -102,8 +101,8 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vi
         "deadline_seconds": {"type": "number", "exclusiveMinimum": 0},
         "need": {"type": "integer", "minimum": 1},
     }
-    accepted = {**_SCHEMA, "properties": {**_SCHEMA["properties"], **limits}, "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of ask_models"), run, calls_a_model=True)
+    accepted = {**_SCHEMA, "properties": {**_SCHEMA["properties"], **limits}}
+    return Tool(definition, closed_validator(definition, accepted), run, calls_a_model=True)
 
 
 def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallContext:

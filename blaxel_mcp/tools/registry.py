@@ -73,6 +73,12 @@ class Tool:
         return self.definition.name
 
 
+def closed_validator(definition: types.Tool, accepted: JSONObject | None = None) -> ArgumentValidator:
+    """Return a validator that rejects arguments beyond those of the tool, whose schema `accepted` may widen."""
+    schema = {**(accepted or definition.input_schema), "additionalProperties": False}
+    return ArgumentValidator(schema, owner=f"The schema of {definition.name}")
+
+
 class ToolRegistry:
     """The tools of one tenant, in a fixed order.
 

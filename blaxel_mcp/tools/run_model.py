@@ -1,4 +1,4 @@
-"""The tool `run_model`: any model, any sub-endpoint, any JSON body."""
+"""The tools `run_model`, for any model, sub-endpoint and JSON body, and `list_models`, which agents call before it."""
 
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
+from blaxel_mcp.catalog.listing import MODELS_PER_PAGE, MODELS_WITH_SCHEMA, ModelListing
 from blaxel_mcp.catalog.tool_schema import ACCEPTED_SELECT, SELECT
 from blaxel_mcp.client.url_paths import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
@@ -20,7 +20,7 @@ from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.schema import HttpMethod, ToolSettings
 from blaxel_mcp.tools.paid_once import CALL_KEY
-from blaxel_mcp.tools.registry import Tool
+from blaxel_mcp.tools.registry import Tool, closed_validator
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result, value_result
 from blaxel_mcp.tools.visibility import Visibility
 
@@ -55,8 +55,7 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     )
     # A method that is not allowed is refused later, by a message that names the setting.
     accepted = _schema({"type": ["object", "array"]}, _METHODS, select=ACCEPTED_SELECT)
-    closed = {**accepted, "additionalProperties": False}
-    validator = ArgumentValidator(closed, owner="The schema of run_model")
+    validator = closed_validator(definition, accepted)
 
     def may_repeat(arguments: Mapping[str, Any]) -> bool:
         # The call itself reports a name that several workspaces have.
@@ -159,3 +158,29 @@ def _schema(
         description = "Repeated with the same key, a call is not billed again."
         properties[CALL_KEY] = {"type": "string", "maxLength": 200, "description": description}
     return {"type": "object", "properties": properties, "required": ["model"]}
+
+
+_LIST_SCHEMA: JSONObject = {
+    "type": "object",
+    "properties": {
+        "query": {"type": "string", "description": "Text in the name or description."},
+        "offset": {"type": "integer", "minimum": 0, "description": "`next_offset` of the previous page."},
+    },
+}
+
+
+def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: str) -> Tool:
+    """Return the tool `list_models`, filtered for its caller."""
+
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
+        page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))
+        return value_result(visibility.page(page), context)
+
+    definition = types.Tool(
+        name=f"{prefix}list_models",
+        description=f"Lists the models: name, API, path, status, tool, price. {MODELS_PER_PAGE} per page; with their "
+        f"schemas if {MODELS_WITH_SCHEMA} or fewer match.",
+        input_schema=_LIST_SCHEMA,
+        annotations=types.ToolAnnotations(read_only_hint=True),
+    )
+    return Tool(definition, closed_validator(definition), run)

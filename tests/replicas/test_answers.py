@@ -12,7 +12,7 @@ from blaxel_mcp.budget.shared.cipher import Cipher
 from blaxel_mcp.budget.shared.engine import SharedStateError
 from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.read_result import PART_KEY
+from blaxel_mcp.tools.call_tools import PART_KEY
 from blaxel_mcp.tools.store.stored_answers import CHUNK_BYTES, SharedAnswers, StoredAnswer
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing
 from tests.support.canaries import KEY

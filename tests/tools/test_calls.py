@@ -14,10 +14,9 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.call_tools import cancel_call_tool, read_result_tool
 from blaxel_mcp.tools.calls import Call, CallRegistry, Report
-from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.handles import AUTO_DETACH_SECONDS, HANDLE_SECONDS, MAX_HANDLES, detach_seconds
-from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.results.results import ResultPolicy
 from blaxel_mcp.tools.store.store import CallStore

@@ -17,8 +17,8 @@ from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.call_tools import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.calls import CallRegistry
-from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY
 from blaxel_mcp.tools.store.store import CallStore
