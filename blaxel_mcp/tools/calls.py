@@ -40,9 +40,8 @@ CallResult = types.CallToolResult | types.InputRequiredResult
 class Report:
     """Reports the progress of a call to a waiting client.
 
-    Attributes:
-        send: Sends a progress notification: a number that only grows, a sentence, and the text of the answer so far.
-        interval_seconds: How often to send one; None for an interval that grows, which is enough for the sentence.
+    `send` takes a number that only grows, a sentence, and the text of the answer so far. It is called at a fixed
+    interval; None for one that grows, which is enough for the sentence.
     """
 
     send: Callable[[float, str, str], Awaitable[None]]
@@ -50,16 +49,10 @@ class Report:
 
 
 class Call:
-    """A call of a model that has been started.
+    """A call of a model that has been started; the `call_id` of its context is the handle.
 
-    Args:
-        context: The call's context; its `call_id` is the handle.
-        scope: Cancelling it aborts the work.
-        work: The call; it returns a result even when it fails or is cancelled.
-        now: A monotonic clock, in seconds.
-
-    Attributes:
-        waiters: How many requests wait for it; one that was handed back counts as waiting.
+    `work` returns a result even when it fails or is cancelled, and cancelling `scope` aborts it. `waiters` counts the
+    requests that wait for it; one that was handed back counts too.
     """
 
     def __init__(
@@ -121,7 +114,7 @@ class CallRegistry:
 
     Args:
         now: A monotonic clock, in seconds.
-        intervals: The first and the longest interval between notifications of progress, in seconds.
+        intervals: The first and the longest interval between notifications of progress.
         shared: Shows handed-back calls to other servers, under the caller's id `owner`; None if nothing is shared.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
@@ -201,8 +194,7 @@ class CallRegistry:
             report: Sends progress notifications, if the client asked for them.
             may_go_on: Whether the client can ask for the call again. Then it goes on for a while without a request.
 
-        Returns:
-            Whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
+        Returns whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
         """
         call.waiters += 1
         try:
