@@ -55,7 +55,7 @@ class Tool:
     Attributes:
         calls_a_model: Whether its calls cost money, and may outlive their requests.
         takes_key: Whether it has the argument `call_key`.
-        may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
+        may_repeat: Returns whether the model that the arguments name is marked `idempotent = true`.
         is_for_apps: Whether only an app that the client shows may see it, and the model never does.
     """
 
@@ -132,7 +132,7 @@ class ToolRegistry:
             arguments: The arguments as the client sent them.
             report: Sends progress notifications, if the client asked for them.
             client: The name that the client gave.
-            sent_key: The client's own id for the call, by which it repeats it.
+            sent_key: The client's own id for the call, which it keeps when it repeats the call.
             asker: Asks a person before an expensive call.
 
         Raises:

@@ -111,10 +111,8 @@ def replace_parts(value: Any, replace: Replace, steps: Steps = (), beside: Mappi
 def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tuple[Any, tuple[Media, ...]]:
     """Replace each medium in a JSON value by a short reference, and return the media in their order too.
 
-    Args:
-        value: A JSON value, nested no deeper than `json_text.MAX_DEPTH`.
-        steps: The path from the top of the complete answer to the value.
-        first_block: The number of the content block that the first medium becomes; block 1 is the text.
+    `steps` is the path from the top of the complete answer to the value, which may nest `json_text.MAX_DEPTH` levels,
+    and `first_block` the number of the content block that the first medium becomes; block 1 is the text.
     """
     media: list[Media] = []
 

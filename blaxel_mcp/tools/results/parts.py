@@ -22,7 +22,7 @@ _MIN_MEDIA = 40
 class PartRequest:
     """The part of an answer to read: of the value at `pointer`, or of the answer's text without one.
 
-    `offset` and `length` count the items of an array, or the characters of anything else; None for as many as fit.
+    `offset` and `length` count items of an array, or characters of anything else; None for as many as fit.
     """
 
     pointer: str | None = None
@@ -37,13 +37,10 @@ class PartRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPart:
-    """A part of an answer, or as much of it as fits.
+    """A part of an answer, or as much of it as fits: a text and the media that it refers to, or a medium alone.
 
-    Attributes:
-        text: The text; None for a medium.
-        unit: The unit of `offset`, `end` and `total`: where the text begins and ends in the part, and the part's size.
-        truncated: Whether something within the text was omitted; a note in the text says what.
-        media: The media that the text refers to.
+    `offset`, `end` and `total` are where the text begins and ends in the part, and the part's size. If something within
+    the text was omitted, it is `truncated`, and a note in it says what.
     """
 
     text: str | None

@@ -47,14 +47,9 @@ _CALL_LEVELS = 7
 def present(
     answer: Answer, *, limit: int, ref: AnswerRef, model_text: str | None = None, summarizes: bool = True
 ) -> Presentation:
-    """Decide how a tool result shows an answer.
+    """Decide how a tool result of at most `limit` characters shows an answer, which can be read completely at `ref`.
 
-    Args:
-        answer: The answer.
-        limit: The maximum length of the text, in characters.
-        ref: Where the complete answer can be read.
-        model_text: The model's text, if it is to be shown in place of the JSON.
-        summarizes: Whether long vectors and opaque strings are summarized.
+    `model_text` is shown in place of the JSON. `summarizes` is whether long vectors and opaque strings are summarized.
     """
     match answer:
         case BinaryAnswer(data=data, media_type=media_type):
@@ -100,12 +95,7 @@ def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
 
 
 def _present_json(answer: JSONAnswer, limit: int, ref: AnswerRef, *, summarizes: bool) -> Presentation:
-    """Show an answer as JSON.
-
-    Raises:
-        ValueError: What would be shown does not survive as structured content.
-        RecursionError: The answer nests too deeply to be walked over.
-    """
+    """Show an answer as JSON; ValueError or RecursionError if only its text represents it exactly."""
     text, value = answer.text, answer.value
     # One measurement answers three questions: whether the answer is long, may be shown whole, or has to be truncated.
     bound = max(2 * limit, _LONG_CHARS)
@@ -189,11 +179,7 @@ def _as_json(value: JSONObject, *, truncated: bool) -> Presentation:
 
 
 def _part(text: str, pointer: str, limit: int, ref: AnswerRef) -> Presentation:
-    """Return one part. Without structured content, it is a text or a medium.
-
-    Raises:
-        InvalidArgumentsError: The pointer selects nothing.
-    """
+    """Return one part, without structured content if it is a text or a medium; InvalidArgumentsError if it is none."""
     part = text[locate(text, pointer)]
     if part[0] != '"' and (fitted := fit_json(part, limit, ref, read_steps(pointer))):
         return fitted

@@ -39,11 +39,9 @@ _INLINE_CHARS = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultPolicy:
-    """How answers become results.
+    """How answers become results, and the store that keeps the complete answers.
 
     Attributes:
-        store: Keeps the complete answers.
-        settings: The limits of a result, and how it looks by default.
         reader: The name of the tool that reads the rest of an answer.
         writes_files: Whether media that are too large become files; otherwise they are only resources.
         kind: `json` returns the answer unchanged, `text` only the model's text, which `api` finds in the answer.

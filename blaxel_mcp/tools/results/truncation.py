@@ -59,12 +59,9 @@ class AnswerRef:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """A truncated place in an answer.
+    """A truncated place in an answer: its JSON Pointer, and the first omitted character or item of about so many.
 
-    Attributes:
-        pointer: The JSON Pointer of the truncated value; None for an answer that is read by characters only.
-        offset: The first omitted character, or the index of the first omitted item.
-        omitted: The approximate number of omitted characters.
+    `pointer` is None for an answer that is read by characters only; `omitted` counts characters.
     """
 
     pointer: str | None = None
@@ -74,13 +71,12 @@ class Truncation:
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """The text and media of an answer in a tool result.
+    """The text and media of an answer in a tool result, in the order in which the text refers to them.
 
     Attributes:
         text: The text; None for an answer that is a medium.
         structured: The same as an object. None for anything but JSON, and beside media, which some clients then drop.
         truncated: Whether anything in the answer was omitted or summarized.
-        media: The media, in the order in which the text refers to them.
         remarks: Sentences that follow the answer.
     """
 
@@ -127,20 +123,19 @@ def truncate_json(
     steps: Steps = (),
     size: int | None = None,
 ) -> Presentation:
-    """Truncate a JSON value to `limit` characters of compact JSON.
+    """Truncate a JSON value to `limit` characters of compact JSON, at least 1000.
+
+    A value that fits stays as it is. Otherwise it becomes an object whose last member is `TRUNCATION_KEY`, so that the
+    note is in both the text and the structured content: clients show one or the other.
 
     Args:
         value: The value.
-        limit: The maximum length in characters, at least 1000.
+        limit: The maximum length.
         ref: Where the complete answer can be read.
         media: The media that the value refers to.
         remark: A sentence on parts that are summarized already; with one, the value always counts as truncated.
         steps: The path from the top of the complete answer to the value.
         size: What `measure` returned for the value with `limit` or more; None to measure it.
-
-    Returns:
-        The value itself if it fits. Otherwise an object whose last member is `TRUNCATION_KEY`, so that the note is in
-        both the text and the structured content: clients show one or the other.
 
     Raises:
         ValueError: What is shown contains a number that JSON cannot write.
