@@ -27,7 +27,7 @@ from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
 from blaxel_mcp.tools.call_tools import cancel_call_tool, read_result_tool
 from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
-from blaxel_mcp.tools.consent import consent_asker
+from blaxel_mcp.tools.consent import Agreed, consent_asker
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
@@ -88,7 +88,7 @@ class Tenant:
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls, once=once, owner=owner)
         # Only for the owner is the process a session; over HTTP, several people may be one caller.
-        self._agreed: dict[str, float] | None = {} if caller.is_owner else None
+        self._agreed: Agreed | None = {} if caller.is_owner else None
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
