@@ -84,8 +84,8 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vi
                 await policy.store.put(one.context.call_id, one.answer)
             one.context.agreed_by = context.agreed_by
         value: JSONObject = {"answers": [_report(one, policy, visibility, len(asked)) for one in asked]}
-        value |= await _similarity(asked, embedder, runtime, context, visibility)
-        _add_up(asked, context)
+        value |= (similarity := await _similarity(asked, embedder, runtime, context, visibility))
+        _add_up(asked, context, similarity.get("similarity", {}).get("cost_usd") or 0.0)
         return await answer_result(JSONAnswer(json_text.dump(value), value), context, policy.for_model(None, None))
 
     definition = types.Tool(
@@ -199,8 +199,8 @@ async def _similarity(
     return {}
 
 
-def _add_up(asked: Sequence[AskedModel], context: CallContext) -> None:
-    """Set the usage and the cost of all calls together, where every answer has them."""
+def _add_up(asked: Sequence[AskedModel], context: CallContext, embedding_usd: float) -> None:
+    """Set the usage of all answers and the cost of all calls together, where every answer has them."""
     answered = [one.context for one in asked if one.answer is not None]
     usages = [each.usage for each in answered if each.usage]
     if usages and len(usages) == len(answered):
@@ -212,4 +212,4 @@ def _add_up(asked: Sequence[AskedModel], context: CallContext) -> None:
         )
     costs = [each.cost_usd for each in answered if each.cost_usd is not None]
     if costs and len(costs) == len(answered):
-        context.cost_usd = sum(costs)
+        context.cost_usd = sum(costs) + embedding_usd

@@ -143,6 +143,9 @@ async def test_with_an_embedding_model_the_similarity_of_the_answers_is_given(em
     assert similarity["between"] == QUESTION["models"]
     assert similarity["rows"][0][0] == 1.0
     assert similarity["model"] == "house-embed"
+    costs = [answer["cost_usd"] for answer in answer_of(result)["answers"]]
+    assert receipt_of(result)["cost_usd"] == pytest.approx(sum(costs) + similarity["cost_usd"])
+    assert similarity["cost_usd"] > 0
     assert models_called(emulator) == ["house-chat", "house-claude", "house-embed"]
 
 
