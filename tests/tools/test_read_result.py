@@ -494,6 +494,15 @@ async def test_several_selected_parts_can_be_written_whatever_is_in_them(store: 
     assert text_of(result).startswith('{"/a":')
 
 
+async def test_an_object_whose_escapes_alone_are_too_long_is_read_complete_within_the_limit(store: CallStore) -> None:
+    context, policy = CallContext(), _policy(store)
+    escaped = "\\u00e9" * 30_000
+    await answer_result(read_answer(200, {}, f'{{"a":"{escaped}"}}'.encode()), context, policy)
+    result = await read_result({"call_id": context.call_id, "pointer": ""}, CallContext(), policy)
+
+    assert text_of(result) == json.dumps({"a": "é" * 30_000}, ensure_ascii=False, separators=(",", ":"))
+
+
 @pytest.mark.parametrize("part", ["[1]", f'["{PNG64}"]', f'"{PNG64}"'])
 async def test_a_member_whose_name_cannot_be_written_can_be_read(store: CallStore, part: str) -> None:
     context, policy = CallContext(), _policy(store)

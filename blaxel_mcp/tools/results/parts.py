@@ -86,8 +86,7 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
             return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
         return _read_characters(json_text.parse(part), request, limit)
     if part[0] == "{" and not request.is_slice and (fitted := fit_json(part, limit, ref, steps)):
-        shown = fitted.text if fitted.media or fitted.truncated else part
-        return AnswerPart(shown, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)
+        return AnswerPart(fitted.text, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)
     return _read_characters(part, request, limit)
 
 
