@@ -110,11 +110,7 @@ def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallConte
 
 
 async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtime: Runtime) -> Invocation:
-    """Return the call of one model's own tool with the question.
-
-    Raises:
-        BlaxelError: The model is not known, or takes no question.
-    """
+    """Return the call of one model's own tool; BlaxelError if the model is not known, or takes no question."""
     entry = catalog.find(name) or await _looked_up(name, runtime)
     values = {question_field(entry, QUESTION_FIELDS, "a question"): arguments["prompt"]}
     if system := arguments.get("system"):
@@ -175,7 +171,7 @@ async def _similarity(
     context: CallContext,
     visibility: Visibility,
 ) -> JSONObject:
-    """Return the similarity of the answers to each other; None with fewer than two, or without an embedding model.
+    """Return the similarity of two answers or more, if there is an embedding model.
 
     It is an extra: if the embedding fails, takes long or needs consent, the answers come back without it.
     """

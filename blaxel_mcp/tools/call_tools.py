@@ -94,11 +94,7 @@ def _last_call(calls: CallRegistry, store: CallStore) -> str:
 
 
 async def _handled(arguments: JSONObject, calls: CallRegistry, settings: Settings) -> types.CallToolResult | None:
-    """Return the state or the result of a call with a handle; None if it has to be read from its answer.
-
-    Raises:
-        BlaxelError: The call's server is gone, or the shared state cannot be used.
-    """
+    """Return the state or the result of a call with a handle; None if it has to be read from its answer."""
     call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
     seconds, prefix = min(seconds, detach_seconds(settings) or seconds), settings.tools.prefix
     if call := calls.find(call_id):

@@ -253,7 +253,6 @@ class CallRegistry:
             raise unreachable_call(call_id, error) from None
 
     async def _share(self, call: Call, shared: SharedCalls) -> None:
-        """Show a call to other servers until its end, and then its result."""
         context, loop = call.context, asyncio.get_running_loop()
         own = OwnCall(look=call.seen, cancel=partial(loop.call_soon_threadsafe, call.cancel))
 

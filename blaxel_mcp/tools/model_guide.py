@@ -148,7 +148,6 @@ def _with_file_urls(entry: CatalogEntry, arguments: JSONObject) -> JSONObject:
 
 
 def _python(url: str, workspace: str, entry: CatalogEntry, body: Any) -> str:
-    """Return a script that makes the call with httpx."""
     headers = "".join(
         f"        {name!r}: {value!r},\n"
         for name, value in {"X-Blaxel-Workspace": workspace, **entry.api.headers}.items()

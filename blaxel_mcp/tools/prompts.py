@@ -21,13 +21,9 @@ _MAX_CHARS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """One prompt.
+    """A prompt with a required argument, its `subject`, and an optional one that names models of one of `apis`.
 
-    Attributes:
-        subject: The required argument, and its description.
-        model: The optional argument that names one or more models, of one of `apis`.
-        text: The instructions for the agent, with `{subject}` and `{models}`.
-        any_model: Replaces `{models}` if the person names none.
+    `text` are the instructions for the agent, with `{subject}` and `{models}`; `any_model` stands for no `{models}`.
     """
 
     description: str

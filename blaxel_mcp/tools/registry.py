@@ -183,7 +183,6 @@ class ToolRegistry:
         report: Report | None,
         seconds: float,
     ) -> CallResult:
-        """Make a call with a key, or return the result of the first call with that key."""
         digest = key_digest(self._owner, self._settings.workspace, key)
         if json_text.is_small(arguments):
             content = arguments_digest(tool.name, arguments)
@@ -218,7 +217,6 @@ class ToolRegistry:
         return replayed(result.model_dump_json(by_alias=True, exclude_none=True))
 
     def _result_of(self, claim: Claim, *, has_own_key: bool) -> types.CallToolResult:
-        """Return the result or the state of another process's call."""
         context = CallContext(call_id=claim.call_id)
         if claim.state == "other":
             return error_result(other_arguments(claim.call_id), context)

@@ -150,7 +150,6 @@ class Resources:
         raise _missing(uri, _ALL)
 
     async def _guide(self, uri: str) -> JSONObject:
-        """Return the guide to a model, or to a request to it."""
         name, is_request, query = uri.removeprefix(f"{MODELS_URI}/").partition("/request?")
         try:
             entry = self.catalog().find(unquote(name))

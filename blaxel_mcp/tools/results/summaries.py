@@ -18,6 +18,7 @@ _MIN_DIMENSIONS = 16
 _has_numbers = run_finder("0123456789.,+-eE \t\r\n", 2 * _MIN_DIMENSIONS - 1)
 _FIRST_NUMBERS = 5
 _FLOAT_DIGITS = 7
+"""The precision of a 32-bit float."""
 
 _MIN_OPAQUE, _MIN_OPAQUE_IN_SHORT = 200, 1000
 """Characters of the shortest opaque string that is summarized in a long answer, and in a short one."""
@@ -94,7 +95,6 @@ def _vector(numbers: Sequence[Any], first: list[float]) -> dict[str, Any] | None
 
 
 def _rounded(number: float) -> float:
-    """Round to the precision of a 32-bit float."""
     return float(f"{number:.{_FLOAT_DIGITS}g}")
 
 

@@ -198,7 +198,6 @@ class CallStore:
         return answer
 
     async def _remove_when_expired(self) -> None:
-        """Remove each answer when it expires, even if no other call comes in."""
         while True:
             if not self._records:
                 self._stored = anyio.Event()
