@@ -268,6 +268,19 @@ async def test_a_budget_that_others_have_used_up_is_refused_without_their_figure
     assert "7" not in error["message"] + error["hint"]
 
 
+async def test_a_budget_without_room_for_another_attempt_is_reported_without_its_figures(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    models = [{"name": "fault-500", "api": "chat-completions", "idempotent": True}]
+    budget = {"calls_per_day": 1, "ledger": str(tmp_path / "ledger.sqlite3")}
+    http = {"auth": "token", "bearer_tokens": TOKENS}
+    config = leading_to(emulator, http=http, budget=budget, models=models)
+    async with serving(config) as served, served.client(headers={"authorization": f"Bearer {HTTP_TOKEN}"}) as caller:
+        result = await caller.call_tool("fault-500", {"prompt": "Hi"})
+
+    assert receipt_of(result)["notes"] == ["not retried: the budget does not allow another attempt"]
+
+
 async def test_media_that_are_too_large_are_a_resource_that_the_caller_can_read(
     emulator: Emulator, tmp_path: Path
 ) -> None:
