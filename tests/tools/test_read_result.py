@@ -437,6 +437,9 @@ async def test_short_vectors_stay(store: CallStore) -> None:
     [
         pytest.param(Speaking(), {"said": "Hello."}, "Hello.", id="the text alone"),
         pytest.param(Speaking(), {"else": 1}, '{"else":1}', id="an answer without one"),
+        pytest.param(
+            Speaking(), {"said": "Hello.", "schema": {"a": {"type": ["string", "null"]}}}, "Hello.", id="with a schema"
+        ),
         pytest.param(None, {"said": "Hello."}, '{"said":"Hello."}', id="an API that is not known"),
     ],
 )

@@ -89,7 +89,8 @@ def calls_tools(value: Any, levels: int = _CALL_LEVELS) -> bool:
         return any(calls_tools(item, levels - 1) for item in value)
     if not isinstance(value, dict):
         return False
-    if value.get("type") in _CALL_TYPES or any(value.get(name) for name in _CALL_MEMBERS):
+    kind = value.get("type")
+    if (isinstance(kind, str) and kind in _CALL_TYPES) or any(value.get(name) for name in _CALL_MEMBERS):
         return True
     return any(calls_tools(member, levels - 1) for member in value.values() if isinstance(member, list | dict))
 
