@@ -173,7 +173,7 @@ def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: s
     """Return the tool `list_models`, filtered for its caller."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
-        page = await listing.page(query=arguments.get("query", ""), offset=arguments.get("offset", 0))
+        page = await listing.page(query=arguments.get("query", ""), offset=int(arguments.get("offset", 0)))
         return value_result(visibility.page(page), context)
 
     definition = types.Tool(

@@ -133,14 +133,14 @@ def error_result(
     partial_text = partial_text[:max_chars]
     details = {
         "code": error.code,
-        "message": error.message,
+        "message": text_block(error.message).text,
         "retryable": error.retryable,
         "retry_after_seconds": error.retry_after_seconds,
         "billed": error.billed,
         "origin": error.origin,
         "status": error.status,
         "request_id": error.request_id,
-        "hint": error.hint,
+        "hint": text_block(error.hint).text,
     }
     texts = [str(error), *filter(None, (partial_text, visible_receipt(context) if receipt == "text" else ""))]
     return types.CallToolResult(
