@@ -98,7 +98,7 @@ async def _handled(arguments: JSONObject, calls: CallRegistry, settings: Setting
     call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
     seconds, prefix = min(seconds, detach_seconds(settings) or seconds), settings.tools.prefix
     if call := calls.find(call_id):
-        await calls.wait(call, seconds)
+        await call.wait(seconds)
         if not call.done:
             return running_result(call.context, call.seen(), prefix=prefix)
         result = call.task.result()

@@ -142,7 +142,7 @@ class CallRegistry:
         self._owner = owner
         self._rejoin_seconds = rejoin_seconds
         self._keyed: dict[tuple[str, str], Call] = {}
-        self._reports: set[asyncio.Task[None]] = set()
+        self._finishing: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> tuple[Call, ...]:
@@ -160,8 +160,8 @@ class CallRegistry:
                     call.cancel()
                 for call in self.in_flight:
                     await call.wait(None)
-                if self._reports:
-                    await asyncio.wait(self._reports)
+                if self._finishing:
+                    await asyncio.wait(self._finishing)
 
     def start(
         self,
@@ -201,7 +201,7 @@ class CallRegistry:
             if report is None:
                 await asyncio.wait((call.task,), timeout=seconds or None)
             else:
-                await self.wait(call, seconds or None, report)
+                await self._report(call, seconds, report)
         except BaseException:
             call.waiters -= 1
             if may_go_on and self._rejoin_seconds:
@@ -218,12 +218,9 @@ class CallRegistry:
                 await self._share(call, self._shared)
         return False
 
-    async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
-        """Wait until a call is done, but no longer than this, and report its progress; None waits without a limit."""
-        if report is None:
-            await call.wait(seconds)
-            return
-        deadline = float("inf") if seconds is None else self._now() + seconds
+    async def _report(self, call: Call, seconds: float, report: Report) -> None:
+        """Wait until a call is done, but no longer than this, and report its progress; 0 waits without a limit."""
+        deadline = self._now() + (seconds or float("inf"))
         interval, longest = self._intervals if (fixed := report.interval_seconds) is None else (fixed, fixed)
         while not call.done and (remaining := deadline - self._now()) > 0:
             with anyio.move_on_after(min(interval, remaining)):
@@ -256,7 +253,7 @@ class CallRegistry:
         context, loop = call.context, asyncio.get_running_loop()
         own = OwnCall(look=call.seen, cancel=partial(loop.call_soon_threadsafe, call.cancel))
 
-        async def report() -> None:
+        async def finish() -> None:
             await call.wait(None)
             result = call.task.result()
             assert isinstance(result, types.CallToolResult), "a handle asks nobody"
@@ -267,9 +264,9 @@ class CallRegistry:
             await shared.finish(self._owner, context.call_id, state, text)
 
         await shared.publish(self._owner, context.call_id, own)
-        task = asyncio.create_task(report())
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        task = asyncio.create_task(finish())
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
 
     def has_expired(self, call_id: str) -> bool:
         """Return whether there was a handle of this id that has expired."""

@@ -93,7 +93,7 @@ async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: CallRegistr
     assert calls.find(call.context.call_id) is call
 
     finish.set()
-    await calls.wait(call, 50)
+    await call.wait(50)
     assert call.task.result() is DONE
     assert calls.find(call.context.call_id) is call
 
