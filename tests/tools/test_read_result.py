@@ -386,6 +386,15 @@ async def test_a_medium_that_is_the_whole_answer_is_told_of_in_the_first_block(s
     assert link.uri == f"blaxel://calls/{context.call_id}"
 
 
+async def test_pictures_of_one_answer_get_a_file_each_however_deep_they_are(store: CallStore, tmp_path: Path) -> None:
+    policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": str(tmp_path / "out")}})
+    message = {"choices": [{"message": {"images": [{"image_url": {"b64_json": PNG64}}]}}]}
+
+    await answer_result(_json({"outputs": [message] * 3}), CallContext(model="m" * 128), policy)
+
+    assert len(_pictures(tmp_path / "out")) == 3
+
+
 async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": str(tmp_path / "taken")}})

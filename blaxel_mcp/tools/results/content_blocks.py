@@ -19,8 +19,9 @@ CALLS_URI = "blaxel://calls/"
 """The prefix of each answer's URI; a JSON Pointer after the call's id picks a part."""
 
 _UNFIT_FOR_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_ID_TAIL = 6
-"""Characters of the call's id in a file name, which keep files of the same second apart."""
+_ID_TAIL, _MAX_POINTER = 6, 90
+"""Characters of the call's id and of the pointer in a file name, which keep files of the same second apart. With a
+model's name of 128, it has no more than the 255 that file systems allow."""
 
 
 def call_uri(call_id: str, pointer: str | None = None) -> str:
@@ -69,7 +70,7 @@ async def write_media_file(
     """
     model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    pointer = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-40:]
+    pointer = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-_MAX_POINTER:]
     name = f"{model}-{moment}-{context.call_id[-_ID_TAIL:]}{pointer}{extension_for(media.media_type)}"
     uri = call_uri(context.call_id, media.pointer)
     size = f"{len(media.data):,} bytes"
