@@ -307,6 +307,17 @@ def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -
     assert new.state == "new"
 
 
+def test_a_key_of_a_clock_that_was_years_ahead_is_free_when_it_is_right_again(tmp_path: Path) -> None:
+    clock = [4_000_000_000.0]
+    keys = LocalKeys(tmp_path / "calls.sqlite3", now=lambda: clock[0])
+    keys.claim("key", "arguments", "call_1")
+    clock[0] = 1_800_000_000.0
+    state = keys.claim("key", "arguments", "call_2").state
+    keys.close()
+
+    assert state == "new"
+
+
 @pytest.mark.parametrize("tool", ["house-chat", "run_model", "chat-completions"])
 @pytest.mark.parametrize("idempotent", [False, True])
 async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(

@@ -118,7 +118,9 @@ class LocalKeys:
         """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
         now = self._now()
         with self._transaction() as connection:
-            connection.execute("DELETE FROM keys WHERE begun < ?", (now - _KEPT_SECONDS,))
+            # Those of the future come from a clock that was wrong.
+            old, future = now - _KEPT_SECONDS, now + _KEPT_SECONDS
+            connection.execute("DELETE FROM keys WHERE begun < ? OR begun > ?", (old, future))
             row = connection.execute(
                 "SELECT arguments, call_id, until, is_done, result FROM keys WHERE key = ?", (key,)
             ).fetchone()
