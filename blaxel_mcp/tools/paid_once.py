@@ -40,8 +40,8 @@ CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 """The keys of a tool call's id in `_meta`: of Claude Code and of Codex. Each call has its own id."""
 
 _MAX_KEY_CHARS = 256
-_MAX_UNSENT = 1000
-"""Results of calls that are kept in this process while keys cannot be used."""
+_UNSENT_CHARS, _MIN_UNSENT_CHARS = 50_000_000, 50_000
+"""The size of the results that are kept in this process while keys cannot be used, and what each counts at least."""
 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 """Interval at which a repeated call checks whether the first one, of another process, has ended."""
@@ -123,8 +123,12 @@ class PaidOnce:
                 # While keys could not be used, a call with other arguments has taken this one.
                 return
             call.result, call.has_ended = text, True
-            for oldest in [each for each, call in self._calls.items() if call.has_ended][:-_MAX_UNSENT]:
-                del self._calls[oldest]
+            space = _UNSENT_CHARS
+            for each, unsent in reversed([*self._calls.items()]):
+                if unsent.has_ended:
+                    space -= max(_MIN_UNSENT_CHARS, len(unsent.result or ""))
+                    if space < 0:
+                        del self._calls[each]
         if not await anyio.to_thread.run_sync(self._try_to_send, key):
             logger.warning("the result of a call is not kept yet for repeated calls; trying again")
 

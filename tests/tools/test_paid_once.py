@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
+from blaxel_mcp.tools.paid_once import PaidOnce, arguments_digest, key_digest
 from blaxel_mcp.tools.store.call_keys import CallKeysError, LocalKeys, default_keys
 from tests.catalog.test_several_workspaces import Platform, several
 from tests.support.canaries import KEY
@@ -372,6 +373,20 @@ async def test_a_result_that_is_too_large_to_be_kept_is_not_a_lost_call(emulator
     assert "'call_1', is done, but its result is too large" in text_of(result)
     assert (error_of(result)["code"], error_of(result)["billed"]) == ("not_found", "yes")
     assert not inference_requests(emulator.requests)
+
+
+async def test_results_that_cannot_be_kept_take_a_bounded_amount_of_memory(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    once = PaidOnce(LocalKeys(tmp_path / "taken" / "calls.sqlite3"))
+    for number in range(30):
+        once.adopt(f"key_{number}", "arguments", f"call_{number}")
+        result = types.CallToolResult(content=[types.TextContent(type="text", text="x" * 2_000_000)])
+        await once.finish(f"key_{number}", f"call_{number}", result)
+
+    assert (await once.settled_claim("key_29", "arguments", "call_new", 1)).call_id == "call_29"
+    with pytest.raises(CallKeysError):
+        await once.settled_claim("key_0", "arguments", "call_new", 1)
+    await anyio.to_thread.run_sync(once.close)
 
 
 async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:
