@@ -157,7 +157,9 @@ class PaidOnce:
 
     def _send_all(self) -> None:
         for key in tuple(self._calls):
-            self._try_to_send(key)
+            if not self._try_to_send(key):
+                # The others would fail too, each after seconds.
+                break
 
     def _try_to_send(self, key: str) -> bool:
         """Keep the result of a call under its key, or release the key without one; return whether that is done."""

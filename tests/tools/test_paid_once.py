@@ -389,6 +389,33 @@ async def test_results_that_cannot_be_kept_take_a_bounded_amount_of_memory(tmp_p
     await anyio.to_thread.run_sync(once.close)
 
 
+class Away:
+    """Keys that cannot be used."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def claim(self, *_: object) -> None:
+        self.tries += 1
+        raise CallKeysError("away")
+
+    def close(self) -> None:
+        pass
+
+
+async def test_the_end_of_a_server_tries_keys_that_cannot_be_used_once() -> None:
+    """Each try may wait for seconds until a file is free."""
+    away: Any = Away()
+    once = PaidOnce(away)
+    for number in range(5):
+        once.adopt(f"key_{number}", "arguments", f"call_{number}")
+        await once.finish(f"key_{number}", f"call_{number}", types.CallToolResult(content=[]))
+    before = away.tries
+    await anyio.to_thread.run_sync(once.close)
+
+    assert away.tries == before + 1
+
+
 async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:
     default_keys().parent.mkdir(parents=True, mode=0o700)
     default_keys().write_bytes(b"no database" * 100)
