@@ -29,6 +29,9 @@ State = Literal["running", "done", "failed", "cancelled", "lost"]
 _KEPT_SECONDS = 3600
 """How long a call is kept after its last beat."""
 
+_MAX_UNSENT = 200
+"""Results of calls that are kept in this process while the engine is away."""
+
 _POLL_SECONDS = 1.0
 """Interval at which a waiting server checks by itself: a lost call sends no message."""
 
@@ -125,6 +128,10 @@ class SharedCalls:
         encrypted = self._cipher.encrypt(result.encode(), f"{place}:result")
         with self._lock:
             self._unsent[place] = (state, encrypted)
+            if len(self._unsent) > _MAX_UNSENT:
+                oldest = next(iter(self._unsent))
+                del self._unsent[oldest]
+                self._own.pop(oldest, None)
         try:
             await anyio.to_thread.run_sync(self._send, place)
         except SharedStateError as error:
