@@ -188,13 +188,9 @@ class CallRegistry:
     async def join(self, call: Call, seconds: float, report: Report | None = None, *, may_go_on: bool = False) -> bool:
         """Wait for a call, and cancel it if its request is cancelled and no other request waits for it.
 
-        Args:
-            call: The call.
-            seconds: When to stop waiting; 0 waits without a limit.
-            report: Sends progress notifications, if the client asked for them.
-            may_go_on: Whether the client can ask for the call again. Then it goes on for a while without a request.
-
-        Returns whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
+        Return whether it is done after `seconds`; 0 waits without a limit. If not, it goes on, and `find` returns it by
+        its handle. `may_go_on` is whether the client can ask for it again: then it goes on without a request for a
+        while.
         """
         call.waiters += 1
         try:

@@ -32,16 +32,10 @@ class InputRequiredError(Exception):
 def consent_asker(
     context: Context, params: types.CallToolRequestParams, agreed: Agreed | None, *, shows_budget: bool
 ) -> Asker:
-    """Return a function that asks the person behind a request.
+    """Return a function that asks the person behind a request, whose parameters may have the answer.
 
-    It raises `InputRequiredError` if the client has to repeat the request.
-
-    Args:
-        context: The request.
-        params: Its parameters, which may have the answer.
-        agreed: What the person has agreed to in this session; it is updated. None where callers have no session of
-            their own.
-        shows_budget: Whether the caller may see the budget.
+    It raises `InputRequiredError` if the client has to repeat the request, and updates `agreed`, what the person has
+    agreed to in this session; None where callers have no session of their own.
     """
 
     async def ask(question: SpendingQuestion) -> Reply:

@@ -49,13 +49,9 @@ _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 
 @dataclass(slots=True)
 class _KeyedCall:
-    """A call of this process, until its result is sent to the store of keys.
+    """A call of this process and the digest of its arguments, until its result is sent to the store of keys.
 
-    Attributes:
-        arguments: The digest of its arguments.
-        is_claimed: Whether its key is taken; it is not if keys could not be used.
-        has_ended: Whether its result can be sent.
-        result: The result as JSON; None if the key is to be released.
+    Its key is not claimed if keys could not be used. It is released if there is no result, as JSON, at the end.
     """
 
     call_id: str
@@ -79,12 +75,8 @@ class PaidOnce:
     ) -> Claim:
         """Take a key for a call; if it is taken, return its state once the first call is no longer running.
 
-        Args:
-            key: The digest of the key.
-            arguments: The digest of the arguments.
-            call_id: The call that would be made.
-            seconds: When to stop waiting for the first call; 0 waits without a limit.
-            again: Whether a lost call is made again: its model is marked `idempotent = true`.
+        `key` and `arguments` are digests. After `seconds` it waits no longer; 0 waits without a limit. `again` is
+        whether a lost call is made again: its model is marked `idempotent = true`.
 
         Raises:
             CallKeysError: Keys cannot be used.

@@ -127,13 +127,8 @@ class ToolRegistry:
     ) -> CallResult:
         """Call a tool. A failure that the agent can act on is a result that says what to do next.
 
-        Args:
-            name: The tool's name.
-            arguments: The arguments as the client sent them.
-            report: Sends progress notifications, if the client asked for them.
-            client: The name that the client gave.
-            sent_key: The client's own id for the call, which it keeps when it repeats the call.
-            asker: Asks a person before an expensive call.
+        `client` is the name that the client gave, and `sent_key` its own id for the call, which it keeps when it
+        repeats the call. `report` is there if it asked for progress.
 
         Raises:
             MCPError: There is no such tool; the specification makes that a protocol error.

@@ -33,7 +33,7 @@ _MAX_NAMES_CHARS = 1000
 
 
 def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, visibility: Visibility) -> Tool:
-    """Return the tool. Its description names as many of the models without a tool of their own as fit."""
+    """Return the tool `run_model`. Its description names as many of the models without a tool of their own as fit."""
     settings = runtime.config.settings
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
@@ -72,12 +72,9 @@ _MAX_QUERY_CHARS = 8000
 
 
 def read_invocation(arguments: JSONObject, catalog: Catalog, *, workspaces: Collection[str] = ()) -> Invocation:
-    """Return the invocation of a call of `run_model`; a configured model is found by its name or its tool's.
+    """Return the invocation of a call with valid arguments; a configured model is found by its name or its tool's.
 
-    Args:
-        arguments: The tool's arguments, validated.
-        catalog: The configured models.
-        workspaces: The workspaces that may precede a model's name, as in `workspace/model`.
+    `workspaces` may precede the name of any other model, as in `workspace/model`.
 
     Raises:
         InvalidArgumentsError: Several workspaces have a model of this name, a GET has a body, or a query parameter

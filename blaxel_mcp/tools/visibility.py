@@ -57,9 +57,6 @@ class Visibility:
         config: The owner's settings, whose paths are hidden from another caller over HTTP; None for the owner.
         own_key: Whether the caller brings its own credentials; otherwise problems with the owner's are hidden.
         own_budget: Whether no other caller is counted with this one; otherwise the usage and the budget are hidden.
-
-    Attributes:
-        writes_files: Whether media that are too large for a result become files, whose paths are shown.
     """
 
     def __init__(self, config: Configuration | None = None, *, own_key: bool = True, own_budget: bool = True) -> None:

@@ -40,12 +40,8 @@ _MAX_POINTER = 120
 def summarize(value: Any, text: str, ref: AnswerRef, *, is_long: bool, may_hold_data: bool = True) -> tuple[Any, str]:
     """Return an answer with its vectors and opaque strings summarized, and a remark on these.
 
-    Args:
-        value: The answer.
-        text: Its JSON, which shows faster than a walk over the values that there is nothing to summarize.
-        ref: Where the complete answer can be read.
-        is_long: Whether the answer is long. In a short one, only long opaque strings are summarized.
-        may_hold_data: Whether `may_hold_base64` is true of the text.
+    Its JSON, and `may_hold_data`, which is `may_hold_base64` of it, show faster than a walk over the values that there
+    is nothing to summarize. In an answer that is not long, only long opaque strings are summarized.
     """
     remarks: list[str] = []
     if is_long and ("embedding" in text or _has_numbers(text)):

@@ -128,14 +128,9 @@ def truncate_json(
     A value that fits stays as it is. Otherwise it becomes an object whose last member is `TRUNCATION_KEY`, so that the
     note is in both the text and the structured content: clients show one or the other.
 
-    Args:
-        value: The value.
-        limit: The maximum length.
-        ref: Where the complete answer can be read.
-        media: The media that the value refers to.
-        remark: A sentence on parts that are summarized already; with one, the value always counts as truncated.
-        steps: The path from the top of the complete answer to the value.
-        size: What `measure` returned for the value with `limit` or more; None to measure it.
+    The value refers to the `media`, and `steps` lead to it in the complete answer. `remark` is a sentence on parts that
+    are summarized already; with one, the value always counts as truncated. `size` is what `measure` returned for the
+    value with `limit` or more; None to measure it.
 
     Raises:
         ValueError: What is shown contains a number that JSON cannot write.

@@ -59,14 +59,8 @@ class CallStore:
     """Stores the answers of one caller.
 
     Entering the context removes files of processes that ended without cleaning up, and starts the timer that removes
-    expired answers. Leaving it removes every answer.
-
-    Args:
-        spools: The folder in which the store creates its own; None for one in the user's cache directory.
-        limits: The number, size and lifetime of the answers; the oldest are removed first.
-        now: A monotonic clock, in seconds.
-        sleep: Waits for the given number of seconds.
-        shared: The store that other servers share; None if nothing is shared.
+    expired answers, by `now`, a monotonic clock. Leaving it removes every answer. The store creates its folder in
+    `spools`; None for the user's cache directory. Within its limits, the oldest answers are removed first.
     """
 
     def __init__(
@@ -159,11 +153,7 @@ class CallStore:
             return None
 
     async def get(self, call_id: str) -> StoredAnswer:
-        """Return an answer.
-
-        Raises:
-            BlaxelError: `not_found`. The message says whether the answer was ever here, and why it was removed.
-        """
+        """Return an answer; BlaxelError `not_found` says whether it was ever here, and why it was removed."""
         async with self._exclusive():
             self._remove_expired()
             await self._delete()
