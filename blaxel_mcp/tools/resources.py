@@ -17,7 +17,6 @@ from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.json_pointer import locate
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
@@ -25,7 +24,7 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import MODELS_URI, guide_uri, model_guide, models_guide, request_guide
 from blaxel_mcp.tools.prompts import completion_of, model_values
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
-from blaxel_mcp.tools.results.media import media_at
+from blaxel_mcp.tools.results.media import pick
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.store.stored_answers import INLINE_BYTES, StoredAnswer
 from blaxel_mcp.tools.visibility import Visibility
@@ -193,8 +192,7 @@ def answer_contents(
         return _blob_contents(uri, answer.data, answer.media_type)
     if pointer is None or answer.kind == "text":
         return _text_contents(uri, answer.text, answer.media_type)
-    part = answer.text[locate(answer.text, pointer)]
-    medium = media_at(answer.text, pointer)
+    part, medium = pick(answer.text, pointer)
     return _blob_contents(uri, medium.data, medium.media_type) if medium else _text_contents(uri, part, _JSON)
 
 

@@ -128,20 +128,19 @@ def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tup
     return replace_parts(value, reference, steps), tuple(media)
 
 
-def media_at(text: str, pointer: str) -> Media | None:
-    """Return the medium that a JSON Pointer picks in the text of a JSON answer; None if it picks anything else.
+def pick(text: str, pointer: str) -> tuple[str, Media | None]:
+    """Return what a JSON Pointer picks in the text of a JSON answer, and the medium if it is one.
 
     Raises:
         InvalidArgumentsError: The pointer selects nothing.
     """
     part = text[locate(text, pointer)]
-    if part[0] != '"':
-        return None
-    content = json_text.parse(part)
-    above = text[locate(text, pointer.rpartition("/")[0])] if _START.match(content) and pointer else ""
+    if part[0] != '"' or not _START.match(content := json_text.parse(part)):
+        return part, None
+    above = text[locate(text, pointer.rpartition("/")[0])] if pointer else ""
     beside = json_text.parse(above) if above.startswith("{") else {}
     decoded = decode_media(content, beside, tuple(read_steps(pointer)))
-    return Media(*decoded, pointer) if decoded else None
+    return part, Media(*decoded, pointer) if decoded else None
 
 
 def decode_media(text: str, beside: Mapping[str, Any] = _NOTHING, steps: Steps = ()) -> tuple[bytes, str] | None:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
-from blaxel_mcp.core.json_pointer import items, locate, read_steps
-from blaxel_mcp.tools.results.media import Media, Steps, extract_media, media_at
+from blaxel_mcp.core.json_pointer import items, read_steps
+from blaxel_mcp.tools.results.media import Media, Steps, extract_media, pick
 from blaxel_mcp.tools.results.presentation import fit_json
 from blaxel_mcp.tools.results.truncation import AnswerRef
 
@@ -77,13 +77,13 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
             "This answer is text and not JSON, so `pointer` picks nothing in it.",
             hint="Omit `pointer`; read slices with `offset` and `length`.",
         )
-    part = text[locate(text, request.pointer)]
+    part, medium = pick(text, request.pointer)
     steps = tuple(read_steps(request.pointer))
+    if medium and not request.is_slice:
+        return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
     if part[0] == "[":
         return _read_items(part, request, limit, ref, steps)
     if part[0] == '"':
-        if not request.is_slice and (medium := media_at(text, request.pointer)):
-            return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
         return _read_characters(json_text.parse(part), request, limit)
     if part[0] == "{" and not request.is_slice and (fitted := fit_json(part, limit, ref, steps)):
         return AnswerPart(fitted.text, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)

@@ -8,10 +8,10 @@ from typing import Any
 from blaxel_mcp.apis.embeddings import read_vectors, similarities
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
-from blaxel_mcp.core.json_pointer import find_string, locate, read_steps
+from blaxel_mcp.core.json_pointer import find_string, read_steps
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
-from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_base64, media_at
+from blaxel_mcp.tools.results.media import Media, extract_media, may_hold_base64, pick
 from blaxel_mcp.tools.results.summaries import summarize
 from blaxel_mcp.tools.results.truncation import (
     AnswerRef,
@@ -181,10 +181,10 @@ def _as_json(value: JSONObject, *, truncated: bool) -> Presentation:
 
 def _part(text: str, pointer: str, limit: int, ref: AnswerRef) -> Presentation:
     """Return one part, without structured content if it is a text or a medium; InvalidArgumentsError if it is none."""
-    part = text[locate(text, pointer)]
+    part, medium = pick(text, pointer)
+    if medium:
+        return Presentation(None, media=(medium,))
     if part[0] != '"' and (fitted := fit_json(part, limit, ref, read_steps(pointer))):
         return fitted
-    if medium := media_at(text, pointer):
-        return Presentation(None, media=(medium,))
     shown = json_text.parse(part) if part[0] == '"' else part
     return truncate_text(shown, limit=limit, ref=ref, place=Truncation(pointer))
