@@ -27,6 +27,9 @@ from blaxel_mcp.tools.store.spool import default_spools
 logger = logging.getLogger(__name__)
 
 _PATH = "[path]"
+_MAX_LOGGED = 100
+"""Failures that are logged, each once: a caller must not be able to fill the log."""
+
 _MIN_PATH_CHARS = 4
 """Minimum length of hidden paths: shorter ones, such as `/`, are in every text."""
 
@@ -67,7 +70,7 @@ class Visibility:
         # Also as they are in a quoted literal.
         forms = sorted({form for path in paths for form in (path, repr(path)[1:-1])}, key=len, reverse=True)
         self._paths = re.compile(rf"(?:{'|'.join(map(re.escape, forms))})[^\s\"'`,;:)\]]*")
-        self._logged = ""
+        self._logged: set[str] = set()
 
     def text(self, text: str) -> str:
         """Return a message of ours without the owner's paths."""
@@ -93,9 +96,8 @@ class Visibility:
         is_hidden = not self._is_owner and (code == "configuration_error" or not self.shows_budget)
         if origin != "local" or not is_hidden or code not in _OF_THE_SERVER:
             return self.text(message), self.text(hint)
-        if message != self._logged:
-            # Logged once until it changes: a caller must not be able to fill the log.
-            self._logged = message
+        if message not in self._logged and len(self._logged) < _MAX_LOGGED:
+            self._logged.add(message)
             logger.warning("a call over HTTP failed: %s %s", message, hint)
         return _OF_THE_SERVER[code]
 

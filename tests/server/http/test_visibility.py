@@ -268,6 +268,19 @@ async def test_a_budget_that_others_have_used_up_is_refused_without_their_figure
     assert "7" not in error["message"] + error["hint"]
 
 
+async def test_a_caller_cannot_fill_the_log_with_failures_of_the_owners_settings(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = {"calls_per_day": 0, "ledger": str(tmp_path / "ledger.sqlite3")}
+    config = leading_to(emulator, http={"auth": "token", "bearer_tokens": TOKENS}, budget=budget)
+    async with serving(config) as served, served.client(headers={"authorization": f"Bearer {HTTP_TOKEN}"}) as caller:
+        for number in range(150):
+            arguments = {"model": f"house-chat-{number % 120}", "path": "/v1/chat/completions", "data": {}}
+            assert (await caller.call_tool("run_model", arguments)).is_error
+
+    assert 0 < caplog.text.count("a call over HTTP failed") <= 100
+
+
 async def test_a_budget_without_room_for_another_attempt_is_reported_without_its_figures(
     emulator: Emulator, tmp_path: Path
 ) -> None:
