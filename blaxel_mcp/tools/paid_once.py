@@ -68,6 +68,7 @@ class PaidOnce:
         self._keys = keys
         self._lock = threading.Lock()
         self._calls: dict[str, _KeyedCall] = {}
+        self._is_away = False
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     async def settled_claim(
@@ -121,7 +122,8 @@ class PaidOnce:
                     space -= max(_MIN_UNSENT_CHARS, len(unsent.result or ""))
                     if space < 0:
                         del self._calls[each]
-        if not await anyio.to_thread.run_sync(self._try_to_send, key):
+        was_away, self._is_away = self._is_away, not await anyio.to_thread.run_sync(self._try_to_send, key)
+        if self._is_away and not was_away:
             logger.warning("the result of a call is not kept yet for repeated calls; trying again")
 
     def close(self) -> None:

@@ -416,14 +416,17 @@ async def test_the_end_of_a_server_tries_keys_that_cannot_be_used_once() -> None
     assert away.tries == before + 1
 
 
-async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:
+async def test_a_file_of_keys_that_is_broken_costs_no_call_and_is_in_the_log_once(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
     default_keys().parent.mkdir(parents=True, mode=0o700)
     default_keys().write_bytes(b"no database" * 100)
     async with connect(leading_to(emulator, models=[CHAT])) as client:
-        result = await ask(client)
+        results = [await ask(client, {"callId": f"call_{number}"}) for number in range(3)]
 
-    assert not result.is_error
-    assert any("a repetition of this call would be paid again" in note for note in receipt_of(result)["notes"])
+    assert not any(result.is_error for result in results)
+    assert any("a repetition of this call would be paid again" in note for note in receipt_of(results[2])["notes"])
+    assert caplog.text.count("is not kept yet for repeated calls") == 1
 
 
 async def test_only_this_user_may_read_the_results_that_are_kept(emulator: Emulator) -> None:
