@@ -102,7 +102,7 @@ def _parts(
     written = None if as_json or api is None else api.text(answer.value)
     if not as_json and (written or media):
         return written, media
-    if on_terminal and (media or summarize_vectors(answer.value).count):
+    if on_terminal and (media or summarize_vectors(answer.value)[1]):
         return None, (Media(answer.text.encode(), "application/json"),)
     is_for_people = on_terminal and not as_json
     return json.dumps(answer.value, ensure_ascii=False, indent=2) if is_for_people else answer.text, ()

@@ -223,8 +223,9 @@ class Inference:
         if error.billed != "no":
             try:
                 await self._spending.count_attempt(call)
-            except BlaxelError as refusal:
-                context.notes.append(f"not retried: {refusal.message}")
+            except BlaxelError:
+                # Without the figures, which callers who share the budget are not shown.
+                context.notes.append("not retried: the budget does not allow another attempt")
                 raise error from None
         context.retries += 1
         context.earlier_attempt_billed = context.earlier_attempt_billed or error.billed != "no"

@@ -13,9 +13,8 @@ from blaxel_mcp.inference.shared_limits import SharedLimits
 from blaxel_mcp.settings.limits import SharedSettings
 from blaxel_mcp.tools.paid_once import PaidOnce
 from blaxel_mcp.tools.shared_calls import SharedCalls
-from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
-from blaxel_mcp.tools.store.shared_answers import SharedAnswers
-from blaxel_mcp.tools.store.shared_keys import SharedKeys
+from blaxel_mcp.tools.store.call_keys import LocalKeys, SharedKeys, default_keys
+from blaxel_mcp.tools.store.stored_answers import SharedAnswers
 
 _CANCELLED_REQUESTS = f"{TAG}:cancelled-requests"
 

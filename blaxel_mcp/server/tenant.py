@@ -24,17 +24,15 @@ from blaxel_mcp.server.sharing import Sharing
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.schema import FileSettings
 from blaxel_mcp.tools.ask_models import ask_models_tool, is_of_use
+from blaxel_mcp.tools.call_tools import cancel_call_tool, read_result_tool
 from blaxel_mcp.tools.calls import REJOIN_SECONDS, CallRegistry, CallResult
-from blaxel_mcp.tools.cancel_call import cancel_call_tool
-from blaxel_mcp.tools.consent import consent_asker
-from blaxel_mcp.tools.list_models import list_models_tool
+from blaxel_mcp.tools.consent import Agreed, consent_asker
 from blaxel_mcp.tools.model_tools import model_tools
 from blaxel_mcp.tools.paid_once import CLIENT_KEYS, PaidOnce, client_key
-from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.resources import Resources
 from blaxel_mcp.tools.results.results import ResultPolicy, error_result
-from blaxel_mcp.tools.run_model import run_model_tool
+from blaxel_mcp.tools.run_model import list_models_tool, run_model_tool
 from blaxel_mcp.tools.store.store import CallStore
 from blaxel_mcp.tools.visibility import Visibility
 
@@ -90,7 +88,7 @@ class Tenant:
         self.changes = ToolChanges()
         self.tools = ToolRegistry(self.calls, once=once, owner=owner)
         # Only for the owner is the process a session; over HTTP, several people may be one caller.
-        self._agreed: dict[str, float] | None = {} if caller.is_owner else None
+        self._agreed: Agreed | None = {} if caller.is_owner else None
         self._environment = environment
         self.rate = rate
         self._is_trial = is_trial
@@ -247,7 +245,7 @@ class Tenant:
             writes_files=visibility.writes_files,
         )
         builtin = {
-            "ask_models": ask_models_tool(catalog, runtime, policy),
+            "ask_models": ask_models_tool(catalog, runtime, policy, visibility),
             "run_model": run_model_tool(catalog, runtime, policy, visibility),
             "list_models": list_models_tool(runtime.listing, visibility, prefix=prefix),
             "read_result": read_result_tool(policy, self.calls),

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import anyio
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.budget.usage import Usage
-from blaxel_mcp.catalog.catalog import Catalog
+from blaxel_mcp.catalog.catalog import Catalog, qualified_model
+from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
+from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -29,10 +30,10 @@ from blaxel_mcp.inference.several import (
 from blaxel_mcp.settings.models import ModelSettings
 from blaxel_mcp.settings.schema import ToolSettings
 from blaxel_mcp.tools.model_tools import CALLS_A_MODEL
-from blaxel_mcp.tools.registry import Tool
+from blaxel_mcp.tools.registry import Tool, closed_validator
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
-from blaxel_mcp.tools.results.truncation import truncate_text
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.truncation import AnswerRef, truncate_text
+from blaxel_mcp.tools.visibility import Visibility
 
 MAX_MODELS = 8
 
@@ -62,15 +63,15 @@ def is_of_use(catalog: Catalog, settings: ToolSettings) -> bool:
     return is_wanted and sum(bool(entry.api.conversation) for entry in catalog.entries) > 1
 
 
-def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) -> Tool:
-    """Return the tool."""
+def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, visibility: Visibility) -> Tool:
+    """Return the tool, whose errors of single models are those that its caller may see."""
     embedder = next((entry for entry in catalog.entries if entry.api.name == "embeddings"), None)
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         names = dict.fromkeys(arguments["models"])
         need, seconds = arguments.get("need"), arguments.get("deadline_seconds")
         if need is not None and need > len(names):
-            message = f"`need` is {need}, but only {len(names)} models are asked."
+            message = f"`need` is {need}, which is more than the models that are asked ({len(names)})."
             raise InvalidArgumentsError(message, hint="Use a smaller number; nothing was sent.")
         asked = [AskedModel(name, _own_context(context, name, catalog)) for name in names]
         for one in asked:
@@ -83,9 +84,9 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) ->
             if one.answer is not None:
                 await policy.store.put(one.context.call_id, one.answer)
             one.context.agreed_by = context.agreed_by
-        value: JSONObject = {"answers": [_report(one, policy, len(asked)) for one in asked]}
-        value |= await _similarity(asked, embedder, runtime, context)
-        _add_up(asked, context)
+        value: JSONObject = {"answers": [_report(one, policy, visibility, len(asked)) for one in asked]}
+        value |= (similarity := await _similarity(asked, embedder, runtime, context, visibility))
+        _add_up(asked, context, similarity.get("similarity", {}).get("cost_usd") or 0.0)
         return await answer_result(JSONAnswer(json_text.dump(value), value), context, policy.for_model(None, None))
 
     definition = types.Tool(
@@ -101,8 +102,8 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy) ->
         "deadline_seconds": {"type": "number", "exclusiveMinimum": 0},
         "need": {"type": "integer", "minimum": 1},
     }
-    accepted = {**_SCHEMA, "properties": {**_SCHEMA["properties"], **limits}, "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of ask_models"), run, calls_a_model=True)
+    accepted = {**_SCHEMA, "properties": {**_SCHEMA["properties"], **limits}}
+    return Tool(definition, closed_validator(definition, accepted), run, calls_a_model=True)
 
 
 def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallContext:
@@ -110,22 +111,8 @@ def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallConte
 
 
 async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtime: Runtime) -> Invocation:
-    """Return the call of one model's own tool with the question.
-
-    Raises:
-        BlaxelError: The model is not known, or takes no question.
-    """
-    entry, workspace = catalog.find(name), runtime.config.settings.workspace
-    if entry is None and workspace is not None:
-        lookup = await runtime.control_plane.find(workspace, name)
-        entry = make_entry(ModelSettings(name=name), name, lookup.record) if lookup.record else None
-    if entry is None:
-        raise BlaxelError(
-            f"The model {name!r} is not known, so it was not asked.",
-            code="unknown_model",
-            origin="caller",
-            hint="list_models has the names.",
-        )
+    """Return the call of one model's own tool; BlaxelError if the model is not known, or takes no question."""
+    entry = catalog.find(name) or await _looked_up(name, runtime)
     values = {question_field(entry, QUESTION_FIELDS, "a question"): arguments["prompt"]}
     if system := arguments.get("system"):
         values[question_field(entry, SYSTEM_FIELDS, "system instructions")] = system
@@ -133,13 +120,37 @@ async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtim
     return Invocation.of_entry(entry, valid)
 
 
-def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
+async def _looked_up(name: str, runtime: Runtime) -> CatalogEntry:
+    """Return the entry of a model that the catalog does not have, by its record in the control plane."""
+    settings = runtime.config.settings
+    model = qualified_model(name, settings.known_workspaces) or ModelSettings(name=check_model_name(name))
+    workspace = model.workspace or settings.workspace
+    lookup = await runtime.control_plane.find(workspace, model.name) if workspace else Lookup(None)
+    if lookup.record:
+        return make_entry(model, name, lookup.record)
+    if lookup.error and lookup.error.code not in {"not_found", "unknown_model"}:
+        raise BlaxelError(
+            f"The model {name!r} was not asked, because {lookup.problem}.",
+            code=lookup.error.code,
+            origin=lookup.error.origin,
+            hint=lookup.error.hint,
+            retryable=lookup.error.retryable,
+        )
+    raise BlaxelError(
+        f"The model {name!r} is not known, so it was not asked.",
+        code="unknown_model",
+        origin="caller",
+        hint="list_models has the names.",
+    )
+
+
+def _report(one: AskedModel, policy: ResultPolicy, visibility: Visibility, count: int) -> JSONObject:
     receipt, text = one.receipt, one.text
     assert receipt is not None, "every call has ended"
     if text is not None:
         limit = max(_MIN_CHARS, policy.settings.limits.max_result_chars // (count + 1))
         text = truncate_text(text, limit=limit, ref=AnswerRef(one.context.call_id, policy.reader)).text
-    error = one.error and {"code": one.error.code, "message": str(one.error), "billed": one.error.billed}
+    error = one.error and {"code": one.error.code, "message": _shown(one.error, visibility), "billed": one.error.billed}
     return {
         "model": one.model,
         **({"text": text} if error is None else {"error": error}),
@@ -150,10 +161,18 @@ def _report(one: AskedModel, policy: ResultPolicy, count: int) -> JSONObject:
     }
 
 
+def _shown(error: BlaxelError, visibility: Visibility) -> str:
+    return " ".join(filter(None, visibility.failure(error.code, error.origin, error.message, error.hint)))
+
+
 async def _similarity(
-    asked: Sequence[AskedModel], embedder: CatalogEntry | None, runtime: Runtime, context: CallContext
+    asked: Sequence[AskedModel],
+    embedder: CatalogEntry | None,
+    runtime: Runtime,
+    context: CallContext,
+    visibility: Visibility,
 ) -> JSONObject:
-    """Return the similarity of the answers to each other; None with fewer than two, or without an embedding model.
+    """Return the similarity of two answers or more, if there is an embedding model.
 
     It is an extra: if the embedding fails, takes long or needs consent, the answers come back without it.
     """
@@ -173,12 +192,12 @@ async def _similarity(
                 cost = {"cost_usd": own.cost_usd, "model": embedder.name}
                 return {"similarity": {"between": [model for model, _ in answered], "rows": rows, **cost}}
     except BlaxelError as error:
-        context.notes.append(f"the similarity of the answers is missing: {error.message}")
+        context.notes.append(f"the similarity of the answers is missing: {_shown(error, visibility)}")
     return {}
 
 
-def _add_up(asked: Sequence[AskedModel], context: CallContext) -> None:
-    """Set the usage and the cost of all calls together, where every answer has them."""
+def _add_up(asked: Sequence[AskedModel], context: CallContext, embedding_usd: float) -> None:
+    """Set the usage of all answers and the cost of all calls together, where every answer has them."""
     answered = [one.context for one in asked if one.answer is not None]
     usages = [each.usage for each in answered if each.usage]
     if usages and len(usages) == len(answered):
@@ -190,4 +209,4 @@ def _add_up(asked: Sequence[AskedModel], context: CallContext) -> None:
         )
     costs = [each.cost_usd for each in answered if each.cost_usd is not None]
     if costs and len(costs) == len(answered):
-        context.cost_usd = sum(costs)
+        context.cost_usd = sum(costs) + embedding_usd

@@ -40,9 +40,8 @@ CallResult = types.CallToolResult | types.InputRequiredResult
 class Report:
     """Reports the progress of a call to a waiting client.
 
-    Attributes:
-        send: Sends a progress notification: a number that only grows, a sentence, and the text of the answer so far.
-        interval_seconds: How often to send one; None for an interval that grows, which is enough for the sentence.
+    `send` takes a number that only grows, a sentence, and the text of the answer so far. It is called at a fixed
+    interval; None for one that grows, which is enough for the sentence.
     """
 
     send: Callable[[float, str, str], Awaitable[None]]
@@ -50,16 +49,10 @@ class Report:
 
 
 class Call:
-    """A call of a model that has been started.
+    """A call of a model that has been started; the `call_id` of its context is the handle.
 
-    Args:
-        context: The call's context; its `call_id` is the handle.
-        scope: Cancelling it aborts the work.
-        work: The call; it returns a result even when it fails or is cancelled.
-        now: A monotonic clock, in seconds.
-
-    Attributes:
-        waiters: How many requests wait for it; one that was handed back counts as waiting.
+    `work` returns a result even when it fails or is cancelled, and cancelling `scope` aborts it. `waiters` counts the
+    requests that wait for it; one that was handed back counts too.
     """
 
     def __init__(
@@ -121,7 +114,7 @@ class CallRegistry:
 
     Args:
         now: A monotonic clock, in seconds.
-        intervals: The first and the longest interval between notifications of progress, in seconds.
+        intervals: The first and the longest interval between notifications of progress.
         shared: Shows handed-back calls to other servers, under the caller's id `owner`; None if nothing is shared.
         rejoin_seconds: How long a call that a client can ask for again goes on without a request: over HTTP, a
             connection that was cut looks like a cancelled request.
@@ -149,7 +142,7 @@ class CallRegistry:
         self._owner = owner
         self._rejoin_seconds = rejoin_seconds
         self._keyed: dict[tuple[str, str], Call] = {}
-        self._reports: set[asyncio.Task[None]] = set()
+        self._finishing: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> tuple[Call, ...]:
@@ -167,8 +160,8 @@ class CallRegistry:
                     call.cancel()
                 for call in self.in_flight:
                     await call.wait(None)
-                if self._reports:
-                    await asyncio.wait(self._reports)
+                if self._finishing:
+                    await asyncio.wait(self._finishing)
 
     def start(
         self,
@@ -195,21 +188,16 @@ class CallRegistry:
     async def join(self, call: Call, seconds: float, report: Report | None = None, *, may_go_on: bool = False) -> bool:
         """Wait for a call, and cancel it if its request is cancelled and no other request waits for it.
 
-        Args:
-            call: The call.
-            seconds: When to stop waiting; 0 waits without a limit.
-            report: Sends progress notifications, if the client asked for them.
-            may_go_on: Whether the client can ask for the call again. Then it goes on for a while without a request.
-
-        Returns:
-            Whether the call is done. Otherwise it goes on, and `find` returns it by its handle.
+        Return whether it is done after `seconds`; 0 waits without a limit. If not, it goes on, and `find` returns it by
+        its handle. `may_go_on` is whether the client can ask for it again: then it goes on without a request for a
+        while.
         """
         call.waiters += 1
         try:
             if report is None:
                 await asyncio.wait((call.task,), timeout=seconds or None)
             else:
-                await self.wait(call, seconds or None, report)
+                await self._report(call, seconds, report)
         except BaseException:
             call.waiters -= 1
             if may_go_on and self._rejoin_seconds:
@@ -220,17 +208,15 @@ class CallRegistry:
         if call.task.done():
             return True
         self._handles[call.context.call_id] = call
+        self._expire()
         if self._shared:
             with anyio.CancelScope(shield=True):
                 await self._share(call, self._shared)
         return False
 
-    async def wait(self, call: Call, seconds: float | None, report: Report | None = None) -> None:
-        """Wait until a call is done, but no longer than this, and report its progress; None waits without a limit."""
-        if report is None:
-            await call.wait(seconds)
-            return
-        deadline = float("inf") if seconds is None else self._now() + seconds
+    async def _report(self, call: Call, seconds: float, report: Report) -> None:
+        """Wait until a call is done, but no longer than this, and report its progress; 0 waits without a limit."""
+        deadline = self._now() + (seconds or float("inf"))
         interval, longest = self._intervals if (fixed := report.interval_seconds) is None else (fixed, fixed)
         while not call.done and (remaining := deadline - self._now()) > 0:
             with anyio.move_on_after(min(interval, remaining)):
@@ -260,11 +246,10 @@ class CallRegistry:
             raise unreachable_call(call_id, error) from None
 
     async def _share(self, call: Call, shared: SharedCalls) -> None:
-        """Show a call to other servers until its end, and then its result."""
         context, loop = call.context, asyncio.get_running_loop()
         own = OwnCall(look=call.seen, cancel=partial(loop.call_soon_threadsafe, call.cancel))
 
-        async def report() -> None:
+        async def finish() -> None:
             await call.wait(None)
             result = call.task.result()
             assert isinstance(result, types.CallToolResult), "a handle asks nobody"
@@ -275,9 +260,9 @@ class CallRegistry:
             await shared.finish(self._owner, context.call_id, state, text)
 
         await shared.publish(self._owner, context.call_id, own)
-        task = asyncio.create_task(report())
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        task = asyncio.create_task(finish())
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
 
     def has_expired(self, call_id: str) -> bool:
         """Return whether there was a handle of this id that has expired."""

@@ -18,6 +18,9 @@ _KEY = "consent"
 
 Context = ServerRequestContext[Any, Any]
 
+Agreed = dict[tuple[str, bool], float]
+"""By model, and whether the price is known: the highest estimate that a person has agreed to, in USD or in tokens."""
+
 
 @dataclass(eq=False)
 class InputRequiredError(Exception):
@@ -27,22 +30,17 @@ class InputRequiredError(Exception):
 
 
 def consent_asker(
-    context: Context, params: types.CallToolRequestParams, agreed: dict[str, float] | None, *, shows_budget: bool
+    context: Context, params: types.CallToolRequestParams, agreed: Agreed | None, *, shows_budget: bool
 ) -> Asker:
-    """Return a function that asks the person behind a request.
+    """Return a function that asks the person behind a request, whose parameters may have the answer.
 
-    It raises `InputRequiredError` if the client has to repeat the request.
-
-    Args:
-        context: The request.
-        params: Its parameters, which may have the answer.
-        agreed: For each model, the highest estimate in USD that the person has agreed to in this session; it is
-            updated. None where callers have no session of their own.
-        shows_budget: Whether the caller may see the budget.
+    It raises `InputRequiredError` if the client has to repeat the request, and updates `agreed`, what the person has
+    agreed to in this session; None where callers have no session of their own.
     """
 
     async def ask(question: SpendingQuestion) -> Reply:
-        if agreed is not None and (question.usd or 0.0) <= agreed.get(question.model, -1.0):
+        kind, estimate = (question.model, question.usd is not None), _estimate(question)
+        if agreed is not None and estimate <= agreed.get(kind, -1.0):
             return "session"
         capabilities = context.session.client_capabilities
         elicitation = capabilities.elicitation if capabilities else None
@@ -54,7 +52,7 @@ def consent_asker(
             answer = _answer_in(params, question)
             if answer is None:
                 requests: dict[str, Any] = {_KEY: types.ElicitRequest(params=form)}
-                state = json_text.dump({"model": question.model, "usd": question.usd})
+                state = json_text.dump([*kind, estimate])
                 raise InputRequiredError(types.InputRequiredResult(input_requests=requests, request_state=state))
         else:
             try:
@@ -66,7 +64,7 @@ def consent_asker(
         if answer.action != "accept":
             return "declined" if answer.action == "decline" else "cancelled"
         if agreed is not None and (answer.content or {}).get("remember") is True:
-            agreed[question.model] = question.usd or 0.0
+            agreed[kind] = estimate
         return "person"
 
     return ask
@@ -101,6 +99,11 @@ def _answer_in(params: types.CallToolRequestParams, question: SpendingQuestion) 
     answer = (params.input_responses or {}).get(_KEY)
     if not isinstance(answer, types.ElicitResult) or not params.request_state:
         return None
-    state = json_text.parse(params.request_state)
-    is_same = state["model"] == question.model and (question.usd is None) == (state["usd"] is None)
-    return answer if is_same and (question.usd or 0.0) <= (state["usd"] or 0.0) else None
+    model, is_priced, estimate = json_text.parse(params.request_state)
+    is_same = (model, is_priced) == (question.model, question.usd is not None)
+    return answer if is_same and _estimate(question) <= estimate else None
+
+
+def _estimate(question: SpendingQuestion) -> float:
+    """Return the estimate in USD, or in tokens without a price."""
+    return question.tokens if question.usd is None else question.usd

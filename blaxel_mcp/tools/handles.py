@@ -39,15 +39,24 @@ def detach_seconds(settings: Settings, client: str = "", *, reports: bool = Fals
     return 0.0 if reports and client in _BACKGROUND_CLIENTS else AUTO_DETACH_SECONDS
 
 
-def running_result(context: CallContext, seen: Seen, *, prefix: str) -> types.CallToolResult:
-    """Return the result of a call that is still running: its handle, the partial text and what to do next."""
+def running_result(context: CallContext, seen: Seen, *, prefix: str, has_own_key: bool = False) -> types.CallToolResult:
+    """Return the result of a call that is still running: its handle, the partial text and what to do next.
+
+    `has_own_key` is whether another process makes the call and the agent can repeat it with its key.
+    """
+    arguments = f'{{"call_id": "{context.call_id}", "wait_seconds": 50}}'
+    next_step = (
+        "Repeat this call with the same call_key for the answer; it is not billed again."
+        if has_own_key
+        else f"Call {prefix}read_result with {arguments} for the answer; do not send the request again, it would be "
+        "billed twice."
+    )
     value = {
         "call_id": context.call_id,
         "state": "running",
         "progress": seen.progress,
         "so_far": seen.text[-_PARTIAL_CHARS:],
-        "next": f'The model is still working. Call {prefix}read_result with {{"call_id": "{context.call_id}", '
-        f'"wait_seconds": 50}} for the answer; do not send the request again, it would be billed twice.',
+        "next": f"The model is still working. {next_step}",
     }
     return value_result(value, context)
 

@@ -11,7 +11,7 @@ from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.client.endpoints import endpoint_url
 from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.media_types import OPAQUE
 from blaxel_mcp.inference.dry_run import bl_command, curl_command, form_options
@@ -84,7 +84,11 @@ def request_guide(entry: CatalogEntry, settings: Settings, lookup: Lookup, argum
         The model, its tool and the arguments; `example_body`, the request body; and the request with `curl`, Blaxel's
         own CLI (`bl`) and `python`. `curl` is null if there is no such request, and `curl_problem` says why.
     """
-    commands = _commands(entry, settings, lookup, arguments)
+    try:
+        valid, _ = entry.schema.validator.validate(arguments)
+        commands = _commands(entry, settings, lookup, valid)
+    except InvalidArgumentsError as error:
+        commands = {"curl": None, "curl_problem": str(error)}
     return {"name": entry.name, "tool": entry.tool, "arguments": arguments, **commands}
 
 
@@ -144,7 +148,6 @@ def _with_file_urls(entry: CatalogEntry, arguments: JSONObject) -> JSONObject:
 
 
 def _python(url: str, workspace: str, entry: CatalogEntry, body: Any) -> str:
-    """Return a script that makes the call with httpx."""
     headers = "".join(
         f"        {name!r}: {value!r},\n"
         for name, value in {"X-Blaxel-Workspace": workspace, **entry.api.headers}.items()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -23,54 +23,35 @@ from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.limits import LEASE_SECONDS
 from blaxel_mcp.tools.results.results import ERROR_KEY
-
-if TYPE_CHECKING:
-    from blaxel_mcp.tools.store.local_keys import LocalKeys
-    from blaxel_mcp.tools.store.shared_keys import SharedKeys
+from blaxel_mcp.tools.store.call_keys import CallKeysError, Claim, LocalKeys, SharedKeys
 
 logger = logging.getLogger(__name__)
 
 CALL_KEY = "call_key"
 """The argument of `run_model`."""
 
+KEY_ARGUMENTS = frozenset({CALL_KEY, "dry_run"})
+"""The arguments of `run_model` that decide on the key."""
+
+OWN_KEY = "argument "
+"""What a key begins with that an agent set."""
+
 CLIENT_KEYS = frozenset({"claudecode/toolUseId", "callId"})
 """The keys of a tool call's id in `_meta`: of Claude Code and of Codex. Each call has its own id."""
 
-KEPT_SECONDS = 86_400
 _MAX_KEY_CHARS = 256
-_MAX_UNSENT = 1000
-"""Results of calls that are kept in this process while keys cannot be used."""
+_UNSENT_CHARS, _MIN_UNSENT_CHARS = 50_000_000, 50_000
+"""The size of the results that are kept in this process while keys cannot be used, and what each counts at least."""
 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 """Interval at which a repeated call checks whether the first one, of another process, has ended."""
 
 
-class CallKeysError(Exception):
-    """The keys cannot be used; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The state of a key, and the call that it belongs to, with its result as JSON once it is done.
-
-    A `new` key's caller makes the call, an `other` one belongs to other arguments, and the process of a `lost` one is
-    gone.
-    """
-
-    state: Literal["new", "running", "done", "lost", "other"]
-    call_id: str
-    result: str | None = None
-
-
 @dataclass(slots=True)
 class _KeyedCall:
-    """A call of this process, until its result is sent to the store of keys.
+    """A call of this process and the digest of its arguments, until its result is sent to the store of keys.
 
-    Attributes:
-        arguments: The digest of its arguments.
-        is_claimed: Whether its key is taken; it is not if keys could not be used.
-        has_ended: Whether its result can be sent.
-        result: The result as JSON; None if the key is to be released.
+    Its key is not claimed if keys could not be used. It is released if there is no result, as JSON, at the end.
     """
 
     call_id: str
@@ -83,10 +64,11 @@ class _KeyedCall:
 class PaidOnce:
     """Makes each call with a key once. A call counts as lost after `lease_seconds` without a sign of its process."""
 
-    def __init__(self, keys: "LocalKeys | SharedKeys", lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, keys: LocalKeys | SharedKeys, lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
         self._lock = threading.Lock()
         self._calls: dict[str, _KeyedCall] = {}
+        self._is_away = False
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     async def settled_claim(
@@ -94,12 +76,8 @@ class PaidOnce:
     ) -> Claim:
         """Take a key for a call; if it is taken, return its state once the first call is no longer running.
 
-        Args:
-            key: The digest of the key.
-            arguments: The digest of the arguments.
-            call_id: The call that would be made.
-            seconds: When to stop waiting for the first call; 0 waits without a limit.
-            again: Whether a lost call is made again: its model is marked `idempotent = true`.
+        `key` and `arguments` are digests. After `seconds` it waits no longer; 0 waits without a limit. `again` is
+        whether a lost call is made again: its model is marked `idempotent = true`.
 
         Raises:
             CallKeysError: Keys cannot be used.
@@ -138,9 +116,14 @@ class PaidOnce:
                 # While keys could not be used, a call with other arguments has taken this one.
                 return
             call.result, call.has_ended = text, True
-            for oldest in [each for each, call in self._calls.items() if call.has_ended][:-_MAX_UNSENT]:
-                del self._calls[oldest]
-        if not await anyio.to_thread.run_sync(self._try_to_send, key):
+            space = _UNSENT_CHARS
+            for each, unsent in reversed([*self._calls.items()]):
+                if unsent.has_ended:
+                    space -= max(_MIN_UNSENT_CHARS, len(unsent.result or ""))
+                    if space < 0:
+                        del self._calls[each]
+        was_away, self._is_away = self._is_away, not await anyio.to_thread.run_sync(self._try_to_send, key)
+        if self._is_away and not was_away:
             logger.warning("the result of a call is not kept yet for repeated calls; trying again")
 
     def close(self) -> None:
@@ -168,7 +151,9 @@ class PaidOnce:
 
     def _send_all(self) -> None:
         for key in tuple(self._calls):
-            self._try_to_send(key)
+            if not self._try_to_send(key):
+                # The others would fail too, each after seconds.
+                break
 
     def _try_to_send(self, key: str) -> bool:
         """Keep the result of a call under its key, or release the key without one; return whether that is done."""
@@ -203,14 +188,15 @@ def client_key(meta: Mapping[str, Any]) -> str | None:
     return next((text for text in ids if isinstance(text, str) and 0 < len(text) <= _MAX_KEY_CHARS), None)
 
 
-def key_of(arguments: Mapping[str, Any], sent: str | None, takes_argument: bool) -> str | None:  # noqa: FBT001 - a field of the tool
-    """Return the key of a call: the argument, which an agent sets on purpose, otherwise what its client sent."""
-    if takes_argument and arguments.get("dry_run"):
+def key_of(arguments: Mapping[str, Any], sent: str | None) -> str | None:
+    """Return the key of a call of `run_model`, given its valid arguments and what its client sent; None without one.
+
+    An agent sets the argument on purpose, so it takes precedence.
+    """
+    if arguments.get("dry_run"):
         return None
-    own_key = arguments.get(CALL_KEY) if takes_argument else None
-    # The schema rejects a longer one.
-    is_key = isinstance(own_key, str) and 0 < len(own_key) <= _MAX_KEY_CHARS
-    return f"argument {own_key}" if is_key else sent and f"client {sent}"
+    own_key = arguments.get(CALL_KEY)
+    return f"{OWN_KEY}{own_key}" if own_key else sent and f"client {sent}"
 
 
 def key_digest(owner: str, workspace: str | None, key: str) -> str:
@@ -241,4 +227,15 @@ def other_arguments(call_id: str) -> BlaxelError:
     return InvalidArgumentsError(
         f"The key of this call belongs to the call {literal(call_id)}, which had other arguments.",
         hint=f"Use another `{CALL_KEY}` for another call; the same one repeats a call and is not billed again.",
+    )
+
+
+def unkept_result(call_id: str) -> BlaxelError:
+    """Make the error for a repeated call whose first result is too large to be kept."""
+    return BlaxelError(
+        f"The first call with this key, {literal(call_id)}, is done, but its result is too large to be kept for a "
+        "repetition.",
+        code="not_found",
+        hint="Read its answer with `read_result`; if that is gone, another key calls the model again and is billed.",
+        billed="yes",
     )

@@ -12,19 +12,18 @@ from blaxel_mcp.core.suggestions import closest
 _MAX_COMPLETIONS = 100
 """The maximum number of values in a completion (MCP specification, completion)."""
 
+_MAX_TYPED_CHARS = 10_000
+"""A longer text is not completed: each value would repeat it."""
+
 _MAX_CHARS = 1_000_000
 """The maximum length of a prompt's arguments; copying more would delay other requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """One prompt.
+    """A prompt with a required argument, its `subject`, and an optional one that names models of one of `apis`.
 
-    Attributes:
-        subject: The required argument, and its description.
-        model: The optional argument that names one or more models, of one of `apis`.
-        text: The instructions for the agent, with `{subject}` and `{models}`.
-        any_model: Replaces `{models}` if the person names none.
+    `text` are the instructions for the agent, with `{subject}` and `{models}`; `any_model` stands for no `{models}`.
     """
 
     description: str
@@ -125,6 +124,8 @@ def model_values(prompt: str, argument: str, typed: str, models: Sequence[tuple[
 def completion_of(names: Iterable[str], typed: str, *, before: str = "") -> types.Completion:
     """Return the names that begin with the typed text, in any case of letters, each after what is written before it."""
     begun = typed.casefold()
+    if len(before) + len(begun) > _MAX_TYPED_CHARS:
+        names = ()
     matching = sorted({name for name in names if name.casefold().startswith(begun)})
     values = [f"{before}{name}" for name in matching[:_MAX_COMPLETIONS]]
     return types.Completion(values=values, total=len(matching), has_more=len(values) < len(matching))

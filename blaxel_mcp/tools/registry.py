@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core import json_text
-from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.core.suggestions import closest
@@ -25,17 +25,19 @@ from blaxel_mcp.tools.calls import CallRegistry, CallResult, Report
 from blaxel_mcp.tools.consent import InputRequiredError
 from blaxel_mcp.tools.handles import detach_seconds, lost_call, running_result
 from blaxel_mcp.tools.paid_once import (
-    CallKeysError,
-    Claim,
+    KEY_ARGUMENTS,
+    OWN_KEY,
     PaidOnce,
     arguments_digest,
     key_digest,
     key_of,
     other_arguments,
     replayed,
+    unkept_result,
 )
 from blaxel_mcp.tools.results.results import error_result
 from blaxel_mcp.tools.shared_calls import Seen
+from blaxel_mcp.tools.store.call_keys import CallKeysError, Claim
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Tool:
     Attributes:
         calls_a_model: Whether its calls cost money, and may outlive their requests.
         takes_key: Whether it has the argument `call_key`.
-        may_repeat: Returns whether the model that some arguments call is marked `idempotent = true`.
+        may_repeat: Returns whether the model that the arguments name is marked `idempotent = true`.
         is_for_apps: Whether only an app that the client shows may see it, and the model never does.
     """
 
@@ -69,6 +71,12 @@ class Tool:
     def name(self) -> str:
         """The name that clients call it by."""
         return self.definition.name
+
+
+def closed_validator(definition: types.Tool, accepted: JSONObject | None = None) -> ArgumentValidator:
+    """Return a validator that rejects arguments beyond those of the tool, whose schema `accepted` may widen."""
+    schema = {**(accepted or definition.input_schema), "additionalProperties": False}
+    return ArgumentValidator(schema, owner=f"The schema of {definition.name}")
 
 
 class ToolRegistry:
@@ -122,13 +130,8 @@ class ToolRegistry:
     ) -> CallResult:
         """Call a tool. A failure that the agent can act on is a result that says what to do next.
 
-        Args:
-            name: The tool's name.
-            arguments: The arguments as the client sent them.
-            report: Sends progress notifications, if the client asked for them.
-            client: The name that the client gave.
-            sent_key: The client's own id for the call, by which it repeats it.
-            asker: Asks a person before an expensive call.
+        `client` is the name that the client gave, and `sent_key` its own id for the call, which it keeps when it
+        repeats the call. `report` is there if it asked for progress.
 
         Raises:
             MCPError: There is no such tool; the specification makes that a protocol error.
@@ -145,7 +148,7 @@ class ToolRegistry:
         if not tool.calls_a_model:
             return await self._run(tool, arguments, context, scope)
         seconds = detach_seconds(self._settings, client, reports=True) if report else self._silent_seconds
-        if self._once and (sent_key or tool.takes_key) and (key := key_of(arguments, sent_key, tool.takes_key)):
+        if self._once and (sent_key or tool.takes_key) and (key := await self._key(tool, arguments, sent_key)):
             return await self._call_once(
                 self._once, key, tool, arguments, context, scope=scope, report=report, seconds=seconds
             )
@@ -154,6 +157,17 @@ class ToolRegistry:
         if await self._calls.join(call, seconds, report):
             return call.task.result()
         return running_result(call.context, call.seen(), prefix=self._settings.tools.prefix)
+
+    async def _key(self, tool: Tool, arguments: Mapping[str, Any], sent_key: str | None) -> str | None:
+        """Return the key of a call; None without one, and for arguments that will be rejected."""
+        if tool.takes_key and ("model" not in arguments or not KEY_ARGUMENTS.isdisjoint(arguments)):
+            # All of them may be in one string, and `dry_run` may be the word "false".
+            try:
+                arguments, _ = await anyio.to_thread.run_sync(tool.validator.validate, arguments, limiter=_VALIDATORS)
+            except InvalidArgumentsError:
+                return None
+            return key_of(arguments, sent_key)
+        return sent_key and f"client {sent_key}"
 
     async def _call_once(
         self,
@@ -167,7 +181,6 @@ class ToolRegistry:
         report: Report | None,
         seconds: float,
     ) -> CallResult:
-        """Make a call with a key, or return the result of the first call with that key."""
         digest = key_digest(self._owner, self._settings.workspace, key)
         if json_text.is_small(arguments):
             content = arguments_digest(tool.name, arguments)
@@ -179,7 +192,7 @@ class ToolRegistry:
                 again = tool.may_repeat(arguments)
                 claim = await once.settled_claim(digest, content, context.call_id, seconds, again=again)
                 if claim.state != "new":
-                    return self._result_of(claim)
+                    return self._result_of(claim, has_own_key=key.startswith(OWN_KEY))
             except CallKeysError as error:
                 context.notes.append(f"in another process, a repetition of this call would be paid again: {error}")
                 # Another request with this key may have started it meanwhile.
@@ -201,16 +214,15 @@ class ToolRegistry:
             return result
         return replayed(result.model_dump_json(by_alias=True, exclude_none=True))
 
-    def _result_of(self, claim: Claim) -> types.CallToolResult:
-        """Return the result or the state of another process's call."""
+    def _result_of(self, claim: Claim, *, has_own_key: bool) -> types.CallToolResult:
         context = CallContext(call_id=claim.call_id)
         if claim.state == "other":
             return error_result(other_arguments(claim.call_id), context)
         if claim.state == "running":
-            seen = Seen(progress="another process waits for it")
-            return running_result(context, seen, prefix=self._settings.tools.prefix)
-        if claim.state == "done" and claim.result:
-            return replayed(claim.result)
+            seen = Seen(progress="another process of this server makes the call")
+            return running_result(context, seen, prefix=self._settings.tools.prefix, has_own_key=has_own_key)
+        if claim.state == "done":
+            return replayed(claim.result) if claim.result else error_result(unkept_result(claim.call_id), context)
         return error_result(lost_call(claim.call_id, Seen()), context)
 
     async def _run(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import anyio.to_thread
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
@@ -16,7 +17,6 @@ from blaxel_mcp.catalog.control_plane import Lookup
 from blaxel_mcp.catalog.entry import CatalogEntry
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError
-from blaxel_mcp.core.json_pointer import locate
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.spending import Spending
@@ -24,9 +24,9 @@ from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.model_guide import MODELS_URI, guide_uri, model_guide, models_guide, request_guide
 from blaxel_mcp.tools.prompts import completion_of, model_values
 from blaxel_mcp.tools.results.content_blocks import CALLS_URI, parse_call_uri, text_block
-from blaxel_mcp.tools.results.media import media_at
+from blaxel_mcp.tools.results.media import pick
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer
+from blaxel_mcp.tools.store.stored_answers import INLINE_BYTES, StoredAnswer
 from blaxel_mcp.tools.visibility import Visibility
 
 USAGE_URI = "blaxel://usage"
@@ -140,13 +140,15 @@ class Resources:
         if call := parse_call_uri(uri):
             call_id, pointer = call
             try:
-                return answer_contents(uri, await self.store.get(call_id), pointer)
+                answer = await self.store.get(call_id)
+                if len(answer.data) <= INLINE_BYTES:
+                    return answer_contents(uri, answer, pointer)
+                return await anyio.to_thread.run_sync(answer_contents, uri, answer, pointer, abandon_on_cancel=True)
             except BlaxelError as error:
                 raise _missing(uri, str(error)) from None
         raise _missing(uri, _ALL)
 
     async def _guide(self, uri: str) -> JSONObject:
-        """Return the guide to a model, or to a request to it."""
         name, is_request, query = uri.removeprefix(f"{MODELS_URI}/").partition("/request?")
         try:
             entry = self.catalog().find(unquote(name))
@@ -157,12 +159,13 @@ class Resources:
         arguments: Any = None
         if is_request:
             with suppress(ValueError):
-                arguments = json_text.parse(dict(parse_qsl(query)).get("arguments", ""))
+                arguments = json_text.parse(dict(parse_qsl(query)).get("arguments", ""), finite=True)
             if not isinstance(arguments, dict):
                 raise _missing(uri, "`arguments` must be a JSON object, URL-encoded.")
         lookup = self.visibility.lookup(await self.look_up(entry))
         if is_request:
-            return request_guide(entry, self.settings, lookup, arguments)
+            # Deeply nested arguments take long to be written as Python.
+            return await anyio.to_thread.run_sync(request_guide, entry, self.settings, lookup, arguments)
         return model_guide(entry, self.settings, lookup)
 
     async def complete(self, _: RequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
@@ -189,8 +192,7 @@ def answer_contents(
         return _blob_contents(uri, answer.data, answer.media_type)
     if pointer is None or answer.kind == "text":
         return _text_contents(uri, answer.text, answer.media_type)
-    part = answer.text[locate(answer.text, pointer)]
-    medium = media_at(answer.text, pointer)
+    part, medium = pick(answer.text, pointer)
     return _blob_contents(uri, medium.data, medium.media_type) if medium else _text_contents(uri, part, _JSON)
 
 

@@ -1,4 +1,4 @@
-"""The tool `run_model`: any model, any sub-endpoint, any JSON body."""
+"""The tools `run_model`, for any model, sub-endpoint and JSON body, and `list_models`, which agents call before it."""
 
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.apis.base import FREE_FORM
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.entry import ACCEPTED_SELECT, SELECT
+from blaxel_mcp.catalog.listing import MODELS_PER_PAGE, MODELS_WITH_SCHEMA, ModelListing
 from blaxel_mcp.client.endpoints import query_problem
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -20,7 +20,7 @@ from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.runtime import Runtime
 from blaxel_mcp.settings.schema import HttpMethod, ToolSettings
 from blaxel_mcp.tools.paid_once import CALL_KEY
-from blaxel_mcp.tools.registry import Tool
+from blaxel_mcp.tools.registry import Tool, closed_validator
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result, value_result
 from blaxel_mcp.tools.visibility import Visibility
 
@@ -33,7 +33,7 @@ _MAX_NAMES_CHARS = 1000
 
 
 def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, visibility: Visibility) -> Tool:
-    """Return the tool. Its description names as many of the models without a tool of their own as fit."""
+    """Return the tool `run_model`. Its description names as many of the models without a tool of their own as fit."""
     settings = runtime.config.settings
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
@@ -55,12 +55,14 @@ def run_model_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vis
     )
     # A method that is not allowed is refused later, by a message that names the setting.
     accepted = _schema({"type": ["object", "array"]}, _METHODS, select=ACCEPTED_SELECT)
-    closed = {**accepted, "additionalProperties": False}
-    validator = ArgumentValidator(closed, owner="The schema of run_model")
+    validator = closed_validator(definition, accepted)
 
     def may_repeat(arguments: Mapping[str, Any]) -> bool:
-        entry = catalog.find(str(arguments.get("model")))
-        return entry is not None and entry.settings.idempotent
+        # The call itself reports a name that several workspaces have.
+        with suppress(InvalidArgumentsError):
+            entry = catalog.find(str(arguments.get("model")))
+            return entry is not None and entry.settings.idempotent
+        return False
 
     return Tool(definition, validator, run, calls_a_model=True, takes_key=True, may_repeat=may_repeat)
 
@@ -70,12 +72,9 @@ _MAX_QUERY_CHARS = 8000
 
 
 def read_invocation(arguments: JSONObject, catalog: Catalog, *, workspaces: Collection[str] = ()) -> Invocation:
-    """Return the invocation of a call of `run_model`; a configured model is found by its name or its tool's.
+    """Return the invocation of a call with valid arguments; a configured model is found by its name or its tool's.
 
-    Args:
-        arguments: The tool's arguments, validated.
-        catalog: The configured models.
-        workspaces: The workspaces that may precede a model's name, as in `workspace/model`.
+    `workspaces` may precede the name of any other model, as in `workspace/model`.
 
     Raises:
         InvalidArgumentsError: Several workspaces have a model of this name, a GET has a body, or a query parameter
@@ -156,3 +155,29 @@ def _schema(
         description = "Repeated with the same key, a call is not billed again."
         properties[CALL_KEY] = {"type": "string", "maxLength": 200, "description": description}
     return {"type": "object", "properties": properties, "required": ["model"]}
+
+
+_LIST_SCHEMA: JSONObject = {
+    "type": "object",
+    "properties": {
+        "query": {"type": "string", "description": "Text in the name or description."},
+        "offset": {"type": "integer", "minimum": 0, "description": "`next_offset` of the previous page."},
+    },
+}
+
+
+def list_models_tool(listing: ModelListing, visibility: Visibility, *, prefix: str) -> Tool:
+    """Return the tool `list_models`, filtered for its caller."""
+
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
+        page = await listing.page(query=arguments.get("query", ""), offset=int(arguments.get("offset", 0)))
+        return value_result(visibility.page(page), context)
+
+    definition = types.Tool(
+        name=f"{prefix}list_models",
+        description=f"Lists the models: name, API, path, status, tool, price. {MODELS_PER_PAGE} per page; with their "
+        f"schemas if {MODELS_WITH_SCHEMA} or fewer match.",
+        input_schema=_LIST_SCHEMA,
+        annotations=types.ToolAnnotations(read_only_hint=True),
+    )
+    return Tool(definition, closed_validator(definition), run)

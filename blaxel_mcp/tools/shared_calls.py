@@ -20,14 +20,17 @@ import anyio.to_thread
 from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, SharedStateError
 from blaxel_mcp.budget.shared.leases import Heartbeat
 from blaxel_mcp.budget.shared.state import SharedState
-from blaxel_mcp.tools.store.shared_answers import last_place
+from blaxel_mcp.tools.store.stored_answers import last_place
 
 logger = logging.getLogger(__name__)
 
 State = Literal["running", "done", "failed", "cancelled", "lost"]
 
-KEPT_SECONDS = 3600
+_KEPT_SECONDS = 3600
 """How long a call is kept after its last beat."""
+
+_MAX_UNSENT = 200
+"""Results of calls that are kept in this process while the engine is away."""
 
 _POLL_SECONDS = 1.0
 """Interval at which a waiting server checks by itself: a lost call sends no message."""
@@ -125,6 +128,10 @@ class SharedCalls:
         encrypted = self._cipher.encrypt(result.encode(), f"{place}:result")
         with self._lock:
             self._unsent[place] = (state, encrypted)
+            if len(self._unsent) > _MAX_UNSENT:
+                oldest = next(iter(self._unsent))
+                del self._unsent[oldest]
+                self._own.pop(oldest, None)
         try:
             await anyio.to_thread.run_sync(self._send, place)
         except SharedStateError as error:
@@ -214,7 +221,7 @@ class SharedCalls:
         encrypted = self._cipher.encrypt(text.encode("utf-8", "surrogatepass"), f"{place}:seen")
         owner, call_id = place.removeprefix(_PREFIX).split(":")
         keys = (place, last_place(owner))
-        if self._engine.run(_BEAT, keys, self._lease_ms, encrypted, KEPT_SECONDS, call_id):
+        if self._engine.run(_BEAT, keys, self._lease_ms, encrypted, _KEPT_SECONDS, call_id):
             call.cancel()
 
     def _send(self, place: str) -> None:
@@ -222,7 +229,7 @@ class SharedCalls:
         if pending is None:
             return
         state, encrypted = pending
-        self._engine.run(_FINISH, (place,), state, encrypted, KEPT_SECONDS, _ENDED)
+        self._engine.run(_FINISH, (place,), state, encrypted, _KEPT_SECONDS, _ENDED)
         with self._lock:
             self._unsent.pop(place, None)
             self._own.pop(place, None)

@@ -21,12 +21,15 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.tools.results.content_blocks import text_block
 from blaxel_mcp.tools.results.results import ERROR_KEY
-from blaxel_mcp.tools.store.local_keys import default_keys
+from blaxel_mcp.tools.store.call_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
 
 logger = logging.getLogger(__name__)
 
 _PATH = "[path]"
+_MAX_LOGGED = 100
+"""Failures that are logged, each once: a caller must not be able to fill the log."""
+
 _MIN_PATH_CHARS = 4
 """Minimum length of hidden paths: shorter ones, such as `/`, are in every text."""
 
@@ -57,9 +60,6 @@ class Visibility:
         config: The owner's settings, whose paths are hidden from another caller over HTTP; None for the owner.
         own_key: Whether the caller brings its own credentials; otherwise problems with the owner's are hidden.
         own_budget: Whether no other caller is counted with this one; otherwise the usage and the budget are hidden.
-
-    Attributes:
-        writes_files: Whether media that are too large for a result become files, whose paths are shown.
     """
 
     def __init__(self, config: Configuration | None = None, *, own_key: bool = True, own_budget: bool = True) -> None:
@@ -70,7 +70,7 @@ class Visibility:
         # Also as they are in a quoted literal.
         forms = sorted({form for path in paths for form in (path, repr(path)[1:-1])}, key=len, reverse=True)
         self._paths = re.compile(rf"(?:{'|'.join(map(re.escape, forms))})[^\s\"'`,;:)\]]*")
-        self._logged = ""
+        self._logged: set[str] = set()
 
     def text(self, text: str) -> str:
         """Return a message of ours without the owner's paths."""
@@ -86,17 +86,20 @@ class Visibility:
             budget = receipt["budget"] if self.shows_budget else None
             meta[RECEIPT_KEY] = {**receipt, "notes": [*map(self.text, receipt["notes"])], "budget": budget}
         if error := meta.get(ERROR_KEY):
-            message, hint = self.text(error["message"]), self.text(error["hint"])
-            is_hidden = error["code"] == "configuration_error" or not self.shows_budget
-            if error["origin"] == "local" and is_hidden and error["code"] in _OF_THE_SERVER:
-                if message != self._logged:
-                    # Logged once until it changes: a caller must not be able to fill the log.
-                    self._logged = message
-                    logger.warning("a call over HTTP failed: %s %s", error["message"], error["hint"])
-                message, hint = _OF_THE_SERVER[error["code"]]
+            message, hint = self.failure(error["code"], error["origin"], error["message"], error["hint"])
             meta[ERROR_KEY] = {**error, "message": message, "hint": hint}
             content = [text_block(f"{message} {hint}".rstrip()), *content[1:]]
         return result.model_copy(update={"meta": meta, "content": content})
+
+    def failure(self, code: str, origin: str, message: str, hint: str) -> tuple[str, str]:
+        """Return the message and the hint of an error, or others if they describe the owner's settings."""
+        is_hidden = not self._is_owner and (code == "configuration_error" or not self.shows_budget)
+        if origin != "local" or not is_hidden or code not in _OF_THE_SERVER:
+            return self.text(message), self.text(hint)
+        if message not in self._logged and len(self._logged) < _MAX_LOGGED:
+            self._logged.add(message)
+            logger.warning("a call over HTTP failed: %s %s", message, hint)
+        return _OF_THE_SERVER[code]
 
     def protocol_error(self, error: MCPError) -> MCPError:
         """Return an error of the protocol without the owner's paths."""

@@ -15,7 +15,7 @@ from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.answers import TextAnswer
 from blaxel_mcp.tools.store.spool import default_spools
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoreLimits
+from blaxel_mcp.tools.store.stored_answers import StoreLimits
 from tests.support.connecting import connect, leading_to, text_of
 
 pytestmark = [
@@ -87,7 +87,9 @@ async def test_answers_stay_in_memory_when_the_spool_is_another_users(
             await store.put(f"call_{number}", TextAnswer("12345678"))
 
         assert (await store.get("call_2")).data == b"12345678"
-    assert [record.message.split(":")[0] for record in caplog.records] == ["long answers are kept in memory only"]
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "answers that do not fit in memory are not kept"
+    ]
     assert "another user" in caplog.text
 
 

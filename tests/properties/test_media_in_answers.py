@@ -11,7 +11,7 @@ from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.tools.results.media import decode_media
 from blaxel_mcp.tools.results.parts import PartRequest, read_part
 from blaxel_mcp.tools.results.presentation import present
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.truncation import AnswerRef
 from tests.properties.examples import any_text, json_values, tried
 
 ANSWER = AnswerRef("call_x")

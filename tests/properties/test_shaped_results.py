@@ -13,8 +13,7 @@ from blaxel_mcp.core.json_pointer import locate, spell
 from blaxel_mcp.inference.answers import Answer, JSONAnswer, TextAnswer, read_answer
 from blaxel_mcp.tools.results.parts import PartRequest, read_part
 from blaxel_mcp.tools.results.presentation import present
-from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY, as_object
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY, AnswerRef, as_object
 from tests.properties.examples import any_text, large_values, long_texts, names, nested, scalars, tried
 
 ANSWER = AnswerRef("call_x")

@@ -12,9 +12,8 @@ from blaxel_mcp.budget.shared.cipher import Cipher
 from blaxel_mcp.budget.shared.engine import SharedStateError
 from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.read_result import PART_KEY
-from blaxel_mcp.tools.store.shared_answers import CHUNK_BYTES, SharedAnswers
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer
+from blaxel_mcp.tools.call_tools import PART_KEY
+from blaxel_mcp.tools.store.stored_answers import CHUNK_BYTES, SharedAnswers, StoredAnswer
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing
 from tests.support.canaries import KEY
 from tests.support.connecting import (
@@ -278,6 +277,8 @@ async def test_a_large_answer_is_kept_in_chunks_and_read_only_with_the_same_key_
             client.set("{blaxel-mcp}:answer:bert:call_1", forged or b"")
 
         assert answers().read("call_1") == large
+        answers().write("call_3", StoredAnswer("json", "application/json", b'{ "a" : [ 1.10 ] }', is_compact=False))
+        assert answers().read("call_3") == StoredAnswer("json", "application/json", b'{"a":[1.10]}')
         assert answers().read("call_2") is None
         with pytest.raises(SharedStateError, match=r"another shared\.key"):
             answers(key=SHARED_KEY[::-1]).read("call_1")

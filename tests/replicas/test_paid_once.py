@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from blaxel_mcp.budget.shared.cipher import Cipher
 from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.store.shared_keys import SharedKeys
+from blaxel_mcp.tools.store.call_keys import SharedKeys
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to, receipt_of
 from tests.support.held import HeldAnswers

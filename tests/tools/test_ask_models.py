@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.server.server import build_server
+from tests.catalog.test_several_workspaces import Platform, several
 from tests.support.connecting import (
     answer_of,
     connect,
@@ -74,6 +76,35 @@ async def test_a_model_that_fails_or_is_unknown_leaves_the_others_their_answers(
     assert (unknown["error"]["code"], unknown["error"]["billed"]) == ("unknown_model", "no")
 
 
+async def test_a_model_that_cannot_be_looked_up_is_not_called_unknown() -> None:
+    class Down(Platform):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.startswith("/v0/models/"):
+                return httpx.Response(500, json={"error": "down", "code": 500})
+            return await super().handle_async_request(request)
+
+    async with connect(several(), transport=Down()) as client:
+        result = await client.call_tool("ask_models", {"models": ["only-here", "unlisted"], "prompt": "Hi"})
+
+    _, failed = answer_of(result)["answers"]
+    assert failed["error"]["code"] == "upstream_error"
+    assert "was not asked, because the control plane answered 500" in failed["error"]["message"]
+
+
+async def test_a_model_of_another_workspace_is_asked_there_though_it_is_not_listed() -> None:
+    class Unlisted(Platform):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/v0/models/unlisted" and request.headers["X-Blaxel-Workspace"] == "acme-eu":
+                spec = {"runtime": {"type": "openai", "model": "gpt-4o-mini"}}
+                return httpx.Response(200, json={"metadata": {"name": "unlisted"}, "spec": spec})
+            return await super().handle_async_request(request)
+
+    async with connect(several(), transport=Unlisted()) as client:
+        result = await client.call_tool("ask_models", {"models": ["only-here", "acme-eu/unlisted"], "prompt": "Hi"})
+
+    assert [one["text"] for one in answer_of(result)["answers"]] == ["from acme", "from acme-eu"]
+
+
 async def test_with_enough_answers_the_other_calls_are_cancelled_upstream(emulator: Emulator) -> None:
     arguments = {**QUESTION, "models": ["fault-slow-30s", "house-chat"], "need": 1}
     config = leading_to(emulator, models=[{"name": "fault-slow-30s", "api": "chat-completions"}, CHAT])
@@ -112,6 +143,9 @@ async def test_with_an_embedding_model_the_similarity_of_the_answers_is_given(em
     assert similarity["between"] == QUESTION["models"]
     assert similarity["rows"][0][0] == 1.0
     assert similarity["model"] == "house-embed"
+    costs = [answer["cost_usd"] for answer in answer_of(result)["answers"]]
+    assert receipt_of(result)["cost_usd"] == pytest.approx(sum(costs) + similarity["cost_usd"])
+    assert similarity["cost_usd"] > 0
     assert models_called(emulator) == ["house-chat", "house-claude", "house-embed"]
 
 

@@ -1,23 +1,31 @@
 """A slow call: signs of life, a handle in time, one answer, and an end when it is told to."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 import pytest
+from pydantic import SecretStr
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
+from blaxel_mcp.budget.shared.cipher import Cipher
+from blaxel_mcp.budget.shared.engine import SharedStateError
+from blaxel_mcp.budget.shared.state import SharedState
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.call_tools import cancel_call_tool, read_result_tool
 from blaxel_mcp.tools.calls import Call, CallRegistry, Report
-from blaxel_mcp.tools.cancel_call import cancel_call_tool
 from blaxel_mcp.tools.handles import AUTO_DETACH_SECONDS, HANDLE_SECONDS, MAX_HANDLES, detach_seconds
-from blaxel_mcp.tools.read_result import read_result_tool
 from blaxel_mcp.tools.registry import Tool, ToolRegistry
 from blaxel_mcp.tools.results.results import ResultPolicy
+from blaxel_mcp.tools.shared_calls import OwnCall, Seen, SharedCalls
 from blaxel_mcp.tools.store.store import CallStore
 
 pytestmark = pytest.mark.anyio
@@ -92,7 +100,7 @@ async def test_a_slow_call_is_handed_back_in_time_and_goes_on(calls: CallRegistr
     assert calls.find(call.context.call_id) is call
 
     finish.set()
-    await calls.wait(call, 50)
+    await call.wait(50)
     assert call.task.result() is DONE
     assert calls.find(call.context.call_id) is call
 
@@ -221,6 +229,56 @@ async def test_handles_are_bounded_in_number_and_in_age(calls: CallRegistry, clo
     assert [calls.find(handle) is None for handle in handles] == [True] * 5 + [False] * MAX_HANDLES
     clock.seconds += HANDLE_SECONDS + 1
     assert calls.find(handles[-1]) is None
+
+
+async def test_results_of_handles_that_nobody_reads_do_not_pile_up(calls: CallRegistry) -> None:
+    results = []
+    for _ in range(MAX_HANDLES + 5):
+        finish = anyio.Event()
+
+        async def slow(finish: anyio.Event = finish) -> types.CallToolResult:
+            await finish.wait()
+            return types.CallToolResult(content=[])
+
+        call = await run(calls, CallContext(), slow, detach_after=0.0001)
+        finish.set()
+        await call.wait(None)
+        results.append(weakref.ref(call.task.result()))
+        del call
+    gc.collect()
+
+    assert sum(result() is not None for result in results) <= MAX_HANDLES + 1
+
+
+class Away:
+    """An engine that cannot be used until it is back, and the scripts that it has run."""
+
+    def __init__(self) -> None:
+        self.is_back = False
+        self.runs = 0
+
+    def run(self, *_: object) -> None:
+        if not self.is_back:
+            raise SharedStateError("away")
+        self.runs += 1
+
+    def listen(self, _: object) -> None:
+        pass
+
+
+async def test_results_of_handles_do_not_pile_up_while_the_shared_state_is_away() -> None:
+    engine: Any = Away()
+    shared = SharedCalls(SharedState(engine, Cipher(SecretStr("k" * 64)), 0.03))
+    for number in range(MAX_HANDLES + 5):
+        own = OwnCall(look=Seen, cancel=lambda: None)
+        await shared.publish("anna", f"call_{number}", own)
+        await shared.finish("anna", f"call_{number}", "done", "{}")
+    engine.is_back = True
+    with anyio.fail_after(30):
+        await shared.wait_idle()
+    await anyio.to_thread.run_sync(shared.close)
+
+    assert engine.runs == MAX_HANDLES
 
 
 @pytest.mark.parametrize("which", ["read_result", "cancel_call"])

@@ -120,6 +120,28 @@ async def test_consent_is_remembered_for_the_session_up_to_its_estimate(emulator
 
 
 @in_each_era
+async def test_remembered_consent_to_a_price_covers_no_call_without_one(emulator: Emulator, era: Era) -> None:
+    person = Person(content={"remember": True})
+    later = {"model": "house-chat", "path": "/v1/batches", "data": {"input_file_id": "file-1"}}
+    async with connect(asking(emulator), era, person) as client:
+        await client.call_tool("house-chat", QUESTION)
+        await client.call_tool("run_model", later)
+
+    assert "at an unknown price" in person.asked[1].message
+
+
+@in_each_era
+async def test_consent_to_a_call_without_a_price_is_remembered_up_to_its_tokens(emulator: Emulator, era: Era) -> None:
+    person = Person(content={"remember": True})
+    models = [{"name": "house-chat", "api": "chat-completions"}]
+    async with connect(asking(emulator, models=models, prices="configured"), era, person) as client:
+        for tokens in (1000, 1000, 5000):
+            await client.call_tool("house-chat", {**QUESTION, "max_tokens": tokens})
+
+    assert len(person.asked) == 2
+
+
+@in_each_era
 async def test_without_the_persons_word_each_call_is_asked_for(emulator: Emulator, era: Era) -> None:
     person = Person()
     async with connect(asking(emulator), era, person) as client:

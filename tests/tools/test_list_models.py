@@ -112,6 +112,13 @@ async def test_pages_lead_from_one_to_the_next_and_to_an_end(emulator: Emulator)
     assert names == [f"model-{number:03}" for number in range(120)]
 
 
+@pytest.mark.parametrize("offset", [1e20, 1e308, 10**300])
+async def test_an_offset_beyond_all_models_lists_none(emulator: Emulator, offset: float) -> None:
+    page = await listed(emulator, {"offset": offset})
+
+    assert (page["models"], page["next_offset"]) == ([], None)
+
+
 async def test_what_could_not_be_found_out_is_said(emulator: Emulator) -> None:
     listing = await listed(emulator, {"query": "house-chat"}, api_url=f"{emulator.url}/v0/elsewhere")
 

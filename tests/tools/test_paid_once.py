@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 import pytest
 
 from blaxel_mcp.emulator import Emulator, RecordedRequest
-from blaxel_mcp.tools.paid_once import arguments_digest, key_digest
-from blaxel_mcp.tools.store.local_keys import LocalKeys, default_keys
+from blaxel_mcp.tools.paid_once import PaidOnce, arguments_digest, key_digest
+from blaxel_mcp.tools.store.call_keys import CallKeysError, LocalKeys, default_keys
+from tests.catalog.test_several_workspaces import Platform, several
 from tests.support.canaries import KEY
 from tests.support.connecting import (
     ERAS,
@@ -101,6 +103,34 @@ async def test_a_field_of_that_name_of_a_models_own_tool_goes_to_the_model(emula
     assert [b"a field of the model" in request.body for request in inference_requests(emulator.requests)] == [True] * 2
 
 
+async def test_a_call_with_a_key_that_names_no_single_model_says_so() -> None:
+    async with connect(several(), transport=Platform()) as client:
+        arguments = {"model": "gpt", "data": {"messages": []}, "call_key": "question 7"}
+        result = await client.call_tool("run_model", arguments)
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert "Several workspaces have a model 'gpt'" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({**RUN, "call_key": "k", "dry_run": "false"}, id="a word for false"),
+        pytest.param({"arguments": json.dumps({**RUN, "call_key": "k"})}, id="all arguments as one string"),
+        pytest.param({"arguments": {**RUN, "call_key": "k"}}, id="all arguments in an object"),
+    ],
+)
+async def test_a_key_counts_in_arguments_that_have_to_be_repaired(
+    emulator: Emulator, arguments: dict[str, Any]
+) -> None:
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        results = [await client.call_tool("run_model", arguments) for _ in range(2)]
+
+    assert [receipt_of(result)["replayed"] for result in results] == [False, True]
+    assert receipt_of(results[0])["repairs"]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_dry_run_takes_no_key(emulator: Emulator) -> None:
     async with connect(leading_to(emulator, models=[CHAT])) as client:
         assert answer_of(await client.call_tool("run_model", {**RUN, "call_key": "x", "dry_run": True}))
@@ -152,6 +182,26 @@ async def test_a_running_call_of_another_process_is_joined(emulator: Emulator) -
 
     assert sorted(receipt_of(result)["replayed"] for result in results) == [False, True]
     assert len(inference_requests(emulator.requests)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "advice"),
+    [
+        pytest.param({"call_key": "k"}, "argument k", "Repeat this call with the same call_key", id="an agent's key"),
+        pytest.param({}, "client toolu_01", "do not send the request again", id="a client's key"),
+    ],
+)
+async def test_a_long_call_of_another_process_says_how_to_wait_on(
+    emulator: Emulator, arguments: dict[str, Any], key: str, advice: str
+) -> None:
+    other = LocalKeys(default_keys())
+    other.claim(key_digest("", "demo", key), arguments_digest("run_model", RUN), "call_of_another_process")
+    async with connect(leading_to(emulator, models=[CHAT], limits={"detach_after_seconds": 0.05})) as client:
+        result = await client.call_tool("run_model", {**RUN, **arguments}, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
+    other.close()
+
+    assert answer_of(result)["call_id"] == "call_of_another_process"
+    assert advice in answer_of(result)["next"]
 
 
 async def test_a_call_that_failed_unpaid_may_be_made_again(emulator: Emulator) -> None:
@@ -258,6 +308,17 @@ def test_the_call_of_a_dead_process_is_lost_and_not_made_again(tmp_path: Path) -
     assert new.state == "new"
 
 
+def test_a_key_of_a_clock_that_was_years_ahead_is_free_when_it_is_right_again(tmp_path: Path) -> None:
+    clock = [4_000_000_000.0]
+    keys = LocalKeys(tmp_path / "calls.sqlite3", now=lambda: clock[0])
+    keys.claim("key", "arguments", "call_1")
+    clock[0] = 1_800_000_000.0
+    state = keys.claim("key", "arguments", "call_2").state
+    keys.close()
+
+    assert state == "new"
+
+
 @pytest.mark.parametrize("tool", ["house-chat", "run_model", "chat-completions"])
 @pytest.mark.parametrize("idempotent", [False, True])
 async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
@@ -286,14 +347,86 @@ async def test_a_lost_call_is_made_again_only_if_its_model_is_idempotent(
     assert len(inference_requests(emulator.requests)) == idempotent
 
 
-async def test_a_file_of_keys_that_is_broken_costs_no_call(emulator: Emulator) -> None:
-    default_keys().parent.mkdir(parents=True, mode=0o700)
-    default_keys().write_bytes(b"no database" * 100)
+def test_a_file_of_keys_that_cannot_be_used_at_first_is_used_as_soon_as_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite3"
+    keys = LocalKeys(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(CallKeysError, match="database is locked"):
+        keys.claim("key", "arguments", "call_1")
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert keys.claim("key", "arguments", "call_1").state == "new"
+    keys.close()
+
+
+async def test_a_result_that_is_too_large_to_be_kept_is_not_a_lost_call(emulator: Emulator) -> None:
+    keys = LocalKeys(default_keys())
+    digest = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
+    keys.claim(digest, arguments_digest("house-chat", PROMPT), "call_1")
+    keys.finish(digest, "call_1", json.dumps({"content": [{"type": "text", "text": "x" * 4_000_000}]}))
+    keys.close()
     async with connect(leading_to(emulator, models=[CHAT])) as client:
         result = await ask(client)
 
-    assert not result.is_error
-    assert any("a repetition of this call would be paid again" in note for note in receipt_of(result)["notes"])
+    assert "'call_1', is done, but its result is too large" in text_of(result)
+    assert (error_of(result)["code"], error_of(result)["billed"]) == ("not_found", "yes")
+    assert not inference_requests(emulator.requests)
+
+
+async def test_results_that_cannot_be_kept_take_a_bounded_amount_of_memory(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    once = PaidOnce(LocalKeys(tmp_path / "taken" / "calls.sqlite3"))
+    for number in range(30):
+        once.adopt(f"key_{number}", "arguments", f"call_{number}")
+        result = types.CallToolResult(content=[types.TextContent(type="text", text="x" * 2_000_000)])
+        await once.finish(f"key_{number}", f"call_{number}", result)
+
+    assert (await once.settled_claim("key_29", "arguments", "call_new", 1)).call_id == "call_29"
+    with pytest.raises(CallKeysError):
+        await once.settled_claim("key_0", "arguments", "call_new", 1)
+    await anyio.to_thread.run_sync(once.close)
+
+
+class Away:
+    """Keys that cannot be used."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def claim(self, *_: object) -> None:
+        self.tries += 1
+        raise CallKeysError("away")
+
+    def close(self) -> None:
+        pass
+
+
+async def test_the_end_of_a_server_tries_keys_that_cannot_be_used_once() -> None:
+    """Each try may wait for seconds until a file is free."""
+    away: Any = Away()
+    once = PaidOnce(away)
+    for number in range(5):
+        once.adopt(f"key_{number}", "arguments", f"call_{number}")
+        await once.finish(f"key_{number}", f"call_{number}", types.CallToolResult(content=[]))
+    before = away.tries
+    await anyio.to_thread.run_sync(once.close)
+
+    assert away.tries == before + 1
+
+
+async def test_a_file_of_keys_that_is_broken_costs_no_call_and_is_in_the_log_once(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    default_keys().parent.mkdir(parents=True, mode=0o700)
+    default_keys().write_bytes(b"no database" * 100)
+    async with connect(leading_to(emulator, models=[CHAT])) as client:
+        results = [await ask(client, {"callId": f"call_{number}"}) for number in range(3)]
+
+    assert not any(result.is_error for result in results)
+    assert any("a repetition of this call would be paid again" in note for note in receipt_of(results[2])["notes"])
+    assert caplog.text.count("is not kept yet for repeated calls") == 1
 
 
 async def test_only_this_user_may_read_the_results_that_are_kept(emulator: Emulator) -> None:

@@ -17,12 +17,12 @@ from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer, read_answer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.settings.schema import Settings
+from blaxel_mcp.tools.call_tools import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.calls import CallRegistry
-from blaxel_mcp.tools.read_result import PART_KEY, read_result, read_result_tool
 from blaxel_mcp.tools.results.results import ResultPolicy, answer_result
 from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoreLimits
+from blaxel_mcp.tools.store.stored_answers import StoreLimits
 from tests.support.connecting import receipt_of, text_of
 from tests.tools.results.test_media import PNG, PNG64, WAV
 
@@ -386,6 +386,15 @@ async def test_a_medium_that_is_the_whole_answer_is_told_of_in_the_first_block(s
     assert link.uri == f"blaxel://calls/{context.call_id}"
 
 
+async def test_pictures_of_one_answer_get_a_file_each_however_deep_they_are(store: CallStore, tmp_path: Path) -> None:
+    policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": str(tmp_path / "out")}})
+    message = {"choices": [{"message": {"images": [{"image_url": {"b64_json": PNG64}}]}}]}
+
+    await answer_result(_json({"outputs": [message] * 3}), CallContext(model="m" * 128), policy)
+
+    assert len(_pictures(tmp_path / "out")) == 3
+
+
 async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": str(tmp_path / "taken")}})
@@ -395,6 +404,17 @@ async def test_a_folder_that_cannot_be_written_to_loses_nothing(store: CallStore
 
     assert "It could not be written to a file: " in text_of(result)
     assert (await store.get(context.call_id)).data == PNG
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a home directory is found in another way")
+async def test_without_a_home_directory_nothing_is_lost(store: CallStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    policy = _policy(store, {"limits": {"max_media_bytes": 0}, "files": {"output_dir": "~/media"}})
+
+    result = await answer_result(BinaryAnswer(PNG, "image/png"), CallContext(), policy)
+
+    assert "It could not be written to a file: Could not determine home directory. For" in text_of(result)
 
 
 async def test_vectors_of_a_long_answer_are_told_in_short_and_can_be_read_whole(store: CallStore) -> None:
@@ -426,6 +446,9 @@ async def test_short_vectors_stay(store: CallStore) -> None:
     [
         pytest.param(Speaking(), {"said": "Hello."}, "Hello.", id="the text alone"),
         pytest.param(Speaking(), {"else": 1}, '{"else":1}', id="an answer without one"),
+        pytest.param(
+            Speaking(), {"said": "Hello.", "schema": {"a": {"type": ["string", "null"]}}}, "Hello.", id="with a schema"
+        ),
         pytest.param(None, {"said": "Hello."}, '{"said":"Hello."}', id="an API that is not known"),
     ],
 )
@@ -461,3 +484,86 @@ async def test_the_tool_says_what_it_takes(store: CallStore) -> None:
         tool.validator.validate({})
     with pytest.raises(InvalidArgumentsError, match="pointer: expected maxLength 10000"):
         tool.validator.validate({"call_id": "call_1", "pointer": "/a" * 6000})
+
+
+LONE = "\\ud83d"
+"""Half of a surrogate pair, as JSON spells it: the SDK cannot write it."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(f'{{"a":"half {LONE}","b":[1.10]}}', id="half a surrogate pair"),
+        pytest.param('{"a":"x","b":[1e999]}', id="a number beyond the range"),
+        pytest.param(f'{{"a":"x","b":{"[" * 150}{"]" * 150}}}', id="deep nesting"),
+    ],
+)
+async def test_several_selected_parts_can_be_written_whatever_is_in_them(store: CallStore, body: str) -> None:
+    answer = read_answer(200, {}, body.encode())
+    result = await answer_result(answer, CallContext(), _policy(store, select=("/a", "/b")))
+
+    assert result.model_dump_json()
+    assert text_of(result).startswith('{"/a":')
+
+
+async def test_an_object_whose_escapes_alone_are_too_long_is_read_complete_within_the_limit(store: CallStore) -> None:
+    context, policy = CallContext(), _policy(store)
+    escaped = "\\u00e9" * 30_000
+    await answer_result(read_answer(200, {}, f'{{"a":"{escaped}"}}'.encode()), context, policy)
+    result = await read_result({"call_id": context.call_id, "pointer": ""}, CallContext(), policy)
+
+    assert text_of(result) == json.dumps({"a": "é" * 30_000}, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("part", ["[1]", f'["{PNG64}"]', f'"{PNG64}"'])
+async def test_a_member_whose_name_cannot_be_written_can_be_read(store: CallStore, part: str) -> None:
+    context, policy = CallContext(), _policy(store)
+    await answer_result(read_answer(200, {}, f'{{"{LONE}":{part}}}'.encode()), context, policy)
+    result = await read_result({"call_id": context.call_id, "pointer": "/\ud83d"}, CallContext(), policy)
+
+    assert result.model_dump_json()
+
+
+async def test_a_result_holds_as_many_of_many_long_parts_as_fit_and_says_how_to_read_the_others(
+    store: CallStore,
+) -> None:
+    pointers = tuple(f"/{index}" for index in range(100))
+    result = await answer_result(_json(["long " * 300] * 100), CallContext(), _policy(store, select=pointers))
+    parts = json.loads(text_of(result))
+
+    assert len(text_of(result)) < 50_000
+    assert len(parts) + len(parts["not_selected"]) == 101
+    assert 'pointer="/99") returns it' in parts["not_selected"]["/99"]
+
+
+@pytest.mark.parametrize("form", ["similarity", "file"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param(f'"half {LONE}"', id="half a surrogate pair"),
+        pytest.param("1e999", id="a number beyond the range"),
+        pytest.param(f"{'[' * 150}{']' * 150}", id="deep nesting"),
+        pytest.param(f'"{"long " * 20_000}"', id="a long text"),
+    ],
+)
+async def test_another_form_of_vectors_is_short_and_can_be_written_whatever_is_beside_them(
+    store: CallStore, form: str, member: str
+) -> None:
+    body = f'{{"data":[{{"embedding":[1,0]}},{{"embedding":[1,0.5]}}],"odd":{member}}}'
+    answer = read_answer(200, {}, body.encode())
+    result = await answer_result(answer, CallContext(), _policy(store, returns=form))
+
+    assert result.model_dump_json()
+    assert ("similarity" if form == "similarity" else "dimensions") in text_of(result)
+    assert len(text_of(result)) < 40_000
+
+
+@pytest.mark.parametrize("odd", ["0", "1e999"])
+async def test_the_rest_of_a_models_text_begins_where_the_note_says(store: CallStore, odd: str) -> None:
+    said = json.dumps('Line "1"\n' * 500)
+    answer = read_answer(200, {}, f'{{"thoughts":"{"t" * 3000}","said":{said},"odd":{odd}}}'.encode())
+    policy = _policy(store, {"limits": {"max_result_chars": 2000}}, kind="text", api=Speaking())
+    shown = text_of(await answer_result(answer, CallContext(call_id="call_x"), policy))
+    text, _, note = shown.rpartition("\n\n[")
+
+    assert f'pointer="/said", offset={len(text)}' in note

@@ -128,3 +128,14 @@ async def test_others_are_answered_while_a_schema_takes_long(emulator: Emulator)
     assert "take too long to validate" in error_of(results[0])["message"]
     assert turns > 1
     assert inference_requests(emulator.requests) == []
+
+
+@pytest.mark.parametrize("tool", ["run_model", "house-chat", "list_models", "ask_models"])
+async def test_an_error_that_quotes_half_a_surrogate_pair_can_be_written(emulator: Emulator, tool: str) -> None:
+    """Text in a JSON string is not checked by the SDK, which fails when it has to write such a character."""
+    wrapped = '{"model": {"\\ud83d": 1}, "query": {"\\ud83d": 1}, "models": [{"\\ud83d": 1}], "prompt": {"\\ud83d": 1}}'
+    async with connect(leading_to(emulator)) as client:
+        result = await client.call_tool(tool, {"arguments": wrapped})
+
+    assert error_of(result)["code"] == "invalid_arguments"
+    assert result.model_dump_json()

@@ -4,10 +4,11 @@ import ast
 import base64
 import json
 import shlex
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import mcp_types as types
@@ -25,6 +26,7 @@ from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.resources import MODEL_TEMPLATE, Resources
 from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.store.stored_answers import StoredAnswer
 from blaxel_mcp.tools.visibility import Visibility
 from tests.support.canaries import KEY, MARKER
 from tests.support.connecting import ERAS, Era
@@ -57,10 +59,14 @@ async def _look_up(entry: CatalogEntry) -> Lookup:
 
 
 @asynccontextmanager
-async def _connect(spools: Path, settings: Settings = SETTINGS, era: Era = "2026-07-28") -> AsyncIterator[Client]:
+async def _connect(
+    spools: Path, settings: Settings = SETTINGS, era: Era = "2026-07-28", stores: type[CallStore] = CallStore
+) -> AsyncIterator[Client]:
     """A client of a server with a few kept answers."""
     catalog = build_catalog(settings)
-    async with CallStore(spools=spools) as store:
+    async with stores(spools=spools) as store:
+        for items in (1, 50_000):
+            await store.put(f"call_{items}", JSONAnswer(json.dumps([1.5] * items, separators=(",", ":")), None))
         await store.put("call_json", JSONAnswer(f'{{"n":1.10,"a/b":["{PNG64}","é"]}}', None))
         await store.put("call_text", TextAnswer("plain"))
         await store.put("call_picture", BinaryAnswer(PNG, "image/png"))
@@ -192,6 +198,28 @@ async def test_arguments_that_make_no_request_are_answered_with_the_reason(tmp_p
     assert request["curl_problem"].startswith("There is no message for the model to answer.")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param('{"images":5,"prompt":"?"}', id="a number for a list"),
+        pytest.param('{"messages":5,"prompt":"?"}', id="another"),
+        pytest.param(f'{{"messages":{"[" * 399}{"]" * 399}}}', id="deep nesting"),
+    ],
+)
+async def test_arguments_that_the_tool_rejects_make_no_request_either(tmp_path: Path, arguments: str) -> None:
+    async with _connect(tmp_path) as client:
+        request = await _guide(client, f"house-chat/request?arguments={quote(arguments)}")
+
+    assert request["curl"] is None
+    assert "nvalid arguments" in request["curl_problem"] or "levels deep" in request["curl_problem"]
+
+
+async def test_a_number_that_json_cannot_hold_makes_no_arguments(tmp_path: Path) -> None:
+    async with _connect(tmp_path) as client:
+        with pytest.raises(MCPError, match="must be a JSON object"):
+            await _guide(client, "house-chat/request?arguments=%7B%22prompt%22%3A1e999%7D")
+
+
 async def test_a_model_without_a_record_is_told_by_the_settings_and_says_so(tmp_path: Path) -> None:
     async with _connect(tmp_path) as client:
         embed, raw = await _guide(client, "house-embed"), await _guide(client, "raw-one")
@@ -248,6 +276,32 @@ async def test_the_answer_of_a_call_is_read_whole(
     assert (contents.uri, contents.mime_type, read) == (uri, media_type, content)
 
 
+class _Watched(StoredAnswer):
+    """An answer that notes in which threads its text is read."""
+
+    threads: ClassVar[list[int]] = []
+
+    @property
+    def text(self) -> str:
+        self.threads.append(threading.get_ident())
+        return super().text
+
+
+class _WatchedStore(CallStore):
+    async def get(self, call_id: str) -> StoredAnswer:
+        answer = await super().get(call_id)
+        return _Watched(answer.kind, answer.media_type, answer.data)
+
+
+@pytest.mark.parametrize("items", [1, 50_000])
+async def test_a_part_of_a_long_answer_is_looked_for_in_a_thread(tmp_path: Path, items: int) -> None:
+    _Watched.threads.clear()
+    async with _connect(tmp_path, stores=_WatchedStore) as client:
+        await client.read_resource(f"blaxel://calls/call_{items}/{items - 1}")
+
+    assert {thread == threading.get_ident() for thread in _Watched.threads} == {items == 1}
+
+
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
@@ -289,3 +343,11 @@ async def test_names_of_models_are_completed(tmp_path: Path, template: str, type
         completed = await client.complete(reference, {"name": variable, "value": typed})
 
     assert completed.completion == types.Completion(values=values, total=len(values), has_more=False)
+
+
+async def test_a_text_that_begins_no_name_is_not_sent_back_a_hundred_times(tmp_path: Path) -> None:
+    async with _connect(tmp_path) as client:
+        reference = types.PromptReference(type="ref/prompt", name="compare")
+        completed = await client.complete(reference, {"name": "models", "value": "x" * 100_000 + ",house"})
+
+    assert completed.completion.values == []

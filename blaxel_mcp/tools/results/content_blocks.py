@@ -1,20 +1,32 @@
-"""The content blocks of a tool result, and the URIs of the answers that they come from."""
+"""The content blocks of a tool result, the URIs of the answers that they come from, and files for large media."""
 
 import base64
+import re
+from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import quote, unquote
 
+import anyio.to_thread
 import mcp_types as types
 
-from blaxel_mcp.core.media_types import IMAGE_TYPES, media_type_of
+from blaxel_mcp.core.media_types import IMAGE_TYPES, extension_for, media_type_of, shown_media_type
+from blaxel_mcp.core.private_files import make_folder, write_private
+from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.tools.results.media import Media
+from blaxel_mcp.tools.store.store import CallStore
 
 CALLS_URI = "blaxel://calls/"
 """The prefix of each answer's URI; a JSON Pointer after the call's id picks a part."""
 
+_UNFIT_FOR_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_ID_TAIL, _MAX_POINTER = 6, 90
+"""Characters of the call's id and of the pointer in a file name, which keep files of the same second apart. With a
+model's name of 128, it has no more than the 255 that file systems allow."""
+
 
 def call_uri(call_id: str, pointer: str | None = None) -> str:
     """Return the URI of an answer, or of the part of it that a JSON Pointer picks."""
-    return f"{CALLS_URI}{call_id}{quote(pointer or '', safe='/~')}"
+    return f"{CALLS_URI}{call_id}{quote(pointer or '', safe='/~', errors='replace')}"
 
 
 def parse_call_uri(uri: str) -> tuple[str, str | None] | None:
@@ -46,3 +58,44 @@ def link_block(media: Media, uri: str, name: str) -> types.ResourceLink:
     return types.ResourceLink(
         type="resource_link", uri=uri, name=name, mime_type=media.media_type, size=len(media.data)
     )
+
+
+async def write_media_file(
+    media: Media, context: CallContext, store: CallStore | None, output_dir: str | None, *, is_asked: bool = False
+) -> tuple[types.ResourceLink, str]:
+    """Write a medium to a file, and return a link to the resource that has it too, and a sentence on where the file is.
+
+    If that fails, the sentence says so. Without an `output_dir`, `store` keeps the file for a while. Without a `store`,
+    none is written, since the caller could not read it. `is_asked` is whether the caller asked for a file with vectors.
+    """
+    model = _UNFIT_FOR_A_NAME.sub("-", context.model or "media").strip(".-") or "media"
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    pointer = _UNFIT_FOR_A_NAME.sub("-", media.pointer or "")[-_MAX_POINTER:]
+    name = f"{model}-{moment}-{context.call_id[-_ID_TAIL:]}{pointer}{extension_for(media.media_type)}"
+    uri = call_uri(context.call_id, media.pointer)
+    size = f"{len(media.data):,} bytes"
+    if is_asked:
+        size = f"The vectors are {size} of JSON."
+    else:
+        size = f"The {shown_media_type(media.media_type)} of {size} is too large for this result."
+    if store is None:
+        return link_block(media, uri, name), f"{size} For a limited time it is the resource {uri}."
+    try:
+        if output_dir is None:
+            path = await store.put_file(context.call_id, name, media.data)
+            place = f"It is in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
+        else:
+            path = await anyio.to_thread.run_sync(_write, output_dir, name, media.data)
+            place = f"It is in the file {path}."
+    except (OSError, RuntimeError) as error:
+        # The second one: this user has no home directory.
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        place = f"It could not be written to a file: {reason}."
+    return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
+
+
+def _write(folder: str, name: str, data: bytes) -> Path:
+    path = Path(folder).expanduser().absolute() / name
+    make_folder(path.parent)
+    write_private(path, data)
+    return path

@@ -8,7 +8,7 @@ member beside it declares a type. Among the places are `b64_json` (OpenAI, image
 import base64
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,20 @@ from blaxel_mcp.core.media_types import (
     shown_media_type,
     wav_of,
 )
-from blaxel_mcp.tools.results.replacement import Steps, replace_parts
+
+Steps = tuple[str | int, ...]
+"""The path from the top of an answer to a part of it."""
+
+Replace = Callable[[Any, Steps, Mapping[str, Any]], Any]
+"""Returns what replaces a part; None if the part stays.
+
+It is called with the part, the path to it, and the members of the object that has it, which are empty in an array.
+"""
+
+_NOTHING: Mapping[str, Any] = {}
+_REPLACEABLE = (str, dict, list)
+"""Other parts are skipped without a function call: most values of large answers are numbers."""
+
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*(?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
 _TYPE_NAMES = (
@@ -40,7 +53,6 @@ _DATA_NAMES = {
 """Members that hold a medium of the declared type."""
 
 _DECLARED = ("image/", "audio/", "video/", "model/", "application/pdf")
-_NOTHING: Mapping[str, Any] = {}
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n")
 """Turns the URL-safe alphabet of base64 into the standard one and removes white space."""
 
@@ -70,13 +82,37 @@ class Media:
     pointer: str | None = None
 
 
+def replace_parts(value: Any, replace: Replace, steps: Steps = (), beside: Mapping[str, Any] = _NOTHING) -> Any:
+    """Return a JSON value with its strings, arrays and objects replaced, the outermost first.
+
+    An array or object without a replaced part is the same object in the result.
+    """
+    replacement = replace(value, steps, beside)
+    if replacement is not None:
+        return replacement
+    if isinstance(value, dict):
+        members = {
+            name: changed
+            for name, part in value.items()
+            if isinstance(part, _REPLACEABLE)
+            and (changed := replace_parts(part, replace, (*steps, name), value)) is not part
+        }
+        return {**value, **members} if members else value
+    if isinstance(value, list):
+        items = {
+            index: changed
+            for index, part in enumerate(value)
+            if isinstance(part, _REPLACEABLE) and (changed := replace_parts(part, replace, (*steps, index))) is not part
+        }
+        return [items.get(index, part) for index, part in enumerate(value)] if items else value
+    return value
+
+
 def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tuple[Any, tuple[Media, ...]]:
     """Replace each medium in a JSON value by a short reference, and return the media in their order too.
 
-    Args:
-        value: A JSON value, nested no deeper than `json_text.MAX_DEPTH`.
-        steps: The path from the top of the complete answer to the value.
-        first_block: The number of the content block that the first medium becomes; block 1 is the text.
+    `steps` is the path from the top of the complete answer to the value, which may nest `json_text.MAX_DEPTH` levels,
+    and `first_block` the number of the content block that the first medium becomes; block 1 is the text.
     """
     media: list[Media] = []
 
@@ -92,20 +128,19 @@ def extract_media(value: Any, *, steps: Steps = (), first_block: int = 2) -> tup
     return replace_parts(value, reference, steps), tuple(media)
 
 
-def media_at(text: str, pointer: str) -> Media | None:
-    """Return the medium that a JSON Pointer picks in the text of a JSON answer; None if it picks anything else.
+def pick(text: str, pointer: str) -> tuple[str, Media | None]:
+    """Return what a JSON Pointer picks in the text of a JSON answer, and the medium if it is one.
 
     Raises:
         InvalidArgumentsError: The pointer selects nothing.
     """
     part = text[locate(text, pointer)]
-    if part[0] != '"':
-        return None
-    content = json_text.parse(part)
-    above = text[locate(text, pointer.rpartition("/")[0])] if _START.match(content) and pointer else ""
+    if part[0] != '"' or not _START.match(content := json_text.parse(part)):
+        return part, None
+    above = text[locate(text, pointer.rpartition("/")[0])] if pointer else ""
     beside = json_text.parse(above) if above.startswith("{") else {}
     decoded = decode_media(content, beside, tuple(read_steps(pointer)))
-    return Media(*decoded, pointer) if decoded else None
+    return part, Media(*decoded, pointer) if decoded else None
 
 
 def decode_media(text: str, beside: Mapping[str, Any] = _NOTHING, steps: Steps = ()) -> tuple[bytes, str] | None:

@@ -6,11 +6,10 @@ from typing import Literal
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
-from blaxel_mcp.core.json_pointer import items, locate, read_steps
-from blaxel_mcp.tools.results.media import Media, extract_media, media_at
-from blaxel_mcp.tools.results.replacement import Steps
-from blaxel_mcp.tools.results.truncation import Presentation, truncate_json
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.core.json_pointer import items, read_steps
+from blaxel_mcp.tools.results.media import Media, Steps, extract_media, pick
+from blaxel_mcp.tools.results.presentation import fit_json
+from blaxel_mcp.tools.results.truncation import AnswerRef
 
 Unit = Literal["characters", "items", "bytes"]
 
@@ -23,7 +22,7 @@ _MIN_MEDIA = 40
 class PartRequest:
     """The part of an answer to read: of the value at `pointer`, or of the answer's text without one.
 
-    `offset` and `length` count the items of an array, or the characters of anything else; None for as many as fit.
+    `offset` and `length` count items of an array, or characters of anything else; None for as many as fit.
     """
 
     pointer: str | None = None
@@ -38,13 +37,10 @@ class PartRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPart:
-    """A part of an answer, or as much of it as fits.
+    """A part of an answer, or as much of it as fits: a text and the media that it refers to, or a medium alone.
 
-    Attributes:
-        text: The text; None for a medium.
-        unit: The unit of `offset`, `end` and `total`: where the text begins and ends in the part, and the part's size.
-        truncated: Whether something within the text was omitted; a note in the text says what.
-        media: The media that the text refers to.
+    `offset`, `end` and `total` are where the text begins and ends in the part, and the part's size. If something within
+    the text was omitted, it is `truncated`, and a note in it says what.
     """
 
     text: str | None
@@ -81,17 +77,16 @@ def read_part(text: str, request: PartRequest, *, is_json: bool, limit: int, ref
             "This answer is text and not JSON, so `pointer` picks nothing in it.",
             hint="Omit `pointer`; read slices with `offset` and `length`.",
         )
-    part = text[locate(text, request.pointer)]
+    part, medium = pick(text, request.pointer)
     steps = tuple(read_steps(request.pointer))
+    if medium and not request.is_slice:
+        return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
     if part[0] == "[":
         return _read_items(part, request, limit, ref, steps)
     if part[0] == '"':
-        if not request.is_slice and (medium := media_at(text, request.pointer)):
-            return AnswerPart(None, "bytes", 0, len(medium.data), media=(medium,))
         return _read_characters(json_text.parse(part), request, limit)
-    if part[0] == "{" and not request.is_slice and (fitted := _fit(part, limit, ref, steps)):
-        shown = fitted.text if fitted.media or fitted.truncated else part
-        return AnswerPart(shown, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)
+    if part[0] == "{" and not request.is_slice and (fitted := fit_json(part, limit, ref, steps)):
+        return AnswerPart(fitted.text, "characters", 0, len(part), len(part), fitted.truncated, fitted.media)
     return _read_characters(part, request, limit)
 
 
@@ -134,22 +129,13 @@ def _read_item(text: str, steps: Steps, first_block: int) -> tuple[str, tuple[Me
 def _read_long_item(
     text: str, index: int, total: int, *, limit: int, ref: AnswerRef, steps: tuple[str, ...]
 ) -> AnswerPart:
-    fitted = _fit(text, limit, ref, (*steps, index))
+    fitted = fit_json(text, limit, ref, (*steps, index))
     if fitted is None:
         raise InvalidArgumentsError(
             f"Item {index:,} is too long for one result and cannot be truncated.",
             hint=f"Read it by characters: add /{index} to `pointer` and set `offset` and `length`.",
         )
     return AnswerPart(fitted.text, "items", index, total, index + 1, fitted.truncated, fitted.media)
-
-
-def _fit(text: str, limit: int, ref: AnswerRef, steps: Steps) -> Presentation | None:
-    """Separate the media of a JSON value and truncate the rest; None if only its text represents it exactly."""
-    value = json_text.parse(text)
-    if not json_text.survives_as_value(text, value):
-        return None
-    without_media, media = extract_media(value, steps=steps)
-    return truncate_json(without_media, limit=limit, ref=ref, media=media, steps=steps)
 
 
 def _checked_offset(request: PartRequest, total: int, unit: Unit) -> int:

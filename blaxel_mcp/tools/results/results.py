@@ -26,13 +26,10 @@ from blaxel_mcp.inference.receipt import result_meta, visible_receipt
 from blaxel_mcp.settings.models import ModelSettings
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.settings.types import ReceiptKind, ResultKind
-from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block
+from blaxel_mcp.tools.results.content_blocks import call_uri, media_block, text_block, write_media_file
 from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.results.media_files import write_media_file
-from blaxel_mcp.tools.results.presentation import calls_tools, present
-from blaxel_mcp.tools.results.selection import present_embedding, present_parts
-from blaxel_mcp.tools.results.truncation import Presentation
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
+from blaxel_mcp.tools.results.presentation import calls_tools, present, present_embedding, present_parts
+from blaxel_mcp.tools.results.truncation import AnswerRef, Presentation
 from blaxel_mcp.tools.store.store import CallStore
 
 ERROR_KEY = "blaxel-mcp/error"
@@ -43,11 +40,9 @@ _INLINE_CHARS = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultPolicy:
-    """How answers become results.
+    """How answers become results, and the store that keeps the complete answers.
 
     Attributes:
-        store: Keeps the complete answers.
-        settings: The limits of a result, and how it looks by default.
         reader: The name of the tool that reads the rest of an answer.
         writes_files: Whether media that are too large become files; otherwise they are only resources.
         kind: `json` returns the answer unchanged, `text` only the model's text, which `api` finds in the answer.
@@ -139,14 +134,14 @@ def error_result(
     partial_text = partial_text[:max_chars]
     details = {
         "code": error.code,
-        "message": error.message,
+        "message": text_block(error.message).text,
         "retryable": error.retryable,
         "retry_after_seconds": error.retry_after_seconds,
         "billed": error.billed,
         "origin": error.origin,
         "status": error.status,
         "request_id": error.request_id,
-        "hint": error.hint,
+        "hint": text_block(error.hint).text,
     }
     texts = [str(error), *filter(None, (partial_text, visible_receipt(context) if receipt == "text" else ""))]
     return types.CallToolResult(

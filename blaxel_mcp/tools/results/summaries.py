@@ -3,15 +3,14 @@
 import math
 import re
 import string
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from blaxel_mcp.apis.retrieval import decode_floats
 from blaxel_mcp.core.json_pointer import spell
 from blaxel_mcp.core.json_text import run_finder
-from blaxel_mcp.tools.results.replacement import Replace, Steps, replace_parts
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef, read_one_hint
+from blaxel_mcp.tools.results.media import Replace, Steps, replace_parts
+from blaxel_mcp.tools.results.truncation import AnswerRef
 
 _MIN_DIMENSIONS = 16
 """Shorter arrays of numbers are more likely scores or coordinates, which are worth reading."""
@@ -19,6 +18,7 @@ _MIN_DIMENSIONS = 16
 _has_numbers = run_finder("0123456789.,+-eE \t\r\n", 2 * _MIN_DIMENSIONS - 1)
 _FIRST_NUMBERS = 5
 _FLOAT_DIGITS = 7
+"""The precision of a 32-bit float."""
 
 _MIN_OPAQUE, _MIN_OPAQUE_IN_SHORT = 200, 1000
 """Characters of the shortest opaque string that is summarized in a long answer, and in a short one."""
@@ -37,47 +37,33 @@ _TEXT_NAMES = frozenset({"arguments", "content", "generated_text", "input", "out
 _MAX_POINTER = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A JSON value with something short in place of some parts, their number, and the JSON Pointer of the first."""
-
-    value: Any
-    count: int
-    first: str
-
-
 def summarize(value: Any, text: str, ref: AnswerRef, *, is_long: bool, may_hold_data: bool = True) -> tuple[Any, str]:
     """Return an answer with its vectors and opaque strings summarized, and a remark on these.
 
-    Args:
-        value: The answer.
-        text: Its JSON, which shows faster than a walk over the values that there is nothing to summarize.
-        ref: Where the complete answer can be read.
-        is_long: Whether the answer is long. In a short one, only long opaque strings are summarized.
-        may_hold_data: Whether `may_hold_base64` is true of the text.
+    Its JSON, and `may_hold_data`, which is `may_hold_base64` of it, show faster than a walk over the values that there
+    is nothing to summarize. In an answer that is not long, only long opaque strings are summarized.
     """
     remarks: list[str] = []
     if is_long and ("embedding" in text or _has_numbers(text)):
-        vectors = summarize_vectors(value)
-        value, remarks = vectors.value, _remarks(vectors, "vector", ref)
+        value, pointers = summarize_vectors(value)
+        remarks += _remarks(pointers, "vector", ref)
     if may_hold_data and len(text) > _MIN_OPAQUE_IN_SHORT and _may_hold_opaque(text):
-        strings = _summarize_opaque(value, _MIN_OPAQUE if is_long else _MIN_OPAQUE_IN_SHORT)
-        value, remarks = strings.value, remarks + _remarks(strings, "opaque string", ref)
+        value, pointers = _summarize_opaque(value, _MIN_OPAQUE if is_long else _MIN_OPAQUE_IN_SHORT)
+        remarks += _remarks(pointers, "opaque string", ref)
     return value, " ".join(remarks)
 
 
-def _remarks(summary: Summary, noun: str, ref: AnswerRef) -> list[str]:
-    if not summary.count:
-        return []
-    summarized = f"One {noun} is" if summary.count == 1 else f"{summary.count:,} {noun}s are"
-    return [f"{summarized} summarized. {read_one_hint(summary.first, ref)}"]
+def _remarks(pointers: Sequence[str], noun: str, ref: AnswerRef) -> Iterator[str]:
+    if pointers:
+        summarized = f"One {noun} is" if len(pointers) == 1 else f"{len(pointers):,} {noun}s are"
+        yield f"{summarized} summarized. {ref.hint('Read one in full with', pointers[0])}"
 
 
-def summarize_vectors(value: Any) -> Summary:
-    """Summarize every vector in a JSON value as `{"vector": {"dimensions", "norm", "first"}}`.
+def summarize_vectors(value: Any) -> tuple[Any, list[str]]:
+    """Return a JSON value with each vector as `{"vector": {"dimensions", "norm", "first"}}`, and their JSON Pointers.
 
-    Vectors are arrays of numbers, and embeddings in base64.
-    The latter are what OpenAI's `encoding_format: "base64"` returns: little-endian float32.
+    Vectors are arrays of numbers, and embeddings in base64, as OpenAI's `encoding_format: "base64"` returns them:
+    little-endian float32.
     """
 
     def vector(part: Any, steps: Steps, beside: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -88,7 +74,7 @@ def summarize_vectors(value: Any) -> Summary:
             return _vector(numbers, [_rounded(number) for number in numbers[:_FIRST_NUMBERS]])
         return None
 
-    return _summary(value, vector)
+    return _summarized(value, vector)
 
 
 def _vector(numbers: Sequence[Any], first: list[float]) -> dict[str, Any] | None:
@@ -105,11 +91,10 @@ def _vector(numbers: Sequence[Any], first: list[float]) -> dict[str, Any] | None
 
 
 def _rounded(number: float) -> float:
-    """Round to the precision of a 32-bit float."""
     return float(f"{number:.{_FLOAT_DIGITS}g}")
 
 
-def _summarize_opaque(value: Any, minimum: int) -> Summary:
+def _summarize_opaque(value: Any, minimum: int) -> tuple[Any, list[str]]:
     def note(part: Any, steps: Steps, _: Mapping[str, Any]) -> str | None:
         if not isinstance(part, str) or len(part) < minimum or _TEXT_NAMES.intersection(steps[-1:]):
             return None
@@ -121,16 +106,16 @@ def _summarize_opaque(value: Any, minimum: int) -> Summary:
         place = f", at {pointer}" if len(pointer) <= _MAX_POINTER else ""
         return f"[{len(part):,} characters of opaque data{place}]"
 
-    return _summary(value, note)
+    return _summarized(value, note)
 
 
-def _summary(value: Any, summary_of: Replace) -> Summary:
-    places: list[Steps] = []
+def _summarized(value: Any, summary_of: Replace) -> tuple[Any, list[str]]:
+    pointers: list[str] = []
 
     def replace(part: Any, steps: Steps, beside: Mapping[str, Any]) -> Any:
         summary = summary_of(part, steps, beside)
         if summary is not None:
-            places.append(steps)
+            pointers.append(spell(steps))
         return summary
 
-    return Summary(replace_parts(value, replace), len(places), spell(places[0]) if places else "")
+    return replace_parts(value, replace), pointers

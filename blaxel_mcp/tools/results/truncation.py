@@ -12,19 +12,14 @@ from typing import Any
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import spell
-from blaxel_mcp.tools.results.media import Media
-from blaxel_mcp.tools.results.replacement import Steps
-from blaxel_mcp.tools.results.truncation_notes import (
-    MAX_NOTE,
-    AnswerRef,
-    Truncation,
-    continue_hint,
-    count_more,
-    truncation_note,
-)
+from blaxel_mcp.tools.results.media import Media, Steps
 
 TRUNCATION_KEY = "blaxel-mcp/truncated"
 """The member of a truncated answer whose text says what was omitted and how to read it."""
+
+_MAX_POINTER = 200
+_MAX_NOTE = 500
+"""The longest note on the truncations of an answer, and the longest pointer in it, in characters."""
 
 _MIN_PART = 64
 """The smallest limit that a part gets, in characters: a truncation marker fits in it."""
@@ -42,15 +37,46 @@ _LOOK_BACK = 400
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRef:
+    """Where a complete answer can be read: the call's id, and the name of the tool that reads it."""
+
+    call_id: str
+    tool: str = "read_result"
+
+    def read_call(self, **arguments: Any) -> str:
+        """Return the tool call that reads a part of the answer, as an agent would write it; None omits an argument."""
+        values = {"call_id": self.call_id, **arguments}
+        spelled = [f"{name}={json_text.dump(value)}" for name, value in values.items() if value is not None]
+        return f"{self.tool}({', '.join(spelled)})"
+
+    def hint(self, start: str, pointer: str | None, offset: int | None = None) -> str:
+        """Return the sentence that begins so, on how to read a part; of a part with a long pointer, the answer."""
+        # A note quotes it within a JSON string.
+        if pointer is not None and len(json_text.dump(json_text.dump(pointer))) > _MAX_POINTER:
+            return f"Read the complete answer with {self.read_call()}."
+        return f"{start} {self.read_call(pointer=pointer, offset=offset)}."
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """A truncated place in an answer: its JSON Pointer, and the first omitted character or item of about so many.
+
+    `pointer` is None for an answer that is read by characters only; `omitted` counts characters.
+    """
+
+    pointer: str | None = None
+    offset: int = 0
+    omitted: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Presentation:
-    """The text and media of an answer in a tool result.
+    """The text and media of an answer in a tool result, in the order in which the text refers to them.
 
     Attributes:
         text: The text; None for an answer that is a medium.
-        structured: The same as an object. None for anything but JSON, and beside media: some clients show
-            nothing else then.
+        structured: The same as an object. None for anything but JSON, and beside media, which some clients then drop.
         truncated: Whether anything in the answer was omitted or summarized.
-        media: The media, in the order in which the text refers to them.
         remarks: Sentences that follow the answer.
     """
 
@@ -97,20 +123,14 @@ def truncate_json(
     steps: Steps = (),
     size: int | None = None,
 ) -> Presentation:
-    """Truncate a JSON value to `limit` characters of compact JSON.
+    """Truncate a JSON value to `limit` characters of compact JSON, at least 1000.
 
-    Args:
-        value: The value.
-        limit: The maximum length in characters, at least 1000.
-        ref: Where the complete answer can be read.
-        media: The media that the value refers to.
-        remark: A sentence on parts that are summarized already; with one, the value always counts as truncated.
-        steps: The path from the top of the complete answer to the value.
-        size: What `measure` returned for the value with `limit` or more; None to measure it.
+    A value that fits stays as it is. Otherwise it becomes an object whose last member is `TRUNCATION_KEY`, so that the
+    note is in both the text and the structured content: clients show one or the other.
 
-    Returns:
-        The value itself if it fits. Otherwise an object whose last member is `TRUNCATION_KEY`, so that the note is in
-        both the text and the structured content: clients show one or the other.
+    The value refers to the `media`, and `steps` lead to it in the complete answer. `remark` is a sentence on parts that
+    are summarized already; with one, the value always counts as truncated. `size` is what `measure` returned for the
+    value with `limit` or more; None to measure it.
 
     Raises:
         ValueError: What is shown contains a number that JSON cannot write.
@@ -119,9 +139,14 @@ def truncate_json(
     if not remark and size <= limit:
         return Presentation(json_text.dump(value), None if media else as_object(value), media=media)
     truncator = _Truncator()
-    fitted = truncator.fit(value, size, limit - len(remark) - MAX_NOTE, steps)
-    note = " ".join(filter(None, (remark, truncation_note(truncator.truncations, ref))))
-    noted = {**as_object(fitted), TRUNCATION_KEY: note}
+    fitted = truncator.fit(value, size, limit - len(remark) - _MAX_NOTE, steps)
+    notes = [remark]
+    if places := truncator.truncations:
+        largest = max(places, key=lambda truncation: truncation.omitted)
+        count = "one place" if len(places) == 1 else f"{len(places):,} marked places"
+        hint = ref.hint("Continue with", largest.pointer, largest.offset)
+        notes.append(f"This answer was truncated in {count}. {hint}")
+    noted = {**as_object(fitted), TRUNCATION_KEY: " ".join(filter(None, notes))}
     return Presentation(json_text.dump(noted), None if media else noted, truncated=True, media=media)
 
 
@@ -135,9 +160,9 @@ def truncate_text(
     """
     if len(text) <= limit:
         return Presentation(text, media=media)
-    end = _end_of_word(text, limit - MAX_NOTE)
-    rest = Truncation(place.pointer, place.offset + end) if place else Truncation()
-    note = f"[{count_more(len(text) - end, 'character')}. {continue_hint(rest, ref)}]"
+    end = _end_of_word(text, limit - _MAX_NOTE)
+    hint = ref.hint("Continue with", place.pointer if place else None, end if place else 0)
+    note = f"[{_count_more(len(text) - end, 'character')}. {hint}]"
     return Presentation(f"{text[:end]}\n\n{note}", truncated=True, media=media)
 
 
@@ -175,7 +200,7 @@ class _Truncator:
             end = bisect_right(range(end), limit, key=lambda count: len(encode_basestring(text[:count])) - 2) - 1
         end = _end_of_word(text, end)
         self.truncations.append(Truncation(spell(steps), end, len(text) - end))
-        return f"{text[:end]}... {count_more(len(text) - end, 'character')}"
+        return f"{text[:end]}... {_count_more(len(text) - end, 'character')}"
 
     def _fit_array(self, items: list[Any], limit: int, steps: Steps) -> list[Any]:
         # As many of the first items as get a fair share, each with its comma.
@@ -195,7 +220,7 @@ class _Truncator:
         if omitted := len(items) - len(sizes):
             average = sum(sizes) / len(sizes) if sizes else limit + _MARKER
             self.truncations.append(Truncation(spell(steps), len(sizes), omitted * average))
-            fitted.append(f"... {count_more(omitted, 'item')}")
+            fitted.append(f"... {_count_more(omitted, 'item')}")
         return fitted
 
     def _fit_object(self, members: dict[str, Any], limit: int, steps: Steps) -> dict[str, Any]:
@@ -217,7 +242,7 @@ class _Truncator:
         fitted = {name: self.fit(members[name], size, min(size, cap), (*steps, name)) for name, size in sizes.items()}
         if omitted := len(members) - len(sizes):
             self.truncations.append(Truncation(spell(steps), 0, omitted * _MIN_PART))
-            fitted["..."] = count_more(omitted, "member")
+            fitted["..."] = _count_more(omitted, "member")
         return fitted
 
 
@@ -240,3 +265,7 @@ def _end_of_word(text: str, limit: int) -> int:
         if position >= 0:
             return position + 1
     return limit
+
+
+def _count_more(count: int, noun: str) -> str:
+    return f"{count:,} more {noun}{'' if count == 1 else 's'}"

@@ -58,7 +58,7 @@ class Spool:
         except OSError as error:
             if not self._has_failed:
                 self._has_failed = True
-                logger.warning("long answers are kept in memory only: %s", error.strerror or error)
+                logger.warning("answers that do not fit in memory are not kept: %s", error.strerror or error)
             raise
         path = self._folder / f"{next(self._numbers)}-{name or 'answer'}"
         write_private(path, data)

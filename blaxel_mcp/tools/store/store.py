@@ -18,9 +18,8 @@ from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.private_files import read_private
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.answers import Answer
-from blaxel_mcp.tools.store.shared_answers import SharedAnswers
 from blaxel_mcp.tools.store.spool import Spool, default_spools
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits, stored
+from blaxel_mcp.tools.store.stored_answers import SharedAnswers, StoredAnswer, StoreLimits, stored
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +59,8 @@ class CallStore:
     """Stores the answers of one caller.
 
     Entering the context removes files of processes that ended without cleaning up, and starts the timer that removes
-    expired answers. Leaving it removes every answer.
-
-    Args:
-        spools: The folder in which the store creates its own; None for one in the user's cache directory.
-        limits: The number, size and lifetime of the answers; the oldest are removed first.
-        now: A monotonic clock, in seconds.
-        sleep: Waits for the given number of seconds.
-        shared: The store that other servers share; None if nothing is shared.
+    expired answers, by `now`, a monotonic clock. Leaving it removes every answer. The store creates its folder in
+    `spools`; None for the user's cache directory. Within its limits, the oldest answers are removed first.
     """
 
     def __init__(
@@ -160,11 +153,7 @@ class CallStore:
             return None
 
     async def get(self, call_id: str) -> StoredAnswer:
-        """Return an answer.
-
-        Raises:
-            BlaxelError: `not_found`. The message says whether the answer was ever here, and why it was removed.
-        """
+        """Return an answer; BlaxelError `not_found` says whether it was ever here, and why it was removed."""
         async with self._exclusive():
             self._remove_expired()
             await self._delete()
@@ -199,7 +188,6 @@ class CallStore:
         return answer
 
     async def _remove_when_expired(self) -> None:
-        """Remove each answer when it expires, even if no other call comes in."""
         while True:
             if not self._records:
                 self._stored = anyio.Event()

@@ -20,7 +20,7 @@ from blaxel_mcp.server.callers import ANYONE, Caller
 from blaxel_mcp.server.tenant import Tenant
 from blaxel_mcp.settings.loading import Configuration
 from blaxel_mcp.settings.login_file import LoginFile
-from blaxel_mcp.tools.store.local_keys import default_keys
+from blaxel_mcp.tools.store.call_keys import default_keys
 from blaxel_mcp.tools.store.spool import default_spools
 from blaxel_mcp.tools.visibility import Visibility
 from tests.support.canaries import CALLER_KEY, HTTP_TOKEN
@@ -178,6 +178,23 @@ async def test_a_failure_of_the_owners_settings_is_in_the_log_and_not_in_the_ans
     assert caplog.text.count("/opt/op-read-secret") == 1
 
 
+@in_each_mode
+async def test_the_failure_of_one_of_several_models_says_no_more_than_that_of_its_own_tool(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    if mode == "caller":
+        pytest.skip("the caller brings its own key")
+    config = of_owner(emulator, tmp_path, mode, api_key=None, api_key_command=["/opt/op-read-secret"])
+    with caplog.at_level(logging.WARNING):
+        async with serving(config) as served, served.client(headers=MODES[mode][1]) as client:
+            arguments = {"models": ["house-chat", "unlisted"], "prompt": "Hi"}
+            result = await client.call_tool("ask_models", arguments)
+
+    assert text_of(result).count("This server is not set up for the call.") == 2
+    assert "op-read-secret" not in result.model_dump_json()
+    assert "/opt/op-read-secret" in caplog.text
+
+
 async def usage_of(client: Client) -> dict[str, Any]:
     (content,) = (await client.read_resource("blaxel://usage")).contents
     usage: dict[str, Any] = json.loads(getattr(content, "text", ""))
@@ -249,6 +266,32 @@ async def test_a_budget_that_others_have_used_up_is_refused_without_their_figure
     assert (error["code"], error["retryable"]) == ("budget_exceeded", True)
     assert error["retry_after_seconds"] > 0
     assert "7" not in error["message"] + error["hint"]
+
+
+async def test_a_caller_cannot_fill_the_log_with_failures_of_the_owners_settings(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = {"calls_per_day": 0, "ledger": str(tmp_path / "ledger.sqlite3")}
+    config = leading_to(emulator, http={"auth": "token", "bearer_tokens": TOKENS}, budget=budget)
+    async with serving(config) as served, served.client(headers={"authorization": f"Bearer {HTTP_TOKEN}"}) as caller:
+        for number in range(150):
+            arguments = {"model": f"house-chat-{number % 120}", "path": "/v1/chat/completions", "data": {}}
+            assert (await caller.call_tool("run_model", arguments)).is_error
+
+    assert 0 < caplog.text.count("a call over HTTP failed") <= 100
+
+
+async def test_a_budget_without_room_for_another_attempt_is_reported_without_its_figures(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    models = [{"name": "fault-500", "api": "chat-completions", "idempotent": True}]
+    budget = {"calls_per_day": 1, "ledger": str(tmp_path / "ledger.sqlite3")}
+    http = {"auth": "token", "bearer_tokens": TOKENS}
+    config = leading_to(emulator, http=http, budget=budget, models=models)
+    async with serving(config) as served, served.client(headers={"authorization": f"Bearer {HTTP_TOKEN}"}) as caller:
+        result = await caller.call_tool("fault-500", {"prompt": "Hi"})
+
+    assert receipt_of(result)["notes"] == ["not retried: the budget does not allow another attempt"]
 
 
 async def test_media_that_are_too_large_are_a_resource_that_the_caller_can_read(

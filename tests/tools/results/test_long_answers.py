@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.tools.read_result import PART_KEY
+from blaxel_mcp.tools.call_tools import PART_KEY
 from tests.support.connecting import answer_of, connect, leading_to, receipt_of, text_of
 from tests.support.raw_upstream import answer, raw_upstream
 

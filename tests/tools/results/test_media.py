@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from blaxel_mcp.tools.results.content_blocks import media_block
-from blaxel_mcp.tools.results.media import Media, extract_media, media_at
+from blaxel_mcp.tools.results.media import Media, extract_media, pick
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -218,9 +218,9 @@ def test_a_medium_that_its_bytes_do_not_show_is_no_picture_for_a_model(
 def test_raw_audio_is_read_again_by_its_pointer() -> None:
     text = json.dumps({"message": {"audio": {"data": base64.b64encode(SAMPLES).decode()}}})
 
-    medium = media_at(text, "/message/audio/data")
+    _, medium = pick(text, "/message/audio/data")
 
     assert medium is not None
     assert medium.media_type == "audio/wav"
     assert medium.data.endswith(SAMPLES)
-    assert media_at(text, "/message/audio") is None
+    assert pick(text, "/message/audio")[1] is None

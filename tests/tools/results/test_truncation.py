@@ -8,8 +8,14 @@ import pytest
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.json_pointer import locate
-from blaxel_mcp.tools.results.truncation import TRUNCATION_KEY, measure, truncate_json, truncate_text
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef, Truncation
+from blaxel_mcp.tools.results.truncation import (
+    TRUNCATION_KEY,
+    AnswerRef,
+    Truncation,
+    measure,
+    truncate_json,
+    truncate_text,
+)
 
 ANSWER = AnswerRef("call_1234567890123456789012")
 LIMIT = 1000

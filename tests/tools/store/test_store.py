@@ -11,7 +11,7 @@ import pytest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference.answers import Answer, BinaryAnswer, JSONAnswer, TextAnswer
 from blaxel_mcp.tools.store.store import CallStore
-from blaxel_mcp.tools.store.stored_answer import StoredAnswer, StoreLimits
+from blaxel_mcp.tools.store.stored_answers import StoredAnswer, StoreLimits
 
 pytestmark = pytest.mark.anyio
 

@@ -1,13 +1,13 @@
-"""The tool `read_result`: any part of a recent answer, verbatim.
+"""The tools for calls that were made: `read_result`, for any part of a recent answer, verbatim, and `cancel_call`.
 
-Its results have no structured content: several clients show that in place of the text, where it would be JSON within
-JSON, and one of them drops images beside it. A second block and `_meta` say where in the answer the part is.
+Results of `read_result` have no structured content: several clients show that in place of the text, where it would be
+JSON within JSON, and one of them drops images beside it. A second block and `_meta` say where in the answer the part
+is.
 """
 
 import anyio.to_thread
 import mcp_types as types
 
-from blaxel_mcp.apis.arguments import ArgumentValidator
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_pointer import MAX_POINTER_CHARS
 from blaxel_mcp.core.json_text import JSONObject
@@ -17,26 +17,22 @@ from blaxel_mcp.inference.receipt import RECEIPT_KEY, build_receipt
 from blaxel_mcp.settings.schema import Settings
 from blaxel_mcp.tools.calls import CallRegistry
 from blaxel_mcp.tools.handles import detach_seconds, expired_call, lost_call, running_result
-from blaxel_mcp.tools.registry import Tool
+from blaxel_mcp.tools.registry import Tool, closed_validator
 from blaxel_mcp.tools.results.content_blocks import call_uri, link_block, media_block, text_block
 from blaxel_mcp.tools.results.media import Media
 from blaxel_mcp.tools.results.parts import AnswerPart, PartRequest, read_part
-from blaxel_mcp.tools.results.results import ResultPolicy
-from blaxel_mcp.tools.results.truncation_notes import AnswerRef
-from blaxel_mcp.tools.store.store import CallStore
+from blaxel_mcp.tools.results.results import ResultPolicy, value_result
+from blaxel_mcp.tools.results.truncation import AnswerRef
+from blaxel_mcp.tools.store.store import CallStore, unknown_call
+from blaxel_mcp.tools.store.stored_answers import INLINE_BYTES
 
 PART_KEY = "blaxel-mcp/part"
 
 _PARTS = frozenset({"pointer", "offset", "length"})
 """The arguments that pick a part of an answer."""
 
-_INLINE_BYTES = 100_000
-"""Parts of answers up to this size are read without a thread."""
-
 LAST = "last"
 """In place of a call's id: the caller's latest call with an answer or a handle."""
-
-_ONLY_READS = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
 _SCHEMA: JSONObject = {
     "type": "object",
@@ -60,7 +56,7 @@ _SCHEMA: JSONObject = {
 
 
 def read_result_tool(policy: ResultPolicy, calls: CallRegistry) -> Tool:
-    """Return the tool."""
+    """Return the tool `read_result`."""
 
     async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
         if arguments["call_id"] == LAST:
@@ -78,12 +74,11 @@ def read_result_tool(policy: ResultPolicy, calls: CallRegistry) -> Tool:
         name=policy.reader,
         description="Reads more of a recent or truncated answer, or the answer of a call that returned a handle.",
         input_schema=_SCHEMA,
-        annotations=_ONLY_READS,
+        annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
     )
     pointer = {**_SCHEMA["properties"]["pointer"], "maxLength": MAX_POINTER_CHARS}
     properties = {**_SCHEMA["properties"], "pointer": pointer}
-    accepted = {**_SCHEMA, "properties": properties, "additionalProperties": False}
-    return Tool(definition, ArgumentValidator(accepted, owner="The schema of read_result"), run)
+    return Tool(definition, closed_validator(definition, {**_SCHEMA, "properties": properties}), run)
 
 
 def _last_call(calls: CallRegistry, store: CallStore) -> str:
@@ -99,15 +94,11 @@ def _last_call(calls: CallRegistry, store: CallStore) -> str:
 
 
 async def _handled(arguments: JSONObject, calls: CallRegistry, settings: Settings) -> types.CallToolResult | None:
-    """Return the state or the result of a call with a handle; None if it has to be read from its answer.
-
-    Raises:
-        BlaxelError: The call's server is gone, or the shared state cannot be used.
-    """
+    """Return the state or the result of a call with a handle; None if it has to be read from its answer."""
     call_id, seconds = arguments["call_id"], arguments.get("wait_seconds", 0)
     seconds, prefix = min(seconds, detach_seconds(settings) or seconds), settings.tools.prefix
     if call := calls.find(call_id):
-        await calls.wait(call, seconds)
+        await call.wait(seconds)
         if not call.done:
             return running_result(call.context, call.seen(), prefix=prefix)
         result = call.task.result()
@@ -142,12 +133,12 @@ async def read_result(arguments: JSONObject, context: CallContext, policy: Resul
         is_json = answer.kind == "json"
         return read_part(answer.text, request, is_json=is_json, limit=limits.max_result_chars, ref=ref)
 
-    is_light = answer.kind == "binary" or len(answer.data) <= _INLINE_BYTES
+    is_light = answer.kind == "binary" or len(answer.data) <= INLINE_BYTES
     part = read() if is_light else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
     receipt = build_receipt(context, truncated=part.truncated or part.next_offset is not None)
     details = {
         "call_id": ref.call_id,
-        "pointer": request.pointer,
+        "pointer": request.pointer and text_block(request.pointer).text,
         "unit": part.unit,
         "offset": part.offset,
         "length": part.end - part.offset,
@@ -182,3 +173,41 @@ def _position(part: AnswerPart, request: PartRequest, ref: AnswerRef) -> str:
     if part.next_offset is None:
         return f"[{position}, the end]"
     return f"[{position}; continue with {ref.read_call(pointer=request.pointer, offset=part.next_offset)}]"
+
+
+_CANCEL_SCHEMA: JSONObject = {
+    "type": "object",
+    "properties": {"call_id": {"type": "string", "description": "The handle."}},
+    "required": ["call_id"],
+}
+
+_CANCELLED_STATES = {"running": "cancelling", "cancelled": "cancelled"}
+"""The state to report of a call of another server: it may not have heard of the cancellation yet."""
+
+
+def cancel_call_tool(calls: CallRegistry, *, prefix: str) -> Tool:
+    """Return the tool `cancel_call`."""
+
+    async def run(arguments: JSONObject, context: CallContext) -> types.CallToolResult:
+        call_id: str = arguments["call_id"]
+        call = calls.find(call_id)
+        if call is None:
+            record = await calls.elsewhere(call_id, cancels=True)
+            if record is None:
+                raise (expired_call if calls.has_expired(call_id) else unknown_call)(call_id)
+            if record.state == "lost":
+                raise lost_call(call_id, record.seen)
+            state = _CANCELLED_STATES.get(record.state, "finished")
+        else:
+            state = "finished" if call.done else "cancelled"
+            call.cancel()
+            await call.wait(None)
+        return value_result({"call_id": call_id, "state": state}, context)
+
+    definition = types.Tool(
+        name=f"{prefix}cancel_call",
+        description="Stops a call that returned a handle: its request is aborted.",
+        input_schema=_CANCEL_SCHEMA,
+        annotations=types.ToolAnnotations(idempotent_hint=True),
+    )
+    return Tool(definition, closed_validator(definition), run)
