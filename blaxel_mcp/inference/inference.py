@@ -83,6 +83,8 @@ class Inference:
                 self._limits.slot(context, model.max_concurrency if model else None),
                 self._spending.reserve(context) as call,
             ):
+                if context.before_sending:
+                    await context.before_sending()
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")

@@ -8,7 +8,8 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,16 +69,21 @@ class _KeyedCall:
 
     Attributes:
         arguments: The digest of its arguments.
-        is_claimed: Whether its key is taken; it is not if keys could not be used.
+        has_key: Whether its key is its own, and not another call's; None if keys could not be used, or have lost it.
         has_ended: Whether its result can be sent.
         result: The result as JSON; None if the key is to be released.
     """
 
     call_id: str
     arguments: str
-    is_claimed: bool = True
+    has_key: bool | None = True
     has_ended: bool = False
     result: str | None = None
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether it has ended without being billed, so its key is released."""
+        return self.has_ended and self.result is None
 
 
 class PaidOnce:
@@ -85,6 +91,7 @@ class PaidOnce:
 
     def __init__(self, keys: "LocalKeys | SharedKeys", lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
+        self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
         self._calls: dict[str, _KeyedCall] = {}
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
@@ -94,6 +101,8 @@ class PaidOnce:
     ) -> Claim:
         """Take a key for a call; if it is taken, return its state once the first call is no longer running.
 
+        If keys can no longer be used while the first call runs, it counts as running for one more lease.
+
         Args:
             key: The digest of the key.
             arguments: The digest of the arguments.
@@ -102,7 +111,7 @@ class PaidOnce:
             again: Whether a lost call is made again: its model is marked `idempotent = true`.
 
         Raises:
-            CallKeysError: Keys cannot be used.
+            CallKeysError: Keys cannot be used, and nothing is known of a first call.
         """
         first = self._calls.get(key)
         is_unsent = first and first.has_ended and not await anyio.to_thread.run_sync(self._try_to_send, key)
@@ -111,18 +120,40 @@ class PaidOnce:
         deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
         # A first call that failed without being billed releases its key, and the next look takes it.
         look = partial(self._keys.claim, key, arguments, call_id, again=again)
-        while (claim := await anyio.to_thread.run_sync(look)).state == "running":
-            if anyio.current_time() >= deadline:
-                break
+        claim = await anyio.to_thread.run_sync(look)
+        until = anyio.current_time() + self._lease_seconds
+        while claim.state == "running" and anyio.current_time() < min(deadline, until):
             await anyio.sleep(delay)
             delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
+            with suppress(CallKeysError):
+                claim = await anyio.to_thread.run_sync(look)
+                until = anyio.current_time() + self._lease_seconds
         if claim.state == "new":
             self._begin(key, _KeyedCall(call_id, arguments))
         return claim
 
-    def adopt(self, key: str, arguments: str, call_id: str) -> None:
-        """Keep the result of a call that is made although keys cannot be used; its key is taken when they can."""
-        self._begin(key, _KeyedCall(call_id, arguments, is_claimed=False))
+    def adopt(self, key: str, arguments: str, call_id: str) -> Callable[[], Awaitable[None]]:
+        """Keep the result of a call that is made although keys cannot be used; its key is taken when they can.
+
+        Returns:
+            A function to call before the request is sent. It raises a BlaxelError if the key is another call's by then.
+        """
+        call = _KeyedCall(call_id, arguments, has_key=None)
+        self._begin(key, call)
+
+        async def confirm() -> None:
+            with suppress(CallKeysError):
+                await anyio.to_thread.run_sync(self._take_late, key, call)
+            if call.has_key is False:
+                raise BlaxelError(
+                    f"The call was not sent: another server has begun a call with this key ({CALL_KEY}, or the "
+                    "client's own id of the call).",
+                    code="busy",
+                    hint="Repeat it with the same key: it then gets the result of that call, and is not billed again.",
+                    retryable=True,
+                )
+
+        return confirm
 
     async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
         """Store the result of a call; a call that failed and was not billed may be made again with the same key.
@@ -133,8 +164,8 @@ class PaidOnce:
         is_unpaid = isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no")
         text = None if is_unpaid else result.model_dump_json(by_alias=True, exclude_none=True)
         with self._lock:
-            call = self._calls.setdefault(key, _KeyedCall(call_id, ""))
-            if call.call_id != call_id:
+            call = self._calls.get(key)
+            if call is None or call.call_id != call_id:
                 # While keys could not be used, a call with other arguments has taken this one.
                 return
             call.result, call.has_ended = text, True
@@ -159,10 +190,10 @@ class PaidOnce:
         with self._lock:
             running = dict(self._calls)
         try:
+            for key in self._keys.renew({key: call.call_id for key, call in running.items()}) if running else ():
+                running[key].has_key = None
             for key, call in running.items():
-                self._claim_late(key, call)
-            if running:
-                self._keys.renew({key: call.call_id for key, call in running.items()})
+                self._take_late(key, call)
         except CallKeysError as error:
             logger.debug("the keys of running calls are not renewed: %s", error)
 
@@ -176,10 +207,11 @@ class PaidOnce:
         if call is None or not call.has_ended:
             return True
         try:
-            self._claim_late(key, call)
             if call.result is None:
                 self._keys.release(key, call.call_id)
-            else:
+            elif not self._keys.finish(key, call.call_id, call.result):
+                # It could not be taken, or is lost.
+                self._keys.claim(key, call.arguments, call.call_id)
                 self._keys.finish(key, call.call_id, call.result)
         except CallKeysError as error:
             logger.debug("a key cannot be used: %s", error)
@@ -190,11 +222,13 @@ class PaidOnce:
                 del self._calls[key]
         return True
 
-    def _claim_late(self, key: str, call: _KeyedCall) -> None:
-        """Take the key of a call that was made without it; if it is another call's by now, that one keeps it."""
-        if not call.is_claimed:
-            self._keys.claim(key, call.arguments, call.call_id)
-            call.is_claimed = True
+    def _take_late(self, key: str, call: _KeyedCall) -> None:
+        """Take the key of a running call that has none; if it is another call's by now, that one keeps it."""
+        if call.has_key is None and not call.has_ended:
+            call.has_key = self._keys.claim(key, call.arguments, call.call_id).call_id == call.call_id
+            if call.is_unpaid:
+                # It has been released meanwhile.
+                self._keys.release(key, call.call_id)
 
 
 def client_key(meta: Mapping[str, Any]) -> str | None:

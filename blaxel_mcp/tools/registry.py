@@ -182,7 +182,7 @@ class ToolRegistry:
                 # Another request with this key may have started it meanwhile.
                 earlier = self._calls.keyed(digest, content)
                 if earlier is None:
-                    once.adopt(digest, content, context.call_id)
+                    context.before_sending = once.adopt(digest, content, context.call_id)
 
         async def make_once() -> CallResult:
             result = await self._run(tool, arguments, context, scope)

@@ -140,10 +140,12 @@ class Gate:
 
     Attributes:
         url: The server's URL through it.
+        refused: How many connections it has refused.
     """
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
+        self.refused = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         self.url = server.url.replace(f":{server.port}/", f":{port}/")
@@ -174,6 +176,7 @@ class Gate:
                 inner, _ = self._listener.accept()
                 if not self._is_open:
                     inner.close()
+                    self.refused += 1
                     continue
                 outer = socket.create_connection(("127.0.0.1", self._server.port))
                 self._sockets += [inner, outer]

@@ -230,6 +230,128 @@ async def test_a_running_call_takes_its_key_when_the_engine_is_back(emulator: Em
     assert len(inference_requests(emulator.requests)) == 1
 
 
+async def test_a_repetition_is_not_paid_again_while_the_engine_is_away_and_the_first_call_runs(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held = HeldAnswers(emulator)
+    config, replays = leading_to(emulator, models=[CHAT], shared=sharing(redis)), []
+    with redis.behind_a_gate() as gate, redis.client() as engine:
+        cut_off = leading_to(emulator, models=[CHAT], shared=sharing(redis, url=gate.url))
+        async with connect(config) as one, connect(cut_off) as other:
+
+            async def call(client: Client) -> None:
+                replays.append(receipt_of(await client.call_tool("run_model", KEYED))["replayed"])
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, one)
+                await emulator.wait_for(is_chat, timeout_seconds=20)
+                looks = looks_at_keys(engine)
+                group.start_soon(call, other)
+                while looks_at_keys(engine) == looks:
+                    await anyio.lowlevel.checkpoint()
+                gate.close()
+                while not gate.refused:
+                    await anyio.lowlevel.checkpoint()
+                gate.open()
+                looks = looks_at_keys(engine)
+                while looks_at_keys(engine) == looks:
+                    await anyio.lowlevel.checkpoint()
+                held.release()
+
+    assert sorted(replays) == [False, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+def looks_at_keys(engine: Any) -> int:
+    """Return how often servers have tried to take a key."""
+    calls: int = engine.info("commandstats")["cmdstat_hmget"]["calls"]
+    return calls
+
+
+async def test_a_call_whose_key_another_server_took_meanwhile_is_not_sent(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held, results, waits = HeldAnswers(emulator), list[types.CallToolResult](), anyio.Event()
+    config = leading_to(emulator, models=[CHAT], shared=sharing(redis))
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's signature
+        if "waiting for a free slot" in (message or ""):
+            waits.set()
+
+    with redis.behind_a_gate() as gate:
+        cut_off = leading_to(
+            emulator, models=[CHAT], shared=sharing(redis, url=gate.url), limits={"max_concurrency": 1}
+        )
+        async with connect(cut_off) as one, connect(config) as other:
+
+            async def call(client: Client, key: str) -> None:
+                arguments = {**KEYED, "call_key": key}
+                results.append(await client.call_tool("run_model", arguments, progress_callback=on_progress))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, one, "first")
+                await emulator.wait_for(is_chat, timeout_seconds=20)
+                gate.close()
+                group.start_soon(call, one, "second")
+                await waits.wait()
+                group.start_soon(call, other, "second")
+                while len(inference_requests(emulator.requests)) < 2:
+                    await anyio.lowlevel.checkpoint()
+                gate.open()
+                held.release()
+            repeated = await one.call_tool("run_model", {**KEYED, "call_key": "second"})
+
+    (refused,) = [result for result in results if result.is_error]
+    assert error_of(refused)["billed"] == "no"
+    assert error_of(refused)["retryable"]
+    assert receipt_of(repeated)["replayed"]
+    assert len(inference_requests(emulator.requests)) == 2
+
+
+async def test_a_key_that_the_engine_lost_is_taken_again_while_its_call_runs(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held = HeldAnswers(emulator)
+    config, replays = leading_to(emulator, models=[CHAT], shared=sharing(redis)), []
+    async with connect(config) as one, connect(config) as other:
+
+        async def call(client: Client) -> None:
+            replays.append(receipt_of(await client.call_tool("run_model", KEYED))["replayed"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, one)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            redis.empty()
+            with redis.client() as engine, anyio.fail_after(30):
+                while not list(engine.scan_iter("{blaxel-mcp}:key:*")):
+                    await anyio.lowlevel.checkpoint()
+            group.start_soon(call, other)
+            held.release()
+
+    assert sorted(replays) == [False, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
+async def test_a_result_is_kept_although_the_engine_lost_its_key(emulator: Emulator, redis: RedisServer) -> None:
+    held = HeldAnswers(emulator)
+    # Its leases are renewed too late to matter.
+    config, replays = leading_to(emulator, models=[CHAT], shared=sharing(redis, lease_seconds=300)), []
+    async with connect(config) as one, connect(config) as other:
+
+        async def call(client: Client) -> None:
+            replays.append(receipt_of(await client.call_tool("run_model", KEYED))["replayed"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, one)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            redis.empty()
+            held.release()
+        await call(other)
+
+    assert replays == [False, True]
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_call_is_made_without_the_engine_and_says_what_that_means(
     emulator: Emulator, redis: RedisServer
 ) -> None:

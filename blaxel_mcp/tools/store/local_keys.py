@@ -76,22 +76,24 @@ class LocalKeys:
             return Claim("done", its_call, result)
         return Claim("running" if until > now else "lost", its_call)
 
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Renew the leases of running calls, given the id of the call with each key."""
+    def renew(self, keys: Mapping[str, str]) -> list[str]:
+        """Renew the leases of running calls, given the id of the call with each key; return no lost keys."""
         until = self._now() + self._lease_seconds
         with self._transaction() as connection:
             connection.executemany(
                 "UPDATE keys SET until = ? WHERE key = ? AND call_id = ?",
                 [(until, key, call_id) for key, call_id in keys.items()],
             )
+        return []
 
-    def finish(self, key: str, call_id: str, result: str) -> None:
-        """Store the result of a call, for repeated calls."""
+    def finish(self, key: str, call_id: str, result: str) -> bool:
+        """Store the result of a call, for repeated calls; return False if the key is not the call's."""
         short_result = result if len(result) <= _MAX_RESULT_CHARS else None
         with self._transaction() as connection:
-            connection.execute(
+            updated = connection.execute(
                 "UPDATE keys SET is_done = 1, result = ? WHERE key = ? AND call_id = ?", (short_result, key, call_id)
             )
+            return updated.rowcount > 0
 
     def release(self, key: str, call_id: str) -> None:
         """Forget a key."""

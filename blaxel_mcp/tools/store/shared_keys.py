@@ -29,15 +29,21 @@ return {{'lost', record[2], ''}}
 """
 
 _RENEW = f"""{NOW_LUA}
+local lost = {{}}
 for index, key in ipairs(KEYS) do
-  if redis.call('HGET', key, 'call_id') == ARGV[1 + index] then redis.call('HSET', key, 'until', now + ARGV[1]) end
+  local call_id = redis.call('HGET', key, 'call_id')
+  if not call_id then lost[#lost + 1] = index - 1 end
+  if call_id == ARGV[1 + index] then redis.call('HSET', key, 'until', now + ARGV[1]) end
 end
+return lost
 """
 
 _FINISH = """
 if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then
   redis.call('HSET', KEYS[1], 'result', ARGV[2], 'is_done', '1')
+  return 1
 end
+return 0
 """
 
 _RELEASE = "if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
@@ -62,15 +68,16 @@ class SharedKeys:
             raise CallKeysError(str(error)) from None
         return Claim(state.decode(), its_call.decode(), text)
 
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Renew the leases of running calls, given the id of the call with each key."""
-        self._run(_RENEW, [_place(key) for key in keys], self._lease_ms, *keys.values())
+    def renew(self, keys: Mapping[str, str]) -> list[str]:
+        """Renew the leases of running calls, given the id of the call with each key; return the keys that are lost."""
+        lost = self._run(_RENEW, [_place(key) for key in keys], self._lease_ms, *keys.values())
+        return [list(keys)[index] for index in lost]
 
-    def finish(self, key: str, call_id: str, result: str) -> None:
-        """Store the result of a call, for repeated calls."""
+    def finish(self, key: str, call_id: str, result: str) -> bool:
+        """Store the result of a call, for repeated calls; return False if the key is not the call's."""
         # It is kept for a day, and has the answer twice: as text, and as structured content.
         compressed = zlib.compress(result.encode())
-        self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(compressed, _place(key)))
+        return bool(self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(compressed, _place(key))))
 
     def release(self, key: str, call_id: str) -> None:
         """Forget a key."""
