@@ -94,10 +94,12 @@ IssuerUrl = Annotated[
 
 HttpUrl = Annotated[IssuerUrl, AfterValidator(lambda url: url.rstrip("/"))]
 
+_PORT = r"(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
 ListenAddress = Annotated[
     str,
     _matching(
-        r"((\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):)?(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])",
+        rf"((\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):)?{_PORT}",
         "a port, or an address and a port such as 0.0.0.0:9464",
     ),
 ]
@@ -106,7 +108,8 @@ CredentialUrl = Annotated[HttpUrl, AfterValidator(_encrypted)]
 """A URL that credentials are sent to: https, or http on loopback."""
 
 Credential = Annotated[SecretStr, BeforeValidator(bare_credential)]
-_REDIS_URL = re.compile(r"rediss?://(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:/\d{0,3})?")
+_REDIS_PLACE = rf"(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::{_PORT})?(?:/\d{{0,3}})?"
+_REDIS_URL = re.compile(rf"redis://{_REDIS_PLACE}|rediss://{_REDIS_PLACE}(?:\?ssl_ca_certs=[^\s&#]+)?")
 _A_REDIS_URL = "a URL such as redis://host:6379/0 or rediss://:password@host"
 _MIN_SECRET_CHARS = 32
 

@@ -211,7 +211,8 @@ class Engine:
 def label_of(url: SecretStr) -> str:
     """Return the address in a URL without user and password."""
     parts = urlsplit(url.get_secret_value())
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path.rstrip('/') or '/0'}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path.rstrip('/') or '/0'}"
 
 
 def hashed(identity: str) -> str:
@@ -242,6 +243,8 @@ def _reason(error: Exception) -> str:
         return f"did not answer within {TIMEOUT_SECONDS:g} seconds"
     if isinstance(error, ResponseError):
         return f"refused a command ({str(error).partition(' ')[0][:40]})"
+    if "NO_CERTIFICATE" in str(error) or "No such file" in str(error):
+        return "names a file in ssl_ca_certs that is missing or has no certificate"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "has a certificate that this machine does not trust"
     return "cannot be reached"
