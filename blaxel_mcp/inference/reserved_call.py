@@ -16,7 +16,7 @@ class ReservedCall:
     Attributes:
         commits: Writes to the ledger that holds the reservation.
         used: The usage of the day when it was reserved.
-        reservation: The reservation; None after it was settled and no other one could be made.
+        reservation: The last reservation that was made; None before the first.
         earlier_attempts: The number of attempts before the reservation's own.
     """
 

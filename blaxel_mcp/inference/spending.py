@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -66,15 +66,15 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        call = self._reserved.pop(context.call_id, None)
-        if call is None:
-            call = ReservedCall(context, self.ledger.opened or self.ledger.open())
-            await self._hold(call)
-        else:
-            context.budget, call.context = call.context.budget, context
+        reserved = self._reserved.pop(context.call_id, None)
+        call = reserved or ReservedCall(context, self.ledger.opened or self.ledger.open())
         totals: UsageTotals | None = None
         outcome = "cancelled"
         try:
+            if reserved:
+                context.budget, call.context = call.context.budget, context
+            else:
+                await self._hold(call)
             yield call
             outcome = "ok"
             totals = answered_totals(context)
@@ -98,18 +98,15 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
-        reserved: list[ReservedCall] = []
         try:
             for context in contexts:
-                call = ReservedCall(context, self.ledger.open())
+                call = self._reserved[context.call_id] = ReservedCall(context, self.ledger.open())
                 await self._hold(call)
-                reserved.append(call)
-            self._reserved |= {call.context.call_id: call for call in reserved}
             yield
         finally:
-            for call in reserved:
+            for context in contexts:
                 # `reserve` took the others, and settles them.
-                if self._reserved.pop(call.context.call_id, None) or len(reserved) < len(contexts):
+                if call := self._reserved.pop(context.call_id, None):
                     await self._settle(call, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
@@ -120,7 +117,7 @@ class Spending:
         """
         with anyio.CancelScope(shield=True):
             await self._settle(call, failed_totals(call.context, maybe_billed=True))
-            call.reservation, call.earlier_attempts = None, call.context.trace.attempts
+            call.earlier_attempts = call.context.trace.attempts
             await self._hold(call)
 
     async def preview(self, context: CallContext) -> str | None:
@@ -219,22 +216,23 @@ class Spending:
             context.budget = self.budget.report(reservation.key, model, used, now)
             self.budget.check(reservation.key, model, expected, used, now)
 
-        entry, commits = Entry(reservation, check), call.commits
+        entry, commits, is_first = Entry(reservation, check), call.commits, not self._is_usable
         try:
             if self._is_usable and not self.budget.caps_on(model) and not commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
                 commits.defer(entry)
             else:
                 await commits.write(entry)
-            if not self._is_usable:
-                self._is_usable = True
-                await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
+            self._is_usable = True
         except LedgerError as error:
             await self._hold_without_ledger(error, call, entry)
         call.reservation = reservation
         context.notes += [
             note for note in (self.ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
         ]
+        if is_first and self._is_usable:
+            with suppress(LedgerError):
+                await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
 
     async def _hold_without_ledger(self, error: LedgerError, call: ReservedCall, entry: Entry) -> None:
         """Reserve a call later, or in memory, if no cap applies or the settings allow it."""

@@ -153,6 +153,36 @@ async def test_a_cancelled_call_is_settled_as_perhaps_billed(emulator: Emulator)
     assert [told[0][name] for name in ("calls", "failed", "failed_maybe_billed")] == [1, 1, 1]
 
 
+async def test_a_first_call_that_is_cancelled_before_it_is_sent_gives_its_reservation_back(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite3"
+    spending = Spending(Settings.model_validate({"budget": {"calls_per_day": 1, "ledger": str(ledger)}}))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with spending.reserve(CallContext(model="house-chat", workspace="demo")):
+            pytest.fail("it goes on although it is cancelled")
+    async with spending.reserve(CallContext(model="house-chat", workspace="demo")):
+        pass
+    await spending.aclose()
+
+    assert scope.cancelled_caught
+
+
+async def test_a_call_whose_retry_does_not_fit_the_budget_is_recorded(emulator: Emulator) -> None:
+    model = {"name": "fault-first-1-drop", "idempotent": True}
+    config = leading_to(emulator, models=[model], budget={"calls_per_day": 1}, discovery={"enabled": False})
+    async with connect(config) as client:
+        result = await client.call_tool("run_model", {"model": model["name"], "data": {}})
+    spending = Spending(config.settings)
+    (record,) = await spending.recent_calls()
+    report = await spending.report(days=1)
+    await spending.aclose()
+
+    assert any("not retried" in note for note in receipt_of(result)["notes"])
+    assert record["receipt"]["call_id"] == receipt_of(result)["call_id"]
+    assert record["outcome"] == error_of(result)["code"]
+    assert report["days"][0]["calls"] == 1
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_budget_is_refused_before_anything_is_sent_and_told_in_every_receipt(
     emulator: Emulator, era: Era
