@@ -287,7 +287,7 @@ class AuditSettings(ClosedSection):
     """Size at which the file is renamed, with the time in UTC, and a new one begins, in bytes."""
 
 
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Dollars = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class Price(Section):
