@@ -106,8 +106,8 @@ class Spending:
         finally:
             for context in contexts:
                 # `reserve` took the others, and settles them.
-                if call := self._reserved.pop(context.call_id, None):
-                    await self._settle(call, None)
+                if unused := self._reserved.pop(context.call_id, None):
+                    await self._settle(unused, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
         """Count an attempt that failed and may have been billed, and reserve the next one.
