@@ -16,6 +16,7 @@ from blaxel_mcp.inference.prepare import PreparedRequest
 MAX_CHARS = 16_000
 """Characters of a text that are exported."""
 
+_MAX_SECRET_CHARS = 4000
 _MAX_MESSAGES = 50
 _CONVERSATIONS = ("messages", "contents", "input")
 _SYSTEM = ("system", "instructions", "systemInstruction", "preamble")
@@ -59,4 +60,5 @@ def _part(value: Any) -> JSONObject:
 
 
 def _text(text: str) -> JSONObject:
-    return {"type": "text", "content": scrub(shorten(text, MAX_CHARS))}
+    # A credential across the limit has to be seen whole.
+    return {"type": "text", "content": shorten(scrub(text[: MAX_CHARS + _MAX_SECRET_CHARS]), MAX_CHARS)}

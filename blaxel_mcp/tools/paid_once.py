@@ -270,6 +270,17 @@ def replayed(result: str) -> types.CallToolResult:
     return first.model_copy(update={"meta": meta})
 
 
+def unreadable_result(call_id: str) -> BlaxelError:
+    """Make the error for a call that is done, and whose result is not kept or cannot be decrypted."""
+    return BlaxelError(
+        f"The call {literal(call_id)} with this key has ended, and its result is too long to be kept, or was encrypted "
+        "with another shared.key.",
+        code="not_found",
+        hint=f"Try read_result with that call_id; another `{CALL_KEY}` makes the call again, and it is billed again.",
+        billed="yes",
+    )
+
+
 def other_arguments(call_id: str) -> BlaxelError:
     """Make the error for a key that was used before, with other arguments."""
     return InvalidArgumentsError(

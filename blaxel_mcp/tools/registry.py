@@ -33,6 +33,7 @@ from blaxel_mcp.tools.paid_once import (
     key_of,
     other_arguments,
     replayed,
+    unreadable_result,
 )
 from blaxel_mcp.tools.results.results import error_result
 from blaxel_mcp.tools.shared_calls import Seen
@@ -206,8 +207,8 @@ class ToolRegistry:
         if claim.state == "running":
             seen = Seen(progress="another process waits for it")
             return running_result(context, seen, prefix=self._settings.tools.prefix)
-        if claim.state == "done" and claim.result:
-            return replayed(claim.result)
+        if claim.state == "done":
+            return replayed(claim.result) if claim.result else error_result(unreadable_result(claim.call_id), context)
         return error_result(lost_call(claim.call_id, Seen()), context)
 
     async def _run(

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, SharedStateError
@@ -57,15 +58,18 @@ class SharedKeys:
         self._lease_ms = round(state.lease_seconds * 1000)
 
     def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
+        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state.
+
+        A result that was encrypted with another `shared.key` is left out.
+        """
         place = _place(key)
         state, its_call, result = self._run(
             _CLAIM, [place], arguments, call_id, self._lease_ms, KEPT_SECONDS, int(again)
         )
-        try:
-            text = zlib.decompress(self._cipher.decrypt(result, place)).decode() if result else None
-        except SharedStateError as error:
-            raise CallKeysError(str(error)) from None
+        text: str | None = None
+        if result:
+            with suppress(SharedStateError):
+                text = zlib.decompress(self._cipher.decrypt(result, place)).decode()
         return Claim(state.decode(), its_call.decode(), text)
 
     def renew(self, keys: Mapping[str, str]) -> list[str]:
