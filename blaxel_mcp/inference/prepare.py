@@ -4,6 +4,7 @@ Everything that shows or sends a request composes it here: the tools, `run`, `do
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,6 @@ from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.inference.access import check_access, check_other_models, other_models
-from blaxel_mcp.inference.body import with_defaults
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.locks import decoded_fully, enforce_locks
 from blaxel_mcp.settings.schema import ModelSettings, Settings
@@ -185,6 +185,18 @@ def compose_body(invocation: Invocation, route: Route, payload: Any, settings: S
     # Of several, one without an entry counts: it has no price.
     model = next((name for name, entry in entries.items() if entry is None), others[0])
     return ComposedBody(body, shorten(model, _MAX_NAME_CHARS), entries[model], repairs)
+
+
+def with_defaults(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> JSONObject:
+    """Return the body with absent fields filled in, inside nested objects too."""
+    filled = dict(body)
+    for name, default in defaults.items():
+        value = filled.get(name)
+        if name not in filled:
+            filled[name] = default
+        elif isinstance(value, Mapping) and isinstance(default, Mapping):
+            filled[name] = with_defaults(value, default)
+    return filled
 
 
 def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: Route) -> tuple[Any, list[str]]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from blaxel_mcp.budget.commits import GroupCommit
 from blaxel_mcp.budget.estimates import usd_to_nano
 from blaxel_mcp.budget.figures import Reservation, UsageTotals, Used
+from blaxel_mcp.budget.open_ledgers import GroupCommit
 from blaxel_mcp.inference.context import CallContext
 
 

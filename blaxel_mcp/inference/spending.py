@@ -12,10 +12,9 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
-from blaxel_mcp.budget.commits import SETTLE_SECONDS
 from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
-from blaxel_mcp.budget.open_ledgers import LedgerInUse
+from blaxel_mcp.budget.open_ledgers import SETTLE_SECONDS, LedgerInUse
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text

@@ -19,7 +19,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference import instruments
-from blaxel_mcp.inference.attributes import OTHER, error_type, metric_attributes, outcome_attributes, request_attributes
+from blaxel_mcp.inference.attributes import (
+    OTHER,
+    content_attributes,
+    error_type,
+    metric_attributes,
+    outcome_attributes,
+    request_attributes,
+)
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.instruments import Instrument, Measurement, Record
 from blaxel_mcp.inference.limits import CallLimits
@@ -173,16 +180,11 @@ class AttemptSpans:
             if chunk_at is not None:
                 span.set_attribute("gen_ai.response.time_to_first_chunk", chunk_at - self._started)
             if self._telemetry.has_content:
-                self._add_content(span, prepared, outcome)
+                try:
+                    span.set_attributes(content_attributes(prepared, outcome))
+                except Exception as problem:  # noqa: BLE001 - no content of any form may cost an answer
+                    logger.warning("the content of a call is not in its span: %s", type(problem).__name__)
             if error:
                 # No description: the error's message may quote text from upstream.
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
-
-    def _add_content(self, span: Span, prepared: PreparedRequest, outcome: Outcome) -> None:
-        from blaxel_mcp.inference.message_content import content_attributes  # noqa: PLC0415 - seldom used
-
-        try:
-            span.set_attributes(content_attributes(prepared, outcome))
-        except Exception as error:  # noqa: BLE001 - no content of any form may cost an answer
-            logger.warning("the content of a call is not in its span: %s", type(error).__name__)

@@ -8,8 +8,7 @@ import mcp_types as types
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.shared.cipher import Cipher
-from blaxel_mcp.budget.shared.state import SharedState
+from blaxel_mcp.budget.shared.state import Cipher, SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.store.shared_keys import SharedKeys
 from tests.replicas.engines import SHARED_KEY, RedisServer, engine_of, needs_redis, sharing

@@ -1,11 +1,52 @@
-"""The shared state of a server: its engine, and the settings of leases and encryption."""
+"""The shared state of a server: its engine, the length of leases, and encryption."""
 
+import hashlib
+import secrets
 from dataclasses import dataclass
 
-from blaxel_mcp.budget.shared.cipher import Cipher
-from blaxel_mcp.budget.shared.engine import Engine
+from pydantic import SecretStr
+
+from blaxel_mcp.budget.shared.engine import Engine, SharedStateError
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.schema import SharedSettings
+
+_NONCE_BYTES = 12
+
+
+class Cipher:
+    """Encrypts with AES-256-GCM. A text can be decrypted only for the place and the caller that it is for."""
+
+    def __init__(self, key: SecretStr) -> None:
+        # Imported here: only a server that shares answers encrypts.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+        self._key = key
+        self._aead = AESGCM(hashlib.sha256(b"blaxel-mcp shared.key\0" + key.get_secret_value().encode()).digest())
+
+    def subkey(self, purpose: str) -> bytes:
+        """Return a key for another purpose, the same on every server."""
+        text = f"blaxel-mcp {purpose}\0{self._key.get_secret_value()}"
+        return hashlib.sha256(text.encode()).digest()
+
+    def encrypt(self, data: bytes, place: str) -> bytes:
+        """Encrypt data for a place: the key of the engine under which it is kept, which has the caller in it."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, data, place.encode())
+
+    def decrypt(self, data: bytes, place: str) -> bytes:
+        """Decrypt data that was encrypted for a place.
+
+        Raises:
+            SharedStateError: It was encrypted with another `shared.key`, or for another place.
+        """
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+
+        try:
+            return self._aead.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], place.encode())
+        except (InvalidTag, ValueError):
+            raise SharedStateError(
+                "what is kept there was encrypted with another shared.key; give each server the same one"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
