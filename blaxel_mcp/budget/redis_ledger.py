@@ -30,7 +30,7 @@ from blaxel_mcp.budget.figures import (
 )
 from blaxel_mcp.budget.ledger import KEPT_DAYS, Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.shared.engine import TAG, Command, Engine, SharedStateError, hashed
-from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import Heartbeat
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 

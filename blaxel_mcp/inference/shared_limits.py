@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, Engine, SharedStateError
-from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import Heartbeat
 
 _MINUTE_MS = 60_000
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.25

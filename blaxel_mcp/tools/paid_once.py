@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 import mcp_types as types
 
-from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import Heartbeat
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
