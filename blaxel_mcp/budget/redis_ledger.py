@@ -12,13 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.budget import redis_scripts
 from blaxel_mcp.budget.figures import (
     COLUMNS,
-    ClientUsage,
     Entry,
     ModelDay,
     ModelKey,
@@ -110,18 +108,17 @@ class RedisLedger(Ledger):
             if totals != UsageTotals() or reserved.calls
         )
 
-    def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
+    def clients(self, since: str, account: str) -> dict[str, UsageTotals]:
+        """Do as `Ledger.clients` does."""
         sums: dict[str, Counter[str]] = {}
         for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
             for field, value in zip(fields[::2], fields[1::2], strict=True):
                 figure, _, client = field.decode().partition("|")
                 sums.setdefault(client, Counter())[figure] += int(value)
-        usages = [
-            ClientUsage(client=client, calls=sum_["calls"], total_tokens=sum_["tokens"], nano_usd=sum_["nano_usd"])
-            for client, sum_ in sums.items()
-        ]
-        return sorted(usages, key=lambda usage: (-usage.calls, usage.client))
+        return {
+            client: UsageTotals(calls=figures["calls"], total_tokens=figures["tokens"], nano_usd=figures["nano_usd"])
+            for client, figures in sorted(sums.items(), key=lambda item: (-item[1]["calls"], item[0]))
+        }
 
     def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
         """Return the records of the last calls of this machine, the latest first, or of one call."""
@@ -266,4 +263,4 @@ def _books(fields: Sequence[bytes]) -> dict[ModelKey, tuple[UsageTotals, UsageTo
 
 
 def _used(fields: Sequence[bytes]) -> Used:
-    return MappingProxyType({key: totals + reserved for key, (totals, reserved) in _books(fields).items()})
+    return {key: totals + reserved for key, (totals, reserved) in _books(fields).items()}

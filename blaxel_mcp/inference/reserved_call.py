@@ -1,7 +1,6 @@
 """A call that is reserved in the budget, and what it counts when it ends."""
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from blaxel_mcp.budget.estimates import usd_to_nano
 from blaxel_mcp.budget.figures import Reservation, UsageTotals, Used
@@ -22,7 +21,7 @@ class ReservedCall:
 
     context: CallContext
     commits: GroupCommit
-    used: Used = field(default_factory=lambda: MappingProxyType({}))
+    used: Used = field(default_factory=dict)
     reservation: Reservation | None = None
     earlier_attempts: int = 0
 

@@ -128,7 +128,7 @@ class Spending:
             context.notes.append(str(error))
             if self.budget.requires_ledger(model):
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
-            used = Used({})
+            used = {}
         name = context.prepared.model if context.prepared else context.model
         key = (context.workspace or "", name or "")
         context.budget = self.budget.report(key, model, used, now)
@@ -149,7 +149,7 @@ class Spending:
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
             self.ledger.warn(str(error))
-            model_days, clients, used = [], [], Used({})
+            model_days, clients, used = [], {}, {}
         return usage_report(
             model_days,
             clients,

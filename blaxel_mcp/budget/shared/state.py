@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from blaxel_mcp.budget.shared.engine import Engine, SharedStateError
-from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.settings.schema import SharedSettings
 
 logger = logging.getLogger(__name__)
@@ -121,13 +120,9 @@ def shared_state(settings: SharedSettings) -> SharedState | None:
     """Return the shared state of a server; None if the settings name no engine. Nothing is connected yet.
 
     Raises:
-        ConfigurationError: The extra `redis` is not installed, or there is no key.
+        ConfigurationError: The extra `redis` is not installed.
     """
     if settings.url is None:
         return None
-    if settings.key is None:
-        raise ConfigurationError(
-            "shared.url is set, and shared.key, which encrypts what is kept there, is not.",
-            hint="Set it to the output of `openssl rand -hex 32`, the same for each server.",
-        )
+    assert settings.key, "the settings require it beside the URL"
     return SharedState(Engine(settings.url), Cipher(settings.key), settings.lease_seconds)
