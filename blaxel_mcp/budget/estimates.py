@@ -1,11 +1,11 @@
-"""Estimates the tokens and the cost of a call from its request body."""
+"""Estimates the tokens and the cost of a call from its request body, and counts a call when it has ended."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blaxel_mcp.budget.figures import NANO
+from blaxel_mcp.budget.figures import NANO, UsageTotals
 from blaxel_mcp.budget.prices import ModelPrice
 from blaxel_mcp.budget.usage import CHARS_PER_TOKEN, MAX_TOKENS, Usage
 from blaxel_mcp.core.field_names import ANSWERS, BATCHES, DATA, MAX_OUTPUT, fold
@@ -25,6 +25,9 @@ _OUTPUT_LIMITS = MAX_OUTPUT | {"budgettokens", "thinkingbudget"}
 _MAX_DIGITS = 20
 _SECONDS_PER_RECORDING = 60
 _MAX_PICTURES = 1000
+_JSON = (str, int, float, list, Mapping, type(None))
+"""Types of the values in a body; all others are files."""
+
 _MAX_USD = 1_000_000.0
 """Largest cost that one call counts: sums of larger ones would overflow the ledger."""
 
@@ -92,6 +95,35 @@ def usd_to_nano(usd: float) -> int:
     return math.ceil(min(usd, _MAX_USD) * NANO - 1e-6)
 
 
+def answered_totals(expected: Estimate, usage: Usage | None, cost_usd: float | None) -> UsageTotals:
+    """Return the totals of an answered call; what it does not report counts by the estimate."""
+    reported = None if usage is None or usage.estimated else usage
+    tokens = reported and reported.total_tokens
+    known = cost_usd is not None and not (usage and usage.estimated)
+    if tokens is None or not known:
+        expected = expected.at_least(usage)
+    return UsageTotals(
+        calls=1,
+        without_tokens=tokens is None,
+        without_price=not known,
+        input_tokens=(reported and reported.input_tokens) or 0,
+        output_tokens=(reported and reported.output_tokens) or 0,
+        total_tokens=tokens or 0,
+        nano_usd=usd_to_nano(cost_usd or 0) if known else 0,
+        held_tokens=expected.tokens if tokens is None else 0,
+        held_nano_usd=0 if known else expected.nano_usd,
+    )
+
+
+def failed_totals(expected: Estimate, *, maybe_billed: bool) -> UsageTotals:
+    """Return the totals of a failed call: its estimate if it may have been billed."""
+    if not maybe_billed:
+        return UsageTotals(calls=1, failed=1)
+    return UsageTotals(
+        calls=1, failed=1, failed_maybe_billed=1, held_tokens=expected.tokens, held_nano_usd=expected.nano_usd
+    )
+
+
 def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
     """Estimate the usage of a call from its request body, as JSON values and files.
 
@@ -106,7 +138,7 @@ def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
         input_tokens=math.ceil(_count_chars(body) / CHARS_PER_TOKEN),
         output_tokens=output_tokens if writes else 0,
         images=min(answers, _MAX_PICTURES),
-        audio_seconds=_SECONDS_PER_RECORDING if any(map(_is_file, fields.values())) else None,
+        audio_seconds=None if all(isinstance(value, _JSON) for value in fields.values()) else _SECONDS_PER_RECORDING,
         searches=1 if "query" in fields and "documents" in fields else 0,
         metered=metered,
     )
@@ -122,15 +154,13 @@ def _count_chars(body: Any) -> int:
             total += sum(map(len, value))
         elif isinstance(value, list):
             pending += value
-        elif _is_file(value) or (isinstance(value, str) and len(value) > MAX_WORD_CHARS and is_base64(value)):
+        elif not isinstance(value, _JSON) or (
+            isinstance(value, str) and len(value) > MAX_WORD_CHARS and is_base64(value)
+        ):
             total += _TOKENS_PER_MEDIUM * CHARS_PER_TOKEN
         else:
             total += len(value) if isinstance(value, str) else 1
     return total
-
-
-def _is_file(value: Any) -> bool:
-    return value is not None and not isinstance(value, str | int | float | list | Mapping)
 
 
 def is_base64(text: str) -> bool:

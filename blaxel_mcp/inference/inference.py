@@ -26,9 +26,8 @@ from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, prepare, resolve_route
-from blaxel_mcp.inference.reserved_call import ReservedCall
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
-from blaxel_mcp.inference.spending import Spending
+from blaxel_mcp.inference.spending import ReservedCall, Spending
 from blaxel_mcp.settings.schema import Settings
 
 _UNSIGNED = (

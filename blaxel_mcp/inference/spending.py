@@ -1,9 +1,8 @@
 """Reserves calls in the budget before they are sent, and settles them afterwards in the shared ledger."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,9 +11,10 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
-from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.estimates import answered_totals, failed_totals
+from blaxel_mcp.budget.figures import Entry, ModelKey, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
-from blaxel_mcp.budget.open_ledgers import SETTLE_SECONDS, LedgerInUse
+from blaxel_mcp.budget.open_ledgers import SETTLE_SECONDS, GroupCommit, LedgerInUse
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
@@ -22,12 +22,27 @@ from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
-from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
 from blaxel_mcp.settings.schema import Settings
 
-logger = logging.getLogger(__name__)
-
 _utc_now = partial(datetime.now, UTC)
+
+
+@dataclass(slots=True, eq=False)
+class ReservedCall:
+    """A call that is reserved in the budget.
+
+    Attributes:
+        commits: Writes to the ledger that holds the reservation.
+        used: The usage of the day when it was reserved.
+        reservation: The last reservation that was made; None before the first.
+        earlier_attempts: The number of attempts before the reservation's own.
+    """
+
+    context: CallContext
+    commits: GroupCommit
+    used: Used = field(default_factory=dict)
+    reservation: Reservation | None = None
+    earlier_attempts: int = 0
 
 
 class Spending:
@@ -76,7 +91,7 @@ class Spending:
                 await self._hold(call)
             yield call
             outcome = "ok"
-            totals = answered_totals(context)
+            totals = answered_totals(context.expected, context.usage, context.cost_usd)
         except BaseException as error:
             # A cancelled call may have been billed too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
@@ -85,7 +100,7 @@ class Spending:
             elif anyio.current_effective_deadline() <= anyio.current_time():
                 outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
-                totals = failed_totals(context, maybe_billed=billed)
+                totals = _failed_totals(context, maybe_billed=billed)
             raise
         finally:
             await self._settle(call, totals, outcome)
@@ -115,25 +130,23 @@ class Spending:
             BlaxelError: `budget_exceeded`: the budget has no room for the next one.
         """
         with anyio.CancelScope(shield=True):
-            await self._settle(call, failed_totals(call.context, maybe_billed=True))
+            await self._settle(call, _failed_totals(call.context, maybe_billed=True))
             call.earlier_attempts = call.context.trace.attempts
             await self._hold(call)
 
     async def preview(self, context: CallContext) -> str | None:
         """Return why a prepared call would be refused, None if it fits, and set its budget; nothing is reserved."""
-        now, model = self._now(), context.settings
+        now, model, call = self._now(), context.settings, ReservedCall(context, self.ledger.open())
         try:
-            used = await anyio.to_thread.run_sync(self.ledger.open().ledger.used, day_of(now), self._account)
+            used = await anyio.to_thread.run_sync(call.commits.ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
             if self.budget.requires_ledger(model):
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
             used = {}
         name = context.prepared.model if context.prepared else context.model
-        key = (context.workspace or "", name or "")
-        context.budget = self.budget.report(key, model, used, now)
         try:
-            self.budget.check(key, model, context.expected, used, now)
+            self._check(call, (context.workspace or "", name or ""), now, used)
         except BlaxelError as refusal:
             return str(refusal)
         return None
@@ -160,11 +173,9 @@ class Spending:
         )
 
     async def recent_calls(self, *, last: int | None = None, call_id: str | None = None) -> list[JSONObject]:
-        """Return the records of the last calls, the latest first: time, tool, client, outcome and receipt of each.
+        """Return the records of the last so many calls, or of all, the latest first; or that of one call.
 
-        Args:
-            last: How many; None for all that are kept.
-            call_id: The one call; None for any.
+        Each has time, tool, client, outcome and receipt.
 
         Raises:
             BlaxelError: `configuration_error`: the ledger cannot be used.
@@ -175,24 +186,26 @@ class Spending:
         except LedgerError as error:
             raise ConfigurationError(str(error), hint="The setting is `budget.ledger`.") from None
 
-    @property
-    def is_owners(self) -> bool:
-        """Whether the owner of the server pays for these calls."""
-        return not self._account
-
     def totals_today(self) -> UsageTotals | None:
-        """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
-        try:
-            commits = self.ledger.opened
-            used = commits.ledger.used(day_of(self._now()), self._account) if commits else None
-        except LedgerError:
-            # The next call reports it.
+        """Return the usage that counts against the owner's caps today. It blocks.
+
+        None if the owner does not pay for these calls, or no ledger is open or readable; the next call reports it.
+        """
+        if self._account or not self.ledger.opened:
             return None
-        return None if used is None else sum(used.values(), UsageTotals())
+        with suppress(LedgerError):
+            return sum(self.ledger.opened.ledger.used(day_of(self._now()), "").values(), UsageTotals())
+        return None
 
     async def aclose(self) -> None:
         """Release the ledger."""
         await self.ledger.aclose()
+
+    def _check(self, call: ReservedCall, key: ModelKey, now: datetime, used: Used) -> None:
+        """Check the caps, in the ledger's transaction: no other process can reserve in between."""
+        call.used, context, model = used, call.context, call.context.settings
+        context.budget = self.budget.report(key, model, used, now)
+        self.budget.check(key, model, context.expected, used, now)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context = self._now(), call.context
@@ -209,13 +222,8 @@ class Spending:
             caps=tuple(self.budget.figures(model, expected)) if call.commits.ledger.is_remote else (),
         )
 
-        def check(used: Used) -> None:
-            """Check the caps, in the ledger's transaction: no other process can reserve in between."""
-            call.used = used
-            context.budget = self.budget.report(reservation.key, model, used, now)
-            self.budget.check(reservation.key, model, expected, used, now)
-
-        entry, commits, is_first = Entry(reservation, check), call.commits, not self._is_usable
+        entry = Entry(reservation, partial(self._check, call, reservation.key, now))
+        commits, is_first = call.commits, not self._is_usable
         try:
             if self._is_usable and not self.budget.caps_on(model) and not commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
@@ -270,17 +278,21 @@ class Spending:
         if not self.budget.caps_on(context.settings):
             call.commits.defer(entry)
             return
-        if not call.commits.ledger.is_remote:
+        if call.commits.ledger.is_remote:
+            try:
+                used = await call.commits.write(entry)
+            except LedgerError as error:
+                then = "is settled when it is back; until then, its estimate counts"
+                self.ledger.warn(f"{error} A call {then}.")
+                context.notes.append(f"{error} This call {then}.")
+                return
+        else:
             call.commits.defer(entry, SETTLE_SECONDS)
             own = call.used.get(reservation.key, UsageTotals()) + (totals or UsageTotals())
             used = call.used | {reservation.key: own}
-            context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
-            return
-        try:
-            usage = await call.commits.write(entry)
-        except LedgerError as error:
-            then = "is settled when it is back; until then, its estimate counts"
-            self.ledger.warn(f"{error} A call {then}.")
-            context.notes.append(f"{error} This call {then}.")
-        else:
-            context.budget = self.budget.report(reservation.key, context.settings, usage, self._now())
+        context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
+
+
+def _failed_totals(context: CallContext, *, maybe_billed: bool) -> UsageTotals:
+    received = context.stream.usage_so_far() if context.stream and maybe_billed else None
+    return failed_totals(context.expected.at_least(received), maybe_billed=maybe_billed)

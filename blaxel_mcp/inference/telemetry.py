@@ -64,8 +64,7 @@ class Telemetry:
         """Read the gauges from these too, for as long as they are in use."""
         with self._watching:
             self._limits.add(limits)
-            if spending.is_owners:
-                self._spending.add(spending)
+            self._spending.add(spending)
 
     def record(self, instrument: Instrument, value: float, attributes: Mapping[str, str | int | bool]) -> None:
         """Record a value of a histogram or counter. A recorder that fails is logged, and affects no call."""
@@ -96,7 +95,7 @@ class Telemetry:
         yield Measurement(instruments.CALLS_QUEUED, sum(load.queued for load in loads), {})
 
     def _read_budget(self) -> Iterator[Measurement]:
-        # All of them count in the owner's ledger, and one may have fallen back to memory.
+        # The owner's count in one ledger, and one may have fallen back to memory.
         with self._watching:
             spending = list(self._spending)
         totals = next((totals for each in spending if (totals := each.totals_today()) is not None), None)
