@@ -60,7 +60,7 @@ class SharedKeys:
     def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
         """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state.
 
-        A result that was encrypted with another `shared.key` is left out.
+        A result that was encrypted with another `shared.key` is omitted.
         """
         place = _place(key)
         state, its_call, result = self._run(
