@@ -77,6 +77,9 @@ async def test_a_file_outside_is_refused_in_the_same_words_as_one_that_is_missin
         allowed / "none.png",
         allowed / "deep",
         allowed,
+        allowed / ("long" * 100),
+        allowed / ("deep/" * 2000),
+        allowed / "\ud800.png",
     ]
     told = set()
     for path in outside:
@@ -110,6 +113,7 @@ async def test_a_pipe_or_a_device_is_no_file_and_holds_nobody_up(allowed: Path) 
         pytest.param("https:///cat.png", "is not a plain https URL", id="no host"),
         pytest.param("https://example.com/a\nb", "is not a plain https URL", id="a line break"),
         pytest.param("data:image/png;base64,!!!", "is not valid base64", id="bad base64"),
+        pytest.param("data:image/png;base64,é", "is not valid base64", id="no ASCII"),
         pytest.param("data:image/png;base64", "has no data", id="no data"),
         pytest.param("data:text/plain,hello", "is not an image", id="text"),
         pytest.param(DATA_URL.replace("image/png", "audio/wav"), "contains image/png", id="declared wrongly"),
