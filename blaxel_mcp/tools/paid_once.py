@@ -68,7 +68,7 @@ class _KeyedCall:
     """A call of this process, until its result is sent to the store of keys.
 
     Attributes:
-        arguments: The digest of its arguments.
+        arguments: The digest of its arguments; empty if another call has had its key meanwhile.
         has_key: Whether its key is its own, and not another call's; None if keys could not be used, or have lost it.
         has_ended: Whether its result can be sent.
         result: The result as JSON; None if the key is to be released.
@@ -164,8 +164,8 @@ class PaidOnce:
         is_unpaid = isinstance(result, types.InputRequiredResult) or (result.is_error and billed == "no")
         text = None if is_unpaid else result.model_dump_json(by_alias=True, exclude_none=True)
         with self._lock:
-            call = self._calls.get(key)
-            if call is None or call.call_id != call_id:
+            call = self._calls.setdefault(key, _KeyedCall(call_id, ""))
+            if call.call_id != call_id:
                 # While keys could not be used, a call with other arguments has taken this one.
                 return
             call.result, call.has_ended = text, True
@@ -209,7 +209,7 @@ class PaidOnce:
         try:
             if call.result is None:
                 self._keys.release(key, call.call_id)
-            elif not self._keys.finish(key, call.call_id, call.result):
+            elif not self._keys.finish(key, call.call_id, call.result) and call.arguments:
                 # It could not be taken, or is lost.
                 self._keys.claim(key, call.arguments, call.call_id)
                 self._keys.finish(key, call.call_id, call.result)
