@@ -114,6 +114,8 @@ class PaidOnce:
             CallKeysError: Keys cannot be used, and nothing is known of a first call.
         """
         first = self._calls.get(key)
+        if first and not first.has_ended and first.has_key is not False and first.arguments != arguments:
+            return Claim("other", first.call_id)
         is_unsent = first and first.has_ended and not await anyio.to_thread.run_sync(self._try_to_send, key)
         if first and is_unsent and first.result:
             return Claim("done" if first.arguments == arguments else "other", first.call_id, first.result)

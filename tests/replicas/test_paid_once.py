@@ -193,6 +193,28 @@ async def test_without_the_engine_a_repetition_joins_the_running_call_of_its_ser
     assert len(inference_requests(emulator.requests)) == 1
 
 
+async def test_without_the_engine_a_running_call_keeps_its_key_from_others(
+    emulator: Emulator, redis: RedisServer
+) -> None:
+    held, results = HeldAnswers(emulator), list[types.CallToolResult]()
+    config = leading_to(emulator, models=[CHAT], shared=sharing(redis, lease_seconds=60))
+    async with connect(config) as client:
+
+        async def call() -> None:
+            results.append(await client.call_tool("run_model", KEYED))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await emulator.wait_for(is_chat, timeout_seconds=20)
+            redis.kill()
+            refused = await client.call_tool("run_model", {**KEYED, "data": {}})
+            held.release()
+
+    assert error_of(refused)["code"] == "invalid_arguments"
+    assert receipt_of(results[0])["call_id"] in text_of(refused)
+    assert len(inference_requests(emulator.requests)) == 1
+
+
 async def test_a_call_that_was_made_without_the_engine_is_not_made_again(
     emulator: Emulator, redis: RedisServer
 ) -> None:
