@@ -126,9 +126,6 @@ class OpenLedgers:
             path: The file, `MEMORY`, or the URL of a Redis.
             instead_of: The unusable ledger that the one in memory replaces; empty for none.
             lease_seconds: How long a call that is reserved in Redis counts as running without a sign of its process.
-
-        Raises:
-            ConfigurationError: The ledger is in Redis, and the extra `redis` is not installed.
         """
         key = (path if isinstance(path, SecretStr) else str(path), instead_of)
         with self._lock:

@@ -65,13 +65,9 @@ class RedisLedger(Ledger):
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
-        """Write entries, and those that were kept before them.
+        """Write entries, and those that were kept before them, as `Ledger.write` does.
 
-        Returns:
-            For each entry the usage of its day, or the exception by which its `check` refused it.
-
-        Raises:
-            LedgerError: The engine cannot be used. Settlements are kept for later; no call counts as reserved.
+        If the engine cannot be used, settlements are kept for later, and no call counts as reserved.
         """
         kept = self.take_deferred()
         every = [*kept, *entries]

@@ -24,15 +24,9 @@ def usage_report(
     ledger: str,
     problem: str | None,
 ) -> dict[str, Any]:
-    """Return the usage of each day and model as JSON values, the latest day first.
+    """Return days and clients as `Ledger` returns them, and today's budget, as JSON values, the latest day first.
 
-    Args:
-        days: The usage of each model and day, in the order of `Ledger.days`.
-        clients: Calls, tokens and cost of each client over all of these days.
-        budget: The usage of the caps on all calls together, today.
-        now: The time.
-        ledger: The path of the ledger.
-        problem: Why the ledger cannot be used, as a sentence.
+    The ledger is its path, and the problem says why it cannot be used.
     """
     return {
         "today": day_of(now),

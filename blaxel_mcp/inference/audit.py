@@ -93,11 +93,7 @@ _audit_log = cache(AuditLog)
 
 
 class Audit:
-    """Writes the calls of one caller, empty for the user, to an audit file that all callers in this process share.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
+    """Writes the calls of one caller, empty for the user, to an `AuditLog` that all callers in this process share."""
 
     def __init__(self, file: str, max_bytes: int, caller: str) -> None:
         self._log = _audit_log(Path(file).expanduser(), max_bytes)

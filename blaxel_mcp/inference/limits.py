@@ -32,7 +32,6 @@ class CallLimits:
         across: Counts the calls of all servers together, but for `max_queue`; None to count those of this server.
         scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
-        sleep: Waits for the given number of seconds.
 
     Attributes:
         figures: Everything in the settings that the limits depend on.

@@ -214,13 +214,12 @@ def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: 
 
 
 def prepare(invocation: Invocation, route: Route, payload: Any, settings: Settings, *, stream: bool) -> PreparedRequest:
-    """Compose the request of a call, of arguments or a body as `compose_body` does.
+    """Compose the request of a call; its body, and the errors, are those of `compose_body`.
 
     It asks for a stream of events if `stream` is true, the API can, and the caller did not decide it.
 
     Raises:
-        InvalidArgumentsError: The body is incomplete, contradicts itself, or cannot be written as JSON.
-        BlaxelError: `permission_denied`, as in `compose_body`.
+        InvalidArgumentsError: The body cannot be written as JSON.
     """
     composed = compose_body(invocation, route, payload, settings)
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body

@@ -88,12 +88,9 @@ async def ask_together(
     need: int | None = None,
     deadline_seconds: float | None = None,
 ) -> None:
-    """Ask all models at once, and fill in their answers and errors.
+    """Ask all models at once with `send`, and fill in their answers and errors. Those with an error are skipped.
 
     Args:
-        runtime: The parts that call models.
-        asked: The models, with the calls to make; those with an error are skipped.
-        send: Makes one call.
         context: The call that asks them; it notes who agreed to theirs.
         need: After how many answers the other calls are cancelled; None waits for all.
         deadline_seconds: When unfinished calls are cancelled; None for the deadline of each call.

@@ -52,11 +52,8 @@ class Spending:
         settings: The caps, the prices and the ledger's path.
         account: The account of the calls; caps count each separately. Empty for the user's own.
         caller: One of several callers who share the account, and whose report is of its own calls; empty for none.
-        now: The clock.
 
     Attributes:
-        budget: The caps.
-        ledger: Counts the calls.
         asks: Whether there are calls that need a person's consent.
     """
 
