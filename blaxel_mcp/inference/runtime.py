@@ -92,6 +92,7 @@ def build_runtime(
     """Put the parts together.
 
     Args:
+        config: The settings and the login file.
         account: Whose calls the ledger counts; empty for the user's own.
         caller: The caller's identity, for the audit file and its own usage; empty for the user.
         shares_account: Whether other callers are counted in the same account.
